@@ -1,0 +1,49 @@
+import type { View } from "@dfine/tensor";
+
+/** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
+export interface WasmKernel {
+  /** Equal keys are the same code; holds no sizes. */
+  readonly key: string;
+  /** What traces and errors call it. */
+  readonly name: string;
+  /** Called once per key: the module's bytes (`new Assembler(options)` … `finish()`). */
+  build(options: { readonly relaxed: boolean; readonly shared: boolean }): Uint8Array;
+}
+
+export interface Job {
+  /** 32-bit words at `args`: pointers, sizes, and floats as `floatBits`. At most `MAX_ARGS`. */
+  readonly args: readonly number[] | Int32Array;
+  /** Work units; `run` is called for chunks [begin, end) of them, in any order and on any thread. */
+  readonly units: number;
+  /** Units per chunk, from shapes alone: results must not depend on the number of threads. A launch of one chunk never leaves the caller. */
+  readonly grain: number;
+}
+
+/** What kernels run on: one memory, its allocator, and threads. */
+export interface CpuRuntime {
+  /** Threads that take chunks, the caller included. A kernel reads its own index with `Assembler.thread()`. */
+  readonly threads: number;
+  readonly memory: WebAssembly.Memory;
+  /** Runs every chunk and returns when all are done. @throws BackendError naming the kernel */
+  launch(kernel: WasmKernel, job: Job): void;
+  /** Lends 64-byte aligned memory, contents unspecified, while `use` runs; may nest. @throws BackendError */
+  withScratch<T>(bytes: number, use: (pointer: number) => T): T;
+  /** Byte address of a view's element 0: unsigned, may exceed 2³¹. */
+  pointer(view: Pick<View, "buffer" | "offset">): number;
+  /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */
+  heapU8(): Uint8Array;
+  heapF32(): Float32Array;
+  heapI32(): Int32Array;
+}
+
+/** Words that a launch may pass. */
+export const MAX_ARGS = 512;
+
+const float = new Float32Array(1);
+const bits = new Int32Array(float.buffer);
+
+/** A float32 as the 32-bit word that passes it. */
+export function floatBits(value: number): number {
+  float[0] = value;
+  return bits[0]!;
+}
