@@ -1,0 +1,67 @@
+/** An 8-bit RGB image. `data` is [height, width, 3], row by row. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** A black image. @throws RangeError when a side is not a positive integer */
+export function createImage(width: number, height: number): RgbImage {
+  return rgbImage(width, height, new Uint8Array(checkedSide(width) * checkedSide(height) * 3));
+}
+
+/** Wraps RGB bytes [height, width, 3]. @throws RangeError when their number does not fit the size */
+export function rgbImage(width: number, height: number, data: Uint8Array): RgbImage {
+  const expected = checkedSide(width) * checkedSide(height) * 3;
+  if (data.length !== expected) {
+    throw new RangeError(
+      `rgbImage: ${width}x${height} needs ${expected} bytes (3 per pixel), got ${data.length}. Pass tightly packed RGB.`,
+    );
+  }
+  return { width, height, data };
+}
+
+/** Where `toTensorData` writes and whether it mirrors on the way. */
+export interface TensorDataOptions {
+  /** Element of the target at which the image's first channel starts. */
+  readonly offset?: number;
+  /** Write the image mirrored left to right. */
+  readonly flip?: boolean;
+}
+
+/** float32(v / 255), as dividing a float tensor by 255 gives it. */
+const UNIT = Float32Array.from({ length: 256 }, (_, value) => value / 255);
+
+/**
+ * Writes the image as float32 RGB / 255 in [3, height, width] order into `target`.
+ * @throws RangeError when it does not fit behind the offset
+ */
+export function toTensorData(image: RgbImage, target: Float32Array, options: TensorDataOptions = {}): void {
+  const { width, height, data } = image;
+  const { offset = 0, flip = false } = options;
+  const plane = width * height;
+  if (offset < 0 || offset + 3 * plane > target.length) {
+    throw new RangeError(
+      `toTensorData: ${width}x${height} needs ${3 * plane} elements from ${offset} on, but the target has ${target.length}. Give a slot of 3 * height * width.`,
+    );
+  }
+  const step = flip ? -1 : 1;
+  let source = 0;
+  for (let y = 0; y < height; y++) {
+    let out = offset + y * width + (flip ? width - 1 : 0);
+    for (let x = 0; x < width; x++) {
+      target[out] = UNIT[data[source]!]!;
+      target[out + plane] = UNIT[data[source + 1]!]!;
+      target[out + 2 * plane] = UNIT[data[source + 2]!]!;
+      source += 3;
+      out += step;
+    }
+  }
+}
+
+function checkedSide(side: number): number {
+  if (!Number.isSafeInteger(side) || side < 1) {
+    throw new RangeError(`image: a side of ${side} pixels. Sides are whole numbers from 1 on.`);
+  }
+  return side;
+}
