@@ -1,0 +1,191 @@
+import { COCO_CLASSES } from "./coco.ts";
+import type { Config, CriterionConfig, ModelConfig, PresetName, TaskName, TrainConfig } from "./config.ts";
+import { type BackboneName, HGNETV2 } from "./hgnetv2.ts";
+
+/** What distinguishes the architectures of the presets. D and E are the widths of decoder and encoder. */
+interface ModelRow {
+  backbone: BackboneName;
+  learnableAffine: boolean;
+  returnStages: number[];
+  /** Fixed stem and fixed batch norm. */
+  frozen: boolean;
+  encoder: { hiddenDim: number; feedForwardDim: number; expansion: number; depthMult: number };
+  decoder: { hiddenDim: number; feedForwardDim: number; layers: number; points: number[]; regScale: number };
+}
+
+const fine = [1, 2, 3];
+const uneven = [3, 6, 3];
+
+const MODELS: Record<PresetName, ModelRow> = {
+  n: {
+    backbone: "B0",
+    learnableAffine: true,
+    returnStages: [2, 3],
+    frozen: false,
+    encoder: { hiddenDim: 128, feedForwardDim: 512, expansion: 0.34, depthMult: 0.5 },
+    decoder: { hiddenDim: 128, feedForwardDim: 512, layers: 3, points: [6, 6], regScale: 4 },
+  },
+  s: {
+    backbone: "B0",
+    learnableAffine: true,
+    returnStages: fine,
+    frozen: false,
+    encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 0.5, depthMult: 0.34 },
+    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 3, points: uneven, regScale: 4 },
+  },
+  m: {
+    backbone: "B2",
+    learnableAffine: true,
+    returnStages: fine,
+    frozen: false,
+    encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 0.67 },
+    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 4, points: uneven, regScale: 4 },
+  },
+  l: {
+    backbone: "B4",
+    learnableAffine: false,
+    returnStages: fine,
+    frozen: true,
+    encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 1 },
+    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 4 },
+  },
+  x: {
+    backbone: "B5",
+    learnableAffine: false,
+    returnStages: fine,
+    frozen: true,
+    encoder: { hiddenDim: 384, feedForwardDim: 2048, expansion: 1, depthMult: 1 },
+    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 8 },
+  },
+};
+
+type RecipeRow = readonly [
+  learningRate: number,
+  backboneLearningRate: number,
+  weightDecay: number,
+  batch: number,
+  valBatch: number,
+  epochs: number,
+  stopEpoch: number,
+  restartDecay: number,
+  baseSizeRepeat: number | null,
+];
+
+const RECIPES: Record<TaskName, Record<PresetName, RecipeRow>> = {
+  coco: {
+    n: [8e-4, 4e-4, 1e-4, 128, 256, 160, 148, 0.9999, null],
+    s: [2e-4, 1e-4, 1e-4, 32, 64, 132, 120, 0.9999, 20],
+    m: [2e-4, 2e-5, 1e-4, 32, 64, 132, 120, 0.9999, 6],
+    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 0.9999, 4],
+    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 0.9998, 3],
+  },
+  custom: {
+    n: [8e-4, 4e-4, 1e-4, 128, 256, 220, 200, 0.9999, null],
+    s: [4e-4, 2e-4, 1e-4, 64, 128, 220, 200, 0.9999, 20],
+    m: [2.5e-4, 2.5e-5, 1.25e-4, 32, 64, 132, 120, 0.9999, 6],
+    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 0.9999, 4],
+    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 0.9998, 3],
+  },
+};
+
+const BACKBONE_WITHOUT_NORM = "^(?=.*backbone)(?!.*norm|bn).*$";
+
+/**
+ * Official patterns. In a look-ahead `.*norm|bn` means "norm anywhere, or bn at the start", and no parameter of the
+ * backbone has either: the first group therefore holds the whole backbone and the second none.
+ */
+const TRAINED_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
+  { pattern: BACKBONE_WITHOUT_NORM, learningRate: "backbone", weightDecay: "inherit" },
+  { pattern: "^(?=.*backbone)(?=.*norm|bn).*$", learningRate: "backbone", weightDecay: 0 },
+  { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn|bias)).*$", learningRate: "base", weightDecay: 0 },
+];
+
+const FROZEN_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
+  { pattern: BACKBONE_WITHOUT_NORM, learningRate: "backbone", weightDecay: "inherit" },
+  { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn)).*$", learningRate: "base", weightDecay: 0 },
+];
+
+function model(row: ModelRow): ModelConfig {
+  return {
+    classes: [...COCO_CLASSES],
+    evalSize: [640, 640],
+    backbone: {
+      ...HGNETV2[row.backbone],
+      learnableAffine: row.learnableAffine,
+      returnStages: row.returnStages,
+      freezeAt: row.frozen ? 0 : -1,
+      freezeStemOnly: true,
+      freezeNorm: row.frozen,
+    },
+    encoder: {
+      ...row.encoder,
+      heads: 8,
+      layers: 1,
+      transformerLevels: [row.returnStages.length - 1],
+      positionTemperature: 10000,
+      block: "gelan",
+    },
+    decoder: {
+      ...row.decoder,
+      heads: 8,
+      evalLayer: -1,
+      offsetScale: 0.5,
+      crossAttention: "default",
+      fusion: "gate",
+      numQueries: 300,
+      querySelect: "default",
+      learnQueryContent: false,
+      anchorMargin: 1e-2,
+      boxHead: "distribution",
+      regMax: 32,
+      up: 0.5,
+    },
+    denoising: { numDenoising: 100, labelNoiseRatio: 0.5, boxNoiseScale: 1 },
+    numTopQueries: 300,
+  };
+}
+
+const CRITERION: CriterionConfig = {
+  matching: "union",
+  weights: { vfl: 1, bbox: 5, giou: 2, fgl: 0.15 },
+  alpha: 0.75,
+  gamma: 2,
+  distillation: [{ kind: "ddf", weight: 1.5, temperature: 5 }],
+  matcher: { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
+};
+
+function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
+  const [learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs, stopEpoch, restartDecay, repeat] =
+    row;
+  return {
+    epochs,
+    batch,
+    valBatch,
+    seed: 0,
+    optimizer: {
+      learningRate,
+      backboneLearningRate,
+      weightDecay,
+      betas: [0.9, 0.999],
+      eps: 1e-8,
+      groups: frozenNorm ? FROZEN_NORM_GROUPS : TRAINED_NORM_GROUPS,
+      clipMaxNorm: 0.1,
+    },
+    schedule: { warmupSteps: 500, milestones: [500], gamma: 0.1 },
+    ema: { decay: 0.9999, warmups: 1000, restartDecay },
+    augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat: repeat },
+    checkpointEvery: 12,
+  };
+}
+
+/** Complete configuration of a preset with the official recipe of a task; a fresh copy at every call. */
+export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config {
+  const row = MODELS[preset];
+  return structuredClone({
+    preset,
+    task,
+    model: model(row),
+    criterion: CRITERION,
+    train: train(RECIPES[task][preset], row.frozen),
+  });
+}

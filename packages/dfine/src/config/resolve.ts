@@ -1,0 +1,162 @@
+import { parse as parseYaml } from "yaml";
+import type { z } from "zod";
+import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
+import { evalLayerIndex } from "./derived.ts";
+import { presetConfig } from "./presets.ts";
+import { closest } from "./suggest.ts";
+
+type DeepPartial<T> = T extends readonly unknown[]
+  ? T
+  : T extends object
+    ? { [K in keyof T]?: DeepPartial<T[K]> | undefined }
+    : T;
+
+/** Any part of the configuration; `preset` and `task` choose what the rest is laid over. */
+export type ConfigOptions = DeepPartial<Config>;
+
+type Tree = { [key: string]: unknown };
+
+function isTree(value: unknown): value is Tree {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Every key of a tree as a dotted path, inner ones included. */
+function paths(tree: Tree, prefix = ""): string[] {
+  return Object.entries(tree).flatMap(([key, value]) => {
+    const path = prefix + key;
+    return isTree(value) ? [path, ...paths(value, `${path}.`)] : [path];
+  });
+}
+
+function lastPart(path: string): string {
+  return path.slice(path.lastIndexOf(".") + 1);
+}
+
+/** What the writer of an unknown key may have meant, as the end of a message. */
+function advice(key: string, prefix: string, known: { siblings: string[]; all: string[] }): string {
+  const elsewhere = known.all.filter((path) => lastPart(path).toLowerCase() === key.toLowerCase());
+  const sibling = closest(key, known.siblings);
+  const similar = closest(key, known.all.map(lastPart));
+  const meant =
+    elsewhere.length > 0
+      ? elsewhere
+      : sibling !== undefined
+        ? [prefix + sibling]
+        : known.all.filter((path) => lastPart(path) === similar);
+  if (meant.length > 0) return `did you mean ${meant.map((path) => JSON.stringify(path)).join(" or ")}?`;
+  return `known here: ${known.siblings.join(", ")}`;
+}
+
+/** Lays `patch` over `base`: trees merge key by key, lists and single values are replaced. */
+function merge(base: Tree, patch: Tree, root: { prefix: string; all: string[] }): Tree {
+  const out = { ...base };
+  for (const [key, value] of Object.entries(patch)) {
+    if (!Object.hasOwn(base, key)) {
+      const hint = advice(key, root.prefix, { siblings: Object.keys(base), all: root.all });
+      throw new ConfigError(`configuration: unknown key ${JSON.stringify(root.prefix + key)}; ${hint}`);
+    }
+    const old = base[key];
+    if (value === undefined) continue;
+    out[key] =
+      isTree(old) && isTree(value) ? merge(old, value, { prefix: `${root.prefix}${key}.`, all: root.all }) : value;
+  }
+  return out;
+}
+
+/** Turns `a.b.c=value` into a tree; the value is read as YAML (`8`, `1e-4`, `[6, 6]`, `true`, `null`, text). */
+function parseOverride(text: string): Tree {
+  const split = text.indexOf("=");
+  if (split < 1) throw new ConfigError(`configuration: ${JSON.stringify(text)} is not of the form key=value`);
+  let value: unknown;
+  try {
+    value = parseYaml(text.slice(split + 1));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw new ConfigError(`configuration: the value of ${JSON.stringify(text)} cannot be read: ${reason}`);
+  }
+  const keys = text.slice(0, split).trim().split(".");
+  return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Tree;
+}
+
+function choice<T extends string>(key: string, names: readonly T[], options: { patches: Tree[]; fallback: T }): T {
+  const given = options.patches
+    .map((patch) => (Object.hasOwn(patch, key) ? patch[key] : undefined))
+    .reduce((earlier, later) => later ?? earlier);
+  if (given === undefined) return options.fallback;
+  const found = names.find((name) => name === given);
+  if (found === undefined)
+    throw new ConfigError(`configuration: ${key} = ${JSON.stringify(given)}; choose one of ${names.join(", ")}`);
+  return found;
+}
+
+function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], tree);
+}
+
+function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string {
+  const key = issue.path.join(".");
+  const usual = valueAt(base, issue.path);
+  const example = usual === undefined ? "" : `, for example ${JSON.stringify(usual)}`;
+  const problem = issue.message.replace(/^Invalid \w+: /, "");
+  return `${key} = ${JSON.stringify(valueAt(given, issue.path))}: ${problem}${example}`;
+}
+
+/** Facts that concern several keys at once: [whether it holds, what to do otherwise]. */
+function checkTogether({ model, train }: Config): void {
+  const { backbone, encoder, decoder } = model;
+  const levels = backbone.returnStages.length;
+  const last = evalLayerIndex(decoder);
+  const rules: [boolean, string][] = [
+    [
+      backbone.returnStages.every((stage) => stage < backbone.stages.length),
+      `model.backbone.returnStages [${backbone.returnStages}] name stages beyond the ${backbone.stages.length} there are`,
+    ],
+    [
+      decoder.points.length === levels,
+      `model.decoder.points has ${decoder.points.length} entries for ${levels} levels; give one for each`,
+    ],
+    [
+      encoder.transformerLevels.every((level) => level < levels),
+      `model.encoder.transformerLevels [${encoder.transformerLevels}] name levels beyond the ${levels} there are`,
+    ],
+    [
+      encoder.hiddenDim % encoder.heads === 0 && encoder.hiddenDim % 4 === 0,
+      `model.encoder.hiddenDim ${encoder.hiddenDim} must be a multiple of 4 and of ${encoder.heads} heads`,
+    ],
+    [
+      decoder.hiddenDim % decoder.heads === 0,
+      `model.decoder.hiddenDim ${decoder.hiddenDim} must be a multiple of ${decoder.heads} heads`,
+    ],
+    [
+      last >= 0 && last < decoder.layers,
+      `model.decoder.evalLayer ${decoder.evalLayer} is none of the ${decoder.layers} layers`,
+    ],
+    [
+      train.schedule.milestones.every((epoch, i, all) => i === 0 || epoch > all[i - 1]!),
+      `train.schedule.milestones [${train.schedule.milestones}] must ascend`,
+    ],
+  ];
+  const broken = rules.filter(([holds]) => !holds).map(([, message]) => message);
+  if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
+}
+
+/**
+ * Complete configuration: the preset's (default n, task custom), under `options`, under `overrides` of the form
+ * `train.batch=8`.
+ * @throws ConfigError naming the key for unknown keys, wrong types and values that do not go together
+ */
+export function resolveConfig(options: ConfigOptions = {}, overrides: readonly string[] = []): Config {
+  const patches: Tree[] = [options as Tree, ...overrides.map(parseOverride)];
+  const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
+  const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
+  const base: Tree = presetConfig(preset, task);
+  const all = paths(base);
+  const merged = patches.reduce((tree, patch) => merge(tree, patch, { prefix: "", all }), base);
+  const result = configSchema.safeParse(merged);
+  if (!result.success) {
+    const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));
+    throw new ConfigError(`configuration: ${issues.join("; ")}`);
+  }
+  checkTogether(result.data);
+  return result.data;
+}
