@@ -1,0 +1,157 @@
+import type { MatcherConfig } from "../config/config.ts";
+import { linearSumAssignment } from "./assignment.ts";
+
+type Floats = Float32Array | Float64Array;
+
+/** Ground truth of one image: labels [n], boxes [n, 4] as cxcywh in 0–1. */
+export interface MatchTargets {
+  readonly labels: Int32Array;
+  readonly boxes: Floats;
+}
+
+/** Matched pairs of one image, `queries` ascending. */
+export interface MatchedPairs {
+  readonly queries: Int32Array;
+  readonly targets: Int32Array;
+}
+
+/** Predictions and targets that do not fit together. */
+export class MatcherError extends Error {
+  override readonly name = "MatcherError";
+}
+
+const FLOAT32_MAX = (2 - 2 ** -23) * 2 ** 127;
+
+/** Focal classification cost of one logit for its class; positive and negative part as in D-FINE's matcher. */
+export function classCost(logit: number, alpha: number, gamma: number): number {
+  const p = 1 / (1 + Math.exp(-logit));
+  const positive = alpha * (1 - p) ** gamma * -Math.log(p + 1e-8);
+  const negative = (1 - alpha) * p ** gamma * -Math.log(1 - p + 1e-8);
+  return positive - negative;
+}
+
+/** Corners and area of every box; negative sides count as 0. */
+function corners(boxes: Floats): Float64Array {
+  const count = boxes.length / 4;
+  const out = new Float64Array(count * 5);
+  for (let i = 0; i < count; i++) {
+    const cx = boxes[i * 4]!;
+    const cy = boxes[i * 4 + 1]!;
+    const halfWidth = 0.5 * Math.max(boxes[i * 4 + 2]!, 0);
+    const halfHeight = 0.5 * Math.max(boxes[i * 4 + 3]!, 0);
+    const x1 = cx - halfWidth;
+    const y1 = cy - halfHeight;
+    const x2 = cx + halfWidth;
+    const y2 = cy + halfHeight;
+    out.set([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)], i * 5);
+  }
+  return out;
+}
+
+/** Generalised IoU of box i of `a` and box j of `b`, both from `corners`; NaN for two empty boxes at one point. */
+function generalizedIou(a: Float64Array, i: number, [b, j]: readonly [Float64Array, number]): number {
+  const p = i * 5;
+  const q = j * 5;
+  const width = Math.max(Math.min(a[p + 2]!, b[q + 2]!) - Math.max(a[p]!, b[q]!), 0);
+  const height = Math.max(Math.min(a[p + 3]!, b[q + 3]!) - Math.max(a[p + 1]!, b[q + 1]!), 0);
+  const intersection = width * height;
+  const union = a[p + 4]! + b[q + 4]! - intersection;
+  const hullWidth = Math.max(a[p + 2]!, b[q + 2]!) - Math.min(a[p]!, b[q]!);
+  const hullHeight = Math.max(a[p + 3]!, b[q + 3]!) - Math.min(a[p + 1]!, b[q + 1]!);
+  const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
+  return intersection / union - (hull - union) / hull;
+}
+
+function finite(cost: number): number {
+  if (Number.isNaN(cost)) return 1;
+  return Math.min(Math.max(cost, -FLOAT32_MAX), FLOAT32_MAX);
+}
+
+function check(prediction: { logits: Floats; boxes: Floats }, targets: MatchTargets, classes: number): void {
+  const { logits, boxes } = prediction;
+  const queries = boxes.length / 4;
+  if (!Number.isInteger(queries) || !Number.isInteger(classes) || (queries > 0 && classes < 1))
+    throw new MatcherError(
+      `hungarianMatch: ${logits.length} logits and ${boxes.length} box numbers are not [Q, C] and [Q, 4]`,
+    );
+  const { labels } = targets;
+  if (targets.boxes.length !== labels.length * 4)
+    throw new MatcherError(
+      `hungarianMatch: ${labels.length} labels need ${labels.length * 4} box numbers, not ${targets.boxes.length}`,
+    );
+  const bad = labels.find((label) => label < 0 || label >= classes);
+  if (bad !== undefined && queries > 0)
+    throw new MatcherError(`hungarianMatch: label ${bad} is none of ${classes} classes; number labels from 0`);
+}
+
+/**
+ * Cost [Q, n] of every query for every target: focal class cost, L1 distance and negative GIoU, weighted. NaN becomes
+ * 1 and infinity the largest float32, as officially.
+ */
+export function matchingCost(
+  prediction: { readonly logits: Floats; readonly boxes: Floats },
+  targets: MatchTargets,
+  options: MatcherConfig,
+): Float64Array {
+  const { logits, boxes } = prediction;
+  const { alpha, gamma, classWeight, bboxWeight, giouWeight } = options;
+  const queries = boxes.length / 4;
+  const classes = queries === 0 ? 0 : logits.length / queries;
+  check(prediction, targets, classes);
+  const count = targets.labels.length;
+  const predicted = corners(boxes);
+  const wanted = corners(targets.boxes);
+  const classCosts = new Map<number, Float64Array>();
+  for (const label of new Set(targets.labels))
+    classCosts.set(
+      label,
+      Float64Array.from({ length: queries }, (_, q) => classCost(logits[q * classes + label]!, alpha, gamma)),
+    );
+  const cost = new Float64Array(queries * count);
+  for (let target = 0; target < count; target++) {
+    const ofClass = classCosts.get(targets.labels[target]!)!;
+    for (let query = 0; query < queries; query++) {
+      let distance = 0;
+      for (let k = 0; k < 4; k++) distance += Math.abs(boxes[query * 4 + k]! - targets.boxes[target * 4 + k]!);
+      const giou = generalizedIou(predicted, query, [wanted, target]);
+      cost[query * count + target] = finite(bboxWeight * distance + classWeight * ofClass[query]! - giouWeight * giou);
+    }
+  }
+  return cost;
+}
+
+/**
+ * Matches the queries of one image, logits [Q, C] and boxes [Q, 4] (cxcywh), one to one with its targets.
+ * DETR's Hungarian matching with D-FINE's costs. @throws MatcherError
+ */
+export function hungarianMatch(
+  prediction: { readonly logits: Floats; readonly boxes: Floats },
+  targets: MatchTargets,
+  options: MatcherConfig,
+): MatchedPairs {
+  const cost = matchingCost(prediction, targets, options);
+  const { rows, columns } = linearSumAssignment(cost, prediction.boxes.length / 4, targets.labels.length);
+  return { queries: rows, targets: columns };
+}
+
+/** `hungarianMatch` for logits [B, Q, C] and boxes [B, Q, 4], one list of targets per image. @throws MatcherError */
+export function hungarianMatchBatch(
+  prediction: { readonly logits: Floats; readonly boxes: Floats },
+  targets: readonly MatchTargets[],
+  options: MatcherConfig,
+): MatchedPairs[] {
+  const { logits, boxes } = prediction;
+  const logitsEach = logits.length / targets.length;
+  const boxesEach = boxes.length / targets.length;
+  if (targets.length > 0 && !(Number.isInteger(logitsEach) && Number.isInteger(boxesEach)))
+    throw new MatcherError(
+      `hungarianMatchBatch: ${logits.length} logits and ${boxes.length} box numbers do not split into ${targets.length} images`,
+    );
+  return targets.map((wanted, b) => {
+    const image = {
+      logits: logits.subarray(b * logitsEach, (b + 1) * logitsEach),
+      boxes: boxes.subarray(b * boxesEach, (b + 1) * boxesEach),
+    };
+    return hungarianMatch(image, wanted, options);
+  });
+}
