@@ -1,0 +1,146 @@
+import { GradientError, ShapeError } from "../errors.ts";
+import { add } from "../ops/arithmetic.ts";
+import { ones } from "../ops/create.ts";
+import { noGrad, runtime, withRuntime } from "../runtime.ts";
+import { keep, scope } from "../scope.ts";
+import { sameShape, shapeText } from "../shape.ts";
+import { Tensor } from "../tensor.ts";
+import { type Node, record } from "./tape.ts";
+
+/**
+ * Backpropagates from `output`: every leaf it depends on gets d(output)/d(leaf) · dy added to its `grad`. `dy` may be left
+ * out for a one-element output. What the pass saved is freed as it goes, so it runs once.
+ * @throws GradientError when nothing was recorded, or it ran before
+ */
+export function backward(output: Tensor, dy?: Tensor): void {
+  const edge = output.edge;
+  if (!edge) throw new GradientError("backward: the tensor depends on nothing that requires a gradient");
+  if (!dy && output.size !== 1) throw new ShapeError(`backward: an output of shape ${shapeText(output.shape)} needs its gradient dy`);
+  if (dy && !sameShape(dy.shape, output.shape))
+    throw new ShapeError(`backward: dy is ${shapeText(dy.shape)}, the output ${shapeText(output.shape)}`);
+  noGrad(() =>
+    scope("backward", () => {
+      const pending = new Pending();
+      pending.add(edge.node, edge.output, (dy ?? ones(output.shape, { backend: output.backend })).alias());
+      for (const node of newestFirst(edge.node)) step(node, pending);
+    }),
+  );
+}
+
+/** Gradients that arrived at nodes whose turn has not come. */
+class Pending {
+  readonly #grads = new Map<Node, (Tensor | undefined)[]>();
+
+  add(node: Node, output: number, gradient: Tensor): void {
+    let grads = this.#grads.get(node);
+    if (!grads) this.#grads.set(node, (grads = new Array<Tensor | undefined>(node.outputCount).fill(undefined)));
+    const before = grads[output];
+    grads[output] = before ? add(before, gradient) : gradient;
+    if (before) {
+      before.dispose();
+      gradient.dispose();
+    }
+  }
+
+  take(node: Node): (Tensor | undefined)[] {
+    const grads = this.#grads.get(node) ?? [];
+    this.#grads.delete(node);
+    return grads;
+  }
+}
+
+function step(node: Node, pending: Pending): void {
+  const grads = pending.take(node);
+  if (grads.every((g) => g === undefined)) return;
+  if (node.leaf) {
+    const gradient = grads[0]!;
+    node.grad = keep(node.grad ? replaced(node.grad, gradient) : gradient);
+    return;
+  }
+  const { vjp } = node;
+  if (!vjp) throw new GradientError(`backward: "${node.name}" was already backpropagated and its saved values are freed; run the forward pass again`);
+  const needs = node.inputs.map((edge) => edge !== undefined);
+  // Gradients may be views of each other, so each one that stays is a handle of its own.
+  const results = scope(node.name, () => vjp({ grads, needs }).map((gradient, i) => (needs[i] ? gradient?.alias() : undefined)));
+  results.forEach((gradient, i) => {
+    const edge = node.inputs[i];
+    if (edge && gradient) pending.add(edge.node, edge.output, gradient);
+  });
+  for (const gradient of grads) gradient?.dispose();
+  node.forget();
+}
+
+function replaced(before: Tensor, gradient: Tensor): Tensor {
+  const sum = add(before, gradient);
+  before.dispose();
+  return sum;
+}
+
+/** Every node the output depends on; one made later never feeds one made earlier. */
+function newestFirst(root: Node): Node[] {
+  const seen = new Set<Node>([root]);
+  const open = [root];
+  for (let node = open.pop(); node; node = open.pop()) {
+    for (const edge of node.inputs) {
+      if (!edge || seen.has(edge.node)) continue;
+      seen.add(edge.node);
+      open.push(edge.node);
+    }
+  }
+  return [...seen].sort((a, b) => b.id - a.id);
+}
+
+/** Gradients of `body` at `inputs`, given the gradient `dy` of its result; zeros are undefined nowhere: every f32 input gets one. */
+export function gradients(body: (leaves: Tensor[]) => Tensor, call: { inputs: readonly Tensor[]; dy: Tensor }): Tensor[] {
+  return withRuntime({ gradientEnabled: true }, () =>
+    scope("gradients", () => {
+      const leaves = call.inputs.map((input) => {
+        const leaf = input.alias();
+        leaf.requiresGrad = true;
+        return leaf;
+      });
+      backward(body(leaves), call.dy);
+      return leaves.map((leaf) => {
+        const gradient = leaf.grad?.alias() ?? leaf.detach().mul(0);
+        leaf.grad = undefined;
+        return gradient;
+      });
+    }),
+  );
+}
+
+/**
+ * Runs `body` without keeping its intermediate values and computes them again during backpropagation: memory for time.
+ * Tensors that `body` reads from outside `inputs` must be leaves (parameters).
+ */
+export function checkpoint(body: (inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
+  if (!runtime.gradientEnabled) return body([...inputs]);
+  const output = noGrad(() => scope("checkpoint", () => body([...inputs])));
+  const saved = inputs.map((input) => input.alias({ scoped: false }));
+  const result = output.alias();
+  // A leaf of its own, because parameters inside `body` want gradients even when no input does.
+  const anchor = ones([1], { backend: output.backend });
+  anchor.requiresGrad = true;
+  record("checkpoint", [result], {
+    inputs: [...inputs, anchor],
+    saved,
+    vjp: ({ grads, needs }) =>
+      withRuntime({ gradientEnabled: true, recomputing: true }, () =>
+        scope("recompute", () => {
+          const leaves = saved.map((tensor, i) => {
+            const leaf = tensor.alias();
+            if (needs[i]) leaf.requiresGrad = true;
+            return leaf;
+          });
+          backward(body(leaves), grads[0]!);
+          return leaves.map((leaf, i) => {
+            if (!needs[i]) return undefined;
+            const gradient = leaf.grad?.alias();
+            leaf.grad = undefined;
+            return gradient;
+          });
+        }),
+      ),
+  });
+  return result;
+}

@@ -1,0 +1,84 @@
+import type { Dtype, TypedArray } from "./dtype.ts";
+import type { Kernel } from "./kernel/kernel.ts";
+import type { OpAttrs } from "./ops/attrs.ts";
+
+/** A region of device memory holding `length` elements. Only the backend that made it can look inside. */
+export interface Buffer {
+  readonly length: number;
+  readonly dtype: Dtype;
+}
+
+/** A tensor as a backend sees it: elements, and how to walk them (strides and offset in elements). */
+export interface View {
+  readonly buffer: Buffer;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** An operand of a launch: one stride per kernel axis; `length` elements from `offset` on may be touched by index. */
+export interface Binding {
+  readonly buffer: Buffer;
+  readonly offset: number;
+  readonly strides: readonly number[];
+  readonly length: number;
+}
+
+/** The run-time half of a kernel: what its key leaves out. */
+export interface Launch {
+  readonly sizes: readonly number[];
+  readonly operands: readonly Binding[];
+  readonly params: readonly number[];
+}
+
+/** Contiguous elements of a buffer. */
+export interface Slice {
+  readonly buffer: Buffer;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Elements' bytes on the device, now and at their highest. */
+export interface MemoryUse {
+  readonly bytes: number;
+  readonly peakBytes: number;
+  readonly buffers: number;
+}
+
+/** Everything a device must do. Implement this and every op, gradient and model runs. */
+export interface Backend {
+  readonly name: string;
+  /** Precision of `f32` tensors: 64 only on a reference backend. */
+  readonly floatBits: 32 | 64;
+  readonly limits: { readonly maxBufferBytes: number; readonly maxBindings: number };
+  /** Contents are unspecified. @throws BackendError when memory is exhausted, saying what would fit */
+  alloc(length: number, dtype: Dtype): Buffer;
+  free(buffer: Buffer): void;
+  write(target: Slice, data: TypedArray): void;
+  /** One synchronisation for all of `sources`, after every kernel queued before it. The arrays are the caller's. */
+  read(sources: readonly Slice[]): Promise<TypedArray[]>;
+  /** Runs a generated kernel. Effects happen in call order; return may be early. */
+  run(kernel: Kernel, launch: Launch): void;
+  /** Hand-written kernels by op. An op missing here, or declining the shapes, runs its fallback. */
+  readonly overrides: Overrides;
+  /** Starts queued work (a no-op where nothing queues). */
+  flush(): void;
+  memory(): MemoryUse;
+  dispose(): void;
+}
+
+export type Overrides = { readonly [Name in keyof OpAttrs]?: Override<OpAttrs[Name]> };
+
+export interface Override<Attrs> {
+  /** Names the kernel that will run, or undefined to decline these shapes. Inputs and outputs are contiguous unless the op says otherwise. */
+  select(inputs: readonly View[], attrs: Attrs): string | undefined;
+  run(call: OverrideCall<Attrs>): void;
+}
+
+export interface OverrideCall<Attrs> {
+  readonly variant: string;
+  readonly inputs: readonly View[];
+  readonly outputs: readonly View[];
+  readonly attrs: Attrs;
+}

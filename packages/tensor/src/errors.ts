@@ -1,0 +1,29 @@
+/** Base of every error this engine throws on purpose. */
+export class TensorError extends Error {
+  override readonly name: string = "TensorError";
+}
+
+/** Shapes, axes or sizes that do not fit the op. */
+export class ShapeError extends TensorError {
+  override readonly name = "ShapeError";
+}
+
+/** An element type the op does not take. */
+export class DtypeError extends TensorError {
+  override readonly name = "DtypeError";
+}
+
+/** A tensor used after it was freed, or scopes closed out of order. */
+export class OwnershipError extends TensorError {
+  override readonly name = "OwnershipError";
+}
+
+/** The device failed: out of memory, lost, a kernel that does not compile, a worker that died. */
+export class BackendError extends TensorError {
+  override readonly name = "BackendError";
+}
+
+/** A gradient was asked for where none is defined. */
+export class GradientError extends TensorError {
+  override readonly name = "GradientError";
+}

@@ -1,0 +1,45 @@
+export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
+export type * from "./backend.ts";
+export * from "./dtype.ts";
+export * from "./errors.ts";
+export * from "./kernel/describe.ts";
+export * from "./kernel/expr.ts";
+export * from "./kernel/kernel.ts";
+export { kernelCount } from "./kernel/plan.ts";
+export * from "./ops/activation.ts";
+export * from "./ops/arithmetic.ts";
+export type * from "./ops/attrs.ts";
+export { type Conv2dOptions, conv2d } from "./ops/conv.ts";
+export { copyInto, fillInto, zerosLike } from "./ops/copy.ts";
+export * from "./ops/create.ts";
+export { defineMap, type MapOptions } from "./ops/defineMap.ts";
+export { defineRow, type RowBuilder, type RowOp } from "./ops/defineRow.ts";
+export { defineUpdate, type UpdateOp } from "./ops/defineUpdate.ts";
+export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/index.ts";
+export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
+export { linear, matmul } from "./ops/matmul.ts";
+export { maxPool2d, type MaxPool2dOptions } from "./ops/pool.ts";
+export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/random.ts";
+export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
+export { type CaseInput, type OpCase, type RegisteredOp, registeredOps } from "./ops/registry.ts";
+export { batchNorm, type BatchNormOptions, frozenBatchNorm, layerNorm, logSoftmax, softmax } from "./ops/row.ts";
+export { deformableSample, gridSample } from "./ops/sample.ts";
+export { topK } from "./ops/topK.ts";
+export { contiguous, expand, flatten, permute, reshape, slice, type SliceRange, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export * from "./random.ts";
+export { referenceBackend, type ReferenceOptions } from "./reference/backend.ts";
+export {
+  currentBackend,
+  disableOverrides,
+  isRecomputing,
+  noGrad,
+  setBackend,
+  setTrace,
+  settle,
+  type TraceEvent,
+  withBackend,
+} from "./runtime.ts";
+export { keep, openScope, Scope, scope, tensorsIn } from "./scope.ts";
+export * from "./shape.ts";
+export { liveStorages } from "./storage.ts";
+export { Tensor, type TensorLike } from "./tensor.ts";

@@ -1,0 +1,119 @@
+import type { Backend, Binding } from "../backend.ts";
+import type { Dtype } from "../dtype.ts";
+import { runtime } from "../runtime.ts";
+import { contiguousStrides, sizeOf } from "../shape.ts";
+import { load, row } from "./expr.ts";
+import { type Layout, plan } from "./plan.ts";
+import { makeProgram, type Program, readOperand, writeOperand } from "./program.ts";
+
+/** Plans and runs a program. A long reduction into few rows is cut first, so that rows can be shared among threads. */
+export function launch(backend: Backend, program: Program, layout: Layout, params: readonly number[] = []): void {
+  if (layout.mapSizes.includes(0) || (layout.reduceSizes.includes(0) && program.stages.every((s) => s.kind !== "reduce"))) return;
+  const cut = cutFor(program, layout);
+  if (cut) runInParts(backend, program, { layout, params, cut });
+  else runPlanned(backend, program, layout, params);
+}
+
+function runPlanned(backend: Backend, program: Program, layout: Layout, params: readonly number[]): void {
+  const { kernel, launch: call } = plan(program, layout, params);
+  runtime.trace?.({ op: program.name, kernel, shapes: [layout.mapSizes, layout.reduceSizes] });
+  backend.run(kernel, call);
+}
+
+// Below these sizes one thread is done before a second one has started.
+const FEW_ROWS = 16;
+const LONG_REDUCTION = 1 << 15;
+const MOST_PARTS = 64;
+
+interface Cut {
+  readonly axis: number;
+  readonly parts: number;
+}
+
+/** Where to cut a single long reduction. It depends on shapes alone, so results don't depend on threads. */
+function cutFor(program: Program, { mapSizes, reduceSizes }: Layout): Cut | undefined {
+  const [reduce, store] = program.stages;
+  if (program.usesAxes || program.stages.length !== 2 || reduce?.kind !== "reduce" || store?.kind !== "store") return undefined;
+  if (!store.perRow || store.writes.length !== 1 || store.writes[0]!.expr !== row(0)) return undefined;
+  if (sizeOf(mapSizes) > FEW_ROWS || sizeOf(reduceSizes) < LONG_REDUCTION) return undefined;
+  let best: Cut | undefined;
+  reduceSizes.forEach((size, axis) => {
+    const parts = largestDivisor(size, MOST_PARTS);
+    if (parts > (best?.parts ?? 1)) best = { axis, parts };
+  });
+  return best;
+}
+
+function largestDivisor(n: number, limit: number): number {
+  for (let d = Math.min(limit, n); d > 1; d--) if (n % d === 0) return d;
+  return 1;
+}
+
+const refold = new Map<string, Program>();
+
+/** The program that folds partial results, with the same reduction. */
+function foldProgram(op: "sum" | "max" | "min", dtype: Dtype): Program {
+  let program = refold.get(op + dtype);
+  if (!program) {
+    program = makeProgram(`${op}Parts`, {
+      operands: [readOperand(dtype), writeOperand(dtype)],
+      params: [],
+      stages: [
+        { kind: "reduce", op, expr: load(0, dtype) },
+        { kind: "store", perRow: true, writes: [{ operand: 1, expr: row(0, dtype) }] },
+      ],
+    });
+    refold.set(op + dtype, program);
+  }
+  return program;
+}
+
+function runInParts(
+  backend: Backend,
+  program: Program,
+  { layout, params, cut }: { layout: Layout; params: readonly number[]; cut: Cut },
+): void {
+  const { mapSizes, reduceSizes, operands } = layout;
+  const reduce = program.stages[0]!;
+  if (reduce.kind !== "reduce") throw new Error("unreachable: only reductions are cut");
+  const dtype = reduce.expr.dtype;
+  const rows = sizeOf(mapSizes);
+  const buffer = backend.alloc(rows * cut.parts, dtype);
+  const partial: Binding = {
+    buffer,
+    offset: 0,
+    length: rows * cut.parts,
+    strides: [...contiguousStrides([...mapSizes, cut.parts]), ...reduceSizes.map(() => 0)],
+  };
+  const inner = reduceSizes.map((size, axis) => (axis === cut.axis ? size / cut.parts : size));
+  const result = operands.length - 1;
+  const cutStrides = (strides: readonly number[]): number[] => {
+    const along = mapSizes.length + cut.axis;
+    return [...strides.slice(0, mapSizes.length), strides[along]! * inner[cut.axis]!, ...strides.slice(mapSizes.length)];
+  };
+  runPlanned(
+    backend,
+    program,
+    {
+      mapSizes: [...mapSizes, cut.parts],
+      reduceSizes: inner,
+      operands: operands.map((binding, i) => (i === result ? partial : { ...binding, strides: cutStrides(binding.strides) })),
+    },
+    params,
+  );
+  const target = operands[result]!;
+  runPlanned(
+    backend,
+    foldProgram(reduce.op, dtype),
+    {
+      mapSizes,
+      reduceSizes: [cut.parts],
+      operands: [
+        { ...partial, strides: contiguousStrides([...mapSizes, cut.parts]) },
+        { ...target, strides: [...target.strides.slice(0, mapSizes.length), 0] },
+      ],
+    },
+    [],
+  );
+  backend.free(buffer);
+}

@@ -1,0 +1,92 @@
+import type { Binding, Launch } from "../backend.ts";
+import type { Kernel, Walk } from "./kernel.ts";
+import type { Program } from "./program.ts";
+
+/** A program laid over concrete axes: sizes of the map axes, then of the reduced ones; a stride per operand and axis. */
+export interface Layout {
+  readonly mapSizes: readonly number[];
+  readonly reduceSizes: readonly number[];
+  readonly operands: readonly Binding[];
+}
+
+interface Axis {
+  readonly kind: "map" | "reduce";
+  size: number;
+  /** One stride per operand. */
+  strides: number[];
+}
+
+const kernels = new Map<Program, Map<string, Kernel>>();
+const kernelsByKey = new Map<string, Kernel>();
+
+/** Distinct kernels planned so far. Stands still once a training loop has seen its layouts, whatever the sizes. */
+export const kernelCount = (): number => kernelsByKey.size;
+
+/**
+ * Merges neighbouring axes that every operand walks alike, orders the rest by memory, and finds the kernel for the walks
+ * that remain. A contiguous elementwise op of any rank becomes one unit axis.
+ */
+export function plan(program: Program, layout: Layout, params: readonly number[]): { kernel: Kernel; launch: Launch } {
+  const axes = program.usesAxes ? axesOf(layout) : simplify(axesOf(layout), program);
+  const walks = program.operands.map((operand, i) =>
+    axes.map((axis): Walk => {
+      const stride = axis.strides[i]!;
+      return operand.indexed || stride === 0 ? "still" : stride === 1 ? "unit" : "stride";
+    }),
+  );
+  const operands = layout.operands.map((binding, i) => ({ ...binding, strides: axes.map((axis) => axis.strides[i]!) }));
+  return {
+    kernel: kernelFor(program, { kinds: axes.map((axis) => axis.kind), walks }),
+    launch: { sizes: axes.map((axis) => axis.size), operands, params },
+  };
+}
+
+function axesOf({ mapSizes, reduceSizes, operands }: Layout): Axis[] {
+  return [...mapSizes, ...reduceSizes].map((size, axis) => ({
+    kind: axis < mapSizes.length ? "map" : "reduce",
+    size,
+    strides: operands.map((operand) => (size === 1 ? 0 : operand.strides[axis]!)),
+  }));
+}
+
+function simplify(axes: Axis[], program: Program): Axis[] {
+  const written = program.operands.findIndex((operand) => operand.mode !== "read");
+  const largestFirst = (kind: Axis["kind"], leader: number): Axis[] =>
+    axes
+      .filter((axis) => axis.kind === kind && axis.size !== 1)
+      .sort((a, b) => Math.abs(b.strides[leader]!) - Math.abs(a.strides[leader]!));
+  return merge([...largestFirst("map", Math.max(written, 0)), ...largestFirst("reduce", 0)]);
+}
+
+function merge(axes: readonly Axis[]): Axis[] {
+  const merged: Axis[] = [];
+  for (const axis of axes) {
+    const outer = merged.at(-1);
+    if (outer?.kind === axis.kind && axis.strides.every((stride, i) => outer.strides[i] === stride * axis.size)) {
+      outer.size *= axis.size;
+      outer.strides = axis.strides;
+    } else merged.push({ ...axis });
+  }
+  return merged;
+}
+
+function kernelFor(program: Program, pattern: { kinds: readonly ("map" | "reduce")[]; walks: readonly Walk[][] }): Kernel {
+  const text = `${pattern.kinds.map((kind) => kind[0]).join("")}:${pattern.walks.map((walk) => walk.map((w) => w[1]).join("")).join()}`;
+  let known = kernels.get(program);
+  if (!known) kernels.set(program, (known = new Map()));
+  let kernel = known.get(text);
+  if (!kernel) {
+    const key = `${program.key}|${text}`;
+    kernel = kernelsByKey.get(key) ?? {
+      name: program.name,
+      key,
+      axes: pattern.kinds,
+      operands: program.operands.map((operand, i) => ({ ...operand, walk: pattern.walks[i]! })),
+      params: program.params,
+      stages: program.stages,
+    };
+    kernelsByKey.set(key, kernel);
+    known.set(text, kernel);
+  }
+  return kernel;
+}

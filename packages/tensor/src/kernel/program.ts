@@ -1,0 +1,68 @@
+import type { Dtype } from "../dtype.ts";
+import { type Expr, expressionText, postorder } from "./expr.ts";
+import { type AccessMode, type Stage, stageExpressions } from "./kernel.ts";
+
+export interface ProgramOperand {
+  readonly dtype: Dtype;
+  readonly mode: AccessMode;
+  readonly indexed: boolean;
+}
+
+/** A kernel before it is laid over concrete axes: what an op means, for every shape and layout. */
+export interface Program {
+  readonly name: string;
+  readonly key: string;
+  readonly operands: readonly ProgramOperand[];
+  readonly params: readonly Dtype[];
+  readonly stages: readonly Stage[];
+  /** Index arithmetic refers to axes by number, so they may be neither merged nor reordered. */
+  readonly usesAxes: boolean;
+}
+
+export function makeProgram(
+  name: string,
+  parts: { operands: readonly ProgramOperand[]; params: readonly Dtype[]; stages: readonly Stage[] },
+): Program {
+  const { operands, params, stages } = parts;
+  const roots = stages.flatMap(stageExpressions);
+  const key = [
+    name,
+    operands.map((o) => `${o.dtype}.${o.mode}${o.indexed ? ".indexed" : ""}`).join(),
+    params.join(),
+    stages.map(stageText).join(),
+    expressionText(roots),
+  ].join("|");
+  return { name, key, operands, params, stages, usesAxes: postorder(roots).some((e) => e.op === "axis") };
+}
+
+/** A program that evaluates expressions of walked loads and stores them, element by element. */
+export function mapProgram(
+  name: string,
+  parts: { inputs: readonly Dtype[]; params: readonly Dtype[]; outputs: readonly Expr[] },
+): Program {
+  const { inputs, params, outputs } = parts;
+  return makeProgram(name, {
+    operands: [...inputs.map(readOperand), ...outputs.map((e) => writeOperand(e.dtype))],
+    params,
+    stages: [{ kind: "store", perRow: false, writes: outputs.map((expr, i) => ({ operand: inputs.length + i, expr })) }],
+  });
+}
+
+export const readOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: false });
+export const indexedOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: true });
+export const writeOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "write", indexed: false });
+export const updateOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "update", indexed: false });
+
+function stageText(stage: Stage): string {
+  switch (stage.kind) {
+    case "reduce":
+      return `reduce.${stage.op}`;
+    case "store":
+      return `store${stage.perRow ? ".row" : ""}${stage.writes.map((w) => `.${w.operand}`).join("")}`;
+    case "scatter":
+      return `scatter.${stage.operand}`;
+    default:
+      stage satisfies never;
+      throw new Error("unreachable: unknown stage");
+  }
+}

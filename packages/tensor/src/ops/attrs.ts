@@ -1,0 +1,74 @@
+/** Attributes of the ops a backend may override, by op name. Shapes and layouts are part of the contract. */
+export interface OpAttrs {
+  /** a [..., M, K] · b [..., K, N] → [..., M, N]; batch axes broadcast (stride 0). Inputs may have any strides. */
+  matmul: MatmulAttrs;
+  /** x [B, Ci, H, W], weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. */
+  conv2d: Conv2dAttrs;
+  /** dy [B, Co, Ho, Wo], weight → dx [B, Ci, H, W]. */
+  conv2dInputGrad: Conv2dInputGradAttrs;
+  /** dy [B, Co, Ho, Wo], x [B, Ci, H, W] → dWeight [Co, Ci/groups, kh, kw]. */
+  conv2dWeightGrad: Conv2dWeightGradAttrs;
+  /** x [B, C, H, W] → values [B, C, Ho, Wo] and indices, i32, y·W + x of the first largest element (NaN counts as largest). */
+  maxPool2d: MaxPool2dAttrs;
+  /** dy [B, C, Ho, Wo], indices [B, C, Ho, Wo] → dx [B, C, H, W]. */
+  maxPool2dGrad: MaxPool2dGradAttrs;
+  /** x [R, D], index [K] i32 in 0…R−1 → [K, D]. */
+  indexSelect: IndexSelectAttrs;
+  /** index [K] i32, updates [K, D] → [rows, D]: zeros plus the updates; an index outside 0…rows−1 is dropped. Added in ascending k. */
+  indexAdd: IndexAddAttrs;
+  /** x [R, N] → values [R, k] descending and indices [R, k] i32; ties to the lower index; NaN counts as largest. */
+  topK: TopKAttrs;
+  /**
+   * value [B, L, heads, d], locations [B, Q, heads, P, 2] (x, y in 0…1 of each level), weights [B, Q, heads, P]
+   * → [B, Q, heads·d]. Levels follow each other along L, row-major; points follow each other by level along P.
+   * bilinear: pixel x = loc·W − 0.5, four taps, zero outside. discrete: pixel trunc(loc·W + 0.5) clamped to 0…W−1 (H for y).
+   */
+  deformableSample: DeformableSampleAttrs;
+  /** dy [B, Q, heads·d], value, locations, weights → dValue, dLocations, dWeights (zero dLocations when discrete). */
+  deformableSampleGrad: DeformableSampleAttrs;
+}
+
+export type MatmulAttrs = Record<never, never>;
+
+export interface Conv2dAttrs {
+  readonly stride: readonly [number, number];
+  /** top, left, bottom, right */
+  readonly padding: readonly [number, number, number, number];
+  readonly dilation: readonly [number, number];
+  readonly groups: number;
+}
+export interface Conv2dInputGradAttrs extends Conv2dAttrs {
+  /** H, W of the convolution's input. */
+  readonly inputSize: readonly [number, number];
+}
+export interface Conv2dWeightGradAttrs extends Conv2dAttrs {
+  /** kh, kw */
+  readonly kernelSize: readonly [number, number];
+}
+export interface MaxPool2dAttrs {
+  readonly kernelSize: readonly [number, number];
+  readonly stride: readonly [number, number];
+  /** top and bottom, left and right */
+  readonly padding: readonly [number, number];
+  readonly ceilMode: boolean;
+}
+export interface MaxPool2dGradAttrs {
+  readonly inputSize: readonly [number, number];
+}
+export type IndexSelectAttrs = Record<never, never>;
+export interface IndexAddAttrs {
+  readonly rows: number;
+}
+export interface TopKAttrs {
+  readonly k: number;
+}
+export interface DeformableSampleAttrs {
+  readonly method: "bilinear" | "discrete";
+  readonly levels: readonly DeformableLevel[];
+}
+export interface DeformableLevel {
+  readonly height: number;
+  readonly width: number;
+  /** Sampling points per head and query on this level. */
+  readonly points: number;
+}

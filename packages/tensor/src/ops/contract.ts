@@ -1,0 +1,41 @@
+import type { Shape } from "../shape.ts";
+import { load, row } from "../kernel/expr.ts";
+import { launch } from "../kernel/launch.ts";
+import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import type { Tensor } from "../tensor.ts";
+import { bind, empty } from "./result.ts";
+
+const program = makeProgram("contract", {
+  operands: [readOperand("f32"), readOperand("f32"), writeOperand("f32")],
+  params: [],
+  stages: [
+    { kind: "reduce", op: "sum", expr: load(0).mul(load(1)) },
+    { kind: "store", perRow: true, writes: [{ operand: 2, expr: row(0) }] },
+  ],
+});
+
+/** A factor of a contraction: a tensor and its element strides along the kept axes, then the summed ones; 0 where it stands still. */
+export interface Factor {
+  readonly tensor: Tensor;
+  readonly strides: readonly number[];
+  /** Elements from the tensor's first one; default 0. */
+  readonly start?: number;
+}
+
+/**
+ * Sum of products over `summed` axes for every index of the `kept` axes: the meaning of matmul, of convolution and of
+ * both its gradients, which differ in strides alone. Not recorded.
+ */
+export function contract(axes: { kept: Shape; summed: Shape }, a: Factor, b: Factor): Tensor {
+  const output = empty(a.tensor.backend, axes.kept, "f32");
+  const operand = ({ tensor, strides, start = 0 }: Factor) => {
+    const binding = bind(tensor, strides);
+    return { ...binding, offset: binding.offset + start };
+  };
+  launch(output.backend, program, {
+    mapSizes: axes.kept,
+    reduceSizes: axes.summed,
+    operands: [operand(a), operand(b), bind(output, [...output.strides, ...axes.summed.map(() => 0)])],
+  });
+  return output;
+}

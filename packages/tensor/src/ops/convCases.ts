@@ -1,0 +1,39 @@
+import type { Tensor } from "../tensor.ts";
+import type { Conv2dOptions } from "./conv.ts";
+import type { OpCase } from "./registry.ts";
+
+interface ConvCase {
+  readonly x: readonly [number, number, number, number];
+  /** Co, kh, kw */
+  readonly kernel: readonly [number, number, number];
+  readonly options?: Conv2dOptions;
+}
+
+// Kernels, strides and channel counts of D-FINE, at ragged sizes.
+const CASES: readonly ConvCase[] = [
+  { x: [2, 3, 5, 7], kernel: [4, 1, 1] },
+  { x: [1, 16, 9, 17], kernel: [21, 1, 1] },
+  { x: [2, 3, 6, 5], kernel: [5, 3, 3], options: { padding: 1 } },
+  { x: [1, 21, 5, 20], kernel: [21, 3, 3], options: { padding: 1 } },
+  { x: [1, 3, 9, 8], kernel: [16, 3, 3], options: { padding: 1, stride: 2 } },
+  { x: [1, 4, 5, 6], kernel: [2, 2, 2] },
+  { x: [2, 6, 7, 5], kernel: [6, 3, 3], options: { padding: 1, groups: 6 } },
+  { x: [1, 8, 8, 9], kernel: [8, 3, 3], options: { padding: 1, stride: 2, groups: 8 } },
+  { x: [1, 5, 6, 17], kernel: [5, 5, 5], options: { padding: 2, groups: 5 } },
+  { x: [1, 6, 6, 5], kernel: [4, 3, 3], options: { padding: [0, 1, 2, 1], groups: 2 } },
+  { x: [1, 2, 7, 7], kernel: [3, 3, 3], options: { padding: 2, dilation: 2 } },
+  { x: [1, 3, 9, 9], kernel: [4, 5, 5], options: { padding: 2, stride: 2 } },
+  { x: [1, 64, 4, 33], kernel: [32, 3, 3], options: { padding: 1 } },
+];
+
+export function convCases(
+  run: (call: { x: Tensor; weight: Tensor; options: Conv2dOptions }) => Tensor,
+  differentiable: boolean,
+): OpCase[] {
+  return CASES.map(({ x, kernel: [out, kh, kw], options = {} }) => ({
+    name: `${JSON.stringify(x)} → ${out}, ${kh}×${kw} ${JSON.stringify(options)}`,
+    inputs: [{ shape: x }, { shape: [out, x[1] / (options.groups ?? 1), kh, kw] }],
+    run: ([input, weight]) => [run({ x: input as Tensor, weight: weight as Tensor, options })],
+    differentiable,
+  }));
+}

@@ -1,0 +1,185 @@
+import { recordsGradient, record, saveForBackward, type Vjp } from "../autograd/tape.ts";
+import type { Dtype } from "../dtype.ts";
+import { differentiate } from "../kernel/differentiate.ts";
+import { type Expr, load, postorder, row } from "../kernel/expr.ts";
+import type { Stage } from "../kernel/kernel.ts";
+import { launch } from "../kernel/launch.ts";
+import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { broadcastAxes, broadcastShapes, broadcastStrides, type Shape } from "../shape.ts";
+import { Tensor, type TensorLike } from "../tensor.ts";
+import { type CaseInput, type OpCase, register } from "./registry.ts";
+import { bind, commonBackend, empty } from "./result.ts";
+import { type Signature, signatureOf } from "./signature.ts";
+
+type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
+
+export interface MapOptions {
+  /** False when the op has no useful derivative (comparisons, rounding): its results never need gradients. */
+  readonly differentiable?: boolean;
+  /** Values that conformance draws per input; default −3…3. A number stands for a scalar argument. */
+  readonly inputs?: readonly (readonly [number, number] | number)[];
+  /** Element types conformance tries; default f32. */
+  readonly dtypes?: readonly Dtype[];
+}
+
+interface Variant {
+  readonly forward: Program;
+  readonly result: Expr;
+  /** Derivative of the result with respect to each operand, times the incoming gradient (operand n). */
+  readonly derivatives: readonly (Expr | undefined)[];
+  /** Operands whose values a derivative reads. */
+  readonly reads: ReadonlySet<number>;
+  readonly gradients: Map<string, Program>;
+}
+
+/**
+ * Defines an elementwise op by one scalar expression of its inputs, which broadcast. Any input may be given as a number.
+ * The gradient is derived, and is again one kernel per group of inputs.
+ */
+export function defineMap<E extends Expr[]>(
+  name: string,
+  build: (...inputs: E) => Expr,
+  options: MapOptions = {},
+): (...inputs: Inputs<E>) => Tensor {
+  const variants = new Map<string, Variant>();
+  const differentiable = options.differentiable !== false;
+  const variantFor = (signature: Signature): Variant => {
+    let variant = variants.get(signature.text);
+    if (!variant) {
+      variant = makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable });
+      variants.set(signature.text, variant);
+    }
+    return variant;
+  };
+  const op = (...inputs: Inputs<E>): Tensor => {
+    const signature = signatureOf(name, inputs);
+    const variant = variantFor(signature);
+    const output = runMap(name, variant, signature);
+    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors)) recordMap(name, { variant, signature, output });
+    return output;
+  };
+  register({ name, kind: "map", cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, build.length, options) });
+  return op;
+}
+
+function runMap(name: string, variant: Variant, signature: Signature): Tensor {
+  const { tensors, numbers } = signature;
+  const shape = broadcastShapes(name, tensors.map((tensor) => tensor.shape));
+  const backend = commonBackend(name, tensors);
+  const output = empty(backend, shape, variant.result.dtype);
+  const operands = [...tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape))), bind(output)];
+  launch(backend, variant.forward, { mapSizes: shape, reduceSizes: [], operands }, numbers);
+  return output;
+}
+
+function makeVariant(name: string, result: Expr, options: { signature: Signature; differentiable: boolean }): Variant {
+  const { dtypes, paramDtypes } = options.signature;
+  const forward = mapProgram(name, { inputs: dtypes, params: paramDtypes, outputs: [result] });
+  const adjoints = options.differentiable && result.dtype === "f32" ? differentiate(result, load(dtypes.length)) : new Map();
+  const derivatives = dtypes.map((dtype, i): Expr | undefined => adjoints.get(load(i, dtype)));
+  return { forward, result, derivatives, reads: loadsIn(derivatives.filter((e) => e !== undefined)), gradients: new Map() };
+}
+
+const loadsIn = (roots: readonly Expr[]): Set<number> =>
+  new Set(postorder(roots).flatMap((e) => (e.op === "load" ? [e.value] : [])));
+
+function recordMap(name: string, { variant, signature, output }: { variant: Variant; signature: Signature; output: Tensor }): void {
+  const { tensors, numbers } = signature;
+  const shapes = tensors.map((tensor) => tensor.shape);
+  const saved = tensors.map((tensor, i) => (variant.reads.has(i) ? saveForBackward(tensor) : undefined));
+  const vjp: Vjp = ({ grads, needs }) => {
+    const dy = grads[0]!;
+    const call = { name, variant, signature, saved, dy, numbers };
+    const wanted = shapes.flatMap((_, i) => (needs[i] && variant.derivatives[i] ? [i] : []));
+    const whole = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
+    const results = new Array<Tensor | undefined>(tensors.length);
+    if (whole.length > 0)
+      runGradient(call, whole, dy.shape).forEach((gradient, k) => {
+        results[whole[k]!] = gradient;
+      });
+    for (const i of wanted) results[i] ??= runGradient(call, [i], shapes[i]!)[0];
+    return results;
+  };
+  record(name, [output], { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
+}
+
+interface GradientCall {
+  readonly name: string;
+  readonly variant: Variant;
+  readonly signature: Signature;
+  readonly saved: readonly (Tensor | undefined)[];
+  readonly dy: Tensor;
+  readonly numbers: readonly number[];
+}
+
+/** Gradients of the inputs `wanted`, which all have `shape`; summed over the axes along which they were repeated. */
+function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape): Tensor[] {
+  const { signature, saved, dy, numbers } = call;
+  const reduced = broadcastAxes(shape, dy.shape);
+  const program = gradientProgram(call, wanted, reduced.length > 0);
+  const kept = dy.shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
+  const order = [...kept, ...reduced];
+  const walk = (tensor: Tensor) => {
+    const strides = broadcastStrides(tensor.shape, tensor.strides, dy.shape);
+    return bind(tensor, order.map((axis) => strides[axis]!));
+  };
+  const outputs = wanted.map(() => empty(dy.backend, shape, "f32"));
+  launch(
+    dy.backend,
+    program,
+    {
+      mapSizes: kept.map((axis) => dy.shape[axis]!),
+      reduceSizes: reduced.map((axis) => dy.shape[axis]!),
+      // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
+      operands: [...signature.dtypes.map((_, i) => walk(saved[i] ?? dy)), walk(dy), ...outputs.map(walk)],
+    },
+    numbers,
+  );
+  return outputs;
+}
+
+function gradientProgram({ name, variant, signature }: GradientCall, wanted: readonly number[], summed: boolean): Program {
+  const key = `${wanted.join()}${summed}`;
+  let program = variant.gradients.get(key);
+  if (!program) {
+    const { dtypes, paramDtypes } = signature;
+    const n = dtypes.length;
+    const expressions = wanted.map((i) => variant.derivatives[i]!);
+    const stages: Stage[] = summed
+      ? [
+          { kind: "reduce", op: "sum", expr: expressions[0]! },
+          { kind: "store", perRow: true, writes: [{ operand: n + 1, expr: row(0) }] },
+        ]
+      : [{ kind: "store", perRow: false, writes: expressions.map((expr, i) => ({ operand: n + 1 + i, expr })) }];
+    const reads = loadsIn(expressions);
+    program = makeProgram(`${name}Backward`, {
+      operands: [
+        ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
+        readOperand("f32"),
+        ...wanted.map(() => writeOperand("f32")),
+      ],
+      params: paramDtypes,
+      stages,
+    });
+    variant.gradients.set(key, program);
+  }
+  return program;
+}
+
+function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, options: MapOptions): OpCase[] {
+  const shapes: Shape[][] = [[[3, 5], [3, 5], [3, 5]], [[17], [17], [17]], [[4, 1, 5], [3, 1], [1]], [[0, 4], [0, 4], [1]], [[65], [1], [65]], [[], [], []]];
+  const differentiable = options.differentiable !== false;
+  return (options.dtypes ?? ["f32"]).flatMap((dtype) =>
+    shapes.map((group) => ({
+      name: `${dtype} ${JSON.stringify(group.slice(0, arity))}`,
+      inputs: Array.from({ length: arity }, (_, i): CaseInput | number => {
+        const range = options.inputs?.[i] ?? [-3, 3];
+        if (typeof range === "number") return range;
+        return { shape: group[i % group.length]!, dtype, range };
+      }),
+      run: (inputs: readonly TensorLike[]) => [op(...inputs)],
+      differentiable: differentiable && dtype === "f32",
+      special: dtype === "f32",
+    })),
+  );
+}

@@ -1,0 +1,101 @@
+import { recordsGradient, record, saveForBackward } from "../autograd/tape.ts";
+import type { Override, View } from "../backend.ts";
+import type { Dtype } from "../dtype.ts";
+import { GradientError } from "../errors.ts";
+import { noGrad, runtime } from "../runtime.ts";
+import { scope } from "../scope.ts";
+import type { Shape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import type { OpAttrs } from "./attrs.ts";
+import { type OpCase, register } from "./registry.ts";
+import { commonBackend, empty } from "./result.ts";
+
+export interface OutputSpec {
+  readonly shape: Shape;
+  readonly dtype: Dtype;
+}
+
+/** What an op's gradient is computed from. Tensors that `saves` does not list are undefined. */
+export interface OpBackprop<Attrs> {
+  readonly inputs: readonly (Tensor | undefined)[];
+  readonly outputs: readonly (Tensor | undefined)[];
+  readonly inputShapes: readonly Shape[];
+  readonly attrs: Attrs;
+  readonly grads: readonly (Tensor | undefined)[];
+  readonly needs: readonly boolean[];
+}
+
+export interface OpDefinition<Attrs> {
+  /** Checks shapes and dtypes: the only place that throws about them. */
+  infer(inputs: readonly Tensor[], attrs: Attrs): readonly OutputSpec[];
+  /** The op's meaning, in other ops and generated kernels. */
+  fallback(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[];
+  readonly vjp?: (call: OpBackprop<Attrs>) => readonly (Tensor | undefined)[];
+  /** Which inputs and outputs `vjp` reads. */
+  readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
+  /** Whether hand-written kernels take inputs with any strides; otherwise they get contiguous ones. */
+  readonly strided?: boolean;
+  readonly cases: () => readonly OpCase[];
+}
+
+/**
+ * Defines a structured op: a fallback that every backend runs, a hand-written kernel where a backend has one for these
+ * shapes, a gradient.
+ */
+export function defineOp<Name extends keyof OpAttrs>(
+  name: Name,
+  definition: OpDefinition<OpAttrs[Name]>,
+): (inputs: readonly Tensor[], attrs: OpAttrs[Name]) => readonly Tensor[] {
+  register({ name, kind: "op", cases: definition.cases });
+  return (inputs, attrs) => {
+    const specs = definition.infer(inputs, attrs);
+    const outputs = compute(name, { definition, inputs, attrs, specs });
+    if (recordsGradient(inputs)) recordOp(name, { definition, inputs, outputs, attrs });
+    return outputs;
+  };
+}
+
+interface Call<Attrs> {
+  readonly definition: OpDefinition<Attrs>;
+  readonly inputs: readonly Tensor[];
+  readonly attrs: Attrs;
+}
+
+function compute<Name extends keyof OpAttrs>(
+  name: Name,
+  { definition, inputs, attrs, specs }: Call<OpAttrs[Name]> & { specs: readonly OutputSpec[] },
+): readonly Tensor[] {
+  const backend = commonBackend(name, inputs);
+  const override = runtime.disabledOverrides.has(name)
+    ? undefined
+    : (backend.overrides[name] as Override<OpAttrs[Name]> | undefined);
+  const fallback = () => noGrad(() => definition.fallback(inputs, attrs));
+  if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
+  return scope(name, () => {
+    const views: readonly View[] = inputs.map((t) => (definition.strided ? t.view : noGrad(() => t.contiguous()).view));
+    const variant = override.select(views, attrs);
+    if (variant === undefined) return fallback();
+    const outputs = specs.map((spec) => empty(backend, spec.shape, spec.dtype));
+    runtime.trace?.({ op: name, kernel: variant, shapes: inputs.map((input) => input.shape) });
+    override.run({ variant, inputs: views, outputs: outputs.map((output) => output.view), attrs });
+    return outputs;
+  });
+}
+
+function recordOp<Name extends keyof OpAttrs>(
+  name: Name,
+  { definition, inputs, outputs, attrs }: Call<OpAttrs[Name]> & { outputs: readonly Tensor[] },
+): void {
+  const { vjp, saves } = definition;
+  const inputShapes = inputs.map((input) => input.shape);
+  const savedInputs = inputs.map((t, i) => (vjp && saves?.inputs?.includes(i) ? saveForBackward(t) : undefined));
+  const savedOutputs = outputs.map((t, i) => (vjp && saves?.outputs?.includes(i) ? saveForBackward(t) : undefined));
+  record(name, outputs, {
+    inputs,
+    saved: [...savedInputs, ...savedOutputs].filter((t) => t !== undefined),
+    vjp: ({ grads, needs }) => {
+      if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
+      return vjp({ inputs: savedInputs, outputs: savedOutputs, inputShapes, attrs, grads, needs });
+    },
+  });
+}

@@ -1,0 +1,220 @@
+import { recordsGradient, record, saveForBackward, type Vjp } from "../autograd/tape.ts";
+import type { Dtype } from "../dtype.ts";
+import { differentiateStages } from "../kernel/differentiate.ts";
+import { type Expr, load, param, postorder, rewrite, row } from "../kernel/expr.ts";
+import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
+import { launch } from "../kernel/launch.ts";
+import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { broadcastAxes, broadcastShapes, broadcastStrides, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
+import { Tensor, type TensorLike } from "../tensor.ts";
+import { type OpCase, register } from "./registry.ts";
+import { bind, commonBackend, empty } from "./result.ts";
+import { type Signature, signatureOf } from "./signature.ts";
+import { sumTo } from "./sumTo.ts";
+
+/** Writes a row op: reductions over the row, then what is stored. */
+export interface RowBuilder {
+  /** Elements in a row. */
+  readonly count: Expr;
+  sum(expr: Expr): Expr;
+  max(expr: Expr): Expr;
+  min(expr: Expr): Expr;
+  /** Stores one value per element: the next output, shaped like the broadcast inputs. */
+  store(expr: Expr): void;
+  /** Stores one value per row: the next output, with size 1 along the reduced axes. */
+  storeRow(expr: Expr): void;
+}
+
+interface Variant {
+  readonly stages: readonly Stage[];
+  readonly forward: Program;
+  readonly outputs: readonly { readonly dtype: Dtype; readonly perRow: boolean }[];
+  readonly gradients: Map<string, RowGradient>;
+}
+
+interface RowGradient {
+  readonly program: Program;
+  /** One per wanted input; undefined when no gradient reaches it. */
+  readonly results: readonly ({ readonly perRow: boolean } | undefined)[];
+}
+
+/** Calls a row op: inputs broadcast to one shape, `axes` are the row. */
+export type RowOp = (inputs: readonly TensorLike[], axes: number | readonly number[] | undefined) => Tensor[];
+
+/**
+ * Defines an op that folds and stores along rows: softmax, normalisation, sums. `cases` feeds conformance. Gradients are
+ * derived and fused into one kernel; `max` and `min` reductions count as constants.
+ */
+export function defineRow<E extends Expr[]>(
+  name: string,
+  build: (row: RowBuilder, ...inputs: E) => void,
+  options: { cases: () => readonly OpCase[]; differentiable?: boolean },
+): RowOp {
+  const variants = new Map<string, Variant>();
+  register({ name, kind: "row", cases: options.cases });
+  return (inputs, axes) => {
+    const signature = signatureOf(name, inputs);
+    let variant = variants.get(signature.text);
+    if (!variant) variants.set(signature.text, (variant = makeVariant(name, (b) => build(b, ...(signature.leaves as E)), signature)));
+    const shape = broadcastShapes(name, signature.tensors.map((tensor) => tensor.shape));
+    const call = { name, variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
+    const outputs = runRow(call);
+    if (options.differentiable !== false && recordsGradient(signature.tensors)) recordRow(call, outputs);
+    return outputs;
+  };
+}
+
+function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtypes, paramDtypes }: Signature): Variant {
+  const stages: Stage[] = [];
+  const outputs: { dtype: Dtype; perRow: boolean }[] = [];
+  const element: Write[] = [];
+  const perRow: Write[] = [];
+  let reduces = 0;
+  const reduce = (op: "sum" | "max" | "min") => (expr: Expr) => {
+    stages.push({ kind: "reduce", op, expr });
+    return row(reduces++, expr.dtype);
+  };
+  const store = (writes: Write[], isPerRow: boolean) => (expr: Expr) => {
+    writes.push({ operand: dtypes.length + outputs.length, expr });
+    outputs.push({ dtype: expr.dtype, perRow: isPerRow });
+  };
+  build({
+    count: param(paramDtypes.length),
+    sum: reduce("sum"),
+    max: reduce("max"),
+    min: reduce("min"),
+    store: store(element, false),
+    storeRow: store(perRow, true),
+  });
+  if (perRow.length > 0) stages.push({ kind: "store", perRow: true, writes: perRow });
+  if (element.length > 0) stages.push({ kind: "store", perRow: false, writes: element });
+  const operands = [...dtypes.map(readOperand), ...outputs.map((output) => writeOperand(output.dtype))];
+  const forward = makeProgram(name, { operands, params: [...paramDtypes, "f32"], stages });
+  return { stages, forward, outputs, gradients: new Map() };
+}
+
+interface RowCall {
+  readonly name: string;
+  readonly variant: Variant;
+  readonly signature: Signature;
+  readonly shape: Shape;
+  readonly axes: readonly number[];
+}
+
+const rowShape = ({ shape, axes }: RowCall): Shape => shape.map((n, axis) => (axes.includes(axis) ? 1 : n));
+
+/** Launches over the call's shape, its row axes last. */
+function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[]): void {
+  const { shape, axes, signature } = call;
+  const kept = shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+  const order = [...kept, ...axes];
+  const operands = tensors.map((tensor) => {
+    const strides = broadcastStrides(tensor.shape, tensor.strides, shape);
+    return bind(tensor, order.map((axis) => strides[axis]!));
+  });
+  const reduceSizes = axes.map((axis) => shape[axis]!);
+  launch(tensors[0]!.backend, program, { mapSizes: kept.map((axis) => shape[axis]!), reduceSizes, operands }, [
+    ...signature.numbers,
+    sizeOf(reduceSizes),
+  ]);
+}
+
+function runRow(call: RowCall): Tensor[] {
+  const { tensors } = call.signature;
+  const backend = commonBackend(call.name, tensors);
+  const outputs = call.variant.outputs.map(({ dtype, perRow }) => empty(backend, perRow ? rowShape(call) : call.shape, dtype));
+  launchRows(call, call.variant.forward, [...tensors, ...outputs]);
+  return outputs;
+}
+
+function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
+  const { tensors } = call.signature;
+  const shapes = tensors.map((tensor) => tensor.shape);
+  const still = shapes.map((shape) => {
+    const repeated = broadcastAxes(shape, call.shape);
+    return call.axes.every((axis) => repeated.includes(axis) || call.shape[axis] === 1);
+  });
+  // Sums don't read their inputs: a gradient that needs no values saves none.
+  const reads = gradientFor(call, { still, wanted: shapes.map(() => true), given: outputs.map((o) => o.dtype === "f32") }).reads;
+  const saved = tensors.map((tensor, i) => (reads.has(i) ? saveForBackward(tensor) : undefined));
+  const vjp: Vjp = ({ grads, needs }) => {
+    const given = grads.map((g) => g !== undefined);
+    const wanted = shapes.map((_, i) => needs[i] === true && tensorsAreFloat(call, i));
+    const { gradient } = gradientFor(call, { still, wanted, given });
+    const dys = grads.filter((g) => g !== undefined);
+    const results = gradient.results.map((result) => result && empty(dys[0]!.backend, result.perRow ? rowShape(call) : call.shape, "f32"));
+    const stand = dys[0]!;
+    launchRows(call, gradient.program, [...saved.map((s) => s ?? stand), ...dys, ...results.filter((r) => r !== undefined)]);
+    return results.map((result, i) => result && sumTo(result, shapes[i]!));
+  };
+  record(call.name, outputs, { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
+}
+
+const tensorsAreFloat = (call: RowCall, i: number): boolean => call.signature.dtypes[i] === "f32";
+
+interface GradientNeed {
+  /** Inputs that stand still along the row. */
+  readonly still: readonly boolean[];
+  readonly wanted: readonly boolean[];
+  /** Outputs with an incoming gradient. */
+  readonly given: readonly boolean[];
+}
+
+function gradientFor(call: RowCall, need: GradientNeed): { gradient: RowGradient; reads: ReadonlySet<number> } {
+  const key = JSON.stringify(need);
+  const { variant, signature } = call;
+  let gradient = variant.gradients.get(key);
+  if (!gradient) variant.gradients.set(key, (gradient = makeGradient(call, need)));
+  const roots = gradient.program.stages.flatMap(stageExpressions);
+  const reads = new Set(postorder(roots).flatMap((e) => (e.op === "load" && e.value < signature.dtypes.length ? [e.value] : [])));
+  return { gradient, reads };
+}
+
+function makeGradient({ name, variant, signature }: RowCall, { still, wanted, given }: GradientNeed): RowGradient {
+  const { dtypes, paramDtypes } = signature;
+  const n = dtypes.length;
+  let next = n;
+  const seeds = given.map((isGiven) => (isGiven ? load(next++) : undefined));
+  const derived = differentiateStages(variant.stages, (operand) => seeds[operand - n]);
+  const element: Write[] = [];
+  const perRow: Write[] = [];
+  const results = dtypes.map((dtype, i) => {
+    const leaf = load(i, dtype);
+    const expr = wanted[i] && dtype === "f32" ? (still[i] ? derived.perRow(leaf) : derived.element(leaf)) : undefined;
+    if (!expr) return undefined;
+    (still[i] ? perRow : element).push({ operand: next++, expr });
+    return { perRow: still[i]! };
+  });
+  const stages: Stage[] = [...derived.reduces];
+  if (perRow.length > 0) stages.push({ kind: "store", perRow: true, writes: perRow });
+  if (element.length > 0) stages.push({ kind: "store", perRow: false, writes: element });
+  const needed = liveStages(stages);
+  const reads = new Set(postorder(needed.flatMap(stageExpressions)).flatMap((e) => (e.op === "load" ? [e.value] : [])));
+  const operands = [
+    ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
+    ...seeds.flatMap((seed) => (seed ? [readOperand("f32")] : [])),
+    ...results.flatMap((result) => (result ? [writeOperand("f32")] : [])),
+  ];
+  return { program: makeProgram(`${name}Backward`, { operands, params: [...paramDtypes, "f32"], stages: needed }), results };
+}
+
+/** Drops reductions that nothing reads, and numbers the rest anew. */
+function liveStages(stages: readonly Stage[]): Stage[] {
+  const reduces = stages.filter((stage) => stage.kind === "reduce");
+  const live = new Set<number>();
+  const visit = (roots: readonly Expr[]): void => {
+    for (const e of postorder(roots)) {
+      if (e.op !== "row" || live.has(e.value)) continue;
+      live.add(e.value);
+      visit([reduces[e.value]!.expr]);
+    }
+  };
+  for (const stage of stages) if (stage.kind !== "reduce") visit(stageExpressions(stage));
+  const position = new Map([...live].sort((a, b) => a - b).map((old, i) => [old, i]));
+  const renumber = (root: Expr): Expr => rewrite(root, (e) => (e.op === "row" ? row(position.get(e.value)!, e.dtype) : undefined));
+  return stages.flatMap((stage): Stage[] => {
+    if (stage.kind === "reduce") return live.has(reduces.indexOf(stage)) ? [{ ...stage, expr: renumber(stage.expr) }] : [];
+    if (stage.kind === "scatter") return [stage];
+    return [{ ...stage, writes: stage.writes.map((write) => ({ ...write, expr: renumber(write.expr) })) }];
+  });
+}

@@ -1,0 +1,148 @@
+import { DtypeError, ShapeError } from "../errors.ts";
+import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
+import { launch } from "../kernel/launch.ts";
+import { indexedOperand, makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
+import type { Dtype } from "../dtype.ts";
+import { shapeText, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { add } from "./arithmetic.ts";
+import { filled } from "./copy.ts";
+import { arange } from "./create.ts";
+import { defineOp } from "./defineOp.ts";
+import { bind, empty } from "./result.ts";
+
+// Map axes: index position, column. Param: columns.
+const selectProgram = (dtype: Dtype) =>
+  makeProgram("indexSelect", {
+    operands: [{ ...indexedOperand(dtype) }, readOperand("i32"), { dtype, mode: "write", indexed: false }],
+    params: ["i32"],
+    stages: [
+      {
+        kind: "store",
+        perRow: false,
+        writes: [{ operand: 2, expr: loadAt(0, load(1, "i32").mul(param(0, "i32")).add(axisIndex(1)), dtype) }],
+      },
+    ],
+  });
+const selectPrograms: Record<Dtype, ReturnType<typeof selectProgram>> = {
+  f32: selectProgram("f32"),
+  i32: selectProgram("i32"),
+  bool: selectProgram("bool"),
+};
+
+// Map axes: index position, column. Params: columns, rows. An index outside the rows must not reach a neighbour's row.
+const inRows = load(0, "i32").lt(0).not().and(load(0, "i32").lt(param(1, "i32")));
+const addProgram = makeProgram("indexAdd", {
+  operands: [readOperand("i32"), readOperand("f32"), { ...updateOperand("f32"), indexed: true }],
+  params: ["i32", "i32"],
+  stages: [
+    {
+      kind: "scatter",
+      operand: 2,
+      index: inRows.select(load(0, "i32").mul(param(0, "i32")).add(axisIndex(1)), -1),
+      expr: load(1),
+    },
+  ],
+});
+
+function checkIndex(op: string, index: Tensor): void {
+  if (index.dtype !== "i32" || index.rank !== 1) throw new DtypeError(`${op}: the index must be i32 [K], got ${index.dtype} ${shapeText(index.shape)}`);
+}
+
+const indexSelectOp = defineOp("indexSelect", {
+  infer: ([x, index]) => {
+    checkIndex("indexSelect", index!);
+    if (x!.rank !== 2) throw new ShapeError(`indexSelect: takes rows [R, D], got ${shapeText(x!.shape)}`);
+    return [{ shape: [index!.size, x!.shape[1]!], dtype: x!.dtype }];
+  },
+  fallback: ([source, index]) => {
+    const x = source!.contiguous();
+    const columns = x.shape[1]!;
+    const output = empty(x.backend, [index!.size, columns], x.dtype);
+    launch(
+      x.backend,
+      selectPrograms[x.dtype],
+      { mapSizes: output.shape, reduceSizes: [], operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0]), bind(output)] },
+      [columns],
+    );
+    return [output];
+  },
+  saves: { inputs: [1] },
+  vjp: ({ inputs: [, index], inputShapes, grads: [dy] }) => [indexAdd(index!, dy!, inputShapes[0]![0]!)],
+  cases: () =>
+    (
+      [
+        [[5, 3], 4],
+        [[17, 65], 33],
+        [[9, 1], 20],
+        [[4, 16], 0],
+      ] as const
+    ).map(([shape, count]) => ({
+      name: `${count} of ${JSON.stringify(shape)}`,
+      inputs: [{ shape }, { shape: [count], dtype: "i32", below: shape[0] }],
+      run: ([x, index]) => [indexSelect(x as Tensor, index as Tensor)],
+      differentiable: true,
+    })),
+});
+
+/** Rows of x [R, D] at index [K] (i32, 0…R−1) → [K, D]. The gradient adds rows up. @throws ShapeError, DtypeError */
+export const indexSelect = (x: Tensor, index: Tensor): Tensor => indexSelectOp([x, index], {})[0]!;
+
+const indexAddOp = defineOp("indexAdd", {
+  infer: ([index, updates], { rows }) => {
+    checkIndex("indexAdd", index!);
+    if (updates!.rank !== 2 || updates!.shape[0] !== index!.size)
+      throw new ShapeError(`indexAdd: ${index!.size} indices need updates [${index!.size}, D], got ${shapeText(updates!.shape)}`);
+    return [{ shape: [rows, updates!.shape[1]!], dtype: "f32" }];
+  },
+  fallback: ([index, updates], { rows }) => {
+    const columns = updates!.shape[1]!;
+    const output = filled(updates!.backend, [rows, columns], { value: 0, dtype: "f32" });
+    launch(
+      output.backend,
+      addProgram,
+      { mapSizes: updates!.shape, reduceSizes: [], operands: [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])] },
+      [columns, rows],
+    );
+    return [output];
+  },
+  saves: { inputs: [0] },
+  vjp: ({ inputs: [index], grads: [dy] }) => [undefined, indexSelect(dy!, index!)],
+  cases: () =>
+    (
+      [
+        [4, [3, 5]],
+        [7, [40, 17]],
+        [50, [33, 1]],
+        [3, [0, 4]],
+      ] as const
+    ).map(([rows, shape]) => ({
+      name: `${JSON.stringify(shape)} into ${rows} rows`,
+      inputs: [{ shape: [shape[0]], dtype: "i32", below: rows }, { shape }],
+      run: ([index, updates]) => [indexAdd(index as Tensor, updates as Tensor, rows)],
+      differentiable: true,
+    })),
+});
+
+/** Zeros [rows, D] plus updates [K, D] added at index [K] (i32), in ascending k; an index outside is dropped. */
+export const indexAdd = (index: Tensor, updates: Tensor, rows: number): Tensor => indexAddOp([index, updates], { rows })[0]!;
+
+/** Per-row positions [R, K] in rows of `width` as positions [R·K] in the flattened [R·width]. */
+export function flatRows(index: Tensor, width: number): Tensor {
+  const starts = arange(index.shape[0]!, { step: width, backend: index.backend });
+  return add(index, starts.reshape([-1, 1])).reshape([sizeOf(index.shape)]);
+}
+
+const oneHotProgram = mapProgram("oneHot", {
+  inputs: ["i32"],
+  params: [],
+  outputs: [load(0, "i32").eq(axisIndex(1)).select(1, 0)],
+});
+
+/** labels [K] (i32) → [K, classes] with a 1 at each label; a label outside 0…classes−1 gives zeros. No gradient. */
+export function oneHot(labels: Tensor, classes: number): Tensor {
+  checkIndex("oneHot", labels);
+  const output = empty(labels.backend, [labels.size, classes], "f32");
+  launch(output.backend, oneHotProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)] });
+  return output;
+}

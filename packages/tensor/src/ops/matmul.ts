@@ -1,0 +1,76 @@
+import { ShapeError } from "../errors.ts";
+import { broadcastShapes, broadcastStrides, shapeText } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { add } from "./arithmetic.ts";
+import { contract } from "./contract.ts";
+import { defineOp } from "./defineOp.ts";
+import type { OpCase } from "./registry.ts";
+import { sumTo } from "./sumTo.ts";
+
+function inferMatmul(a: Tensor, b: Tensor) {
+  if (a.rank < 2 || b.rank < 2)
+    throw new ShapeError(`matmul: takes matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}; reshape or unsqueeze vectors first`);
+  const [m, k, k2, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-2)!, b.shape.at(-1)!];
+  if (k !== k2)
+    throw new ShapeError(
+      `matmul: inner sizes differ: ${shapeText(a.shape)} · ${shapeText(b.shape)} (${k} ≠ ${k2})${k === n ? "; did you mean to transpose the second one?" : ""}`,
+    );
+  return { batch: broadcastShapes("matmul", [a.shape.slice(0, -2), b.shape.slice(0, -2)]), m, k, n };
+}
+
+const matmulOp = defineOp("matmul", {
+  strided: true,
+  infer: ([a, b]) => {
+    const { batch, m, n } = inferMatmul(a!, b!);
+    return [{ shape: [...batch, m, n], dtype: "f32" }];
+  },
+  fallback: ([a, b]) => {
+    const { batch, m, k, n } = inferMatmul(a!, b!);
+    const batchStrides = (t: Tensor) => broadcastStrides(t.shape.slice(0, -2), t.strides.slice(0, -2), batch);
+    return [
+      contract(
+        { kept: [...batch, m, n], summed: [k] },
+        { tensor: a!, strides: [...batchStrides(a!), a!.strides.at(-2)!, 0, a!.strides.at(-1)!] },
+        { tensor: b!, strides: [...batchStrides(b!), 0, b!.strides.at(-1)!, b!.strides.at(-2)!] },
+      ),
+    ];
+  },
+  saves: { inputs: [0, 1] },
+  vjp: ({ inputs: [a, b], inputShapes, grads: [dy], needs }) => [
+    needs[0] ? sumTo(matmul(dy!, b!.transpose(-1, -2)), inputShapes[0]!) : undefined,
+    needs[1] ? sumTo(matmul(a!.transpose(-1, -2), dy!), inputShapes[1]!) : undefined,
+  ],
+  cases: () =>
+    (
+      [
+        [[3, 4], [4, 5]],
+        [[17, 65], [65, 33]],
+        [[2, 3, 5, 7], [2, 3, 7, 4]],
+        [[2, 1, 5, 7], [3, 7, 4]],
+        [[1, 1], [1, 1]],
+        [[4, 0], [0, 3]],
+        [[0, 4], [4, 3]],
+        [[64, 128], [128, 96]],
+      ] as const
+    ).map(
+      ([a, b]): OpCase => ({
+        name: `${JSON.stringify(a)} · ${JSON.stringify(b)}`,
+        inputs: [{ shape: a }, { shape: b }],
+        run: ([x, y]) => [matmul(x as Tensor, y as Tensor)],
+        differentiable: true,
+      }),
+    ),
+});
+
+/** a [..., M, K] · b [..., K, N] → [..., M, N]; leading axes broadcast. Transpose views cost nothing. @throws ShapeError */
+export const matmul = (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!;
+
+/** x [..., in] · weightᵀ [in, out] + bias [out], with PyTorch's weight layout [out, in]. @throws ShapeError */
+export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
+  if (x.shape.at(-1) !== weight.shape[1])
+    throw new ShapeError(`linear: the input's last axis ${shapeText(x.shape)} must be the weight's second ${shapeText(weight.shape)}`);
+  // One matrix instead of a batch: the leading axes have the same weight.
+  const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
+  const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
+  return bias ? add(y, bias) : y;
+}

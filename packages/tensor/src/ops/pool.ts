@@ -1,0 +1,142 @@
+import { ShapeError } from "../errors.ts";
+import { axisIndex, constant, type Expr, load, param, row } from "../kernel/expr.ts";
+import { launch } from "../kernel/launch.ts";
+import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import { shapeText, type Shape } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import type { MaxPool2dAttrs } from "./attrs.ts";
+import { copyInto, filled } from "./copy.ts";
+import { defineOp } from "./defineOp.ts";
+import { flatRows, indexAdd } from "./index.ts";
+import { bind, empty } from "./result.ts";
+import { sliceLayout } from "./view.ts";
+
+export interface MaxPool2dOptions {
+  readonly stride?: number;
+  readonly padding?: number;
+  readonly ceilMode?: boolean;
+}
+
+function inferPool(x: Tensor, { kernelSize, stride, padding, ceilMode }: MaxPool2dAttrs): Shape {
+  if (x.rank !== 4) throw new ShapeError(`maxPool2d: takes [B, C, H, W], got ${shapeText(x.shape)}`);
+  const along = (i: 0 | 1): number => {
+    const size = x.shape[2 + i]!;
+    const room = size + 2 * padding[i] - kernelSize[i];
+    const n = (ceilMode ? Math.ceil(room / stride[i]) : Math.floor(room / stride[i])) + 1;
+    // A window may not start beyond the input and its left padding.
+    return ceilMode && (n - 1) * stride[i] >= size + padding[i] ? n - 1 : n;
+  };
+  const size = [along(0), along(1)];
+  if (size.some((n) => n < 1)) throw new ShapeError(`maxPool2d: the window ${kernelSize} is larger than the padded input ${shapeText(x.shape)}`);
+  return [x.shape[0]!, x.shape[1]!, ...size];
+}
+
+const LAST = 0x7fffffff;
+// Axes: batch, channel, output row and column; window row and column. Params: stride, padding, input size.
+const [strideY, strideX, padY, padX, height, width] = [0, 1, 2, 3, 4, 5].map((i) => param(i, "i32")) as [Expr, Expr, Expr, Expr, Expr, Expr];
+const y = axisIndex(2).mul(strideY).add(axisIndex(4)).sub(padY);
+const x = axisIndex(3).mul(strideX).add(axisIndex(5)).sub(padX);
+const within = (v: Expr, size: Expr): Expr => v.lt(0).not().and(v.lt(size));
+const inside = within(y, height).and(within(x, width));
+const value = load(0);
+const isLargest = value.eq(row(0)).or(value.isNaN().and(row(0).isNaN()));
+const program = makeProgram("maxPool2d", {
+  operands: [readOperand("f32"), writeOperand("f32"), writeOperand("i32")],
+  params: ["i32", "i32", "i32", "i32", "i32", "i32"],
+  stages: [
+    { kind: "reduce", op: "max", expr: value },
+    { kind: "reduce", op: "min", expr: isLargest.and(inside).select(y.mul(width).add(x), constant(LAST, "i32")) },
+    {
+      kind: "store",
+      perRow: true,
+      writes: [
+        { operand: 1, expr: row(0) },
+        { operand: 2, expr: row(1, "i32") },
+      ],
+    },
+  ],
+});
+
+/** x with −∞ around it, as far as the windows reach. */
+function padWindows(input: Tensor, attrs: MaxPool2dAttrs, out: readonly number[]): Tensor {
+  const [b, c, h, w] = input.shape as [number, number, number, number];
+  const reach = (i: 0 | 1, size: number) => Math.max((out[i]! - 1) * attrs.stride[i] + attrs.kernelSize[i], size + attrs.padding[i]);
+  const target = filled(input.backend, [b, c, reach(0, h), reach(1, w)], { value: -Infinity, dtype: "f32" });
+  const range = (i: 0 | 1, size: number) => ({ start: attrs.padding[i], end: attrs.padding[i] + size });
+  copyInto(target.alias({ layout: sliceLayout(target, [null, null, range(0, h), range(1, w)]) }), input);
+  return target;
+}
+
+const maxPool2dOp = defineOp("maxPool2d", {
+  infer: ([input], attrs) => {
+    const shape = inferPool(input!, attrs);
+    return [
+      { shape, dtype: "f32" },
+      { shape, dtype: "i32" },
+    ];
+  },
+  fallback: ([input], attrs) => {
+    const shape = inferPool(input!, attrs);
+    const [ho, wo] = shape.slice(2) as [number, number];
+    const padded = padWindows(input!, attrs, [ho, wo]);
+    const [sb, sc, sh, sw] = padded.strides as [number, number, number, number];
+    const values = empty(padded.backend, shape, "f32");
+    const indices = empty(padded.backend, shape, "i32");
+    const walk = [sb, sc, sh * attrs.stride[0], sw * attrs.stride[1], sh, sw];
+    launch(
+      padded.backend,
+      program,
+      {
+        mapSizes: shape,
+        reduceSizes: attrs.kernelSize,
+        operands: [bind(padded, walk), bind(values, [...values.strides, 0, 0]), bind(indices, [...indices.strides, 0, 0])],
+      },
+      [...attrs.stride, ...attrs.padding, input!.shape[2]!, input!.shape[3]!],
+    );
+    return [values, indices];
+  },
+  saves: { outputs: [1] },
+  vjp: ({ outputs: [, indices], inputShapes, grads: [dy] }) => {
+    const [h, w] = inputShapes[0]!.slice(2) as [number, number];
+    return [dy && maxPool2dGradOp([dy, indices!], { inputSize: [h, w] })[0]];
+  },
+  cases: () =>
+    (
+      [
+        [[1, 2, 5, 6], 2, {}],
+        [[2, 3, 7, 9], 3, { stride: 2, padding: 1 }],
+        [[1, 4, 5, 17], 2, { stride: 1, ceilMode: true }],
+        [[1, 1, 5, 5], 2, { stride: 2, ceilMode: true }],
+      ] as const
+    ).map(([shape, kernel, options]) => ({
+      name: `${JSON.stringify(shape)} ${kernel} ${JSON.stringify(options)}`,
+      inputs: [{ shape }],
+      run: ([input]) => [maxPool2d(input as Tensor, kernel, options)],
+      differentiable: true,
+      special: true,
+    })),
+});
+
+const maxPool2dGradOp = defineOp("maxPool2dGrad", {
+  infer: ([dy], { inputSize }) => [{ shape: [dy!.shape[0]!, dy!.shape[1]!, ...inputSize], dtype: "f32" }],
+  fallback: ([dy, indices], { inputSize: [h, w] }) => {
+    const [b, c, ho, wo] = dy!.shape as [number, number, number, number];
+    const flat = flatRows(indices!.reshape([b * c, ho * wo]), h * w);
+    return [indexAdd(flat, dy!.reshape([-1, 1]), b * c * h * w).reshape([b, c, h, w])];
+  },
+  cases: () => [
+    {
+      name: "every window counts",
+      inputs: [{ shape: [2, 3, 4, 4] }, { shape: [2, 3, 4, 4], dtype: "i32", below: 35 }],
+      run: ([dy, indices]) => maxPool2dGradOp([dy as Tensor, indices as Tensor], { inputSize: [5, 7] }),
+      differentiable: false,
+    },
+  ],
+});
+
+/** Largest element of each window of x [B, C, H, W]; the gradient goes to the first largest. @throws ShapeError */
+export function maxPool2d(input: Tensor, kernelSize: number, options: MaxPool2dOptions = {}): Tensor {
+  const { stride = kernelSize, padding = 0, ceilMode = false } = options;
+  const attrs = { kernelSize: [kernelSize, kernelSize], stride: [stride, stride], padding: [padding, padding], ceilMode } as const;
+  return maxPool2dOp([input], attrs)[0]!;
+}

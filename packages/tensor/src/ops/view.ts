@@ -1,0 +1,141 @@
+import { recordsGradient, record } from "../autograd/tape.ts";
+import { ShapeError } from "../errors.ts";
+import { broadcastShapes, broadcastStrides, contiguousStrides, normalizeAxis, sameShape, type Shape, shapeText, sizeOf } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { copyInto, zerosLike } from "./copy.ts";
+import { identity } from "./arithmetic.ts";
+import { sumTo } from "./sumTo.ts";
+
+/** Start (default 0) and end (default the size) along an axis, and step; negative bounds count from the end. */
+export interface SliceRange {
+  readonly start?: number;
+  readonly end?: number;
+  /** Default 1; negative steps are not allowed. */
+  readonly step?: number;
+}
+
+interface Layout {
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  readonly offset: number;
+}
+
+/** A view of `x` whose gradient is `inverse` of the view's gradient. */
+function viewOf(name: string, x: Tensor, options: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {
+  const view = x.alias({ layout: options.layout });
+  if (recordsGradient([x])) record(name, [view], { inputs: [x], saved: [], vjp: ({ grads }) => [options.inverse(grads[0]!)] });
+  return view;
+}
+
+/** The same elements, row-major and without gaps; copies only when it must. */
+export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : identity(x));
+
+/** The same elements in row-major order under another shape; one size may be −1. Copies when strides allow no view. @throws ShapeError */
+export function reshape(x: Tensor, shape: Shape): Tensor {
+  const target = inferSize(x.shape, shape);
+  if (sameShape(target, x.shape)) return x;
+  const source = contiguous(x);
+  const from = x.shape;
+  return viewOf("reshape", source, {
+    layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
+    inverse: (dy) => reshape(dy, from),
+  });
+}
+
+function inferSize(from: Shape, shape: Shape): Shape {
+  const known = shape.reduce((size, n) => (n === -1 ? size : size * n), 1);
+  const open = shape.filter((n) => n === -1).length;
+  const size = sizeOf(from);
+  const target = open === 1 && known > 0 ? shape.map((n) => (n === -1 ? size / known : n)) : shape;
+  if (open > 1 || target.some((n) => !Number.isInteger(n) || n < 0) || sizeOf(target) !== size)
+    throw new ShapeError(`reshape: ${shapeText(from)} has ${size} elements, which do not fill ${shapeText(shape)}`);
+  return target;
+}
+
+/** Merges axes start…end (inclusive) into one. */
+export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  if (x.rank === 0) return reshape(x, [1]);
+  const first = normalizeAxis("flatten", start, x.rank);
+  const last = normalizeAxis("flatten", end, x.rank);
+  return reshape(x, [...x.shape.slice(0, first), sizeOf(x.shape.slice(first, last + 1)), ...x.shape.slice(last + 1)]);
+}
+
+/** Reorders axes: result axis i is input axis `axes[i]`. A view. @throws ShapeError */
+export function permute(x: Tensor, axes: readonly number[]): Tensor {
+  const order = axes.map((axis) => normalizeAxis("permute", axis, x.rank));
+  if (order.length !== x.rank || new Set(order).size !== x.rank)
+    throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
+  const inverse = order.map((_, axis) => order.indexOf(axis));
+  return viewOf("permute", x, {
+    layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
+    inverse: (dy) => permute(dy, inverse),
+  });
+}
+
+/** Swaps two axes. A view. */
+export function transpose(x: Tensor, a: number, b: number): Tensor {
+  const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
+  return permute(x, x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)));
+}
+
+/** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
+export function expand(x: Tensor, shape: Shape): Tensor {
+  if (!sameShape(broadcastShapes("expand", [x.shape, shape]), shape))
+    throw new ShapeError(`expand: ${shapeText(x.shape)} does not expand to ${shapeText(shape)}; only axes of size 1 can grow`);
+  const from = x.shape;
+  return viewOf("expand", x, {
+    layout: { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset },
+    inverse: (dy) => sumTo(dy, from),
+  });
+}
+
+/** Inserts an axis of size 1. A view. */
+export function unsqueeze(x: Tensor, axis: number): Tensor {
+  const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
+  return reshapeView(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)], [...x.strides.slice(0, at), 0, ...x.strides.slice(at)]);
+}
+
+/** Drops an axis of size 1. A view. @throws ShapeError */
+export function squeeze(x: Tensor, axis: number): Tensor {
+  const at = normalizeAxis("squeeze", axis, x.rank);
+  if (x.shape[at] !== 1) throw new ShapeError(`squeeze: axis ${axis} of ${shapeText(x.shape)} has size ${x.shape[at]}, not 1`);
+  const drop = <T>(list: readonly T[]): T[] => list.filter((_, i) => i !== at);
+  return reshapeView(x, drop(x.shape), drop(x.strides));
+}
+
+function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tensor {
+  const from = x.shape;
+  return viewOf("reshape", x, { layout: { shape, strides, offset: x.offset }, inverse: (dy) => reshape(dy, from) });
+}
+
+/** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError */
+export function slice(x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor {
+  if (ranges.length > x.rank) throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
+  const from = x.shape;
+  return viewOf("slice", x, {
+    layout: sliceLayout(x, ranges),
+    inverse: (dy) => {
+      const dx = zerosLike(dy, from);
+      copyInto(dx.alias({ layout: sliceLayout(dx, ranges) }), dy);
+      return dx;
+    },
+  });
+}
+
+/** Where a slice lies inside a tensor laid out like `x`. */
+export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): Layout {
+  let offset = x.offset;
+  const strides = [...x.strides];
+  const shape = x.shape.map((size, axis) => {
+    const { start = 0, end = size, step = 1 } = ranges[axis] ?? {};
+    const first = start < 0 ? start + size : start;
+    const last = end < 0 ? end + size : end;
+    if (!(first >= 0 && last <= size && first <= last && step >= 1 && Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(step)))
+      throw new ShapeError(`slice: ${start}…${end} step ${step} does not lie in axis ${axis} of ${shapeText(x.shape)}`);
+    offset += first * x.strides[axis]!;
+    strides[axis] = x.strides[axis]! * step;
+    return Math.ceil((last - first) / step);
+  });
+  return { shape, strides, offset };
+}
+

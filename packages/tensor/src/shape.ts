@@ -1,0 +1,93 @@
+import { ShapeError } from "./errors.ts";
+
+export type Shape = readonly number[];
+
+/** Number of elements of a shape; 1 for a scalar. */
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (const n of shape) size *= n;
+  return size;
+}
+
+/** Row-major strides in elements. */
+export function contiguousStrides(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length);
+  let step = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    strides[axis] = step;
+    step *= shape[axis]!;
+  }
+  return strides;
+}
+
+/** Whether elements follow each other in row-major order without gaps. Axes of size 1 may have any stride. */
+export function isContiguous(shape: Shape, strides: readonly number[]): boolean {
+  let step = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] === 0) return true;
+    if (shape[axis] !== 1 && strides[axis] !== step) return false;
+    step *= shape[axis]!;
+  }
+  return true;
+}
+
+/** `[2, 3]` as text. */
+export const shapeText = (shape: Shape): string => `[${shape.join(", ")}]`;
+
+export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, axis) => n === b[axis]);
+
+/** Brings a possibly negative axis into 0…rank-1. @throws ShapeError */
+export function normalizeAxis(op: string, axis: number, rank: number): number {
+  const normal = axis < 0 ? axis + rank : axis;
+  if (!Number.isInteger(axis) || normal < 0 || normal >= rank)
+    throw new ShapeError(`${op}: axis ${axis} does not exist in a tensor of rank ${rank}`);
+  return normal;
+}
+
+/** Sorted, distinct, non-negative axes. @throws ShapeError when one is out of range or repeated */
+export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
+  const list = (typeof axes === "number" ? [axes] : axes).map((axis) => normalizeAxis(op, axis, rank));
+  if (new Set(list).size !== list.length) throw new ShapeError(`${op}: an axis is repeated in [${String(axes)}]`);
+  return list.sort((a, b) => a - b);
+}
+
+/** NumPy broadcasting of several shapes. @throws ShapeError naming the op, both shapes and the axis */
+export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
+  const first = shapes[0] ?? [];
+  if (shapes.every((shape) => sameShape(shape, first))) return first;
+  const rank = Math.max(...shapes.map((shape) => shape.length));
+  const result = new Array<number>(rank).fill(1);
+  for (const shape of shapes) {
+    for (let i = 0; i < shape.length; i++) {
+      const axis = rank - shape.length + i;
+      const n = shape[i]!;
+      if (n === 1 || n === result[axis]) continue;
+      if (result[axis] !== 1)
+        throw new ShapeError(
+          `${op}: shapes ${shapes.map(shapeText).join(" and ")} do not broadcast: axis ${axis - rank} has ${result[axis]} and ${n}; sizes must be equal or 1`,
+        );
+      result[axis] = n;
+    }
+  }
+  return result;
+}
+
+/** Strides that walk a tensor of `shape` as if it had the broadcast shape `target`. */
+export function broadcastStrides(shape: Shape, strides: readonly number[], target: Shape): number[] {
+  const offset = target.length - shape.length;
+  return target.map((n, axis) => {
+    const own = axis - offset;
+    return own < 0 || (shape[own] === 1 && n !== 1) ? 0 : strides[own]!;
+  });
+}
+
+/** Axes of `target` along which a tensor of `shape` is repeated. */
+export function broadcastAxes(shape: Shape, target: Shape): number[] {
+  const offset = target.length - shape.length;
+  const axes: number[] = [];
+  for (let axis = 0; axis < target.length; axis++) {
+    if (axis < offset || (shape[axis - offset] === 1 && target[axis] !== 1)) axes.push(axis);
+  }
+  return axes;
+}

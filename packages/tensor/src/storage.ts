@@ -1,0 +1,40 @@
+import type { Backend, Buffer } from "./backend.ts";
+import type { Dtype } from "./dtype.ts";
+import { OwnershipError } from "./errors.ts";
+
+let live = 0;
+
+/** Storages that are not freed yet, on all backends: what leak tests compare. */
+export const liveStorages = (): number => live;
+
+/** Counted elements on one backend: one count per live handle, view or tape save. */
+export class Storage {
+  readonly backend: Backend;
+  readonly #buffer: Buffer;
+  #count = 1;
+
+  constructor(backend: Backend, length: number, dtype: Dtype) {
+    this.backend = backend;
+    this.#buffer = backend.alloc(length, dtype);
+    live++;
+  }
+
+  /** @throws OwnershipError after the last release */
+  get buffer(): Buffer {
+    if (this.#count === 0) throw new OwnershipError("a tensor was used after it was freed; keep(t) takes it out of its scope");
+    return this.#buffer;
+  }
+
+  retain(): this {
+    if (this.#count === 0) throw new OwnershipError("a freed tensor cannot be shared again");
+    this.#count++;
+    return this;
+  }
+
+  release(): void {
+    if (this.#count === 0) throw new OwnershipError("a tensor was freed twice");
+    if (--this.#count > 0) return;
+    this.backend.free(this.#buffer);
+    live--;
+  }
+}
