@@ -1,0 +1,125 @@
+import type { DenoisingConfig } from "../config/config.ts";
+import type { MatchedPairs, MatchTargets } from "../loss/matcher.ts";
+
+/**
+ * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: into [B, Qdn] for the labels,
+ * into [B, Qdn, 4] for the boxes. Padded entries have numbers too.
+ */
+export interface DenoisingDraws {
+  labelMask(index: number): number;
+  label(index: number): number;
+  sign(index: number): number;
+  magnitude(index: number): number;
+}
+
+/** Noisy copies of the targets, which the decoder learns to restore. Qdn = groups · groupSize, 0 without targets. */
+export interface DenoisingQueries {
+  readonly numQueries: number;
+  readonly groups: number;
+  /** Twice the largest number of targets of an image: a positive half, then a negative one. */
+  readonly groupSize: number;
+  /** [B, Qdn]; padding has the label `classes`. */
+  readonly labels: Int32Array;
+  /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
+  readonly boxesUnact: Float64Array;
+  /** Positive queries of each image with their targets. */
+  readonly positives: MatchedPairs[];
+}
+
+export interface DenoisingOptions extends DenoisingConfig {
+  readonly classes: number;
+  readonly draws: DenoisingDraws;
+}
+
+const EPSILON = 1e-5;
+
+function inverseSigmoid(x: number): number {
+  const inside = Math.min(Math.max(x, 0), 1);
+  return Math.log(Math.max(inside, EPSILON) / Math.max(1 - inside, EPSILON));
+}
+
+function clip(x: number): number {
+  return Math.min(Math.max(x, 0), 1);
+}
+
+/** One axis of a noisy box: centre and side after both edges moved. Edges that crossed still make a box. */
+function noisyAxis(centre: number, side: number, shifts: readonly [number, number]): [number, number] {
+  const half = 0.5 * Math.max(side, 0);
+  const low = clip(centre - half + shifts[0]);
+  const high = clip(centre + half + shifts[1]);
+  return [Math.abs((low + high) / 2), Math.abs(high - low)];
+}
+
+/** Positive queries of an image with `count` targets: in group k, target j is query k · groupSize + j. */
+function positivePairs(count: number, groups: number, groupSize: number): MatchedPairs {
+  const indices = Array.from({ length: count * groups }, (_, t) => t);
+  return {
+    queries: Int32Array.from(indices, (t) => Math.floor(t / count) * groupSize + (t % count)),
+    targets: Int32Array.from(indices, (t) => t % count),
+  };
+}
+
+function noisyLabel(label: number, index: number, options: DenoisingOptions): number {
+  const { draws, classes, labelNoiseRatio } = options;
+  return draws.labelMask(index) < labelNoiseRatio * 0.5 ? Math.floor(draws.label(index) * classes) : label;
+}
+
+/** Moves every edge by up to half a side, or by half to a whole side for negatives, times `boxNoiseScale`. */
+function noisyBox(box: ArrayLike<number>, index: number, options: DenoisingOptions & { negative: boolean }): number[] {
+  const { draws, boxNoiseScale, negative } = options;
+  const [cx, cy, w, h] = [box[0]!, box[1]!, box[2]!, box[3]!];
+  if (boxNoiseScale === 0) return [cx, cy, w, h];
+  const shift = (k: number) => {
+    const sign = draws.sign(index * 4 + k) < 0.5 ? -1 : 1;
+    const size = draws.magnitude(index * 4 + k) + (negative ? 1 : 0);
+    return sign * size * (k % 2 === 0 ? w : h) * 0.5 * boxNoiseScale;
+  };
+  const [x, width] = noisyAxis(cx, w, [shift(0), shift(2)]);
+  const [y, height] = noisyAxis(cy, h, [shift(1), shift(3)]);
+  return [x, y, width, height];
+}
+
+/**
+ * Builds the contrastive denoising queries of a batch. Every group holds each target once lightly moved (positive) and
+ * once moved further (negative), some with a wrong label; images with fewer targets are padded. DINO §3.3, D-FINE's
+ * `get_contrastive_denoising_training_group`.
+ */
+export function denoisingQueries(targets: readonly MatchTargets[], options: DenoisingOptions): DenoisingQueries {
+  const most = targets.reduce((count, { labels }) => Math.max(count, labels.length), 0);
+  const groups = most === 0 || options.numDenoising === 0 ? 0 : Math.max(1, Math.floor(options.numDenoising / most));
+  const groupSize = 2 * most;
+  const numQueries = groups * groupSize;
+  const labels = new Int32Array(targets.length * numQueries).fill(options.classes);
+  const boxesUnact = new Float64Array(targets.length * numQueries * 4).fill(inverseSigmoid(0));
+  targets.forEach((target, b) => {
+    for (let query = 0; query < numQueries; query++) {
+      const within = query % groupSize;
+      const negative = within >= most;
+      const j = within % most;
+      if (j >= target.labels.length) continue;
+      const index = b * numQueries + query;
+      labels[index] = noisyLabel(target.labels[j]!, index, options);
+      const box = noisyBox(target.boxes.subarray(j * 4, j * 4 + 4), index, { ...options, negative });
+      boxesUnact.set(box.map(inverseSigmoid), index * 4);
+    }
+  });
+  const positives = targets.map((target) => positivePairs(target.labels.length, groups, groupSize));
+  return { numQueries, groups, groupSize, labels, boxesUnact, positives };
+}
+
+/**
+ * Self-attention mask [M, M] of Qdn denoising queries before `numQueries` ordinary ones, 1 = blocked: ordinary queries
+ * see no denoising query, and denoising queries see only their own group and the ordinary ones.
+ */
+export function denoisingMask({ numQueries: dn, groupSize }: DenoisingQueries, numQueries: number): Uint8Array {
+  const size = dn + numQueries;
+  const blocked = new Uint8Array(size * size);
+  for (let row = 0; row < size; row++) {
+    const start = row * size;
+    blocked.fill(1, start, start + dn);
+    if (row >= dn) continue;
+    const group = start + row - (row % groupSize);
+    blocked.fill(0, group, group + groupSize);
+  }
+  return blocked;
+}
