@@ -18,16 +18,27 @@ export { defineUpdate, type UpdateOp } from "./ops/defineUpdate.ts";
 export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/index.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
-export { maxPool2d, type MaxPool2dOptions } from "./ops/pool.ts";
+export { type MaxPool2dOptions, maxPool2d } from "./ops/pool.ts";
 export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/random.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type CaseInput, type OpCase, type RegisteredOp, registeredOps } from "./ops/registry.ts";
-export { batchNorm, type BatchNormOptions, frozenBatchNorm, layerNorm, logSoftmax, softmax } from "./ops/row.ts";
+export { type BatchNormOptions, batchNorm, frozenBatchNorm, layerNorm, logSoftmax, softmax } from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";
-export { contiguous, expand, flatten, permute, reshape, slice, type SliceRange, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+export {
+  contiguous,
+  expand,
+  flatten,
+  permute,
+  reshape,
+  type SliceRange,
+  slice,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from "./ops/view.ts";
 export * from "./random.ts";
-export { referenceBackend, type ReferenceOptions } from "./reference/backend.ts";
+export { type ReferenceOptions, referenceBackend } from "./reference/backend.ts";
 export {
   currentBackend,
   disableOverrides,

@@ -12,7 +12,8 @@ export class Random {
   #position: number;
 
   constructor(seed: number | RandomState) {
-    const state = typeof seed === "number" ? { key: [seed | 0, Math.floor(seed / 2 ** 32) | 0] as const, position: 0 } : seed;
+    const state =
+      typeof seed === "number" ? { key: [seed | 0, Math.floor(seed / 2 ** 32) | 0] as const, position: 0 } : seed;
     this.#key = state.key;
     this.#position = state.position;
   }
@@ -25,7 +26,10 @@ export class Random {
   fork(name: string): Random {
     let hash = 0x811c9dc5;
     for (const byte of new TextEncoder().encode(name)) hash = Math.imul(hash ^ byte, 0x01000193);
-    return new Random({ key: [Math.imul(this.#key[0], 0x9e3779b1) ^ hash, Math.imul(this.#key[1] + 1, 0x85ebca6b) ^ (hash >>> 3)], position: 0 });
+    return new Random({
+      key: [Math.imul(this.#key[0], 0x9e3779b1) ^ hash, Math.imul(this.#key[1] + 1, 0x85ebca6b) ^ (hash >>> 3)],
+      position: 0,
+    });
   }
 
   /** Uniform in [0, 1). */

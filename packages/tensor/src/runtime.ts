@@ -35,7 +35,9 @@ export function setBackend(backend: Backend | undefined): void {
 /** @throws BackendError when none was chosen */
 export function currentBackend(): Backend {
   if (runtime.backend === undefined)
-    throw new BackendError("no backend is chosen: call setBackend(cpu()) first, or pass { backend } where the tensor is made");
+    throw new BackendError(
+      "no backend is chosen: call setBackend(cpu()) first, or pass { backend } where the tensor is made",
+    );
   return runtime.backend;
 }
 

@@ -21,7 +21,8 @@ export class Storage {
 
   /** @throws OwnershipError after the last release */
   get buffer(): Buffer {
-    if (this.#count === 0) throw new OwnershipError("a tensor was used after it was freed; keep(t) takes it out of its scope");
+    if (this.#count === 0)
+      throw new OwnershipError("a tensor was used after it was freed; keep(t) takes it out of its scope");
     return this.#buffer;
   }
 

@@ -6,7 +6,18 @@ import { add, div, mul, neg, sub } from "./ops/arithmetic.ts";
 import { readTensors } from "./ops/create.ts";
 import { matmul } from "./ops/matmul.ts";
 import { mean, sum } from "./ops/reduce.ts";
-import { contiguous, expand, flatten, permute, reshape, type SliceRange, slice, squeeze, transpose, unsqueeze } from "./ops/view.ts";
+import {
+  contiguous,
+  expand,
+  flatten,
+  permute,
+  reshape,
+  type SliceRange,
+  slice,
+  squeeze,
+  transpose,
+  unsqueeze,
+} from "./ops/view.ts";
 import { currentScope, type Scope } from "./scope.ts";
 import { isContiguous, type Shape, shapeText, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
@@ -92,15 +103,19 @@ export class Tensor implements Disposable {
   }
   set grad(value: Tensor | undefined) {
     const node = this.edge?.node;
-    if (!node?.leaf) throw new GradientError("grad: only a leaf (requiresGrad = true on a tensor without history) holds a gradient");
+    if (!node?.leaf)
+      throw new GradientError("grad: only a leaf (requiresGrad = true on a tensor without history) holds a gradient");
     if (node.grad !== value) node.grad?.dispose();
     node.grad = value;
   }
   /** Makes a tensor without history a leaf whose gradient `backward` accumulates in `grad`, or stops that. */
   set requiresGrad(value: boolean) {
     if (this.edge && !this.edge.node.leaf)
-      throw new GradientError("requiresGrad: this tensor is the result of an op; use detach() to get one without history");
-    if (value && this.dtype !== "f32") throw new GradientError(`requiresGrad: only f32 tensors have gradients, this one is ${this.dtype}`);
+      throw new GradientError(
+        "requiresGrad: this tensor is the result of an op; use detach() to get one without history",
+      );
+    if (value && this.dtype !== "f32")
+      throw new GradientError(`requiresGrad: only f32 tensors have gradients, this one is ${this.dtype}`);
     this.#handle.edge?.node.release();
     this.#handle.edge = undefined;
     if (value) this.attach({ node: new Node("leaf", { leaf: true }), output: 0 });
@@ -142,7 +157,10 @@ export class Tensor implements Disposable {
   }
   /** The value of a one-element tensor. @throws ShapeError */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new ShapeError(`item: the tensor has shape ${shapeText(this.shape)}; only one element can be read this way`);
+    if (this.size !== 1)
+      throw new ShapeError(
+        `item: the tensor has shape ${shapeText(this.shape)}; only one element can be read this way`,
+      );
     return (await this.data())[0]!;
   }
 

@@ -4,7 +4,7 @@ import { ones } from "../ops/create.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { sameShape, shapeText } from "../shape.ts";
-import { Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 import { type Node, record } from "./tape.ts";
 
 /**
@@ -15,7 +15,8 @@ import { type Node, record } from "./tape.ts";
 export function backward(output: Tensor, dy?: Tensor): void {
   const edge = output.edge;
   if (!edge) throw new GradientError("backward: the tensor depends on nothing that requires a gradient");
-  if (!dy && output.size !== 1) throw new ShapeError(`backward: an output of shape ${shapeText(output.shape)} needs its gradient dy`);
+  if (!dy && output.size !== 1)
+    throw new ShapeError(`backward: an output of shape ${shapeText(output.shape)} needs its gradient dy`);
   if (dy && !sameShape(dy.shape, output.shape))
     throw new ShapeError(`backward: dy is ${shapeText(dy.shape)}, the output ${shapeText(output.shape)}`);
   noGrad(() =>
@@ -58,10 +59,15 @@ function step(node: Node, pending: Pending): void {
     return;
   }
   const { vjp } = node;
-  if (!vjp) throw new GradientError(`backward: "${node.name}" was already backpropagated and its saved values are freed; run the forward pass again`);
+  if (!vjp)
+    throw new GradientError(
+      `backward: "${node.name}" was already backpropagated and its saved values are freed; run the forward pass again`,
+    );
   const needs = node.inputs.map((edge) => edge !== undefined);
   // Gradients may be views of each other, so each one that stays is a handle of its own.
-  const results = scope(node.name, () => vjp({ grads, needs }).map((gradient, i) => (needs[i] ? gradient?.alias() : undefined)));
+  const results = scope(node.name, () =>
+    vjp({ grads, needs }).map((gradient, i) => (needs[i] ? gradient?.alias() : undefined)),
+  );
   results.forEach((gradient, i) => {
     const edge = node.inputs[i];
     if (edge && gradient) pending.add(edge.node, edge.output, gradient);
@@ -91,7 +97,10 @@ function newestFirst(root: Node): Node[] {
 }
 
 /** Gradients of `body` at `inputs`, given the gradient `dy` of its result; zeros are undefined nowhere: every f32 input gets one. */
-export function gradients(body: (leaves: Tensor[]) => Tensor, call: { inputs: readonly Tensor[]; dy: Tensor }): Tensor[] {
+export function gradients(
+  body: (leaves: Tensor[]) => Tensor,
+  call: { inputs: readonly Tensor[]; dy: Tensor },
+): Tensor[] {
   return withRuntime({ gradientEnabled: true }, () =>
     scope("gradients", () => {
       const leaves = call.inputs.map((input) => {

@@ -1,5 +1,5 @@
 import { runtime } from "../runtime.ts";
-import { Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** What a gradient function is given. Inputs and outputs that the op did not ask to save are undefined. */
 export interface Backprop {

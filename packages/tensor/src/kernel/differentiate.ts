@@ -91,7 +91,10 @@ export interface StageGradient {
  * Reverse mode over stages. `seeds` gives the incoming gradient of each written operand, or undefined. Forward reductions
  * are computed again; max and min reductions are constants (exact wherever they only shift, as in softmax).
  */
-export function differentiateStages(stages: readonly Stage[], seeds: (operand: number) => Expr | undefined): StageGradient {
+export function differentiateStages(
+  stages: readonly Stage[],
+  seeds: (operand: number) => Expr | undefined,
+): StageGradient {
   const forward = stages.filter((stage) => stage.kind === "reduce");
   const reduces: Stage[] = [...forward];
   const elementPaths: Adjoints[] = [];

@@ -1,8 +1,19 @@
-import { DtypeError } from "../errors.ts";
 import type { Dtype } from "../dtype.ts";
+import { DtypeError } from "../errors.ts";
 
 export type LeafOp = "const" | "param" | "axis" | "load" | "row";
-export type UnaryOp = "floor" | "abs" | "sqrt" | "exp" | "log" | "tanh" | "erf" | "isnan" | "isfinite" | "cast" | "bitcast";
+export type UnaryOp =
+  | "floor"
+  | "abs"
+  | "sqrt"
+  | "exp"
+  | "log"
+  | "tanh"
+  | "erf"
+  | "isnan"
+  | "isfinite"
+  | "cast"
+  | "bitcast";
 export type BinaryOp =
   | "add"
   | "sub"
@@ -190,7 +201,11 @@ const INTEGER_ONLY: readonly ExprOp[] = ["shl", "shr", "rem"];
 const BITWISE: readonly ExprOp[] = ["and", "or", "xor"];
 
 function binary(op: BinaryOp, a: Expr, b: Expr): Expr {
-  const fits = BITWISE.includes(op) ? a.dtype !== "f32" : INTEGER_ONLY.includes(op) ? a.dtype === "i32" : a.dtype !== "bool";
+  const fits = BITWISE.includes(op)
+    ? a.dtype !== "f32"
+    : INTEGER_ONLY.includes(op)
+      ? a.dtype === "i32"
+      : a.dtype !== "bool";
   if (a.dtype !== b.dtype || !fits) throw new DtypeError(`${op}: cannot combine ${a.dtype} and ${b.dtype}; cast first`);
   return node(op, a.dtype, [a, b]);
 }
@@ -204,7 +219,8 @@ export const param = (index: number, dtype: Dtype = "f32"): Expr => node("param"
 export const axisIndex = (axis: number): Expr => node("axis", "i32", [], axis);
 export const load = (operand: number, dtype: Dtype = "f32"): Expr => node("load", dtype, [], operand);
 /** Element of an indexed operand. Backends clamp the index, so an unselected branch may compute one out of range. */
-export const loadAt = (operand: number, index: Expr, dtype: Dtype = "f32"): Expr => node("load", dtype, [index], operand);
+export const loadAt = (operand: number, index: Expr, dtype: Dtype = "f32"): Expr =>
+  node("load", dtype, [index], operand);
 export const row = (stage: number, dtype: Dtype = "f32"): Expr => node("row", dtype, [], stage);
 
 /** Every node reachable from `roots`, arguments before users, each once. */

@@ -8,7 +8,11 @@ import { makeProgram, type Program, readOperand, writeOperand } from "./program.
 
 /** Plans and runs a program. A long reduction into few rows is cut first, so that rows can be shared among threads. */
 export function launch(backend: Backend, program: Program, layout: Layout, params: readonly number[] = []): void {
-  if (layout.mapSizes.includes(0) || (layout.reduceSizes.includes(0) && program.stages.every((s) => s.kind !== "reduce"))) return;
+  if (
+    layout.mapSizes.includes(0) ||
+    (layout.reduceSizes.includes(0) && program.stages.every((s) => s.kind !== "reduce"))
+  )
+    return;
   const cut = cutFor(program, layout);
   if (cut) runInParts(backend, program, { layout, params, cut });
   else runPlanned(backend, program, layout, params);
@@ -33,7 +37,8 @@ interface Cut {
 /** Where to cut a single long reduction. It depends on shapes alone, so results don't depend on threads. */
 function cutFor(program: Program, { mapSizes, reduceSizes }: Layout): Cut | undefined {
   const [reduce, store] = program.stages;
-  if (program.usesAxes || program.stages.length !== 2 || reduce?.kind !== "reduce" || store?.kind !== "store") return undefined;
+  if (program.usesAxes || program.stages.length !== 2 || reduce?.kind !== "reduce" || store?.kind !== "store")
+    return undefined;
   if (!store.perRow || store.writes.length !== 1 || store.writes[0]!.expr !== row(0)) return undefined;
   if (sizeOf(mapSizes) > FEW_ROWS || sizeOf(reduceSizes) < LONG_REDUCTION) return undefined;
   let best: Cut | undefined;
@@ -89,7 +94,11 @@ function runInParts(
   const result = operands.length - 1;
   const cutStrides = (strides: readonly number[]): number[] => {
     const along = mapSizes.length + cut.axis;
-    return [...strides.slice(0, mapSizes.length), strides[along]! * inner[cut.axis]!, ...strides.slice(mapSizes.length)];
+    return [
+      ...strides.slice(0, mapSizes.length),
+      strides[along]! * inner[cut.axis]!,
+      ...strides.slice(mapSizes.length),
+    ];
   };
   runPlanned(
     backend,
@@ -97,7 +106,9 @@ function runInParts(
     {
       mapSizes: [...mapSizes, cut.parts],
       reduceSizes: inner,
-      operands: operands.map((binding, i) => (i === result ? partial : { ...binding, strides: cutStrides(binding.strides) })),
+      operands: operands.map((binding, i) =>
+        i === result ? partial : { ...binding, strides: cutStrides(binding.strides) },
+      ),
     },
     params,
   );

@@ -70,7 +70,10 @@ function merge(axes: readonly Axis[]): Axis[] {
   return merged;
 }
 
-function kernelFor(program: Program, pattern: { kinds: readonly ("map" | "reduce")[]; walks: readonly Walk[][] }): Kernel {
+function kernelFor(
+  program: Program,
+  pattern: { kinds: readonly ("map" | "reduce")[]; walks: readonly Walk[][] },
+): Kernel {
   const text = `${pattern.kinds.map((kind) => kind[0]).join("")}:${pattern.walks.map((walk) => walk.map((w) => w[1]).join("")).join()}`;
   let known = kernels.get(program);
   if (!known) kernels.set(program, (known = new Map()));

@@ -44,7 +44,9 @@ export function mapProgram(
   return makeProgram(name, {
     operands: [...inputs.map(readOperand), ...outputs.map((e) => writeOperand(e.dtype))],
     params,
-    stages: [{ kind: "store", perRow: false, writes: outputs.map((expr, i) => ({ operand: inputs.length + i, expr })) }],
+    stages: [
+      { kind: "store", perRow: false, writes: outputs.map((expr, i) => ({ operand: inputs.length + i, expr })) },
+    ],
   });
 }
 

@@ -6,7 +6,12 @@ export const identity = defineMap("identity", (x) => x, { dtypes: ["f32", "i32"]
 export const add = defineMap("add", (a, b) => a.add(b), { dtypes: ["f32", "i32"] });
 export const sub = defineMap("sub", (a, b) => a.sub(b), { dtypes: ["f32", "i32"] });
 export const mul = defineMap("mul", (a, b) => a.mul(b), { dtypes: ["f32", "i32"] });
-export const div = defineMap("div", (a, b) => a.div(b), { inputs: [[-3, 3], [0.5, 4]] });
+export const div = defineMap("div", (a, b) => a.div(b), {
+  inputs: [
+    [-3, 3],
+    [0.5, 4],
+  ],
+});
 export const neg = defineMap("neg", (x) => x.neg());
 /** Larger of two; NaN if either is; at a tie each side gets half of the gradient. */
 export const maximum = defineMap("maximum", (a, b) => a.max(b));
@@ -20,7 +25,9 @@ export const exp = defineMap("exp", (x) => x.exp());
 export const log = defineMap("log", (x) => x.log(), { inputs: [[0.1, 4]] });
 export const floor = defineMap("floor", (x) => x.floor(), { differentiable: false });
 /** x limited to low…high; gradient 1 at the limits. NaN stays. */
-export const clamp = defineMap("clamp", (x, low, high) => x.lt(low).select(low, high.lt(x).select(high, x)), { inputs: [[-3, 3], -1, 2] });
+export const clamp = defineMap("clamp", (x, low, high) => x.lt(low).select(low, high.lt(x).select(high, x)), {
+  inputs: [[-3, 3], -1, 2],
+});
 
 export const less = defineMap("less", (a, b) => a.lt(b), { differentiable: false, dtypes: ["f32", "i32"] });
 export const equal = defineMap("equal", (a, b) => a.eq(b), { differentiable: false, dtypes: ["f32", "i32"] });
@@ -31,6 +38,9 @@ export const isFinite = defineMap("isFinite", (x) => x.isFinite(), { differentia
 /** mask ? a : b; mask is bool. */
 export const where = defineMap("where", (mask, a, b) => mask.select(a, b), { inputs: [[0, 1]] });
 
-export const toFloat = defineMap("toFloat", (x) => x.cast("f32"), { differentiable: false, dtypes: ["i32", "bool", "f32"] });
+export const toFloat = defineMap("toFloat", (x) => x.cast("f32"), {
+  differentiable: false,
+  dtypes: ["i32", "bool", "f32"],
+});
 /** Truncates toward zero. */
 export const toInt = defineMap("toInt", (x) => x.cast("i32"), { differentiable: false });

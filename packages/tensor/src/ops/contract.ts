@@ -1,7 +1,7 @@
-import type { Shape } from "../shape.ts";
 import { load, row } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { bind, empty } from "./result.ts";
 

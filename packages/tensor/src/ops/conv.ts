@@ -1,12 +1,12 @@
 import { ShapeError } from "../errors.ts";
-import { shapeText, type Shape } from "../shape.ts";
+import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
 import type { Conv2dAttrs } from "./attrs.ts";
 import { contract } from "./contract.ts";
+import { convCases } from "./convCases.ts";
 import { copyInto, filled } from "./copy.ts";
 import { defineOp } from "./defineOp.ts";
-import { convCases } from "./convCases.ts";
 import { sliceLayout } from "./view.ts";
 
 export interface Conv2dOptions {
@@ -23,25 +23,37 @@ const sides = (p: NonNullable<Conv2dOptions["padding"]>): Conv2dAttrs["padding"]
   typeof p === "number" ? [p, p, p, p] : p.length === 2 ? [p[0], p[1], p[0], p[1]] : p;
 
 /** Size of a convolution's output along both axes. */
-function outputSize(input: readonly number[], kernel: readonly number[], { stride, padding, dilation }: Conv2dAttrs): [number, number] {
-  const along = (i: 0 | 1) => Math.floor((input[i]! + padding[i] + padding[i + 2]! - dilation[i] * (kernel[i]! - 1) - 1) / stride[i]) + 1;
+function outputSize(
+  input: readonly number[],
+  kernel: readonly number[],
+  { stride, padding, dilation }: Conv2dAttrs,
+): [number, number] {
+  const along = (i: 0 | 1) =>
+    Math.floor((input[i]! + padding[i] + padding[i + 2]! - dilation[i] * (kernel[i]! - 1) - 1) / stride[i]) + 1;
   return [along(0), along(1)];
 }
 
 function inferConv(x: Tensor, weight: Tensor, attrs: Conv2dAttrs): Shape {
   const text = `conv2d: input ${shapeText(x.shape)}, weight ${shapeText(weight.shape)}, groups ${attrs.groups}`;
-  if (x.rank !== 4 || weight.rank !== 4) throw new ShapeError(`${text}: both must have four axes, [B, C, H, W] and [Co, Ci/groups, kh, kw]`);
+  if (x.rank !== 4 || weight.rank !== 4)
+    throw new ShapeError(`${text}: both must have four axes, [B, C, H, W] and [Co, Ci/groups, kh, kw]`);
   const [batch, channels, height, width] = x.shape as [number, number, number, number];
   if (channels !== weight.shape[1]! * attrs.groups)
-    throw new ShapeError(`${text}: the input has ${channels} channels, the weight takes ${weight.shape[1]! * attrs.groups}`);
-  if (weight.shape[0]! % attrs.groups) throw new ShapeError(`${text}: ${weight.shape[0]} output channels do not divide into the groups`);
+    throw new ShapeError(
+      `${text}: the input has ${channels} channels, the weight takes ${weight.shape[1]! * attrs.groups}`,
+    );
+  if (weight.shape[0]! % attrs.groups)
+    throw new ShapeError(`${text}: ${weight.shape[0]} output channels do not divide into the groups`);
   const size = outputSize([height, width], weight.shape.slice(2), attrs);
   if (size[0] < 1 || size[1] < 1) throw new ShapeError(`${text}: the kernel is larger than the padded input`);
   return [batch, weight.shape[0]!, ...size];
 }
 
 /** x with zeros around it, and `step`−1 zeros between its elements. */
-function spread(x: Tensor, options: { size: readonly [number, number]; start: readonly [number, number]; step: readonly [number, number] }): Tensor {
+function spread(
+  x: Tensor,
+  options: { size: readonly [number, number]; start: readonly [number, number]; step: readonly [number, number] },
+): Tensor {
   const { size, start, step } = options;
   const target = filled(x.backend, [x.shape[0]!, x.shape[1]!, ...size], { value: 0, dtype: x.dtype });
   const range = (i: 0 | 1) => ({ start: start[i], end: start[i] + (x.shape[2 + i]! - 1) * step[i] + 1, step: step[i] });
@@ -57,7 +69,11 @@ function grouped(t: Tensor, groups: number): [number, number, number, number, nu
 
 function padded(x: Tensor, { padding: [top, left, bottom, right] }: Conv2dAttrs): Tensor {
   if (top + left + bottom + right === 0) return x.contiguous();
-  return spread(x, { size: [x.shape[2]! + top + bottom, x.shape[3]! + left + right], start: [top, left], step: [1, 1] });
+  return spread(x, {
+    size: [x.shape[2]! + top + bottom, x.shape[3]! + left + right],
+    start: [top, left],
+    step: [1, 1],
+  });
 }
 
 const conv2dOp = defineOp("conv2d", {
@@ -82,20 +98,27 @@ const conv2dOp = defineOp("conv2d", {
   saves: { inputs: [0, 1] },
   vjp: ({ inputs: [x, weight], attrs, grads: [dy], needs }) => [
     needs[0] ? conv2dInputGradOp([dy!, weight!], { ...attrs, inputSize: [x!.shape[2]!, x!.shape[3]!] })[0] : undefined,
-    needs[1] ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize: [weight!.shape[2]!, weight!.shape[3]!] })[0] : undefined,
+    needs[1]
+      ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize: [weight!.shape[2]!, weight!.shape[3]!] })[0]
+      : undefined,
   ],
   cases: () => convCases(({ x, weight, options }) => conv2d(x, weight, options), true),
 });
 
 const conv2dInputGradOp = defineOp("conv2dInputGrad", {
-  infer: ([dy, weight], { inputSize, groups }) => [{ shape: [dy!.shape[0]!, weight!.shape[1]! * groups, ...inputSize], dtype: "f32" }],
+  infer: ([dy, weight], { inputSize, groups }) => [
+    { shape: [dy!.shape[0]!, weight!.shape[1]! * groups, ...inputSize], dtype: "f32" },
+  ],
   // The gradient is a stride-1 convolution of dy, spread by the stride, with the kernel walked backwards.
   fallback: ([grad, kernel], attrs) => {
     const { groups, stride, dilation, padding, inputSize } = attrs;
     const weight = kernel!.contiguous();
     const [out, ci, kh, kw] = weight.shape as [number, number, number, number];
     const reach = [dilation[0] * (kh - 1), dilation[1] * (kw - 1)] as const;
-    const size = [inputSize[0] + padding[0] + padding[2] + reach[0], inputSize[1] + padding[1] + padding[3] + reach[1]] as const;
+    const size = [
+      inputSize[0] + padding[0] + padding[2] + reach[0],
+      inputSize[1] + padding[1] + padding[3] + reach[1],
+    ] as const;
     const dy = spread(grad!, { size, start: reach, step: stride });
     const [yb, yg, yc, yh, yw] = grouped(dy, groups);
     const [wo, wc, wh, ww] = weight.strides as [number, number, number, number];
@@ -103,22 +126,32 @@ const conv2dInputGradOp = defineOp("conv2dInputGrad", {
     return [
       contract(
         { kept, summed: [out / groups, kh, kw] },
-        { tensor: dy, strides: [yb, yg, 0, yh, yw, yc, yh * dilation[0], yw * dilation[1]], start: padding[0] * yh + padding[1] * yw },
-        { tensor: weight, strides: [0, (out / groups) * wo, wc, 0, 0, wo, -wh, -ww], start: (kh - 1) * wh + (kw - 1) * ww },
+        {
+          tensor: dy,
+          strides: [yb, yg, 0, yh, yw, yc, yh * dilation[0], yw * dilation[1]],
+          start: padding[0] * yh + padding[1] * yw,
+        },
+        {
+          tensor: weight,
+          strides: [0, (out / groups) * wo, wc, 0, 0, wo, -wh, -ww],
+          start: (kh - 1) * wh + (kw - 1) * ww,
+        },
       ).reshape([dy.shape[0]!, ci * groups, ...inputSize]),
     ];
   },
-  cases: () =>
+  cases: (op) =>
     convCases(({ x, weight, options }) => {
       const attrs = attrsOf(options);
       const [b, c, h, w] = inferConv(x, weight, attrs) as [number, number, number, number];
       const dy = filled(x.backend, [b, c, h, w], { value: 0.5, dtype: "f32" });
-      return conv2dInputGradOp([dy, weight], { ...attrs, inputSize: [x.shape[2]!, x.shape[3]!] })[0]!;
+      return op([dy, weight], { ...attrs, inputSize: [x.shape[2]!, x.shape[3]!] })[0]!;
     }, false),
 });
 
 const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
-  infer: ([dy, x], { kernelSize, groups }) => [{ shape: [dy!.shape[1]!, x!.shape[1]! / groups, ...kernelSize], dtype: "f32" }],
+  infer: ([dy, x], { kernelSize, groups }) => [
+    { shape: [dy!.shape[1]!, x!.shape[1]! / groups, ...kernelSize], dtype: "f32" },
+  ],
   fallback: ([grad, input], attrs) => {
     const { groups, stride, dilation, kernelSize } = attrs;
     const dy = grad!.contiguous();
@@ -135,11 +168,11 @@ const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
       ).reshape([out, ci, ...kernelSize]),
     ];
   },
-  cases: () =>
+  cases: (op) =>
     convCases(({ x, weight, options }) => {
       const attrs = attrsOf(options);
       const dy = filled(x.backend, inferConv(x, weight, attrs), { value: 0.5, dtype: "f32" });
-      return conv2dWeightGradOp([dy, x], { ...attrs, kernelSize: [weight.shape[2]!, weight.shape[3]!] })[0]!;
+      return op([dy, x], { ...attrs, kernelSize: [weight.shape[2]!, weight.shape[3]!] })[0]!;
     }, false),
 });
 

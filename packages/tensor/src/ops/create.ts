@@ -19,8 +19,13 @@ export interface CreateOptions {
 }
 
 /** A tensor of `shape` from values in row-major order (default shape: [length]). @throws ShapeError */
-export function tensor(values: TypedArray | readonly number[], shape: Shape = [values.length], options: CreateOptions = {}): Tensor {
-  if (values.length !== sizeOf(shape)) throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(shape)}`);
+export function tensor(
+  values: TypedArray | readonly number[],
+  shape: Shape = [values.length],
+  options: CreateOptions = {},
+): Tensor {
+  if (values.length !== sizeOf(shape))
+    throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(shape)}`);
   const dtype = options.dtype ?? (values instanceof Int32Array ? "i32" : "f32");
   const result = empty(options.backend ?? currentBackend(), shape, dtype);
   writeTensor(result, values);
@@ -30,8 +35,14 @@ export function tensor(values: TypedArray | readonly number[], shape: Shape = [v
 /** Overwrites a contiguous tensor's elements. @throws ShapeError */
 export function writeTensor(target: Tensor, values: TypedArray | readonly number[]): void {
   if (values.length !== target.size || !target.isContiguous)
-    throw new ShapeError(`writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`);
-  const data = ArrayBuffer.isView(values) ? values : target.dtype === "f32" ? Float64Array.from(values) : Int32Array.from(values);
+    throw new ShapeError(
+      `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
+    );
+  const data = ArrayBuffer.isView(values)
+    ? values
+    : target.dtype === "f32"
+      ? Float64Array.from(values)
+      : Int32Array.from(values);
   target.backend.write({ buffer: target.storage.buffer, offset: target.offset, length: target.size }, data);
 }
 
@@ -40,7 +51,9 @@ export async function readTensors(tensors: readonly Tensor[]): Promise<TypedArra
   if (tensors.length === 0) return [];
   return scope("read", () => {
     const sources = noGrad(() => tensors.map(contiguous));
-    return sources[0]!.backend.read(sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size })));
+    return sources[0]!.backend.read(
+      sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size })),
+    );
   });
 }
 
@@ -51,7 +64,11 @@ export function full(shape: Shape, value: number, options: CreateOptions = {}): 
 export const zeros = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 0, options);
 export const ones = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 1, options);
 
-const arangeProgram = mapProgram("arange", { inputs: [], params: ["i32", "i32"], outputs: [axisIndex(0).mul(param(1, "i32")).add(param(0, "i32"))] });
+const arangeProgram = mapProgram("arange", {
+  inputs: [],
+  params: ["i32", "i32"],
+  outputs: [axisIndex(0).mul(param(1, "i32")).add(param(0, "i32"))],
+});
 
 /** start, start + step, … as i32 [length]. */
 export function arange(length: number, options: { start?: number; step?: number; backend?: Backend } = {}): Tensor {

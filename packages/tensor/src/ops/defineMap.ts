@@ -1,4 +1,4 @@
-import { recordsGradient, record, saveForBackward, type Vjp } from "../autograd/tape.ts";
+import { record, recordsGradient, saveForBackward, type Vjp } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiate } from "../kernel/differentiate.ts";
 import { type Expr, load, postorder, row } from "../kernel/expr.ts";
@@ -6,7 +6,7 @@ import type { Stage } from "../kernel/kernel.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, type Shape } from "../shape.ts";
-import { Tensor, type TensorLike } from "../tensor.ts";
+import type { Tensor, TensorLike } from "../tensor.ts";
 import { type CaseInput, type OpCase, register } from "./registry.ts";
 import { bind, commonBackend, empty } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
@@ -55,16 +55,24 @@ export function defineMap<E extends Expr[]>(
     const signature = signatureOf(name, inputs);
     const variant = variantFor(signature);
     const output = runMap(name, variant, signature);
-    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors)) recordMap(name, { variant, signature, output });
+    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors))
+      recordMap(name, { variant, signature, output });
     return output;
   };
-  register({ name, kind: "map", cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, build.length, options) });
+  register({
+    name,
+    kind: "map",
+    cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, build.length, options),
+  });
   return op;
 }
 
 function runMap(name: string, variant: Variant, signature: Signature): Tensor {
   const { tensors, numbers } = signature;
-  const shape = broadcastShapes(name, tensors.map((tensor) => tensor.shape));
+  const shape = broadcastShapes(
+    name,
+    tensors.map((tensor) => tensor.shape),
+  );
   const backend = commonBackend(name, tensors);
   const output = empty(backend, shape, variant.result.dtype);
   const operands = [...tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape))), bind(output)];
@@ -75,15 +83,25 @@ function runMap(name: string, variant: Variant, signature: Signature): Tensor {
 function makeVariant(name: string, result: Expr, options: { signature: Signature; differentiable: boolean }): Variant {
   const { dtypes, paramDtypes } = options.signature;
   const forward = mapProgram(name, { inputs: dtypes, params: paramDtypes, outputs: [result] });
-  const adjoints = options.differentiable && result.dtype === "f32" ? differentiate(result, load(dtypes.length)) : new Map();
+  const adjoints =
+    options.differentiable && result.dtype === "f32" ? differentiate(result, load(dtypes.length)) : new Map();
   const derivatives = dtypes.map((dtype, i): Expr | undefined => adjoints.get(load(i, dtype)));
-  return { forward, result, derivatives, reads: loadsIn(derivatives.filter((e) => e !== undefined)), gradients: new Map() };
+  return {
+    forward,
+    result,
+    derivatives,
+    reads: loadsIn(derivatives.filter((e) => e !== undefined)),
+    gradients: new Map(),
+  };
 }
 
 const loadsIn = (roots: readonly Expr[]): Set<number> =>
   new Set(postorder(roots).flatMap((e) => (e.op === "load" ? [e.value] : [])));
 
-function recordMap(name: string, { variant, signature, output }: { variant: Variant; signature: Signature; output: Tensor }): void {
+function recordMap(
+  name: string,
+  { variant, signature, output }: { variant: Variant; signature: Signature; output: Tensor },
+): void {
   const { tensors, numbers } = signature;
   const shapes = tensors.map((tensor) => tensor.shape);
   const saved = tensors.map((tensor, i) => (variant.reads.has(i) ? saveForBackward(tensor) : undefined));
@@ -121,7 +139,10 @@ function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape
   const order = [...kept, ...reduced];
   const walk = (tensor: Tensor) => {
     const strides = broadcastStrides(tensor.shape, tensor.strides, dy.shape);
-    return bind(tensor, order.map((axis) => strides[axis]!));
+    return bind(
+      tensor,
+      order.map((axis) => strides[axis]!),
+    );
   };
   const outputs = wanted.map(() => empty(dy.backend, shape, "f32"));
   launch(
@@ -138,7 +159,11 @@ function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape
   return outputs;
 }
 
-function gradientProgram({ name, variant, signature }: GradientCall, wanted: readonly number[], summed: boolean): Program {
+function gradientProgram(
+  { name, variant, signature }: GradientCall,
+  wanted: readonly number[],
+  summed: boolean,
+): Program {
   const key = `${wanted.join()}${summed}`;
   let program = variant.gradients.get(key);
   if (!program) {
@@ -167,7 +192,18 @@ function gradientProgram({ name, variant, signature }: GradientCall, wanted: rea
 }
 
 function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, options: MapOptions): OpCase[] {
-  const shapes: Shape[][] = [[[3, 5], [3, 5], [3, 5]], [[17], [17], [17]], [[4, 1, 5], [3, 1], [1]], [[0, 4], [0, 4], [1]], [[65], [1], [65]], [[], [], []]];
+  const shapes: Shape[][] = [
+    [
+      [3, 5],
+      [3, 5],
+      [3, 5],
+    ],
+    [[17], [17], [17]],
+    [[4, 1, 5], [3, 1], [1]],
+    [[0, 4], [0, 4], [1]],
+    [[65], [1], [65]],
+    [[], [], []],
+  ];
   const differentiable = options.differentiable !== false;
   return (options.dtypes ?? ["f32"]).flatMap((dtype) =>
     shapes.map((group) => ({

@@ -1,4 +1,4 @@
-import { recordsGradient, record, saveForBackward } from "../autograd/tape.ts";
+import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
 import type { Override, View } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { GradientError } from "../errors.ts";
@@ -35,8 +35,10 @@ export interface OpDefinition<Attrs> {
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
   /** Whether hand-written kernels take inputs with any strides; otherwise they get contiguous ones. */
   readonly strided?: boolean;
-  readonly cases: () => readonly OpCase[];
+  readonly cases: (op: StructuredOp<Attrs>) => readonly OpCase[];
 }
+
+export type StructuredOp<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
 
 /**
  * Defines a structured op: a fallback that every backend runs, a hand-written kernel where a backend has one for these
@@ -45,14 +47,15 @@ export interface OpDefinition<Attrs> {
 export function defineOp<Name extends keyof OpAttrs>(
   name: Name,
   definition: OpDefinition<OpAttrs[Name]>,
-): (inputs: readonly Tensor[], attrs: OpAttrs[Name]) => readonly Tensor[] {
-  register({ name, kind: "op", cases: definition.cases });
-  return (inputs, attrs) => {
+): StructuredOp<OpAttrs[Name]> {
+  const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
     const specs = definition.infer(inputs, attrs);
     const outputs = compute(name, { definition, inputs, attrs, specs });
     if (recordsGradient(inputs)) recordOp(name, { definition, inputs, outputs, attrs });
     return outputs;
   };
+  register({ name, kind: "op", cases: () => definition.cases(op) });
+  return op;
 }
 
 interface Call<Attrs> {

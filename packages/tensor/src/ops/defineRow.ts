@@ -1,4 +1,4 @@
-import { recordsGradient, record, saveForBackward, type Vjp } from "../autograd/tape.ts";
+import { record, recordsGradient, saveForBackward, type Vjp } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiateStages } from "../kernel/differentiate.ts";
 import { type Expr, load, param, postorder, rewrite, row } from "../kernel/expr.ts";
@@ -6,7 +6,7 @@ import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
-import { Tensor, type TensorLike } from "../tensor.ts";
+import type { Tensor, TensorLike } from "../tensor.ts";
 import { type OpCase, register } from "./registry.ts";
 import { bind, commonBackend, empty } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
@@ -55,8 +55,15 @@ export function defineRow<E extends Expr[]>(
   return (inputs, axes) => {
     const signature = signatureOf(name, inputs);
     let variant = variants.get(signature.text);
-    if (!variant) variants.set(signature.text, (variant = makeVariant(name, (b) => build(b, ...(signature.leaves as E)), signature)));
-    const shape = broadcastShapes(name, signature.tensors.map((tensor) => tensor.shape));
+    if (!variant)
+      variants.set(
+        signature.text,
+        (variant = makeVariant(name, (b) => build(b, ...(signature.leaves as E)), signature)),
+      );
+    const shape = broadcastShapes(
+      name,
+      signature.tensors.map((tensor) => tensor.shape),
+    );
     const call = { name, variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
     const outputs = runRow(call);
     if (options.differentiable !== false && recordsGradient(signature.tensors)) recordRow(call, outputs);
@@ -110,7 +117,10 @@ function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[])
   const order = [...kept, ...axes];
   const operands = tensors.map((tensor) => {
     const strides = broadcastStrides(tensor.shape, tensor.strides, shape);
-    return bind(tensor, order.map((axis) => strides[axis]!));
+    return bind(
+      tensor,
+      order.map((axis) => strides[axis]!),
+    );
   });
   const reduceSizes = axes.map((axis) => shape[axis]!);
   launch(tensors[0]!.backend, program, { mapSizes: kept.map((axis) => shape[axis]!), reduceSizes, operands }, [
@@ -122,7 +132,9 @@ function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[])
 function runRow(call: RowCall): Tensor[] {
   const { tensors } = call.signature;
   const backend = commonBackend(call.name, tensors);
-  const outputs = call.variant.outputs.map(({ dtype, perRow }) => empty(backend, perRow ? rowShape(call) : call.shape, dtype));
+  const outputs = call.variant.outputs.map(({ dtype, perRow }) =>
+    empty(backend, perRow ? rowShape(call) : call.shape, dtype),
+  );
   launchRows(call, call.variant.forward, [...tensors, ...outputs]);
   return outputs;
 }
@@ -135,16 +147,26 @@ function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
     return call.axes.every((axis) => repeated.includes(axis) || call.shape[axis] === 1);
   });
   // Sums don't read their inputs: a gradient that needs no values saves none.
-  const reads = gradientFor(call, { still, wanted: shapes.map(() => true), given: outputs.map((o) => o.dtype === "f32") }).reads;
+  const reads = gradientFor(call, {
+    still,
+    wanted: shapes.map(() => true),
+    given: outputs.map((o) => o.dtype === "f32"),
+  }).reads;
   const saved = tensors.map((tensor, i) => (reads.has(i) ? saveForBackward(tensor) : undefined));
   const vjp: Vjp = ({ grads, needs }) => {
     const given = grads.map((g) => g !== undefined);
     const wanted = shapes.map((_, i) => needs[i] === true && tensorsAreFloat(call, i));
     const { gradient } = gradientFor(call, { still, wanted, given });
     const dys = grads.filter((g) => g !== undefined);
-    const results = gradient.results.map((result) => result && empty(dys[0]!.backend, result.perRow ? rowShape(call) : call.shape, "f32"));
+    const results = gradient.results.map(
+      (result) => result && empty(dys[0]!.backend, result.perRow ? rowShape(call) : call.shape, "f32"),
+    );
     const stand = dys[0]!;
-    launchRows(call, gradient.program, [...saved.map((s) => s ?? stand), ...dys, ...results.filter((r) => r !== undefined)]);
+    launchRows(call, gradient.program, [
+      ...saved.map((s) => s ?? stand),
+      ...dys,
+      ...results.filter((r) => r !== undefined),
+    ]);
     return results.map((result, i) => result && sumTo(result, shapes[i]!));
   };
   record(call.name, outputs, { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
@@ -166,7 +188,9 @@ function gradientFor(call: RowCall, need: GradientNeed): { gradient: RowGradient
   let gradient = variant.gradients.get(key);
   if (!gradient) variant.gradients.set(key, (gradient = makeGradient(call, need)));
   const roots = gradient.program.stages.flatMap(stageExpressions);
-  const reads = new Set(postorder(roots).flatMap((e) => (e.op === "load" && e.value < signature.dtypes.length ? [e.value] : [])));
+  const reads = new Set(
+    postorder(roots).flatMap((e) => (e.op === "load" && e.value < signature.dtypes.length ? [e.value] : [])),
+  );
   return { gradient, reads };
 }
 
@@ -195,7 +219,10 @@ function makeGradient({ name, variant, signature }: RowCall, { still, wanted, gi
     ...seeds.flatMap((seed) => (seed ? [readOperand("f32")] : [])),
     ...results.flatMap((result) => (result ? [writeOperand("f32")] : [])),
   ];
-  return { program: makeProgram(`${name}Backward`, { operands, params: [...paramDtypes, "f32"], stages: needed }), results };
+  return {
+    program: makeProgram(`${name}Backward`, { operands, params: [...paramDtypes, "f32"], stages: needed }),
+    results,
+  };
 }
 
 /** Drops reductions that nothing reads, and numbers the rest anew. */
@@ -211,9 +238,11 @@ function liveStages(stages: readonly Stage[]): Stage[] {
   };
   for (const stage of stages) if (stage.kind !== "reduce") visit(stageExpressions(stage));
   const position = new Map([...live].sort((a, b) => a - b).map((old, i) => [old, i]));
-  const renumber = (root: Expr): Expr => rewrite(root, (e) => (e.op === "row" ? row(position.get(e.value)!, e.dtype) : undefined));
+  const renumber = (root: Expr): Expr =>
+    rewrite(root, (e) => (e.op === "row" ? row(position.get(e.value)!, e.dtype) : undefined));
   return stages.flatMap((stage): Stage[] => {
-    if (stage.kind === "reduce") return live.has(reduces.indexOf(stage)) ? [{ ...stage, expr: renumber(stage.expr) }] : [];
+    if (stage.kind === "reduce")
+      return live.has(reduces.indexOf(stage)) ? [{ ...stage, expr: renumber(stage.expr) }] : [];
     if (stage.kind === "scatter") return [stage];
     return [{ ...stage, writes: stage.writes.map((write) => ({ ...write, expr: renumber(write.expr) })) }];
   });

@@ -25,8 +25,14 @@ export function defineUpdate(
   return (targets, inputs) => {
     const shape = targets[0]!.shape;
     for (const target of targets) {
-      if (!sameShape(target.shape, shape)) throw new ShapeError(`${name}: targets are ${shapeText(shape)} and ${shapeText(target.shape)}; they must be alike`);
-      if (target.edge && !target.edge.node.leaf) throw new GradientError(`${name}: a recorded result can't be changed in place; its gradient needs the old value`);
+      if (!sameShape(target.shape, shape))
+        throw new ShapeError(
+          `${name}: targets are ${shapeText(shape)} and ${shapeText(target.shape)}; they must be alike`,
+        );
+      if (target.edge && !target.edge.node.leaf)
+        throw new GradientError(
+          `${name}: a recorded result can't be changed in place; its gradient needs the old value`,
+        );
     }
     const signature = signatureOf(name, [...targets, ...inputs]);
     const count = targets.length;
@@ -41,6 +47,11 @@ export function defineUpdate(
       programs.set(`${count}:${signature.text}`, program);
     }
     const operands = signature.tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape)));
-    launch(commonBackend(name, signature.tensors), program, { mapSizes: shape, reduceSizes: [], operands }, signature.numbers);
+    launch(
+      commonBackend(name, signature.tensors),
+      program,
+      { mapSizes: shape, reduceSizes: [], operands },
+      signature.numbers,
+    );
   };
 }

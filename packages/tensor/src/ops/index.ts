@@ -1,8 +1,8 @@
+import type { Dtype } from "../dtype.ts";
 import { DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { indexedOperand, makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
-import type { Dtype } from "../dtype.ts";
 import { shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
@@ -31,7 +31,10 @@ const selectPrograms: Record<Dtype, ReturnType<typeof selectProgram>> = {
 };
 
 // Map axes: index position, column. Params: columns, rows. An index outside the rows must not reach a neighbour's row.
-const inRows = load(0, "i32").lt(0).not().and(load(0, "i32").lt(param(1, "i32")));
+const inRows = load(0, "i32")
+  .lt(0)
+  .not()
+  .and(load(0, "i32").lt(param(1, "i32")));
 const addProgram = makeProgram("indexAdd", {
   operands: [readOperand("i32"), readOperand("f32"), { ...updateOperand("f32"), indexed: true }],
   params: ["i32", "i32"],
@@ -46,7 +49,8 @@ const addProgram = makeProgram("indexAdd", {
 });
 
 function checkIndex(op: string, index: Tensor): void {
-  if (index.dtype !== "i32" || index.rank !== 1) throw new DtypeError(`${op}: the index must be i32 [K], got ${index.dtype} ${shapeText(index.shape)}`);
+  if (index.dtype !== "i32" || index.rank !== 1)
+    throw new DtypeError(`${op}: the index must be i32 [K], got ${index.dtype} ${shapeText(index.shape)}`);
 }
 
 const indexSelectOp = defineOp("indexSelect", {
@@ -62,7 +66,11 @@ const indexSelectOp = defineOp("indexSelect", {
     launch(
       x.backend,
       selectPrograms[x.dtype],
-      { mapSizes: output.shape, reduceSizes: [], operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0]), bind(output)] },
+      {
+        mapSizes: output.shape,
+        reduceSizes: [],
+        operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0]), bind(output)],
+      },
       [columns],
     );
     return [output];
@@ -92,7 +100,9 @@ const indexAddOp = defineOp("indexAdd", {
   infer: ([index, updates], { rows }) => {
     checkIndex("indexAdd", index!);
     if (updates!.rank !== 2 || updates!.shape[0] !== index!.size)
-      throw new ShapeError(`indexAdd: ${index!.size} indices need updates [${index!.size}, D], got ${shapeText(updates!.shape)}`);
+      throw new ShapeError(
+        `indexAdd: ${index!.size} indices need updates [${index!.size}, D], got ${shapeText(updates!.shape)}`,
+      );
     return [{ shape: [rows, updates!.shape[1]!], dtype: "f32" }];
   },
   fallback: ([index, updates], { rows }) => {
@@ -101,7 +111,11 @@ const indexAddOp = defineOp("indexAdd", {
     launch(
       output.backend,
       addProgram,
-      { mapSizes: updates!.shape, reduceSizes: [], operands: [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])] },
+      {
+        mapSizes: updates!.shape,
+        reduceSizes: [],
+        operands: [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])],
+      },
       [columns, rows],
     );
     return [output];
@@ -125,7 +139,8 @@ const indexAddOp = defineOp("indexAdd", {
 });
 
 /** Zeros [rows, D] plus updates [K, D] added at index [K] (i32), in ascending k; an index outside is dropped. */
-export const indexAdd = (index: Tensor, updates: Tensor, rows: number): Tensor => indexAddOp([index, updates], { rows })[0]!;
+export const indexAdd = (index: Tensor, updates: Tensor, rows: number): Tensor =>
+  indexAddOp([index, updates], { rows })[0]!;
 
 /** Per-row positions [R, K] in rows of `width` as positions [R·K] in the flattened [R·width]. */
 export function flatRows(index: Tensor, width: number): Tensor {
@@ -143,6 +158,10 @@ const oneHotProgram = mapProgram("oneHot", {
 export function oneHot(labels: Tensor, classes: number): Tensor {
   checkIndex("oneHot", labels);
   const output = empty(labels.backend, [labels.size, classes], "f32");
-  launch(output.backend, oneHotProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)] });
+  launch(output.backend, oneHotProgram, {
+    mapSizes: output.shape,
+    reduceSizes: [],
+    operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)],
+  });
   return output;
 }

@@ -1,4 +1,4 @@
-import { recordsGradient, record } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { normalizeAxis, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -7,21 +7,31 @@ import { register } from "./registry.ts";
 import { commonBackend, empty } from "./result.ts";
 import { type SliceRange, slice, sliceLayout, unsqueeze } from "./view.ts";
 
-const rangeAt = (axis: number, range: SliceRange): (SliceRange | null)[] => [...new Array<null>(axis).fill(null), range];
+const rangeAt = (axis: number, range: SliceRange): (SliceRange | null)[] => [
+  ...new Array<null>(axis).fill(null),
+  range,
+];
 
 /** Joins tensors along an axis. @throws ShapeError when another axis differs */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const first = tensors[0];
   if (!first) throw new ShapeError("concat: needs at least one tensor");
   const along = normalizeAxis("concat", axis, first.rank);
-  const stranger = tensors.find((t) => t.rank !== first.rank || t.dtype !== first.dtype || t.shape.some((n, i) => i !== along && n !== first.shape[i]));
+  const stranger = tensors.find(
+    (t) =>
+      t.rank !== first.rank || t.dtype !== first.dtype || t.shape.some((n, i) => i !== along && n !== first.shape[i]),
+  );
   if (stranger)
     throw new ShapeError(
       `concat: ${first.dtype} ${shapeText(first.shape)} and ${stranger.dtype} ${shapeText(stranger.shape)} differ in more than axis ${axis}`,
     );
   let end = 0;
   const ranges = tensors.map((t) => rangeAt(along, { start: end, end: (end += t.shape[along]!) }));
-  const output = empty(commonBackend("concat", tensors), first.shape.map((n, i) => (i === along ? end : n)), first.dtype);
+  const output = empty(
+    commonBackend("concat", tensors),
+    first.shape.map((n, i) => (i === along ? end : n)),
+    first.dtype,
+  );
   tensors.forEach((t, i) => writeSlice(output, ranges[i]!, t));
   if (recordsGradient(tensors))
     record("concat", [output], {
@@ -38,13 +48,19 @@ function writeSlice(target: Tensor, ranges: readonly (SliceRange | null)[], sour
 }
 
 /** Joins tensors of one shape along a new axis. @throws ShapeError */
-export const stack = (tensors: readonly Tensor[], axis = 0): Tensor => concat(tensors.map((t) => unsqueeze(t, axis)), axis);
+export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
+  concat(
+    tensors.map((t) => unsqueeze(t, axis)),
+    axis,
+  );
 
 /** Cuts a tensor along an axis into pieces of the given sizes. Views. @throws ShapeError when they don't add up */
 export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
   const along = normalizeAxis("split", axis, x.rank);
   if (sizes.reduce((a, b) => a + b, 0) !== x.shape[along])
-    throw new ShapeError(`split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`);
+    throw new ShapeError(
+      `split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`,
+    );
   let end = 0;
   return sizes.map((size) => slice(x, rangeAt(along, { start: end, end: (end += size) })));
 }
@@ -56,14 +72,18 @@ export function pad2d(x: Tensor, widths: readonly [number, number, number, numbe
   const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
   const output = filled(x.backend, [b, c, h + top + bottom, w + left + right], { value, dtype: x.dtype });
   writeSlice(output, ranges, x);
-  if (recordsGradient([x])) record("pad2d", [output], { inputs: [x], saved: [], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
+  if (recordsGradient([x]))
+    record("pad2d", [output], { inputs: [x], saved: [], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
   return output;
 }
 
 /** Repeats each pixel of x [B, C, H, W] scale × scale times. */
 export function upsampleNearest(x: Tensor, scale = 2): Tensor {
   const [b, c, h, w] = x.shape as [number, number, number, number];
-  return x.reshape([b, c, h, 1, w, 1]).expand([b, c, h, scale, w, scale]).reshape([b, c, h * scale, w * scale]);
+  return x
+    .reshape([b, c, h, 1, w, 1])
+    .expand([b, c, h, scale, w, scale])
+    .reshape([b, c, h * scale, w * scale]);
 }
 
 register({
@@ -100,6 +120,11 @@ register({
   name: "upsampleNearest",
   kind: "op",
   cases: () => [
-    { name: "twice", inputs: [{ shape: [2, 3, 4, 5] }], run: ([x]) => [upsampleNearest(x as Tensor)], differentiable: true },
+    {
+      name: "twice",
+      inputs: [{ shape: [2, 3, 4, 5] }],
+      run: ([x]) => [upsampleNearest(x as Tensor)],
+      differentiable: true,
+    },
   ],
 });

@@ -9,7 +9,9 @@ import { sumTo } from "./sumTo.ts";
 
 function inferMatmul(a: Tensor, b: Tensor) {
   if (a.rank < 2 || b.rank < 2)
-    throw new ShapeError(`matmul: takes matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}; reshape or unsqueeze vectors first`);
+    throw new ShapeError(
+      `matmul: takes matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}; reshape or unsqueeze vectors first`,
+    );
   const [m, k, k2, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-2)!, b.shape.at(-1)!];
   if (k !== k2)
     throw new ShapeError(
@@ -43,14 +45,38 @@ const matmulOp = defineOp("matmul", {
   cases: () =>
     (
       [
-        [[3, 4], [4, 5]],
-        [[17, 65], [65, 33]],
-        [[2, 3, 5, 7], [2, 3, 7, 4]],
-        [[2, 1, 5, 7], [3, 7, 4]],
-        [[1, 1], [1, 1]],
-        [[4, 0], [0, 3]],
-        [[0, 4], [4, 3]],
-        [[64, 128], [128, 96]],
+        [
+          [3, 4],
+          [4, 5],
+        ],
+        [
+          [17, 65],
+          [65, 33],
+        ],
+        [
+          [2, 3, 5, 7],
+          [2, 3, 7, 4],
+        ],
+        [
+          [2, 1, 5, 7],
+          [3, 7, 4],
+        ],
+        [
+          [1, 1],
+          [1, 1],
+        ],
+        [
+          [4, 0],
+          [0, 3],
+        ],
+        [
+          [0, 4],
+          [4, 3],
+        ],
+        [
+          [64, 128],
+          [128, 96],
+        ],
       ] as const
     ).map(
       ([a, b]): OpCase => ({
@@ -68,7 +94,9 @@ export const matmul = (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!
 /** x [..., in] · weightᵀ [in, out] + bias [out], with PyTorch's weight layout [out, in]. @throws ShapeError */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
   if (x.shape.at(-1) !== weight.shape[1])
-    throw new ShapeError(`linear: the input's last axis ${shapeText(x.shape)} must be the weight's second ${shapeText(weight.shape)}`);
+    throw new ShapeError(
+      `linear: the input's last axis ${shapeText(x.shape)} must be the weight's second ${shapeText(weight.shape)}`,
+    );
   // One matrix instead of a batch: the leading axes have the same weight.
   const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
   const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);

@@ -43,7 +43,12 @@ const bitsProgram = mapProgram("randomBits", { inputs: [], params: ["i32", "i32"
 const uniformProgram = mapProgram("uniform", {
   inputs: [],
   params: ["i32", "i32"],
-  outputs: [bits.shr(8).cast("f32").mul(2 ** -24)],
+  outputs: [
+    bits
+      .shr(8)
+      .cast("f32")
+      .mul(2 ** -24),
+  ],
 });
 
 /** Uniform numbers in [0, 1) with 24 bits, the same on every backend and on the host (`uniformAt`). */

@@ -1,4 +1,4 @@
-import { type Shape } from "../shape.ts";
+import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineRow, type RowOp } from "./defineRow.ts";
 import type { OpCase } from "./registry.ts";
@@ -20,18 +20,31 @@ function reduction(run: RowOp): Reduction {
   };
 }
 
-const reduceCases =
-  (run: () => Reduction, differentiable: boolean) =>
-  (): OpCase[] => {
-    const shapes: [Shape, number[] | undefined][] = [[[3, 5], [1]], [[3, 5], [0]], [[4, 17, 3], [0, 2]], [[65], undefined], [[2, 0], [0]], [[2, 3, 4, 5], [1, 3]], [[40000], undefined], [[2, 60000], [1]]];
-    return shapes.map(([shape, axes]) => ({
-      name: `${JSON.stringify(shape)} over ${JSON.stringify(axes)}`,
-      inputs: [{ shape, range: [-2, 2] }],
-      run: ([x]) => [run()(x as Tensor, axes, { keepDim: false })],
-      differentiable: differentiable && shape.every((n) => n < 1000),
-      special: shape.every((n) => n < 1000),
-    }));
-  };
+const reduceCases = (run: () => Reduction, differentiable: boolean) => (): OpCase[] => {
+  const shapes: [Shape, number[] | undefined][] = [
+    [[3, 5], [1]],
+    [[3, 5], [0]],
+    [
+      [4, 17, 3],
+      [0, 2],
+    ],
+    [[65], undefined],
+    [[2, 0], [0]],
+    [
+      [2, 3, 4, 5],
+      [1, 3],
+    ],
+    [[40000], undefined],
+    [[2, 60000], [1]],
+  ];
+  return shapes.map(([shape, axes]) => ({
+    name: `${JSON.stringify(shape)} over ${JSON.stringify(axes)}`,
+    inputs: [{ shape, range: [-2, 2] }],
+    run: ([x]) => [run()(x as Tensor, axes, { keepDim: false })],
+    differentiable: differentiable && shape.every((n) => n < 1000),
+    special: shape.every((n) => n < 1000),
+  }));
+};
 
 /** Sum over `axes` (default all). */
 export const sum: Reduction = reduction(
@@ -43,9 +56,15 @@ export const mean: Reduction = reduction(
 );
 /** Largest element over `axes`; NaN if there is one. Has no gradient. */
 export const amax: Reduction = reduction(
-  defineRow("amax", (row, x) => row.storeRow(row.max(x)), { cases: reduceCases(() => amax, false), differentiable: false }),
+  defineRow("amax", (row, x) => row.storeRow(row.max(x)), {
+    cases: reduceCases(() => amax, false),
+    differentiable: false,
+  }),
 );
 /** Smallest element over `axes`; NaN if there is one. Has no gradient. */
 export const amin: Reduction = reduction(
-  defineRow("amin", (row, x) => row.storeRow(row.min(x)), { cases: reduceCases(() => amin, false), differentiable: false }),
+  defineRow("amin", (row, x) => row.storeRow(row.min(x)), {
+    cases: reduceCases(() => amin, false),
+    differentiable: false,
+  }),
 );

@@ -22,6 +22,8 @@ export function commonBackend(op: string, inputs: readonly Tensor[]): Backend {
   const backend = inputs[0]!.backend;
   const stranger = inputs.find((input) => input.backend !== backend);
   if (stranger)
-    throw new BackendError(`${op}: inputs live on two backends, ${backend.name} and ${stranger.backend.name}; read one and make it again on the other`);
+    throw new BackendError(
+      `${op}: inputs live on two backends, ${backend.name} and ${stranger.backend.name}; read one and make it again on the other`,
+    );
   return backend;
 }

@@ -4,15 +4,22 @@ import { defineMap } from "./defineMap.ts";
 import { defineRow } from "./defineRow.ts";
 import type { OpCase } from "./registry.ts";
 
-const rowCases =
-  (run: (x: Tensor, axis: number) => Tensor) =>
-  (): OpCase[] =>
-    ([[[3, 5], -1], [[2, 33], -1], [[4, 17], 0], [[65], -1], [[2, 3, 4], 1], [[0, 4], -1]] as const).map(([shape, axis]) => ({
-      name: `${JSON.stringify(shape)} axis ${axis}`,
-      inputs: [{ shape, range: [-4, 4] }],
-      run: ([x]) => [run(x as Tensor, axis)],
-      differentiable: true,
-    }));
+const rowCases = (run: (x: Tensor, axis: number) => Tensor) => (): OpCase[] =>
+  (
+    [
+      [[3, 5], -1],
+      [[2, 33], -1],
+      [[4, 17], 0],
+      [[65], -1],
+      [[2, 3, 4], 1],
+      [[0, 4], -1],
+    ] as const
+  ).map(([shape, axis]) => ({
+    name: `${JSON.stringify(shape)} axis ${axis}`,
+    inputs: [{ shape, range: [-4, 4] }],
+    run: ([x]) => [run(x as Tensor, axis)],
+    differentiable: true,
+  }));
 
 const softmaxRow = defineRow(
   "softmax",
@@ -45,7 +52,11 @@ const layerNormRow = defineRow(
   },
   {
     cases: () =>
-      [[3, 5], [2, 4, 16], [1, 65]].map((shape) => ({
+      [
+        [3, 5],
+        [2, 4, 16],
+        [1, 65],
+      ].map((shape) => ({
         name: JSON.stringify(shape),
         inputs: [{ shape, range: [-2, 2] }, { shape: shape.slice(-1) }, { shape: shape.slice(-1) }],
         run: ([x, weight, bias]) => [layerNorm(x as Tensor, { weight: weight as Tensor, bias: bias as Tensor })],
@@ -86,9 +97,19 @@ function batchNormRow(activation: Activation) {
     },
     {
       cases: () =>
-        [[2, 3, 4, 5], [1, 2, 1, 17], [3, 1, 5, 1]].map((shape) => ({
+        [
+          [2, 3, 4, 5],
+          [1, 2, 1, 17],
+          [3, 1, 5, 1],
+        ].map((shape) => ({
           name: JSON.stringify(shape),
-          inputs: [{ shape, range: [-2, 2] }, { shape: [shape[1]!] }, { shape: [shape[1]!] }, { shape: [1] }, { shape: [1] }],
+          inputs: [
+            { shape, range: [-2, 2] },
+            { shape: [shape[1]!] },
+            { shape: [shape[1]!] },
+            { shape: [1] },
+            { shape: [1] },
+          ],
           run: (inputs) => {
             const [x, weight, bias, scale, shift] = inputs as Tensor[];
             const affine = { scale: scale!, shift: shift! };
@@ -113,7 +134,8 @@ export function batchNorm(x: Tensor, options: BatchNormOptions): { output: Tenso
   return { output: output!, mean: mean!.detach().reshape(channels), variance: variance!.detach().reshape(channels) };
 }
 
-const affineInputs = (affine: BatchNormOptions["affine"]): TensorLike[] => (affine ? [affine.scale, affine.shift] : [1, 0]);
+const affineInputs = (affine: BatchNormOptions["affine"]): TensorLike[] =>
+  affine ? [affine.scale, affine.shift] : [1, 0];
 
 const frozenNorms = Object.fromEntries(
   ACTIVATIONS.map((activation) => [
@@ -122,7 +144,9 @@ const frozenNorms = Object.fromEntries(
       activation === "identity" ? "frozenBatchNorm" : `frozenBatchNorm.${activation}`,
       (x, mean, variance, weight, bias, scale, shift, eps) => {
         const factor = weight.div(variance.add(eps).sqrt());
-        return scalar[activation](x.mul(factor).add(bias.sub(mean.mul(factor)))).mul(scale).add(shift);
+        return scalar[activation](x.mul(factor).add(bias.sub(mean.mul(factor))))
+          .mul(scale)
+          .add(shift);
       },
       { inputs: [[-3, 3], [-1, 1], [0.5, 2], [-2, 2], [-1, 1], 1.5, 0.25, 1e-5] },
     ),
@@ -133,5 +157,14 @@ const frozenNorms = Object.fromEntries(
 export function frozenBatchNorm(x: Tensor, options: BatchNormOptions & { mean: Tensor; variance: Tensor }): Tensor {
   const { mean, variance, weight, bias, eps = 1e-5, activation = "identity", affine } = options;
   const [scale, shift] = affineInputs(affine);
-  return frozenNorms[activation]!(x, perChannel(mean), perChannel(variance), perChannel(weight), perChannel(bias), scale!, shift!, eps);
+  return frozenNorms[activation]!(
+    x,
+    perChannel(mean),
+    perChannel(variance),
+    perChannel(weight),
+    perChannel(bias),
+    scale!,
+    shift!,
+    eps,
+  );
 }

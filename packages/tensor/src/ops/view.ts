@@ -1,9 +1,18 @@
-import { recordsGradient, record } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
-import { broadcastShapes, broadcastStrides, contiguousStrides, normalizeAxis, sameShape, type Shape, shapeText, sizeOf } from "../shape.ts";
+import {
+  broadcastShapes,
+  broadcastStrides,
+  contiguousStrides,
+  normalizeAxis,
+  type Shape,
+  sameShape,
+  shapeText,
+  sizeOf,
+} from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { copyInto, zerosLike } from "./copy.ts";
 import { identity } from "./arithmetic.ts";
+import { copyInto, zerosLike } from "./copy.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** Start (default 0) and end (default the size) along an axis, and step; negative bounds count from the end. */
@@ -23,7 +32,8 @@ interface Layout {
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
 function viewOf(name: string, x: Tensor, options: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {
   const view = x.alias({ layout: options.layout });
-  if (recordsGradient([x])) record(name, [view], { inputs: [x], saved: [], vjp: ({ grads }) => [options.inverse(grads[0]!)] });
+  if (recordsGradient([x]))
+    record(name, [view], { inputs: [x], saved: [], vjp: ({ grads }) => [options.inverse(grads[0]!)] });
   return view;
 }
 
@@ -75,13 +85,18 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
 /** Swaps two axes. A view. */
 export function transpose(x: Tensor, a: number, b: number): Tensor {
   const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
-  return permute(x, x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)));
+  return permute(
+    x,
+    x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)),
+  );
 }
 
 /** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
 export function expand(x: Tensor, shape: Shape): Tensor {
   if (!sameShape(broadcastShapes("expand", [x.shape, shape]), shape))
-    throw new ShapeError(`expand: ${shapeText(x.shape)} does not expand to ${shapeText(shape)}; only axes of size 1 can grow`);
+    throw new ShapeError(
+      `expand: ${shapeText(x.shape)} does not expand to ${shapeText(shape)}; only axes of size 1 can grow`,
+    );
   const from = x.shape;
   return viewOf("expand", x, {
     layout: { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset },
@@ -92,13 +107,18 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 /** Inserts an axis of size 1. A view. */
 export function unsqueeze(x: Tensor, axis: number): Tensor {
   const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
-  return reshapeView(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)], [...x.strides.slice(0, at), 0, ...x.strides.slice(at)]);
+  return reshapeView(
+    x,
+    [...x.shape.slice(0, at), 1, ...x.shape.slice(at)],
+    [...x.strides.slice(0, at), 0, ...x.strides.slice(at)],
+  );
 }
 
 /** Drops an axis of size 1. A view. @throws ShapeError */
 export function squeeze(x: Tensor, axis: number): Tensor {
   const at = normalizeAxis("squeeze", axis, x.rank);
-  if (x.shape[at] !== 1) throw new ShapeError(`squeeze: axis ${axis} of ${shapeText(x.shape)} has size ${x.shape[at]}, not 1`);
+  if (x.shape[at] !== 1)
+    throw new ShapeError(`squeeze: axis ${axis} of ${shapeText(x.shape)} has size ${x.shape[at]}, not 1`);
   const drop = <T>(list: readonly T[]): T[] => list.filter((_, i) => i !== at);
   return reshapeView(x, drop(x.shape), drop(x.strides));
 }
@@ -110,7 +130,8 @@ function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tenso
 
 /** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError */
 export function slice(x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor {
-  if (ranges.length > x.rank) throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
+  if (ranges.length > x.rank)
+    throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
   const from = x.shape;
   return viewOf("slice", x, {
     layout: sliceLayout(x, ranges),
@@ -130,7 +151,17 @@ export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): 
     const { start = 0, end = size, step = 1 } = ranges[axis] ?? {};
     const first = start < 0 ? start + size : start;
     const last = end < 0 ? end + size : end;
-    if (!(first >= 0 && last <= size && first <= last && step >= 1 && Number.isInteger(first) && Number.isInteger(last) && Number.isInteger(step)))
+    if (
+      !(
+        first >= 0 &&
+        last <= size &&
+        first <= last &&
+        step >= 1 &&
+        Number.isInteger(first) &&
+        Number.isInteger(last) &&
+        Number.isInteger(step)
+      )
+    )
       throw new ShapeError(`slice: ${start}…${end} step ${step} does not lie in axis ${axis} of ${shapeText(x.shape)}`);
     offset += first * x.strides[axis]!;
     strides[axis] = x.strides[axis]! * step;
@@ -138,4 +169,3 @@ export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): 
   });
   return { shape, strides, offset };
 }
-

@@ -1,0 +1,234 @@
+import { type Expr, postorder } from "../kernel/expr.ts";
+import { type Kernel, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
+
+/**
+ * Prints a kernel as the body of a JavaScript function of (sizes, arrays, offsets, strides, lengths, params, lib). This is
+ * what a kernel means. With `round`, every f32 result is rounded to float32; reductions accumulate in float64.
+ */
+export function printKernel(kernel: Kernel, round: boolean): string {
+  const printer = new Printer(kernel, round);
+  const mapAxes = kernel.axes.flatMap((kind, axis) => (kind === "map" ? [axis] : []));
+  const body = printer.loops(mapAxes, "", (pointers) => printer.stages(pointers));
+  return [...printer.header(), ...body].join("\n");
+}
+
+/** Pointer variable of each operand at some loop depth. */
+type Pointers = readonly string[];
+
+class Printer {
+  readonly #kernel: Kernel;
+  readonly #round: boolean;
+  readonly #reduceAxes: readonly number[];
+
+  constructor(kernel: Kernel, round: boolean) {
+    this.#kernel = kernel;
+    this.#round = round;
+    this.#reduceAxes = kernel.axes.flatMap((kind, axis) => (kind === "reduce" ? [axis] : []));
+  }
+
+  header(): string[] {
+    const { operands, axes, params } = this.#kernel;
+    return [
+      ...axes.map((_, axis) => `const n${axis} = sizes[${axis}];`),
+      ...operands.flatMap((operand, k) => [
+        `const b${k} = arrays[${k}], o${k} = offsets[${k}], l${k} = lengths[${k}];`,
+        ...operand.walk.flatMap((walk, axis) =>
+          walk === "stride" ? [`const s${k}_${axis} = strides[${k}][${axis}];`] : [],
+        ),
+      ]),
+      ...params.map(
+        (dtype, i) => `const c${i} = ${dtype === "f32" ? this.#rounded(`params[${i}]`) : `params[${i}] | 0`};`,
+      ),
+    ];
+  }
+
+  /** Nested loops over `axes`; pointers step along. */
+  loops(
+    axes: readonly number[],
+    indent: string,
+    body: (pointers: Pointers) => string[],
+    pointers?: Pointers,
+  ): string[] {
+    const outer = pointers ?? this.#kernel.operands.map((_, k) => `o${k}`);
+    const [axis, ...rest] = axes;
+    if (axis === undefined) return body(outer).map((line) => indent + line);
+    const inner = this.#kernel.operands.map((operand, k) =>
+      operand.walk[axis] === "still" ? outer[k]! : `p${k}_${axis}`,
+    );
+    const moving = inner.flatMap((pointer, k) => (pointer === outer[k] ? [] : [k]));
+    const starts = moving.map((k) => `, ${inner[k]} = ${outer[k]}`).join("");
+    const steps = moving
+      .map((k) => `, ${inner[k]} += ${this.#kernel.operands[k]!.walk[axis] === "unit" ? 1 : `s${k}_${axis}`}`)
+      .join("");
+    return [
+      `${indent}for (let i${axis} = 0${starts}; i${axis} < n${axis}; i${axis}++${steps}) {`,
+      ...this.loops(rest, `${indent}  `, body, inner),
+      `${indent}}`,
+    ];
+  }
+
+  stages(pointers: Pointers): string[] {
+    let reduces = 0;
+    return this.#kernel.stages.flatMap((stage) =>
+      this.#stage(stage, { pointers, row: stage.kind === "reduce" ? reduces++ : 0 }),
+    );
+  }
+
+  #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
+    switch (stage.kind) {
+      case "reduce": {
+        const { dtype } = stage.expr;
+        const [start, fold] = REDUCTIONS[stage.op][dtype === "f32" ? "f32" : "i32"];
+        const loop = this.loops(
+          this.#reduceAxes,
+          "",
+          (inner) => {
+            const { lines, names } = this.#evaluate([stage.expr], inner);
+            return [...lines, `r${row} = ${fold(`r${row}`, names[0]!)};`];
+          },
+          pointers,
+        );
+        return [
+          `let r${row} = ${start};`,
+          ...loop,
+          ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
+        ];
+      }
+      case "store": {
+        const body = (inner: Pointers): string[] => this.#store(stage.writes, inner);
+        return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, "", body, pointers);
+      }
+      case "scatter":
+        return this.loops(
+          this.#reduceAxes,
+          "",
+          (inner) => {
+            const { lines, names } = this.#evaluate(stageExpressions(stage), inner);
+            const [index, value] = names as [string, string];
+            const target = `b${stage.operand}[o${stage.operand} + ${index}]`;
+            return [
+              ...lines,
+              `if (${index} >= 0 && ${index} < l${stage.operand}) ${target} = ${this.#rounded(`${target} + ${value}`)};`,
+            ];
+          },
+          pointers,
+        );
+      default:
+        stage satisfies never;
+        throw new Error("unreachable: unknown stage");
+    }
+  }
+
+  #store(writes: readonly Write[], pointers: Pointers): string[] {
+    const { lines, names } = this.#evaluate(
+      writes.map((write) => write.expr),
+      pointers,
+    );
+    return [...lines, ...writes.map(({ operand }, i) => `b${operand}[${pointers[operand]}] = ${names[i]};`)];
+  }
+
+  /** One constant per node, and the names of the roots. */
+  #evaluate(roots: readonly Expr[], pointers: Pointers): { lines: string[]; names: string[] } {
+    const names = new Map<Expr, string>();
+    const lines: string[] = [];
+    for (const e of postorder(roots)) {
+      const args = e.args.map((arg) => names.get(arg)!);
+      const leaf = this.#leaf(e);
+      if (leaf !== undefined) {
+        names.set(e, leaf);
+        continue;
+      }
+      const name = `v${names.size}`;
+      lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
+      names.set(e, name);
+    }
+    return { lines, names: roots.map((root) => names.get(root)!) };
+  }
+
+  #leaf(e: Expr): string | undefined {
+    switch (e.op) {
+      case "const":
+        return e.dtype === "f32" ? this.#literal(e.value) : `${e.value | 0}`;
+      case "param":
+        return `c${e.value}`;
+      case "axis":
+        return `i${e.value}`;
+      case "row":
+        return `r${e.value}`;
+      default:
+        return undefined;
+    }
+  }
+
+  #operation(e: Expr, args: readonly string[], pointers: Pointers): string {
+    if (e.op === "load") {
+      const k = e.value;
+      return args.length === 0
+        ? `b${k}[${pointers[k]}]`
+        : `b${k}[o${k} + Math.max(0, Math.min(l${k} - 1, ${args[0]}))]`;
+    }
+    if (e.op === "cast") {
+      const from = e.args[0]!.dtype;
+      return from === "f32" ? `lib.toInt(${args[0]})` : e.dtype === "f32" ? this.#rounded(args[0]!) : args[0]!;
+    }
+    const print = OPERATIONS[e.op]?.[e.args[0]!.dtype === "f32" ? "f32" : "i32"] ?? SHARED[e.op];
+    if (!print) throw new Error(`reference: ${e.op} of ${e.args[0]!.dtype} has no JavaScript form`);
+    const text = print(args[0]!, args[1]!, args[2]!);
+    return e.dtype === "f32" && e.op !== "select" ? this.#rounded(text) : text;
+  }
+
+  #rounded(text: string): string {
+    return this.#round ? `Math.fround(${text})` : text;
+  }
+  #literal(value: number): string {
+    const v = this.#round ? Math.fround(value) : value;
+    return Object.is(v, -0) ? "-0" : v < 0 ? `(${v})` : `${v}`;
+  }
+}
+
+type Print = (a: string, b: string, c: string) => string;
+
+const REDUCTIONS: Record<
+  "sum" | "max" | "min",
+  Record<"f32" | "i32", readonly [string, (acc: string, v: string) => string]>
+> = {
+  sum: { f32: ["0", (acc, v) => `${acc} + ${v}`], i32: ["0", (acc, v) => `(${acc} + ${v}) | 0`] },
+  max: {
+    f32: ["-Infinity", (acc, v) => `Math.max(${acc}, ${v})`],
+    i32: ["-2147483648", (acc, v) => `Math.max(${acc}, ${v})`],
+  },
+  min: {
+    f32: ["Infinity", (acc, v) => `Math.min(${acc}, ${v})`],
+    i32: ["2147483647", (acc, v) => `Math.min(${acc}, ${v})`],
+  },
+};
+
+const OPERATIONS: Partial<Record<Expr["op"], Partial<Record<"f32" | "i32", Print>>>> = {
+  add: { f32: (a, b) => `${a} + ${b}`, i32: (a, b) => `(${a} + ${b}) | 0` },
+  sub: { f32: (a, b) => `${a} - ${b}`, i32: (a, b) => `(${a} - ${b}) | 0` },
+  mul: { f32: (a, b) => `${a} * ${b}`, i32: (a, b) => `Math.imul(${a}, ${b})` },
+  div: { f32: (a, b) => `${a} / ${b}`, i32: (a, b) => `(${a} / ${b}) | 0` },
+  rem: { i32: (a, b) => `(${a} % ${b}) | 0` },
+  and: { i32: (a, b) => `${a} & ${b}` },
+  or: { i32: (a, b) => `${a} | ${b}` },
+  xor: { i32: (a, b) => `${a} ^ ${b}` },
+  shl: { i32: (a, b) => `${a} << ${b}` },
+  shr: { i32: (a, b) => `(${a} >>> ${b}) | 0` },
+  floor: { f32: (a) => `Math.floor(${a})` },
+  abs: { f32: (a) => `Math.abs(${a})` },
+  sqrt: { f32: (a) => `Math.sqrt(${a})` },
+  exp: { f32: (a) => `Math.exp(${a})` },
+  log: { f32: (a) => `Math.log(${a})` },
+  tanh: { f32: (a) => `Math.tanh(${a})` },
+  erf: { f32: (a) => `lib.erf(${a})` },
+  isnan: { f32: (a) => `(${a} !== ${a} ? 1 : 0)` },
+  isfinite: { f32: (a) => `(${a} - ${a} === 0 ? 1 : 0)` },
+};
+
+const SHARED: Partial<Record<Expr["op"], Print>> = {
+  min: (a, b) => `Math.min(${a}, ${b})`,
+  max: (a, b) => `Math.max(${a}, ${b})`,
+  lt: (a, b) => `(${a} < ${b} ? 1 : 0)`,
+  eq: (a, b) => `(${a} === ${b} ? 1 : 0)`,
+  select: (c, a, b) => `(${c} ? ${a} : ${b})`,
+};
