@@ -1,4 +1,5 @@
 import { GradientError, ShapeError } from "../errors.ts";
+import { memo } from "../memo.ts";
 import { add } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
@@ -33,8 +34,7 @@ class Pending {
   readonly #grads = new Map<Node, (Tensor | undefined)[]>();
 
   add(node: Node, output: number, gradient: Tensor): void {
-    let grads = this.#grads.get(node);
-    if (!grads) this.#grads.set(node, (grads = new Array<Tensor | undefined>(node.outputCount).fill(undefined)));
+    const grads = memo(this.#grads, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
     const before = grads[output];
     grads[output] = before ? add(before, gradient) : gradient;
     if (before) {

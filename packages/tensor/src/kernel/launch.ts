@@ -1,5 +1,6 @@
 import type { Backend, Binding } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
+import { memo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
 import { contiguousStrides, sizeOf } from "../shape.ts";
 import { load, row } from "./expr.ts";
@@ -58,19 +59,16 @@ const refold = new Map<string, Program>();
 
 /** The program that folds partial results, with the same reduction. */
 function foldProgram(op: "sum" | "max" | "min", dtype: Dtype): Program {
-  let program = refold.get(op + dtype);
-  if (!program) {
-    program = makeProgram(`${op}Parts`, {
+  return memo(refold, op + dtype, () =>
+    makeProgram(`${op}Parts`, {
       operands: [readOperand(dtype), writeOperand(dtype)],
       params: [],
       stages: [
         { kind: "reduce", op, expr: load(0, dtype) },
         { kind: "store", perRow: true, writes: [{ operand: 1, expr: row(0, dtype) }] },
       ],
-    });
-    refold.set(op + dtype, program);
-  }
-  return program;
+    }),
+  );
 }
 
 function runInParts(

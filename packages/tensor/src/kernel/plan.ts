@@ -1,4 +1,5 @@
 import type { Binding, Launch } from "../backend.ts";
+import { memo } from "../memo.ts";
 import type { Kernel, Walk } from "./kernel.ts";
 import type { Program } from "./program.ts";
 
@@ -75,21 +76,16 @@ function kernelFor(
   pattern: { kinds: readonly ("map" | "reduce")[]; walks: readonly Walk[][] },
 ): Kernel {
   const text = `${pattern.kinds.map((kind) => kind[0]).join("")}:${pattern.walks.map((walk) => walk.map((w) => w[1]).join("")).join()}`;
-  let known = kernels.get(program);
-  if (!known) kernels.set(program, (known = new Map()));
-  let kernel = known.get(text);
-  if (!kernel) {
+  const known = memo(kernels, program, () => new Map<string, Kernel>());
+  return memo(known, text, () => {
     const key = `${program.key}|${text}`;
-    kernel = kernelsByKey.get(key) ?? {
+    return memo(kernelsByKey, key, () => ({
       name: program.name,
       key,
       axes: pattern.kinds,
       operands: program.operands.map((operand, i) => ({ ...operand, walk: pattern.walks[i]! })),
       params: program.params,
       stages: program.stages,
-    };
-    kernelsByKey.set(key, kernel);
-    known.set(text, kernel);
-  }
-  return kernel;
+    }));
+  });
 }

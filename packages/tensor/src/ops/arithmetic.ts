@@ -34,7 +34,7 @@ export const equal = defineMap("equal", (a, b) => a.eq(b), { differentiable: fal
 export const logicalAnd = defineMap("logicalAnd", (a, b) => a.and(b), { differentiable: false, dtypes: ["bool"] });
 export const logicalNot = defineMap("logicalNot", (x) => x.not(), { differentiable: false, dtypes: ["bool"] });
 /** 1 where finite, tested on bits where a backend needs that. */
-export const isFinite = defineMap("isFinite", (x) => x.isFinite(), { differentiable: false });
+export const isFiniteNumber = defineMap("isFinite", (x) => x.isFinite(), { differentiable: false });
 /** mask ? a : b; mask is bool. */
 export const where = defineMap("where", (mask, a, b) => mask.select(a, b), { inputs: [[0, 1]] });
 

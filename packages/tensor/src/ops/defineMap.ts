@@ -5,6 +5,7 @@ import { type Expr, load, postorder, row } from "../kernel/expr.ts";
 import type { Stage } from "../kernel/kernel.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { type CaseInput, type OpCase, register } from "./registry.ts";
@@ -43,17 +44,11 @@ export function defineMap<E extends Expr[]>(
 ): (...inputs: Inputs<E>) => Tensor {
   const variants = new Map<string, Variant>();
   const differentiable = options.differentiable !== false;
-  const variantFor = (signature: Signature): Variant => {
-    let variant = variants.get(signature.text);
-    if (!variant) {
-      variant = makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable });
-      variants.set(signature.text, variant);
-    }
-    return variant;
-  };
   const op = (...inputs: Inputs<E>): Tensor => {
     const signature = signatureOf(name, inputs);
-    const variant = variantFor(signature);
+    const variant = memo(variants, signature.text, () =>
+      makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable }),
+    );
     const output = runMap(name, variant, signature);
     if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors))
       recordMap(name, { variant, signature, output });
@@ -164,9 +159,7 @@ function gradientProgram(
   wanted: readonly number[],
   summed: boolean,
 ): Program {
-  const key = `${wanted.join()}${summed}`;
-  let program = variant.gradients.get(key);
-  if (!program) {
+  return memo(variant.gradients, `${wanted.join()}${summed}`, () => {
     const { dtypes, paramDtypes } = signature;
     const n = dtypes.length;
     const expressions = wanted.map((i) => variant.derivatives[i]!);
@@ -177,7 +170,7 @@ function gradientProgram(
         ]
       : [{ kind: "store", perRow: false, writes: expressions.map((expr, i) => ({ operand: n + 1 + i, expr })) }];
     const reads = loadsIn(expressions);
-    program = makeProgram(`${name}Backward`, {
+    return makeProgram(`${name}Backward`, {
       operands: [
         ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
         readOperand("f32"),
@@ -186,9 +179,7 @@ function gradientProgram(
       params: paramDtypes,
       stages,
     });
-    variant.gradients.set(key, program);
-  }
-  return program;
+  });
 }
 
 function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, options: MapOptions): OpCase[] {

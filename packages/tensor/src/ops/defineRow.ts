@@ -5,6 +5,7 @@ import { type Expr, load, param, postorder, rewrite, row } from "../kernel/expr.
 import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { type OpCase, register } from "./registry.ts";
@@ -54,12 +55,9 @@ export function defineRow<E extends Expr[]>(
   register({ name, kind: "row", cases: options.cases });
   return (inputs, axes) => {
     const signature = signatureOf(name, inputs);
-    let variant = variants.get(signature.text);
-    if (!variant)
-      variants.set(
-        signature.text,
-        (variant = makeVariant(name, (b) => build(b, ...(signature.leaves as E)), signature)),
-      );
+    const variant = memo(variants, signature.text, () =>
+      makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
+    );
     const shape = broadcastShapes(
       name,
       signature.tensors.map((tensor) => tensor.shape),
@@ -185,8 +183,7 @@ interface GradientNeed {
 function gradientFor(call: RowCall, need: GradientNeed): { gradient: RowGradient; reads: ReadonlySet<number> } {
   const key = JSON.stringify(need);
   const { variant, signature } = call;
-  let gradient = variant.gradients.get(key);
-  if (!gradient) variant.gradients.set(key, (gradient = makeGradient(call, need)));
+  const gradient = memo(variant.gradients, key, () => makeGradient(call, need));
   const roots = gradient.program.stages.flatMap(stageExpressions);
   const reads = new Set(
     postorder(roots).flatMap((e) => (e.op === "load" && e.value < signature.dtypes.length ? [e.value] : [])),

@@ -2,6 +2,7 @@ import { GradientError, ShapeError } from "../errors.ts";
 import type { Expr } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, updateOperand } from "../kernel/program.ts";
+import { memo } from "../memo.ts";
 import { broadcastStrides, sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { type OpCase, register } from "./registry.ts";
@@ -36,16 +37,14 @@ export function defineUpdate(
     }
     const signature = signatureOf(name, [...targets, ...inputs]);
     const count = targets.length;
-    let program = programs.get(`${count}:${signature.text}`);
-    if (!program) {
+    const program = memo(programs, `${count}:${signature.text}`, () => {
       const values = build(signature.leaves.slice(0, count) as Expr[], signature.leaves.slice(count) as Expr[]);
-      program = makeProgram(name, {
+      return makeProgram(name, {
         operands: signature.dtypes.map((dtype, i) => (i < count ? updateOperand(dtype) : readOperand(dtype))),
         params: signature.paramDtypes,
         stages: [{ kind: "store", perRow: false, writes: values.map((expr, operand) => ({ operand, expr })) }],
       });
-      programs.set(`${count}:${signature.text}`, program);
-    }
+    });
     const operands = signature.tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape)));
     launch(
       commonBackend(name, signature.tensors),

@@ -7,10 +7,15 @@ import { register } from "./registry.ts";
 import { commonBackend, empty } from "./result.ts";
 import { type SliceRange, slice, sliceLayout, unsqueeze } from "./view.ts";
 
-const rangeAt = (axis: number, range: SliceRange): (SliceRange | null)[] => [
-  ...new Array<null>(axis).fill(null),
-  range,
-];
+/** Ranges that cut `axis` into consecutive pieces. */
+function rangesOf(sizes: readonly number[], axis: number): (SliceRange | null)[][] {
+  let start = 0;
+  return sizes.map((size) => {
+    const range = { start, end: start + size };
+    start += size;
+    return [...new Array<null>(axis).fill(null), range];
+  });
+}
 
 /** Joins tensors along an axis. @throws ShapeError when another axis differs */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
@@ -25,14 +30,14 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
     throw new ShapeError(
       `concat: ${first.dtype} ${shapeText(first.shape)} and ${stranger.dtype} ${shapeText(stranger.shape)} differ in more than axis ${axis}`,
     );
-  let end = 0;
-  const ranges = tensors.map((t) => rangeAt(along, { start: end, end: (end += t.shape[along]!) }));
+  const sizes = tensors.map((t) => t.shape[along]!);
+  const ranges = rangesOf(sizes, along);
   const output = empty(
     commonBackend("concat", tensors),
-    first.shape.map((n, i) => (i === along ? end : n)),
+    first.shape.map((n, i) => (i === along ? sizes.reduce((a, b) => a + b) : n)),
     first.dtype,
   );
-  tensors.forEach((t, i) => writeSlice(output, ranges[i]!, t));
+  for (const [i, t] of tensors.entries()) writeSlice(output, ranges[i]!, t);
   if (recordsGradient(tensors))
     record("concat", [output], {
       inputs: tensors,
@@ -61,8 +66,7 @@ export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
     throw new ShapeError(
       `split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`,
     );
-  let end = 0;
-  return sizes.map((size) => slice(x, rangeAt(along, { start: end, end: (end += size) })));
+  return rangesOf(sizes, along).map((ranges) => slice(x, ranges));
 }
 
 /** x [B, C, H, W] with `value` around the last two axes; widths are top, left, bottom, right. */
