@@ -1,0 +1,113 @@
+import { BackendError, type Buffer, type Dtype } from "@dfine/tensor";
+import { Heap } from "./memory/heap.ts";
+import { type CpuRuntime, type Job, MAX_ARGS, type WasmKernel } from "./runtime.ts";
+import { Team } from "./threads/team.ts";
+import { Instances } from "./wasm/instances.ts";
+
+export interface RuntimeOptions {
+  readonly threads: number;
+  readonly relaxedSimd: boolean;
+  readonly memoryLimitBytes: number;
+  readonly deadlineMilliseconds: number;
+}
+
+/** Elements in the runtime's memory. */
+export interface CpuBuffer extends Buffer {
+  readonly pointer: number;
+  freed: boolean;
+}
+
+/** Memory, compiled kernels and threads, tied together. */
+export class Runtime implements CpuRuntime {
+  readonly threads: number;
+  readonly heap: Heap;
+  readonly #instances: Instances;
+  readonly #team: Team | undefined;
+  readonly #args: number;
+  #failure: BackendError | undefined;
+
+  constructor({ threads, relaxedSimd, memoryLimitBytes, deadlineMilliseconds }: RuntimeOptions) {
+    const shared = threads > 1;
+    this.threads = threads;
+    this.heap = new Heap({ shared, limitBytes: memoryLimitBytes });
+    this.#instances = new Instances(this.heap.memory, { relaxed: relaxedSimd, shared });
+    this.#args = this.heap.alloc(MAX_ARGS * 4);
+    this.#team = shared ? new Team(this.heap, { threads, deadlineMilliseconds }) : undefined;
+  }
+
+  get memory(): WebAssembly.Memory {
+    return this.heap.memory;
+  }
+  /** Kernels compiled so far. */
+  get kernelCount(): number {
+    return this.#instances.count;
+  }
+  heapU8(): Uint8Array {
+    return this.heap.u8();
+  }
+  heapF32(): Float32Array {
+    return this.heap.f32();
+  }
+  heapI32(): Int32Array {
+    return this.heap.i32();
+  }
+
+  launch(kernel: WasmKernel, { args, units, grain }: Job): void {
+    this.check();
+    if (units <= 0) return;
+    if (args.length > MAX_ARGS)
+      throw new BackendError(`cpu: ${kernel.name} passes ${args.length} words; ${MAX_ARGS} fit`);
+    const loaded = this.#instances.get(kernel);
+    const words = this.heap.i32();
+    const first = this.#args / 4;
+    for (let i = 0; i < args.length; i++) words[first + i] = args[i]!;
+    const step = Math.max(1, Math.ceil(grain));
+    const chunks = Math.ceil(units / step);
+    try {
+      if (chunks > 1 && this.#team) this.#team.run(loaded, { args: this.#args, units, grain: step, chunks });
+      else
+        for (let begin = 0; begin < units; begin += step) loaded.run(this.#args, begin, Math.min(units, begin + step));
+    } catch (error) {
+      this.#failure =
+        error instanceof BackendError ? error : new BackendError(`cpu: ${kernel.name} failed: ${String(error)}`);
+      throw this.#failure;
+    }
+  }
+
+  withScratch<T>(bytes: number, use: (pointer: number) => T): T {
+    this.check();
+    const pointer = this.heap.alloc(bytes);
+    try {
+      return use(pointer);
+    } finally {
+      this.heap.free(pointer, bytes);
+    }
+  }
+
+  pointer({ buffer, offset }: { readonly buffer: Buffer; readonly offset: number }): number {
+    return (buffer as CpuBuffer).pointer + offset * 4;
+  }
+
+  alloc(length: number, dtype: Dtype): CpuBuffer {
+    this.check();
+    return { pointer: this.heap.alloc(length * 4), length, dtype, freed: false };
+  }
+  free(buffer: CpuBuffer): void {
+    if (buffer.freed) throw new BackendError(`cpu: a buffer of ${buffer.length} elements is freed twice`);
+    buffer.freed = true;
+    this.heap.free(buffer.pointer, buffer.length * 4);
+  }
+
+  /** Once anything has failed, results cannot be trusted any more. @throws BackendError */
+  check(): void {
+    const problem = this.#team?.problem;
+    if (problem !== undefined) this.#failure ??= new BackendError(`cpu: a worker thread ended: ${problem}`);
+    if (this.#failure)
+      throw new BackendError(`${this.#failure.message} (the backend is unusable since; make a new one)`);
+  }
+
+  dispose(): void {
+    this.#team?.dispose();
+    this.#failure ??= new BackendError("cpu: this backend was disposed");
+  }
+}

@@ -1,0 +1,69 @@
+import type { WorkerSetup } from "./board.ts";
+
+/**
+ * What a worker does until it is stopped. Its text is sent to the worker, so it may refer to nothing outside itself but
+ * the platform's globals.
+ */
+export function workerMain(setup: WorkerSetup): void {
+  const { memory, address, board, boardWords, longestMessage, thread, spinMilliseconds } = setup;
+  const words = new Int32Array(memory.buffer, address, boardWords);
+  const kernels = new Map<number, (args: number, begin: number, end: number) => void>();
+
+  const load = (kernel: number): ((args: number, begin: number, end: number) => void) => {
+    let run = kernels.get(kernel);
+    if (run === undefined) {
+      const code = new Uint8Array(memory.buffer, words[board.code]! >>> 0, words[board.codeLength]!);
+      const module = new WebAssembly.Module(Uint8Array.from(code));
+      const instance = new WebAssembly.Instance(module, { env: { memory, thread } });
+      run = instance.exports.run as (args: number, begin: number, end: number) => void;
+      kernels.set(kernel, run);
+    }
+    return run;
+  };
+
+  const takeChunks = (): void => {
+    const run = load(words[board.kernel]!);
+    const args = words[board.args]!;
+    const units = words[board.units]!;
+    const grain = words[board.grain]!;
+    const chunks = words[board.chunks]!;
+    for (let chunk = Atomics.add(words, board.next, 1); chunk < chunks; chunk = Atomics.add(words, board.next, 1))
+      run(args, chunk * grain, Math.min(units, (chunk + 1) * grain));
+  };
+
+  const fail = (error: unknown): void => {
+    if (Atomics.exchange(words, board.failed, 1) !== 0) return;
+    const text = String(error).slice(0, longestMessage);
+    for (let i = 0; i < text.length; i++) words[board.message + i] = text.charCodeAt(i);
+    Atomics.store(words, board.messageLength, text.length);
+  };
+
+  /** Returns once `sequence` is no longer `seen`. */
+  const awaitJob = (seen: number): void => {
+    const until = performance.now() + spinMilliseconds;
+    for (let spins = 1; ; spins++) {
+      if (Atomics.load(words, board.sequence) !== seen) return;
+      if (spins % 64 === 0 && performance.now() > until) break;
+    }
+    Atomics.add(words, board.sleepers, 1);
+    while (Atomics.load(words, board.sequence) === seen) Atomics.wait(words, board.sequence, seen);
+    Atomics.sub(words, board.sleepers, 1);
+  };
+
+  let seen = 0;
+  for (;;) {
+    awaitJob(seen);
+    seen = Atomics.load(words, board.sequence);
+    if (Atomics.load(words, board.stop) !== 0) return;
+    Atomics.add(words, board.active, 1);
+    if (Atomics.load(words, board.open) !== 0) {
+      try {
+        takeChunks();
+      } catch (error) {
+        fail(error);
+      }
+    }
+    Atomics.sub(words, board.active, 1);
+    if (Atomics.load(words, board.callerWaits) !== 0) Atomics.notify(words, board.active);
+  }
+}

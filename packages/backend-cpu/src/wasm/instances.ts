@@ -1,0 +1,60 @@
+import { BackendError } from "@dfine/tensor";
+import type { WasmKernel } from "../runtime.ts";
+import { Assembler } from "./assembler.ts";
+
+/** A kernel compiled for the calling thread. */
+export interface LoadedKernel {
+  readonly name: string;
+  /** Counts loaded kernels; names the kernel to other threads. */
+  readonly number: number;
+  readonly bytes: Uint8Array;
+  readonly run: (args: number, begin: number, end: number) => void;
+  /** Address of the module's bytes in shared memory; 0 until another thread needs them. */
+  published: number;
+}
+
+/** Compiles every kernel once per key. */
+export class Instances {
+  readonly #loaded = new Map<string, LoadedKernel>();
+  readonly #memory: WebAssembly.Memory;
+  readonly #options: { readonly relaxed: boolean; readonly shared: boolean };
+
+  constructor(memory: WebAssembly.Memory, options: { readonly relaxed: boolean; readonly shared: boolean }) {
+    this.#memory = memory;
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#loaded.size;
+  }
+
+  /** @throws BackendError when the module does not validate */
+  get(kernel: WasmKernel): LoadedKernel {
+    let loaded = this.#loaded.get(kernel.key);
+    if (loaded === undefined) {
+      loaded = this.#load(kernel);
+      this.#loaded.set(kernel.key, loaded);
+    }
+    return loaded;
+  }
+
+  #load(kernel: WasmKernel): LoadedKernel {
+    try {
+      const bytes = kernel.build(this.#options);
+      const module = new WebAssembly.Module(bytes as BufferSource);
+      const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0 } });
+      const run = instance.exports.run as LoadedKernel["run"];
+      return { name: kernel.name, number: this.#loaded.size, bytes, run, published: 0 };
+    } catch (error) {
+      throw new BackendError(`cpu: ${kernel.name} does not compile: ${String(error)} (kernel ${kernel.key})`);
+    }
+  }
+}
+
+/** Whether this engine has relaxed SIMD: Node 22 and newer browsers do. */
+export function hasRelaxedSimd(): boolean {
+  const f = new Assembler({ relaxed: true, shared: false });
+  const acc = f.local("v128");
+  f.madd(acc, acc, acc);
+  return WebAssembly.validate(f.finish() as BufferSource);
+}
