@@ -1,0 +1,89 @@
+import { readFile } from "node:fs/promises";
+import sharp, { type Metadata } from "sharp";
+import { ImageError } from "../../data/errors.ts";
+import { type RgbImage, rgbImage } from "../../data/image.ts";
+
+/** Formats that are decoded; others that the library knows (SVG, PDF, …) are programs or documents rather than images. */
+const formats = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
+
+/** Options of `decodeImage`. */
+export interface DecodeOptions {
+  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default 100 million. */
+  readonly maxPixels?: number;
+  /** The size on which the image was annotated, in pixels. */
+  readonly frame?: { readonly width: number; readonly height: number };
+}
+
+/**
+ * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
+ * dropped, 16 bits cut to 8, only the first frame of an animation taken, colour profiles ignored. Unlike Pillow it
+ * turns the image as its EXIF orientation says, since that is how people (and labelling tools) saw it; when `frame`
+ * fits the unturned image only, the annotations were made without turning, and it stays as stored.
+ * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`
+ */
+export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  const { maxPixels = 100_000_000, frame } = options;
+  const path = typeof source === "string" ? source : "image in memory";
+  const bytes = typeof source === "string" ? await readBytes(source) : source;
+  const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
+  const metadata = await readHeader(path, () => sharp(bytes, { ...settings, limitInputPixels: false }).metadata());
+  if (metadata.width * metadata.height > maxPixels) {
+    throw new ImageError(
+      path,
+      `has ${metadata.width}x${metadata.height} pixels, over the limit of ${maxPixels}`,
+      "Scale the image down first, or raise maxPixels.",
+    );
+  }
+  const pipeline = sharp(bytes, { ...settings, autoOrient: shouldTurn(path, metadata, frame) });
+  try {
+    const { data, info } = await pipeline
+      .removeAlpha()
+      .toColourspace("srgb")
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    return rgbImage(info.width, info.height, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  } catch (error) {
+    throw new ImageError(path, `cannot be decoded (${reason(error)})`, "The file is damaged or cut short: replace it.");
+  }
+}
+
+async function readBytes(path: string): Promise<Uint8Array> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    const remedy = missing ? "Check the image folder and the file name." : "Check the file and its permissions.";
+    throw new ImageError(path, missing ? "does not exist" : `cannot be read (${reason(error)})`, remedy);
+  }
+}
+
+async function readHeader(path: string, read: () => Promise<Metadata>): Promise<Metadata> {
+  const remedy = "Use JPEG, PNG, WebP, GIF, TIFF or AVIF.";
+  let metadata: Metadata;
+  try {
+    metadata = await read();
+  } catch (error) {
+    throw new ImageError(path, `is not an image that can be read (${reason(error)})`, remedy);
+  }
+  if (!formats.has(metadata.format)) throw new ImageError(path, `is ${metadata.format}, not a pixel image`, remedy);
+  return metadata;
+}
+
+/** Whether to apply the EXIF orientation. Orientations from 5 on exchange width and height. */
+function shouldTurn(path: string, metadata: Metadata, frame: DecodeOptions["frame"]): boolean {
+  if (!frame) return true;
+  const { width, height, orientation = 1 } = metadata;
+  const turned = orientation >= 5 ? { width: height, height: width } : { width, height };
+  if (frame.width === turned.width && frame.height === turned.height) return true;
+  if (frame.width === width && frame.height === height) return false;
+  throw new ImageError(
+    path,
+    `is ${turned.width}x${turned.height}, but its annotations are for ${frame.width}x${frame.height}`,
+    "Boxes would be misplaced: correct width and height in the annotations, or use the images they were made on.",
+  );
+}
+
+/** The first line of an error's message. */
+function reason(error: unknown): string {
+  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+}

@@ -1,0 +1,29 @@
+import { realpath } from "node:fs/promises";
+import { join, sep } from "node:path";
+import { ImageError } from "../../data/errors.ts";
+
+/**
+ * The file that an annotation names, which must lie inside the image folder: no absolute path, no `..`, no link out.
+ * @throws ImageError when it does not, or when folder or file do not exist
+ */
+export async function resolveInside(root: string, fileName: string): Promise<string> {
+  const parts = fileName.split(/[\\/]/);
+  if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0")) {
+    throw new ImageError(fileName, `leaves the image folder ${root}`, "Name images by their path inside the folder.");
+  }
+  const folder = await realpath(root).catch(() => {
+    throw new ImageError(root, "does not exist", "Give the folder that holds the images.");
+  });
+  const path = join(folder, fileName);
+  const target = await realpath(path).catch(() => {
+    throw new ImageError(path, "does not exist", "Check the image folder and file_name in the annotations.");
+  });
+  if (!target.startsWith(folder.endsWith(sep) ? folder : folder + sep)) {
+    throw new ImageError(
+      path,
+      `is a link to ${target}, outside the image folder`,
+      "Copy the image into the folder, or give the folder that holds the linked files.",
+    );
+  }
+  return target;
+}
