@@ -17,6 +17,8 @@ interface Axis {
   strides: number[];
 }
 
+const WALK_LETTER: Record<Walk, string> = { unit: "u", still: ".", stride: "s" };
+
 const kernels = new Map<Program, Map<string, Kernel>>();
 const kernelsByKey = new Map<string, Kernel>();
 
@@ -75,7 +77,7 @@ function kernelFor(
   program: Program,
   pattern: { kinds: readonly ("map" | "reduce")[]; walks: readonly Walk[][] },
 ): Kernel {
-  const text = `${pattern.kinds.map((kind) => kind[0]).join("")}:${pattern.walks.map((walk) => walk.map((w) => w[1]).join("")).join()}`;
+  const text = `${pattern.kinds.map((kind) => kind[0]).join("")}:${pattern.walks.map((walk) => walk.map((w) => WALK_LETTER[w]).join("")).join()}`;
   const known = memo(kernels, program, () => new Map<string, Kernel>());
   return memo(known, text, () => {
     const key = `${program.key}|${text}`;

@@ -36,7 +36,7 @@ export const logicalNot = defineMap("logicalNot", (x) => x.not(), { differentiab
 /** 1 where finite, tested on bits where a backend needs that. */
 export const isFiniteNumber = defineMap("isFinite", (x) => x.isFinite(), { differentiable: false });
 /** mask ? a : b; mask is bool. */
-export const where = defineMap("where", (mask, a, b) => mask.select(a, b), { inputs: [[0, 1]] });
+export const where = defineMap("where", (mask, a, b) => mask.select(a, b), { inputs: ["bool"] });
 
 export const toFloat = defineMap("toFloat", (x) => x.cast("f32"), {
   differentiable: false,

@@ -17,8 +17,8 @@ type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike }
 export interface MapOptions {
   /** False when the op has no useful derivative (comparisons, rounding): its results never need gradients. */
   readonly differentiable?: boolean;
-  /** Values that conformance draws per input; default −3…3. A number stands for a scalar argument. */
-  readonly inputs?: readonly (readonly [number, number] | number)[];
+  /** Values that conformance draws per input; default −3…3. A number stands for a scalar argument, "bool" for a mask. */
+  readonly inputs?: readonly (readonly [number, number] | number | "bool")[];
   /** Element types conformance tries; default f32. */
   readonly dtypes?: readonly Dtype[];
 }
@@ -202,6 +202,7 @@ function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, option
       inputs: Array.from({ length: arity }, (_, i): CaseInput | number => {
         const range = options.inputs?.[i] ?? [-3, 3];
         if (typeof range === "number") return range;
+        if (range === "bool") return { shape: group[i % group.length]!, dtype: "bool" };
         return { shape: group[i % group.length]!, dtype, range };
       }),
       run: (inputs: readonly TensorLike[]) => [op(...inputs)],

@@ -1,0 +1,55 @@
+import type { TypedArray } from "../dtype.ts";
+
+/** Rounding unit of float32. */
+const EPSILON = 2 ** -24;
+/** Smallest normal float32: a backend may flush what is below. */
+const TINY = 2 ** -126;
+
+/** Allowed difference per element. */
+export type Tolerance = (element: number) => number;
+
+export interface Loss {
+  /** Results for inputs moved by a random relative ±`step`, in float64. */
+  readonly moved: readonly TypedArray[];
+  readonly step: number;
+  /** The result of the float32 reference. */
+  readonly rounded: TypedArray;
+}
+
+/**
+ * What float32 may lose: 8 ε times the result and times what it moves when inputs move by a relative 1 (conditioning and
+ * sums), and 4 times the float32 reference's largest own error (cancellation inside an expression).
+ */
+export function roundingTolerance(expected: TypedArray, { moved, step, rounded }: Loss): Tolerance {
+  let own = 0;
+  for (let i = 0; i < expected.length; i++) own = Math.max(own, Math.abs(rounded[i]! - expected[i]!) || 0);
+  return (i) => {
+    const swing = Math.max(0, ...moved.map((array) => Math.abs(array[i]! - expected[i]!) / step));
+    return 8 * EPSILON * (Math.abs(expected[i]!) + swing) + 4 * own + TINY;
+  };
+}
+
+/** Throws at the first element that differs by more than allowed; NaN and infinities must match exactly. */
+export function assertClose(
+  what: string,
+  actual: TypedArray,
+  expected: TypedArray,
+  options: { tolerance: Tolerance; orElse?: TypedArray },
+): void {
+  if (actual.length !== expected.length)
+    throw new Error(`${what}: ${actual.length} elements, expected ${expected.length}`);
+  for (let i = 0; i < actual.length; i++) {
+    const fits = (want: number): boolean =>
+      Object.is(actual[i], want) || actual[i] === want || Math.abs(actual[i]! - want) <= options.tolerance(i);
+    if (fits(expected[i]!) || (options.orElse && fits(options.orElse[i]!))) continue;
+    throw new Error(`${what}: element ${i} is ${actual[i]}, expected ${expected[i]} ± ${options.tolerance(i)}`);
+  }
+}
+
+/** Throws unless both arrays hold the same bits (NaN equals NaN). */
+export function assertSame(what: string, actual: TypedArray, expected: TypedArray): void {
+  if (actual.length !== expected.length)
+    throw new Error(`${what}: ${actual.length} elements, expected ${expected.length}`);
+  const at = expected.findIndex((value, i) => !Object.is(value, actual[i]));
+  if (at >= 0) throw new Error(`${what}: element ${at} is ${actual[at]}, expected exactly ${expected[at]}`);
+}

@@ -1,0 +1,167 @@
+import type { Backend } from "../backend.ts";
+import type { TypedArray } from "../dtype.ts";
+import { type OpCase, type RegisteredOp, registeredOps } from "../ops/registry.ts";
+import { Random } from "../random.ts";
+import { referenceBackend } from "../reference/backend.ts";
+import { disableOverrides } from "../runtime.ts";
+import { liveStorages } from "../storage.ts";
+import { assertClose, assertSame, roundingTolerance } from "./compare.ts";
+import { type Evaluation, evaluate, weighted } from "./evaluate.ts";
+import { guardedBackend } from "./guardedBackend.ts";
+import { type Drawn, drawInputs, LAYOUTS, withSpecials } from "./inputs.ts";
+
+/** One test: run it and it throws, or not. `gap` says why it is known not to pass. */
+export interface Check {
+  readonly name: string;
+  readonly gap: string | undefined;
+  run(): Promise<void>;
+}
+
+export interface ConformanceOptions {
+  /** Ops that are known not to conform, with the reason. */
+  readonly known?: Readonly<Record<string, string>>;
+}
+
+const MOVE = 1e-6;
+const MOVES = 6;
+const exact = referenceBackend({ floatBits: 64 });
+const rounded = referenceBackend({ floatBits: 32 });
+
+/**
+ * Tests for every registered op on a backend: values and gradients against the float64 reference in several memory
+ * layouts, hand-written kernels and their fallback alike, special values, guard words, poisoned memory, leaks. On a
+ * float64 backend gradients are also held against finite differences.
+ */
+export function conformance(backend: Backend, options: ConformanceOptions = {}): Check[] {
+  const guarded = guardedBackend(backend);
+  return registeredOps().flatMap((op) =>
+    op.cases().map((opCase) => ({
+      name: `${op.name} ${opCase.name}`,
+      gap: options.known?.[op.name],
+      run: async () => {
+        const before = liveStorages();
+        await checkValues(guarded, op, opCase);
+        if (opCase.special) await checkSpecials(guarded, op, opCase);
+        if (backend.floatBits === 64 && opCase.differentiable) await checkDifferences(op, opCase);
+        await guarded.verify();
+        if (liveStorages() !== before)
+          throw new Error(`${op.name}: ${liveStorages() - before} storages were not freed`);
+      },
+    })),
+  );
+}
+
+/** Tests that two backends give the same bits for every op, such as one thread and two. */
+export function bitEquality(first: Backend, second: Backend): Check[] {
+  return registeredOps().flatMap((op) =>
+    op.cases().map((opCase) => ({
+      name: `${op.name} ${opCase.name}`,
+      gap: undefined,
+      run: async () => {
+        const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
+        const [a, b] = [
+          await evaluate(first, { opCase, inputs }, { gradients: true }),
+          await evaluate(second, { opCase, inputs }, { gradients: true }),
+        ];
+        a.values.forEach((array, i) => assertSame(`output ${i}`, b.values[i]!, array));
+        a.gradients.forEach((array, i) => assertSame(`gradient ${i}`, b.gradients[i]!, array));
+      },
+    })),
+  );
+}
+
+async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
+  const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
+  const expected = await evaluate(exact, { opCase, inputs }, { gradients: true });
+  const single = await evaluate(rounded, { opCase, inputs }, { gradients: true });
+  const moved = Array.from({ length: MOVES }, (_, i) => moveInputs(inputs, i));
+  const swings: Evaluation[] = [];
+  for (const move of moved) swings.push(await evaluate(exact, { opCase, inputs: move }, { gradients: true }));
+  const toleranceOf = (array: TypedArray, pick: (e: Evaluation) => TypedArray) =>
+    array instanceof Int32Array
+      ? () => 0
+      : roundingTolerance(array, { moved: swings.map(pick), step: MOVE, rounded: pick(single) });
+  const hasOverride = op.name in backend.overrides;
+  for (const disabled of hasOverride ? [false, true] : [false]) {
+    disableOverrides(disabled ? [op.name] : []);
+    try {
+      for (const layout of LAYOUTS) {
+        const actual = await evaluate(backend, { opCase, inputs }, { layout, gradients: true });
+        const where = `${op.name}${disabled ? " (fallback)" : ""}, ${layout} inputs`;
+        const compare = (kind: "values" | "gradients") =>
+          expected[kind].forEach((array, i) =>
+            assertClose(`${where}: ${kind} ${i}`, actual[kind][i]!, array, {
+              tolerance: toleranceOf(array, (e) => e[kind][i]!),
+            }),
+          );
+        compare("values");
+        compare("gradients");
+      }
+    } finally {
+      disableOverrides([]);
+    }
+  }
+}
+
+/** Every f32 value moved by a relative ±MOVE. */
+function moveInputs(inputs: readonly (Drawn | number)[], round: number): (Drawn | number)[] {
+  const random = new Random(round + 101);
+  return inputs.map((input) =>
+    typeof input === "number" || input.dtype !== "f32"
+      ? input
+      : { ...input, values: input.values.map((v) => v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE))) },
+  );
+}
+
+async function checkSpecials(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
+  const drawn = drawInputs(op.name + opCase.name, opCase.inputs);
+  const inputs = withSpecials(drawn, false);
+  const reference = backend.floatBits === 64 ? exact : rounded;
+  const expected = await evaluate(reference, { opCase, inputs });
+  const flushed = await evaluate(reference, { opCase, inputs: withSpecials(drawn, true) });
+  const actual = await evaluate(backend, { opCase, inputs });
+  expected.values.forEach((array, i) =>
+    assertClose(`${op.name}, special values: output ${i}`, actual.values[i]!, array, {
+      tolerance: (k) => (array instanceof Int32Array ? 0 : 1e-5 * Math.abs(array[k]!) + 1e-6),
+      orElse: flushed.values[i]!,
+    }),
+  );
+}
+
+const STEP = 1e-6;
+
+/** Directional derivatives: ⟨gradient, u⟩ against central differences along u. */
+async function checkDifferences(op: RegisteredOp, opCase: OpCase): Promise<void> {
+  const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
+  const { values, gradients } = await evaluate(exact, { opCase, inputs }, { gradients: true });
+  for (let round = 0; round < 3; round++) {
+    const random = new Random(round + 31);
+    const directions = inputs.map((input) =>
+      typeof input === "number" || input.dtype !== "f32" ? undefined : input.values.map(() => random.uniform() * 2 - 1),
+    );
+    const along = async (step: number): Promise<number> => {
+      const moved = inputs.map((input, i) =>
+        typeof input === "number" || !directions[i]
+          ? input
+          : { ...input, values: input.values.map((v, k) => v + step * directions[i]![k]!) },
+      );
+      return weighted((await evaluate(exact, { opCase, inputs: moved })).values, values);
+    };
+    const measured = ((await along(STEP)) - (await along(-STEP))) / (2 * STEP);
+    let predicted = 0;
+    let scale = 0;
+    directions
+      .filter((direction) => direction !== undefined)
+      .forEach((direction, i) => {
+        direction.forEach((u, k) => {
+          predicted += u * gradients[i]![k]!;
+          scale += Math.abs(u * gradients[i]![k]!);
+        });
+      });
+    // Central differences lose half of the digits of float64 to cancellation.
+    if (!(Math.abs(measured - predicted) <= 1e-6 * Math.max(scale, 1)))
+      throw new Error(
+        `${op.name}: the gradient along a direction is ${predicted}, finite differences give ${measured}`,
+      );
+  }
+}

@@ -1,0 +1,3 @@
+export { assertClose, assertSame, roundingTolerance, type Tolerance } from "./compare.ts";
+export { bitEquality, type Check, type ConformanceOptions, conformance } from "./conformance.ts";
+export { type GuardedBackend, guardedBackend } from "./guardedBackend.ts";

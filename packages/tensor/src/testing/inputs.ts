@@ -1,0 +1,86 @@
+import type { Backend } from "../backend.ts";
+import type { Dtype } from "../dtype.ts";
+import { copyInto } from "../ops/copy.ts";
+import { tensor } from "../ops/create.ts";
+import type { CaseInput, OpCase } from "../ops/registry.ts";
+import { empty } from "../ops/result.ts";
+import { permute, sliceLayout } from "../ops/view.ts";
+import { Random } from "../random.ts";
+import { sizeOf } from "../shape.ts";
+import type { Tensor, TensorLike } from "../tensor.ts";
+
+/** Values of one input: float32 numbers, whole numbers, or 0 and 1. */
+export interface Drawn {
+  readonly spec: CaseInput;
+  readonly dtype: Dtype;
+  readonly values: Float64Array;
+}
+
+/** Draws the inputs of a case; a number stays a number. The same name gives the same values. */
+export function drawInputs(name: string, inputs: OpCase["inputs"]): (Drawn | number)[] {
+  return inputs.map((spec, i) => {
+    if (typeof spec === "number") return spec;
+    const random = new Random(7).fork(`${name} ${i}`);
+    const dtype = spec.dtype ?? "f32";
+    const [low, high] = spec.range ?? [-1, 1];
+    const draw = (): number => {
+      if (dtype === "f32") return Math.fround(low + (high - low) * random.uniform());
+      return dtype === "bool" ? random.integer(2) : spec.below ? random.integer(spec.below) : random.integer(41) - 20;
+    };
+    return { spec, dtype, values: Float64Array.from({ length: sizeOf(spec.shape) }, draw) };
+  });
+}
+
+const SPECIAL = [0, -0, Infinity, -Infinity, Number.NaN, 1e30, -1e30, 1e-40, -1e-40];
+
+/** The same inputs with special values scattered over the f32 ones; `flush` turns subnormals into zeros. */
+export function withSpecials(inputs: readonly (Drawn | number)[], flush: boolean): (Drawn | number)[] {
+  return inputs.map((input, k) => {
+    if (typeof input === "number" || input.dtype !== "f32") return input;
+    const values = input.values.slice();
+    SPECIAL.forEach((special, i) => {
+      const at = (i * 7 + k * 3) % Math.max(values.length, 1);
+      if (at < values.length) values[at] = flush && Math.abs(special) < 1e-38 ? special * 0 : special;
+    });
+    return { ...input, values };
+  });
+}
+
+export type LayoutName = "contiguous" | "permuted" | "sliced";
+export const LAYOUTS: readonly LayoutName[] = ["contiguous", "permuted", "sliced"];
+
+/** Makes the inputs on a backend, in one of the memory layouts that views can have. */
+export function placeInputs(backend: Backend, inputs: readonly (Drawn | number)[], layout: LayoutName): TensorLike[] {
+  return inputs.map((input) => (typeof input === "number" ? input : place(backend, input, layout)));
+}
+
+function place(backend: Backend, { spec: { shape }, dtype, values }: Drawn, layout: LayoutName): Tensor {
+  const plain = tensor(dtype === "f32" ? values : Int32Array.from(values), shape, { dtype, backend });
+  switch (layout) {
+    case "contiguous":
+      return plain;
+    case "permuted": {
+      const reversed = shape.map((_, axis) => shape.length - 1 - axis);
+      return permute(permute(plain, reversed).contiguous(), reversed);
+    }
+    case "sliced": {
+      // Every other element of a larger, poisoned tensor, off its start.
+      const around = empty(
+        backend,
+        shape.map((n) => 2 * n + 3),
+        dtype,
+      );
+      const view = around.alias({
+        layout: sliceLayout(
+          around,
+          shape.map((n) => ({ start: 2, end: 2 + 2 * n, step: 2 })),
+        ),
+      });
+      copyInto(view, plain);
+      return view;
+    }
+    default:
+      layout satisfies never;
+      throw new Error("unreachable: unknown layout");
+  }
+}
