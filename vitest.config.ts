@@ -1,20 +1,36 @@
 import { defineConfig } from "vitest/config";
 
-const source = (name: string) => new URL(`./packages/${name}/src/`, import.meta.url).pathname;
+/** Tests that take minutes or fill both cores by themselves. */
+const heavy = "**/*.heavy.test.ts";
 
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^@dfine\/tensor\/testing$/, replacement: `${source("tensor")}testing/index.ts` },
-      { find: /^@dfine\/tensor$/, replacement: `${source("tensor")}index.ts` },
-      { find: /^@dfine\/nn$/, replacement: `${source("nn")}index.ts` },
-      { find: /^@dfine\/backend-cpu$/, replacement: `${source("backend-cpu")}index.ts` },
-      { find: /^dfine\/node$/, replacement: `${source("dfine")}node/index.ts` },
-      { find: /^dfine$/, replacement: `${source("dfine")}index.ts` },
-    ],
-  },
+  // Package names mean their sources, as in tsconfig.json.
+  resolve: { tsconfigPaths: true },
   test: {
-    include: ["packages/*/{src,test}/**/*.test.ts"],
     testTimeout: 60_000,
+    maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "unit",
+          include: ["{packages,parity,scripts}/**/*.test.ts"],
+          exclude: ["**/node_modules/**", "**/dist/**", heavy],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "heavy",
+          include: [`{packages,parity,scripts}/${heavy}`],
+          exclude: ["**/node_modules/**", "**/dist/**"],
+          testTimeout: 900_000,
+          // After the others, one file at a time: they bring their own threads.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 });

@@ -1,0 +1,30 @@
+#!/usr/bin/env node
+// The `dfine` command. Committed, so that installing links it before there is anything built.
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
+import { fileURLToPath } from "node:url";
+
+const OLDEST = 22;
+const cli = new URL("../dist/node/cli.js", import.meta.url);
+// In the repository, the Node that the workspace pins.
+const pinned = fileURLToPath(new URL("../../../node_modules/node/bin/node", import.meta.url));
+const major = Number.parseInt(process.versions.node, 10);
+
+function stop(message) {
+  process.stderr.write(`dfine: ${message}\n`);
+  process.exit(1);
+}
+
+if (!existsSync(cli)) stop("not built yet; run `npm run build` in the repository");
+if (major >= OLDEST) {
+  await import(cli.href);
+} else if (existsSync(pinned)) {
+  const child = spawn(pinned, [fileURLToPath(cli), ...process.argv.slice(2)], { stdio: "inherit" });
+  // A terminal sends Ctrl-C to the child itself; sent to this process alone, it must be passed on.
+  process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
+  process.on("SIGTERM", () => child.kill("SIGTERM"));
+  child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+} else {
+  stop(`needs Node ${OLDEST} or later; this is ${process.version}`);
+}

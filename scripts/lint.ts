@@ -1,0 +1,17 @@
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { readSources, violations } from "./dependencyRule.ts";
+
+const root = join(import.meta.dirname, "..");
+const commands = [
+  ["@biomejs/biome/bin/biome", "check", "--error-on-warnings"],
+  ["typescript/bin/tsc", "-p", "tsconfig.json"],
+] as const;
+
+const failed = commands.filter(([file, ...args]) => {
+  const command = [join(root, "node_modules", file), ...args];
+  return spawnSync(process.execPath, command, { cwd: root, stdio: "inherit" }).status !== 0;
+});
+const broken = violations(readSources(root));
+for (const line of broken) process.stdout.write(`${line}\n`);
+process.exitCode = failed.length + broken.length > 0 ? 1 : 0;
