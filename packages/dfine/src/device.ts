@@ -1,0 +1,56 @@
+import type { Backend } from "@dfine/tensor";
+
+export const DEVICE_NAMES = ["auto", "cpu", "webgpu"] as const;
+export type DeviceName = (typeof DEVICE_NAMES)[number];
+
+/** Where to compute: a name, or a backend that the caller made and disposes. */
+export type Device = DeviceName | Backend;
+
+/** A device that this installation or machine does not have; the message says what to do. */
+export class DeviceError extends Error {
+  override readonly name = "DeviceError";
+}
+
+export interface DeviceOptions {
+  /** Threads of the CPU backend; default: as many as the machine has cores. */
+  readonly threads?: number;
+}
+
+/** A backend, and whether it was made here, so that its maker can dispose it. */
+export interface ResolvedDevice {
+  readonly backend: Backend;
+  readonly owned: boolean;
+}
+
+type Loader = (options: DeviceOptions) => Promise<Backend>;
+
+const loadCpu: Loader = async (options) => {
+  const { cpu } = await import("@dfine/backend-cpu");
+  return cpu(options);
+};
+
+const LOADERS: Record<DeviceName, Loader> = {
+  auto: loadCpu,
+  cpu: loadCpu,
+  webgpu: async () => {
+    throw new DeviceError(
+      'device "webgpu" needs the package @dfine/backend-webgpu, which is not installed: install @dfine/backend-webgpu, or use device "cpu"',
+    );
+  },
+};
+
+/**
+ * Makes the backend of a device name; its package is loaded only now. A backend is handed back as it is.
+ * @throws DeviceError for a device that is not there
+ */
+export async function resolveDevice(device: Device, options: DeviceOptions = {}): Promise<ResolvedDevice> {
+  if (typeof device !== "string") return { backend: device, owned: false };
+  if (!Object.hasOwn(LOADERS, device))
+    throw new DeviceError(`device ${JSON.stringify(device)} is unknown; choose one of ${DEVICE_NAMES.join(", ")}`);
+  return { backend: await LOADERS[device](options), owned: true };
+}
+
+/** `resolveDevice` for callers that dispose whatever they get. @throws DeviceError */
+export async function resolveBackend(device: Device, options: DeviceOptions = {}): Promise<Backend> {
+  return (await resolveDevice(device, options)).backend;
+}

@@ -1,0 +1,115 @@
+import { escapeHtml } from "./html.ts";
+
+export interface Series {
+  readonly name: string;
+  /** x, y; points that are not finite leave a gap. */
+  readonly points: readonly (readonly [x: number, y: number])[];
+}
+
+export interface ChartOptions {
+  readonly title: string;
+  readonly xLabel: string;
+  /** Lowest value of the y axis; default: the lowest there is. */
+  readonly yMin?: number;
+}
+
+const WIDTH = 560;
+const HEIGHT = 280;
+const MARGIN = { left: 56, right: 16, top: 34, bottom: 40 };
+const COLORS = ["#1f77b4", "#d9622b", "#2a9d50", "#8a5cc2"];
+
+/** Round numbers that cover low to high in about `count` steps of 1, 2 or 5 times a power of ten. */
+export function ticks(low: number, high: number, count = 5): number[] {
+  if (!(high > low)) return [low];
+  const rough = (high - low) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
+  const first = Math.ceil(low / step - 1e-9);
+  const last = Math.floor(high / step + 1e-9);
+  // Multiplying and rounding keeps 0.3 from becoming 0.30000000000000004.
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+/** The extent of one axis and where its values lie on the page. */
+function axis(values: readonly number[], range: readonly [number, number], floor?: number) {
+  const finite = values.filter(Number.isFinite);
+  const low = Math.min(floor ?? Number.POSITIVE_INFINITY, ...finite);
+  const high = Math.max(...finite);
+  const span = high > low ? high - low : 1;
+  const [from, to] = range;
+  return { ticks: ticks(low, low + span), at: (value: number) => from + ((value - low) / span) * (to - from) };
+}
+
+/** Lines as static SVG, so that a report shows them anywhere, without a script. Empty text when there is no point. */
+export function lineChart(series: readonly Series[], options: ChartOptions): string {
+  const points = series.flatMap((one) => one.points).filter((point) => point.every(Number.isFinite));
+  if (points.length === 0) return "";
+  const x = axis(
+    points.map(([value]) => value),
+    [MARGIN.left, WIDTH - MARGIN.right],
+  );
+  const y = axis(
+    points.map(([, value]) => value),
+    [HEIGHT - MARGIN.bottom, MARGIN.top],
+    options.yMin,
+  );
+  const text = (content: string | number, at: readonly [number, number], anchor = "middle") =>
+    `<text x="${round(at[0])}" y="${round(at[1])}" text-anchor="${anchor}">${escapeHtml(String(content))}</text>`;
+  const parts = [
+    ...y.ticks.flatMap((value) => [
+      `<path d="M${MARGIN.left} ${round(y.at(value))}H${WIDTH - MARGIN.right}" stroke="currentColor" opacity=".15"/>`,
+      text(value, [MARGIN.left - 6, y.at(value) + 4], "end"),
+    ]),
+    ...x.ticks.map((value) => text(value, [x.at(value), HEIGHT - MARGIN.bottom + 16])),
+    text(options.xLabel, [(MARGIN.left + WIDTH - MARGIN.right) / 2, HEIGHT - 6]),
+    text(options.title, [MARGIN.left, 16], "start"),
+    ...series.flatMap((one, i) => [
+      `<path d="${path(one, x.at, y.at)}" fill="none" stroke="${color(i)}" stroke-width="1.8"/>`,
+      ...(one.points.length <= 60 ? dots(one, { x: x.at, y: y.at, fill: color(i) }) : []),
+      `<g fill="${color(i)}">${text(one.name, [WIDTH - MARGIN.right - 80 * (series.length - 1 - i), 16], "end")}</g>`,
+    ]),
+  ];
+  return `<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(options.title)}" font-size="12" fill="currentColor">
+${parts.join("\n")}
+</svg>`;
+}
+
+function path({ points }: Series, x: (value: number) => number, y: (value: number) => number): string {
+  let pen = "M";
+  let out = "";
+  for (const point of points) {
+    if (!point.every(Number.isFinite)) {
+      pen = "M";
+      continue;
+    }
+    out += `${pen}${round(x(point[0]))} ${round(y(point[1]))}`;
+    pen = "L";
+  }
+  return out;
+}
+
+/** A single point is no line, and few points are better seen. */
+function dots(
+  { points }: Series,
+  place: { x: (value: number) => number; y: (value: number) => number; fill: string },
+): string[] {
+  return points
+    .filter((point) => point.every(Number.isFinite))
+    .map(([px, py]) => `<circle cx="${round(place.x(px))}" cy="${round(place.y(py))}" r="2.5" fill="${place.fill}"/>`);
+}
+
+const color = (i: number): string => COLORS[i % COLORS.length]!;
+const round = (value: number): number => Math.round(value * 10) / 10;
+
+/** At most `count` points, each the mean of its neighbours, for curves of many noisy steps. */
+export function averaged(points: Series["points"], count: number): [number, number][] {
+  const size = Math.max(1, Math.ceil(points.length / count));
+  const out: [number, number][] = [];
+  for (let start = 0; start < points.length; start += size) {
+    const group = points.slice(start, start + size).filter((point) => point.every(Number.isFinite));
+    if (group.length === 0) continue;
+    const mean = (k: 0 | 1) => group.reduce((sum, point) => sum + point[k], 0) / group.length;
+    out.push([mean(0), mean(1)]);
+  }
+  return out;
+}

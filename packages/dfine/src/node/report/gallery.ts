@@ -1,0 +1,49 @@
+import type { DetectedObject } from "../../result.ts";
+import { escapeHtml } from "./html.ts";
+
+/** An image of a report with the boxes to draw on it. */
+export interface GalleryImage {
+  readonly name: string;
+  /** A data: address. */
+  readonly source: string;
+  /** Pixels that box coordinates count. */
+  readonly width: number;
+  readonly height: number;
+  readonly objects: readonly DetectedObject[];
+  /** Boxes that should be found, [x, y, width, height]; drawn dashed. */
+  readonly truth?: readonly (readonly [number, number, number, number])[];
+}
+
+/** Distinct colours for as many classes as there may be: hues apart by the golden angle. */
+export const classColor = (classId: number): string => `hsl(${Math.round(classId * 137.508) % 360} 85% 55%)`;
+
+/** Images with boxes as SVG over them. */
+export function gallery(images: readonly GalleryImage[]): string {
+  return `<div class="gallery">\n${images.map(figure).join("\n")}\n</div>`;
+}
+
+function figure({ name, source, width, height, objects, truth = [] }: GalleryImage): string {
+  const unit = Math.max(width, height) / 300;
+  const found = objects.map((object) => detection(object, unit)).join("");
+  const wanted = truth
+    .map(
+      ([x, y, w, h]) =>
+        `<rect x="${px(x)}" y="${px(y)}" width="${px(w)}" height="${px(h)}" fill="none" stroke="#fff" stroke-opacity=".8" stroke-width="${px(unit)}" stroke-dasharray="${px(3 * unit)}"/>`,
+    )
+    .join("");
+  return `<figure><svg viewBox="0 0 ${width} ${height}"><image href="${source}" width="${width}" height="${height}"/>${wanted}${found}</svg><figcaption>${escapeHtml(name)}</figcaption></figure>`;
+}
+
+function detection({ label, classId, score, box }: DetectedObject, unit: number): string {
+  const { xmin, ymin, xmax, ymax } = box;
+  const fill = classColor(classId);
+  const text = `${label} ${score.toFixed(2)}`;
+  const size = 11 * unit;
+  const above = ymin > size ? ymin : ymin + size;
+  return (
+    `<rect x="${px(xmin)}" y="${px(ymin)}" width="${px(xmax - xmin)}" height="${px(ymax - ymin)}" fill="none" stroke="${fill}" stroke-width="${px(1.5 * unit)}"/>` +
+    `<text x="${px(xmin)}" y="${px(above - 2 * unit)}" font-size="${px(size)}" fill="${fill}" stroke="#000" stroke-width="${px(2.5 * unit)}" stroke-linejoin="round" paint-order="stroke" font-family="sans-serif">${escapeHtml(text)}</text>`
+  );
+}
+
+const px = (value: number): number => Math.round(value * 100) / 100;
