@@ -1,0 +1,63 @@
+import type { CocoImage } from "../../data/coco.ts";
+import type { RgbImage } from "../../data/image.ts";
+import { resizeBilinear } from "../../data/resize.ts";
+import { decodeImage } from "./decode.ts";
+import { resolveInside } from "./paths.ts";
+
+/** Images that are decoded at the same time: as many as libuv has threads, so that no more full-size images exist at once. */
+const PARALLEL = 4;
+
+/** Where images come from and how they are wanted. */
+export interface ImageSourceOptions {
+  readonly imageRoot: string;
+  /** [height, width] to resize to. */
+  readonly size: readonly [number, number];
+  /** Memory for resized images that are kept, in bytes. Default 512 MB. */
+  readonly cacheBytes?: number;
+  readonly maxPixels?: number;
+}
+
+/** Gives an image of the data set, decoded and resized. */
+export type ImageSource = (image: CocoImage, signal?: AbortSignal) => Promise<RgbImage>;
+
+/**
+ * Makes a source that keeps what it has resized while the budget lasts. (What came first stays: every epoch reads all
+ * images, so anything evicted would be missed before what replaced it is used again.)
+ */
+export function createImageSource(options: ImageSourceOptions): ImageSource {
+  const { imageRoot, size, cacheBytes = 512 * 1024 * 1024, maxPixels } = options;
+  const [height, width] = size;
+  const kept = new Map<number, RgbImage>();
+  const limit = createLimit(PARALLEL);
+  const room = Math.floor(cacheBytes / (width * height * 3));
+
+  return async (image, signal) => {
+    const known = kept.get(image.id);
+    if (known) return known;
+    const resized = await limit(async () => {
+      signal?.throwIfAborted();
+      const path = await resolveInside(imageRoot, image.fileName);
+      const decoded = await decodeImage(path, { frame: image, ...(maxPixels === undefined ? {} : { maxPixels }) });
+      return resizeBilinear(decoded, width, height);
+    });
+    if (kept.size < room) kept.set(image.id, resized);
+    return resized;
+  };
+}
+
+/** Runs at most `count` tasks at a time, in the order given. */
+function createLimit(count: number) {
+  let running = 0;
+  const waiting: (() => void)[] = [];
+  return async <T>(task: () => Promise<T>): Promise<T> => {
+    if (running >= count) await new Promise<void>((resolve) => waiting.push(resolve));
+    else running++;
+    try {
+      return await task();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else running--;
+    }
+  };
+}

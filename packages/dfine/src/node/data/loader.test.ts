@@ -1,0 +1,171 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CocoDataset, cocoDataset } from "../../data/coco.ts";
+import { DatasetError, ImageError } from "../../data/errors.ts";
+import { loadDataYaml } from "./dataYaml.ts";
+import { type Batch, createLoader, type LoaderOptions } from "./loader.ts";
+
+const COUNT = 11;
+let folder = "";
+let dataset: CocoDataset;
+
+/** Image i is 8 x 6, grey level 20 i with a white left column; one box on that column. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "dfine-loader-"));
+  await mkdir(join(folder, "images"));
+  for (let i = 0; i < COUNT; i++) {
+    const data = new Uint8Array(8 * 6 * 3).fill(20 * i);
+    for (let y = 0; y < 6; y++) data.fill(255, y * 24, y * 24 + 3);
+    await sharp(data, { raw: { width: 8, height: 6, channels: 3 } })
+      .png()
+      .toFile(join(folder, `images/${i}.png`));
+  }
+  const json = {
+    images: Array.from({ length: COUNT }, (_, id) => ({ id, file_name: `${id}.png`, width: 8, height: 6 })),
+    categories: [{ id: 0, name: "column" }],
+    annotations: Array.from({ length: COUNT - 1 }, (_, i) => ({
+      id: i,
+      image_id: i,
+      category_id: 0,
+      bbox: [0, 0, 1, 6],
+      area: 6,
+    })),
+  };
+  await writeFile(join(folder, "train.json"), JSON.stringify(json));
+  await writeFile(join(folder, "data.yaml"), "train: { images: images, annotations: train.json }\nnames: [column]\n");
+  dataset = cocoDataset(json, "train.json");
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const loader = (options: Partial<LoaderOptions> = {}) =>
+  createLoader({ dataset, imageRoot: join(folder, "images"), size: [6, 8], batchSize: 3, training: true, ...options });
+
+async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
+  const all: Batch[] = [];
+  for await (const batch of batches) all.push(batch);
+  return all;
+}
+/** Grey level of an image's middle. */
+const level = (batch: Batch, slot: number) => Math.round(batch.images[slot * 144 + 3 * 8 + 4]! * 255);
+
+test("evaluation gives all images in id order, unflipped, the last batch partial", async () => {
+  const batches = await collect(loader({ training: false }).batches(0));
+  expect(batches.map(({ shape }) => shape[0])).toEqual([3, 3, 3, 2]);
+  expect(batches.flatMap(({ imageIds }) => imageIds)).toEqual(Array.from({ length: COUNT }, (_, i) => i));
+  for (const batch of batches) {
+    batch.imageIds.forEach((id, slot) => {
+      expect(level(batch, slot)).toBe(20 * id);
+      expect(batch.images[slot * 144]).toBe(1);
+      expect(batch.origSizes[slot]).toEqual([8, 6]);
+      expect([...batch.targets[slot]!.boxes]).toEqual(id === COUNT - 1 ? [] : [0.0625, 0.5, 0.125, 1]);
+    });
+  }
+});
+
+test("training shuffles, drops the partial batch, and flips image and boxes together", async () => {
+  const ids = new Set<string>();
+  let flipped = 0;
+  let seen = 0;
+  for (let epoch = 0; epoch < 12; epoch++) {
+    const batches = await collect(loader({ seed: 5 }).batches(epoch));
+    expect(batches.map(({ shape, index, epoch: of }) => [shape[0], index, of])).toEqual(
+      [0, 1, 2].map((i) => [3, i, epoch]),
+    );
+    const order = batches.flatMap(({ imageIds }) => imageIds);
+    expect(new Set(order).size).toBe(9);
+    ids.add(order.join());
+    for (const batch of batches) {
+      batch.imageIds.forEach((id, slot) => {
+        expect(level(batch, slot)).toBe(20 * id);
+        const mirrored = batch.images[slot * 144] !== 1;
+        const [cx] = batch.targets[slot]!.boxes;
+        if (id !== COUNT - 1) expect(cx).toBe(mirrored ? 0.9375 : 0.0625);
+        expect(batch.images[slot * 144 + 7]).toBe(mirrored ? 1 : Math.fround((20 * id) / 255));
+        seen++;
+        if (mirrored) flipped++;
+      });
+    }
+  }
+  expect(ids.size).toBe(12);
+  // A fair coin stays within four standard deviations.
+  expect(Math.abs(flipped - seen / 2)).toBeLessThan(4 * Math.sqrt(seen / 4));
+});
+
+test("a batch depends on seed, epoch and index alone: resuming is exact, whatever is cached or prefetched", async () => {
+  const whole = await collect(loader({ seed: 3 }).batches(4));
+  await fc.assert(
+    fc.asyncProperty(fc.nat(3), fc.nat(4), fc.constantFrom(0, 300, 1e9), async (start, prefetch, cacheBytes) => {
+      const one = loader({ seed: 3, prefetch, cacheBytes });
+      await collect(one.batches(1));
+      expect(await collect(one.batches(4, { start }))).toEqual(whole.slice(start));
+    }),
+    { numRuns: 12 },
+  );
+  expect((await collect(loader({ seed: 4 }).batches(4))).map(({ imageIds }) => imageIds)).not.toEqual(
+    whole.map(({ imageIds }) => imageIds),
+  );
+});
+
+test("flip 0 never mirrors", async () => {
+  for (const batch of await collect(loader({ flip: 0 }).batches(0))) {
+    for (let slot = 0; slot < 3; slot++) expect(batch.images[slot * 144]).toBe(1);
+  }
+});
+
+test("images are resized to the given height and width", async () => {
+  const [batch] = await collect(loader({ size: [32, 64], batchSize: 9 }).batches(0));
+  expect(batch!.shape).toEqual([9, 3, 32, 64]);
+  expect(batch!.images).toHaveLength(9 * 3 * 32 * 64);
+});
+
+describe("stopping", () => {
+  test("an aborted signal ends the iteration with its reason", async () => {
+    const controller = new AbortController();
+    const seen: number[] = [];
+    const run = async () => {
+      for await (const { index } of loader().batches(0, { signal: controller.signal })) {
+        seen.push(index);
+        controller.abort(new Error("stop now"));
+      }
+    };
+    await expect(run()).rejects.toThrow("stop now");
+    expect(seen).toEqual([0]);
+  });
+
+  test("leaving the loop early leaves nothing behind", async () => {
+    for await (const _ of loader({ prefetch: 3 }).batches(0)) break;
+  });
+});
+
+describe("what is wrong is said", () => {
+  const withFile = (fileName: string, extra: object = {}) => ({
+    ...dataset,
+    images: [{ ...dataset.images[0]!, fileName, ...extra }],
+  });
+  const first = (changed: CocoDataset) =>
+    collect(loader({ dataset: changed, batchSize: 1, training: false }).batches(0));
+
+  test("a missing image, a path out of the folder, another size", async () => {
+    await expect(first(withFile("none.png"))).rejects.toThrow(/none\.png: does not exist/);
+    await expect(first(withFile("../data.yaml"))).rejects.toThrow(ImageError);
+    await expect(first(withFile("0.png", { width: 80 }))).rejects.toThrow(/is 8x6, but its annotations are for 80x6/);
+  });
+
+  test("too few images for a batch, none at all, a batch of none", () => {
+    expect(() => loader({ batchSize: 12 })).toThrow(/lists 11 images, .* batch of 12.*at most 11/);
+    expect(() => loader({ dataset: { ...dataset, images: [] } })).toThrow(DatasetError);
+    expect(() => loader({ batchSize: 0 })).toThrow(RangeError);
+  });
+});
+
+test("data.yaml leads to the data set; a part it lacks is named", async () => {
+  const { train } = await loadDataYaml(join(folder, "data.yaml"), ["train"]);
+  expect(train.imageRoot).toBe(join(folder, "images"));
+  expect(train.dataset.images).toHaveLength(COUNT);
+  await expect(loadDataYaml(join(folder, "data.yaml"), ["train", "val"])).rejects.toThrow(/has no val\. Add val:/);
+  await expect(loadDataYaml(join(folder, "none.yaml"), ["train"])).rejects.toThrow(/none\.yaml: does not exist/);
+});
