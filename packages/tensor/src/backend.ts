@@ -56,7 +56,10 @@ export interface Backend {
   alloc(length: number, dtype: Dtype): Buffer;
   free(buffer: Buffer): void;
   write(target: Slice, data: TypedArray): void;
-  /** One synchronisation for all of `sources`, after every kernel queued before it. The arrays are the caller's. */
+  /**
+   * One synchronisation for all of `sources`, after every kernel queued before it. The copies are queued when this
+   * returns, so the sources may be freed at once; the arrays are the caller's.
+   */
   read(sources: readonly Slice[]): Promise<TypedArray[]>;
   /** Runs a generated kernel. Effects happen in call order; return may be early. */
   run(kernel: Kernel, launch: Launch): void;

@@ -1,4 +1,4 @@
-import { constant, type Expr } from "../kernel/expr.ts";
+import type { Expr } from "../kernel/expr.ts";
 import { defineMap } from "./defineMap.ts";
 
 /** Scalar forms, for ops that fuse an activation into their own kernel. */
@@ -6,7 +6,12 @@ export const scalar = {
   identity: (x: Expr): Expr => x,
   /** NaN stays; gradient 0 at 0, as PyTorch's. */
   relu: (x: Expr): Expr => x.lt(0).or(x.eq(0)).select(0, x),
-  sigmoid: (x: Expr): Expr => constant(1).div(x.neg().exp().add(1)),
+  /** Exponentiates only negative numbers: neither the value nor the derived gradient can overflow. */
+  sigmoid: (x: Expr): Expr => {
+    const isNegative = x.lt(0);
+    const e = isNegative.select(x, x.neg()).exp();
+    return isNegative.select(e, 1).div(e.add(1));
+  },
   silu: (x: Expr): Expr => x.mul(scalar.sigmoid(x)),
   /** x·Φ(x), exact. */
   gelu: (x: Expr): Expr => x.mul(x.mul(Math.SQRT1_2).erf().add(1)).mul(0.5),

@@ -47,14 +47,14 @@ export function writeTensor(target: Tensor, values: TypedArray | readonly number
 }
 
 /** The elements of all `tensors`, each in row-major order, with one synchronisation. */
-export async function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
-  if (tensors.length === 0) return [];
+export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
+  // The copies are queued when `read` returns, so what was made for them can go.
   return scope("read", () => {
     const sources = noGrad(() => tensors.map(contiguous));
-    return sources[0]!.backend.read(
-      sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size })),
-    );
-  });
+    const backend = sources[0]?.backend;
+    const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
+    return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
+  }).reading;
 }
 
 /** A tensor of one value. */

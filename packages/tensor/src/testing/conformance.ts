@@ -63,8 +63,8 @@ export function bitEquality(first: Backend, second: Backend): Check[] {
           await evaluate(first, { opCase, inputs }, { gradients: true }),
           await evaluate(second, { opCase, inputs }, { gradients: true }),
         ];
-        a.values.forEach((array, i) => assertSame(`output ${i}`, b.values[i]!, array));
-        a.gradients.forEach((array, i) => assertSame(`gradient ${i}`, b.gradients[i]!, array));
+        for (const [i, array] of a.values.entries()) assertSame(`output ${i}`, b.values[i]!, array);
+        for (const [i, array] of a.gradients.entries()) assertSame(`gradient ${i}`, b.gradients[i]!, array);
       },
     })),
   );
@@ -88,14 +88,12 @@ async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): 
       for (const layout of LAYOUTS) {
         const actual = await evaluate(backend, { opCase, inputs }, { layout, gradients: true });
         const where = `${op.name}${disabled ? " (fallback)" : ""}, ${layout} inputs`;
-        const compare = (kind: "values" | "gradients") =>
-          expected[kind].forEach((array, i) =>
-            assertClose(`${where}: ${kind} ${i}`, actual[kind][i]!, array, {
-              tolerance: toleranceOf(array, (e) => e[kind][i]!),
-            }),
-          );
-        compare("values");
-        compare("gradients");
+        for (const kind of ["values", "gradients"] as const) {
+          for (const [i, array] of expected[kind].entries()) {
+            const tolerance = toleranceOf(array, (e) => e[kind][i]!);
+            assertClose(`${where}: ${kind} ${i}`, actual[kind][i]!, array, { tolerance });
+          }
+        }
       }
     } finally {
       disableOverrides([]);
@@ -120,12 +118,12 @@ async function checkSpecials(backend: Backend, op: RegisteredOp, opCase: OpCase)
   const expected = await evaluate(reference, { opCase, inputs });
   const flushed = await evaluate(reference, { opCase, inputs: withSpecials(drawn, true) });
   const actual = await evaluate(backend, { opCase, inputs });
-  expected.values.forEach((array, i) =>
+  for (const [i, array] of expected.values.entries()) {
     assertClose(`${op.name}, special values: output ${i}`, actual.values[i]!, array, {
       tolerance: (k) => (array instanceof Int32Array ? 0 : 1e-5 * Math.abs(array[k]!) + 1e-6),
       orElse: flushed.values[i]!,
-    }),
-  );
+    });
+  }
 }
 
 const STEP = 1e-6;

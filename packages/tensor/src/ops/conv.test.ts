@@ -1,0 +1,132 @@
+import fc from "fast-check";
+import { GPU } from "gpu.js";
+import { beforeAll, expect, it } from "vitest";
+import { backward, conv2d, matmul, Random, readTensors, referenceBackend, setBackend, tensor } from "../index.ts";
+import { type ConvShape, convOutputSize, eachConvTerm, matmulOracle } from "../testing/oracles.ts";
+
+beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
+
+const draw = (length: number, seed: number): Float64Array => {
+  const random = new Random(seed);
+  return Float64Array.from({ length }, () => random.uniform() * 2 - 1);
+};
+const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+const convShape: fc.Arbitrary<ConvShape> = fc
+  .record({
+    batch: fc.integer({ min: 1, max: 2 }),
+    groups: fc.integer({ min: 1, max: 3 }),
+    ci: fc.integer({ min: 1, max: 3 }),
+    co: fc.integer({ min: 1, max: 3 }),
+    height: fc.integer({ min: 5, max: 8 }),
+    width: fc.integer({ min: 5, max: 9 }),
+    kernel: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),
+    stride: fc.integer({ min: 1, max: 2 }),
+    padding: fc.integer({ min: 0, max: 2 }),
+    dilation: fc.integer({ min: 1, max: 2 }),
+  })
+  .map((c) => ({
+    x: [c.batch, c.ci * c.groups, c.height, c.width],
+    weight: [c.co * c.groups, c.ci, ...c.kernel],
+    stride: c.stride,
+    padding: c.padding,
+    dilation: c.dilation,
+    groups: c.groups,
+  }));
+
+it("conv2d and both its gradients equal sums over explicit terms", async () => {
+  await fc.assert(
+    fc.asyncProperty(convShape, fc.nat(), async (shape, seed) => {
+      const [x, weight] = [draw(sizeOf(shape.x), seed), draw(sizeOf(shape.weight), seed + 1)];
+      const outputShape = [shape.x[0], shape.weight[0], ...convOutputSize(shape)];
+      const dy = draw(sizeOf(outputShape), seed + 2);
+      const [y, dx, dw] = [new Float64Array(dy.length), new Float64Array(x.length), new Float64Array(weight.length)];
+      eachConvTerm(shape, (yi, xi, wi) => {
+        y[yi]! += x[xi]! * weight[wi]!;
+        dx[xi]! += dy[yi]! * weight[wi]!;
+        dw[wi]! += dy[yi]! * x[xi]!;
+      });
+      const [input, kernel] = [tensor(x, shape.x), tensor(weight, shape.weight)];
+      input.requiresGrad = true;
+      kernel.requiresGrad = true;
+      const { stride, padding, dilation, groups } = shape;
+      const output = conv2d(input, kernel, { stride, padding, dilation, groups });
+      expect(output.shape).toEqual(outputShape);
+      backward(output, tensor(dy, outputShape));
+      const [values, inputGrad, weightGrad] = await readTensors([output, input.grad!, kernel.grad!]);
+      for (const [actual, expected] of [
+        [values, y],
+        [inputGrad, dx],
+        [weightGrad, dw],
+      ] as const)
+        for (let i = 0; i < expected.length; i++) expect(actual![i]).toBeCloseTo(expected[i]!, 10);
+    }),
+    { numRuns: 60 },
+  );
+});
+
+it("matmul equals three loops", async () => {
+  const size = fc.integer({ min: 1, max: 9 });
+  await fc.assert(
+    fc.asyncProperty(size, size, size, async (m, k, n) => {
+      const [a, b] = [draw(m * k, m), draw(k * n, n)];
+      const expected = matmulOracle(a, b, [m, k, n]);
+      const plain = await matmul(tensor(a, [m, k]), tensor(b, [k, n])).data();
+      const turned = await matmul(tensor(b, [k, n]).transpose(0, 1), tensor(a, [m, k]).transpose(0, 1))
+        .transpose(0, 1)
+        .data();
+      for (let i = 0; i < expected.length; i++) {
+        expect(plain[i]).toBeCloseTo(expected[i]!, 12);
+        expect(turned[i]).toBeCloseTo(expected[i]!, 12);
+      }
+    }),
+  );
+});
+
+interface KernelThread {
+  readonly thread: { readonly x: number; readonly y: number; readonly z: number };
+}
+
+it("matmul and conv2d agree with gpu.js", async () => {
+  const gpu = new GPU({ mode: "cpu" });
+  const [m, k, n] = [7, 13, 5];
+  const [a, b] = [draw(m * k, 1), draw(k * n, 2)];
+  const multiply = gpu.createKernel(
+    // The body is compiled by gpu.js, which knows plain `function`s only.
+    function (this: KernelThread, left: number[], right: number[], inner: number, columns: number) {
+      let sum = 0;
+      for (let i = 0; i < inner; i++) sum += left[this.thread.y * inner + i]! * right[i * columns + this.thread.x]!;
+      return sum;
+    } as never,
+    { output: [n, m] },
+  ) as (...args: unknown[]) => Float32Array[];
+  const product = multiply([...a], [...b], k, n).flatMap((row) => [...row]);
+  const ours = await matmul(tensor(a, [m, k]), tensor(b, [k, n])).data();
+  product.forEach((value, i) => {
+    expect(ours[i]).toBeCloseTo(value, 5);
+  });
+
+  const [channels, height, width, out] = [3, 6, 8, 4];
+  const [x, w] = [draw(channels * height * width, 3), draw(out * channels * 9, 4)];
+  const convolve = gpu.createKernel(
+    function (this: KernelThread, image: number[], kernel: number[], ci: number, h: number, wd: number) {
+      let sum = 0;
+      for (let c = 0; c < ci; c++)
+        for (let ky = 0; ky < 3; ky++)
+          for (let kx = 0; kx < 3; kx++)
+            sum +=
+              image[(c * h + this.thread.y + ky) * wd + this.thread.x + kx]! *
+              kernel[((this.thread.z * ci + c) * 3 + ky) * 3 + kx]!;
+      return sum;
+    } as never,
+    { output: [width - 2, height - 2, out] },
+  ) as (...args: unknown[]) => Float32Array[][];
+  const convolved = convolve([...x], [...w], channels, height, width).flatMap((plane) =>
+    plane.flatMap((row) => [...row]),
+  );
+  const y = await conv2d(tensor(x, [1, channels, height, width]), tensor(w, [out, channels, 3, 3])).data();
+  expect(y.length).toBe(convolved.length);
+  convolved.forEach((value, i) => {
+    expect(y[i]).toBeCloseTo(value, 5);
+  });
+});
