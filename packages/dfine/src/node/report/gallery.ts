@@ -1,4 +1,5 @@
 import type { DetectedObject } from "../../result.ts";
+import { classColor } from "../palette.ts";
 import { escapeHtml } from "./html.ts";
 
 /** An image of a report with the boxes to draw on it. */
@@ -13,9 +14,6 @@ export interface GalleryImage {
   /** Boxes that should be found, [x, y, width, height]; drawn dashed. */
   readonly truth?: readonly (readonly [number, number, number, number])[];
 }
-
-/** Distinct colours for as many classes as there may be: hues apart by the golden angle. */
-export const classColor = (classId: number): string => `hsl(${Math.round(classId * 137.508) % 360} 85% 55%)`;
 
 /** Images with boxes as SVG over them. */
 export function gallery(images: readonly GalleryImage[]): string {
@@ -36,7 +34,7 @@ function figure({ name, source, width, height, objects, truth = [] }: GalleryIma
 
 function detection({ label, classId, score, box }: DetectedObject, unit: number): string {
   const { xmin, ymin, xmax, ymax } = box;
-  const fill = classColor(classId);
+  const fill = `rgb(${classColor(classId).join(" ")})`;
   const text = `${label} ${score.toFixed(2)}`;
   const size = 11 * unit;
   const above = ymin > size ? ymin : ymin + size;
