@@ -1,0 +1,46 @@
+import type { Tensor } from "@dfine/tensor";
+import type { MatchedPairs } from "../loss/matcher.ts";
+
+/** What one head predicts for Q queries per image, and what the criterion needs to judge it. */
+export interface PredictionSet {
+  /** [B, Q, C], before the sigmoid. */
+  readonly logits: Tensor;
+  /** [B, Q, 4], cxcywh in 0–1, not clamped. */
+  readonly boxes: Tensor;
+  /** Edge distributions [B, Q, 4·(regMax + 1)], before the softmax; edges left, top, right, bottom. */
+  readonly corners?: Tensor;
+  /** Detached reference boxes [B, Q, 4] (cxcywh) that the distances of `corners` start from. */
+  readonly refPoints?: Tensor;
+  /** The last layer's predictions for the same queries. */
+  readonly teacher?: { readonly logits: Tensor; readonly corners: Tensor };
+}
+
+/** Predictions for the denoising queries, with the targets that they were made from. */
+export interface DenoisingOutputs {
+  /** One set per decoder layer. */
+  readonly layers: readonly PredictionSet[];
+  readonly pre?: PredictionSet;
+  /** Positive queries of each image with their targets. */
+  readonly positives: readonly MatchedPairs[];
+  readonly groups: number;
+}
+
+/** Everything that the criterion judges in one training step. */
+export interface TrainingOutputs {
+  /** Last decoder layer. */
+  readonly last: PredictionSet;
+  /** Decoder layers before the last, in order. */
+  readonly aux: readonly PredictionSet[];
+  /** Plain box head after the first decoder layer; a model with plain deltas has none. */
+  readonly pre?: PredictionSet;
+  /** Encoder head at the selected tokens. */
+  readonly enc: readonly PredictionSet[];
+  /** Absent where the batch has no target or denoising is off. */
+  readonly dn?: DenoisingOutputs;
+}
+
+/** Predictions outside training: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh, 0–1) of the evaluation layer. */
+export interface Predictions {
+  readonly logits: Tensor;
+  readonly boxes: Tensor;
+}
