@@ -34,9 +34,9 @@ it("an activation and its derived gradient are one kernel each", () => {
   const dy = tensor([1, 2, 3, 4, 5, 6], [2, 3]);
   expect(kernelsOf(() => backward(silu(x), dy)).join("\n")).toMatchInlineSnapshot(`
     "silu over map
-      store x1 = (x0 · (((x0 < 0) ? exp(((x0 < 0) ? x0 : (x0 · -1))) : 1) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1)))
+      store x1 = (x0 · sigmoid(x0))
     siluBackward over map
-      store x2 = (((x1 · (((x0 < 0) ? exp(((x0 < 0) ? x0 : (x0 · -1))) : 1) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1))) + ((x0 < 0) ? ((((((x1 · x0) · (((x0 < 0) ? exp(((x0 < 0) ? x0 : (x0 · -1))) : 1) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1))) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1)) · -1) + ((x0 < 0) ? ((x1 · x0) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1)) : 0)) · exp(((x0 < 0) ? x0 : (x0 · -1)))) : 0)) + (((x0 < 0) ? 0 : ((((((x1 · x0) · (((x0 < 0) ? exp(((x0 < 0) ? x0 : (x0 · -1))) : 1) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1))) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1)) · -1) + ((x0 < 0) ? ((x1 · x0) / (exp(((x0 < 0) ? x0 : (x0 · -1))) + 1)) : 0)) · exp(((x0 < 0) ? x0 : (x0 · -1))))) · -1))"
+      store x2 = ((x1 · sigmoid(x0)) + (((x1 · x0) · sigmoid(x0)) · (1 − sigmoid(x0))))"
   `);
 });
 

@@ -55,6 +55,9 @@ export function differentiate(root: Expr, seed: Expr): Adjoints {
       case "tanh":
         flow(a, g.mul(constant(1).sub(e.mul(e))));
         break;
+      case "sigmoid":
+        flow(a, g.mul(e).mul(constant(1).sub(e)));
+        break;
       case "erf":
         flow(a, g.mul(a.mul(a).neg().exp()).mul(2 / Math.sqrt(Math.PI)));
         break;

@@ -9,6 +9,7 @@ export type UnaryOp =
   | "exp"
   | "log"
   | "tanh"
+  | "sigmoid"
   | "erf"
   | "isnan"
   | "isfinite"
@@ -108,6 +109,10 @@ export class Expr {
   }
   tanh(): Expr {
     return unary("tanh", this);
+  }
+  /** 1 / (1 + e⁻ˣ): a node of its own, because the quotient's derived gradient overflows where x is very negative. */
+  sigmoid(): Expr {
+    return unary("sigmoid", this);
   }
   erf(): Expr {
     return unary("erf", this);

@@ -6,13 +6,8 @@ export const scalar = {
   identity: (x: Expr): Expr => x,
   /** NaN stays; gradient 0 at 0, as PyTorch's. */
   relu: (x: Expr): Expr => x.lt(0).or(x.eq(0)).select(0, x),
-  /** Exponentiates only negative numbers: neither the value nor the derived gradient can overflow. */
-  sigmoid: (x: Expr): Expr => {
-    const isNegative = x.lt(0);
-    const e = isNegative.select(x, x.neg()).exp();
-    return isNegative.select(e, 1).div(e.add(1));
-  },
-  silu: (x: Expr): Expr => x.mul(scalar.sigmoid(x)),
+  sigmoid: (x: Expr): Expr => x.sigmoid(),
+  silu: (x: Expr): Expr => x.mul(x.sigmoid()),
   /** x·Φ(x), exact. */
   gelu: (x: Expr): Expr => x.mul(x.mul(Math.SQRT1_2).erf().add(1)).mul(0.5),
 } as const;

@@ -220,6 +220,7 @@ const OPERATIONS: Partial<Record<Expr["op"], Partial<Record<"f32" | "i32", Print
   exp: { f32: (a) => `Math.exp(${a})` },
   log: { f32: (a) => `Math.log(${a})` },
   tanh: { f32: (a) => `Math.tanh(${a})` },
+  sigmoid: { f32: (a) => `1 / (1 + Math.exp(-${a}))` },
   erf: { f32: (a) => `lib.erf(${a})` },
   isnan: { f32: (a) => `(${a} !== ${a} ? 1 : 0)` },
   isfinite: { f32: (a) => `(${a} - ${a} === 0 ? 1 : 0)` },
