@@ -1,0 +1,26 @@
+import { expect, test } from "vitest";
+import { ConfigError } from "../../config/config.ts";
+import { resolveConfig } from "../../config/resolve.ts";
+import { completeOverrides } from "./overrides.ts";
+
+test.each([
+  ["train.ema.decay=0.9", "train.ema.decay=0.9"],
+  ["ema.decay=0.9", "train.ema.decay=0.9"],
+  ["warmupSteps=50", "train.schedule.warmupSteps=50"],
+  ["numQueries=[1, 2]", "model.decoder.numQueries=[1, 2]"],
+  ["alpha=0.5", "criterion.alpha=0.5"],
+  ["preset=s", "preset=s"],
+  ["classes=[a=b]", "model.classes=[a=b]"],
+  ["nonsense=1", "nonsense=1"],
+  ["no-equals", "no-equals"],
+])("%s", (short, full) => {
+  expect(completeOverrides([short])).toEqual([full]);
+});
+
+test("an ending of several keys is not guessed", () => {
+  expect(() => completeOverrides(["hiddenDim=4"])).toThrow(ConfigError);
+});
+
+test("what is unknown gets the configuration's advice", () => {
+  expect(() => resolveConfig({}, completeOverrides(["ema.decya=1"]))).toThrow(/unknown key/);
+});

@@ -1,0 +1,36 @@
+import { type Config, ConfigError } from "../../config/config.ts";
+import { presetConfig } from "../../config/presets.ts";
+
+/** Every key of the configuration as a dotted path. */
+function keys(tree: object, prefix = ""): string[] {
+  return Object.entries(tree).flatMap(([key, value]) => {
+    const path = prefix + key;
+    const inner = typeof value === "object" && value !== null && !Array.isArray(value);
+    return inner ? [path, ...keys(value, `${path}.`)] : [path];
+  });
+}
+
+/** The sections that a key may leave out. */
+const SECTIONS: readonly (keyof Config)[] = ["train", "model", "criterion"];
+
+/**
+ * Completes short keys of `key=value`: `ema.decay=0.998` means `train.ema.decay=0.998`. The end of a key is enough when
+ * only one key ends so. Unknown keys stay as they are, for the configuration to refuse with its advice.
+ * @throws ConfigError where several keys end alike
+ */
+export function completeOverrides(overrides: readonly string[]): string[] {
+  const known = keys(presetConfig("n"));
+  return overrides.map((text) => {
+    const [key = "", ...value] = text.split("=");
+    return [complete(key.trim(), known), ...value].join("=");
+  });
+}
+
+function complete(key: string, known: readonly string[]): string {
+  const inSection = SECTIONS.map((section) => `${section}.${key}`).find((path) => known.includes(path));
+  if (known.includes(key) || inSection) return known.includes(key) ? key : inSection!;
+  const endings = known.filter((path) => path.endsWith(`.${key}`));
+  if (endings.length > 1)
+    throw new ConfigError(`configuration: ${JSON.stringify(key)} may mean ${endings.join(" or ")}; write it in full`);
+  return endings[0] ?? key;
+}

@@ -1,0 +1,94 @@
+import pc from "picocolors";
+
+export interface TerminalOptions {
+  /** Standard output is for a program: it gets JSON and nothing else. */
+  readonly json: boolean;
+  readonly quiet: boolean;
+}
+
+/** A place to write text to, such as process.stdout. */
+export interface Sink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+/** Seconds between progress lines where they can't be redrawn in place. */
+const LINE_EVERY = 10;
+/** Seconds between redraws. */
+const REDRAW_EVERY = 0.1;
+
+/** What a command says: results on standard output, everything else on standard error. */
+export class Terminal {
+  readonly json: boolean;
+  readonly #quiet: boolean;
+  readonly #out: Sink;
+  readonly #err: Sink;
+  readonly #colors: ReturnType<typeof pc.createColors>;
+  readonly #now: () => number;
+  #drawn = false;
+  #lastProgress = Number.NEGATIVE_INFINITY;
+
+  constructor(options: TerminalOptions, sinks: { out?: Sink; err?: Sink; color?: boolean; now?: () => number } = {}) {
+    this.json = options.json;
+    this.#quiet = options.quiet;
+    this.#out = sinks.out ?? process.stdout;
+    this.#err = sinks.err ?? process.stderr;
+    this.#colors = pc.createColors(sinks.color ?? (pc.isColorSupported && this.#err.isTTY === true));
+    this.#now = sinks.now ?? (() => performance.now() / 1000);
+  }
+
+  /** A result for people; nothing when the output is JSON. */
+  say(text: string): void {
+    if (this.json) return;
+    this.#clear();
+    this.#out.write(`${text}\n`);
+  }
+
+  /** A result for programs, one line of JSON; nothing otherwise. */
+  data(value: unknown): void {
+    if (!this.json) return;
+    this.#clear();
+    this.#out.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** What is going on; left out when quiet. */
+  note(text: string): void {
+    if (this.#quiet) return;
+    this.#clear();
+    this.#err.write(`${this.#colors.dim(text)}\n`);
+  }
+
+  warn(text: string): void {
+    this.#clear();
+    this.#err.write(`${this.#colors.yellow("warning:")} ${text}\n`);
+  }
+
+  error(text: string): void {
+    this.#clear();
+    this.#err.write(`${this.#colors.red("error:")} ${text}\n`);
+  }
+
+  /** How far it is: redrawn in place on a terminal, now and then a line elsewhere. */
+  progress(text: string): void {
+    if (this.#quiet) return;
+    const tty = this.#err.isTTY === true;
+    const now = this.#now();
+    if (now - this.#lastProgress < (tty ? REDRAW_EVERY : LINE_EVERY)) return;
+    this.#lastProgress = now;
+    if (!tty) {
+      this.#err.write(`${text}\n`);
+      return;
+    }
+    this.#clear();
+    this.#err.write(text.slice(0, (this.#err.columns ?? 80) - 1));
+    this.#drawn = true;
+  }
+
+  /** Takes a redrawn line away, so that the next text starts a line of its own. */
+  #clear(): void {
+    if (!this.#drawn) return;
+    this.#drawn = false;
+    this.#err.write("\r\u001b[K");
+  }
+}

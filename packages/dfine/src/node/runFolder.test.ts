@@ -1,0 +1,55 @@
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { expect, test } from "vitest";
+import { createRunFolder, openRunFolder, RunFolderError } from "./runFolder.ts";
+import { RESULT_COLUMNS, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
+
+const out = () => mkdtempSync(join(tmpdir(), "dfine-run-"));
+
+test("runs are numbered and never share a folder, even when they start together", async () => {
+  const at = out();
+  const runs = await Promise.all(Array.from({ length: 5 }, () => createRunFolder(at, "train", "digits")));
+  expect(runs.map(({ path }) => basename(path)).sort()).toEqual(["digits", "digits2", "digits3", "digits4", "digits5"]);
+  expect(existsSync(join(runs[0]!.path, "weights"))).toBe(true);
+});
+
+test.each(["", "..", "a/b", "a b", "C:x"])("a name that is no folder name is refused: %j", async (name) => {
+  await expect(createRunFolder(out(), "train", name)).rejects.toThrow(RunFolderError);
+});
+
+test("a run goes on only with its configuration, data and state", async () => {
+  const run = await createRunFolder(out(), "train", "x");
+  await expect(openRunFolder(join(run.path, "none"))).rejects.toThrow(/no such run/);
+  await expect(openRunFolder(run.path)).rejects.toThrow(/config\.yaml is missing/);
+  for (const file of [run.config, run.data, run.state]) writeFileSync(file, "");
+  expect(await openRunFolder(run.path)).toEqual(run);
+});
+
+const row = (epoch: number): ResultsRow =>
+  Object.fromEntries(RESULT_COLUMNS.map((name) => [name, name === "epoch" ? epoch : 0.5])) as ResultsRow;
+
+test("a resumed run takes back what it will repeat, and a torn line", async () => {
+  const run = await createRunFolder(out(), "train", "x");
+  const log = new RunLog(run);
+  await log.open();
+  for (let step = 1; step <= 6; step++) {
+    await log.event({ kind: "step", epoch: Math.floor((step - 1) / 2), step });
+    if (step % 2 === 0) {
+      await log.event({ kind: "epoch", epoch: step / 2 - 1, step });
+      await log.row(row(step / 2));
+    }
+  }
+  await appendFile(run.events, '{"kind":"st');
+  await log.open({ epoch: 1, step: 3 });
+  expect((await readEvents(run.events)).map(({ kind, step }) => `${kind} ${step}`)).toEqual([
+    "step 1",
+    "step 2",
+    "epoch 2",
+    "step 3",
+  ]);
+  const lines = readFileSync(run.results, "utf8").trimEnd().split("\n");
+  expect(lines.map((line) => line.split(",")[0])).toEqual(["epoch", "1"]);
+  expect(lines[0]!.split(",").length).toBe(lines[1]!.split(",").length);
+});
