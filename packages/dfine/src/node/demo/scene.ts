@@ -1,0 +1,141 @@
+import type { RgbImage } from "../../data/image.ts";
+import { streamKey } from "../../data/random.ts";
+import { drawBackground } from "./background.ts";
+import { type Colour, createDraws, type Draws, drawColour } from "./draws.ts";
+import { type Handwriting, SAMPLE_SIDE } from "./handwriting.ts";
+
+/** A digit in a scene and the pixels it covers: x, y, width, height. */
+export interface PlacedDigit {
+  readonly digit: number;
+  readonly bbox: readonly [number, number, number, number];
+}
+
+/** A drawn image and what it holds. */
+export interface Scene {
+  readonly image: RgbImage;
+  readonly digits: readonly PlacedDigit[];
+}
+
+/** Digits are at most this many to an image, and at least one. */
+const MOST_DIGITS = 6;
+/** Heights of digits as shares of the image's side: 40 to 120 pixels at 256. */
+const HEIGHT = { low: 40 / 256, high: 120 / 256 };
+/** Tangent of half the largest rotation, about 12 degrees. */
+const HALF_TURN = 0.105;
+/** Share of the smaller box that two digits may have in common. */
+const OVERLAP = 0.05;
+
+/** Draws a scene of handwritten digits: a function of key, side and samples alone, down to the last bit. */
+export function drawScene(key: number, side: number, samples: Handwriting): Scene {
+  const draws = createDraws(streamKey(key));
+  const { image, dark } = emptyScene(draws, side);
+  const digits: PlacedDigit[] = [];
+  const wanted = draws.whole(1, MOST_DIGITS);
+  for (let attempt = 0; attempt < wanted * 8 && digits.length < wanted; attempt++) {
+    const digit = draws.whole(0, 9);
+    const sample = samples[digit]![draws.whole(0, samples[digit]!.length - 1)]!;
+    const height = draws.between(HEIGHT.low, HEIGHT.high) * side;
+    const ink = renderInk(sample, { height, halfTurn: draws.between(-HALF_TURN, HALF_TURN) });
+    const colour = drawColour(draws, dark ? 215 : 40, 40);
+    if (!ink || ink.width > side || ink.height > side) continue;
+    const x = draws.whole(0, side - ink.width);
+    const y = draws.whole(0, side - ink.height);
+    const bbox = [x, y, ink.width, ink.height] as const;
+    if (digits.some((other) => sharedPart(bbox, other.bbox) > OVERLAP)) continue;
+    paintInk(image, ink, { x, y, colour });
+    digits.push({ digit, bbox });
+  }
+  return { image, digits };
+}
+
+/** The background that a scene starts from: dark for bright digits, or the other way round. */
+export function emptyScene(draws: Draws, side: number): { image: RgbImage; dark: boolean } {
+  const dark = draws.whole(0, 1) === 1;
+  return { image: drawBackground(draws, side, dark ? draws.whole(25, 85) : draws.whole(170, 230)), dark };
+}
+
+/** How opaque a digit is, cut to the pixels it covers: [height, width], 0–1. */
+interface Ink {
+  readonly width: number;
+  readonly height: number;
+  readonly alpha: Float64Array;
+}
+
+/** Scales a sample so that its ink is `height` pixels high, turns it, and cuts it to what is at least half opaque. */
+function renderInk(sample: Uint8Array, { height, halfTurn }: { height: number; halfTurn: number }): Ink | undefined {
+  const bounds = tightBounds(sample, SAMPLE_SIDE, 128);
+  if (!bounds) return undefined;
+  const scale = height / bounds.height;
+  // The rational form of sine and cosine, exact to the same bit everywhere.
+  const cosine = (1 - halfTurn * halfTurn) / (1 + halfTurn * halfTurn);
+  const sine = (2 * halfTurn) / (1 + halfTurn * halfTurn);
+  const middleX = bounds.x + bounds.width / 2;
+  const middleY = bounds.y + bounds.height / 2;
+  const diagonal = Math.sqrt(bounds.width * bounds.width + bounds.height * bounds.height);
+  const side = Math.ceil((diagonal + 2) * scale);
+  const alpha = new Float64Array(side * side);
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      const dx = (x + 0.5 - side / 2) / scale;
+      const dy = (y + 0.5 - side / 2) / scale;
+      const level = sampleAt(sample, middleX + cosine * dx + sine * dy, middleY - sine * dx + cosine * dy);
+      alpha[y * side + x] = Math.min(1, Math.max(0, (level - 70) / 90));
+    }
+  }
+  const cut = tightBounds(alpha, side, 0.5);
+  if (!cut) return undefined;
+  const out = new Float64Array(cut.width * cut.height);
+  for (let y = 0; y < cut.height; y++) {
+    const from = (cut.y + y) * side + cut.x;
+    out.set(alpha.subarray(from, from + cut.width), y * cut.width);
+  }
+  return { width: cut.width, height: cut.height, alpha: out };
+}
+
+/** The sample's level at a point, bilinear between pixel centres, paper outside. */
+function sampleAt(sample: Uint8Array, x: number, y: number): number {
+  const left = Math.floor(x - 0.5);
+  const top = Math.floor(y - 0.5);
+  const right = x - 0.5 - left;
+  const down = y - 0.5 - top;
+  const at = (column: number, row: number) =>
+    column >= 0 && row >= 0 && column < SAMPLE_SIDE && row < SAMPLE_SIDE ? sample[row * SAMPLE_SIDE + column]! : 0;
+  const above = at(left, top) * (1 - right) + at(left + 1, top) * right;
+  const below = at(left, top + 1) * (1 - right) + at(left + 1, top + 1) * right;
+  return above * (1 - down) + below * down;
+}
+
+/** The smallest rectangle around everything of at least `level` in a square of values. */
+function tightBounds(values: ArrayLike<number>, side: number, level: number) {
+  let [left, top, right, bottom] = [side, side, -1, -1];
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      if (values[y * side + x]! < level) continue;
+      left = Math.min(left, x);
+      right = Math.max(right, x);
+      top = Math.min(top, y);
+      bottom = Math.max(bottom, y);
+    }
+  }
+  return right < 0 ? undefined : { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
+}
+
+function sharedPart(a: PlacedDigit["bbox"], b: PlacedDigit["bbox"]): number {
+  const width = Math.min(a[0] + a[2], b[0] + b[2]) - Math.max(a[0], b[0]);
+  const height = Math.min(a[1] + a[3], b[1] + b[3]) - Math.max(a[1], b[1]);
+  if (width <= 0 || height <= 0) return 0;
+  return (width * height) / Math.min(a[2] * a[3], b[2] * b[3]);
+}
+
+function paintInk(image: RgbImage, ink: Ink, { x, y, colour }: { x: number; y: number; colour: Colour }): void {
+  for (let row = 0; row < ink.height; row++) {
+    for (let column = 0; column < ink.width; column++) {
+      const alpha = ink.alpha[row * ink.width + column]!;
+      const at = ((y + row) * image.width + x + column) * 3;
+      for (let c = 0; c < 3; c++) {
+        const below = image.data[at + c]!;
+        image.data[at + c] = Math.round(below + (colour[c]! - below) * alpha);
+      }
+    }
+  }
+}
