@@ -39,12 +39,17 @@ export function summarizeDataset(dataset: CocoDataset): DatasetSummary {
     categories.length > 4 ? `${categories[0]!.id}–${categories.at(-1)!.id}` : categories.map(({ id }) => id).join(", ");
   const notes = [
     remapped && `category ids ${ids} are mapped to labels 0–${categories.length - 1}`,
-    clipped > 0 && `${clipped} boxes reach beyond their image and were cut at its edge`,
-    dropped > 0 && `${dropped} boxes without any area inside their image were left out`,
-    crowd > 0 && `${crowd} crowd regions are no targets`,
-    imagesWithoutBoxes > 0 && `${imagesWithoutBoxes} of ${dataset.images.length} images have no boxes`,
+    clipped > 0 && `${counted(clipped, "box", "boxes")} beyond the image, cut at its edge`,
+    dropped > 0 && `${counted(dropped, "box", "boxes")} without area inside the image, left out`,
+    crowd > 0 && `${counted(crowd, "crowd region", "crowd regions")}, no targets`,
+    imagesWithoutBoxes > 0 &&
+      `${imagesWithoutBoxes} of ${counted(dataset.images.length, "image", "images")} without boxes`,
     emptyCategories.length > 0 &&
-      `no boxes of ${emptyCategories.length} categories (${emptyCategories.slice(0, 5).join(", ")}${emptyCategories.length > 5 ? ", …" : ""})`,
+      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${emptyCategories.slice(0, 5).join(", ")}${emptyCategories.length > 5 ? ", …" : ""})`,
   ].filter((note) => note !== false);
   return { images: dataset.images.length, boxes, imagesWithoutBoxes, clipped, dropped, crowd, emptyCategories, notes };
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }

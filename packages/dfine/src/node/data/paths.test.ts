@@ -18,10 +18,10 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 test("names inside the folder are found, through links that stay inside too", async () => {
-  const expected = join(folder, "images/sub/a.png");
-  expect(await resolveInside(join(folder, "images"), "sub/a.png")).toMatch(/images\/sub\/a\.png$/);
-  expect((await resolveInside(join(folder, "images"), "alias/a.png")).endsWith("sub/a.png")).toBe(true);
-  expect((await resolveInside(join(folder, "rootLink"), "sub/a.png")).length).toBeGreaterThan(expected.length - 20);
+  for (const name of ["sub/a.png", "alias/a.png"]) {
+    expect(await resolveInside(join(folder, "images"), name)).toMatch(/images\/sub\/a\.png$/);
+    expect(await resolveInside(join(folder, "rootLink"), name)).toMatch(/images\/sub\/a\.png$/);
+  }
 });
 
 test.each([
