@@ -52,7 +52,7 @@ export class Runtime implements CpuRuntime {
     return this.heap.i32();
   }
 
-  launch(kernel: WasmKernel, { args, units, grain }: Job): void {
+  launch(kernel: WasmKernel, { args, units, grain, count = args.length }: Job): void {
     this.check();
     if (units <= 0) return;
     if (args.length > MAX_ARGS)
@@ -60,7 +60,7 @@ export class Runtime implements CpuRuntime {
     const loaded = this.#instances.get(kernel);
     const words = this.heap.i32();
     const first = this.#args / 4;
-    for (let i = 0; i < args.length; i++) words[first + i] = args[i]!;
+    for (let i = 0; i < count; i++) words[first + i] = args[i]!;
     const step = Math.max(1, Math.ceil(grain));
     const chunks = Math.ceil(units / step);
     try {

@@ -1,0 +1,117 @@
+import { type Backend, BackendError, type Binding, type Kernel, type Slice, type TypedArray } from "@dfine/tensor";
+import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
+import { createOverrides } from "./kernels/index.ts";
+import { type GeneratedKernel, generate } from "./print/compile.ts";
+import { packLaunch } from "./print/words.ts";
+import { MAX_ARGS } from "./runtime.ts";
+import { availableThreads, canShareMemory } from "./threads/spawn.ts";
+import { hasRelaxedSimd } from "./wasm/instances.ts";
+
+export interface CpuOptions {
+  /** Threads, the caller included. Default: what the machine has, at most 8. 1 needs neither workers nor shared memory. */
+  readonly threads?: number;
+  /** Fused multiply-add where the engine has it (default). Results differ in the last digits from plain SIMD. */
+  readonly relaxedSimd?: boolean;
+  /** The memory never grows past this; default and most: 4 GiB. */
+  readonly memoryLimitBytes?: number;
+}
+
+export interface CpuBackend extends Backend {
+  readonly threads: number;
+  readonly relaxedSimd: boolean;
+  /** Kernels compiled so far, generated and hand-written. */
+  readonly kernelCount: number;
+}
+
+const MOST_THREADS = 8;
+const FOUR_GIBIBYTES = 2 ** 32;
+const WORKER_DEADLINE_MILLISECONDS = 30_000;
+
+/** The CPU as a backend: WebAssembly SIMD on one or more threads. @throws BackendError when threads cannot share memory here */
+export function cpu(options: CpuOptions = {}): CpuBackend {
+  const threads = threadsFor(options.threads);
+  const relaxedSimd = options.relaxedSimd !== false && hasRelaxedSimd();
+  const runtime = new Runtime({
+    threads,
+    relaxedSimd,
+    memoryLimitBytes: Math.min(options.memoryLimitBytes ?? FOUR_GIBIBYTES, FOUR_GIBIBYTES),
+    deadlineMilliseconds: WORKER_DEADLINE_MILLISECONDS,
+  });
+  const generated = new Map<Kernel, GeneratedKernel>();
+  const words = new Array<number>(MAX_ARGS).fill(0);
+  let buffers = 0;
+
+  const generatedFor = (kernel: Kernel): GeneratedKernel => {
+    let found = generated.get(kernel);
+    if (found === undefined) {
+      found = generate(kernel);
+      generated.set(kernel, found);
+    }
+    return found;
+  };
+  const pointer = (binding: Binding): number => runtime.pointer(binding);
+
+  return {
+    name: "cpu",
+    floatBits: 32,
+    limits: { maxBufferBytes: FOUR_GIBIBYTES, maxBindings: 64 },
+    threads,
+    relaxedSimd,
+    overrides: createOverrides(runtime),
+    get kernelCount() {
+      return runtime.kernelCount;
+    },
+    alloc(length, dtype) {
+      const buffer = runtime.alloc(length, dtype);
+      buffers++;
+      return buffer;
+    },
+    free(buffer) {
+      runtime.free(buffer as CpuBuffer);
+      buffers--;
+    },
+    write(target, data) {
+      runtime.check();
+      writeSlice(runtime, target, data);
+    },
+    async read(sources) {
+      runtime.check();
+      return sources.map((source) => elements(runtime, source).slice());
+    },
+    run(kernel, launch) {
+      const plan = generatedFor(kernel);
+      const { units, grain } = packLaunch(plan, { launch, pointer }, words);
+      runtime.launch(plan.wasm, { args: words, count: plan.words.count, units, grain });
+    },
+    flush() {},
+    memory: () => ({ bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers }),
+    dispose() {
+      runtime.dispose();
+      generated.clear();
+    },
+  };
+}
+
+function threadsFor(asked: number | undefined): number {
+  if (asked === undefined) return canShareMemory() ? Math.min(availableThreads(), MOST_THREADS) : 1;
+  if (!Number.isInteger(asked) || asked < 1)
+    throw new BackendError(`cpu: threads must be a whole number from 1 up, got ${asked}`);
+  if (asked > 1 && !canShareMemory())
+    throw new BackendError(
+      `cpu: ${asked} threads need shared memory, which this page may not have: serve it cross-origin isolated, or use threads: 1`,
+    );
+  return asked;
+}
+
+/** A view of a slice's elements, good until memory grows. */
+function elements(runtime: Runtime, { buffer, offset, length }: Slice): Float32Array | Int32Array {
+  const first = runtime.pointer({ buffer, offset }) / 4;
+  const heap = buffer.dtype === "f32" ? runtime.heapF32() : runtime.heapI32();
+  return heap.subarray(first, first + length);
+}
+
+function writeSlice(runtime: Runtime, target: Slice, data: TypedArray): void {
+  if (data.length !== target.length)
+    throw new BackendError(`cpu: ${data.length} values do not fill a slice of ${target.length}`);
+  elements(runtime, target).set(data);
+}

@@ -1,0 +1,21 @@
+import { bitEquality, conformance } from "@dfine/tensor/testing";
+import { afterAll, describe, it } from "vitest";
+import { cpu } from "./index.ts";
+
+const plain = cpu({ threads: 1, relaxedSimd: false });
+const fused = cpu({ threads: 1 });
+const two = cpu({ threads: 2 });
+afterAll(() => {
+  for (const backend of [plain, fused, two]) backend.dispose();
+});
+
+describe.each([
+  ["plain SIMD", plain],
+  ["fused multiply-add", fused],
+] as const)("conformance, %s", (_, backend) => {
+  for (const check of conformance(backend)) it(check.name, () => check.run());
+});
+
+describe("1 and 2 threads give the same bits", () => {
+  for (const check of bitEquality(fused, two)) it(check.name, () => check.run());
+});

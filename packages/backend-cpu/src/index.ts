@@ -1,0 +1,1 @@
+export { type CpuBackend, type CpuOptions, cpu } from "./backend.ts";

@@ -1,0 +1,28 @@
+import type { Kernel } from "@dfine/tensor";
+import type { WasmKernel } from "../runtime.ts";
+import { makeNest, type Nest } from "./nest.ts";
+import { printKernel } from "./print.ts";
+import { makeWords, type Words } from "./words.ts";
+
+/** A generated kernel: what to run, and how to lay out a launch's words. */
+export interface GeneratedKernel {
+  readonly wasm: WasmKernel;
+  readonly nest: Nest;
+  readonly words: Words;
+  /** Work per element, about 1 for a copy. */
+  readonly weight: number;
+}
+
+const NODES_PER_UNIT_OF_WORK = 8;
+
+export function generate(kernel: Kernel): GeneratedKernel {
+  const nest = makeNest(kernel);
+  const words = makeWords(nest);
+  const operations = [...nest.facts.keys()].filter((e) => e.args.length > 0).length;
+  return {
+    wasm: { key: kernel.key, name: kernel.name, build: (options) => printKernel(nest, words, options) },
+    nest,
+    words,
+    weight: 1 + operations / NODES_PER_UNIT_OF_WORK,
+  };
+}

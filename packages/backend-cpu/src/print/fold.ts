@@ -1,0 +1,167 @@
+import type { Expr, Stage } from "@dfine/tensor";
+import type { Local } from "../wasm/assembler.ts";
+import type { Op } from "../wasm/opcodes.ts";
+import type { Strips } from "./loops.ts";
+import { LANES, type Printing, type Site } from "./site.ts";
+import type { Values } from "./values.ts";
+
+type Reduce = Extract<Stage, { kind: "reduce" }>;
+
+const FOLD: Readonly<Record<Reduce["op"], Readonly<Record<"f32" | "i32", readonly [identity: number, op: Op]>>>> = {
+  sum: { f32: [0, "f32x4.add"], i32: [0, "i32x4.add"] },
+  max: { f32: [Number.NEGATIVE_INFINITY, "f32x4.max"], i32: [-(2 ** 31), "i32x4.max_s"] },
+  min: { f32: [Number.POSITIVE_INFINITY, "f32x4.min"], i32: [2 ** 31 - 1, "i32x4.min_s"] },
+};
+
+// Long float sums are kept accurate by levels: a strip of at most STRIP additions per lane is added to the first level,
+// and a level to the next one after LEVEL additions. The error grows with these lengths, not with their product.
+const STRIP = 64;
+const LEVEL_LOG2 = 5;
+const LEVELS = 3;
+
+/** The running result of one reduce stage: a vector per group, or one across groups when lanes lie along the reduction. */
+export class Fold {
+  readonly #printing: Printing;
+  readonly #expr: Expr;
+  readonly #dtype: "f32" | "i32";
+  readonly #identity: number;
+  readonly #op: Op;
+  readonly #across: boolean;
+  readonly #accumulators: Local[];
+  /** Per level, a vector per result; none for what is folded directly. */
+  readonly #levels: Local[][];
+  /** Additions to the first level so far. */
+  readonly #added: Local | undefined;
+
+  constructor(printing: Printing, stage: Reduce, groups: number) {
+    const { f, nest } = printing;
+    this.#printing = printing;
+    this.#expr = stage.expr;
+    this.#dtype = stage.expr.dtype === "f32" ? "f32" : "i32";
+    [this.#identity, this.#op] = FOLD[stage.op][this.#dtype];
+    this.#across = nest.lanes === "reduce";
+    this.#accumulators = f.locals("v128", groups);
+    const layered = stage.op === "sum" && this.#dtype === "f32" && nest.innerAxes.length > 0;
+    const results = this.#across ? 1 : groups;
+    this.#levels = Array.from({ length: layered ? LEVELS : 0 }, () => f.locals("v128", results));
+    this.#added = layered ? f.local("i32") : undefined;
+    for (const local of [...this.#accumulators, ...this.#levels.flat()]) this.#reset(local);
+    if (this.#added) f.i32(0).set(this.#added);
+  }
+
+  /** What to print around strips of the innermost loop. */
+  get strips(): Strips | undefined {
+    if (!this.#added) return undefined;
+    return {
+      length: STRIP,
+      begin: () => {
+        for (const local of this.#accumulators) this.#reset(local);
+      },
+      end: () => this.#endStrip(),
+    };
+  }
+
+  /** Adds the elements at a site. In the main loop each group has its own accumulator. */
+  add(values: Values, site: Site): void {
+    const { f, nest } = this.#printing;
+    const main = !this.#across || (site.width === LANES && site.groups === nest.groups);
+    values.eachGroup([this.#expr], site, (group) => {
+      if (main) this.#accumulate(values, { site, group, into: this.#accumulators[group]! });
+      else {
+        const into = this.#levels[0]?.[0] ?? this.#accumulators[0]!;
+        // Lanes of a single element are all equal: a sum takes one of them.
+        if (site.width === 1 && this.#identity === 0) {
+          this.#push(values, site, group);
+          f.i32x4(-1, 0, 0, 0).op("v128.and").get(into).op(this.#op).set(into);
+        } else this.#accumulate(values, { site, group, into });
+      }
+    });
+  }
+
+  /** After one run of the innermost loop, when an outer loop goes on: short runs must not pile up in one level. */
+  endRun(): void {
+    if (this.#added && this.#across) this.#count(this.#added);
+  }
+
+  /** Leaves the result in a local per group, or in all lanes of one. */
+  finish(): Local[] {
+    const { f } = this.#printing;
+    const combine = (into: Local, from: readonly Local[]): void => {
+      for (const local of from) f.get(into, local).op(this.#op).set(into);
+    };
+    let results = this.#accumulators;
+    if (this.#added) {
+      results = this.#levels[0]!;
+      for (const level of this.#levels.slice(1))
+        for (const [i, local] of level.entries()) combine(results[i]!, [local]);
+    } else if (this.#across) {
+      combine(results[0]!, results.slice(1));
+      results = [results[0]!];
+    }
+    if (this.#across) {
+      const all = results[0]!;
+      f.get(all, all, all).shuffle(2, 3, 0, 1).op(this.#op).set(all);
+      f.get(all, all, all).shuffle(1, 0, 3, 2).op(this.#op).set(all);
+    }
+    f.release(...[...this.#accumulators, ...this.#levels.flat()].filter((local) => !results.includes(local)));
+    if (this.#added) f.release(this.#added);
+    return results;
+  }
+
+  #reset(local: Local): void {
+    const { f } = this.#printing;
+    (this.#dtype === "f32" ? f.f32x4(this.#identity) : f.i32x4(this.#identity)).set(local);
+  }
+
+  #push(values: Values, site: Site, group: number): void {
+    values.push(this.#expr, site, group);
+    if (this.#expr.dtype === "bool") this.#printing.f.i32x4(1).op("v128.and");
+  }
+
+  #accumulate(values: Values, { site, group, into }: { site: Site; group: number; into: Local }): void {
+    const { f } = this.#printing;
+    const [a, b] = this.#expr.args;
+    if (this.#op === "f32x4.add" && this.#expr.op === "mul") {
+      values.push(a!, site, group);
+      values.push(b!, site, group);
+      f.madd(into);
+    } else {
+      this.#push(values, site, group);
+      f.get(into).op(this.#op).set(into);
+    }
+  }
+
+  #endStrip(): void {
+    const { f } = this.#printing;
+    const first = this.#levels[0]!;
+    if (this.#across) {
+      f.get(first[0]!, this.#accumulators[0]!);
+      for (const local of this.#accumulators.slice(1)) f.get(local).op("f32x4.add");
+      f.op("f32x4.add").set(first[0]!);
+    } else {
+      for (const [i, local] of this.#accumulators.entries()) f.get(first[i]!, local).op("f32x4.add").set(first[i]!);
+    }
+    this.#count(this.#added!);
+  }
+
+  /** Empties each full level into the next. */
+  #count(added: Local): void {
+    const { f } = this.#printing;
+    f.get(added).i32(1).op("i32.add").set(added);
+    const empty = (level: number): void => {
+      const [from, into] = [this.#levels[level], this.#levels[level + 1]];
+      if (!from || !into) return;
+      f.get(added)
+        .i32(2 ** (LEVEL_LOG2 * (level + 1)) - 1)
+        .op("i32.and", "i32.eqz");
+      f.if(() => {
+        for (const [i, local] of from.entries()) {
+          f.get(into[i]!, local).op("f32x4.add").set(into[i]!);
+          this.#reset(local);
+        }
+        empty(level + 1);
+      });
+    };
+    empty(0);
+  }
+}

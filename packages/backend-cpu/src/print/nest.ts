@@ -1,0 +1,158 @@
+import { type Expr, type Kernel, postorder, type Stage, stageExpressions, type Walk } from "@dfine/tensor";
+import { lowerStage } from "./lower.ts";
+
+/** What a node depends on, and who needs it. */
+export interface NodeFacts {
+  /** Innermost loop it depends on: 0 the launch, 1 the row, 2 and up the loops inside a row. */
+  readonly depth: number;
+  /** Differs between the lanes of a vector. */
+  readonly varies: boolean;
+  /** Reads an operand that the kernel writes, so it must be read where it stands. */
+  readonly fresh: boolean;
+  uses: number;
+  /** Is an argument of something that differs between lanes, or a result itself. */
+  feedsLanes: boolean;
+  /** Depth of the innermost code that uses it. */
+  deepestUse: number;
+}
+
+/**
+ * How a kernel's axes become loops. Rows count through `rowAxes`; lanes lie along `vectorAxis`. With `lanes: "reduce"`
+ * that is the innermost reduced axis and stages follow each other in a row; with `lanes: "map"` it is the last map axis,
+ * cut into blocks that count as rows, and stages follow each other in a vector of elements.
+ */
+export interface Nest {
+  readonly kernel: Kernel;
+  readonly stages: readonly Stage[];
+  readonly lanes: "map" | "reduce";
+  /** Undefined for a kernel without axes. */
+  readonly vectorAxis: number | undefined;
+  readonly rowAxes: readonly number[];
+  /** Loops inside the vector of elements ("map") or inside the row ("reduce"; the last one is the vector axis). */
+  readonly innerAxes: readonly number[];
+  /** Depth at which stages follow each other. */
+  readonly stageDepth: number;
+  /** Vectors handled together in the main loop. */
+  readonly groups: number;
+  readonly facts: ReadonlyMap<Expr, NodeFacts>;
+}
+
+// Unrolled bodies pay while loop overhead weighs more than arithmetic, and a cache line holds four vectors.
+const UNROLL_NODES = 12;
+const UNROLL_STRIDED_NODES = 40;
+const UNROLL = 4;
+
+export function makeNest(kernel: Kernel): Nest {
+  const stages = kernel.stages.map(lowerStage);
+  const axes = (kind: "map" | "reduce"): number[] => kernel.axes.flatMap((k, axis) => (k === kind ? [axis] : []));
+  const [map, reduce] = [axes("map"), axes("reduce")];
+  const lanes = chooseLanes(kernel, map, reduce);
+  const vectorAxis = lanes === "reduce" ? reduce.at(-1) : vectorMapAxis(kernel, map);
+  const rowAxes = map.filter((axis) => axis !== vectorAxis);
+  const shape = {
+    kernel,
+    stages,
+    lanes,
+    vectorAxis,
+    rowAxes,
+    innerAxes: reduce,
+    stageDepth: lanes === "reduce" ? 1 : 2,
+  };
+  const facts = nodeFacts(shape);
+  return { ...shape, facts, groups: chooseGroups(shape, facts) };
+}
+
+type Shape = Omit<Nest, "facts" | "groups">;
+
+const strided = (kernel: Kernel, axis: number): number =>
+  kernel.operands.filter((operand) => operand.walk[axis] === "stride").length;
+
+/** Lanes lie where fewer operands need one load per lane. */
+function chooseLanes(kernel: Kernel, map: readonly number[], reduce: readonly number[]): "map" | "reduce" {
+  if (reduce.length === 0) return "map";
+  if (map.length === 0) return "reduce";
+  return strided(kernel, reduce.at(-1)!) <= strided(kernel, vectorMapAxis(kernel, map)!) ? "reduce" : "map";
+}
+
+function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefined {
+  // Scattered sums are added in the order of the axes.
+  if (kernel.stages.some((stage) => stage.kind === "scatter")) return map.at(-1);
+  // An axis along which nothing moves is most often one of size 1.
+  return (
+    [...map].reverse().find((axis) => kernel.operands.some((operand) => operand.walk[axis] !== "still")) ?? map.at(-1)
+  );
+}
+
+function chooseGroups(
+  { kernel, stages, vectorAxis, lanes, innerAxes }: Shape,
+  facts: ReadonlyMap<Expr, NodeFacts>,
+): number {
+  if (vectorAxis === undefined || strided(kernel, vectorAxis) > 0) return 1;
+  if (stages.some((stage) => stage.kind === "scatter")) return 1;
+  const work = [...facts].filter(([e, { varies }]) => varies && e.args.length > 0).length;
+  const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
+  return work <= limit ? UNROLL : 1;
+}
+
+/** Depth of the loop over `axis`. */
+export function depthOf(nest: Pick<Nest, "lanes" | "vectorAxis" | "innerAxes">, axis: number): number {
+  const inner = nest.innerAxes.indexOf(axis);
+  if (nest.lanes === "reduce") return inner < 0 ? 1 : 2 + inner;
+  if (axis === nest.vectorAxis) return 2;
+  return inner < 0 ? 1 : 3 + inner;
+}
+
+/** Depth of a stage's innermost code. */
+export function bodyDepth(nest: Pick<Nest, "stageDepth" | "innerAxes">, stage: Stage): number {
+  const once = stage.kind === "store" && stage.perRow;
+  return once ? nest.stageDepth : nest.stageDepth + nest.innerAxes.length;
+}
+
+function nodeFacts(nest: Shape): Map<Expr, NodeFacts> {
+  const { kernel, stages, vectorAxis, stageDepth } = nest;
+  const facts = new Map<Expr, NodeFacts>();
+  const walksOf = (operand: number): readonly Walk[] => kernel.operands[operand]!.walk;
+  for (const stage of stages) {
+    const depth = bodyDepth(nest, stage);
+    const roots = stageExpressions(stage);
+    for (const e of postorder(roots)) {
+      const known = facts.get(e);
+      const own = known ?? factsOf(e);
+      if (known === undefined) {
+        facts.set(e, own);
+        for (const arg of e.args) use(facts.get(arg)!, own.depth, own.varies);
+      }
+      if (roots.includes(e)) use(own, depth, true);
+    }
+  }
+  return facts;
+
+  function use(of: NodeFacts, depth: number, lanes: boolean): void {
+    of.uses++;
+    of.feedsLanes ||= lanes;
+    of.deepestUse = Math.max(of.deepestUse, depth);
+  }
+
+  function factsOf(e: Expr): NodeFacts {
+    const args = e.args.map((arg) => facts.get(arg)!);
+    let depth = Math.max(0, ...args.map((arg) => arg.depth));
+    let varies = args.some((arg) => arg.varies);
+    let fresh = args.some((arg) => arg.fresh);
+    if (e.op === "axis") {
+      depth = depthOf(nest, e.value);
+      varies = e.value === vectorAxis;
+    } else if (e.op === "row") {
+      depth = stageDepth;
+      varies = nest.lanes === "map";
+    } else if (e.op === "load") {
+      walksOf(e.value).forEach((walk, axis) => {
+        if (walk === "still") return;
+        depth = Math.max(depth, depthOf(nest, axis));
+        varies ||= axis === vectorAxis;
+      });
+      fresh ||= kernel.operands[e.value]!.mode !== "read";
+    }
+    if (fresh) depth = Math.max(depth, stageDepth);
+    return { depth, varies, fresh, uses: 0, feedsLanes: false, deepestUse: 0 };
+  }
+}

@@ -1,0 +1,206 @@
+import { type Expr, postorder } from "@dfine/tensor";
+import type { Local } from "../wasm/assembler.ts";
+import { maskIfBool, pushGather, pushLoad } from "./access.ts";
+import { isFusable } from "./lower.ts";
+import { EXTREMA_OF_CONSTANT, printOperation, printUniformShift, pushLanePositions } from "./operations.ts";
+import { factsOf, LANES, type Printing, type Site } from "./site.ts";
+
+type Scope = Map<Expr, Local[]>;
+
+/**
+ * Prints expressions as vector code. A value is computed once where its loop is, and kept in a local when something
+ * deeper in the nest or several nodes use it; otherwise it stays on the stack.
+ */
+export class Values {
+  readonly #printing: Printing;
+  readonly #scopes: Scope[] = [];
+  readonly #held: Local[][] = [];
+  #stageLevel = 0;
+
+  constructor(printing: Printing) {
+    this.#printing = printing;
+  }
+
+  /** Values printed inside are forgotten afterwards, and their locals reused. */
+  scope(body: () => void): void {
+    this.#scopes.push(new Map());
+    this.#held.push([]);
+    body();
+    for (const locals of this.#scopes.pop()!.values())
+      this.#printing.f.release(...locals.filter((local) => local !== undefined));
+    this.#printing.f.release(...this.#held.pop()!);
+  }
+  /** A scope in which stages follow each other: what does not read a written operand serves all of them. */
+  stages(body: () => void): void {
+    this.scope(() => {
+      this.#stageLevel = this.#scopes.length - 1;
+      body();
+    });
+  }
+  /** Keeps a local until the stages' scope ends. */
+  holdForStages(locals: readonly Local[]): void {
+    this.#held[this.#stageLevel]!.push(...locals);
+  }
+
+  /** Computes, at the top of a loop, what code deeper inside needs from here. */
+  enter(roots: readonly Expr[], site: Site): void {
+    for (const e of postorder(roots)) {
+      const { depth, deepestUse, varies } = factsOf(this.#printing, e);
+      if (depth !== site.depth || deepestUse <= depth || e.op === "row") continue;
+      for (let group = 0; group < (varies ? site.groups : 1); group++) {
+        if (this.#find(e, group)) continue;
+        this.#compute(e, site, group);
+        this.#printing.f.set(this.#keep(e, site, group));
+      }
+    }
+  }
+
+  /** Runs innermost code for each group of lanes; what they have in common is computed once before. */
+  eachGroup(roots: readonly Expr[], site: Site, body: (group: number) => void): void {
+    this.scope(() => {
+      if (site.groups > 1) {
+        for (const e of postorder(roots)) {
+          const { depth, varies, feedsLanes } = factsOf(this.#printing, e);
+          if (varies || !feedsLanes || depth !== site.depth || e.op === "row" || this.#find(e, 0)) continue;
+          this.#compute(e, site, 0);
+          this.#printing.f.set(this.#keep(e, site, 0));
+        }
+      }
+      for (let group = 0; group < site.groups; group++) this.scope(() => body(group));
+    });
+  }
+
+  /** Pushes the value of `e` for one group of lanes. */
+  push(e: Expr, site: Site, group: number): void {
+    const { f, rows } = this.#printing;
+    const { uses, varies } = factsOf(this.#printing, e);
+    const own = varies ? group : 0;
+    if (e.op === "row") {
+      f.get(rows[e.value]![own]!);
+      maskIfBool(this.#printing, e.dtype);
+      return;
+    }
+    const known = this.#find(e, own);
+    if (known) {
+      f.get(known);
+      return;
+    }
+    this.#compute(e, site, own);
+    if (uses > 1) f.tee(this.#keep(e, site, own));
+  }
+
+  #find(e: Expr, group: number): Local | undefined {
+    for (let i = this.#scopes.length - 1; i >= 0; i--) {
+      const found = this.#scopes[i]!.get(e)?.[group];
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  #keep(e: Expr, site: Site, group: number): Local {
+    const { fresh } = factsOf(this.#printing, e);
+    const serves = site.depth === this.#printing.nest.stageDepth && !fresh;
+    const scope = this.#scopes[serves ? this.#stageLevel : this.#scopes.length - 1]!;
+    const local = this.#printing.f.local("v128");
+    let locals = scope.get(e);
+    if (!locals) {
+      locals = [];
+      scope.set(e, locals);
+    }
+    locals[group] = local;
+    return local;
+  }
+
+  #compute(e: Expr, site: Site, group: number): void {
+    const { f, words } = this.#printing;
+    const width = factsOf(this.#printing, e).varies ? site.width : 1;
+    switch (e.op) {
+      case "const":
+        if (e.dtype === "f32") f.f32x4(e.value);
+        else f.i32x4(e.dtype === "bool" ? -e.value : e.value);
+        return;
+      case "param":
+        f.get(f.args).memory("v128.load32_splat", words.params[e.value]! * 4);
+        maskIfBool(this.#printing, e.dtype);
+        return;
+      case "axis":
+        this.#pushAxis(e, width, group);
+        return;
+      case "load":
+        if (e.args.length === 0)
+          pushLoad(this.#printing, { operand: e.value, dtype: e.dtype, group }, { ...site, width });
+        else {
+          this.push(e.args[0]!, site, group);
+          pushGather(this.#printing, { operand: e.value, dtype: e.dtype, group }, width);
+        }
+        return;
+      case "select":
+        this.#pushSelect(e, site, group);
+        return;
+      default:
+        this.#pushOperation(e, site, { group, width });
+    }
+  }
+
+  #pushAxis(e: Expr, width: Site["width"], group: number): void {
+    const { f, index } = this.#printing;
+    f.get(index[e.value]!).op("i32x4.splat");
+    if (width === LANES) pushLanePositions(f).op("i32x4.add");
+    if (group > 0) f.i32x4(group * LANES).op("i32x4.add");
+  }
+
+  /** Zero on one side makes a mask of the condition. */
+  #pushSelect(e: Expr, site: Site, group: number): void {
+    const { f } = this.#printing;
+    const [condition, whenTrue, whenFalse] = e.args as [Expr, Expr, Expr];
+    const zero = (x: Expr): boolean => x.op === "const" && Object.is(x.value, 0);
+    const push = (x: Expr): void => this.push(x, site, group);
+    if (zero(whenFalse)) {
+      push(whenTrue);
+      push(condition);
+      f.op("v128.and");
+    } else if (zero(whenTrue)) {
+      push(whenFalse);
+      push(condition);
+      f.op("v128.andnot");
+    } else {
+      push(whenTrue);
+      push(whenFalse);
+      push(condition);
+      f.op("v128.bitselect");
+    }
+  }
+
+  #pushOperation(e: Expr, site: Site, { group, width }: { group: number; width: Site["width"] }): void {
+    const { f } = this.#printing;
+    const [a, b] = e.args as [Expr, Expr];
+    const push = (x: Expr): void => this.push(x, site, group);
+    const product = e.op === "add" && e.dtype === "f32" && f.options.relaxed ? e.args.findIndex(isFusable) : -1;
+    if (product >= 0) {
+      for (const factor of e.args[product]!.args) push(factor);
+      push(e.args[1 - product]!);
+      f.op("f32x4.relaxed_madd");
+      return;
+    }
+    const extremum = e.dtype === "f32" ? EXTREMA_OF_CONSTANT[e.op] : undefined;
+    const bound = extremum ? e.args.findIndex((arg) => arg.op === "const" && !Number.isNaN(arg.value)) : -1;
+    if (extremum && bound >= 0) {
+      push(e.args[1 - bound]!);
+      push(e.args[bound]!);
+      f.op(extremum);
+      return;
+    }
+    if ((e.op === "shl" || e.op === "shr") && !factsOf(this.#printing, b).varies) {
+      push(a);
+      if (b.op === "const") f.i32(b.value);
+      else {
+        push(b);
+        f.lane("i32x4.extract_lane", 0);
+      }
+      printUniformShift(f, e.op);
+      return;
+    }
+    for (const arg of e.args) push(arg);
+    printOperation(f, e, width);
+  }
+}
