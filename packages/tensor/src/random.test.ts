@@ -55,3 +55,29 @@ it("permutations hold every number once", () => {
     }),
   );
 });
+
+it("all orders of four are about equally frequent", () => {
+  const counts = new Map<string, number>();
+  for (let seed = 0; seed < 24_000; seed++) {
+    const order = new Random(seed).permutation(4).join("");
+    counts.set(order, (counts.get(order) ?? 0) + 1);
+  }
+  // Chi-squared with 23 degrees of freedom: 49.7 is passed once in a thousand.
+  const statistic = [...counts.values()].reduce((sum, count) => sum + (count - 1000) ** 2 / 1000, 0);
+  expect(counts.size).toBe(24);
+  expect(statistic).toBeLessThan(49.7);
+});
+
+it("every bit is set half of the time, and neighbouring streams and positions are unrelated", () => {
+  const samples = 20_000;
+  const tallies = Array.from({ length: 3 }, () => new Float64Array(32));
+  for (let i = 0; i < samples; i++) {
+    const bits = randomBits([7, 0], i);
+    [bits, ~(bits ^ randomBits([7, 0], i + 1)), ~(bits ^ randomBits([8, 0], i))].forEach((word, kind) => {
+      for (let bit = 0; bit < 32; bit++) tallies[kind]![bit]! += (word >>> bit) & 1;
+    });
+  }
+  // Five standard deviations of a fair coin over 20 000 throws.
+  const allowed = 5 * Math.sqrt(samples / 4);
+  for (const tally of tallies) for (const count of tally) expect(Math.abs(count - samples / 2)).toBeLessThan(allowed);
+});

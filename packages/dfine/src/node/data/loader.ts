@@ -1,8 +1,8 @@
+import { Random, uniformAt } from "@dfine/tensor";
 import type { CocoDataset } from "../../data/coco.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { flipBoxes } from "../../data/flip.ts";
 import { toTensorData } from "../../data/image.ts";
-import { randomBits, randomPermutation, streamKey } from "../../data/random.ts";
 import { type Targets, trainingTargets } from "../../data/targets.ts";
 import { createImageSource } from "./imageSource.ts";
 
@@ -106,13 +106,14 @@ function batchMaker(options: LoaderOptions) {
 
   return async (epoch: number, index: number, signal: AbortSignal | undefined): Promise<Batch> => {
     const count = dataset.images.length;
-    const order = training ? randomPermutation(count, streamKey(seed, epoch, 0)) : undefined;
-    const flipKey = streamKey(seed, epoch, 1);
+    const random = new Random(seed).fork(`epoch ${epoch}`);
+    const order = training ? random.fork("order").permutation(count) : undefined;
+    const flips = random.fork("flips").state.key;
     const first = index * batchSize;
     const slots = Array.from({ length: Math.min(batchSize, count - first) }, (_, slot) => {
       const position = first + slot;
       const image = dataset.images[order?.[position] ?? position]!;
-      return { image, flipped: training && randomBits(flipKey, position) < flip * 0x100000000 };
+      return { image, flipped: training && uniformAt(flips, position) < flip };
     });
     const plane = 3 * height * width;
     const images = new Float32Array(slots.length * plane);

@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Random } from "@dfine/tensor";
 import sharp from "sharp";
 import { DatasetError } from "../../data/errors.ts";
-import { streamKey } from "../../data/random.ts";
 import type { DatasetSplit } from "../data/dataYaml.ts";
 import { readCoco } from "../data/readCoco.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
@@ -99,7 +99,11 @@ async function generate(options: DigitsOptions, counts: Counts, wanted: string):
     let written: Promise<unknown> = Promise.resolve();
     for (let i = 0; i < counts[part]; i++) {
       signal?.throwIfAborted();
-      const { image, digits } = drawScene(streamKey(counts.seed, index, i), counts.size, samples);
+      const { image, digits } = drawScene(
+        new Random(counts.seed).fork(`split ${index}, image ${i}`),
+        counts.size,
+        samples,
+      );
       const name = `${String(i).padStart(5, "0")}.png`;
       addRows(rows, { id: i + 1, file_name: name, width: image.width, height: image.height }, digits);
       await written;

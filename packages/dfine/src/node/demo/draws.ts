@@ -1,4 +1,4 @@
-import { randomBits } from "../../data/random.ts";
+import type { Random } from "@dfine/tensor";
 
 /** Draws one after the other from a counter-based stream; the same on every machine. */
 export interface Draws {
@@ -8,13 +8,11 @@ export interface Draws {
   between(low: number, high: number): number;
 }
 
-/** Starts at the beginning of stream `key`. */
-export function createDraws(key: number): Draws {
-  let counter = 0;
-  const fraction = () => randomBits(key, counter++) / 0x100000000;
+/** Goes on where `random` stands. */
+export function createDraws(random: Random): Draws {
   return {
-    whole: (low, high) => low + Math.floor(fraction() * (high - low + 1)),
-    between: (low, high) => low + fraction() * (high - low),
+    whole: (low, high) => low + random.integer(high - low + 1),
+    between: (low, high) => low + random.uniform() * (high - low),
   };
 }
 

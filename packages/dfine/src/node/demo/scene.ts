@@ -1,5 +1,5 @@
+import type { Random } from "@dfine/tensor";
 import type { RgbImage } from "../../data/image.ts";
-import { streamKey } from "../../data/random.ts";
 import { drawBackground } from "./background.ts";
 import { type Colour, createDraws, type Draws, drawColour } from "./draws.ts";
 import { type Handwriting, SAMPLE_SIDE } from "./handwriting.ts";
@@ -25,9 +25,9 @@ const HALF_TURN = 0.105;
 /** Share of the smaller box that two digits may have in common. */
 const OVERLAP = 0.05;
 
-/** Draws a scene of handwritten digits: a function of key, side and samples alone, down to the last bit. */
-export function drawScene(key: number, side: number, samples: Handwriting): Scene {
-  const draws = createDraws(streamKey(key));
+/** Draws a scene of handwritten digits: a function of random numbers, side and samples alone, down to the last bit. */
+export function drawScene(random: Random, side: number, samples: Handwriting): Scene {
+  const draws = createDraws(random);
   const { image, dark } = emptyScene(draws, side);
   const digits: PlacedDigit[] = [];
   const wanted = draws.whole(1, MOST_DIGITS);
