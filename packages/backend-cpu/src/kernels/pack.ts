@@ -79,10 +79,18 @@ function packAdjacentK(f: Assembler, p: Panels): void {
   f.for(panel, { from: 0, to: p.full }, () => {
     for (const half of [0, 1]) {
       from.forEach((column, i) => {
-        f.get(p.source, panel).i32(TILE_COLUMNS).op("i32.mul").i32(half * 4 + i).op("i32.add");
+        f.get(p.source, panel)
+          .i32(TILE_COLUMNS)
+          .op("i32.mul")
+          .i32(half * 4 + i)
+          .op("i32.add");
         f.get(p.columnStride).op("i32.mul", "i32.add").set(column);
       });
-      f.get(p.panels, panel, p.panelBytes).op("i32.mul", "i32.add").i32(half * 16).op("i32.add").set(to);
+      f.get(p.panels, panel, p.panelBytes)
+        .op("i32.mul", "i32.add")
+        .i32(half * 16)
+        .op("i32.add")
+        .set(to);
       f.for(k, { from: 0, to: body, step: 16 }, () => {
         transpose4(
           f,
@@ -96,7 +104,12 @@ function packAdjacentK(f: Assembler, p: Panels): void {
         f.get(to).i32(128).op("i32.add").set(to);
       });
       f.for(k, { from: body, to: p.kBytes, step: 4 }, () => {
-        from.forEach((column, i) => f.get(to, column, k).op("i32.add").memory("f32.load").memory("f32.store", i * 4));
+        for (const [i, column] of from.entries()) {
+          f.get(to, column, k)
+            .op("i32.add")
+            .memory("f32.load")
+            .memory("f32.store", i * 4);
+        }
         f.get(to).i32(32).op("i32.add").set(to);
       });
     }
@@ -113,7 +126,10 @@ function packRest(f: Assembler, p: Panels): void {
   f.block((done) => {
     f.loop((next) => {
       f.get(p.columns, start).op("i32.sub").tee(width).i32(0).op("i32.le_s").brIf(done);
-      f.get(width).i32(TILE_COLUMNS).op("i32.gt_s").if(() => f.i32(TILE_COLUMNS).set(width));
+      f.get(width)
+        .i32(TILE_COLUMNS)
+        .op("i32.gt_s")
+        .if(() => f.i32(TILE_COLUMNS).set(width));
       f.get(p.source, start, p.columnStride).op("i32.mul", "i32.add").set(row);
       f.get(width).i32(4).op("i32.mul").set(width);
       f.for(k, { from: 0, to: p.kBytes, step: 4 }, () => {

@@ -49,19 +49,22 @@ export function multiply(f: Assembler, tile: Tile, { height, kBytes, aTable, col
   const { rows, sums, vectors, broadcast, k, offset, cursor } = tile;
   if (columns.kind === "packed") f.get(columns.panel).set(cursor);
   f.for(k, { from: 0, to: kBytes, step: 4 }, () => {
-    if (columns.kind === "packed") {
-      vectors.forEach((vector, j) => f.get(cursor).memory("v128.load", j * 16).set(vector));
-      f.get(cursor).i32(32).op("i32.add").set(cursor);
-    } else {
-      f.get(columns.table, k).op("i32.add").memory("i32.load").set(offset);
-      vectors.forEach((vector, j) =>
-        f.get(columns.vectors[j]!, offset).op("i32.add").memory("v128.load").set(vector),
-      );
+    if (columns.kind === "taps") f.get(columns.table, k).op("i32.add").memory("i32.load").set(offset);
+    for (const [j, vector] of vectors.entries()) {
+      if (columns.kind === "packed")
+        f.get(cursor)
+          .memory("v128.load", j * 16)
+          .set(vector);
+      else f.get(columns.vectors[j]!, offset).op("i32.add").memory("v128.load").set(vector);
     }
+    if (columns.kind === "packed") f.get(cursor).i32(32).op("i32.add").set(cursor);
     if (aTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
     for (let i = 0; i < height; i++) {
-      f.get(rows[i]!, aTable ? offset : k).op("i32.add").memory("v128.load32_splat").set(broadcast);
-      vectors.forEach((vector, j) => f.madd(sums[i * 2 + j]!, broadcast, vector));
+      f.get(rows[i]!, aTable ? offset : k)
+        .op("i32.add")
+        .memory("v128.load32_splat")
+        .set(broadcast);
+      for (const [j, vector] of vectors.entries()) f.madd(sums[i * 2 + j]!, broadcast, vector);
     }
   });
 }
@@ -81,17 +84,34 @@ export interface Blocks {
 export function forBlocks(f: Assembler, { row, from, to }: Blocks, body: (height: number) => void): void {
   const [blocks, height] = f.locals("i32", 2) as [Local, Local];
   f.get(from).set(row);
-  f.get(to, from).op("i32.sub").i32(TILE_ROWS - 1).op("i32.add").i32(TILE_ROWS).op("i32.div_u").set(blocks);
+  f.get(to, from)
+    .op("i32.sub")
+    .i32(TILE_ROWS - 1)
+    .op("i32.add")
+    .i32(TILE_ROWS)
+    .op("i32.div_u")
+    .set(blocks);
   f.block((done) => {
     f.loop((next) => {
       f.get(blocks).op("i32.eqz").brIf(done);
-      f.get(to, row).op("i32.sub").get(blocks).op("i32.add").i32(1).op("i32.sub").get(blocks).op("i32.div_u").set(height);
+      f.get(to, row)
+        .op("i32.sub")
+        .get(blocks)
+        .op("i32.add")
+        .i32(1)
+        .op("i32.sub")
+        .get(blocks)
+        .op("i32.div_u")
+        .set(height);
       f.block((handled) => {
         for (let h = TILE_ROWS; h > 1; h--)
-          f.get(height).i32(h).op("i32.eq").if(() => {
-            body(h);
-            f.br(handled);
-          });
+          f.get(height)
+            .i32(h)
+            .op("i32.eq")
+            .if(() => {
+              body(h);
+              f.br(handled);
+            });
         body(1);
       });
       f.get(row, height).op("i32.add").set(row);
@@ -115,7 +135,10 @@ export interface Target {
 
 /** Stores the sums; leaves the addresses past the last row. */
 export function storeTile(f: Assembler, tile: Tile, target: Target): void {
-  forVectors(f, tile, { target, each: (sum, address, lanes) => storeLanes(f, sum, { address, lanes, step: target.step }) });
+  forVectors(f, tile, {
+    target,
+    each: (sum, address, lanes) => storeLanes(f, sum, { address, lanes, step: target.step }),
+  });
 }
 
 /** Loads what `storeTile` stored; lanes that are not valid become 0. Addresses must be contiguous and are left in place. */
@@ -124,11 +147,16 @@ export function loadTile(f: Assembler, tile: Tile, target: Target): void {
     target,
     each: (sum, address, lanes) => {
       f.block((done) => {
-        f.get(lanes).i32(4).op("i32.eq").if(() => f.get(address).memory("v128.load").set(sum).br(done));
+        f.get(lanes)
+          .i32(4)
+          .op("i32.eq")
+          .if(() => f.get(address).memory("v128.load").set(sum).br(done));
         f.f32x4(0).set(sum);
         for (let lane = 0; lane < 3; lane++) {
           f.get(lanes).i32(lane).op("i32.le_s").brIf(done);
-          f.get(address, sum).memoryLane("v128.load32_lane", lane, lane * 4).set(sum);
+          f.get(address, sum)
+            .memoryLane("v128.load32_lane", lane, lane * 4)
+            .set(sum);
         }
       });
     },
@@ -155,7 +183,11 @@ function storeLanes(
   { address, lanes, step }: { address: Local; lanes: Local; step: Local | undefined },
 ): void {
   f.block((done) => {
-    if (!step) f.get(lanes).i32(4).op("i32.eq").if(() => f.get(address, vector).memory("v128.store").br(done));
+    if (!step)
+      f.get(lanes)
+        .i32(4)
+        .op("i32.eq")
+        .if(() => f.get(address, vector).memory("v128.store").br(done));
     const cursor = f.local("i32");
     if (step) f.get(address).set(cursor);
     for (let lane = 0; lane < (step ? 4 : 3); lane++) {
