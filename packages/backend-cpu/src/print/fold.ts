@@ -27,6 +27,7 @@ export class Fold {
   readonly #identity: number;
   readonly #op: Op;
   readonly #across: boolean;
+  readonly #groups: number;
   readonly #accumulators: Local[];
   /** Per level, a vector per result; none for what is folded directly. */
   readonly #levels: Local[][];
@@ -40,6 +41,7 @@ export class Fold {
     this.#dtype = stage.expr.dtype === "f32" ? "f32" : "i32";
     [this.#identity, this.#op] = FOLD[stage.op][this.#dtype];
     this.#across = nest.lanes === "reduce";
+    this.#groups = groups;
     this.#accumulators = f.locals("v128", groups);
     const layered = stage.op === "sum" && this.#dtype === "f32" && nest.innerAxes.length > 0;
     const results = this.#across ? 1 : groups;
@@ -63,8 +65,8 @@ export class Fold {
 
   /** Adds the elements at a site. In the main loop each group has its own accumulator. */
   add(values: Values, site: Site): void {
-    const { f, nest } = this.#printing;
-    const main = !this.#across || (site.width === LANES && site.groups === nest.groups);
+    const { f } = this.#printing;
+    const main = !this.#across || (site.width === LANES && site.groups === this.#groups);
     values.eachGroup([this.#expr], site, (group) => {
       if (main) this.#accumulate(values, { site, group, into: this.#accumulators[group]! });
       else {

@@ -122,9 +122,13 @@ export function stepLoop(printing: Printing, loop: AxisLoop, body: (site: Site) 
  * A loop of vectors along the vector axis: groups of vectors as long as they are full, then single ones, then single
  * elements, which run the same vector code, so that no result depends on where a vector ends.
  */
-export function vectorLoop(printing: Printing, loop: AxisLoop, body: (site: Site) => void): void {
-  const { f, index, nest } = printing;
-  const { axis, site, strips } = loop;
+export function vectorLoop(
+  printing: Printing,
+  loop: AxisLoop & { readonly groups: number },
+  body: (site: Site) => void,
+): void {
+  const { f, index } = printing;
+  const { axis, site, strips, groups: most } = loop;
   const counter = index[axis]!;
   const limit = start(printing, loop);
   withPointers(printing, loop, (pointers, operands) => {
@@ -141,8 +145,8 @@ export function vectorLoop(printing: Printing, loop: AxisLoop, body: (site: Site
       });
       f.release(last);
     };
-    run(LANES, nest.groups, strips);
-    if (nest.groups > 1) run(LANES, 1);
+    run(LANES, most, strips);
+    if (most > 1) run(LANES, 1);
     run(1, 1);
   });
   f.release(limit);

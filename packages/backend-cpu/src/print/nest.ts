@@ -32,8 +32,8 @@ export interface Nest {
   readonly innerAxes: readonly number[];
   /** Depth at which stages follow each other. */
   readonly stageDepth: number;
-  /** Vectors handled together in the main loop. */
-  readonly groups: number;
+  /** Per stage, vectors handled together in the main loop. */
+  readonly groups: readonly number[];
   readonly facts: ReadonlyMap<Expr, NodeFacts>;
 }
 
@@ -83,15 +83,15 @@ function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefin
   );
 }
 
-function chooseGroups(
-  { kernel, stages, vectorAxis, lanes, innerAxes }: Shape,
-  facts: ReadonlyMap<Expr, NodeFacts>,
-): number {
-  if (vectorAxis === undefined || strided(kernel, vectorAxis) > 0) return 1;
-  if (stages.some((stage) => stage.kind === "scatter")) return 1;
-  const work = [...facts].filter(([e, { varies }]) => varies && e.args.length > 0).length;
+function chooseGroups(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): number[] {
+  const { kernel, stages, vectorAxis, lanes, innerAxes } = shape;
+  const scatters = stages.some((stage) => stage.kind === "scatter");
+  const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters;
+  const work = (of: readonly Stage[]): number =>
+    postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
   const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
-  return work <= limit ? UNROLL : 1;
+  // With lanes along a map axis, all stages run for the same vectors.
+  return stages.map((stage) => (single || work(lanes === "map" ? stages : [stage]) > limit ? 1 : UNROLL));
 }
 
 /** Depth of the loop over `axis`. */

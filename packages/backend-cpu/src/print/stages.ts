@@ -8,11 +8,11 @@ import type { Values } from "./values.ts";
 /** Prints the stages of a kernel, one after the other, at the place where they follow each other. */
 export function printStages(printing: Printing, values: Values, site: Site): void {
   printing.rows.length = 0;
-  for (const stage of printing.nest.stages) {
+  for (const [i, stage] of printing.nest.stages.entries()) {
     values.scope(() => {
       const roots = stageExpressions(stage);
       values.enter(roots, site);
-      printStage({ printing, values, site, roots }, stage);
+      printStage({ printing, values, site, roots, groups: printing.nest.groups[i]! }, stage);
     });
   }
 }
@@ -22,6 +22,8 @@ interface Place {
   readonly values: Values;
   readonly site: Site;
   readonly roots: readonly Expr[];
+  /** Vectors together in the main loop of a stage with lanes along a reduced axis. */
+  readonly groups: number;
 }
 
 function printStage(place: Place, stage: Stage): void {
@@ -29,7 +31,7 @@ function printStage(place: Place, stage: Stage): void {
   const { f, nest } = printing;
   switch (stage.kind) {
     case "reduce": {
-      const fold = new Fold(printing, stage, nest.lanes === "reduce" ? nest.groups : site.groups);
+      const fold = new Fold(printing, stage, nest.lanes === "reduce" ? place.groups : site.groups);
       const used = operandsIn(roots);
       innerLoops(place, { used, strips: fold.strips, endRun: () => fold.endRun() }, (inner) => fold.add(values, inner));
       const results = fold.finish();
@@ -87,7 +89,11 @@ interface InnerLoops {
 }
 
 /** The loops inside a row (or a vector of elements), with the body in the innermost. */
-function innerLoops({ printing, values, site, roots }: Place, loops: InnerLoops, body: (site: Site) => void): void {
+function innerLoops(
+  { printing, values, site, roots, groups }: Place,
+  loops: InnerLoops,
+  body: (site: Site) => void,
+): void {
   const { innerAxes, lanes } = printing.nest;
   const nest = (at: number, outer: Site): void => {
     const axis = innerAxes[at];
@@ -96,13 +102,14 @@ function innerLoops({ printing, values, site, roots }: Place, loops: InnerLoops,
       return;
     }
     const innermost = at === innerAxes.length - 1;
-    const loop = innermost && lanes === "reduce" ? vectorLoop : stepLoop;
-    loop(printing, { axis, site: outer, used: loops.used, strips: innermost ? loops.strips : undefined }, (inner) => {
+    const loop = { axis, site: outer, used: loops.used, strips: innermost ? loops.strips : undefined };
+    const inside = (inner: Site): void =>
       values.scope(() => {
         if (!innermost) values.enter(roots, inner);
         nest(at + 1, inner);
       });
-    });
+    if (innermost && lanes === "reduce") vectorLoop(printing, { ...loop, groups }, inside);
+    else stepLoop(printing, loop, inside);
     if (innermost && at > 0) loops.endRun?.();
   };
   nest(0, site);
