@@ -1,0 +1,109 @@
+import { defineMap, type Expr, noGrad, type Tensor } from "@dfine/tensor";
+import { sumPerSet } from "./perSet.ts";
+
+interface Corners {
+  readonly x1: Expr;
+  readonly y1: Expr;
+  readonly x2: Expr;
+  readonly y2: Expr;
+}
+
+const atLeastZero = (x: Expr): Expr => x.lt(0).select(0, x);
+
+/** cxcywh as corners; negative sides count as 0. */
+function corners([cx, cy, w, h]: readonly Expr[]): Corners {
+  const [halfWidth, halfHeight] = [atLeastZero(w!).mul(0.5), atLeastZero(h!).mul(0.5)];
+  return { x1: cx!.sub(halfWidth), y1: cy!.sub(halfHeight), x2: cx!.add(halfWidth), y2: cy!.add(halfHeight) };
+}
+
+const area = ({ x1, y1, x2, y2 }: Corners): Expr => x2.sub(x1).mul(y2.sub(y1));
+
+function iouAndUnion(a: Corners, b: Corners): { iou: Expr; union: Expr } {
+  const width = atLeastZero(a.x2.min(b.x2).sub(a.x1.max(b.x1)));
+  const height = atLeastZero(a.y2.min(b.y2).sub(a.y1.max(b.y1)));
+  const intersection = width.mul(height);
+  const union = area(a).add(area(b)).sub(intersection);
+  return { iou: intersection.div(union), union };
+}
+
+function giouOf(a: Corners, b: Corners): Expr {
+  const { iou, union } = iouAndUnion(a, b);
+  const hull = atLeastZero(a.x2.max(b.x2).sub(a.x1.min(b.x1))).mul(atLeastZero(a.y2.max(b.y2).sub(a.y1.min(b.y1))));
+  return iou.sub(hull.sub(union).div(hull));
+}
+
+const sampled = {
+  inputs: [0, 1].flatMap(() => [
+    [0, 1],
+    [0, 1],
+    [0.1, 1],
+    [0.1, 1],
+  ]) as [number, number][],
+};
+type Eight = [Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr];
+
+const iouMap = defineMap(
+  "boxIou",
+  (...c: Eight) => iouAndUnion(corners(c.slice(0, 4)), corners(c.slice(4))).iou,
+  sampled,
+);
+const giouMap = defineMap("boxGiou", (...c: Eight) => giouOf(corners(c.slice(0, 4)), corners(c.slice(4))), sampled);
+
+// Pairs without a target compare a fixed box with itself: loss and gradient are 0 whatever was predicted there.
+const giouLossMap = defineMap(
+  "giouLoss",
+  (label: Expr, ...c: Eight) => {
+    const isMatched = label.lt(0).not();
+    const [cx, cy, w, h, ...target] = c;
+    const predicted = [
+      isMatched.select(cx, 0.5),
+      isMatched.select(cy, 0.5),
+      isMatched.select(w, 1),
+      isMatched.select(h, 1),
+    ];
+    const wanted = target.map((t, i) => isMatched.select(t, i < 2 ? 0.5 : 1));
+    return giouOf(corners(predicted), corners(wanted)).neg().add(1);
+  },
+  { inputs: [[-1, 1], ...sampled.inputs] },
+);
+
+const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select(0, box.sub(target).abs()), {
+  inputs: [
+    [-1, 1],
+    [0, 1],
+    [2, 3],
+  ],
+});
+
+/** The four columns of boxes [..., 4] as views [...]. */
+function columns(boxes: Tensor): [Tensor, Tensor, Tensor, Tensor] {
+  const leading = boxes.shape.slice(0, -1).map(() => null);
+  const column = (i: number): Tensor => boxes.slice([...leading, { start: i, end: i + 1 }]).squeeze(-1);
+  return [column(0), column(1), column(2), column(3)];
+}
+
+/** IoU of boxes that broadcast, [..., 4] cxcywh each → [...]; NaN for two empty boxes. */
+export const boxIou = (a: Tensor, b: Tensor): Tensor => iouMap(...columns(a), ...columns(b));
+
+/** Generalised IoU of boxes that broadcast, [..., 4] cxcywh each → [...]. Rezatofighi et al. 2019. */
+export const boxGiou = (a: Tensor, b: Tensor): Tensor => giouMap(...columns(a), ...columns(b));
+
+/** `boxIou` without gradient: a weight or target of other losses. */
+export const detachedIou = (a: Tensor, b: Tensor): Tensor => noGrad(() => boxIou(a, b));
+
+/** Boxes of S sets with the target of each query; `labels` [S or 1, B, Q] are negative where a query has none. */
+export interface BoxPairs {
+  /** [S, B, Q, 4], cxcywh. */
+  readonly boxes: Tensor;
+  /** [S or 1, B, Q, 4], cxcywh. */
+  readonly targets: Tensor;
+  readonly labels: Tensor;
+}
+
+/** Σ |box − target| over matched queries and coordinates → [S]. */
+export const l1Loss = ({ boxes, targets, labels }: BoxPairs): Tensor =>
+  sumPerSet(l1LossMap(labels.unsqueeze(-1), boxes, targets));
+
+/** Σ (1 − GIoU) over matched queries → [S]. */
+export const giouLoss = ({ boxes, targets, labels }: BoxPairs): Tensor =>
+  sumPerSet(giouLossMap(labels, ...columns(boxes), ...columns(targets)));

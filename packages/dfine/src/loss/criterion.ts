@@ -1,0 +1,196 @@
+import { concat, defineMap, readTensors, scope, sum, type Tensor, tensor } from "@dfine/tensor";
+import type { CriterionConfig } from "../config/config.ts";
+import type { TrainingOutputs } from "../model/outputs.ts";
+import type { WeightingParameters } from "../model/weighting.ts";
+import { rowCounts } from "./distillation.ts";
+import { goUnionBatch } from "./goUnion.ts";
+import { lossTerms, pairCount, type SetGroup, stackGroup } from "./lossTerms.ts";
+import { hungarianMatchBatch, type MatchedPairs, type MatchTargets } from "./matcher.ts";
+import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
+
+type Floats = Float32Array | Float64Array;
+
+export interface CriterionOptions {
+  readonly config: CriterionConfig;
+  /** W(n) of the model that made the predictions. */
+  readonly weighting: WeightingParameters;
+}
+
+export interface CriterionResult {
+  /** Sum of all losses, one element, with gradient. */
+  readonly total: Tensor;
+  /** Weighted losses [N] without gradient, in the order of `names`: one read gets all of them. */
+  readonly values: Tensor;
+  readonly names: readonly string[];
+  /** Views of `values` by official name, in D-FINE's order. */
+  readonly losses: Map<string, Tensor>;
+  /** Matches per image of every ordinary set, by its name: last, aux_0 …, pre, enc_0. */
+  readonly matches: ReadonlyMap<string, readonly MatchedPairs[]>;
+  /** Matches per image for the box losses where the layers' matches are united. */
+  readonly union: readonly MatchedPairs[] | undefined;
+}
+
+const LARGEST = 3.4028234663852886e38;
+
+const weightedLoss = defineMap("weightedLoss", (value, factor) => {
+  const loss = value.mul(factor);
+  const limit = loss.lt(0).select(-LARGEST, LARGEST);
+  return loss.isFinite().select(loss, loss.isNaN().select(0, limit));
+});
+
+/**
+ * All losses of a training step, weighted: classification on each set's own Hungarian match, boxes and edges on the union
+ * of all matches or on the own ones, denoising on its given targets. Predictions are read back once, for the matching.
+ * Losses that are NaN count as 0, infinite ones as the largest float32. D-FINE's criterion.
+ */
+export function criterion(
+  outputs: TrainingOutputs,
+  targets: readonly MatchTargets[],
+  options: CriterionOptions,
+): Promise<CriterionResult> {
+  return scope("criterion", async () => {
+    const ordinary = ordinarySets(outputs);
+    const read = await readPredictions(outputs, targets, ordinary);
+    const matches = ordinary.map(({ set }, i) =>
+      matchSet(set.logits.shape[2]!, read.predictions[i], { targets, options }),
+    );
+    const union = options.config.matching === "union" ? goUnionBatch(matches) : undefined;
+    const groups = groupsOf(outputs, { targets, matches, union, read });
+    return {
+      ...evaluate(groups, options),
+      matches: new Map(ordinary.map(({ name }, i) => [name, matches[i]!])),
+      union,
+    };
+  });
+}
+
+interface HostPredictions {
+  /** Logits and boxes of the ordinary sets; nothing where there is no target to match. */
+  readonly predictions: readonly { readonly logits: Floats; readonly boxes: Floats }[];
+  readonly refPoints: Floats;
+  readonly dnRefPoints: Floats;
+}
+
+const NOTHING = new Float64Array();
+
+/** Reads what the host needs, with one synchronisation. */
+async function readPredictions(
+  outputs: TrainingOutputs,
+  targets: readonly MatchTargets[],
+  ordinary: readonly NamedSet[],
+): Promise<HostPredictions> {
+  if (targets.every(({ labels }) => labels.length === 0))
+    return { predictions: [], refPoints: NOTHING, dnRefPoints: NOTHING };
+  const refPoints = outputs.last.refPoints;
+  const dnRefPoints = outputs.dn?.layers[0]?.refPoints;
+  const wanted = ordinary.flatMap(({ set }) => [set.logits, set.boxes]);
+  const arrays = (await readTensors([
+    ...wanted,
+    ...(refPoints ? [refPoints] : []),
+    ...(dnRefPoints ? [dnRefPoints] : []),
+  ])) as Floats[];
+  const rest = arrays.slice(wanted.length);
+  return {
+    predictions: ordinary.map((_, i) => ({ logits: arrays[2 * i]!, boxes: arrays[2 * i + 1]! })),
+    refPoints: (refPoints && rest.shift()) ?? NOTHING,
+    dnRefPoints: (dnRefPoints && rest.shift()) ?? NOTHING,
+  };
+}
+
+function matchSet(
+  classes: number,
+  prediction: { readonly logits: Floats; readonly boxes: Floats } | undefined,
+  { targets, options }: { targets: readonly MatchTargets[]; options: CriterionOptions },
+): MatchedPairs[] {
+  if (!prediction) return targets.map(() => ({ queries: new Int32Array(), targets: new Int32Array() }));
+  // A head that ignores classes has one logit, for which every target is class 0.
+  const wanted = classes === 1 ? targets.map((t) => ({ ...t, labels: new Int32Array(t.labels.length) })) : targets;
+  return hungarianMatchBatch(prediction, wanted, options.config.matcher);
+}
+
+function groupsOf(
+  outputs: TrainingOutputs,
+  call: {
+    targets: readonly MatchTargets[];
+    matches: readonly (readonly MatchedPairs[])[];
+    union: readonly MatchedPairs[] | undefined;
+    read: HostPredictions;
+  },
+): SetGroup[] {
+  const { targets, matches, union, read } = call;
+  const numBoxes = Math.max(
+    1,
+    targets.reduce((total, { labels }) => total + labels.length, 0),
+  );
+  const boxMatches = union ? [union] : matches;
+  const matched = pairCount(boxMatches[0]!);
+  const queries = outputs.last.boxes.shape[0]! * outputs.last.boxes.shape[1]!;
+  const counts = rowCounts(matched, queries, targets.length);
+  const ordinary: SetGroup = {
+    sets: ordinarySets(outputs),
+    classMatches: matches,
+    boxMatches,
+    targets,
+    normalizers: { classes: numBoxes, boxes: union ? Math.max(1, matched) : numBoxes },
+    refPoints: read.refPoints,
+    rowCounts: counts,
+  };
+  const { dn } = outputs;
+  if (!dn || dn.layers.length === 0) return [ordinary];
+  const given = [dn.positives];
+  const dnBoxes = Math.max(1, numBoxes * dn.groups);
+  const denoising: SetGroup = {
+    sets: denoisingSets(outputs),
+    classMatches: given,
+    boxMatches: given,
+    targets,
+    normalizers: { classes: dnBoxes, boxes: dnBoxes },
+    refPoints: read.dnRefPoints,
+    rowCounts: counts,
+  };
+  return [ordinary, denoising];
+}
+
+interface Entry {
+  readonly name: string;
+  readonly factor: number;
+  /** Sorts by set, then by term. */
+  readonly order: number;
+}
+
+function evaluate(
+  groups: readonly SetGroup[],
+  options: CriterionOptions,
+): Pick<CriterionResult, "total" | "values" | "names" | "losses"> {
+  const terms = lossTerms(options);
+  const entries: Entry[] = [];
+  const pieces: Tensor[] = [];
+  let setsBefore = 0;
+  for (const group of groups) {
+    const stacked = stackGroup(group);
+    terms.forEach((term, t) => {
+      const normalizer = term.normalizer === "none" ? 1 : group.normalizers[term.normalizer];
+      for (const { indices, values } of term.run(group, stacked)) {
+        pieces.push(values);
+        for (const i of indices)
+          entries.push({
+            name: `loss_${term.name}${group.sets[i]!.suffix}`,
+            factor: term.weight / normalizer,
+            order: (setsBefore + i) * terms.length + t,
+          });
+      }
+    });
+    setsBefore += group.sets.length;
+  }
+  const factors = Float64Array.from(entries, ({ factor }) => factor);
+  const weighted = weightedLoss(concat(pieces), tensor(factors, [factors.length], { backend: pieces[0]!.backend }));
+  const values = weighted.detach();
+  const order = entries.map((entry, i) => ({ ...entry, i })).sort((a, b) => a.order - b.order);
+  const view = (i: number): Tensor => values.slice([{ start: i, end: i + 1 }]).squeeze(0);
+  return {
+    total: sum(weighted),
+    values,
+    names: entries.map(({ name }) => name),
+    losses: new Map(order.map(({ name, i }) => [name, view(i)])),
+  };
+}

@@ -1,0 +1,103 @@
+import { amax, defineMap, defineRow, equal, noGrad, type OpCase, type Tensor, where } from "@dfine/tensor";
+import { sumPerSet } from "./perSet.ts";
+
+// Row: the bins of one edge. Stored: the weighted divergence, and the largest difference between student and teacher.
+const divergenceRow = defineRow(
+  "distillationLoss",
+  (row, student, teacher, weight, temperature) => {
+    const logSoftmax = (logits: typeof student) => {
+      const scaled = logits.div(temperature);
+      const shifted = scaled.sub(row.max(scaled));
+      return shifted.sub(row.sum(shifted.exp()).log());
+    };
+    const wanted = logSoftmax(teacher);
+    const divergence = row.sum(wanted.exp().mul(wanted.sub(logSoftmax(student))));
+    row.storeRow(divergence.mul(weight).mul(temperature).mul(temperature));
+    row.storeRow(row.max(student.sub(teacher).abs()));
+  },
+  {
+    cases: () =>
+      [
+        [2, 3, 5],
+        [1, 4, 33],
+        [0, 3],
+      ].map(
+        (shape): OpCase => ({
+          name: JSON.stringify(shape),
+          inputs: [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
+          run: (inputs) => divergenceRow(inputs, -1).slice(0, 1),
+          differentiable: true,
+        }),
+      ),
+  },
+);
+
+const rowWeightMap = defineMap(
+  "distillationWeight",
+  (iou, confidence, label, matched, unmatched) =>
+    label.lt(0).select(confidence.sigmoid().mul(unmatched), iou.mul(matched)),
+  {
+    inputs: [[0, 1], [-4, 4], [-1, 1], 0.5, 0.25],
+    differentiable: false,
+  },
+);
+
+/** Shares of matched and unmatched queries in the distillation loss, per row of bins. */
+export interface DistillationBalance {
+  readonly matched: number;
+  readonly unmatched: number;
+}
+
+/** √ of the rows of each kind, per image and times 8: what balances the two means. */
+export interface RowCounts {
+  readonly positive: number;
+  readonly negative: number;
+}
+
+/** `RowCounts` of a batch where `matched` of `queries` queries over all images have a target. */
+export function rowCounts(matched: number, queries: number, images: number): RowCounts {
+  const root = (count: number) => Math.sqrt((4 * count * 8) / images);
+  return { positive: root(matched), negative: root(queries - matched) };
+}
+
+/**
+ * Factors that turn sums over matched and unmatched rows into D-FINE's balanced sum of their means; a kind without rows
+ * counts as 0. `counts` are those of the ordinary queries, also for denoising ones.
+ */
+export function distillationBalance(matched: number, queries: number, counts: RowCounts): DistillationBalance {
+  const whole = counts.positive + counts.negative;
+  const factor = (count: number, rows: number) => (rows === 0 || whole === 0 ? 0 : count / (4 * rows * whole));
+  return { matched: factor(counts.positive, matched), unmatched: factor(counts.negative, queries - matched) };
+}
+
+export interface DistillationInputs {
+  /** Logits [S, B, Q, 4·(regMax + 1)] of the layers that learn. */
+  readonly student: Tensor;
+  /** The last layer's corners and class logits, [S or 1, B, Q, …]. */
+  readonly teacher: { readonly corners: Tensor; readonly logits: Tensor };
+  /** IoU of the student's box with its target, [S or 1, B, Q]. */
+  readonly ious: Tensor;
+  /** [S or 1, B, Q], negative for queries without a target. */
+  readonly labels: Tensor;
+  readonly balance: DistillationBalance;
+  readonly temperature: number;
+}
+
+/**
+ * Decoupled distillation focal loss → [S]: T²·KL(teacher ‖ student) of each edge's distribution at temperature T, weighted
+ * by the IoU of matched queries and by the teacher's confidence in all others. Gradients reach the student's corners only.
+ * A set that equals its teacher element by element gives exactly 0. D-FINE §4.3, eq. 6.
+ */
+export function distillationLoss(inputs: DistillationInputs): Tensor {
+  const { student, teacher, ious, labels, balance, temperature } = inputs;
+  const weight = noGrad(() => {
+    const confidence = amax(teacher.logits, -1);
+    return rowWeightMap(ious, confidence, labels, balance.matched, balance.unmatched).unsqueeze(-1).unsqueeze(-1);
+  });
+  const edges = (corners: Tensor): Tensor =>
+    corners.reshape([...corners.shape.slice(0, -1), 4, corners.shape.at(-1)! / 4]);
+  const rows = [edges(student), edges(teacher.corners.detach()), weight, temperature];
+  const [divergence, difference] = divergenceRow(rows, -1) as [Tensor, Tensor];
+  const equals = noGrad(() => equal(amax(amax(difference.detach(), [2, 3, 4]), 1), 0));
+  return where(equals, 0, sumPerSet(divergence));
+}

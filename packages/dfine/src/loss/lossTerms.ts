@@ -1,0 +1,151 @@
+import { minimum, stack, type Tensor } from "@dfine/tensor";
+import type { CriterionConfig } from "../config/config.ts";
+import type { WeightingParameters } from "../model/weighting.ts";
+import { type BoxPairs, detachedIou, giouLoss, l1Loss } from "./boxes.ts";
+import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
+import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
+import { fineGrainedLoss } from "./fineGrained.ts";
+import type { MatchedPairs, MatchTargets } from "./matcher.ts";
+import { stackShared, takeSets } from "./perSet.ts";
+import type { NamedSet } from "./predictionSets.ts";
+import { varifocalLoss } from "./varifocal.ts";
+
+/** Prediction sets of one shape with their matches. */
+export interface SetGroup {
+  readonly sets: readonly NamedSet[];
+  /** Matches for the classification, per set and image. */
+  readonly classMatches: readonly (readonly MatchedPairs[])[];
+  /** Matches for everything else; a single entry holds for all sets. */
+  readonly boxMatches: readonly (readonly MatchedPairs[])[];
+  readonly targets: readonly MatchTargets[];
+  /** Divisors of summed losses. */
+  readonly normalizers: { readonly classes: number; readonly boxes: number };
+  /** Values of the reference boxes [B, Q, 4] of the sets with distributions. */
+  readonly refPoints: Float32Array | Float64Array;
+  readonly rowCounts: RowCounts;
+}
+
+export interface TermOptions {
+  readonly config: CriterionConfig;
+  readonly weighting: WeightingParameters;
+}
+
+/** Values of one term for the sets at `indices`, not weighted. */
+export interface TermValues {
+  readonly indices: readonly number[];
+  readonly values: Tensor;
+}
+
+/** A group on the device: stacked predictions [S, B, Q, …] and dense targets. */
+interface Stacked {
+  readonly boxes: Tensor;
+  readonly classTargets: DenseTargets;
+  readonly boxTargets: DenseTargets;
+  /** IoU of each box with its target of either kind, [S, B, Q], no gradient. */
+  readonly classIous: Tensor;
+  readonly boxIous: Tensor;
+}
+
+export interface Term {
+  readonly name: string;
+  readonly weight: number;
+  readonly normalizer: "classes" | "boxes" | "none";
+  run(group: SetGroup, stacked: Stacked): TermValues[];
+}
+
+export function stackGroup(group: SetGroup): Stacked {
+  const first = group.sets[0]!.set;
+  const options = { numQueries: first.boxes.shape[1]!, backend: first.boxes.backend };
+  const boxes = stack(group.sets.map(({ set }) => set.boxes));
+  const classTargets = denseTargets(group.classMatches, group.targets, options);
+  const same = group.classMatches === group.boxMatches;
+  const boxTargets = same ? classTargets : denseTargets(group.boxMatches, group.targets, options);
+  const classIous = detachedIou(boxes, classTargets.boxes);
+  const boxIous = same ? classIous : detachedIou(boxes, boxTargets.boxes);
+  return { boxes, classTargets, boxTargets, classIous, boxIous };
+}
+
+const indicesWhere = (group: SetGroup, test: (set: NamedSet["set"]) => boolean): number[] =>
+  group.sets.flatMap(({ set }, i) => (test(set) ? [i] : []));
+
+function varifocal({ alpha, gamma }: CriterionConfig): Term["run"] {
+  return (group, { classTargets, classIous }) => {
+    const counts = new Set(group.sets.map(({ set }) => set.logits.shape[2]!));
+    return [...counts].map((classes) => {
+      const indices = indicesWhere(group, (set) => set.logits.shape[2] === classes);
+      const logits = stack(indices.map((i) => group.sets[i]!.set.logits));
+      const given = takeSets(classTargets.labels, indices);
+      // A head that ignores classes has one logit, for which every target is class 0.
+      const labels = classes === 1 ? minimum(given, 0) : given;
+      return { indices, values: varifocalLoss({ logits, labels, ious: takeSets(classIous, indices), alpha, gamma }) };
+    });
+  };
+}
+
+const onBoxes =
+  (loss: (pairs: BoxPairs) => Tensor): Term["run"] =>
+  (group, { boxes, boxTargets }) => [
+    {
+      indices: group.sets.map((_, i) => i),
+      values: loss({ boxes, targets: boxTargets.boxes, labels: boxTargets.labels }),
+    },
+  ];
+
+function fineGrained(weighting: WeightingParameters): Term["run"] {
+  return (group, { boxIous }) => {
+    const indices = indicesWhere(group, (set) => set.corners !== undefined);
+    if (indices.length === 0) return [];
+    const corners = stack(indices.map((i) => group.sets[i]!.set.corners!));
+    const { targets, refPoints, boxMatches } = group;
+    const matches = boxMatches.length === 1 ? boxMatches : indices.map((i) => boxMatches[i]!);
+    const dense = { numQueries: corners.shape[2]!, backend: corners.backend };
+    const edges = denseEdgeTargets(matches, { targets, refPoints, weighting, ...dense });
+    return [{ indices, values: fineGrainedLoss(corners, edges, takeSets(boxIous, indices)) }];
+  };
+}
+
+/** Matched pairs over all images. */
+export const pairCount = (matches: readonly MatchedPairs[]): number =>
+  matches.reduce((sum, { queries }) => sum + queries.length, 0);
+
+function distillation(temperature: number): Term["run"] {
+  return (group, { boxIous, boxTargets }) => {
+    const indices = indicesWhere(group, (set) => set.corners !== undefined && set.teacher !== undefined);
+    if (indices.length === 0) return [];
+    const sets = indices.map((i) => group.sets[i]!.set);
+    const student = stack(sets.map((set) => set.corners!));
+    const teacher = {
+      corners: stackShared(sets.map((set) => set.teacher!.corners)),
+      logits: stackShared(sets.map((set) => set.teacher!.logits)),
+    };
+    const queries = student.shape[1]! * student.shape[2]!;
+    // Every layer matches equally many queries, so one balance holds for all sets.
+    const balance = distillationBalance(pairCount(group.boxMatches[0]!), queries, group.rowCounts);
+    const [ious, labels] = [takeSets(boxIous, indices), takeSets(boxTargets.labels, indices)];
+    return [{ indices, values: distillationLoss({ student, teacher, ious, labels, balance, temperature }) }];
+  };
+}
+
+/** The terms of a configuration, in D-FINE's order; terms of weight 0 are left out. Each sums over matched queries. */
+export function lossTerms({ config, weighting }: TermOptions): Term[] {
+  const { weights } = config;
+  const terms: Term[] = [
+    { name: "vfl", weight: weights.vfl, normalizer: "classes", run: varifocal(config) },
+    { name: "bbox", weight: weights.bbox, normalizer: "boxes", run: onBoxes(l1Loss) },
+    { name: "giou", weight: weights.giou, normalizer: "boxes", run: onBoxes(giouLoss) },
+    { name: "fgl", weight: weights.fgl, normalizer: "boxes", run: fineGrained(weighting) },
+    ...config.distillation.map(
+      ({ kind, weight, temperature }): Term => ({
+        name: kind,
+        weight,
+        normalizer: "none",
+        run: DISTILLATION[kind](temperature),
+      }),
+    ),
+  ];
+  return terms.filter(({ weight }) => weight > 0);
+}
+
+const DISTILLATION: Record<CriterionConfig["distillation"][number]["kind"], (temperature: number) => Term["run"]> = {
+  ddf: distillation,
+};
