@@ -16,6 +16,7 @@ export { defineMap, type MapOptions } from "./ops/defineMap.ts";
 export { defineRow, type RowBuilder, type RowOp } from "./ops/defineRow.ts";
 export { defineUpdate, type UpdateOp } from "./ops/defineUpdate.ts";
 export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/index.ts";
+export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
 export { type MaxPool2dOptions, maxPool2d } from "./ops/pool.ts";
