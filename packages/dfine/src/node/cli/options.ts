@@ -1,0 +1,127 @@
+import { InvalidArgumentError, Option } from "commander";
+import { PRESET_NAMES } from "../../config/config.ts";
+import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
+import type { DataFiles } from "../datasets.ts";
+import { UsageError } from "./exit.ts";
+
+/** Reads a whole number from `least` on. */
+export const wholeNumber =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`Give a whole number from ${least} on.`);
+    return value;
+  };
+
+/** Reads a number of at least 0. */
+export function positiveNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
+    throw new InvalidArgumentError("Give a number that is not negative, such as 4e-4.");
+  return value;
+}
+
+/** Reads `320` or `320x480` (height x width) as [height, width]. */
+export function inputSize(text: string): [number, number] {
+  const sides = text.split("x").map(wholeNumber(1));
+  const [height, width = height] = sides;
+  if (height === undefined || width === undefined || sides.length > 2)
+    throw new InvalidArgumentError("Give one side, or HEIGHTxWIDTH, such as 320 or 320x480.");
+  return [height, width];
+}
+
+/** Reads a probability. */
+export function share(text: string): number {
+  const value = positiveNumber(text);
+  if (value > 1) throw new InvalidArgumentError("Give a number from 0 to 1.");
+  return value;
+}
+
+export const modelOption = () => new Option("--model <preset>", "model size").choices(PRESET_NAMES).default("n");
+export const weightsOption = (text: string) => new Option("--weights <file>", text);
+export const sizeOption = (text: string) => new Option("--size <size>", text).argParser(inputSize);
+export const batchOption = (text: string) => new Option("--batch <images>", text).argParser(wholeNumber(1));
+export const thresholdOption = () =>
+  new Option("--threshold <score>", "lowest score shown").argParser(share).default(0.5);
+
+/** Where a command computes. */
+export interface DeviceOptionValues {
+  readonly device: DeviceName;
+  readonly threads?: number;
+}
+export const deviceOptions = () => [
+  new Option("--device <device>", "where to compute").choices(DEVICE_NAMES).default("auto"),
+  new Option("--threads <count>", "threads of the CPU (default: one per core)").argParser(wholeNumber(1)),
+];
+
+/** What a command says, and where its files go. */
+export interface OutputOptionValues {
+  readonly json: boolean;
+  readonly quiet: boolean;
+  readonly out: string;
+  readonly name?: string;
+}
+export const talkOptions = () => [
+  new Option("--json", "print results as JSON on standard output").default(false),
+  new Option("--quiet", "no progress, results only").default(false),
+];
+export const folderOptions = () => [
+  new Option("--out <folder>", "where run folders go").default("runs"),
+  new Option("--name <name>", "name of the run folder; numbered when it is taken"),
+];
+
+/** Which data a command uses. */
+export interface DataOptionValues {
+  readonly data?: string;
+  readonly images?: string;
+  readonly annotations?: string;
+  readonly valImages?: string;
+  readonly valAnnotations?: string;
+}
+export const dataOption = () => new Option("--data <file>", "data.yaml that names images and annotations");
+export const trainDataOptions = () => [
+  dataOption(),
+  new Option("--images <folder>", "training images"),
+  new Option("--annotations <file>", "their COCO annotations"),
+  new Option("--val-images <folder>", "validation images"),
+  new Option("--val-annotations <file>", "their COCO annotations"),
+];
+export const valDataOptions = () => [
+  dataOption(),
+  new Option("--images <folder>", "images"),
+  new Option("--annotations <file>", "their COCO annotations"),
+];
+
+/** Both or none of a folder and its annotations. @throws UsageError */
+function pair(images: string | undefined, annotations: string | undefined, prefix: string) {
+  if (images === undefined && annotations === undefined) return undefined;
+  if (images === undefined)
+    throw new UsageError(`--${prefix}annotations needs --${prefix}images, the folder of its images`);
+  if (annotations === undefined)
+    throw new UsageError(`--${prefix}images needs --${prefix}annotations, a COCO instances file`);
+  return { images, annotations };
+}
+
+/** The data files of `train`. @throws UsageError */
+export function trainDataFiles(values: DataOptionValues): DataFiles {
+  const train = pair(values.images, values.annotations, "");
+  const val = pair(values.valImages, values.valAnnotations, "val-");
+  if (values.data !== undefined) {
+    if (train || val) throw new UsageError("give either --data or folders and annotations, not both");
+    return { data: values.data };
+  }
+  if (!train) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
+  return { train, val };
+}
+
+/** The data files of `val`, as its validation part. @throws UsageError */
+export function valDataFiles(values: DataOptionValues): DataFiles {
+  const val = pair(values.images, values.annotations, "");
+  if (values.data !== undefined) {
+    if (val) throw new UsageError("give either --data or --images and --annotations, not both");
+    return { data: values.data };
+  }
+  if (!val) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
+  return { val };
+}

@@ -1,0 +1,22 @@
+import { readFileSync } from "node:fs";
+import { arch, availableParallelism, cpus, platform, release, totalmem } from "node:os";
+import type { Backend } from "@dfine/tensor";
+
+/** The version of this package. */
+export function packageVersion(): string {
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** On what a run ran: what one needs to compare it with another. */
+export function environment(backend: Backend): Record<string, string | number> {
+  return {
+    dfine: packageVersion(),
+    node: process.version,
+    backend: backend.name,
+    system: `${platform()} ${release()} ${arch()}`,
+    processor: cpus()[0]?.model.trim() ?? "unknown",
+    cores: availableParallelism(),
+    "memory, GB": Math.round(totalmem() / 2 ** 30),
+  };
+}

@@ -1,0 +1,40 @@
+import {
+  decodeFloat32,
+  decodeInt32,
+  decodeTensor,
+  type HostTensor,
+  type SafetensorsEntry,
+  type SafetensorsSource,
+} from "@dfine/nn";
+import { readTensors, type Tensor, type TypedArray } from "@dfine/tensor";
+
+/** Values as a file stores them: as exact as the backend has them. */
+function source(shape: readonly number[], data: TypedArray): SafetensorsSource {
+  if (data instanceof Float32Array) return { dtype: "F32", shape, data };
+  return data instanceof Int32Array ? { dtype: "I32", shape, data } : { dtype: "F64", shape, data };
+}
+
+/** Reads named tensors with one synchronisation, ready to be written to a file; `prefix` is put before each name. */
+export async function tensorSources(
+  tensors: ReadonlyMap<string, Tensor>,
+  prefix = "",
+): Promise<Map<string, SafetensorsSource>> {
+  const values = await readTensors([...tensors.values()]);
+  return new Map([...tensors].map(([name, { shape }], i) => [prefix + name, source(shape, values[i]!)]));
+}
+
+/** Values of a file's entry, on the host. */
+export function hostTensor(entry: SafetensorsEntry): HostTensor {
+  const { dtype, shape } = entry;
+  if (dtype === "F64") return { shape, data: decodeTensor(entry) as Float64Array };
+  const data = dtype.startsWith("F") || dtype === "BF16" ? decodeFloat32(entry) : decodeInt32(entry);
+  return { shape, data };
+}
+
+/** The entries whose names begin with `prefix`, without it. */
+export function hostTensors(entries: ReadonlyMap<string, SafetensorsEntry>, prefix = ""): Map<string, HostTensor> {
+  const found = new Map<string, HostTensor>();
+  for (const [name, entry] of entries)
+    if (name.startsWith(prefix)) found.set(name.slice(prefix.length), hostTensor(entry));
+  return found;
+}
