@@ -1,0 +1,24 @@
+import { defineRow, noGrad, type OpCase, sqrt, stack, sum, type Tensor } from "@dfine/tensor";
+
+const sumOfSquares = defineRow("sumOfSquares", (row, x) => row.storeRow(row.sum(x.mul(x))), {
+  cases: () =>
+    [[3, 5], [65], [2, 0], [200, 300]].map(
+      (shape): OpCase => ({
+        name: JSON.stringify(shape),
+        inputs: [{ shape }],
+        run: (inputs) => sumOfSquares(inputs, undefined),
+        differentiable: shape.every((n) => n < 100),
+      }),
+    ),
+});
+
+/** L2 norm over all elements of all tensors, a one-element tensor: read it together with the loss. */
+export const globalNorm = (tensors: readonly Tensor[]): Tensor =>
+  noGrad(() => {
+    const squares = tensors.filter(({ size }) => size > 0).map((x) => sumOfSquares([x], undefined)[0]!.reshape([]));
+    return sqrt(sum(stack(squares)));
+  });
+
+/** Factor that brings gradients of L2 norm `norm` down to `maxNorm`; 1 where they are smaller, or `maxNorm` is 0. PyTorch's. */
+export const clipCoefficient = (norm: number, maxNorm: number): number =>
+  maxNorm > 0 ? Math.min(1, maxNorm / (norm + 1e-6)) : 1;

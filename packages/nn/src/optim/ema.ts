@@ -1,0 +1,78 @@
+import { defineUpdate, identity, keep, noGrad, type Tensor, writeTensor } from "@dfine/tensor";
+import type { HostTensor } from "../state.ts";
+import { readNamed, savedEntry } from "./saved.ts";
+
+export interface EmaOptions {
+  /** Share of the old average in the new one, once warmed up. */
+  readonly decay: number;
+  /** Updates over which the decay rises from 0; 0: none. */
+  readonly warmups: number;
+}
+
+const average = defineUpdate(
+  "ema",
+  ([mean], [value, decay]) => [mean!.mul(decay!).add(decay!.neg().add(1).mul(value!))],
+  {
+    cases: () =>
+      [[3, 5], [65], [1]].map((shape) => ({
+        name: JSON.stringify(shape),
+        inputs: [{ shape }, { shape }],
+        run: (inputs) => {
+          const [mean, value] = inputs as [Tensor, Tensor];
+          const target = mean.mul(1);
+          average([target], [value, 0.75]);
+          return [target];
+        },
+        differentiable: false,
+      })),
+  },
+);
+
+/** Decay of the update number `updates`, counted from 1: decay · (1 − exp(−updates / warmups)). */
+export const emaDecay = ({ decay, warmups }: EmaOptions, updates: number): number =>
+  warmups > 0 ? decay * (1 - Math.exp(-updates / warmups)) : decay;
+
+/** Exponential moving average of a model's state: all float entries, buffers too; integers stay as they were first. */
+export class Ema {
+  readonly options: EmaOptions;
+  readonly #entries: Map<string, Tensor>;
+  #updates = 0;
+
+  /** Starts from a copy of `source`, a model's state by name. */
+  constructor(source: ReadonlyMap<string, Tensor>, options: EmaOptions) {
+    this.options = options;
+    this.#entries = noGrad(() => new Map([...source].map(([name, entry]) => [name, keep(identity(entry))])));
+  }
+
+  /** The averages by name; they stay the same tensors. */
+  get entries(): ReadonlyMap<string, Tensor> {
+    return this.#entries;
+  }
+
+  get updates(): number {
+    return this.#updates;
+  }
+
+  /** Takes in the model's present state. */
+  update(source: ReadonlyMap<string, Tensor>): void {
+    const decay = emaDecay(this.options, ++this.#updates);
+    for (const [name, mean] of this.#entries) if (mean.dtype === "f32") average([mean], [source.get(name)!, decay]);
+  }
+
+  /** Values of all entries, and the number of updates so far. */
+  async save(): Promise<{ entries: Map<string, HostTensor>; updates: number }> {
+    return { entries: await readNamed(this.#entries), updates: this.#updates };
+  }
+
+  /** Puts back what `save` gave. @throws StateDictError for another model's */
+  restore(state: { readonly entries: ReadonlyMap<string, HostTensor>; readonly updates: number }): void {
+    for (const [name, mean] of this.#entries) writeTensor(mean, savedEntry(state.entries, name, mean.shape).data);
+    this.#updates = state.updates;
+  }
+
+  /** Frees the averages. */
+  dispose(): void {
+    for (const entry of this.#entries.values()) entry.dispose();
+    this.#entries.clear();
+  }
+}

@@ -1,0 +1,3 @@
+export * from "./adamW.ts";
+export * from "./clip.ts";
+export * from "./ema.ts";
