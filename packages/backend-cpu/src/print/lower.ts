@@ -79,7 +79,7 @@ const sigmoid = (x: Expr): Expr => constant(1).div(exp(x.neg()).add(1));
 
 function tanh(x: Expr): Expr {
   const square = x.mul(x);
-  const small = fma(polynomial(square, TANH), x.mul(square), x);
+  const small = x.mul(fma(polynomial(square, TANH), square, 1));
   const large = constant(1).sub(constant(2).div(exp(x.abs().mul(2)).add(1)));
   return odd(x, { limit: 0.625, small, large });
 }
