@@ -21,15 +21,16 @@ export function spawnWorker(options: SpawnOptions): SpawnedWorker {
 }
 
 /** Threads that the machine runs at once. */
-export const availableThreads = (): number => globalThis.navigator?.hardwareConcurrency ?? 1;
+export const availableThreads = (): number =>
+  node ? node.getBuiltinModule("os").availableParallelism() : (globalThis.navigator?.hardwareConcurrency ?? 1);
 
 /** Whether threads can share memory here; a web page must be cross-origin isolated. */
 export const canShareMemory = (): boolean =>
   typeof SharedArrayBuffer !== "undefined" && (node !== undefined || globalThis.crossOriginIsolated === true);
 
 function spawnInNode(process: NodeJS.Process, { main, setup, onError }: SpawnOptions): SpawnedWorker {
-  const { Worker } = process.getBuiltinModule("node:worker_threads");
-  const text = `(${main})(process.getBuiltinModule("node:worker_threads").workerData);`;
+  const { Worker } = process.getBuiltinModule("worker_threads");
+  const text = `(${main})(process.getBuiltinModule("worker_threads").workerData);`;
   const worker = new Worker(text, { eval: true, workerData: setup, execArgv: [], name: `cpu thread ${setup.thread}` });
   worker.on("error", (error) => onError(String(error)));
   worker.unref();
