@@ -1,0 +1,39 @@
+import { type Backend, referenceBackend, scope, type Tensor, tensor, withBackend } from "@dfine/tensor";
+import { resolveBackend } from "../packages/dfine/src/device.ts";
+import type { FloatValues, JsonTensor } from "./pack.ts";
+
+export const BACKEND_NAMES = ["cpu", "reference"] as const;
+export type BackendName = (typeof BACKEND_NAMES)[number];
+
+/** A backend that checks run on, and how it is called in the table. */
+export interface Target {
+  readonly label: string;
+  readonly backend: Backend;
+  /** Allowance of the unit checks, absolute plus relative. */
+  readonly unitAllowance: number;
+}
+
+/** The backend under test, in float32. */
+export async function float32Target(name: BackendName, threads: number | undefined): Promise<Target> {
+  const backend =
+    name === "cpu"
+      ? await resolveBackend("cpu", threads === undefined ? {} : { threads })
+      : referenceBackend({ floatBits: 32 });
+  return { label: `${name} f32`, backend, unitAllowance: 1e-5 };
+}
+
+/** The reference backend in float64, which shows what the formulas give. */
+export const float64Target = (): Target => ({
+  label: "reference f64",
+  backend: referenceBackend({ floatBits: 64 }),
+  unitAllowance: 1e-7,
+});
+
+/** Runs `body` on a target, freeing the tensors that it makes. */
+export const onTarget = <T>({ backend }: Target, body: () => T): T => withBackend(backend, () => scope("parity", body));
+
+/** A tensor with the numbers of a JSON file or of a safetensors file. */
+export const toTensor = (source: JsonTensor | FloatValues): Tensor =>
+  "data" in source
+    ? tensor(Float64Array.from(source.data), source.shape)
+    : tensor(Float64Array.from(source.values), source.shape);
