@@ -2,7 +2,7 @@ import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
 import { type PackKind, packColumns } from "./pack.ts";
-import { clearSums, forBlocks, loadTile, makeTile, multiply, storeTile, TILE_COLUMNS } from "./tile.ts";
+import { clearSums, forBlocks, loadTile, makeTile, multiply, rowAddresses, storeTile, TILE_COLUMNS } from "./tile.ts";
 
 /** One product c = Σ over segments of a · b. Addresses in bytes. */
 export interface GemmBatch {
@@ -37,6 +37,22 @@ export interface Gemm {
   readonly cPitch: number;
 }
 
+// Longest stretches of the summed axis whose panels stay in cache; where rows are strided, every value of a row is a
+// cache line of its own.
+const SEGMENT = 1024;
+const STRIDED_SEGMENT = 512;
+
+/** Cuts a summed axis of k into stretches that fit the caches. Steps are bytes from k to k in a and b. */
+export function cutSummed(k: number, { aStep, bStep }: { aStep: number; bStep: number }): GemmSegment[] {
+  const count = Math.max(1, Math.ceil(k / (aStep === 4 ? SEGMENT : STRIDED_SEGMENT)));
+  const length = Math.ceil(k / count);
+  return Array.from({ length: count }, (_, i) => ({
+    a: i * length * aStep,
+    b: i * length * bStep,
+    k: Math.min(length, k - i * length),
+  }));
+}
+
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
   ...(["aPitch", "kStride", "columnStride", "cPitch", "panels", "panelBytes"] as const),
@@ -63,16 +79,7 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
       const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
 
       const block = (height: number) => {
-        for (let i = 0; i < height; i++) {
-          f.get(aStart);
-          if (rows === "matrix") f.get(row).i32(i).op("i32.add").get(arg.aPitch).op("i32.mul");
-          else
-            f.get(arg.rowTable, row)
-              .i32(4)
-              .op("i32.mul", "i32.add")
-              .memory("i32.load", i * 4);
-          f.op("i32.add").set(tile.rows[i]!);
-        }
+        rowAddresses(f, tile, { rows, height, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
         word(2)
           .get(row, arg.cPitch)
           .op("i32.mul", "i32.add")

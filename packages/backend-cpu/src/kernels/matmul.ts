@@ -1,11 +1,9 @@
 import type { MatmulAttrs, Override, View } from "@dfine/tensor";
 import type { CpuRuntime } from "../runtime.ts";
-import { type GemmRows, gemm } from "./gemm.ts";
+import { cutSummed, type GemmRows, gemm } from "./gemm.ts";
+import { steps, withTables } from "./tables.ts";
 
 const BYTES = 4;
-// Longest stretches of the summed axis whose panels stay in cache; every value of a strided row is a cache line of its own.
-const SEGMENT = 1024;
-const STRIDED_SEGMENT = 512;
 
 /** A batch of matrices: strides in elements, the batch's along `axes`. */
 interface Matrices {
@@ -70,27 +68,6 @@ function batchOffsets(axes: readonly number[], strides: readonly number[]): numb
   return offsets;
 }
 
-/** Runs `use` with how a's rows lie: k adjacent, or by tables of offsets. */
-function withRows(
-  runtime: CpuRuntime,
-  { a, m, length }: { a: Matrices; m: number; length: number },
-  use: (rows: GemmRows) => void,
-): void {
-  if (hasAdjacentK(a)) {
-    use({ kind: "matrix", pitch: a.rowStride * BYTES });
-    return;
-  }
-  runtime.withScratch((m + length) * BYTES, (scratch) => {
-    const words = runtime.heapI32();
-    const [rows, ks] = [scratch / BYTES, scratch / BYTES + m];
-    for (let i = 0; i < m; i++) words[rows + i] = i * a.rowStride * BYTES;
-    for (let i = 0; i < length; i++) words[ks + i] = i * a.columnStride * BYTES;
-    use({ kind: "tables", rows: rows * BYTES, k: ks * BYTES });
-  });
-}
-
-const hasAdjacentK = (a: Matrices): boolean => a.columnStride === 1;
-
 export const matmulOverride = (runtime: CpuRuntime): Override<MatmulAttrs> => ({
   select: () => "gemm",
   run({ inputs: [a, b], outputs: [c] }) {
@@ -98,10 +75,10 @@ export const matmulOverride = (runtime: CpuRuntime): Override<MatmulAttrs> => ({
     const { m, n, k, axes } = problem;
     const [pa, pb, pc] = [runtime.pointer(a!), runtime.pointer(b!), runtime.pointer(c!)];
     const [aOffsets, bOffsets] = [batchOffsets(axes, problem.a.batch), batchOffsets(axes, problem.b.batch)];
-    const count = Math.max(1, Math.ceil(k / (hasAdjacentK(problem.a) ? SEGMENT : STRIDED_SEGMENT)));
-    const length = Math.ceil(k / count);
+    const { rowStride, columnStride } = problem.a;
     const bStrides = [problem.b.rowStride * BYTES, problem.b.columnStride * BYTES] as const;
-    withRows(runtime, { a: problem.a, m, length }, (rows) =>
+    const segments = cutSummed(k, { aStep: columnStride * BYTES, bStep: bStrides[0] });
+    const multiply = (rows: GemmRows): void =>
       gemm(runtime, {
         m,
         n,
@@ -109,17 +86,17 @@ export const matmulOverride = (runtime: CpuRuntime): Override<MatmulAttrs> => ({
           a: pa + offset * BYTES,
           b: pb + bOffsets[i]! * BYTES,
           c: pc + i * m * n * BYTES,
-          segments: [0, count],
+          segments: [0, segments.length],
         })),
-        segments: Array.from({ length: count }, (_, i) => ({
-          a: i * length * problem.a.columnStride * BYTES,
-          b: i * length * bStrides[0],
-          k: Math.min(length, k - i * length),
-        })),
+        segments,
         rows,
         bStrides: n === 1 ? [bStrides[0], BYTES] : bStrides,
         cPitch: n * BYTES,
-      }),
-    );
+      });
+    if (columnStride === 1) multiply({ kind: "matrix", pitch: rowStride * BYTES });
+    else
+      withTables(runtime, [steps(m, rowStride * BYTES), steps(segments[0]!.k, columnStride * BYTES)], ([rows, ks]) =>
+        multiply({ kind: "tables", rows: rows!, k: ks! }),
+      );
   },
 });

@@ -69,6 +69,30 @@ export function multiply(f: Assembler, tile: Tile, { height, kBytes, aTable, col
   });
 }
 
+export interface RowAddresses {
+  /** Rows `pitch` bytes apart, or at the table's offsets, from `start`. */
+  readonly rows: "matrix" | "tables";
+  readonly height: number;
+  readonly row: Local;
+  readonly start: Local;
+  readonly pitch: Local;
+  readonly table: Local;
+}
+
+/** Sets the addresses of `height` rows of a from `row` on. */
+export function rowAddresses(f: Assembler, tile: Tile, { rows, height, row, start, pitch, table }: RowAddresses): void {
+  for (let i = 0; i < height; i++) {
+    f.get(start);
+    if (rows === "matrix") f.get(row).i32(i).op("i32.add").get(pitch).op("i32.mul");
+    else
+      f.get(table, row)
+        .i32(4)
+        .op("i32.mul", "i32.add")
+        .memory("i32.load", i * 4);
+    f.op("i32.add").set(tile.rows[i]!);
+  }
+}
+
 export function clearSums(f: Assembler, { sums }: Tile, height: number): void {
   for (const sum of sums.slice(0, height * 2)) f.f32x4(0).set(sum);
 }
@@ -177,7 +201,8 @@ function forVectors(
     });
 }
 
-function storeLanes(
+/** Stores the valid lanes of a vector, adjacent or `step` bytes apart. */
+export function storeLanes(
   f: Assembler,
   vector: Local,
   { address, lanes, step }: { address: Local; lanes: Local; step: Local | undefined },

@@ -1,0 +1,169 @@
+import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import { Assembler, type Local } from "../wasm/assembler.ts";
+import { argWords, divide, namedArgs, smaller } from "./args.ts";
+import type { GemmRows } from "./gemm.ts";
+import { withTables } from "./tables.ts";
+import { clearSums, forBlocks, makeTile, multiply, rowAddresses, storeTile } from "./tile.ts";
+
+const NAMES = [
+  ...(["from", "imageBytes", "rowBytes", "tapTable", "kBytes"] as const),
+  ...(["weights", "aPitch", "rowTable", "kTable"] as const),
+  ...(["to", "toImage", "toChannel", "toRow", "toStep"] as const),
+  ...(["channels", "mChunk", "mChunks", "vectors", "chunkVectors", "height", "width", "rowVectors"] as const),
+] as const;
+
+/**
+ * Units are (chunk of output vectors, chunk of output channels). A vector is up to four neighbours in an output row; each
+ * sum over k reads the padded input at the vector's place plus tapTable[k].
+ */
+const kernel = (rows: GemmRows["kind"], isDense: boolean): WasmKernel => ({
+  key: `convTaps/${rows}/${isDense ? "dense" : "strided"}`,
+  name: "convTaps",
+  build(options) {
+    const f = new Assembler(options);
+    const arg = namedArgs(f, NAMES);
+    const tile = makeTile(f);
+    const [unit, mIndex, vector, lastVector, m0, m1, row] = f.locals("i32", 7) as [
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+    ];
+    const [line, image, x] = f.locals("i32", 3) as [Local, Local, Local];
+    const sources = [f.local("i32"), f.local("i32")] as const;
+    const places = [f.local("i32"), f.local("i32")] as const;
+    const addresses = [f.local("i32"), f.local("i32")] as const;
+    const lanes = [f.local("i32"), f.local("i32")] as const;
+
+    /** Source, destination and valid lanes of output vector `vector` + j; none past the chunk's last. */
+    const locate = (j: 0 | 1) => {
+      f.i32(0).set(lanes[j]);
+      f.get(sources[0]).set(sources[j]);
+      f.get(vector)
+        .i32(j)
+        .op("i32.add")
+        .tee(x)
+        .get(lastVector)
+        .op("i32.lt_s")
+        .if(() => {
+          divide(f, [x, arg.rowVectors], { quotient: line, remainder: x });
+          divide(f, [line, arg.height], { quotient: image, remainder: line });
+          f.get(arg.width, x)
+            .i32(2)
+            .op("i32.shl", "i32.sub")
+            .tee(lanes[j])
+            .i32(4)
+            .op("i32.gt_s")
+            .if(() => {
+              f.i32(4).set(lanes[j]);
+            });
+          f.get(arg.from, image, arg.imageBytes)
+            .op("i32.mul", "i32.add")
+            .get(line, arg.rowBytes)
+            .op("i32.mul", "i32.add");
+          f.get(x).i32(4).op("i32.shl", "i32.add").set(sources[j]);
+          f.get(arg.to, image, arg.toImage).op("i32.mul", "i32.add").get(line, arg.toRow).op("i32.mul", "i32.add");
+          f.get(x, arg.toStep).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(places[j]);
+        });
+    };
+    const block = (height: number) => {
+      rowAddresses(f, tile, { rows, height, row, start: arg.weights, pitch: arg.aPitch, table: arg.rowTable });
+      clearSums(f, tile, height);
+      multiply(f, tile, {
+        height,
+        kBytes: arg.kBytes,
+        aTable: rows === "tables" ? arg.kTable : undefined,
+        columns: { kind: "taps", table: arg.tapTable, vectors: sources },
+      });
+      for (const j of [0, 1] as const) f.get(places[j], row, arg.toChannel).op("i32.mul", "i32.add").set(addresses[j]);
+      storeTile(f, tile, { height, addresses, pitch: arg.toChannel, lanes, step: isDense ? undefined : arg.toStep });
+    };
+
+    f.for(unit, { from: f.begin, to: f.end }, () => {
+      divide(f, [unit, arg.mChunks], { quotient: vector, remainder: mIndex });
+      f.get(vector, arg.chunkVectors).op("i32.mul").tee(vector).get(arg.chunkVectors).op("i32.add").set(lastVector);
+      smaller(f, lastVector, arg.vectors).set(lastVector);
+      f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
+      smaller(f, m1, arg.channels).set(m1);
+      f.for(vector, { from: vector, to: lastVector, step: 2 }, () => {
+        locate(0);
+        locate(1);
+        forBlocks(f, { row, from: m0, to: m1 }, block);
+      });
+    });
+    return f.finish();
+  },
+});
+
+const KERNELS = {
+  matrix: { dense: kernel("matrix", true), strided: kernel("matrix", false) },
+  tables: { dense: kernel("tables", true), strided: kernel("tables", false) },
+} as const;
+
+export interface ConvTaps {
+  /** Address of the padded images, bytes from image to image and from row to row. */
+  readonly from: number;
+  readonly imageBytes: number;
+  readonly rowBytes: number;
+  /** Bytes from an output's place to the value that each k multiplies. */
+  readonly taps: readonly number[];
+  /** Address of the weights, and how rows (output channels) and k lie in them. */
+  readonly weights: number;
+  readonly rows: GemmRows;
+  readonly channels: number;
+  /** Address of the output, and bytes between images, channels, rows and neighbours in a row. */
+  readonly to: number;
+  readonly toStrides: readonly [number, number, number, number];
+  /** Images, height, width. */
+  readonly outputs: readonly [number, number, number];
+}
+
+// Rows of weights share a core's second-level cache with the input.
+const WEIGHT_BYTES = 512 * 1024;
+const CHUNK_WORK = 1 << 19;
+
+/** out[b, m, y, x] = Σ over k of weights[m, k] · padded[b, place(y, x) + taps[k]], in ascending k. */
+export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
+  const { taps, rows, channels, toStrides, outputs } = problem;
+  const [images, height, width] = outputs;
+  const rowVectors = Math.ceil(width / 4);
+  const vectors = images * height * rowVectors;
+  if (vectors === 0 || channels === 0) return;
+  const k = Math.max(1, taps.length);
+  const mChunk = Math.min(channels, Math.max(20, Math.floor(WEIGHT_BYTES / (4 * k))));
+  const mChunks = Math.ceil(channels / mChunk);
+  const chunkVectors = 2 * Math.max(1, Math.min(Math.ceil(vectors / 2), Math.round(CHUNK_WORK / (8 * mChunk * k))));
+  withTables(runtime, [taps], ([tapTable]) =>
+    runtime.launch(KERNELS[rows.kind][toStrides[3] === 4 ? "dense" : "strided"], {
+      args: argWords(NAMES, {
+        from: problem.from,
+        imageBytes: problem.imageBytes,
+        rowBytes: problem.rowBytes,
+        tapTable: tapTable!,
+        kBytes: taps.length * 4,
+        weights: problem.weights,
+        aPitch: rows.kind === "matrix" ? rows.pitch : 0,
+        rowTable: rows.kind === "tables" ? rows.rows : 0,
+        kTable: rows.kind === "tables" ? rows.k : 0,
+        to: problem.to,
+        toImage: toStrides[0],
+        toChannel: toStrides[1],
+        toRow: toStrides[2],
+        toStep: toStrides[3],
+        channels,
+        mChunk,
+        mChunks,
+        vectors,
+        chunkVectors,
+        height,
+        width,
+        rowVectors,
+      }),
+      units: Math.ceil(vectors / chunkVectors) * mChunks,
+      grain: 1,
+    }),
+  );
+}

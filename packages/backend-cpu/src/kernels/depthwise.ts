@@ -1,0 +1,149 @@
+import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import { Assembler, type Local } from "../wasm/assembler.ts";
+import { argWords, divide, namedArgs } from "./args.ts";
+import { withTables } from "./tables.ts";
+import { storeLanes } from "./tile.ts";
+
+const NAMES = [
+  ...(["from", "planeBytes", "rowBytes", "taps", "tapCount", "weights", "weightBytes", "channels"] as const),
+  ...(["to", "toPlane", "toRow", "toStep", "vectors", "width", "rowVectors"] as const),
+] as const;
+/** Output vectors summed side by side. */
+const SIDE = 5;
+
+/** Units are planes (image, channel). A tap is [bytes from an output's place, bytes into the channel's weights]. */
+const kernel = (isDense: boolean): WasmKernel => ({
+  key: `depthwise/${isDense ? "dense" : "strided"}`,
+  name: "depthwise",
+  build(options) {
+    const f = new Assembler(options);
+    const arg = namedArgs(f, NAMES);
+    const [plane, vector, line, x, offset, tap, lastTap] = f.locals("i32", 7) as [
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+    ];
+    const [from, to, weights] = f.locals("i32", 3) as [Local, Local, Local];
+    const sources = f.locals("i32", SIDE);
+    const places = f.locals("i32", SIDE);
+    const lanes = f.locals("i32", SIDE);
+    const sums = f.locals("v128", SIDE);
+    const weight = f.local("v128");
+
+    const locate = (j: number) => {
+      f.i32(0).set(lanes[j]!).get(from).set(sources[j]!);
+      f.get(vector)
+        .i32(j)
+        .op("i32.add")
+        .tee(x)
+        .get(arg.vectors)
+        .op("i32.lt_s")
+        .if(() => {
+          divide(f, [x, arg.rowVectors], { quotient: line, remainder: x });
+          f.get(arg.width, x)
+            .i32(2)
+            .op("i32.shl", "i32.sub")
+            .tee(lanes[j]!)
+            .i32(4)
+            .op("i32.gt_s")
+            .if(() => {
+              f.i32(4).set(lanes[j]!);
+            });
+          f.get(from, line, arg.rowBytes)
+            .op("i32.mul", "i32.add")
+            .get(x)
+            .i32(4)
+            .op("i32.shl", "i32.add")
+            .set(sources[j]!);
+          f.get(to, line, arg.toRow).op("i32.mul", "i32.add");
+          f.get(x, arg.toStep).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(places[j]!);
+        });
+    };
+
+    f.for(plane, { from: f.begin, to: f.end }, () => {
+      divide(f, [plane, arg.channels], { quotient: line, remainder: x });
+      f.get(arg.weights, x, arg.weightBytes).op("i32.mul", "i32.add").set(weights);
+      f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
+      f.get(arg.to, plane, arg.toPlane).op("i32.mul", "i32.add").set(to);
+      f.for(vector, { from: 0, to: arg.vectors, step: SIDE }, () => {
+        for (let j = 0; j < SIDE; j++) locate(j);
+        for (const sum of sums) f.f32x4(0).set(sum);
+        f.get(arg.tapCount).i32(3).op("i32.shl").set(lastTap);
+        f.for(tap, { from: 0, to: lastTap, step: 8 }, () => {
+          f.get(arg.taps, tap).op("i32.add").tee(x).memory("i32.load").set(offset);
+          f.get(weights, x).memory("i32.load", 4).op("i32.add").memory("v128.load32_splat").set(weight);
+          for (const [j, sum] of sums.entries()) {
+            f.get(sources[j]!, offset).op("i32.add").memory("v128.load").get(weight).madd(sum);
+          }
+        });
+        for (const [j, sum] of sums.entries()) {
+          const step = isDense ? undefined : arg.toStep;
+          storeLanes(f, sum, { address: places[j]!, lanes: lanes[j]!, step });
+        }
+      });
+    });
+    return f.finish();
+  },
+});
+
+const DENSE = kernel(true);
+const STRIDED = kernel(false);
+
+export interface DepthwiseTap {
+  /** Bytes from an output's place in the padded plane, and into the channel's weights. */
+  readonly input: number;
+  readonly weight: number;
+}
+
+export interface Depthwise {
+  /** Address of the padded planes, bytes from plane to plane and from row to row. */
+  readonly from: number;
+  readonly planeBytes: number;
+  readonly rowBytes: number;
+  readonly taps: readonly DepthwiseTap[];
+  readonly weights: number;
+  /** Bytes of a channel's weights. */
+  readonly weightBytes: number;
+  readonly images: number;
+  readonly channels: number;
+  readonly to: number;
+  /** Bytes between planes, rows and neighbours of the output. */
+  readonly toStrides: readonly [number, number, number];
+  readonly outputs: readonly [number, number];
+}
+
+const CHUNK_WORK = 1 << 18;
+
+/** out[plane, y, x] = Σ over taps of weight · padded input, each channel by itself. */
+export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
+  const { taps, toStrides, outputs } = problem;
+  const [height, width] = outputs;
+  const rowVectors = Math.ceil(width / 4);
+  withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
+    runtime.launch(toStrides[2] === 4 ? DENSE : STRIDED, {
+      args: argWords(NAMES, {
+        from: problem.from,
+        planeBytes: problem.planeBytes,
+        rowBytes: problem.rowBytes,
+        taps: table!,
+        tapCount: taps.length,
+        weights: problem.weights,
+        weightBytes: problem.weightBytes,
+        channels: problem.channels,
+        to: problem.to,
+        toPlane: toStrides[0],
+        toRow: toStrides[1],
+        toStep: toStrides[2],
+        vectors: height * rowVectors,
+        width,
+        rowVectors,
+      }),
+      units: problem.images * problem.channels,
+      grain: Math.max(1, Math.floor(CHUNK_WORK / Math.max(1, height * width * taps.length))),
+    }),
+  );
+}
