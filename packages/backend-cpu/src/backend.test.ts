@@ -119,6 +119,21 @@ describe("threads", () => {
     }
   });
 
+  it("one needs no shared memory and no worker", async () => {
+    const platform = globalThis as { SharedArrayBuffer?: unknown; Worker?: unknown; Atomics?: unknown };
+    const { SharedArrayBuffer, Worker, Atomics } = platform;
+    Object.assign(platform, { SharedArrayBuffer: undefined, Worker: undefined, Atomics: undefined });
+    try {
+      const backend = cpu({ threads: 1 });
+      expect((await compute(backend, () => exp(tensor(values(300_001)))))[0]).toBeCloseTo(Math.exp(values(1)[0]!), 5);
+      backend.dispose();
+      expect(cpu().threads).toBe(1);
+      expect(() => cpu({ threads: 2 })).toThrow(/2 threads need shared memory/);
+    } finally {
+      Object.assign(platform, { SharedArrayBuffer, Worker, Atomics });
+    }
+  });
+
   it("are counted from 1", () => {
     expect(() => cpu({ threads: 0 })).toThrow(/threads must be a whole number from 1 up, got 0/);
     expect(() => cpu({ threads: 1.5 })).toThrow(BackendError);
