@@ -121,7 +121,11 @@ describe("threads", () => {
 
   it("one needs no shared memory and no worker", async () => {
     const platform = globalThis as { SharedArrayBuffer?: unknown; Worker?: unknown; Atomics?: unknown };
-    const { SharedArrayBuffer, Worker, Atomics } = platform;
+    const before = {
+      SharedArrayBuffer: platform.SharedArrayBuffer,
+      Worker: platform.Worker,
+      Atomics: platform.Atomics,
+    };
     Object.assign(platform, { SharedArrayBuffer: undefined, Worker: undefined, Atomics: undefined });
     try {
       const backend = cpu({ threads: 1 });
@@ -130,7 +134,7 @@ describe("threads", () => {
       expect(cpu().threads).toBe(1);
       expect(() => cpu({ threads: 2 })).toThrow(/2 threads need shared memory/);
     } finally {
-      Object.assign(platform, { SharedArrayBuffer, Worker, Atomics });
+      Object.assign(platform, before);
     }
   });
 
