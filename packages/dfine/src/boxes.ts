@@ -1,0 +1,67 @@
+import { concat, defineMap, type Expr, type Tensor, type TensorLike } from "@dfine/tensor";
+
+/** Nearest to 0 and 1 that the inverse sigmoid takes. */
+const EPSILON = 1e-5;
+
+const atLeast = (x: Expr, low: number): Expr => x.lt(low).select(low, x);
+
+/** ln(x / (1 − x)) of x limited to 0…1, and both quotients to 1e-5. */
+const logit = (x: Expr): Expr => {
+  const inside = x.lt(0).select(0, x.gt(1).select(1, x));
+  return atLeast(inside, EPSILON)
+    .div(atLeast(inside.neg().add(1), EPSILON))
+    .log();
+};
+
+/** Inverse of the sigmoid, finite everywhere: ln(max(x, 1e-5) / max(1 − x, 1e-5)) of x limited to 0…1. */
+export const inverseSigmoid = defineMap("inverseSigmoid", logit, { inputs: [[0.1, 0.9]] });
+
+/** Boxes of any shape moved by `delta` before the sigmoid: σ(delta + inverseSigmoid(box)). */
+export const moveBox = defineMap("moveBox", (delta, box) => delta.add(logit(box)).sigmoid(), {
+  inputs: [
+    [-2, 2],
+    [0.1, 0.9],
+  ],
+});
+
+/** Low and high edge along one axis, whose distances from the edges of a box are counted in side / scale. */
+const edges = (centre: Expr, side: Expr, [low, high, scale]: readonly [Expr, Expr, Expr]): [Expr, Expr] => {
+  const unit = side.div(scale);
+  const half = scale.mul(0.5);
+  return [centre.sub(half.add(low).mul(unit)), centre.add(half.add(high).mul(unit))];
+};
+
+const reach: readonly [number, number][] = [
+  [0, 1],
+  [0.1, 1],
+  [-1, 1],
+  [-1, 1],
+  [2, 8],
+];
+const distanceToCentre = defineMap(
+  "distanceToCentre",
+  (centre, side, low, high, scale) => {
+    const [from, to] = edges(centre, side, [low, high, scale]);
+    return from.add(to).div(2);
+  },
+  { inputs: reach },
+);
+const distanceToSide = defineMap(
+  "distanceToSide",
+  (centre, side, low, high, scale) => {
+    const [from, to] = edges(centre, side, [low, high, scale]);
+    return to.sub(from);
+  },
+  { inputs: reach },
+);
+
+/**
+ * Decodes edge distances [..., 4] (left, top, right, bottom; outward, in units of side / scale) around boxes [..., 4]
+ * (cxcywh) into boxes [..., 4] (cxcywh). Not clamped: edges may cross. `distance2bbox` of D-FINE's code.
+ */
+export function distanceToBox(points: Tensor, distances: Tensor, scale: TensorLike): Tensor {
+  const half = (x: Tensor, start: number): Tensor =>
+    x.slice([...x.shape.slice(1).map(() => null), { start, end: start + 2 }]);
+  const parts = [half(points, 0), half(points, 2), half(distances, 0), half(distances, 2), scale] as const;
+  return concat([distanceToCentre(...parts), distanceToSide(...parts)], -1);
+}

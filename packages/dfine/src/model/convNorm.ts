@@ -1,0 +1,122 @@
+import { BatchNorm2d, Conv2d, type Initializer, Module } from "@dfine/nn";
+import { type Activation, add, copyInto, defineMap, noGrad, pad2d, scalar, scope, type Tensor } from "@dfine/tensor";
+
+export interface ConvNormOptions {
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly groups?: number;
+  /** Default identity. */
+  readonly activation?: Activation;
+  readonly weightInit?: Initializer;
+}
+
+const foldFactor = defineMap("foldFactor", (weight, variance, eps) => weight.div(variance.add(eps).sqrt()), {
+  inputs: [[-2, 2], [0.5, 2], 1e-5],
+});
+
+/** The weight and bias of a convolution that does what `conv` and then `norm` outside training do. */
+function folded({ conv, norm }: { conv: Conv2d; norm: BatchNorm2d }): { weight: Tensor; bias: Tensor } {
+  const factor = foldFactor(norm.weight, norm.runningVar, norm.eps);
+  return {
+    weight: conv.weight.mul(factor.reshape([-1, 1, 1, 1])),
+    bias: norm.bias.sub(norm.runningMean.mul(factor)),
+  };
+}
+
+function convWithBias(
+  conv: Conv2d,
+  options: { activation: Activation; values: () => { weight: Tensor; bias: Tensor } },
+): Conv2d {
+  const { weight, options: like } = conv;
+  const inChannels = weight.shape[1]! * (like.groups ?? 1);
+  const fused = new Conv2d(inChannels, weight.shape[0]!, { ...like, bias: true, activation: options.activation });
+  noGrad(() =>
+    scope("fuse", () => {
+      const values = options.values();
+      copyInto(fused.weight, values.weight);
+      copyInto(fused.bias!, values.bias);
+    }),
+  );
+  return fused;
+}
+
+/** Convolution without bias, batch norm, activation: x [B, in, H, W] → [B, out, H', W']. */
+export class ConvNorm extends Module<[x: Tensor], Tensor> {
+  conv: Conv2d | undefined;
+  norm: BatchNorm2d | undefined;
+  /** In the deploy form, instead of the other two. */
+  convBnFused: Conv2d | undefined;
+  readonly #activation: Activation;
+
+  constructor(inChannels: number, outChannels: number, options: ConvNormOptions) {
+    super();
+    const { activation = "identity", ...conv } = options;
+    this.conv = new Conv2d(inChannels, outChannels, { ...conv, padding: Math.floor((options.kernel - 1) / 2) });
+    this.norm = new BatchNorm2d(outChannels);
+    this.#activation = activation;
+  }
+
+  get parts(): { conv: Conv2d; norm: BatchNorm2d } {
+    if (!this.conv || !this.norm) throw new Error("ConvNorm: already fused");
+    return { conv: this.conv, norm: this.norm };
+  }
+
+  /** Joins convolution and norm, for good. */
+  fuse(): void {
+    const { parts } = this;
+    this.convBnFused = convWithBias(parts.conv, { activation: this.#activation, values: () => folded(parts) });
+    parts.conv.dispose();
+    parts.norm.dispose();
+    this.conv = undefined;
+    this.norm = undefined;
+  }
+
+  protected forward(x: Tensor): Tensor {
+    if (this.convBnFused) return this.convBnFused.call(x);
+    const { conv, norm } = this.parts;
+    return norm.call(conv.call(x), { activation: this.#activation });
+  }
+}
+
+const siluOfSum = defineMap("siluOfSum", (a, b) => scalar.silu(a.add(b)));
+
+/** SiLU(BN(conv 3x3) + BN(conv 1x1)), which the deploy form joins into one 3x3 convolution. Ding et al. 2021. */
+export class VggBlock extends Module<[x: Tensor], Tensor> {
+  conv1: ConvNorm | undefined;
+  conv2: ConvNorm | undefined;
+  /** In the deploy form, instead of the other two. */
+  conv: Conv2d | undefined;
+
+  constructor(channels: number) {
+    super();
+    this.conv1 = new ConvNorm(channels, channels, { kernel: 3 });
+    this.conv2 = new ConvNorm(channels, channels, { kernel: 1 });
+  }
+
+  #branches(): { wide: ConvNorm; narrow: ConvNorm } {
+    if (!this.conv1 || !this.conv2) throw new Error("VggBlock: already fused");
+    return { wide: this.conv1, narrow: this.conv2 };
+  }
+
+  /** Joins both branches, for good. */
+  fuse(): void {
+    const { wide, narrow } = this.#branches();
+    this.conv = convWithBias(wide.parts.conv, {
+      activation: "silu",
+      values: () => {
+        const [three, one] = [folded(wide.parts), folded(narrow.parts)];
+        return { weight: add(three.weight, pad2d(one.weight, [1, 1, 1, 1])), bias: add(three.bias, one.bias) };
+      },
+    });
+    wide.dispose();
+    narrow.dispose();
+    this.conv1 = undefined;
+    this.conv2 = undefined;
+  }
+
+  protected forward(x: Tensor): Tensor {
+    if (this.conv) return this.conv.call(x);
+    const { wide, narrow } = this.#branches();
+    return siluOfSum(wide.call(x), narrow.call(x));
+  }
+}

@@ -1,0 +1,200 @@
+import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, xavierUniform } from "@dfine/nn";
+import { concat, noGrad, scope, sigmoid, type Tensor, tensor, where } from "@dfine/tensor";
+import { ConfigError, type ModelConfig } from "../config/config.ts";
+import { evalLayerIndex, featureStrides } from "../config/derived.ts";
+import { AnchorCache, type LevelSize } from "./anchors.ts";
+import { BOX_HEADS } from "./boxRefiner.ts";
+import { ConvNorm } from "./convNorm.ts";
+import { DecoderStack, keepOnly } from "./decoderStack.ts";
+import { type DenoisingQueries, denoisingMask } from "./denoising.ts";
+import type { Predictions, TrainingOutputs } from "./outputs.ts";
+import { gatherTokens, QUERY_SELECTION } from "./querySelection.ts";
+import type { Tap } from "./taps.ts";
+import { trainingOutputs } from "./trainingOutputs.ts";
+
+/** Linear layer and norm that all tokens pass before the encoder's heads. */
+class EncoderOutput extends Module<[x: Tensor], Tensor> {
+  readonly proj: Linear;
+  readonly norm: LayerNorm;
+
+  constructor(features: number) {
+    super();
+    this.proj = new Linear(features, features, { weightInit: xavierUniform });
+    this.norm = new LayerNorm(features);
+  }
+
+  protected forward(x: Tensor): Tensor {
+    return this.norm.call(this.proj.call(x));
+  }
+}
+
+export interface DecoderInput {
+  /** Maps of the encoder [B, E, h, w], finest first. */
+  readonly maps: readonly Tensor[];
+  readonly denoising?: DenoisingQueries | undefined;
+  readonly tap: Tap;
+}
+
+/** Logit of the probability 0.01: few queries hold an object of a given class. */
+const SCORE_BIAS = -Math.log((1 - 0.01) / 0.01);
+
+/** Chooses queries among the encoder's tokens and refines them layer by layer. D-FINE's `DFINETransformer`. */
+export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Predictions> {
+  readonly up: Tensor;
+  readonly regScale: Tensor;
+  readonly anchors: Tensor;
+  readonly validMask: Tensor;
+  readonly inputProj: (ConvNorm | undefined)[];
+  readonly decoder: DecoderStack;
+  readonly denoisingClassEmbed: Embedding | undefined;
+  readonly tgtEmbed: Embedding | undefined;
+  readonly queryPosHead: Mlp;
+  readonly encOutput: EncoderOutput;
+  readonly encScoreHead: Linear;
+  readonly encBboxHead: Mlp;
+  readonly decScoreHead: (Linear | undefined)[];
+  readonly preBboxHead: Mlp | undefined;
+  readonly decBboxHead: (Mlp | undefined)[];
+  readonly #config: ModelConfig["decoder"];
+  readonly #anchors: AnchorCache;
+
+  constructor(mapChannels: number, config: ModelConfig) {
+    super();
+    const { decoder, denoising, evalSize } = config;
+    const { hiddenDim, regScale, numQueries, querySelect, boxHead } = decoder;
+    const classes = config.classes.length;
+    const strides = featureStrides(config.backbone);
+    const each = Array.from({ length: decoder.layers });
+    const { features, distributions } = BOX_HEADS[boxHead];
+    const boxMlp = (outputs: number): Mlp =>
+      new Mlp(hiddenDim, outputs, { layers: 3, hidden: hiddenDim, last: { weightInit: 0, biasInit: 0 } });
+    const scoreHead = (outputs: number): Linear => new Linear(hiddenDim, outputs, { biasInit: SCORE_BIAS });
+    this.#config = decoder;
+    this.#anchors = new AnchorCache(decoder.anchorMargin);
+    const preset = this.#anchors.get(
+      strides.map((stride) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
+    );
+    this.up = parameter([1], decoder.up, { trainable: false });
+    this.regScale = parameter([1], regScale, {
+      dtype: Number.isInteger(regScale) ? "i32" : "f32",
+      trainable: false,
+    });
+    this.anchors = buffer(preset.anchors, { derived: true });
+    this.validMask = buffer(preset.valid, { derived: true });
+    this.inputProj = strides.map(() =>
+      mapChannels === hiddenDim
+        ? undefined
+        : new ConvNorm(mapChannels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
+    );
+    this.decoder = new DecoderStack(decoder, this);
+    this.denoisingClassEmbed =
+      denoising.numDenoising > 0 ? new Embedding(classes + 1, hiddenDim, { paddingIndex: classes }) : undefined;
+    this.tgtEmbed = decoder.learnQueryContent
+      ? new Embedding(numQueries, hiddenDim, { init: xavierUniform })
+      : undefined;
+    this.queryPosHead = new Mlp(4, hiddenDim, {
+      layers: 2,
+      hidden: 2 * hiddenDim,
+      all: { weightInit: xavierUniform },
+    });
+    this.encOutput = new EncoderOutput(hiddenDim);
+    this.encScoreHead = scoreHead(querySelect === "agnostic" ? 1 : classes);
+    this.encBboxHead = boxMlp(4);
+    this.decScoreHead = each.map(() => scoreHead(classes));
+    this.preBboxHead = distributions ? boxMlp(4) : undefined;
+    this.decBboxHead = each.map(() => boxMlp(features(decoder)));
+  }
+
+  protected forward({ maps, denoising, tap }: DecoderInput): TrainingOutputs | Predictions {
+    const projected = maps.map((map, i) => this.inputProj[i]?.call(map) ?? map);
+    const levels = projected.map(({ shape }) => ({ height: shape[2]!, width: shape[3]! }));
+    const memory = concat(
+      projected.map((map) => map.flatten(2).transpose(1, 2)),
+      1,
+    );
+    const queries = this.#select(memory, { levels, tap });
+    const added = this.training && denoising?.numQueries ? this.#denoisingParts(denoising) : undefined;
+    const joined = (first: Tensor | undefined, second: Tensor) => (first ? concat([first, second], 1) : second);
+    const result = this.decoder.call({
+      content: joined(added?.content, queries.content),
+      referenceUnact: joined(added?.referenceUnact, queries.boxesUnact.detach()),
+      memory,
+      levels,
+      attentionBias: added?.attentionBias,
+      heads: {
+        position: this.queryPosHead,
+        scores: this.decScoreHead,
+        boxes: this.decBboxHead,
+        preBoxes: this.preBboxHead,
+      },
+      tap,
+    });
+    if (!this.training) {
+      const { logits, boxes } = result.layers[0]!;
+      return { logits, boxes };
+    }
+    const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
+    return trainingOutputs(result, enc, denoising);
+  }
+
+  /** Chooses Q of the tokens in `memory` [B, N, D]. */
+  #select(
+    memory: Tensor,
+    { levels, tap }: { levels: readonly LevelSize[]; tap: Tap },
+  ): { tokens: Tensor; content: Tensor; boxesUnact: Tensor } {
+    const { querySelect, numQueries } = this.#config;
+    const { anchors, valid } = this.#anchors.get(levels);
+    const masked = where(valid, memory, 0);
+    // Only the chosen tokens get a gradient, so only they pass the heads again with a tape.
+    const chosen = noGrad(() =>
+      scope("query selection", () =>
+        QUERY_SELECTION[querySelect](this.encScoreHead.call(this.encOutput.call(masked)), numQueries),
+      ),
+    );
+    tap("topk_index", chosen.tokens);
+    tap("topk_score", chosen.scores);
+    const tokens = this.encOutput.call(gatherTokens(masked, chosen.tokens));
+    const boxesUnact = this.encBboxHead.call(tokens).add(gatherTokens(anchors, chosen.tokens));
+    const content = this.tgtEmbed?.weight.unsqueeze(0).expand(tokens.shape) ?? tokens.detach();
+    return { tokens, content, boxesUnact };
+  }
+
+  #denoisingParts({ labels, boxesUnact, ...queries }: DenoisingQueries): {
+    content: Tensor;
+    referenceUnact: Tensor;
+    attentionBias: Tensor;
+  } {
+    if (!this.denoisingClassEmbed)
+      throw new ConfigError(
+        "denoising: this model was built without it; set model.denoising.numDenoising above 0 or pass no denoising queries",
+      );
+    const { backend } = this.up;
+    const shape = [labels.length / queries.numQueries, queries.numQueries];
+    const blocked = denoisingMask({ labels, boxesUnact, ...queries }, this.#config.numQueries);
+    const size = queries.numQueries + this.#config.numQueries;
+    return {
+      content: this.denoisingClassEmbed.call(tensor(labels, shape, { backend })),
+      referenceUnact: tensor(boxesUnact, [...shape, 4], { backend }),
+      attentionBias: tensor(
+        Float32Array.from(blocked, (is) => (is ? Number.NEGATIVE_INFINITY : 0)),
+        [size, size],
+        {
+          backend,
+        },
+      ),
+    };
+  }
+
+  /** Drops what only training uses. */
+  prune(): void {
+    const kept = evalLayerIndex(this.#config);
+    this.decoder.prune();
+    keepOnly(this.decScoreHead, kept);
+    for (const head of this.decBboxHead.splice(kept + 1)) head?.dispose();
+  }
+
+  override dispose(): void {
+    super.dispose();
+    this.#anchors[Symbol.dispose]();
+  }
+}

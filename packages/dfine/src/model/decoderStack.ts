@@ -1,0 +1,113 @@
+import { type Linear, type Mlp, Module } from "@dfine/nn";
+import { clamp, sigmoid, type Tensor, toFloat } from "@dfine/tensor";
+import type { DecoderConfig } from "../config/config.ts";
+import { evalLayerIndex } from "../config/derived.ts";
+import type { LevelSize } from "./anchors.ts";
+import { BOX_HEADS } from "./boxRefiner.ts";
+import { DecoderLayer } from "./decoderLayer.ts";
+import { binWeights } from "./integral.ts";
+import { Lqe } from "./lqe.ts";
+import type { PredictionSet } from "./outputs.ts";
+import type { Tap } from "./taps.ts";
+
+/** Heads that turn queries into predictions; the deploy form lacks those it does not use. */
+export interface DecoderHeads {
+  /** Box [.., 4] → position [.., D]. */
+  readonly position: Mlp;
+  /** Per layer, [.., D] → [.., C]. */
+  readonly scores: readonly (Linear | undefined)[];
+  /** Per layer, [.., D] → [.., features of the box head]. */
+  readonly boxes: readonly (Mlp | undefined)[];
+  readonly preBoxes: Mlp | undefined;
+}
+
+export interface DecoderStackInput {
+  /** Queries [B, M, D]. */
+  readonly content: Tensor;
+  /** Their boxes [B, M, 4], cxcywh before the sigmoid. */
+  readonly referenceUnact: Tensor;
+  /** Tokens of all levels [B, N, D]. */
+  readonly memory: Tensor;
+  readonly levels: readonly LevelSize[];
+  readonly attentionBias: Tensor | undefined;
+  readonly heads: DecoderHeads;
+  readonly tap: Tap;
+}
+
+export interface DecoderStackOutput {
+  /** Of every layer in training, of the evaluation layer otherwise. */
+  readonly layers: PredictionSet[];
+  /** Of the plain box head after the first layer; in training only. */
+  readonly pre?: PredictionSet;
+}
+
+/** Limit of position features. */
+const POSITION_LIMIT = 10;
+
+/** Decoder layers, each refining the boxes of the one before. */
+export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStackOutput> {
+  readonly up: Tensor;
+  readonly regScale: Tensor;
+  readonly layers: DecoderLayer[];
+  readonly lqeLayers: (Lqe | undefined)[];
+  readonly #config: DecoderConfig;
+
+  /** `up` and `regScale` [1] are shared with the module around it, as officially. */
+  constructor(config: DecoderConfig, shared: { up: Tensor; regScale: Tensor }) {
+    super();
+    const each = Array.from({ length: config.layers });
+    this.up = shared.up;
+    this.regScale = shared.regScale;
+    this.layers = each.map(() => new DecoderLayer(config));
+    this.lqeLayers = BOX_HEADS[config.boxHead].distributions ? each.map(() => new Lqe()) : [];
+    this.#config = config;
+  }
+
+  protected forward(input: DecoderStackInput): DecoderStackOutput {
+    const { memory, levels, attentionBias, heads, tap } = input;
+    const { heads: attentionHeads, boxHead, regMax } = this.#config;
+    const [batch, tokens, features] = memory.shape as [number, number, number];
+    const value = memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
+    const last = this.training ? this.layers.length - 1 : evalLayerIndex(this.#config);
+    const refine = BOX_HEADS[boxHead].begin({
+      heads: heads.boxes,
+      preHead: heads.preBoxes,
+      weights: binWeights({ up: this.up, regScale: this.regScale, regMax }),
+      regScale: toFloat(this.regScale),
+      tap,
+    });
+    const layers: PredictionSet[] = [];
+    let before: PredictionSet | undefined;
+    let x = input.content;
+    let reference = sigmoid(input.referenceUnact);
+    for (let i = 0; i <= last; i++) {
+      const position = clamp(heads.position.call(reference), -POSITION_LIMIT, POSITION_LIMIT);
+      x = this.layers[i]!.call({ x, position, reference, value, levels, attentionBias });
+      tap(`decoder.layer.${i}`, x);
+      const { pre, ...refined } = refine(i, x, reference);
+      reference = refined.boxes.detach();
+      if (!this.training && i < last) continue;
+      const scores = heads.scores[i]!.call(x);
+      if (this.training && pre) before = { logits: scores, boxes: pre };
+      const logits = refined.corners ? this.lqeLayers[i]!.call(scores, refined.corners) : scores;
+      layers.push({ logits, ...refined });
+    }
+    return { layers, ...(before ? { pre: before } : {}) };
+  }
+
+  /** Drops what only training uses. */
+  prune(): void {
+    const kept = evalLayerIndex(this.#config);
+    for (const layer of this.layers.splice(kept + 1)) layer.dispose();
+    keepOnly(this.lqeLayers, kept);
+  }
+}
+
+/** Frees all modules of a list but one, which stays at its place. */
+export function keepOnly<M extends Module>(modules: (M | undefined)[], kept: number): void {
+  modules.forEach((module, i) => {
+    if (i === kept) return;
+    module?.dispose();
+    modules[i] = undefined;
+  });
+}

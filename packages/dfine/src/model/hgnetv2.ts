@@ -1,0 +1,172 @@
+import { BatchNorm2d, Conv2d, FrozenBatchNorm2d, Module, type NormEpilogue, parameter } from "@dfine/nn";
+import { concat, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
+import type { BackboneConfig, BackboneStageConfig } from "../config/config.ts";
+
+/** What all units of a backbone have in common. */
+interface Style {
+  readonly learnableAffine: boolean;
+  readonly freezeNorm: boolean;
+}
+
+/** A scale and a shift [1], which the norm before them applies after its activation. */
+class LearnableAffine extends Module<[], { scale: Tensor; shift: Tensor }> {
+  readonly scale = parameter([1], 1);
+  readonly bias = parameter([1], 0);
+
+  protected forward(): { scale: Tensor; shift: Tensor } {
+    return { scale: this.scale, shift: this.bias };
+  }
+}
+
+interface ConvBnActOptions {
+  readonly kernel: number;
+  readonly stride?: number;
+  readonly groups?: number;
+  /** ReLU and, if the backbone has it, the learnable affine block; default true. */
+  readonly activation?: boolean;
+}
+
+/** Convolution without bias, batch norm, ReLU, learnable affine block. */
+class ConvBnAct extends Module<[x: Tensor], Tensor> {
+  readonly conv: Conv2d;
+  readonly bn: Module<[x: Tensor, epilogue?: NormEpilogue], Tensor>;
+  readonly lab: LearnableAffine | undefined;
+  readonly #activation: "relu" | "identity";
+
+  constructor(inChannels: number, outChannels: number, options: ConvBnActOptions & Style) {
+    super();
+    const { kernel, stride = 1, groups = 1, activation = true } = options;
+    this.conv = new Conv2d(inChannels, outChannels, {
+      kernel,
+      stride,
+      groups,
+      padding: Math.floor((kernel - 1) / 2),
+    });
+    this.bn = options.freezeNorm ? new FrozenBatchNorm2d(outChannels) : new BatchNorm2d(outChannels);
+    this.lab = activation && options.learnableAffine ? new LearnableAffine() : undefined;
+    this.#activation = activation ? "relu" : "identity";
+  }
+
+  protected forward(x: Tensor): Tensor {
+    return this.bn.call(this.conv.call(x), { activation: this.#activation, affine: this.lab?.call() });
+  }
+}
+
+/** 1x1 convolution without activation, then a depthwise one. */
+class LightConvBnAct extends Module<[x: Tensor], Tensor> {
+  readonly conv1: ConvBnAct;
+  readonly conv2: ConvBnAct;
+
+  constructor(inChannels: number, outChannels: number, options: { kernel: number } & Style) {
+    super();
+    this.conv1 = new ConvBnAct(inChannels, outChannels, { ...options, kernel: 1, activation: false });
+    this.conv2 = new ConvBnAct(outChannels, outChannels, { ...options, groups: outChannels });
+  }
+
+  protected forward(x: Tensor): Tensor {
+    return this.conv2.call(this.conv1.call(x));
+  }
+}
+
+/** A row below and a column to the right, so that a 2x2 window keeps the size. */
+const padForTwo = (x: Tensor): Tensor => pad2d(x, [0, 0, 1, 1]);
+
+/** [B, 3, H, W] → [B, out, H/4, W/4]. */
+class Stem extends Module<[x: Tensor], Tensor> {
+  readonly stem1: ConvBnAct;
+  readonly stem2a: ConvBnAct;
+  readonly stem2b: ConvBnAct;
+  readonly stem3: ConvBnAct;
+  readonly stem4: ConvBnAct;
+
+  constructor({ mid, out }: BackboneConfig["stem"], style: Style) {
+    super();
+    const half = Math.floor(mid / 2);
+    this.stem1 = new ConvBnAct(3, mid, { kernel: 3, stride: 2, ...style });
+    this.stem2a = new ConvBnAct(mid, half, { kernel: 2, ...style });
+    this.stem2b = new ConvBnAct(half, mid, { kernel: 2, ...style });
+    this.stem3 = new ConvBnAct(2 * mid, mid, { kernel: 3, stride: 2, ...style });
+    this.stem4 = new ConvBnAct(mid, out, { kernel: 1, ...style });
+  }
+
+  protected forward(images: Tensor): Tensor {
+    const x = padForTwo(this.stem1.call(images));
+    const pooled = maxPool2d(x, 2, { stride: 1, ceilMode: true });
+    const convolved = this.stem2b.call(padForTwo(this.stem2a.call(x)));
+    return this.stem4.call(this.stem3.call(concat([pooled, convolved], 1)));
+  }
+}
+
+/** Convolutions in a row whose inputs and outputs are all aggregated by two 1x1 convolutions. */
+class HgBlock extends Module<[x: Tensor], Tensor> {
+  readonly layers: Module<[x: Tensor], Tensor>[];
+  readonly aggregation: ConvBnAct[];
+  readonly #residual: boolean;
+
+  constructor(inChannels: number, stage: BackboneStageConfig, options: { residual: boolean } & Style) {
+    super();
+    const { mid, out, layers, light, kernel } = stage;
+    const Unit = light ? LightConvBnAct : ConvBnAct;
+    const half = Math.floor(out / 2);
+    this.layers = Array.from(
+      { length: layers },
+      (_, i) => new Unit(i === 0 ? inChannels : mid, mid, { kernel, ...options }),
+    );
+    this.aggregation = [
+      new ConvBnAct(inChannels + layers * mid, half, { kernel: 1, ...options }),
+      new ConvBnAct(half, out, { kernel: 1, ...options }),
+    ];
+    this.#residual = options.residual;
+  }
+
+  protected forward(x: Tensor): Tensor {
+    const outputs = [x];
+    for (const layer of this.layers) outputs.push(layer.call(outputs.at(-1)!));
+    const y = this.aggregation.reduce((input, layer) => layer.call(input), concat(outputs, 1));
+    return this.#residual ? y.add(x) : y;
+  }
+}
+
+class HgStage extends Module<[x: Tensor], Tensor> {
+  readonly downsample: ConvBnAct | undefined;
+  readonly blocks: HgBlock[];
+
+  constructor(stage: BackboneStageConfig, style: Style) {
+    super();
+    const { in: inChannels, out, blocks, downsample } = stage;
+    this.downsample = downsample
+      ? new ConvBnAct(inChannels, inChannels, { kernel: 3, stride: 2, groups: inChannels, activation: false, ...style })
+      : undefined;
+    this.blocks = Array.from(
+      { length: blocks },
+      (_, i) => new HgBlock(i === 0 ? inChannels : out, stage, { residual: i > 0, ...style }),
+    );
+  }
+
+  protected forward(x: Tensor): Tensor {
+    return this.blocks.reduce((y, block) => block.call(y), this.downsample?.call(x) ?? x);
+  }
+}
+
+/** Images [B, 3, H, W] (RGB / 255) → maps of the stages in `returnStages`, finest first. PP-HGNetV2. */
+export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
+  readonly stem: Stem;
+  readonly stages: HgStage[];
+  readonly #returnStages: readonly number[];
+
+  constructor(config: BackboneConfig) {
+    super();
+    this.stem = new Stem(config.stem, config);
+    this.stages = config.stages.map((stage) => new HgStage(stage, config));
+    this.#returnStages = config.returnStages;
+    if (config.freezeAt < 0) return;
+    this.stem.freeze();
+    if (!config.freezeStemOnly) for (const stage of this.stages.slice(0, config.freezeAt + 1)) stage.freeze();
+  }
+
+  protected forward(images: Tensor): Tensor[] {
+    let x = this.stem.call(images);
+    const outputs = this.stages.map((stage) => (x = stage.call(x)));
+    return this.#returnStages.map((stage) => outputs[stage]!);
+  }
+}

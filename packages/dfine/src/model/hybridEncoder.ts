@@ -1,0 +1,132 @@
+import { LayerNorm, Linear, Module, MultiHeadAttention } from "@dfine/nn";
+import { concat, keep, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
+import type { EncoderConfig } from "../config/config.ts";
+import { ConvNorm, VggBlock } from "./convNorm.ts";
+import { ENCODER_BLOCKS, ScDown } from "./encoderBlocks.ts";
+import { positionEmbedding } from "./positionEmbedding.ts";
+
+/** Post-norm transformer layer: x, position [B or 1, L, E] → [B, L, E]. */
+class EncoderLayer extends Module<[x: Tensor, position: Tensor], Tensor> {
+  readonly selfAttn: MultiHeadAttention;
+  readonly linear1: Linear;
+  readonly linear2: Linear;
+  readonly norm1: LayerNorm;
+  readonly norm2: LayerNorm;
+
+  constructor({ hiddenDim, heads, feedForwardDim }: EncoderConfig) {
+    super();
+    this.selfAttn = new MultiHeadAttention(hiddenDim, heads);
+    this.linear1 = new Linear(hiddenDim, feedForwardDim, { activation: "gelu" });
+    this.linear2 = new Linear(feedForwardDim, hiddenDim);
+    this.norm1 = new LayerNorm(hiddenDim);
+    this.norm2 = new LayerNorm(hiddenDim);
+  }
+
+  protected forward(x: Tensor, position: Tensor): Tensor {
+    const attended = this.norm1.call(x.add(this.selfAttn.call({ query: x.add(position), value: x })));
+    return this.norm2.call(attended.add(this.linear2.call(this.linear1.call(attended))));
+  }
+}
+
+/** Attention within one map [B, E, H, W] (AIFI of RT-DETR). */
+class MapAttention extends Module<[x: Tensor], Tensor> {
+  readonly layers: EncoderLayer[];
+  readonly #temperature: number;
+  readonly #positions = new Map<string, Tensor>();
+
+  constructor(config: EncoderConfig) {
+    super();
+    this.layers = Array.from({ length: config.layers }, () => new EncoderLayer(config));
+    this.#temperature = config.positionTemperature;
+  }
+
+  #position({ shape, backend }: Tensor): Tensor {
+    const [, features, height, width] = shape as [number, number, number, number];
+    const key = `${height}x${width}`;
+    let position = this.#positions.get(key);
+    if (!position) {
+      const values = positionEmbedding({ width, height, features, temperature: this.#temperature });
+      position = keep(tensor(values, [1, height * width, features], { backend }));
+      this.#positions.set(key, position);
+    }
+    return position;
+  }
+
+  protected forward(x: Tensor): Tensor {
+    const position = this.#position(x);
+    const tokens = x.flatten(2).transpose(1, 2);
+    const attended = this.layers.reduce((y, layer) => layer.call(y, position), tokens);
+    return attended.transpose(1, 2).reshape(x.shape);
+  }
+
+  override dispose(): void {
+    super.dispose();
+    for (const position of this.#positions.values()) position.dispose();
+    this.#positions.clear();
+  }
+}
+
+/** Maps of the backbone → maps of `hiddenDim` channels of the same sizes, finest first: attention on the coarsest, then FPN and PAN. */
+export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
+  readonly inputProj: ConvNorm[];
+  readonly encoder: MapAttention[];
+  readonly lateralConvs: ConvNorm[];
+  readonly fpnBlocks: Module<[x: Tensor], Tensor>[];
+  readonly downsampleConvs: ScDown[][];
+  readonly panBlocks: Module<[x: Tensor], Tensor>[];
+  readonly #transformerLevels: readonly number[];
+
+  constructor(channels: readonly number[], config: EncoderConfig) {
+    super();
+    const { hiddenDim } = config;
+    const steps = channels.slice(1);
+    this.inputProj = channels.map((input) => new ConvNorm(input, hiddenDim, { kernel: 1 }));
+    this.encoder = config.layers > 0 ? config.transformerLevels.map(() => new MapAttention(config)) : [];
+    this.lateralConvs = steps.map(() => new ConvNorm(hiddenDim, hiddenDim, { kernel: 1 }));
+    this.fpnBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
+    this.downsampleConvs = steps.map(() => [new ScDown(hiddenDim)]);
+    this.panBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
+    this.#transformerLevels = config.transformerLevels;
+  }
+
+  protected forward(maps: readonly Tensor[]): Tensor[] {
+    const projected = maps.map((map, i) => this.inputProj[i]!.call(map));
+    this.encoder.forEach((attention, i) => {
+      const level = this.#transformerLevels[i]!;
+      projected[level] = attention.call(projected[level]!);
+    });
+    return this.#bottomUp(this.#topDown(projected));
+  }
+
+  /** From the coarsest map to the finest. Coarser maps go on as their lateral convolutions left them. */
+  #topDown(projected: readonly Tensor[]): Tensor[] {
+    const coarse: Tensor[] = [];
+    let current = projected.at(-1)!;
+    for (const [j, lateralConv] of this.lateralConvs.entries()) {
+      const lateral = lateralConv.call(current);
+      coarse.unshift(lateral);
+      current = this.fpnBlocks[j]!.call(concat([upsampleNearest(lateral), projected.at(-2 - j)!], 1));
+    }
+    return [current, ...coarse];
+  }
+
+  #bottomUp(maps: readonly Tensor[]): Tensor[] {
+    const outputs = [maps[0]!];
+    for (const [i, block] of this.panBlocks.entries()) {
+      const down = this.downsampleConvs[i]!.reduce((x, layer) => layer.call(x), outputs[i]!);
+      outputs.push(block.call(concat([down, maps[i + 1]!], 1)));
+    }
+    return outputs;
+  }
+
+  /** Joins convolutions with their norms, except those that project the backbone's maps. */
+  fuse(): void {
+    for (const list of [this.lateralConvs, this.fpnBlocks, this.downsampleConvs.flat(), this.panBlocks])
+      for (const module of list) fuseAll(module);
+  }
+}
+
+function fuseAll(module: Module): void {
+  if (module instanceof ConvNorm || module instanceof VggBlock) module.fuse();
+  else for (const [, child] of module.children()) fuseAll(child);
+}

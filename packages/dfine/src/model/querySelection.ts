@@ -1,0 +1,42 @@
+import { amax, defineMap, flatRows, indexSelect, type Tensor, topK } from "@dfine/tensor";
+import type { DecoderConfig } from "../config/config.ts";
+
+export interface Selection {
+  /** Positions of the chosen tokens [B, Q], i32, best first. */
+  readonly tokens: Tensor;
+  /** What they were chosen by [B, Q]. */
+  readonly scores: Tensor;
+}
+
+/** Chooses `count` tokens by class logits [B, N, C]. */
+type Select = (logits: Tensor, count: number) => Selection;
+
+const quotient = defineMap("quotient", (x, divisor) => x.div(divisor), {
+  differentiable: false,
+  dtypes: ["i32"],
+  inputs: [[0, 9], 3],
+});
+
+const byBestClass: Select = (logits, count) => {
+  const { values, indices } = topK(amax(logits, 2), count);
+  return { tokens: indices, scores: values };
+};
+
+const byTokenAndClass: Select = (logits, count) => {
+  const { values, indices } = topK(logits.flatten(1), count);
+  return { tokens: quotient(indices, logits.shape[2]!), scores: values };
+};
+
+/** `one2many` may choose a token several times, for different classes; `agnostic` has a head with a single logit. */
+export const QUERY_SELECTION: Record<DecoderConfig["querySelect"], Select> = {
+  default: byBestClass,
+  one2many: byTokenAndClass,
+  agnostic: byBestClass,
+};
+
+/** Rows of x [B or 1, N, D] at `tokens` [B, Q] → [B, Q, D]. */
+export function gatherTokens(x: Tensor, tokens: Tensor): Tensor {
+  const [batch, length, features] = x.shape as [number, number, number];
+  const rows = batch === 1 ? tokens.reshape([-1]) : flatRows(tokens, length);
+  return indexSelect(x.reshape([batch * length, features]), rows).reshape([...tokens.shape, features]);
+}

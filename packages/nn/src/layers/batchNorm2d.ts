@@ -1,0 +1,134 @@
+import {
+  type Activation,
+  batchNorm,
+  defineUpdate,
+  type Expr,
+  frozenBatchNorm,
+  full,
+  identity,
+  isRecomputing,
+  ShapeError,
+  shapeText,
+  type Tensor,
+  zeros,
+} from "@dfine/tensor";
+import { Module } from "../module.ts";
+import { buffer, parameter } from "../parameter.ts";
+
+/** What follows a norm in the same kernel: scale · activation(norm(x)) + shift. */
+export interface NormEpilogue {
+  /** Default identity. */
+  readonly activation?: Activation;
+  /** Scalars [1]. */
+  readonly affine?: { readonly scale: Tensor; readonly shift: Tensor } | undefined;
+}
+
+export interface BatchNorm2dOptions {
+  readonly eps?: number;
+  /** Share of the newest batch in the running statistics; default 0.1. */
+  readonly momentum?: number;
+}
+
+const updateStatistics = defineUpdate(
+  "updateStatistics",
+  ([mean, variance], [batchMean, batchVariance, momentum, correction]) => {
+    const blend = (running: Expr, batch: Expr): Expr => running.mul(momentum!.neg().add(1)).add(batch.mul(momentum!));
+    return [blend(mean!, batchMean!), blend(variance!, batchVariance!.mul(correction!))];
+  },
+  {
+    cases: () =>
+      [3, 17].map((channels) => ({
+        name: `${channels} channels`,
+        inputs: [{ shape: [channels] }, { shape: [channels] }, { shape: [channels] }, { shape: [channels] }],
+        run: (inputs) => {
+          const [mean, variance, ...batch] = inputs as Tensor[];
+          const targets = [identity(mean!), identity(variance!)];
+          updateStatistics(targets, [...batch, 0.1, 1.25]);
+          return targets;
+        },
+        differentiable: false,
+      })),
+  },
+);
+
+const countBatch = defineUpdate("countBatch", ([count]) => [count!.add(1)], {
+  cases: () => [
+    {
+      name: "one counter",
+      inputs: [{ shape: [1], dtype: "i32", below: 9 }],
+      run: ([count]) => {
+        const target = identity(count!);
+        countBatch([target], []);
+        return [target];
+      },
+      differentiable: false,
+    },
+  ],
+});
+
+/**
+ * Normalises channels of x [B, C, H, W]: in training by the batch's mean and biased variance, which also move the running
+ * statistics (the variance unbiased); otherwise by the running statistics. Ioffe & Szegedy 2015, as PyTorch.
+ */
+export class BatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Tensor> {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+  readonly runningMean: Tensor;
+  readonly runningVar: Tensor;
+  readonly numBatchesTracked: Tensor;
+  readonly eps: number;
+  readonly momentum: number;
+
+  constructor(channels: number, options: BatchNorm2dOptions = {}) {
+    super();
+    this.weight = parameter([channels], 1);
+    this.bias = parameter([channels], 0);
+    this.runningMean = buffer(zeros([channels]));
+    this.runningVar = buffer(full([channels], 1));
+    this.numBatchesTracked = buffer(zeros([], { dtype: "i32" }));
+    this.eps = options.eps ?? 1e-5;
+    this.momentum = options.momentum ?? 0.1;
+  }
+
+  protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
+    const { weight, bias, eps, runningMean, runningVar } = this;
+    if (!this.training)
+      return frozenBatchNorm(x, { weight, bias, mean: runningMean, variance: runningVar, eps, ...pick(epilogue) });
+    const count = x.size / x.shape[1]!;
+    if (count < 2)
+      throw new ShapeError(
+        `BatchNorm2d: ${shapeText(x.shape)} has one value per channel, which has no variance; train with more images or larger ones`,
+      );
+    const { output, mean, variance } = batchNorm(x, { weight, bias, eps, ...pick(epilogue) });
+    if (!isRecomputing()) {
+      updateStatistics([runningMean, runningVar], [mean, variance, this.momentum, count / (count - 1)]);
+      countBatch([this.numBatchesTracked], []);
+    }
+    return output;
+  }
+}
+
+/** Batch norm by fixed numbers: four buffers, nothing to train. */
+export class FrozenBatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Tensor> {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+  readonly runningMean: Tensor;
+  readonly runningVar: Tensor;
+  readonly eps: number;
+
+  constructor(channels: number, options: { readonly eps?: number } = {}) {
+    super();
+    this.weight = buffer(full([channels], 1));
+    this.bias = buffer(zeros([channels]));
+    this.runningMean = buffer(zeros([channels]));
+    this.runningVar = buffer(full([channels], 1));
+    this.eps = options.eps ?? 1e-5;
+  }
+
+  protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
+    const { weight, bias, eps, runningMean, runningVar } = this;
+    return frozenBatchNorm(x, { weight, bias, mean: runningMean, variance: runningVar, eps, ...pick(epilogue) });
+  }
+}
+
+const pick = ({ activation = "identity", affine }: NormEpilogue) => ({ activation, ...(affine ? { affine } : {}) });

@@ -1,0 +1,37 @@
+import { type Activation, linear, type Tensor } from "@dfine/tensor";
+import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
+import { Module } from "../module.ts";
+import { parameter } from "../parameter.ts";
+import { biasActivation } from "./biasActivation.ts";
+
+export interface LinearOptions {
+  /** Applied after the bias, in the same kernel; default identity. */
+  readonly activation?: Activation;
+  /** Default PyTorch's, `kaimingUniform`. */
+  readonly weightInit?: Initializer;
+  /** Default PyTorch's, uniform in ±1/√in. */
+  readonly biasInit?: Initializer;
+}
+
+/** activation(x · weightᵀ + bias): x [..., in] → [..., out]. */
+export class Linear extends Module<[x: Tensor], Tensor> {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+  readonly #activation: Activation;
+
+  constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
+    super();
+    const {
+      activation = "identity",
+      weightInit = kaimingUniform,
+      biasInit = uniformInit(1 / Math.sqrt(inFeatures)),
+    } = options;
+    this.weight = parameter([outFeatures, inFeatures], weightInit);
+    this.bias = parameter([outFeatures], biasInit);
+    this.#activation = activation;
+  }
+
+  protected forward(x: Tensor): Tensor {
+    return biasActivation[this.#activation](linear(x, this.weight), this.bias, 1, 0);
+  }
+}

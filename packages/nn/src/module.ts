@@ -1,0 +1,120 @@
+import { scope, Tensor } from "@dfine/tensor";
+import { isParameter } from "./parameter.ts";
+import { type LoadOptions, type LoadReport, loadState, type StateValue } from "./state.ts";
+
+interface NamedTensor {
+  readonly name: string;
+  readonly tensor: Tensor;
+}
+
+/** `selfAttn` → `self_attn`: fields carry their state-dict names in camel case. */
+const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function modulesIn(name: string, value: unknown, found: [string, Module][]): void {
+  if (value instanceof Module) found.push([name, value]);
+  else if (Array.isArray(value)) for (const [i, item] of value.entries()) modulesIn(`${name}.${i}`, item, found);
+}
+
+/**
+ * A part of a network. Public fields that hold tensors made by `parameter` or `buffer`, modules, or arrays of modules are
+ * its state, in the order of the fields; a field `selfAttn` is `self_attn` in the state dict. Private fields are not.
+ */
+export abstract class Module<Args extends readonly unknown[] = never[], Result = unknown> implements Disposable {
+  /** Whether layers behave as in training: batch statistics, training outputs. */
+  training = true;
+
+  protected abstract forward(...args: Args): Result;
+
+  /** Runs the module in a scope of its own: intermediate tensors are freed when it returns. */
+  call(...args: Args): Result {
+    return scope(this.constructor.name, () => this.forward(...args));
+  }
+
+  /** Direct children with their names: `layers.0`, `norm`. */
+  children(): [name: string, module: Module][] {
+    const found: [string, Module][] = [];
+    for (const [field, value] of Object.entries(this)) modulesIn(snakeCase(field), value, found);
+    return found;
+  }
+
+  /** All tensors as PyTorch orders them: own parameters, own buffers, children. Shared tensors appear under each name. */
+  #tensors(prefix = ""): NamedTensor[] {
+    const own = Object.entries(this).flatMap(([field, value]): NamedTensor[] =>
+      value instanceof Tensor ? [{ name: prefix + snakeCase(field), tensor: value }] : [],
+    );
+    return [
+      ...own.filter(({ tensor }) => isParameter(tensor)),
+      ...own.filter(({ tensor }) => !isParameter(tensor)),
+      ...this.children().flatMap(([name, child]) => child.#tensors(`${prefix}${name}.`)),
+    ];
+  }
+
+  #distinct(wanted: (tensor: Tensor) => boolean): Map<string, Tensor> {
+    const seen = new Set<Tensor>();
+    const found = new Map<string, Tensor>();
+    for (const { name, tensor } of this.#tensors()) {
+      if (seen.has(tensor) || !wanted(tensor)) continue;
+      seen.add(tensor);
+      found.set(name, tensor);
+    }
+    return found;
+  }
+
+  /** Parameters by name, each once. The trainable ones have `requiresGrad`. */
+  namedParameters(): Map<string, Tensor> {
+    return this.#distinct(isParameter);
+  }
+  /** Buffers by name, each once. */
+  namedBuffers(): Map<string, Tensor> {
+    return this.#distinct((tensor) => !isParameter(tensor));
+  }
+  /** Number of elements of all parameters, trainable or not; shared ones count once. */
+  parameterCount(): number {
+    return [...this.namedParameters().values()].reduce((sum, { size }) => sum + size, 0);
+  }
+  /** The tensors themselves, not copies, by their official names; shared ones under each of their names. */
+  stateDict(): Map<string, Tensor> {
+    return new Map(this.#tensors().map(({ name, tensor }) => [name, tensor]));
+  }
+  /**
+   * Copies values into the module's tensors. Batch counters (`num_batches_tracked`) may be missing or left over, and
+   * derived buffers may be missing or of another shape.
+   * @throws StateDictError listing missing, unexpected and mismatched names, unless `strict` is false
+   */
+  loadStateDict(state: ReadonlyMap<string, StateValue>, options: LoadOptions = {}): LoadReport {
+    return loadState(this.stateDict(), state, { owner: this.constructor.name, ...options });
+  }
+
+  /** Switches this module and all below it to training or evaluation. */
+  train(mode = true): this {
+    this.training = mode;
+    for (const [, child] of this.children()) child.train(mode);
+    return this;
+  }
+  eval(): this {
+    return this.train(false);
+  }
+  /** Excludes all parameters of this module from training. */
+  freeze(): this {
+    for (const tensor of this.namedParameters().values()) {
+      if (!tensor.requiresGrad) continue;
+      tensor.grad = undefined;
+      tensor.requiresGrad = false;
+    }
+    return this;
+  }
+  /** Frees the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const tensor of this.namedParameters().values()) if (tensor.requiresGrad) tensor.grad = undefined;
+  }
+
+  /** Frees all tensors of this module and those below it. */
+  dispose(): void {
+    this.zeroGrad();
+    for (const [, child] of this.children()) child.dispose();
+    for (const value of Object.values(this)) if (value instanceof Tensor) value.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
