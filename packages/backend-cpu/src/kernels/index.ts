@@ -3,7 +3,13 @@ import type { CpuRuntime } from "../runtime.ts";
 import { conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
+import { deformableSampleOverride } from "./deformableSample.ts";
+import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
+import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
 import { matmulOverride } from "./matmul.ts";
+import { maxPool2dOverride } from "./maxPool2d.ts";
+import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
+import { topKOverride } from "./topK.ts";
 
 /** Hand-written kernels by op. */
 export const createOverrides = (runtime: CpuRuntime): Overrides => ({
@@ -11,4 +17,11 @@ export const createOverrides = (runtime: CpuRuntime): Overrides => ({
   conv2d: conv2dOverride(runtime),
   conv2dInputGrad: conv2dInputGradOverride(runtime),
   conv2dWeightGrad: conv2dWeightGradOverride(runtime),
+  maxPool2d: maxPool2dOverride(runtime),
+  maxPool2dGrad: maxPool2dGradOverride(runtime),
+  indexSelect: indexSelectOverride(runtime),
+  indexAdd: indexAddOverride(runtime),
+  topK: topKOverride(runtime),
+  deformableSample: deformableSampleOverride(runtime),
+  deformableSampleGrad: deformableSampleGradOverride(runtime),
 });

@@ -1,0 +1,109 @@
+import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
+import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import { Assembler, type Local } from "../wasm/assembler.ts";
+import { argWords, divide, namedArgs } from "./args.ts";
+import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
+import { withTables } from "./tables.ts";
+
+const NAMES = [
+  ...(["value", "locations", "weights", "to", "levels", "zeros"] as const),
+  ...(["queries", "heads", "points", "depthBytes", "imageBytes", "tokenBytes"] as const),
+] as const;
+
+/** Units are (image, query): each head's points one after the other, added into the output. */
+const kernel = (method: Method): WasmKernel => ({
+  key: `deformableSample/${method}`,
+  name: "deformableSample",
+  build(options) {
+    const f = new Assembler(options);
+    const arg = namedArgs(f, NAMES);
+    const taps = makeTaps(f, method);
+    const [unit, head, point, image, slice, to] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+    const [level, location, weight, at, wide] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+    const addresses = f.locals("i32", taps.offsets.length);
+    const shares = f.locals("v128", taps.offsets.length);
+    const [sum, one] = [f.local("v128"), f.local("f32")];
+
+    const addPoint = (): void => {
+      locate(f, taps, { level, location, tokenBytes: arg.tokenBytes });
+      for (const [i, address] of addresses.entries()) {
+        f.get(slice, taps.offsets[i]!).op("i32.add").get(arg.zeros, taps.insides[i]!).select("i32").set(address);
+        f.get(weight).memory("f32.load").get(taps.shares[i]!).op("f32.mul", "f32x4.splat").set(shares[i]!);
+      }
+      f.for(at, { from: 0, to: wide, step: 16 }, () => {
+        f.get(to, at).op("i32.add").memory("v128.load").set(sum);
+        for (const [i, address] of addresses.entries()) {
+          f.get(address, at).op("i32.add").memory("v128.load").get(shares[i]!).madd(sum);
+        }
+        f.get(to, at).op("i32.add").get(sum).memory("v128.store");
+      });
+      f.for(at, { from: wide, to: arg.depthBytes, step: 4 }, () => {
+        f.get(to, at).op("i32.add").memory("f32.load").set(one);
+        for (const [i, address] of addresses.entries()) {
+          f.get(address, at).op("i32.add").memory("f32.load").get(shares[i]!).lane("f32x4.extract_lane", 0).madd(one);
+        }
+        f.get(to, at).op("i32.add").get(one).memory("f32.store");
+      });
+    };
+
+    f.get(arg.depthBytes).i32(-16).op("i32.and").set(wide);
+    f.for(unit, { from: f.begin, to: f.end }, () => {
+      divide(f, [unit, arg.queries], { quotient: image, remainder: at });
+      f.get(arg.value, image, arg.imageBytes).op("i32.mul", "i32.add").set(slice);
+      f.get(arg.to, unit, arg.tokenBytes).op("i32.mul", "i32.add").tee(to).i32(0).get(arg.tokenBytes).op("memory.fill");
+      f.get(unit, arg.heads).op("i32.mul").get(arg.points).op("i32.mul").i32(2).op("i32.shl").tee(at);
+      f.get(arg.weights).op("i32.add").set(weight);
+      f.get(arg.locations, at).i32(1).op("i32.shl", "i32.add").set(location);
+      f.for(head, { from: 0, to: arg.heads }, () => {
+        f.get(arg.levels).set(level);
+        f.for(point, { from: 0, to: arg.points }, () => {
+          addPoint();
+          f.get(level).i32(LEVEL_BYTES).op("i32.add").set(level);
+          f.get(location).i32(8).op("i32.add").set(location);
+          f.get(weight).i32(4).op("i32.add").set(weight);
+        });
+        f.get(to, arg.depthBytes).op("i32.add").set(to);
+        f.get(slice, arg.depthBytes).op("i32.add").set(slice);
+      });
+    });
+    return f.finish();
+  },
+});
+
+const KERNELS = { bilinear: kernel("bilinear"), discrete: kernel("discrete") };
+
+export const deformableSampleOverride = (runtime: CpuRuntime): Override<DeformableSampleAttrs> => ({
+  select: (_, { method }) => method,
+  run({ inputs, outputs, attrs: { method, levels } }) {
+    const [, length, heads, depth] = inputs[0]!.shape as [number, number, number, number];
+    const [images, queries, , points] = inputs[1]!.shape as [number, number, number, number];
+    const [value, locations, weights, to] = [...inputs, ...outputs].map((view) => runtime.pointer(view)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const tokenBytes = heads * depth * 4;
+    // Taps outside a level read zeros.
+    withTables(runtime, [new Int32Array(depth), levelTable(levels, tokenBytes)], ([zeros, table]) =>
+      runtime.launch(KERNELS[method], {
+        args: argWords(NAMES, {
+          value,
+          locations,
+          weights,
+          to,
+          levels: table!,
+          zeros: zeros!,
+          queries,
+          heads,
+          points,
+          depthBytes: depth * 4,
+          imageBytes: length * tokenBytes,
+          tokenBytes,
+        }),
+        units: images * queries,
+        grain: Math.max(1, Math.floor(65536 / (heads * points * depth))),
+      }),
+    );
+  },
+});

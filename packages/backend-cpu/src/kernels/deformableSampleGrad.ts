@@ -1,0 +1,162 @@
+import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
+import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import { Assembler, type Local } from "../wasm/assembler.ts";
+import { argWords, divide, namedArgs } from "./args.ts";
+import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
+import { withTables } from "./tables.ts";
+
+const NAMES = [
+  ...(["dy", "value", "locations", "weights", "dValue", "dLocations", "dWeights", "levels", "zeros"] as const),
+  ...(["sink", "queries", "heads", "points", "depthBytes", "length", "tokenBytes"] as const),
+] as const;
+
+/** Units are (image, head): each owns its part of dValue and walks queries and points in order. */
+const kernel = (method: Method): WasmKernel => ({
+  key: `deformableSampleGrad/${method}`,
+  name: "deformableSampleGrad",
+  build(options) {
+    const f = new Assembler(options);
+    const arg = namedArgs(f, NAMES);
+    const taps = makeTaps(f, method);
+    const count = taps.offsets.length;
+    const [unit, head, query, point, image, slice] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+    const [dSlice, dy, level, location, at, wide] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+    const [index, sink, tokens] = f.locals("i32", 3) as [Local, Local, Local];
+    const addresses = f.locals("i32", count);
+    const targets = f.locals("i32", count);
+    const shares = f.locals("v128", count);
+    const dots = f.locals("v128", count);
+    const scalars = f.locals("f32", count);
+    const [g, sum] = [f.local("v128"), f.local("v128")];
+    const [weight, gradient, one, rest] = f.locals("f32", 4) as [Local, Local, Local, Local];
+
+    /** dots += dy · value, dValue += share · dy: by vectors, then by single values. */
+    const sweep = (): void => {
+      f.for(at, { from: 0, to: wide, step: 16 }, () => {
+        f.get(dy, at).op("i32.add").memory("v128.load").set(g);
+        for (let i = 0; i < count; i++) {
+          f.get(addresses[i]!, at).op("i32.add").memory("v128.load").get(g).madd(dots[i]!);
+          f.get(targets[i]!, at).op("i32.add").memory("v128.load").set(sum);
+          f.madd(sum, g, shares[i]!);
+          f.get(targets[i]!, at).op("i32.add").get(sum).memory("v128.store");
+        }
+      });
+      for (let i = 0; i < count; i++) {
+        f.get(dots[i]!, dots[i]!, dots[i]!).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
+        f.get(sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1).op("f32.add").set(scalars[i]!);
+      }
+      f.for(at, { from: wide, to: arg.depthBytes, step: 4 }, () => {
+        f.get(dy, at).op("i32.add").memory("f32.load").set(gradient);
+        for (let i = 0; i < count; i++) {
+          f.get(addresses[i]!, at).op("i32.add").memory("f32.load").get(gradient).madd(scalars[i]!);
+          f.get(targets[i]!, at).op("i32.add").memory("f32.load").set(one);
+          f.get(gradient, shares[i]!).lane("f32x4.extract_lane", 0).madd(one);
+          f.get(targets[i]!, at).op("i32.add").get(one).memory("f32.store");
+        }
+      });
+    };
+    /** Pushes weight · size · ((d1 − d0) · near + (d3 − d2) · far) for the taps' dots d. */
+    const slope = (side: 0 | 1, [a, b, c, d]: readonly [number, number, number, number]): void => {
+      const other = side === 0 ? 1 : 0;
+      f.get(scalars[b]!, scalars[a]!).op("f32.sub").get(taps.left[other]).op("f32.mul");
+      f.get(scalars[d]!, scalars[c]!).op("f32.sub").get(taps.along[other]).op("f32.mul", "f32.add");
+      f.get(taps.size[side], weight).op("f32.mul", "f32.mul");
+    };
+    const visit = (): void => {
+      f.get(arg.locations, index).i32(3).op("i32.shl", "i32.add").set(location);
+      f.get(arg.weights, index).i32(2).op("i32.shl", "i32.add").memory("f32.load").set(weight);
+      locate(f, taps, { level, location, tokenBytes: arg.tokenBytes });
+      for (let i = 0; i < count; i++) {
+        const [offset, inside] = [taps.offsets[i]!, taps.insides[i]!];
+        f.get(slice, offset).op("i32.add").get(arg.zeros, inside).select("i32").set(addresses[i]!);
+        f.get(dSlice, offset).op("i32.add").get(sink, inside).select("i32").set(targets[i]!);
+        f.get(weight, taps.shares[i]!).op("f32.mul", "f32x4.splat").set(shares[i]!);
+        f.f32x4(0).set(dots[i]!);
+      }
+      sweep();
+      f.f32(0).set(rest);
+      for (let i = 0; i < count; i++)
+        f.get(taps.shares[i]!, scalars[i]!).op("f32.mul").get(rest).op("f32.add").set(rest);
+      f.get(arg.dWeights, index).i32(2).op("i32.shl", "i32.add").get(rest).memory("f32.store");
+      f.get(arg.dLocations, index).i32(3).op("i32.shl", "i32.add").set(location);
+      f.get(location);
+      if (method === "bilinear") slope(0, [0, 1, 2, 3]);
+      else f.f32(0);
+      f.memory("f32.store").get(location);
+      if (method === "bilinear") slope(1, [0, 2, 1, 3]);
+      else f.f32(0);
+      f.memory("f32.store", 4);
+    };
+
+    f.get(arg.depthBytes).i32(-16).op("i32.and").set(wide);
+    f.get(arg.sink, arg.depthBytes).thread().op("i32.mul", "i32.add").set(sink);
+    f.for(unit, { from: f.begin, to: f.end }, () => {
+      divide(f, [unit, arg.heads], { quotient: image, remainder: head });
+      f.get(image, arg.length).op("i32.mul").get(arg.tokenBytes).op("i32.mul").get(head, arg.depthBytes).op("i32.mul");
+      f.op("i32.add").tee(at).get(arg.value).op("i32.add").set(slice);
+      f.get(arg.dValue, at).op("i32.add").tee(dSlice).set(tokens);
+      f.for(point, { from: 0, to: arg.length }, () => {
+        f.for(at, { from: 0, to: arg.depthBytes, step: 4 }, () => {
+          f.get(tokens, at).op("i32.add").f32(0).memory("f32.store");
+        });
+        f.get(tokens, arg.tokenBytes).op("i32.add").set(tokens);
+      });
+      f.for(query, { from: 0, to: arg.queries }, () => {
+        f.get(image, arg.queries).op("i32.mul").get(query).op("i32.add").set(index);
+        f.get(arg.dy, index, arg.tokenBytes)
+          .op("i32.mul", "i32.add")
+          .get(head, arg.depthBytes)
+          .op("i32.mul", "i32.add");
+        f.set(dy);
+        f.get(index, arg.heads).op("i32.mul").get(head).op("i32.add").get(arg.points).op("i32.mul").set(index);
+        f.get(arg.levels).set(level);
+        f.for(point, { from: 0, to: arg.points }, () => {
+          visit();
+          f.get(index).i32(1).op("i32.add").set(index);
+          f.get(level).i32(LEVEL_BYTES).op("i32.add").set(level);
+        });
+      });
+    });
+    return f.finish();
+  },
+});
+
+const KERNELS = { bilinear: kernel("bilinear"), discrete: kernel("discrete") };
+
+export const deformableSampleGradOverride = (runtime: CpuRuntime): Override<DeformableSampleAttrs> => ({
+  select: (_, { method }) => method,
+  run({ inputs, outputs, attrs: { method, levels } }) {
+    const [, length, heads, depth] = inputs[1]!.shape as [number, number, number, number];
+    const [images, queries, , points] = inputs[2]!.shape as [number, number, number, number];
+    const [dy, value, locations, weights, dValue, dLocations, dWeights] = [...inputs, ...outputs].map((view) =>
+      runtime.pointer(view),
+    ) as [number, number, number, number, number, number, number];
+    const tokenBytes = heads * depth * 4;
+    // Taps outside a level read zeros, and what they would add goes into a sink of each thread.
+    const tables = [new Int32Array(depth), new Int32Array(depth * runtime.threads), levelTable(levels, tokenBytes)];
+    withTables(runtime, tables, ([zeros, sink, table]) =>
+      runtime.launch(KERNELS[method], {
+        args: argWords(NAMES, {
+          dy,
+          value,
+          locations,
+          weights,
+          dValue,
+          dLocations,
+          dWeights,
+          levels: table!,
+          zeros: zeros!,
+          sink: sink!,
+          queries,
+          heads,
+          points,
+          depthBytes: depth * 4,
+          length,
+          tokenBytes,
+        }),
+        units: images * heads,
+        grain: 1,
+      }),
+    );
+  },
+});

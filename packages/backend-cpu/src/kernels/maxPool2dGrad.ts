@@ -1,0 +1,48 @@
+import type { MaxPool2dGradAttrs, Override } from "@dfine/tensor";
+import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import { Assembler, type Local } from "../wasm/assembler.ts";
+import { argWords, namedArgs } from "./args.ts";
+
+const NAMES = ["dy", "indices", "to", "inSize", "outSize"] as const;
+
+/** Units are planes: zeros, then every window adds its gradient to its largest element, in order. */
+const KERNEL: WasmKernel = {
+  key: "maxPool2dGrad",
+  name: "maxPool2dGrad",
+  build(options) {
+    const f = new Assembler(options);
+    const arg = namedArgs(f, NAMES);
+    const [plane, to, i, at, last] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+    f.for(plane, { from: f.begin, to: f.end }, () => {
+      f.get(arg.to, plane, arg.inSize).op("i32.mul").i32(2).op("i32.shl", "i32.add").tee(to);
+      f.i32(0).get(arg.inSize).i32(2).op("i32.shl", "memory.fill");
+      f.get(plane, arg.outSize).op("i32.mul").tee(i).get(arg.outSize).op("i32.add").set(last);
+      f.for(i, { from: i, to: last }, () => {
+        f.get(arg.indices, i).i32(2).op("i32.shl", "i32.add").memory("i32.load").tee(at).get(arg.inSize);
+        f.op("i32.lt_u").if(() => {
+          f.get(to, at).i32(2).op("i32.shl", "i32.add").tee(at).get(at).memory("f32.load");
+          f.get(arg.dy, i).i32(2).op("i32.shl", "i32.add").memory("f32.load").op("f32.add").memory("f32.store");
+        });
+      });
+    });
+    return f.finish();
+  },
+};
+
+export const maxPool2dGradOverride = (runtime: CpuRuntime): Override<MaxPool2dGradAttrs> => ({
+  select: () => "direct",
+  run({ inputs: [dy, indices], outputs: [dx], attrs: { inputSize } }) {
+    const [images, channels, height, width] = dy!.shape as [number, number, number, number];
+    runtime.launch(KERNEL, {
+      args: argWords(NAMES, {
+        dy: runtime.pointer(dy!),
+        indices: runtime.pointer(indices!),
+        to: runtime.pointer(dx!),
+        inSize: inputSize[0] * inputSize[1],
+        outSize: height * width,
+      }),
+      units: images * channels,
+      grain: Math.max(1, Math.floor(16384 / (height * width))),
+    });
+  },
+});

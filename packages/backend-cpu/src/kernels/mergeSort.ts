@@ -1,0 +1,62 @@
+import type { Assembler, Local } from "../wasm/assembler.ts";
+
+export interface Pairs {
+  /** Address of (unsigned key, value) pairs; afterwards of the sorted ones. */
+  readonly pairs: Local;
+  /** Address of as much memory again; afterwards of whichever is not sorted. */
+  readonly spare: Local;
+  readonly count: Local;
+}
+
+/** Sorts pairs by descending key; equal keys keep their order. Runs of doubling length are merged back and forth. */
+export function mergeSort(f: Assembler, { pairs, spare, count }: Pairs): void {
+  const [width, start, left, right, middle, end] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+  const [to, swap] = f.locals("i32", 2) as [Local, Local];
+  const pairAt = (base: Local, index: Local) => f.get(base, index).i32(3).op("i32.shl", "i32.add");
+  const keyAt = (index: Local) => pairAt(pairs, index).memory("i32.load");
+  const limited = (target: Local) =>
+    f
+      .tee(target)
+      .get(count)
+      .op("i32.gt_s")
+      .if(() => f.get(count).set(target));
+  f.i32(1).set(width);
+  f.block((done) => {
+    f.loop((wider) => {
+      f.get(width, count).op("i32.ge_s").brIf(done);
+      f.i32(0).set(start);
+      f.block((merged) => {
+        f.loop((nextRun) => {
+          f.get(start, count).op("i32.ge_s").brIf(merged);
+          f.get(start, width).op("i32.add");
+          limited(middle);
+          f.get(middle, width).op("i32.add");
+          limited(end);
+          f.get(start).set(left).get(middle).set(right);
+          f.for(to, { from: start, to: end }, () => {
+            f.block((chosen) => {
+              f.block((takeRight) => {
+                f.get(left, middle).op("i32.ge_s").brIf(takeRight);
+                f.block((takeLeft) => {
+                  f.get(right, end).op("i32.ge_s").brIf(takeLeft);
+                  keyAt(left);
+                  keyAt(right).op("i32.lt_u").brIf(takeRight);
+                });
+                pairAt(spare, to);
+                pairAt(pairs, left).memory("i64.load").memory("i64.store");
+                f.get(left).i32(1).op("i32.add").set(left).br(chosen);
+              });
+              pairAt(spare, to);
+              pairAt(pairs, right).memory("i64.load").memory("i64.store");
+              f.get(right).i32(1).op("i32.add").set(right);
+            });
+          });
+          f.get(end).set(start).br(nextRun);
+        });
+      });
+      f.get(pairs).set(swap).get(spare).set(pairs).get(swap).set(spare);
+      f.get(width).i32(1).op("i32.shl").set(width).br(wider);
+    });
+  });
+  f.release(width, start, left, right, middle, end, to, swap);
+}
