@@ -175,7 +175,9 @@ describe("modes", () => {
     const alone = model.trainingOutputs(input);
     const together = model.trainingOutputs(input, { denoising: denoising(config, 2) });
     const [a, b] = await readTensors([alone.last.logits, together.last.logits]);
-    a!.forEach((value, i) => expect(b![i]!).toBeCloseTo(value, 9));
+    a!.forEach((value, i) => {
+      expect(b![i]!).toBeCloseTo(value, 9);
+    });
   });
 
   test("images of a batch don't see each other outside training", async () => {
@@ -185,7 +187,9 @@ describe("modes", () => {
     const both = model.predictions(input);
     const second = model.predictions(input.slice([{ start: 1 }]));
     const [a, b] = await readTensors([both.boxes.slice([{ start: 1 }]), second.boxes]);
-    a!.forEach((value, i) => expect(b![i]!).toBeCloseTo(value, 9));
+    a!.forEach((value, i) => {
+      expect(b![i]!).toBeCloseTo(value, 9);
+    });
   });
 
   test("the evaluation layer predicts as it does in training", async () => {
@@ -217,8 +221,12 @@ describe("modes", () => {
       using deployed = deploy(model);
       const [a, b] = [model.predictions(input), deployed.predictions(input)];
       const [logits, boxes, fusedLogits, fusedBoxes] = await readTensors([a.logits, a.boxes, b.logits, b.boxes]);
-      logits!.forEach((value, i) => expect(fusedLogits![i]!).toBeCloseTo(value, 9));
-      boxes!.forEach((value, i) => expect(fusedBoxes![i]!).toBeCloseTo(value, 9));
+      logits!.forEach((value, i) => {
+        expect(fusedLogits![i]!).toBeCloseTo(value, 9);
+      });
+      boxes!.forEach((value, i) => {
+        expect(fusedBoxes![i]!).toBeCloseTo(value, 9);
+      });
       expect(() => deployed.train()).toThrow(ConfigError);
       expect([...deployed.namedParameters().values()].some(({ requiresGrad }) => requiresGrad)).toBe(false);
     }
