@@ -3,10 +3,10 @@ import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
 import type { GemmRows } from "./gemm.ts";
 import { withTables } from "./tables.ts";
-import { clearSums, forBlocks, makeTile, multiply, rowAddresses, storeTile } from "./tile.ts";
+import { forBlocks, makeTile, multiply, rowAddresses, storeTile, TOTALS_BYTES } from "./tile.ts";
 
 const NAMES = [
-  ...(["from", "imageBytes", "rowBytes", "tapTable", "kBytes"] as const),
+  ...(["from", "imageBytes", "rowBytes", "tapTable", "kBytes", "totals"] as const),
   ...(["weights", "aPitch", "rowTable", "kTable"] as const),
   ...(["to", "toImage", "toChannel", "toRow", "toStep"] as const),
   ...(["channels", "mChunk", "mChunks", "vectors", "chunkVectors", "height", "width", "rowVectors"] as const),
@@ -71,7 +71,6 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean): WasmKernel => ({
     };
     const block = (height: number) => {
       rowAddresses(f, tile, { rows, height, row, start: arg.weights, pitch: arg.aPitch, table: arg.rowTable });
-      clearSums(f, tile, height);
       multiply(f, tile, {
         height,
         kBytes: arg.kBytes,
@@ -82,6 +81,7 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean): WasmKernel => ({
       storeTile(f, tile, { height, addresses, pitch: arg.toChannel, lanes, step: isDense ? undefined : arg.toStep });
     };
 
+    f.get(arg.totals).thread().i32(TOTALS_BYTES).op("i32.mul", "i32.add").set(tile.totals);
     f.for(unit, { from: f.begin, to: f.end }, () => {
       divide(f, [unit, arg.mChunks], { quotient: vector, remainder: mIndex });
       f.get(vector, arg.chunkVectors).op("i32.mul").tee(vector).get(arg.chunkVectors).op("i32.add").set(lastVector);
@@ -136,13 +136,14 @@ export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
   const mChunk = Math.min(channels, Math.max(20, Math.floor(WEIGHT_BYTES / (4 * k))));
   const mChunks = Math.ceil(channels / mChunk);
   const chunkVectors = 2 * Math.max(1, Math.min(Math.ceil(vectors / 2), Math.round(CHUNK_WORK / (8 * mChunk * k))));
-  withTables(runtime, [taps], ([tapTable]) =>
+  withTables(runtime, [taps, new Int32Array((runtime.threads * TOTALS_BYTES) / 4)], ([tapTable, totals]) =>
     runtime.launch(KERNELS[rows.kind][toStrides[3] === 4 ? "dense" : "strided"], {
       args: argWords(NAMES, {
         from: problem.from,
         imageBytes: problem.imageBytes,
         rowBytes: problem.rowBytes,
         tapTable: tapTable!,
+        totals: totals!,
         kBytes: taps.length * 4,
         weights: problem.weights,
         aPitch: rows.kind === "matrix" ? rows.pitch : 0,

@@ -9,8 +9,10 @@ const NAMES = [
 ] as const;
 /** Taps summed side by side. */
 const SIDE = 7;
+// Bytes of dy after which the lanes' sums join the totals, at the end of a row: rounding grows with the length of a run.
+const RUN_BYTES = 192 * 16;
 
-/** Units are channels: the products of dy and the padded input, summed lane by lane over rows and images, then across lanes. */
+/** Units are channels: the products of dy and the padded input, summed lane by lane over rows, then across lanes. */
 const KERNEL: WasmKernel = {
   key: "depthwiseWeightGrad",
   name: "depthwiseWeightGrad",
@@ -21,6 +23,8 @@ const KERNEL: WasmKernel = {
     const [plane, from, dy, rest, to, place] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
     const sums = f.locals("v128", SIDE);
     const sources = f.locals("i32", SIDE);
+    const totals = f.locals("f32", SIDE);
+    const run = f.local("i32");
     const [value, mask] = [f.local("v128"), f.local("v128")];
 
     const step = (isRest: boolean): void => {
@@ -59,6 +63,16 @@ const KERNEL: WasmKernel = {
       });
     };
 
+    const joinTotals = (): void => {
+      for (const [j, sum] of sums.entries()) {
+        f.get(sum, sum, sum).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
+        f.get(totals[j]!, sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1);
+        f.op("f32.add", "f32.add").set(totals[j]!);
+        f.f32x4(0).set(sum);
+      }
+      f.i32(0).set(run);
+    };
+
     f.get(arg.width).i32(2).op("i32.shr_u").i32(4).op("i32.shl").set(wide);
     f.get(arg.width).i32(3).op("i32.and").set(rest);
     f.i32x4(0, 1, 2, 3).get(rest).op("i32x4.splat", "i32x4.lt_s").set(mask);
@@ -66,6 +80,8 @@ const KERNEL: WasmKernel = {
       f.for(tap, { from: 0, to: arg.tapCount, step: SIDE }, () => {
         f.get(arg.taps, tap).i32(2).op("i32.shl", "i32.add").set(place);
         for (const sum of sums) f.f32x4(0).set(sum);
+        for (const total of totals) f.f32(0).set(total);
+        f.i32(0).set(run);
         f.for(image, { from: 0, to: arg.images }, () => {
           f.get(image, arg.channels).op("i32.mul").get(channel).op("i32.add").set(plane);
           f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
@@ -73,6 +89,7 @@ const KERNEL: WasmKernel = {
           f.set(dy);
           f.for(line, { from: 0, to: arg.height }, () => {
             row();
+            f.get(run, wide).op("i32.add").tee(run).i32(RUN_BYTES).op("i32.ge_s").if(joinTotals);
             f.get(dy, arg.width).i32(2).op("i32.shl", "i32.add").set(dy);
           });
         });
@@ -85,16 +102,13 @@ const KERNEL: WasmKernel = {
           .get(arg.to)
           .op("i32.add");
         f.set(to);
+        joinTotals();
         f.get(arg.tapCount, tap).op("i32.sub").set(image);
-        for (const [j, sum] of sums.entries())
+        for (const [j, total] of totals.entries())
           f.get(image)
             .i32(j)
             .op("i32.gt_s")
-            .if(() => {
-              f.get(sum, sum, sum).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
-              f.get(to, sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1).op("f32.add");
-              f.memory("f32.store", j * 4);
-            });
+            .if(() => f.get(to, total).memory("f32.store", j * 4));
       });
     });
     return f.finish();

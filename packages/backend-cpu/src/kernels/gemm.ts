@@ -2,7 +2,16 @@ import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
 import { type PackKind, packColumns } from "./pack.ts";
-import { clearSums, forBlocks, loadTile, makeTile, multiply, rowAddresses, storeTile, TILE_COLUMNS } from "./tile.ts";
+import {
+  addStored,
+  forBlocks,
+  makeTile,
+  multiply,
+  rowAddresses,
+  storeTile,
+  TILE_COLUMNS,
+  TOTALS_BYTES,
+} from "./tile.ts";
 
 /** One product c = Σ over segments of a · b. Addresses in bytes. */
 export interface GemmBatch {
@@ -89,16 +98,15 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
           .op("i32.mul", "i32.add");
         f.tee(addresses[0]).i32(16).op("i32.add").set(addresses[1]);
         const target = { height, addresses, pitch: arg.cPitch, lanes };
-        f.get(isFirst).if(
-          () => clearSums(f, tile, height),
-          () => loadTile(f, tile, target),
-        );
         multiply(f, tile, {
           height,
           kBytes,
           aTable: rows === "tables" ? arg.kTable : undefined,
           columns: { kind: "packed", panel },
         });
+        f.get(isFirst)
+          .op("i32.eqz")
+          .if(() => addStored(f, tile, target));
         storeTile(f, tile, target);
       };
 
@@ -114,7 +122,13 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
         f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
         f.get(arg.n, n0).op("i32.sub").set(columns);
         smaller(f, columns, arg.nChunk).set(columns);
-        f.get(arg.panels, arg.panelBytes).thread().op("i32.mul", "i32.add").set(panels);
+        f.get(arg.panels, arg.panelBytes)
+          .thread()
+          .op("i32.mul", "i32.add")
+          .tee(tile.totals)
+          .i32(TOTALS_BYTES)
+          .op("i32.add");
+        f.set(panels);
         word(4).set(lastSegment);
         word(3).set(rest);
         f.for(segment, { from: rest, to: lastSegment }, () => {
@@ -199,7 +213,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const { mChunk, nChunk, mChunks, nChunks } = chunks;
   const k = Math.max(0, ...segments.map((segment) => segment.k));
   const pack = bStrides[1] === 4 ? "rows" : bStrides[0] === 4 ? "columns" : "any";
-  const panelBytes = roundUp(nChunk, TILE_COLUMNS) * k * 4 + 64;
+  const panelBytes = roundUp(nChunk, TILE_COLUMNS) * k * 4 + TOTALS_BYTES;
   const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS;
   runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {
     const table = runtime.heapI32();

@@ -4,12 +4,16 @@ import type { Assembler, Local } from "../wasm/assembler.ts";
 export const TILE_ROWS = 5;
 export const TILE_COLUMNS = 8;
 
+export const TOTALS_BYTES = 192;
+
 /** Locals of the register tile: `TILE_ROWS` rows of a, read one value at a time, by two vectors of b. */
 export interface Tile {
   /** Addresses of the rows of a at k = 0. */
   readonly rows: readonly Local[];
   /** Two per row. */
   readonly sums: readonly Local[];
+  /** Address of `TOTALS_BYTES` of the thread's own for the sums of earlier runs. */
+  readonly totals: Local;
   readonly vectors: readonly [Local, Local];
   readonly broadcast: Local;
   /** 4·k */
@@ -22,6 +26,7 @@ export function makeTile(f: Assembler): Tile {
   return {
     rows: f.locals("i32", TILE_ROWS),
     sums: f.locals("v128", TILE_ROWS * 2),
+    totals: f.local("i32"),
     vectors: [f.local("v128"), f.local("v128")],
     broadcast: f.local("v128"),
     k: f.local("i32"),
@@ -44,29 +49,66 @@ export interface Product {
   readonly columns: Columns;
 }
 
-/** `sums += a · b` for `height` rows, in ascending k. */
-export function multiply(f: Assembler, tile: Tile, { height, kBytes, aTable, columns }: Product): void {
-  const { rows, sums, vectors, broadcast, k, offset, cursor } = tile;
+// Values summed in a row before they join the others: rounding grows with the length of a run, not of the whole sum.
+const RUN = 192;
+const RUN_BYTES = RUN * 4;
+
+/** `sums = a · b` for `height` rows, in ascending k, in runs of `RUN`. */
+export function multiply(f: Assembler, tile: Tile, product: Product): void {
+  const { k, cursor, totals } = tile;
+  const { height, kBytes, columns } = product;
+  const sums = tile.sums.slice(0, height * 2);
+  const last = f.local("i32");
+  const eachSum = (visit: (sum: Local, offset: number) => void): void => {
+    for (const [i, sum] of sums.entries()) visit(sum, i * 16);
+  };
   if (columns.kind === "packed") f.get(columns.panel).set(cursor);
-  f.for(k, { from: 0, to: kBytes, step: 4 }, () => {
-    if (columns.kind === "taps") f.get(columns.table, k).op("i32.add").memory("i32.load").set(offset);
-    for (const [j, vector] of vectors.entries()) {
-      if (columns.kind === "packed")
-        f.get(cursor)
-          .memory("v128.load", j * 16)
-          .set(vector);
-      else f.get(columns.vectors[j]!, offset).op("i32.add").memory("v128.load").set(vector);
-    }
-    if (columns.kind === "packed") f.get(cursor).i32(32).op("i32.add").set(cursor);
-    if (aTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
-    for (let i = 0; i < height; i++) {
-      f.get(rows[i]!, aTable ? offset : k)
+  f.i32(0).set(k);
+  f.block((done) => {
+    f.loop((again) => {
+      eachSum((sum) => f.f32x4(0).set(sum));
+      f.get(k)
+        .i32(RUN_BYTES)
         .op("i32.add")
-        .memory("v128.load32_splat")
-        .set(broadcast);
-      for (const [j, vector] of vectors.entries()) f.madd(sums[i * 2 + j]!, broadcast, vector);
-    }
+        .tee(last)
+        .get(kBytes)
+        .op("i32.gt_s")
+        .if(() => f.get(kBytes).set(last));
+      f.for(k, { from: k, to: last, step: 4 }, () => step(f, tile, product));
+      f.get(k)
+        .i32(RUN_BYTES)
+        .op("i32.gt_s")
+        .if(() => {
+          eachSum((sum, offset) => f.get(sum, totals).memory("v128.load", offset).op("f32x4.add").set(sum));
+        });
+      f.get(k, kBytes).op("i32.ge_s").brIf(done);
+      eachSum((sum, offset) => f.get(totals, sum).memory("v128.store", offset));
+      f.br(again);
+    });
   });
+  f.release(last);
+}
+
+/** One k. */
+function step(f: Assembler, tile: Tile, { height, aTable, columns }: Product): void {
+  const { rows, sums, vectors, broadcast, k, offset, cursor } = tile;
+  if (columns.kind === "taps") f.get(columns.table, k).op("i32.add").memory("i32.load").set(offset);
+  for (const [j, vector] of vectors.entries()) {
+    if (columns.kind === "packed")
+      f.get(cursor)
+        .memory("v128.load", j * 16)
+        .set(vector);
+    else f.get(columns.vectors[j]!, offset).op("i32.add").memory("v128.load").set(vector);
+  }
+  if (columns.kind === "packed") f.get(cursor).i32(32).op("i32.add").set(cursor);
+  if (aTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
+  for (let i = 0; i < height; i++) {
+    f.get(rows[i]!, aTable ? offset : k)
+      .op("i32.add")
+      .memory("v128.load32_splat")
+      .set(broadcast);
+    for (const [j, vector] of vectors.entries()) f.madd(sums[i * 2 + j]!, broadcast, vector);
+  }
 }
 
 export interface RowAddresses {
@@ -91,10 +133,6 @@ export function rowAddresses(f: Assembler, tile: Tile, { rows, height, row, star
         .memory("i32.load", i * 4);
     f.op("i32.add").set(tile.rows[i]!);
   }
-}
-
-export function clearSums(f: Assembler, { sums }: Tile, height: number): void {
-  for (const sum of sums.slice(0, height * 2)) f.f32x4(0).set(sum);
 }
 
 export interface Blocks {
@@ -165,24 +203,26 @@ export function storeTile(f: Assembler, tile: Tile, target: Target): void {
   });
 }
 
-/** Loads what `storeTile` stored; lanes that are not valid become 0. Addresses must be contiguous and are left in place. */
-export function loadTile(f: Assembler, tile: Tile, target: Target): void {
+/** Adds what `storeTile` stored to the sums. Lanes must follow each other; the addresses are left in place. */
+export function addStored(f: Assembler, tile: Tile, target: Target): void {
+  const stored = tile.broadcast;
   forVectors(f, tile, {
     target,
     each: (sum, address, lanes) => {
-      f.block((done) => {
+      f.block((loaded) => {
         f.get(lanes)
           .i32(4)
           .op("i32.eq")
-          .if(() => f.get(address).memory("v128.load").set(sum).br(done));
-        f.f32x4(0).set(sum);
+          .if(() => f.get(address).memory("v128.load").set(stored).br(loaded));
+        f.f32x4(0).set(stored);
         for (let lane = 0; lane < 3; lane++) {
-          f.get(lanes).i32(lane).op("i32.le_s").brIf(done);
-          f.get(address, sum)
+          f.get(lanes).i32(lane).op("i32.le_s").brIf(loaded);
+          f.get(address, stored)
             .memoryLane("v128.load32_lane", lane, lane * 4)
-            .set(sum);
+            .set(stored);
         }
       });
+      f.get(stored, sum).op("f32x4.add").set(sum);
     },
   });
   for (const address of target.addresses)
