@@ -180,6 +180,8 @@ const CHUNK_WORK = 1 << 19;
 
 const roundUp = (n: number, step: number): number => Math.ceil(n / step) * step;
 
+const longest = (segments: readonly GemmSegment[]): number => segments.reduce((most, { k }) => Math.max(most, k), 0);
+
 interface Chunks {
   readonly mChunk: number;
   readonly nChunk: number;
@@ -189,7 +191,7 @@ interface Chunks {
 
 /** How a product is cut into units, from its sizes alone. Packing is repeated per row chunk, so columns are cut first. */
 function chunksOf({ m, n, batches, segments }: Gemm): Chunks {
-  const k = Math.max(1, ...segments.map((segment) => segment.k));
+  const k = Math.max(1, longest(segments));
   const depth = segments.reduce((sum, segment) => sum + segment.k, 0);
   let nChunk = Math.min(
     roundUp(n, TILE_COLUMNS),
@@ -211,7 +213,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   if (m === 0 || n === 0 || batches.length === 0) return;
   const chunks = chunksOf(problem);
   const { mChunk, nChunk, mChunks, nChunks } = chunks;
-  const k = Math.max(0, ...segments.map((segment) => segment.k));
+  const k = longest(segments);
   const pack = bStrides[1] === 4 ? "rows" : bStrides[0] === 4 ? "columns" : "any";
   const panelBytes = roundUp(nChunk, TILE_COLUMNS) * k * 4 + TOTALS_BYTES;
   const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS;

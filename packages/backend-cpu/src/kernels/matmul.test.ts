@@ -144,13 +144,17 @@ describe.each(TRANSPOSED)("matmul, a stored transposed: %s, b: %s", (...transpos
       [5, 8, 3],
       [2, 1, 3, 9],
     ],
-    // More than one segment of the summed axis, and units in both directions.
+    // More than one segment of the summed axis, and units in either direction.
     [
       [6, 2100],
       [2100, 9],
     ],
     [
       [201, 130],
+      [130, 60],
+    ],
+    [
+      [40, 130],
       [130, 275],
     ],
     [
