@@ -11,6 +11,7 @@ const rowCases = (run: (x: Tensor, axis: number) => Tensor) => (): OpCase[] =>
       [[2, 33], -1],
       [[4, 17], 0],
       [[65], -1],
+      [[3, 1], -1],
       [[2, 3, 4], 1],
       [[0, 4], -1],
     ] as const

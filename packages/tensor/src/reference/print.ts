@@ -51,7 +51,8 @@ class Printer {
   ): string[] {
     const outer = pointers ?? this.#kernel.operands.map((_, k) => `o${k}`);
     const [axis, ...rest] = axes;
-    if (axis === undefined) return body(outer).map((line) => indent + line);
+    // A block of its own: stages without a loop around them share one function.
+    if (axis === undefined) return ["{", ...body(outer), "}"].map((line) => indent + line);
     const inner = this.#kernel.operands.map((operand, k) =>
       operand.walk[axis] === "still" ? outer[k]! : `p${k}_${axis}`,
     );
