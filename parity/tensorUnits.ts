@@ -1,6 +1,8 @@
 import { AdamW, clipCoefficient, Ema, emaDecay, globalNorm, linearWarmup, type OptimizerGroup } from "@dfine/nn";
-import { backward, deformableSample, type Tensor, tensor } from "@dfine/tensor";
+import { backward, deformableSample, full, type Tensor, tensor } from "@dfine/tensor";
+import { distanceToBox, inverseSigmoid } from "../packages/dfine/src/boxes.ts";
 import { boxGiou, boxIou } from "../packages/dfine/src/loss/boxes.ts";
+import { binWeights, integral } from "../packages/dfine/src/model/integral.ts";
 import { unitError } from "./compare.ts";
 import { type OperatorAttrs, runOperator } from "./operators.ts";
 import type { JsonTensor } from "./pack.ts";
@@ -104,6 +106,49 @@ const overlap: Unit = {
   },
 };
 
+const boxCoding: readonly Unit[] = [
+  {
+    file: "units/inverse_sigmoid.json",
+    on: "tensors",
+    async run(pack) {
+      const { x, y } = pack.json<Record<"x" | "y", JsonTensor>>("units/inverse_sigmoid.json");
+      return [{ name: "y", error: unitError(await inverseSigmoid(toTensor(x)).data(), y.data) }];
+    },
+  },
+  {
+    file: "units/distance2bbox.json",
+    on: "tensors",
+    async run(pack) {
+      type Case = Record<"points" | "distance" | "out_cxcywh", JsonTensor> & { readonly reg_scale: number };
+      const measures: Measure[] = [];
+      for (const [i, unit] of pack.json<Case[]>("units/distance2bbox.json").entries()) {
+        const boxes = distanceToBox(toTensor(unit.points), toTensor(unit.distance), unit.reg_scale);
+        measures.push({ name: `${i} boxes`, error: unitError(await boxes.data(), unit.out_cxcywh.data) });
+      }
+      return measures;
+    },
+  },
+  {
+    file: "units/integral.json",
+    on: "tensors",
+    async run(pack) {
+      const unit = pack.json<Record<"logits" | "out" | "grad_out" | "grad_logits", JsonTensor>>("units/integral.json");
+      const logits = toTensor(unit.logits);
+      logits.requiresGrad = true;
+      // The README's: up 0.5, reg_scale 4; the bins follow from the shape.
+      const regMax = unit.logits.shape.at(-1)! / 4 - 1;
+      const out = integral(logits, binWeights({ up: full([1], 0.5), regScale: full([1], 4), regMax }));
+      backward(out, toTensor(unit.grad_out));
+      const gradient = unitError((await logits.grad?.data()) ?? [], unit.grad_logits.data);
+      logits.grad = undefined;
+      return [
+        { name: "out", error: unitError(await out.data(), unit.out.data) },
+        { name: "grad_logits", error: gradient },
+      ];
+    },
+  },
+];
+
 type Named = Readonly<Record<string, readonly number[]>>;
 
 interface OptimizerUnit {
@@ -179,4 +224,4 @@ const optimizer: Unit = {
 };
 
 /** Units of tensor code, but for the losses. */
-export const tensorUnits: readonly Unit[] = [operators, deformable, overlap, optimizer];
+export const tensorUnits: readonly Unit[] = [operators, deformable, overlap, ...boxCoding, optimizer];

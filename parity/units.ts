@@ -1,12 +1,13 @@
 import { hostUnits } from "./hostUnits.ts";
 import { imageOps } from "./imageOps.ts";
+import { lossUnits } from "./lossUnits.ts";
 import type { Pack } from "./pack.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
 import { tensorUnits } from "./tensorUnits.ts";
 import { host, type Unit, unitName } from "./unit.ts";
 
-const UNITS: readonly Unit[] = [...hostUnits, imageOps, ...tensorUnits];
+const UNITS: readonly Unit[] = [...hostUnits, imageOps, ...tensorUnits, lossUnits];
 
 /** Checks every unit file that the pack has: host code once, tensors on each target. */
 export async function checkUnits(pack: Pack, report: Report, targets: readonly Target[]): Promise<void> {
