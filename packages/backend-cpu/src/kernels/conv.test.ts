@@ -1,11 +1,11 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { TestRuntime } from "../../test/hostileRuntime.ts";
+import { expectClose, numbers, type Oracle, runOverride } from "../../test/kernelKit.ts";
 import { conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
-import { expectClose, numbers, type Oracle, runOverride } from "./testKit.ts";
-import { TestRuntime } from "./testRuntime.ts";
 
 interface Case {
   /** B, Ci, H, W */

@@ -1,9 +1,9 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import fc from "fast-check";
 import { describe, it } from "vitest";
+import { expectClose, numbers, type Oracle, runOverride } from "../../test/kernelKit.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
-import { expectClose, numbers, type Oracle, runOverride } from "./testKit.ts";
 
 interface Case {
   readonly images: number;

@@ -1,9 +1,9 @@
 import type { View } from "@dfine/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { TestRuntime } from "../../test/hostileRuntime.ts";
+import { expectClose, numbers, type Oracle, runOverride } from "../../test/kernelKit.ts";
 import { matmulOverride } from "./matmul.ts";
-import { expectClose, numbers, type Oracle, runOverride } from "./testKit.ts";
-import { TestRuntime } from "./testRuntime.ts";
 
 interface Case {
   readonly a: readonly number[];

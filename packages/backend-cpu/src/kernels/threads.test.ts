@@ -1,9 +1,9 @@
 import type { OpAttrs, Override, View } from "@dfine/tensor";
 import { contiguousStrides } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { numbers } from "../../test/kernelKit.ts";
 import { Runtime } from "../cpuRuntime.ts";
 import { createOverrides } from "./index.ts";
-import { numbers } from "./testKit.ts";
 
 const options = { relaxedSimd: true, memoryLimitBytes: 2 ** 30, deadlineMilliseconds: 20_000 };
 const one = new Runtime({ threads: 1, ...options });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { runOverride } from "./testKit.ts";
+import { runOverride } from "../../test/kernelKit.ts";
 import { topKOverride } from "./topK.ts";
 
 /** Positions of the k largest by sorting: NaN first, then descending, equals by position. */

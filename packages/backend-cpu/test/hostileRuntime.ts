@@ -1,5 +1,5 @@
 import type { Buffer, Dtype, View } from "@dfine/tensor";
-import type { CpuRuntime, Job, WasmKernel } from "../runtime.ts";
+import type { CpuRuntime, Job, WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {
   readonly pointer: number;

@@ -1,6 +1,6 @@
 import type { OpAttrs, Override, OverrideCall, View } from "@dfine/tensor";
 import { expect } from "vitest";
-import { TestRuntime } from "./testRuntime.ts";
+import { TestRuntime } from "./hostileRuntime.ts";
 
 // One thread and several, plain and relaxed SIMD, low and (unsigned) high addresses.
 const PAIRS = [
