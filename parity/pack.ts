@@ -70,14 +70,29 @@ export class PackTensors {
     return { shape, values: bytes };
   }
 
-  samples(name: string): Samples {
-    return {
-      index: this.integers(`${name}.index`),
-      values: this.floats(`${name}.value`).values,
-      shape: [...this.integers(`${name}.shape`)],
-      std: this.floats(`${name}.mean_std`).values[1]!,
-    };
+  /** Tensors under one of `prefixes`, stored whole or as samples. */
+  sampled(...prefixes: readonly string[]): string[] {
+    const inFile = this.names.filter((name) => prefixes.some((prefix) => name.startsWith(prefix)));
+    return [...new Set(inFile.map((name) => name.replace(/\.(index|value|shape|mean_std)$/, "")))].sort();
   }
+
+  /** Samples of a large tensor, or all of a small one. */
+  samples(name: string): Samples {
+    if (this.has(name)) {
+      const { shape, values } = this.floats(name);
+      return { index: Int32Array.from(values.keys()), values, shape, std: deviation(values) };
+    }
+    const shape = this.has(`${name}.shape`) ? [...this.integers(`${name}.shape`)] : [];
+    const values = this.floats(`${name}.value`).values;
+    const std = this.has(`${name}.mean_std`) ? this.floats(`${name}.mean_std`).values[1]! : deviation(values);
+    return { index: this.integers(`${name}.index`), values, shape, std };
+  }
+}
+
+function deviation(values: ArrayLike<number>): number {
+  const list = Array.from(values);
+  const mean = list.reduce((sum, v) => sum + v, 0) / list.length;
+  return Math.sqrt(list.reduce((sum, v) => sum + (v - mean) ** 2, 0) / list.length);
 }
 
 /** A reference pack: a folder of the form that its README describes. */
