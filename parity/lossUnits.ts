@@ -1,6 +1,6 @@
 import { backward, type Tensor, tensor } from "@dfine/tensor";
 import { distanceToBox } from "../packages/dfine/src/boxes.ts";
-import { detachedIou, giouLoss, l1Loss } from "../packages/dfine/src/loss/boxes.ts";
+import { giouLoss, l1Loss, matchedIou } from "../packages/dfine/src/loss/boxes.ts";
 import { denseEdgeTargets, denseTargets } from "../packages/dfine/src/loss/denseTargets.ts";
 import { distillationBalance, distillationLoss, rowCounts } from "../packages/dfine/src/loss/distillation.ts";
 import { fineGrainedLoss } from "../packages/dfine/src/loss/fineGrained.ts";
@@ -54,7 +54,7 @@ function lossesOf(unit: LossUnit, { backend }: Target) {
   const dense = denseTargets(matches, targets, { numQueries, backend });
   const boxes = predicted.unsqueeze(0);
   const { labels } = dense;
-  const ious = detachedIou(boxes, dense.boxes);
+  const ious = matchedIou({ boxes, targets: dense.boxes, labels });
   const refPoints = Float64Array.from(unit.ref_cxcywh.data);
   const edges = denseEdgeTargets(matches, { targets, refPoints, weighting: WEIGHTING, numQueries, backend });
   const classes = { logits: logits.unsqueeze(0), labels, alpha: unit.alpha, gamma: unit.gamma };

@@ -88,9 +88,6 @@ export const boxIou = (a: Tensor, b: Tensor): Tensor => iouMap(...columns(a), ..
 /** Generalised IoU of boxes that broadcast, [..., 4] cxcywh each → [...]. Rezatofighi et al. 2019. */
 export const boxGiou = (a: Tensor, b: Tensor): Tensor => giouMap(...columns(a), ...columns(b));
 
-/** `boxIou` without gradient: a weight or target of other losses. */
-export const detachedIou = (a: Tensor, b: Tensor): Tensor => noGrad(() => boxIou(a, b));
-
 /** Boxes of S sets with the target of each query; `labels` [S or 1, B, Q] are negative where a query has none. */
 export interface BoxPairs {
   /** [S, B, Q, 4], cxcywh. */
@@ -99,6 +96,13 @@ export interface BoxPairs {
   readonly targets: Tensor;
   readonly labels: Tensor;
 }
+
+// A query without a target may have collapsed to a box without area, whose IoU with anything is 0/0.
+const matchedMap = defineMap("matchedOnly", (label, value) => label.lt(0).select(0, value), { inputs: [[-1, 1]] });
+
+/** IoU of each query's box with its target, 0 without one → [S, B, Q], no gradient: a weight or target of other losses. */
+export const matchedIou = ({ boxes, targets, labels }: BoxPairs): Tensor =>
+  noGrad(() => matchedMap(labels, boxIou(boxes, targets)));
 
 /** Σ |box − target| over matched queries and coordinates → [S]. */
 export const l1Loss = ({ boxes, targets, labels }: BoxPairs): Tensor =>

@@ -241,6 +241,20 @@ describe("criterion", () => {
       expect(Number.isFinite(await total.item())).toBe(true);
     }));
 
+  test("queries without a target may collapse", () =>
+    inFloat64(async () => {
+      const scene = new Scene(10);
+      const targets = scene.targets([1, 1]);
+      const outputs = scene.outputs(targets);
+      const { union, losses } = await criterion(outputs, targets, options);
+      const boxes = Float64Array.from(await outputs.last.boxes.data());
+      const matched = new Set(union!.flatMap(({ queries }, b) => [...queries].map((query) => b * QUERIES + query)));
+      for (let row = 0; row < 2 * QUERIES; row++) if (!matched.has(row)) boxes.set([0, 0, -1, -1], row * 4);
+      const collapsed = { ...outputs, last: { ...outputs.last, boxes: tensor(boxes, [2, QUERIES, 4]) } };
+      const after = await read((await criterion(collapsed, targets, options)).losses);
+      for (const [name, value] of await read(losses)) expect(after.get(name), name).toBeCloseTo(value, 12);
+    }));
+
   test("changing numbers of boxes build no kernel and leave no storage behind", () =>
     inFloat64(async () => {
       const step = async (seed: number, counts: readonly number[]) => {

@@ -1,7 +1,7 @@
 import { minimum, stack, type Tensor } from "@dfine/tensor";
 import type { CriterionConfig } from "../config/config.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
-import { type BoxPairs, detachedIou, giouLoss, l1Loss } from "./boxes.ts";
+import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxes.ts";
 import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
 import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";
@@ -60,8 +60,9 @@ export function stackGroup(group: SetGroup): Stacked {
   const classTargets = denseTargets(group.classMatches, group.targets, options);
   const same = group.classMatches === group.boxMatches;
   const boxTargets = same ? classTargets : denseTargets(group.boxMatches, group.targets, options);
-  const classIous = detachedIou(boxes, classTargets.boxes);
-  const boxIous = same ? classIous : detachedIou(boxes, boxTargets.boxes);
+  const iouWith = ({ boxes: wanted, labels }: DenseTargets) => matchedIou({ boxes, targets: wanted, labels });
+  const classIous = iouWith(classTargets);
+  const boxIous = same ? classIous : iouWith(boxTargets);
   return { boxes, classTargets, boxTargets, classIous, boxIous };
 }
 
