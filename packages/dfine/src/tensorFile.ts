@@ -3,13 +3,14 @@ import {
   decodeInt32,
   decodeTensor,
   type HostTensor,
+  readNamed,
   type SafetensorsEntry,
   type SafetensorsSource,
 } from "@dfine/nn";
-import { readTensors, type Tensor, type TypedArray } from "@dfine/tensor";
+import type { Tensor } from "@dfine/tensor";
 
 /** Values as a file stores them: as exact as the backend has them. */
-function source(shape: readonly number[], data: TypedArray): SafetensorsSource {
+export function tensorSource({ shape, data }: HostTensor): SafetensorsSource {
   if (data instanceof Float32Array) return { dtype: "F32", shape, data };
   return data instanceof Int32Array ? { dtype: "I32", shape, data } : { dtype: "F64", shape, data };
 }
@@ -19,8 +20,8 @@ export async function tensorSources(
   tensors: ReadonlyMap<string, Tensor>,
   prefix = "",
 ): Promise<Map<string, SafetensorsSource>> {
-  const values = await readTensors([...tensors.values()]);
-  return new Map([...tensors].map(([name, { shape }], i) => [prefix + name, source(shape, values[i]!)]));
+  const values = await readNamed(tensors);
+  return new Map([...values].map(([name, value]) => [prefix + name, tensorSource(value)]));
 }
 
 /** Values of a file's entry, on the host. */

@@ -1,0 +1,134 @@
+import { type Backend, Random, withBackend } from "@dfine/tensor";
+import type { Config, PresetName } from "./config/config.ts";
+import { checkInputSize } from "./config/derived.ts";
+import { resolveConfig } from "./config/resolve.ts";
+import { type RgbImage, toTensorData } from "./data/image.ts";
+import { resizeBilinear } from "./data/resize.ts";
+import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
+import { DFineModel, deploy } from "./model/dfineModel.ts";
+import { readModelFile, writeModelFile } from "./modelFile.ts";
+import { modelPredictor, type Predictor } from "./predictor.ts";
+import { type Result, toResult } from "./result.ts";
+import { hostTensors, tensorSources } from "./tensorFile.ts";
+
+export interface DFineOptions extends DeviceOptions {
+  /** Default "auto". A backend given here stays the caller's. */
+  readonly device?: Device;
+  /** Network input [height, width], multiples of 32; default: the model's. */
+  readonly size?: readonly [number, number];
+}
+
+export interface CreateOptions extends DFineOptions {
+  readonly model?: PresetName;
+  readonly classes: readonly string[];
+  /** Chooses the initial weights; default 0. */
+  readonly seed?: number;
+}
+
+export interface DetectOptions {
+  /** Lowest score reported; default 0.5. */
+  readonly threshold?: number;
+  /** Most objects per image; default 300. */
+  readonly maxDetections?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A D-FINE detector: `using detector = await DFine.fromPretrained(bytes)`, then `detector.detect(images)`. Training is
+ * `Trainer`'s, whose weights `fromPretrained` opens.
+ */
+export class DFine implements Disposable {
+  readonly model: DFineModel;
+  readonly preset: PresetName;
+  /** Network input [height, width]. */
+  readonly size: readonly [number, number];
+  readonly #device: ResolvedDevice;
+  #deployed: DFineModel | undefined;
+
+  protected constructor(
+    device: ResolvedDevice,
+    parts: { model: DFineModel; preset: PresetName; size?: readonly [number, number] | undefined },
+  ) {
+    this.#device = device;
+    this.model = parts.model.eval();
+    this.preset = parts.preset;
+    this.size = parts.size ?? parts.model.config.evalSize;
+    checkInputSize(parts.model.config, this.size);
+  }
+
+  /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError */
+  static async create(options: CreateOptions): Promise<DFine> {
+    const config: Config = resolveConfig({ preset: options.model ?? "n", model: { classes: [...options.classes] } });
+    const device = await resolveDevice(options.device ?? "auto", options);
+    const random = new Random(options.seed ?? 0).fork("weights");
+    const model = withBackend(device.backend, () => new DFineModel(config.model).initialize(random));
+    return new DFine(device, { model, preset: config.preset, size: options.size });
+  }
+
+  /**
+   * Opens weights that `save` or `dfine train` wrote. `file` names them in messages.
+   * @throws ModelFileError, SafetensorsError, StateDictError, DeviceError
+   */
+  static async fromPretrained(
+    weights: Uint8Array,
+    options: DFineOptions & { readonly file?: string } = {},
+  ): Promise<DFine> {
+    const { preset, model: config, entries } = readModelFile(weights, options.file);
+    const device = await resolveDevice(options.device ?? "auto", options);
+    const model = withBackend(device.backend, () => {
+      const made = new DFineModel(config);
+      made.loadStateDict(hostTensors(entries));
+      return made;
+    });
+    return new DFine(device, { model, preset, size: options.size });
+  }
+
+  get backend(): Backend {
+    return this.#device.backend;
+  }
+  /** Class names by class id. */
+  get names(): readonly string[] {
+    return this.model.config.classes;
+  }
+  /** Detections of prepared batches, for evaluation. */
+  get predictor(): Predictor {
+    this.#deployed ??= withBackend(this.backend, () => deploy(this.model));
+    return modelPredictor(this.#deployed, this.backend);
+  }
+
+  /** Finds objects in images, one result per image. They are squeezed to the network's size, as in training. */
+  async detect(images: RgbImage | readonly RgbImage[], options: DetectOptions = {}): Promise<Result[]> {
+    const { threshold = 0.5, maxDetections = 300, signal } = options;
+    const list = "data" in images ? [images] : images;
+    const [height, width] = this.size;
+    const { predictor, names } = this;
+    const results: Result[] = [];
+    for (const image of list) {
+      signal?.throwIfAborted();
+      const pixels = new Float32Array(3 * height * width);
+      toTensorData(resizeBilinear(image, width, height), pixels);
+      const origSize = [image.width, image.height] as const;
+      const [found] = await predictor({ images: pixels, shape: [1, 3, height, width], origSizes: [origSize] });
+      results.push(toResult(found!, { width: image.width, height: image.height, names, threshold, maxDetections }));
+    }
+    return results;
+  }
+
+  /** The weights as a file that `fromPretrained` opens. */
+  async save(): Promise<Uint8Array> {
+    return writeModelFile(await tensorSources(this.model.stateDict()), {
+      preset: this.preset,
+      model: this.model.config,
+    });
+  }
+
+  /** Frees the weights, and the backend if it was made here. */
+  dispose(): void {
+    this.#deployed?.dispose();
+    this.model.dispose();
+    if (this.#device.owned) this.backend.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,41 @@
+export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
+export {
+  type Config,
+  ConfigError,
+  type ModelConfig,
+  PRESET_NAMES,
+  type PresetName,
+  type TrainConfig,
+} from "./config/config.ts";
+export { presetConfig } from "./config/presets.ts";
+export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
+export { type CocoDataset, cocoDataset, parseCoco } from "./data/coco.ts";
+export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
+export { DatasetError, ImageError } from "./data/errors.ts";
+export { flipBoxes, flipImage } from "./data/flip.ts";
+export { createImage, type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
+export { resizeBilinear } from "./data/resize.ts";
+export { type Targets, type TrainingTargets, trainingTargets } from "./data/targets.ts";
+export { type Device, DeviceError, type DeviceName, type DeviceOptions, resolveBackend } from "./device.ts";
+export { type CreateOptions, type DetectOptions, DFine, type DFineOptions } from "./dfine.ts";
+export { type CategoryResult, type CocoResult, evaluateDetections } from "./evaluation/cocoEval.ts";
+export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
+export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
+export { linearSumAssignment } from "./loss/assignment.ts";
+export { type CriterionOptions, type CriterionResult, criterion } from "./loss/criterion.ts";
+export { goUnion } from "./loss/goUnion.ts";
+export { hungarianMatch, type MatchedPairs, type MatchTargets } from "./loss/matcher.ts";
+export { type DenoisingDraws, type DenoisingQueries, denoisingQueries } from "./model/denoising.ts";
+export { DFineModel, deploy } from "./model/dfineModel.ts";
+export type { DenoisingOutputs, PredictionSet, Predictions, TrainingOutputs } from "./model/outputs.ts";
+export { weightingFunction } from "./model/weighting.ts";
+export { ModelFileError, readModelFile, writeModelFile } from "./modelFile.ts";
+export { type Detections, postprocess } from "./postprocess.ts";
+export { modelPredictor, type Predictor } from "./predictor.ts";
+export { type Box, type DetectedObject, Result } from "./result.ts";
+export type { BatchSource, TrainingBatch } from "./train/batch.ts";
+export { type Evaluation, evaluate } from "./train/evaluate.ts";
+export type { EpochEvent, StepEvent, TrainEvent } from "./train/events.ts";
+export { type TrainData, type TrainLoopOptions, trainLoop } from "./train/loop.ts";
+export { NonFiniteError, type NonFiniteReport } from "./train/nonFinite.ts";
+export { type StepResult, Trainer, type TrainerOptions } from "./train/trainer.ts";

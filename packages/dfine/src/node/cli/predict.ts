@@ -1,0 +1,139 @@
+import { readdir, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { Command } from "commander";
+import type { RgbImage } from "../../data/image.ts";
+import type { Result } from "../../result.ts";
+import { writeFileAtomic } from "../checkpointFile.ts";
+import { decodeImage } from "../data/decode.ts";
+import { DFine } from "../detector.ts";
+import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
+import { environment } from "../environment.ts";
+import type { GalleryImage } from "../report/gallery.ts";
+import { renderReport } from "../report/report.ts";
+import { createRunFolder } from "../runFolder.ts";
+import { EXIT, UsageError } from "./exit.ts";
+import { watchInterrupt } from "./interrupt.ts";
+import {
+  type DeviceOptionValues,
+  deviceOptions,
+  folderOptions,
+  type OutputOptionValues,
+  sizeOption,
+  talkOptions,
+  thresholdOption,
+  weightsOption,
+  wholeNumber,
+} from "./options.ts";
+import { Terminal } from "./terminal.ts";
+
+interface PredictValues extends DeviceOptionValues, OutputOptionValues {
+  readonly weights: string;
+  readonly size?: [number, number];
+  readonly threshold: number;
+  readonly maxDetections: number;
+}
+
+/** Images that the report shows; more would make it heavy. */
+const REPORTED = 60;
+const SIDE = 640;
+const IMAGE_NAME = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
+
+export function predictCommand(finish: (code: number) => void): Command {
+  const command = new Command("predict")
+    .description("find objects in images, and draw them")
+    .argument("<images...>", "image files, or folders of them")
+    .addOption(weightsOption("weights, or the run folder that has them").makeOptionMandatory())
+    .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
+    .addOption(thresholdOption())
+    .option("--max-detections <count>", "most objects in an image", wholeNumber(1), 300);
+  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+  return command.action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
+}
+
+async function predict(images: readonly string[], values: PredictValues): Promise<number> {
+  const terminal = new Terminal(values);
+  const files = await imageFiles(images);
+  const { device, threads, size, threshold, maxDetections } = values;
+  using detector = await DFine.fromPretrained(values.weights, {
+    device,
+    ...(threads === undefined ? {} : { threads }),
+    ...(size ? { size } : {}),
+  });
+  using interrupt = watchInterrupt(() => terminal.warn("stopping after this image"));
+  const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
+  const found: { file: string; result: Result }[] = [];
+  const shown: GalleryImage[] = [];
+  for (const file of files) {
+    if (interrupt.requested) break;
+    const image = await decodeImage(file);
+    const [result] = await detector.detect([image], { threshold, maxDetections });
+    const written = await writeDrawn(run.path, file, { image, result: result! });
+    found.push({ file, result: result! });
+    if (shown.length < REPORTED) shown.push(await galleryImage(file, image, result!));
+    terminal.say(`${file}: ${describe(result!)} → ${written}`);
+    terminal.progress(`${found.length}/${files.length} images`);
+  }
+  const predictions = join(run.path, "predictions.json");
+  await writeFileAtomic(predictions, JSON.stringify(found.map(({ file, result }) => ({ file, ...result.toJSON() }))));
+  await writeFileAtomic(
+    run.report,
+    renderReport({
+      title: `Predictions of ${values.weights}`,
+      ...{ steps: [], epochs: [], config: "" },
+      images: shown,
+      environment: environment(detector.backend),
+    }),
+  );
+  terminal.data({
+    predictions,
+    report: run.report,
+    images: found.map(({ file, result }) => ({ file, ...result.toJSON() })),
+  });
+  terminal.say(`report: ${run.report}`);
+  return interrupt.requested ? EXIT.interrupted : EXIT.ok;
+}
+
+/** Files as given, folders as the images in them, by name. @throws UsageError */
+async function imageFiles(paths: readonly string[]): Promise<string[]> {
+  const files: string[] = [];
+  for (const path of paths) {
+    const found = await stat(path).catch(() => {
+      throw new UsageError(`${path}: there is no such file or folder`);
+    });
+    if (!found.isDirectory()) {
+      files.push(path);
+      continue;
+    }
+    const names = (await readdir(path)).filter((name) => IMAGE_NAME.test(name)).sort();
+    if (names.length === 0) throw new UsageError(`${path}: holds no images`);
+    files.push(...names.map((name) => join(path, name)));
+  }
+  return files;
+}
+
+/** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */
+async function writeDrawn(folder: string, file: string, found: { image: RgbImage; result: Result }): Promise<string> {
+  const name = basename(file).replace(/\.(?!png$)\w+$/i, ".jpg");
+  const bytes = await encodeImage(drawObjects(found.image, found.result.objects), name);
+  for (let i = 1; ; i++) {
+    const path = join(folder, i === 1 ? name : name.replace(/(\.\w+)?$/, `-${i}$1`));
+    if (await stat(path).catch(() => undefined)) continue;
+    await writeFileAtomic(path, bytes);
+    return path;
+  }
+}
+
+async function galleryImage(file: string, image: RgbImage, result: Result): Promise<GalleryImage> {
+  const { width, height, objects } = result;
+  return { name: file, source: await thumbnail(image, SIDE), width, height, objects };
+}
+
+/** "2 cat 0.91 0.88, dog 0.60". */
+function describe(result: Result): string {
+  const byLabel = new Map<string, string[]>();
+  for (const { label, score } of result) byLabel.set(label, [...(byLabel.get(label) ?? []), score.toFixed(2)]);
+  const parts = [...byLabel].map(
+    ([label, scores]) => `${scores.length > 1 ? `${scores.length} ` : ""}${label} ${scores.join(" ")}`,
+  );
+  return parts.length === 0 ? "nothing" : parts.join(", ");
+}

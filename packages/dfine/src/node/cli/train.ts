@@ -1,0 +1,195 @@
+import { basename, dirname, resolve } from "node:path";
+import { Command } from "commander";
+import { parse as parseYaml } from "yaml";
+import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
+import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
+import { summarizeDataset } from "../../data/summary.ts";
+import { resolveDevice } from "../../device.ts";
+import { Trainer } from "../../train/trainer.ts";
+import { writeFileAtomic } from "../checkpointFile.ts";
+import { readText } from "../data/readCoco.ts";
+import { absoluteDataFiles, type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
+import { readBytes } from "../files.ts";
+import { createRunFolder, openRunFolder, type RunFolder } from "../runFolder.ts";
+import { runTraining } from "../trainRun.ts";
+import { EXIT, UsageError } from "./exit.ts";
+import { watchInterrupt } from "./interrupt.ts";
+import {
+  batchOption,
+  type DataOptionValues,
+  type DeviceOptionValues,
+  deviceOptions,
+  folderOptions,
+  modelOption,
+  type OutputOptionValues,
+  positiveNumber,
+  sizeOption,
+  talkOptions,
+  trainDataFiles,
+  trainDataOptions,
+  weightsOption,
+  wholeNumber,
+} from "./options.ts";
+import { completeOverrides } from "./overrides.ts";
+import { Terminal } from "./terminal.ts";
+
+interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
+  readonly model: PresetName;
+  readonly size?: [number, number];
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly lr?: number;
+  readonly backboneLr?: number;
+  readonly seed?: number;
+  readonly weights?: string;
+  readonly resume?: string;
+}
+
+/** Options that may change when a run goes on: none of them changes the weights it ends with, but for where it ends. */
+const FREE_ON_RESUME = new Set(["resume", "device", "threads", "steps", "epochs", "json", "quiet"]);
+
+export function trainCommand(finish: (code: number) => void): Command {
+  const command = new Command("train")
+    .description("train a model on images with COCO annotations")
+    .argument("[overrides...]", "any configuration key, as ema.decay=0.998 or model.decoder.numQueries=100");
+  for (const option of trainDataOptions()) command.addOption(option);
+  command
+    .addOption(modelOption())
+    .addOption(sizeOption("input size in pixels, SIDE or HEIGHTxWIDTH (default: 640)"))
+    .option("--epochs <count>", "passes over the training data", wholeNumber(1))
+    .option("--steps <count>", "end after this many steps in all", wholeNumber(1))
+    .addOption(batchOption("images per step"))
+    .option("--lr <rate>", "learning rate", positiveNumber)
+    .option("--backbone-lr <rate>", "learning rate of the backbone", positiveNumber)
+    .addOption(weightsOption("weights to start from; what does not fit is left as initialised"))
+    .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0))
+    .option("--resume <run>", "go on with the run in this folder, exactly where it stood");
+  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+  return command.action(async (overrides: string[], values: TrainValues) => {
+    if (values.resume !== undefined) refuseOnResume(command, overrides);
+    finish(await train(values, overrides));
+  });
+}
+
+/** @throws UsageError for options that a resumed run takes from its folder */
+function refuseOnResume(command: Command, overrides: readonly string[]): void {
+  const given = command.options.filter(
+    (option) =>
+      command.getOptionValueSource(option.attributeName()) === "cli" && !FREE_ON_RESUME.has(option.attributeName()),
+  );
+  const names = [...given.map(({ long }) => long), ...overrides];
+  if (names.length > 0)
+    throw new UsageError(`--resume goes on with the run's own configuration and data; leave out ${names.join(", ")}`);
+}
+
+async function train(values: TrainValues, overrides: readonly string[]): Promise<number> {
+  const terminal = new Terminal(values);
+  const job = values.resume === undefined ? await freshJob(values, overrides) : await resumedJob(values.resume, values);
+  const { config, datasets } = job;
+  const notes = summarizeDataset(datasets.train!.dataset).notes;
+  for (const note of notes) terminal.note(`data: ${note}`);
+  if (!datasets.val) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");
+  const { backend } = await resolveDevice(values.device, values);
+  try {
+    using interrupt = watchInterrupt(() =>
+      terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
+    );
+    using trainer = await job.makeTrainer(backend);
+    const run = job.run ?? (await startRun(values, job.dataFiles));
+    terminal.note(`run folder: ${run.path}`);
+    const outcome = await runTraining({
+      ...{ trainer, run, terminal, interrupt, notes },
+      train: datasets.train!,
+      val: datasets.val,
+      title: `D-FINE-${config.preset.toUpperCase()} · ${basename(run.path)}`,
+      maxSteps: values.steps,
+      resumed: job.run !== undefined,
+    });
+    if (outcome.interrupted) {
+      terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
+      return EXIT.interrupted;
+    }
+    const { best } = trainer.progress;
+    terminal.data({ kind: "done", run: run.path, report: run.report, best });
+    terminal.say(`weights: ${run.best}\nreport:  ${run.report}`);
+    return EXIT.ok;
+  } finally {
+    backend.dispose();
+  }
+}
+
+/** What to train, before any run folder is made. */
+interface Job {
+  readonly config: Config;
+  readonly datasets: Datasets;
+  readonly dataFiles: DataFiles;
+  readonly makeTrainer: (backend: Trainer["backend"]) => Promise<Trainer>;
+  /** The folder of a run that goes on. */
+  readonly run?: RunFolder;
+}
+
+async function freshJob(values: TrainValues, overrides: readonly string[]): Promise<Job> {
+  const dataFiles = trainDataFiles(values);
+  // A wrong key or value is said before any data is read.
+  const completed = completeOverrides(overrides);
+  resolveConfig(configOptions(values, ["any"]), completed);
+  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const classes = datasets.train!.dataset.categories.map(({ name }) => name);
+  const config = resolveConfig(configOptions(values, classes), completed);
+  if (config.model.classes.length !== classes.length)
+    throw new ConfigError(
+      `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
+    );
+  const weights = values.weights;
+  const initial = weights === undefined ? undefined : { bytes: await readBytes(weights), file: weights };
+  return {
+    ...{ config, datasets, dataFiles },
+    makeTrainer: (backend) => Trainer.create({ config, backend, ...(initial ? { initial } : {}) }),
+  };
+}
+
+/** The configuration that options stand for; the classes are the data's. */
+export function configOptions(values: Partial<TrainValues>, classes: string[]): ConfigOptions {
+  return {
+    preset: values.model,
+    model: { classes, evalSize: values.size },
+    train: {
+      epochs: values.epochs,
+      batch: values.batch,
+      // The result doesn't depend on it, the memory does.
+      valBatch: values.batch,
+      seed: values.seed,
+      optimizer: { learningRate: values.lr, backboneLearningRate: values.backboneLr },
+    },
+  };
+}
+
+async function resumedJob(path: string, values: TrainValues): Promise<Job> {
+  const run = await openRunFolder(path);
+  const stored = parseYaml(await readText(run.config)) as ConfigOptions;
+  const config = resolveConfig({
+    ...stored,
+    train: { ...stored.train, ...(values.epochs ? { epochs: values.epochs } : {}) },
+  });
+  const dataFiles = await readDataFiles(run.data);
+  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const state = await readBytes(run.state);
+  return {
+    ...{ config, datasets, dataFiles, run },
+    makeTrainer: (backend) => Trainer.restore(state, { config, backend, file: run.state }),
+  };
+}
+
+async function startRun(values: TrainValues, dataFiles: DataFiles): Promise<RunFolder> {
+  const run = await createRunFolder(values.out, "train", values.name ?? defaultName(dataFiles));
+  await writeFileAtomic(run.data, `${JSON.stringify(absoluteDataFiles(dataFiles), null, 2)}\n`);
+  return run;
+}
+
+/** The data set's folder names the run, as people look for it. */
+function defaultName(files: DataFiles): string {
+  const path = "data" in files ? files.data : (files.train?.images ?? "run");
+  const name = basename(dirname(resolve(path))).replace(/[^\p{L}\p{N}._-]+/gu, "-");
+  return /[\p{L}\p{N}]/u.test(name) ? name : "run";
+}

@@ -1,0 +1,102 @@
+import { join } from "node:path";
+import { Command } from "commander";
+import type { CocoDataset } from "../../data/coco.ts";
+import { DatasetError } from "../../data/errors.ts";
+import { formatCocoStats } from "../../evaluation/cocoStats.ts";
+import { toCocoResults } from "../../evaluation/detections.ts";
+import { evaluate } from "../../train/evaluate.ts";
+import { writeFileAtomic } from "../checkpointFile.ts";
+import { createLoader } from "../data/loader.ts";
+import { loadDatasets } from "../datasets.ts";
+import { DFine } from "../detector.ts";
+import { environment } from "../environment.ts";
+import { renderReport } from "../report/report.ts";
+import { createRunFolder } from "../runFolder.ts";
+import { reportSamples, samplesWithDetections } from "../trainReport.ts";
+import { EXIT } from "./exit.ts";
+import {
+  batchOption,
+  type DataOptionValues,
+  type DeviceOptionValues,
+  deviceOptions,
+  folderOptions,
+  type OutputOptionValues,
+  sizeOption,
+  talkOptions,
+  valDataFiles,
+  valDataOptions,
+  weightsOption,
+} from "./options.ts";
+import { Terminal } from "./terminal.ts";
+
+interface ValValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
+  readonly weights: string;
+  readonly size?: [number, number];
+  readonly batch: number;
+}
+
+export function valCommand(finish: (code: number) => void): Command {
+  const command = new Command("val").description("evaluate weights on images with COCO annotations");
+  command.addOption(weightsOption("weights, or the run folder that has them").makeOptionMandatory());
+  for (const option of valDataOptions()) command.addOption(option);
+  command
+    .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
+    .addOption(batchOption("images at a time").default(8));
+  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+  return command.action(async (values: ValValues) => finish(await val(values)));
+}
+
+async function val(values: ValValues): Promise<number> {
+  const terminal = new Terminal(values);
+  const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
+  const { dataset } = split!;
+  const { device, threads, size } = values;
+  using detector = await DFine.fromPretrained(values.weights, {
+    device,
+    ...(threads === undefined ? {} : { threads }),
+    ...(size ? { size } : {}),
+  });
+  const source = createLoader({ ...split!, size: detector.size, batchSize: values.batch, training: false });
+  const evaluation = await evaluate(detector.predictor, source, {
+    dataset,
+    categoryIds: categoryIds(detector.names, dataset),
+    onBatch: (done) => terminal.progress(`evaluating · ${done}/${dataset.images.length} images`),
+  });
+  const { stats, perCategory } = evaluation.result;
+  const run = await createRunFolder(values.out, "val", values.name ?? "val");
+  const detections = join(run.path, "detections.json");
+  await writeFileAtomic(detections, JSON.stringify(toCocoResults(evaluation.detections)));
+  await writeFileAtomic(
+    run.report,
+    renderReport({
+      title: `Evaluation of ${values.weights}`,
+      ...{ steps: [], epochs: [], config: "" },
+      evaluation: evaluation.result,
+      images: samplesWithDetections(await reportSamples(split!), evaluation.detections, dataset),
+      environment: environment(detector.backend),
+    }),
+  );
+  terminal.data({ stats, perCategory, detections, report: run.report });
+  terminal.say(formatCocoStats(stats));
+  terminal.say("");
+  const width = Math.max(...perCategory.map(({ name }) => name.length));
+  for (const { name, ap, ap50, objects } of perCategory)
+    terminal.say(`${name.padEnd(width)}  AP ${shown(ap)}  AP50 ${shown(ap50)}  ${objects} objects`);
+  terminal.say(`\nreport: ${run.report}`);
+  return EXIT.ok;
+}
+
+const shown = (value: number): string => (value < 0 ? "  –  " : value.toFixed(3));
+
+/** The data set's category id for each of the model's classes, by name; undefined where it has none. @throws DatasetError */
+function categoryIds(names: readonly string[], dataset: CocoDataset): (number | undefined)[] {
+  const ids = new Map(dataset.categories.map(({ name, id }) => [name, id]));
+  const unknown = dataset.categories.filter(({ name }) => !names.includes(name)).map(({ name }) => name);
+  if (unknown.length === dataset.categories.length)
+    throw new DatasetError(
+      dataset.file,
+      `has the categories ${unknown.slice(0, 5).join(", ")}, but the model knows ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", …" : ""}`,
+      "Give the annotations that belong to these weights, or rename the categories.",
+    );
+  return names.map((name) => ids.get(name));
+}

@@ -1,0 +1,38 @@
+import type { RgbImage } from "../data/image.ts";
+import { type DetectOptions, DFine as Detector, type DFineOptions } from "../dfine.ts";
+import type { Result } from "../result.ts";
+import { writeFileAtomic } from "./checkpointFile.ts";
+import { decodeImage } from "./data/decode.ts";
+import { readBytes, weightsPath } from "./files.ts";
+
+/** The detector with files: weights by path or run folder, images by path. */
+export class DFine extends Detector {
+  /** Opens weights: a file, a run folder (its best weights), or bytes. @throws ModelFileError, SafetensorsError, DeviceError */
+  static override async fromPretrained(weights: string | Uint8Array, options: DFineOptions = {}): Promise<DFine> {
+    const path = typeof weights === "string" ? await weightsPath(weights) : undefined;
+    const bytes = path === undefined ? (weights as Uint8Array) : await readBytes(path);
+    const detector = await Detector.fromPretrained(bytes, path === undefined ? options : { ...options, file: path });
+    Object.setPrototypeOf(detector, DFine.prototype);
+    return detector as DFine;
+  }
+
+  /** Finds objects in images, given as pixels, paths or encoded bytes. @throws ImageError */
+  override async detect(images: ImageLike | readonly ImageLike[], options: DetectOptions = {}): Promise<Result[]> {
+    const list = Array.isArray(images) ? (images as readonly ImageLike[]) : [images as ImageLike];
+    const results: Result[] = [];
+    for (const image of list) {
+      options.signal?.throwIfAborted();
+      const pixels = typeof image === "string" || image instanceof Uint8Array ? await decodeImage(image) : image;
+      results.push(...(await super.detect([pixels], options)));
+    }
+    return results;
+  }
+
+  /** Writes the weights into a file, in one piece or not at all. */
+  async saveFile(path: string): Promise<void> {
+    await writeFileAtomic(path, await this.save());
+  }
+}
+
+/** Pixels, a path, or the bytes of an encoded image. */
+export type ImageLike = RgbImage | string | Uint8Array;

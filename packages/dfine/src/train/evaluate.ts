@@ -1,0 +1,49 @@
+import type { CocoDataset } from "../data/coco.ts";
+import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
+import type { Detection } from "../evaluation/detections.ts";
+import type { Detections } from "../postprocess.ts";
+import type { Predictor } from "../predictor.ts";
+import type { BatchSource } from "./batch.ts";
+
+export interface Evaluation {
+  readonly result: CocoResult;
+  /** In pixels of the original images. */
+  readonly detections: readonly Detection[];
+}
+
+export interface EvaluateOptions {
+  readonly dataset: CocoDataset;
+  /** COCO category id of each class; undefined: the data set does not have it. Default: the data set's categories in order. */
+  readonly categoryIds?: readonly (number | undefined)[];
+  /** Told after each batch how many images are done. */
+  readonly onBatch?: (done: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** COCO evaluation of a predictor over all batches of a source. @throws the signal's reason when it is aborted */
+export async function evaluate(predict: Predictor, source: BatchSource, options: EvaluateOptions): Promise<Evaluation> {
+  const { dataset, onBatch, signal } = options;
+  const categoryIds = options.categoryIds ?? dataset.categories.map(({ id }) => id);
+  const detections: Detection[] = [];
+  let done = 0;
+  for await (const batch of source.batches(0, signal ? { signal } : {})) {
+    const found = await predict(batch);
+    for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
+    done += found.length;
+    onBatch?.(done);
+  }
+  return { result: evaluateDetections(dataset, detections), detections };
+}
+
+function toDetections(
+  { labels, boxes, scores }: Detections,
+  imageId: number,
+  categoryIds: readonly (number | undefined)[],
+): Detection[] {
+  return Array.from(labels).flatMap((label, i): Detection[] => {
+    const categoryId = categoryIds[label];
+    if (categoryId === undefined) return [];
+    const [x1, y1, x2, y2] = boxes.subarray(4 * i, 4 * i + 4) as unknown as [number, number, number, number];
+    return [{ imageId, categoryId, bbox: [x1, y1, x2 - x1, y2 - y1], score: scores[i]! }];
+  });
+}

@@ -1,0 +1,50 @@
+import type { Evaluation } from "./evaluate.ts";
+
+/** A step is done. */
+export interface StepEvent {
+  readonly kind: "step";
+  /** From 0. */
+  readonly epoch: number;
+  /** Steps done in all. */
+  readonly step: number;
+  readonly stepInEpoch: number;
+  readonly stepsPerEpoch: number;
+  /** Steps that the whole run will have. */
+  readonly stepsInAll: number;
+  /** Weighted terms by the official names. */
+  readonly losses: Readonly<Record<string, number>>;
+  /** Their sum. */
+  readonly loss: number;
+  /** Global L2 norm before clipping. */
+  readonly gradientNorm: number;
+  /** Base rate of this step. */
+  readonly learningRate: number;
+  readonly images: number;
+  readonly seconds: number;
+  /** Loss or gradient was not finite: nothing was updated. */
+  readonly skipped: boolean;
+}
+
+/** An epoch is done and evaluated, or the run reached its last step inside one. */
+export interface EpochEvent {
+  readonly kind: "epoch";
+  /** From 0. */
+  readonly epoch: number;
+  readonly step: number;
+  /** Means of the weighted terms over the epoch. */
+  readonly losses: Readonly<Record<string, number>>;
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Training and evaluation together. */
+  readonly seconds: number;
+  /** Steps of the whole run that were skipped. */
+  readonly skipped: number;
+  /** Of the averaged weights; absent without validation data. */
+  readonly evaluation?: Evaluation;
+  /** The best AP so far; without validation data the last epoch always counts as best. */
+  readonly best: boolean;
+  /** False when the run ended inside the epoch. */
+  readonly complete: boolean;
+}
+
+export type TrainEvent = StepEvent | EpochEvent;

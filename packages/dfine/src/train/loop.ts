@@ -1,0 +1,95 @@
+import type { CocoDataset } from "../data/coco.ts";
+import type { BatchSource } from "./batch.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
+import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
+import type { Trainer } from "./trainer.ts";
+
+/** What a run learns from and is judged by. */
+export interface TrainData {
+  readonly train: BatchSource;
+  readonly val?: { readonly source: BatchSource; readonly dataset: CocoDataset };
+}
+
+export interface TrainLoopOptions {
+  /** Ends the run after this many steps in all, also inside an epoch. */
+  readonly maxSteps?: number;
+  /** Ends an evaluation early; between steps the caller just leaves the loop. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Trains from where the trainer stands to the end, telling after each step and epoch. Leaving the loop early, saving and
+ * going on later gives the same weights.
+ * @throws NonFiniteError, ImageError
+ */
+export async function* trainLoop(
+  trainer: Trainer,
+  data: TrainData,
+  options: TrainLoopOptions = {},
+): AsyncGenerator<TrainEvent, void, undefined> {
+  const { progress } = trainer;
+  const stepsPerEpoch = data.train.batchesPerEpoch;
+  const stepsInAll = Math.min(
+    options.maxSteps ?? Number.POSITIVE_INFINITY,
+    trainer.config.train.epochs * stepsPerEpoch,
+  );
+  while (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch) {
+    const start = performance.now();
+    yield* trainSteps(trainer, data.train, stepsInAll);
+    const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, options));
+    yield closeEpoch(trainer, {
+      evaluation,
+      complete: progress.stepInEpoch === stepsPerEpoch,
+      seconds: seconds(start),
+      learningRate: trainer.learningRate(progress.step - 1, stepsPerEpoch),
+    });
+  }
+}
+
+async function* trainSteps(
+  trainer: Trainer,
+  source: BatchSource,
+  stepsInAll: number,
+): AsyncGenerator<StepEvent, void, undefined> {
+  const { progress } = trainer;
+  const stepsPerEpoch = source.batchesPerEpoch;
+  let start = performance.now();
+  if (progress.step >= stepsInAll) return;
+  for await (const batch of source.batches(progress.epoch, { start: progress.stepInEpoch })) {
+    const learningRate = trainer.learningRate(progress.step, stepsPerEpoch);
+    const result = await trainer.step(batch, stepsPerEpoch);
+    const { epoch, step, stepInEpoch } = progress;
+    yield {
+      kind: "step",
+      ...{ epoch, step, stepInEpoch, stepsPerEpoch, stepsInAll, learningRate },
+      ...result,
+      images: batch.shape[0],
+      seconds: seconds(start),
+    };
+    if (step >= stepsInAll) return;
+    start = performance.now();
+  }
+}
+
+function closeEpoch(
+  trainer: Trainer,
+  facts: { evaluation: Evaluation | undefined; complete: boolean; seconds: number; learningRate: number },
+): EpochEvent {
+  const { progress } = trainer;
+  const { evaluation, ...rest } = facts;
+  const { epoch, step, skipped } = progress;
+  const losses = meanLosses(progress);
+  const ap = evaluation?.result.stats.AP;
+  const best = ap === undefined || progress.best === null || ap > progress.best.ap;
+  if (best && ap !== undefined) progress.best = { ap, epoch };
+  if (facts.complete) nextEpoch(progress);
+  return {
+    kind: "epoch",
+    ...{ epoch, step, skipped, losses, loss: totalLoss(losses), best },
+    ...rest,
+    ...(evaluation ? { evaluation } : {}),
+  };
+}
+
+const seconds = (start: number): number => (performance.now() - start) / 1000;

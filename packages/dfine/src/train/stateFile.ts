@@ -1,0 +1,45 @@
+import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
+import { ModelFileError } from "../modelFile.ts";
+import { hostTensors, tensorSource } from "../tensorFile.ts";
+import type { TrainProgress } from "./progress.ts";
+
+/** Everything that a training run is at some moment, on the host. Random numbers follow from the progress. */
+export interface TrainStateValues {
+  readonly model: ReadonlyMap<string, HostTensor>;
+  readonly ema: ReadonlyMap<string, HostTensor>;
+  readonly emaUpdates: number;
+  readonly optimizer: ReadonlyMap<string, HostTensor>;
+  readonly progress: TrainProgress;
+}
+
+const FORMAT = "dfine-training-state";
+const PARTS = ["model", "ema", "optimizer"] as const;
+
+/** The state as one safetensors file; numbers that are no tensors are JSON in its metadata. */
+export function writeTrainState(state: TrainStateValues): Uint8Array {
+  const tensors = new Map<string, SafetensorsSource>();
+  for (const part of PARTS)
+    for (const [name, value] of state[part]) tensors.set(`${part}.${name}`, tensorSource(value));
+  const { emaUpdates, progress } = state;
+  return writeSafetensors(
+    tensors,
+    new Map([
+      ["format", FORMAT],
+      ["emaUpdates", String(emaUpdates)],
+      ["progress", JSON.stringify(progress)],
+    ]),
+  );
+}
+
+/** Reads what `writeTrainState` wrote. `file` names it in messages. @throws ModelFileError, SafetensorsError */
+export function readTrainState(bytes: Uint8Array, file = "training state"): TrainStateValues {
+  const { metadata, entries } = readSafetensors(bytes, file);
+  if (metadata.get("format") !== FORMAT)
+    throw new ModelFileError(`${file}: holds no training state; resume from the run folder that \`dfine train\` made`);
+  const [model, ema, optimizer] = PARTS.map((part) => hostTensors(entries, `${part}.`));
+  return {
+    ...{ model: model!, ema: ema!, optimizer: optimizer! },
+    emaUpdates: Number(metadata.get("emaUpdates")),
+    progress: JSON.parse(metadata.get("progress") ?? "null") as TrainProgress,
+  };
+}
