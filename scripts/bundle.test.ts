@@ -1,7 +1,8 @@
+import { isBuiltin } from "node:module";
 import { build } from "esbuild";
 import { expect, test } from "vitest";
 
-/** Bundles what a package exports to browsers; lists the `node:` imports that this meets. */
+/** Bundles what a package exports to browsers; lists the imports of Node's own modules that this meets. */
 async function nodeImports(entry: string): Promise<string[]> {
   const found = new Set<string>();
   await build({
@@ -16,7 +17,8 @@ async function nodeImports(entry: string): Promise<string[]> {
       {
         name: "note node: imports",
         setup(bundler) {
-          bundler.onResolve({ filter: /^node:/ }, ({ path, importer }) => {
+          bundler.onResolve({ filter: /^[^.]/ }, ({ path, importer }) => {
+            if (!isBuiltin(path)) return undefined;
             found.add(`${importer} imports ${path}`);
             return { path, external: true };
           });

@@ -1,0 +1,73 @@
+import { Random } from "@dfine/tensor";
+import type { Config } from "../src/config/config.ts";
+import { presetConfig } from "../src/config/presets.ts";
+import type { BatchSource, TrainingBatch } from "../src/train/batch.ts";
+import { tinyModel } from "./tinyModel.ts";
+
+/** A recipe for a model of a few thousand parameters that learns visibly in a few steps. */
+export function tinyConfig(change: (config: Config) => void = () => {}): Config {
+  const base = presetConfig("n", "custom");
+  const config: Config = {
+    ...base,
+    model: tinyModel(),
+    train: {
+      ...base.train,
+      epochs: 2,
+      batch: 2,
+      optimizer: { ...base.train.optimizer, learningRate: 4e-3, backboneLearningRate: 4e-3 },
+      schedule: { ...base.train.schedule, warmupSteps: 3 },
+      ema: { ...base.train.ema, decay: 0.9, warmups: 4 },
+    },
+  };
+  change(config);
+  return config;
+}
+
+/** Batches of noise with bright rectangles, whose box counts change from batch to batch; some images are empty. */
+export function tinySource(
+  batches: number,
+  change: (batch: TrainingBatch) => TrainingBatch = (batch) => batch,
+): BatchSource {
+  return {
+    batchesPerEpoch: batches,
+    async *batches(epoch, { start = 0 } = {}) {
+      for (let index = start; index < batches; index++)
+        yield change(tinyBatch(new Random(5).fork(`${epoch} ${index}`), index));
+    },
+  };
+}
+
+const SIDE = 96;
+
+function tinyBatch(random: Random, index: number): TrainingBatch {
+  const images = Float32Array.from({ length: 2 * 3 * SIDE * SIDE }, () => 0.2 * random.uniform());
+  const targets = [0, 1].map((b) => {
+    const count = random.integer(4);
+    const boxes = new Float32Array(4 * count);
+    const labels = new Int32Array(count);
+    for (let j = 0; j < count; j++) {
+      const [cx, cy] = [0.3 + 0.4 * random.uniform(), 0.3 + 0.4 * random.uniform()];
+      const [w, h] = [0.2 + 0.3 * random.uniform(), 0.2 + 0.3 * random.uniform()];
+      labels[j] = random.integer(3);
+      boxes.set([cx, cy, w, h], 4 * j);
+      paint(images, (b * 3 + labels[j]!) * SIDE * SIDE, [cx, cy, w, h]);
+    }
+    return { labels, boxes };
+  });
+  return {
+    images,
+    shape: [2, 3, SIDE, SIDE],
+    targets,
+    imageIds: [2 * index, 2 * index + 1],
+    origSizes: [
+      [SIDE, SIDE],
+      [SIDE, SIDE],
+    ],
+    index,
+  };
+}
+
+function paint(images: Float32Array, plane: number, [cx, cy, w, h]: readonly [number, number, number, number]): void {
+  for (let y = Math.round((cy - h / 2) * SIDE); y < (cy + h / 2) * SIDE; y++)
+    for (let x = Math.round((cx - w / 2) * SIDE); x < (cx + w / 2) * SIDE; x++) images[plane + y * SIDE + x] = 1;
+}
