@@ -2,9 +2,11 @@ export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
 export {
   type Config,
   ConfigError,
+  type CriterionConfig,
   type ModelConfig,
   PRESET_NAMES,
   type PresetName,
+  type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
 export { presetConfig } from "./config/presets.ts";
