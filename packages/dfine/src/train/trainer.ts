@@ -9,6 +9,7 @@ import { readModelFile, writeModelFile } from "../modelFile.ts";
 import { modelPredictor } from "../predictor.ts";
 import { hostTensors, tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
+import { BufferBackup } from "./bufferBackup.ts";
 import { stepDraws } from "./draws.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import { NonFiniteError, nonFiniteReport } from "./nonFinite.ts";
@@ -46,6 +47,7 @@ export class Trainer implements Disposable {
   readonly progress: TrainProgress;
   readonly #ema: Ema;
   readonly #optimizer: AdamW;
+  readonly #buffers: BufferBackup;
 
   private constructor(options: TrainerOptions, model: DFineModel) {
     this.config = options.config;
@@ -54,6 +56,7 @@ export class Trainer implements Disposable {
     this.progress = startProgress();
     this.#ema = new Ema(model.stateDict(), options.config.train.ema);
     this.#optimizer = makeOptimizer(model, options.config.train.optimizer);
+    this.#buffers = new BufferBackup(model);
   }
 
   /**
@@ -101,6 +104,7 @@ export class Trainer implements Disposable {
   async #step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
     const { model, config, progress } = this;
     const { optimizer } = config.train;
+    this.#buffers.take();
     const outputs = model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: this.#denoising(batch) });
     const result = await criterion(outputs, batch.targets, {
       config: config.criterion,
@@ -114,7 +118,8 @@ export class Trainer implements Disposable {
     const loss = totalLoss(losses);
     const skipped = !Number.isFinite(loss) || !Number.isFinite(gradientNorm);
     const rateFactor = this.#schedule(stepsPerEpoch)(progress.step);
-    if (!skipped) {
+    if (skipped) this.#buffers.putBack();
+    else {
       this.#optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, optimizer.clipMaxNorm) });
       this.#ema.update(model.stateDict());
     }
@@ -123,10 +128,10 @@ export class Trainer implements Disposable {
     if (progress.skippedInARow >= MOST_SKIPPED) {
       const { step, epoch } = progress;
       const learningRate = optimizer.learningRate * rateFactor;
-      const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm: gradientNorm });
+      const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm });
       throw new NonFiniteError(report, progress.skippedInARow);
     }
-    return { losses, loss, gradientNorm: gradientNorm, skipped };
+    return { losses, loss, gradientNorm, skipped };
   }
 
   #denoising(batch: TrainingBatch) {
@@ -185,6 +190,7 @@ export class Trainer implements Disposable {
     this.model.dispose();
     this.#ema.dispose();
     this.#optimizer.dispose();
+    this.#buffers.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();
