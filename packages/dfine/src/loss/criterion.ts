@@ -1,4 +1,4 @@
-import { concat, defineMap, readTensors, scope, sum, type Tensor, tensor } from "@dfine/tensor";
+import { concat, defineMap, noGrad, readTensors, scope, sum, type Tensor, tensor } from "@dfine/tensor";
 import type { CriterionConfig } from "../config/config.ts";
 import type { TrainingOutputs } from "../model/outputs.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
@@ -17,9 +17,9 @@ export interface CriterionOptions {
 }
 
 export interface CriterionResult {
-  /** Sum of all losses, one element, with gradient. */
+  /** Sum of all losses, NaN as 0 and infinity as the largest float32, one element, with gradient. */
   readonly total: Tensor;
-  /** Weighted losses [N] without gradient, in the order of `names`: one read gets all of them. */
+  /** Weighted losses [N] without gradient, NaN and infinity as they are, in the order of `names`: one read gets all of them. */
   readonly values: Tensor;
   readonly names: readonly string[];
   /** Views of `values` by official name, in D-FINE's order. */
@@ -41,7 +41,7 @@ const weightedLoss = defineMap("weightedLoss", (value, factor) => {
 /**
  * All losses of a training step, weighted: classification on each set's own Hungarian match, boxes and edges on the union
  * of all matches or on the own ones, denoising on its given targets. Predictions are read back once, for the matching.
- * Losses that are NaN count as 0, infinite ones as the largest float32. D-FINE's criterion.
+ * D-FINE's criterion.
  */
 export function criterion(
   outputs: TrainingOutputs,
@@ -182,9 +182,11 @@ function evaluate(
     });
     setsBefore += group.sets.length;
   }
+  const raw = concat(pieces);
   const factors = Float64Array.from(entries, ({ factor }) => factor);
-  const weighted = weightedLoss(concat(pieces), tensor(factors, [factors.length], { backend: pieces[0]!.backend }));
-  const values = weighted.detach();
+  const factor = tensor(factors, [factors.length], { backend: raw.backend });
+  const weighted = weightedLoss(raw, factor);
+  const values = noGrad(() => raw.mul(factor));
   const order = entries.map((entry, i) => ({ ...entry, i })).sort((a, b) => a.order - b.order);
   const view = (i: number): Tensor => values.slice([{ start: i, end: i + 1 }]).squeeze(0);
   return {
