@@ -62,7 +62,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
     }
   } catch (error) {
     if (error instanceof NonFiniteError) await recorder.failed(error);
-    if (!interrupt.requested) throw error;
+    if (error !== interrupt.signal.reason) throw error;
   }
   if (interrupt.requested) await recorder.saveState();
   return { interrupted: interrupt.requested, ...(last ? { last } : {}) };

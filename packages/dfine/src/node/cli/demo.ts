@@ -1,12 +1,18 @@
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { basename, join } from "node:path";
+import type { Backend } from "@dfine/tensor";
 import { Command } from "commander";
 import { resolveConfig } from "../../config/resolve.ts";
 import { resolveDevice } from "../../device.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
-import { makeDigits } from "../demo/digits.ts";
+import { decodeImage } from "../data/decode.ts";
+import { absoluteDataFiles } from "../datasets.ts";
+import { type DigitsDataset, makeDigits } from "../demo/digits.ts";
 import { DEMO } from "../demo/recipe.ts";
-import { createRunFolder } from "../runFolder.ts";
+import { DFine } from "../detector.ts";
+import { drawObjects, encodeImage } from "../draw.ts";
+import { createRunFolder, type RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
@@ -36,16 +42,9 @@ export function demoCommand(finish: (code: number) => void): Command {
 
 async function demo(values: DemoValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { size, train, val } = DEMO.data;
-  const folder = join(values.out, "demo-data", `digits-${size}-${train}-${val}`);
-  const digits = await makeDigits({
-    folder,
-    size,
-    train,
-    val,
-    onProgress: (done, all) => terminal.progress(`drawing digits · ${done}/${all}`),
-  });
-  terminal.note(`data: ${train} training and ${val} validation images of handwritten digits in ${folder}`);
+  const { size, train, val, unseen } = DEMO.data;
+  const digits = await drawDigits(terminal, values.out, { train, val, seed: 0 });
+  terminal.note(`data: ${train} training and ${val} validation images of handwritten digits`);
   const classes = digits.train.dataset.categories.map(({ name }) => name);
   const config = resolveConfig({
     preset: "n",
@@ -59,7 +58,8 @@ async function demo(values: DemoValues): Promise<number> {
     );
     using trainer = await Trainer.create({ config, backend });
     const run = await createRunFolder(values.out, "train", values.name ?? "demo");
-    await writeFileAtomic(run.data, `${JSON.stringify({ data: digits.dataYaml }, null, 2)}\n`);
+    const dataFiles = absoluteDataFiles({ data: digits.dataYaml });
+    await writeFileAtomic(run.data, `${JSON.stringify(dataFiles, null, 2)}\n`);
     const outcome = await runTraining({
       ...{ trainer, run, terminal, interrupt },
       train: digits.train,
@@ -67,9 +67,17 @@ async function demo(values: DemoValues): Promise<number> {
       title: "D-FINE-N learns handwritten digits",
       maxSteps: values.steps,
     });
-    if (outcome.interrupted) return EXIT.interrupted;
+    if (outcome.interrupted) {
+      terminal.note(`saved; go on with: npx dfine train --resume ${run.path}`);
+      return EXIT.interrupted;
+    }
+    const found = await detectUnseen(await drawDigits(terminal, values.out, { train: 1, val: unseen, seed: 1 }), {
+      run,
+      backend,
+    });
     const ap = outcome.last?.evaluation?.result.stats.AP ?? 0;
-    terminal.data({ kind: "done", run: run.path, report: run.report, ap });
+    terminal.data({ kind: "done", run: run.path, report: run.report, ap, unseen: found });
+    for (const { file, digits: seen } of found) terminal.say(`${file}: ${seen.join(", ") || "nothing"}`);
     terminal.say(
       [
         `final AP: ${ap.toFixed(2)}`,
@@ -82,4 +90,45 @@ async function demo(values: DemoValues): Promise<number> {
   } finally {
     backend.dispose();
   }
+}
+
+/** The data set with these counts and seed; drawn when it is not there yet. */
+async function drawDigits(
+  terminal: Terminal,
+  out: string,
+  counts: { train: number; val: number; seed: number },
+): Promise<DigitsDataset> {
+  const { size } = DEMO.data;
+  const { train, val, seed } = counts;
+  return await makeDigits({
+    folder: join(out, "demo-data", `digits-${size}-${train}-${val}-${seed}`),
+    ...{ size, train, val, seed },
+    onProgress: (done, all) => terminal.progress(`drawing digits · ${done}/${all}`),
+  });
+}
+
+interface Found {
+  /** The image with its boxes. */
+  readonly file: string;
+  /** As "7 0.93", best first. */
+  readonly digits: readonly string[];
+}
+
+/** Opens the run's best weights as a user would, finds digits in images of unknown handwriting and draws them. */
+async function detectUnseen(
+  { val }: DigitsDataset,
+  { run, backend }: { run: RunFolder; backend: Backend },
+): Promise<Found[]> {
+  using detector = await DFine.fromPretrained(run.path, { device: backend });
+  const folder = join(run.path, "predictions");
+  await mkdir(folder);
+  const found: Found[] = [];
+  for (const { fileName } of val.dataset.images) {
+    const image = await decodeImage(join(val.imageRoot, fileName));
+    const [result] = await detector.detect(image);
+    const file = join(folder, basename(fileName));
+    await writeFileAtomic(file, await encodeImage(drawObjects(image, result!.objects), file));
+    found.push({ file, digits: result!.objects.map(({ label, score }) => `${label} ${score.toFixed(2)}`) });
+  }
+  return found;
 }

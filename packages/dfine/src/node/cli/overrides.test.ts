@@ -22,5 +22,5 @@ test("an ending of several keys is not guessed", () => {
 });
 
 test("what is unknown gets the configuration's advice", () => {
-  expect(() => resolveConfig({}, completeOverrides(["ema.decya=1"]))).toThrow(/unknown key/);
+  expect(() => resolveConfig({}, completeOverrides(["ema.decya=1"]))).toThrow(/did you mean "train\.ema\.decay"/);
 });

@@ -32,5 +32,8 @@ function complete(key: string, known: readonly string[]): string {
   const endings = known.filter((path) => path.endsWith(`.${key}`));
   if (endings.length > 1)
     throw new ConfigError(`configuration: ${JSON.stringify(key)} may mean ${endings.join(" or ")}; write it in full`);
-  return endings[0] ?? key;
+  if (endings[0] !== undefined) return endings[0];
+  // A wrong last part: the rest still says which key the advice should be about.
+  const dot = key.lastIndexOf(".");
+  return dot > 0 ? complete(key.slice(0, dot), known) + key.slice(dot) : key;
 }

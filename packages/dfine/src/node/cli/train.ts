@@ -2,6 +2,7 @@ import { basename, dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { parse as parseYaml } from "yaml";
 import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
+import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { resolveDevice } from "../../device.ts";
@@ -9,7 +10,7 @@ import { Trainer } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { readText } from "../data/readCoco.ts";
 import { absoluteDataFiles, type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
-import { readBytes } from "../files.ts";
+import { readBytes, weightsPath } from "../files.ts";
 import { createRunFolder, openRunFolder, type RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -87,8 +88,8 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   const terminal = new Terminal(values);
   const job = values.resume === undefined ? await freshJob(values, overrides) : await resumedJob(values.resume, values);
   const { config, datasets } = job;
-  const notes = summarizeDataset(datasets.train!.dataset).notes;
-  for (const note of notes) terminal.note(`data: ${note}`);
+  const notes = [...summarizeDataset(datasets.train!.dataset).notes.map((note) => `data: ${note}`), ...job.notes];
+  for (const note of notes) terminal.note(note);
   if (!datasets.val) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");
   const { backend } = await resolveDevice(values.device, values);
   try {
@@ -125,14 +126,17 @@ interface Job {
   readonly datasets: Datasets;
   readonly dataFiles: DataFiles;
   readonly makeTrainer: (backend: Trainer["backend"]) => Promise<Trainer>;
+  /** What the user should know about the choices made. */
+  readonly notes: readonly string[];
   /** The folder of a run that goes on. */
   readonly run?: RunFolder;
 }
 
-async function freshJob(values: TrainValues, overrides: readonly string[]): Promise<Job> {
-  const dataFiles = trainDataFiles(values);
-  // A wrong key or value is said before any data is read.
+async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
+  const dataFiles = trainDataFiles(given);
   const completed = completeOverrides(overrides);
+  const { values, notes } = withBatch(given, completed);
+  // A wrong key or value is said before any data is read.
   resolveConfig(configOptions(values, ["any"]), completed);
   const datasets = await loadDatasets(dataFiles, ["train"]);
   const classes = datasets.train!.dataset.categories.map(({ name }) => name);
@@ -141,16 +145,34 @@ async function freshJob(values: TrainValues, overrides: readonly string[]): Prom
     throw new ConfigError(
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
-  const weights = values.weights;
+  const weights = values.weights === undefined ? undefined : await weightsPath(values.weights);
   const initial = weights === undefined ? undefined : { bytes: await readBytes(weights), file: weights };
   return {
-    ...{ config, datasets, dataFiles },
+    ...{ config, datasets, dataFiles, notes },
     makeTrainer: (backend) => Trainer.create({ config, backend, ...(initial ? { initial } : {}) }),
   };
 }
 
+/** Images per step where nothing is said. */
+const MODEST_BATCH = 8;
+
+/**
+ * Presets are made for batches on four GPUs. Without a batch of the user's own it is a modest one, and rates that the user
+ * did not give shrink with its square root, as suits Adam.
+ */
+function withBatch(values: TrainValues, overrides: readonly string[]): { values: TrainValues; notes: string[] } {
+  if (values.batch !== undefined || overrides.some((text) => text.startsWith("train.batch=")))
+    return { values, notes: [] };
+  const { batch, optimizer } = presetConfig(values.model).train;
+  const scaled = (rate: number) => Number((rate * Math.sqrt(MODEST_BATCH / batch)).toPrecision(2));
+  const lr = values.lr ?? scaled(optimizer.learningRate);
+  const backboneLr = values.backboneLr ?? scaled(optimizer.backboneLearningRate);
+  const note = `batch ${MODEST_BATCH} and learning rates ${lr} and ${backboneLr} (backbone), because the preset's batch of ${batch} is made for four GPUs; set --batch, --lr and --backbone-lr to choose`;
+  return { values: { ...values, batch: MODEST_BATCH, lr, backboneLr }, notes: [note] };
+}
+
 /** The configuration that options stand for; the classes are the data's. */
-export function configOptions(values: Partial<TrainValues>, classes: string[]): ConfigOptions {
+function configOptions(values: Partial<TrainValues>, classes: string[]): ConfigOptions {
   return {
     preset: values.model,
     model: { classes, evalSize: values.size },
@@ -158,7 +180,7 @@ export function configOptions(values: Partial<TrainValues>, classes: string[]): 
       epochs: values.epochs,
       batch: values.batch,
       // The result doesn't depend on it, the memory does.
-      valBatch: values.batch,
+      valBatch: values.batch ?? MODEST_BATCH,
       seed: values.seed,
       optimizer: { learningRate: values.lr, backboneLearningRate: values.backboneLr },
     },
@@ -176,7 +198,7 @@ async function resumedJob(path: string, values: TrainValues): Promise<Job> {
   const datasets = await loadDatasets(dataFiles, ["train"]);
   const state = await readBytes(run.state);
   return {
-    ...{ config, datasets, dataFiles, run },
+    ...{ config, datasets, dataFiles, run, notes: [] },
     makeTrainer: (backend) => Trainer.restore(state, { config, backend, file: run.state }),
   };
 }

@@ -1,6 +1,6 @@
 /** What the demo trains on, and how: some six minutes on two cores. */
 export const DEMO = {
-  data: { size: 256, train: 400, val: 60 },
+  data: { size: 256, train: 400, val: 60, unseen: 6 },
   train: {
     epochs: 8,
     batch: 8,

@@ -1,0 +1,136 @@
+import { existsSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { tinyModel } from "../../../test/tinyModel.ts";
+import { decodeImage } from "../data/decode.ts";
+import { makeDigits } from "../demo/digits.ts";
+import { main } from "./main.ts";
+
+let folder = "";
+let data: string[] = [];
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "dfine-cli-"));
+  const { dataYaml } = await makeDigits({ folder: join(folder, "digits"), train: 6, val: 2, size: 96 });
+  data = ["--data", dataYaml];
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Runs the command and takes what it writes on standard output. */
+async function dfine(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  const written = { out: "", err: "" };
+  const take = (name: "out" | "err") => (text: string | Uint8Array) => {
+    written[name] += text;
+    return true;
+  };
+  const spies = [
+    vi.spyOn(process.stdout, "write").mockImplementation(take("out")),
+    vi.spyOn(process.stderr, "write").mockImplementation(take("err")),
+  ];
+  try {
+    return { code: await main(argv), ...written };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+/** Options of a run of six steps over two epochs with a tiny model. */
+const tiny = (name: string): string[] => {
+  const { classes: _, evalSize: __, ...model } = tinyModel();
+  const overrides = Object.entries(model).map(([key, value]) => `model.${key}=${JSON.stringify(value)}`);
+  const options = ["--size", "96", "--epochs", "2", "--batch", "2", "--threads", "1", "--name", name, "--out", folder];
+  return ["train", ...data, ...options, "ema.decay=0.9", ...overrides];
+};
+const run = (name: string, ...parts: string[]) => join(folder, "train", name, ...parts);
+const state = (name: string) => readFileSync(run(name, "weights", "state.safetensors"));
+
+describe("a run", () => {
+  test("leaves configuration, results, logs, weights and report, and tells programs what they need", async () => {
+    const { code, out } = await dfine(...tiny("whole"), "--json", "--quiet");
+    expect(code).toBe(0);
+    const lines = out
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(lines.map(({ kind }) => kind)).toEqual(["epoch", "epoch", "done"]);
+    expect(readFileSync(run("whole", "config.yaml"), "utf8")).toContain("decay: 0.9\n");
+    expect(readFileSync(run("whole", "results.csv"), "utf8").trimEnd().split("\n")).toHaveLength(3);
+    expect(readFileSync(run("whole", "events.jsonl"), "utf8").trimEnd().split("\n")).toHaveLength(8);
+    expect(readFileSync(run("whole", "report.html"), "utf8").match(/<figure>/g)).toHaveLength(2);
+    for (const name of ["last", "best", "state"])
+      expect(existsSync(run("whole", "weights", `${name}.safetensors`))).toBe(true);
+    expect(existsSync(run("whole", "env.json"))).toBe(true);
+  });
+
+  test("goes on exactly where it stood, inside an epoch, with the same logs", async () => {
+    expect((await dfine(...tiny("parts"), "--steps", "4", "--quiet")).code).toBe(0);
+    expect((await dfine("train", "--resume", run("parts"), "--threads", "1", "--quiet")).code).toBe(0);
+    expect(state("parts").equals(state("whole"))).toBe(true);
+    const rows = (name: string) =>
+      readFileSync(run(name, "results.csv"), "utf8")
+        .split("\n")
+        .map((row) => row.split(",").filter((_, column) => column !== 2));
+    expect(rows("parts")).toEqual(rows("whole"));
+    expect(readFileSync(run("parts", "events.jsonl"), "utf8").trimEnd().split("\n")).toHaveLength(8);
+  });
+
+  test("saves and ends with 130 when it is interrupted, and goes on from there", async () => {
+    const running = dfine(...tiny("stopped"), "--quiet");
+    await vi.waitUntil(
+      () => existsSync(run("stopped", "events.jsonl")) && readFileSync(run("stopped", "events.jsonl")).length > 0,
+      {
+        timeout: 30_000,
+        interval: 2,
+      },
+    );
+    process.emit("SIGINT");
+    const { code, err } = await running;
+    expect(code).toBe(130);
+    expect(err).toContain("stopping after this step");
+    expect((await dfine("train", "--resume", run("stopped"), "--threads", "1", "--quiet")).code).toBe(0);
+    expect(state("stopped").equals(state("whole"))).toBe(true);
+  });
+
+  test("can be evaluated, used and looked into", async () => {
+    const weights = ["--weights", run("whole"), "--threads", "1", "--out", folder, "--quiet"];
+    const evaluated = await dfine("val", ...data, ...weights, "--json");
+    expect(evaluated.code).toBe(0);
+    const { stats, detections, report } = JSON.parse(evaluated.out);
+    expect(stats.AP).toBeGreaterThanOrEqual(0);
+    expect(JSON.parse(readFileSync(detections, "utf8"))).toHaveLength(2 * 12);
+    expect(existsSync(report)).toBe(true);
+
+    const images = join(folder, "digits", "images", "val");
+    const predicted = await dfine("predict", images, ...weights, "--threshold", "0", "--json");
+    expect(predicted.code).toBe(0);
+    const [first] = JSON.parse(predicted.out).images;
+    expect(first).toMatchObject({ width: 96, height: 96 });
+    expect(first.objects).toHaveLength(12);
+    expect((await decodeImage(join(folder, "predict", "predict", "00000.png"))).width).toBe(96);
+
+    const info = await dfine("info", "--weights", run("whole"), "--json");
+    expect(JSON.parse(info.out)).toMatchObject({ preset: "n", size: [96, 96], queries: 12 });
+  });
+});
+
+describe("exit codes and messages", () => {
+  test.each([
+    [0, ["--help"], /Usage: dfine/],
+    [0, ["info", "--model", "s"], /preset: s/],
+    [2, ["trian"], /Did you mean train\?/],
+    [2, ["train", "--sise", "3"], /Did you mean --size\?/],
+    [2, ["train", "--size", "x"], /whole number/],
+    [2, ["train"], /no data/],
+    [2, ["info", "ema.decya=1"], /did you mean "train.ema.decay"/],
+    [2, ["train", "--resume", "x", "--lr", "1"], /leave out --lr/],
+    [2, ["predict", "none.jpg", "--weights", "x"], /none\.jpg: there is no such file/],
+    [1, ["train", "--resume", "nowhere"], /no such run/],
+    [1, ["val", "--weights", "none.safetensors", "--data", "none.yaml"], /none\.yaml: does not exist/],
+    [1, ["info", "--weights", "none.safetensors"], /none\.safetensors: does not exist/],
+  ] as const)("%i for %j", async (code, argv, message) => {
+    const result = await dfine(...argv);
+    expect(result.out + result.err).toMatch(message);
+    expect(result.code).toBe(code);
+  });
+});
