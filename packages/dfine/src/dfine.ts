@@ -1,12 +1,12 @@
 import { type Backend, Random, withBackend } from "@dfine/tensor";
-import type { Config, PresetName } from "./config/config.ts";
+import type { PresetName } from "./config/config.ts";
 import { checkInputSize } from "./config/derived.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { DFineModel, deploy } from "./model/dfineModel.ts";
-import { readModelFile, writeModelFile } from "./modelFile.ts";
+import { ModelFileError, readModelFile, writeModelFile } from "./modelFile.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { hostTensors, tensorSources } from "./tensorFile.ts";
@@ -20,7 +20,8 @@ export interface DFineOptions extends DeviceOptions {
 
 export interface CreateOptions extends DFineOptions {
   readonly model?: PresetName;
-  readonly classes: readonly string[];
+  /** Class names, or how many classes there are. */
+  readonly classes: readonly string[] | number;
   /** Chooses the initial weights; default 0. */
   readonly seed?: number;
 }
@@ -58,29 +59,35 @@ export class DFine implements Disposable {
 
   /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError */
   static async create(options: CreateOptions): Promise<DFine> {
-    const config: Config = resolveConfig({ preset: options.model ?? "n", model: { classes: [...options.classes] } });
-    const device = await resolveDevice(options.device ?? "auto", options);
+    const { model: preset = "n", classes, size } = options;
+    const names =
+      typeof classes === "number" ? Array.from({ length: classes }, (_, id) => `class ${id}`) : [...classes];
+    const config = resolveConfig({ preset, model: { classes: names, evalSize: size && [...size] } });
     const random = new Random(options.seed ?? 0).fork("weights");
-    const model = withBackend(device.backend, () => new DFineModel(config.model).initialize(random));
-    return new DFine(device, { model, preset: config.preset, size: options.size });
+    return await onDevice(options, (device) => {
+      const model = new DFineModel(config.model).initialize(random);
+      // `this`, so that a subclass makes detectors of its own kind.
+      return new this(device, { model, preset });
+    });
   }
 
   /**
-   * Opens weights that `save` or `dfine train` wrote. `file` names them in messages.
+   * Opens weights that `save` or `dfine train` wrote, given as bytes or by their web address. `file` names bytes in messages.
    * @throws ModelFileError, SafetensorsError, StateDictError, DeviceError
    */
   static async fromPretrained(
-    weights: Uint8Array,
+    weights: Uint8Array | string,
     options: DFineOptions & { readonly file?: string } = {},
   ): Promise<DFine> {
-    const { preset, model: config, entries } = readModelFile(weights, options.file);
-    const device = await resolveDevice(options.device ?? "auto", options);
-    const model = withBackend(device.backend, () => {
-      const made = new DFineModel(config);
-      made.loadStateDict(hostTensors(entries));
-      return made;
+    const isAddress = typeof weights === "string";
+    const bytes = isAddress ? await fetchBytes(weights) : weights;
+    const { preset, model: config, entries } = readModelFile(bytes, isAddress ? weights : options.file);
+    return await onDevice(options, (device) => {
+      const model = new DFineModel(config);
+      model.loadStateDict(hostTensors(entries));
+      // `this`, so that a subclass makes detectors of its own kind.
+      return new this(device, { model, preset, size: options.size });
     });
-    return new DFine(device, { model, preset, size: options.size });
   }
 
   get backend(): Backend {
@@ -131,4 +138,22 @@ export class DFine implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Makes something on the device that the options name; a backend made for it goes again when that fails. */
+async function onDevice<T>(options: DFineOptions, make: (device: ResolvedDevice) => T): Promise<T> {
+  const device = await resolveDevice(options.device ?? "auto", options);
+  try {
+    return withBackend(device.backend, () => make(device));
+  } catch (error) {
+    if (device.owned) device.backend.dispose();
+    throw error;
+  }
+}
+
+async function fetchBytes(address: string): Promise<Uint8Array> {
+  const response = await fetch(address);
+  if (!response.ok)
+    throw new ModelFileError(`${address}: the server answers ${response.status}; check the address of the weights`);
+  return new Uint8Array(await response.arrayBuffer());
 }

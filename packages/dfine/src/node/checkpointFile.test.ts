@@ -1,10 +1,12 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { writeFileAtomic } from "./checkpointFile.ts";
 
-const folder = () => mkdtempSync(join(tmpdir(), "dfine-checkpoint-"));
+const root = mkdtempSync(join(tmpdir(), "dfine-checkpoint-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const folder = () => mkdtempSync(join(root, "at-"));
 
 test("replaces the bytes and leaves nothing else behind", async () => {
   const at = folder();

@@ -10,10 +10,9 @@ export class DFine extends Detector {
   /** Opens weights: a file, a run folder (its best weights), or bytes. @throws ModelFileError, SafetensorsError, DeviceError */
   static override async fromPretrained(weights: string | Uint8Array, options: DFineOptions = {}): Promise<DFine> {
     const path = typeof weights === "string" ? await weightsPath(weights) : undefined;
-    const bytes = path === undefined ? (weights as Uint8Array) : await readBytes(path);
-    const detector = await Detector.fromPretrained(bytes, path === undefined ? options : { ...options, file: path });
-    Object.setPrototypeOf(detector, DFine.prototype);
-    return detector as DFine;
+    const bytes = path === undefined ? weights : await readBytes(path);
+    // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
+    return (await super.fromPretrained(bytes, path === undefined ? options : { ...options, file: path })) as DFine;
   }
 
   /** Finds objects in images, given as pixels, paths or encoded bytes. @throws ImageError */

@@ -1,12 +1,14 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { appendFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { createRunFolder, openRunFolder, RunFolderError } from "./runFolder.ts";
 import { RESULT_COLUMNS, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
 
-const out = () => mkdtempSync(join(tmpdir(), "dfine-run-"));
+const root = mkdtempSync(join(tmpdir(), "dfine-run-"));
+afterAll(() => rmSync(root, { recursive: true }));
+const out = () => mkdtempSync(join(root, "out-"));
 
 test("runs are numbered and never share a folder, even when they start together", async () => {
   const at = out();
