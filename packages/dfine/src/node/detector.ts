@@ -1,5 +1,5 @@
 import type { RgbImage } from "../data/image.ts";
-import { type DetectOptions, DFine as Detector, type DFineOptions } from "../dfine.ts";
+import { type CreateOptions, type DetectOptions, DFine as Detector, type DFineOptions } from "../dfine.ts";
 import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
 import { decodeImage } from "./data/decode.ts";
@@ -7,6 +7,12 @@ import { readBytes, weightsPath } from "./files.ts";
 
 /** The detector with files: weights by path or run folder, images by path. */
 export class DFine extends Detector {
+  /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError */
+  static override async create(options: CreateOptions): Promise<DFine> {
+    // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
+    return (await super.create(options)) as DFine;
+  }
+
   /** Opens weights: a file, a run folder (its best weights), or bytes. @throws ModelFileError, SafetensorsError, DeviceError */
   static override async fromPretrained(weights: string | Uint8Array, options: DFineOptions = {}): Promise<DFine> {
     const path = typeof weights === "string" ? await weightsPath(weights) : undefined;
