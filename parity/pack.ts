@@ -61,6 +61,11 @@ export class PackTensors {
     return { shape: entry.shape, values };
   }
 
+  /** Values of any type. */
+  numbers(name: string): number[] {
+    return Array.from(decodeTensor(this.entry(name)), Number);
+  }
+
   integers(name: string): Int32Array {
     return decodeInt32(this.entry(name));
   }

@@ -1,0 +1,27 @@
+import { existsSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { NO_PACK } from "./referencePack.ts";
+import { runParity } from "./run.ts";
+
+const REFERENCE = "../shared/reference";
+
+describe("parity of n with the official PyTorch model", async () => {
+  if (!existsSync(REFERENCE)) {
+    test("all checks", (context) => context.skip(NO_PACK));
+    return;
+  }
+  const report = await runParity({
+    reference: REFERENCE,
+    presets: ["n"],
+    families: ["units", "eval", "train", "optim", "evaluation"],
+    backend: "cpu",
+    float64: ["train"],
+  });
+  for (const { name, error, allowed, verdict, note } of report.checks)
+    test(name, () => {
+      expect(note ?? verdict).toBe("passed");
+      expect(error).toBeLessThanOrEqual(allowed!);
+    });
+  test("optimiser steps in float64", (context) =>
+    context.skip("known gap: the float64 trajectory leaves the official one at step 1, see docs/results.md"));
+});
