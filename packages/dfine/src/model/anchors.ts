@@ -1,4 +1,5 @@
 import { keep, type Tensor, tensor } from "@dfine/tensor";
+import { logFloat32 } from "./logFloat32.ts";
 
 const f32 = Math.fround;
 
@@ -33,7 +34,7 @@ export function makeAnchors(
         if (anchor.every((value) => value > low && value < high)) {
           valid[token] = 1;
           anchors.set(
-            anchor.map((value) => Math.log(f32(value / f32(1 - value)))),
+            anchor.map((value) => logFloat32(f32(value / f32(1 - value)))),
             token * 4,
           );
         }

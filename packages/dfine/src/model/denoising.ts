@@ -1,5 +1,6 @@
 import type { DenoisingConfig } from "../config/config.ts";
 import type { MatchedPairs, MatchTargets } from "../loss/matcher.ts";
+import { logFloat32 } from "./logFloat32.ts";
 
 /**
  * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: into [B, Qdn] for the labels,
@@ -21,7 +22,7 @@ export interface DenoisingQueries {
   /** [B, Qdn]; padding has the label `classes`. */
   readonly labels: Int32Array;
   /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
-  readonly boxesUnact: Float64Array;
+  readonly boxesUnact: Float32Array;
   /** Positive queries of each image with their targets. */
   readonly positives: MatchedPairs[];
 }
@@ -31,11 +32,13 @@ export interface DenoisingOptions extends DenoisingConfig {
   readonly draws: DenoisingDraws;
 }
 
-const EPSILON = 1e-5;
+// Officially these are float32 tensors whatever the model computes in, so every operation is rounded.
+const f32 = Math.fround;
+const EPSILON = f32(1e-5);
 
 function inverseSigmoid(x: number): number {
   const inside = Math.min(Math.max(x, 0), 1);
-  return Math.log(Math.max(inside, EPSILON) / Math.max(1 - inside, EPSILON));
+  return logFloat32(f32(Math.max(inside, EPSILON) / Math.max(f32(1 - inside), EPSILON)));
 }
 
 function clip(x: number): number {
@@ -44,10 +47,10 @@ function clip(x: number): number {
 
 /** One axis of a noisy box: centre and side after both edges moved. Edges that crossed still make a box. */
 function noisyAxis(centre: number, side: number, shifts: readonly [number, number]): [number, number] {
-  const half = 0.5 * Math.max(side, 0);
-  const low = clip(centre - half + shifts[0]);
-  const high = clip(centre + half + shifts[1]);
-  return [Math.abs((low + high) / 2), Math.abs(high - low)];
+  const half = f32(0.5 * Math.max(side, 0));
+  const low = clip(f32(f32(centre - half) + shifts[0]));
+  const high = clip(f32(f32(centre + half) + shifts[1]));
+  return [Math.abs(f32(f32(low + high) / 2)), Math.abs(f32(high - low))];
 }
 
 /** Positive queries of an image with `count` targets: in group k, target j is query k · groupSize + j. */
@@ -67,12 +70,12 @@ function noisyLabel(label: number, index: number, options: DenoisingOptions): nu
 /** Moves every edge by up to half a side, or by half to a whole side for negatives, times `boxNoiseScale`. */
 function noisyBox(box: ArrayLike<number>, index: number, options: DenoisingOptions & { negative: boolean }): number[] {
   const { draws, boxNoiseScale, negative } = options;
-  const [cx, cy, w, h] = [box[0]!, box[1]!, box[2]!, box[3]!];
+  const [cx, cy, w, h] = [f32(box[0]!), f32(box[1]!), f32(box[2]!), f32(box[3]!)];
   if (boxNoiseScale === 0) return [cx, cy, w, h];
   const shift = (k: number) => {
     const sign = draws.sign(index * 4 + k) < 0.5 ? -1 : 1;
-    const size = draws.magnitude(index * 4 + k) + (negative ? 1 : 0);
-    return sign * size * (k % 2 === 0 ? w : h) * 0.5 * boxNoiseScale;
+    const size = f32(f32(draws.magnitude(index * 4 + k)) + (negative ? 1 : 0));
+    return f32(sign * size * f32(f32((k % 2 === 0 ? w : h) * 0.5) * boxNoiseScale));
   };
   const [x, width] = noisyAxis(cx, w, [shift(0), shift(2)]);
   const [y, height] = noisyAxis(cy, h, [shift(1), shift(3)]);
@@ -90,7 +93,7 @@ export function denoisingQueries(targets: readonly MatchTargets[], options: Deno
   const groupSize = 2 * most;
   const numQueries = groups * groupSize;
   const labels = new Int32Array(targets.length * numQueries).fill(options.classes);
-  const boxesUnact = new Float64Array(targets.length * numQueries * 4).fill(inverseSigmoid(0));
+  const boxesUnact = new Float32Array(targets.length * numQueries * 4).fill(inverseSigmoid(0));
   targets.forEach((target, b) => {
     for (let query = 0; query < numQueries; query++) {
       const within = query % groupSize;
