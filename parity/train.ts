@@ -112,7 +112,7 @@ async function checkOutputs({ meta, tensors, check }: Step, outputs: TrainingOut
     const data = await sources.get(name)?.data();
     const { index, values, std } = tensors.samples(name);
     const errors = Array.from(index, (flat, i) => Math.abs((data?.[flat] ?? Number.NaN) - values[i]!) / std);
-    worst = errors.reduce((a, b) => (b <= a ? a : b), worst);
+    worst = Math.max(worst, ...errors);
   }
   check("samples of outputs", worst, meta.allowed.float64_relative);
 }
@@ -126,7 +126,7 @@ async function checkBuffers({ meta, tensors, isExact, check }: Step, model: DFin
     const largest = Math.max(...Array.from(values, Math.abs));
     for (const [i, flat] of index.entries()) {
       const error = Math.abs((data?.[flat] ?? Number.NaN) - values[i]!) / largest;
-      worst = error <= worst ? worst : error;
+      worst = Math.max(worst, error);
     }
   }
   check("running statistics", worst, isExact ? meta.allowed.float64_relative : BUFFER_ALLOWANCE);
