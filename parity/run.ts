@@ -18,8 +18,6 @@ export interface ParityOptions {
   readonly presets: readonly PresetName[];
   readonly families: readonly Family[];
   readonly backend: BackendName;
-  /** Families that run in float64 too, for preset n; default: train and optim. */
-  readonly float64?: readonly Family[];
   readonly threads?: number | undefined;
   /** Told each check as it is done. */
   readonly onCheck?: (check: Check) => void;
@@ -38,8 +36,7 @@ export async function runParity(options: ParityOptions): Promise<Report> {
   const exact = float64Target();
   if (wants("units")) await attempt(report, "units", () => checkUnits(pack, report, [single, exact]));
   for (const preset of options.presets) {
-    const targetsOf = (family: Family): readonly Target[] =>
-      preset === EXACT && (options.float64 ?? ["train", "optim"]).includes(family) ? [single, exact] : [single];
+    const targets: readonly Target[] = preset === EXACT ? [single, exact] : [single];
     if (wants("eval")) {
       await attempt(report, `structure of ${preset}`, () => checkStructure(pack, report, { preset, target: single }));
       await attempt(report, `eval/${preset}`, () => checkEval(pack, report, { preset, target: single }));
@@ -49,7 +46,7 @@ export async function runParity(options: ParityOptions): Promise<Report> {
       ["optim", checkOptim],
     ] as const)
       if (wants(family))
-        for (const target of targetsOf(family))
+        for (const target of targets)
           await attempt(report, `${family}/${preset}`, () => check(pack, report, { preset, target }));
   }
   if (wants("evaluation")) await attempt(report, "evaluation", () => checkEvaluation(pack, report));
