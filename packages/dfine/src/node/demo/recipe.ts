@@ -2,7 +2,7 @@
 export const DEMO = {
   data: { size: 256, train: 400, val: 60, unseen: 6 },
   train: {
-    epochs: 7,
+    epochs: 6,
     batch: 8,
     valBatch: 8,
     optimizer: { learningRate: 8e-4, backboneLearningRate: 8e-4 },
