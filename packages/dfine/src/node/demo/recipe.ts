@@ -2,7 +2,7 @@
 export const DEMO = {
   data: { size: 256, train: 400, val: 60, unseen: 6 },
   train: {
-    epochs: 6,
+    epochs: 7,
     batch: 8,
     valBatch: 8,
     optimizer: { learningRate: 8e-4, backboneLearningRate: 8e-4 },
