@@ -1,3 +1,5 @@
+import { cosFloat32, sinFloat32 } from "./trigFloat32.ts";
+
 const f32 = Math.fround;
 
 /**
@@ -21,8 +23,8 @@ export function positionEmbedding(size: {
       const start = token * features + 2 * axis * quarter;
       frequencies.forEach((frequency, j) => {
         const angle = f32(position * frequency);
-        embedding[start + j] = Math.sin(angle);
-        embedding[start + quarter + j] = Math.cos(angle);
+        embedding[start + j] = sinFloat32(angle);
+        embedding[start + quarter + j] = cosFloat32(angle);
       });
     });
   }
