@@ -1,4 +1,4 @@
-/** What the demo trains on, and how: some seven minutes on two cores. */
+/** What the demo trains on, and how: some six minutes on two cores. */
 export const DEMO = {
   data: { size: 256, train: 400, val: 60, unseen: 6 },
   train: {
