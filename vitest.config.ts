@@ -14,7 +14,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
-          include: ["{packages,parity,scripts}/**/*.test.ts"],
+          include: ["{packages,parity,bench,examples,scripts}/**/*.test.ts"],
           exclude: ["**/node_modules/**", "**/dist/**", heavy],
           sequence: { groupOrder: 0 },
         },
@@ -23,7 +23,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "heavy",
-          include: [`{packages,parity,scripts}/${heavy}`],
+          include: [`{packages,parity,bench,examples,scripts}/${heavy}`],
           exclude: ["**/node_modules/**", "**/dist/**"],
           testTimeout: 900_000,
           // After the others, one file at a time: they bring their own threads.

@@ -4,7 +4,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 
 /** In the order of their dependencies: a package's types need those it imports. */
-const packages = ["tensor", "nn", "backend-cpu", "dfine"];
+const packages = ["tensor", "nn", "backend-cpu", "backend-webgpu", "dfine"];
 const root = join(import.meta.dirname, "..");
 
 /** Changes when a package must be built again, and with it all that come after, whose types depend on it. */
