@@ -20,7 +20,12 @@ export class OwnershipError extends TensorError {
 
 /** The device failed: out of memory, lost, a kernel that does not compile, a worker that died. */
 export class BackendError extends TensorError {
-  override readonly name = "BackendError";
+  override readonly name: string = "BackendError";
+}
+
+/** The device is gone with all that it held. A new backend must be made, and what was on the old one restored. */
+export class DeviceLostError extends BackendError {
+  override readonly name = "DeviceLostError";
 }
 
 /** A gradient was asked for where none is defined. */
