@@ -29,9 +29,7 @@ const two = cpu({ threads: 2 });
 const three = cpu({ threads: 3 });
 const plain = cpu({ threads: 1, relaxedSimd: false });
 beforeAll(async () => {
-  // Workers start with the first job that has several chunks, and take a moment.
-  for (const backend of [two, three]) await compute(backend, () => exp(tensor(values(300_001))));
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  for (const backend of [two, three]) await backend.ready();
 });
 afterAll(() => {
   for (const backend of [one, two, three, plain]) backend.dispose();

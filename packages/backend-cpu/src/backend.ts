@@ -21,6 +21,11 @@ export interface CpuBackend extends Backend {
   readonly relaxedSimd: boolean;
   /** Kernels compiled so far, generated and hand-written. */
   readonly kernelCount: number;
+  /**
+   * Resolves once all threads run. Not needed, but in a page no worker starts while the thread that asked for it computes:
+   * awaited before the first op, it gives that op all threads. @throws BackendError when the page lets no worker start
+   */
+  ready(): Promise<void>;
 }
 
 const MOST_THREADS = 8;
@@ -61,6 +66,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     get kernelCount() {
       return runtime.kernelCount;
     },
+    ready: () => runtime.ready(),
     alloc(length, dtype) {
       const buffer = runtime.alloc(length, dtype);
       buffers++;

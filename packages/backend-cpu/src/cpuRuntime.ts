@@ -52,6 +52,11 @@ export class Runtime implements CpuRuntime {
     return this.heap.i32();
   }
 
+  /** Resolves once all threads run. @throws BackendError when they cannot */
+  async ready(): Promise<void> {
+    await this.#team?.ready();
+  }
+
   launch(kernel: WasmKernel, { args, units, grain, count = args.length }: Job): void {
     this.check();
     if (units <= 0) return;

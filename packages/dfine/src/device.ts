@@ -26,7 +26,14 @@ type Loader = (options: DeviceOptions) => Promise<Backend>;
 
 const loadCpu: Loader = async (options) => {
   const { cpu } = await import("@dfine/backend-cpu");
-  return cpu(options);
+  const backend = cpu(options);
+  try {
+    await backend.ready();
+  } catch (error) {
+    backend.dispose();
+    throw error;
+  }
+  return backend;
 };
 
 const LOADERS: Record<DeviceName, Loader> = {

@@ -24,6 +24,8 @@ export const BOARD = {
   units: 116,
   grain: 117,
   chunks: 118,
+  /** Counts the workers that run. */
+  started: 119,
   /** Set by the first worker that fails; its message follows, one character a word. */
   failed: 128,
   messageLength: 129,

@@ -41,7 +41,8 @@ function spawnInBrowser({ main, setup, onError }: SpawnOptions): SpawnedWorker {
   const text = `onmessage = (event) => { (${main})(event.data); close(); };`;
   const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
   const worker = new Worker(url, { name: `cpu thread ${setup.thread}` });
-  worker.onerror = (event) => onError(event.message);
+  // A refusal by the page's policy comes without a message.
+  worker.onerror = ({ message }) => onError(message || "the page's Content-Security-Policy needs `worker-src blob:`");
   worker.postMessage(setup);
   URL.revokeObjectURL(url);
   return { terminate: () => worker.terminate() };

@@ -43,6 +43,19 @@ export class Team {
     return this.#problem;
   }
 
+  /** Starts the workers and resolves once all of them run. @throws BackendError when they cannot */
+  async ready(): Promise<void> {
+    this.#workers ??= this.#start();
+    const { threads, deadlineMilliseconds } = this.#options;
+    const start = performance.now();
+    while (Atomics.load(this.#words, BOARD.started) < threads - 1) {
+      if (performance.now() - start > deadlineMilliseconds) this.#problem ??= "it does not answer";
+      if (this.#problem !== undefined)
+        throw new BackendError(`cpu: worker threads cannot start here: ${this.#problem}; or use threads: 1`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   /** @throws BackendError naming the kernel when a worker fails or stops answering */
   run(kernel: LoadedKernel, { args, units, grain, chunks }: TeamJob): void {
     this.#workers ??= this.#start();

@@ -51,6 +51,7 @@ export function workerMain(setup: WorkerSetup): void {
   };
 
   let seen = 0;
+  Atomics.add(words, board.started, 1);
   for (;;) {
     awaitJob(seen);
     seen = Atomics.load(words, board.sequence);
