@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A configuration that cannot be used; the message names the key, both facts and the remedy. */
 export class ConfigError extends Error {

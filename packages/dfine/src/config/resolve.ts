@@ -1,5 +1,5 @@
 import { parse as parseYaml } from "yaml";
-import type { z } from "zod";
+import type * as z from "zod";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
 import { evalLayerIndex } from "./derived.ts";
 import { presetConfig } from "./presets.ts";

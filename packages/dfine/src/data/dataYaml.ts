@@ -1,5 +1,5 @@
 import { type Document, isMap, isNode, LineCounter, parseDocument } from "yaml";
-import { z } from "zod";
+import * as z from "zod";
 import { closest } from "../config/suggest.ts";
 import { DatasetError } from "./errors.ts";
 
