@@ -1,0 +1,93 @@
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { PRESET_NAMES, type PresetName } from "dfine";
+
+export const KINDS = ["kernels", "infer", "train"] as const;
+export type Kind = (typeof KINDS)[number];
+
+const DEVICES = ["cpu", "webgpu"] as const;
+export type BenchDevice = (typeof DEVICES)[number];
+
+/** A wish that cannot be met; the message says what can. */
+export class BenchError extends Error {
+  override readonly name = "BenchError";
+}
+
+export interface BenchOptions {
+  readonly only: readonly Kind[];
+  readonly presets: readonly PresetName[];
+  /** Side of the images of inference. */
+  readonly size: number;
+  /** Side of the images of a training step, and how many there are. */
+  readonly trainSize: number;
+  readonly trainBatch: number;
+  /** Every work is measured with each of these numbers of threads. */
+  readonly threads: readonly number[];
+  readonly peers: boolean;
+  /** Folder of ONNX files. */
+  readonly peersFolder: string;
+  readonly device: BenchDevice;
+  /** Time for each implementation of each work. */
+  readonly seconds: number;
+  readonly json: boolean;
+}
+
+export const USAGE = `npm run bench -- [--only ${KINDS}] [--preset ${PRESET_NAMES}] [--size 640] [--train-size 320] [--train-batch 4]
+  [--threads 1,2] [--peers] [--peers-folder DIR] [--device cpu|webgpu] [--seconds 3] [--json]`;
+
+function choices<Name extends string>(option: string, text: string, known: readonly Name[]): Name[] {
+  return text.split(",").map((name) => {
+    const found = known.find((candidate) => candidate === name.trim());
+    if (found === undefined) throw new BenchError(`--${option}: ${name} is unknown; choose from ${known.join(", ")}`);
+    return found;
+  });
+}
+
+function positive(option: string, text: string, step?: number): number {
+  const value = Number(text);
+  if (value > 0 && Number.isFinite(value) && (step === undefined || value % step === 0)) return value;
+  const wanted = step === undefined ? "a number" : step === 1 ? "a whole number" : `a multiple of ${step}`;
+  throw new BenchError(`--${option}: ${text} is not ${wanted} above 0`);
+}
+
+function parse(args: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        only: { type: "string", default: KINDS.join() },
+        preset: { type: "string", default: "n,s" },
+        size: { type: "string", default: "640" },
+        "train-size": { type: "string", default: "320" },
+        "train-batch": { type: "string", default: "4" },
+        threads: { type: "string", default: String(availableParallelism()) },
+        peers: { type: "boolean", default: false },
+        "peers-folder": { type: "string", default: "../shared/peers" },
+        device: { type: "string", default: "cpu" },
+        seconds: { type: "string", default: "3" },
+        json: { type: "boolean", default: false },
+      },
+    }).values;
+  } catch (error) {
+    throw new BenchError(`${(error as Error).message}; use: ${USAGE}`);
+  }
+}
+
+/** Reads the command line. @throws BenchError saying what there is to choose from */
+export function parseOptions(args: readonly string[]): BenchOptions {
+  const values = parse(args);
+  return {
+    only: choices("only", values.only, KINDS),
+    presets: choices("preset", values.preset, PRESET_NAMES),
+    size: positive("size", values.size, 32),
+    trainSize: positive("train-size", values["train-size"], 32),
+    trainBatch: positive("train-batch", values["train-batch"], 1),
+    threads: values.threads.split(",").map((count) => positive("threads", count, 1)),
+    peers: values.peers,
+    peersFolder: resolve(values["peers-folder"]),
+    device: choices("device", values.device, DEVICES)[0]!,
+    seconds: positive("seconds", values.seconds),
+    json: values.json,
+  };
+}
