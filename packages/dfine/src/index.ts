@@ -16,6 +16,7 @@ export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from ".
 export { DatasetError, ImageError } from "./data/errors.ts";
 export { flipBoxes, flipImage } from "./data/flip.ts";
 export { createImage, type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
+export { type PageImage, toRgbImage } from "./data/pageImage.ts";
 export { resizeBilinear } from "./data/resize.ts";
 export { type Targets, type TrainingTargets, trainingTargets } from "./data/targets.ts";
 export { type Device, DeviceError, type DeviceName, type DeviceOptions, resolveBackend } from "./device.ts";

@@ -1,0 +1,46 @@
+import { readSafetensors } from "@dfine/nn";
+import { noGrad, Random, scope, tensor, withBackend } from "@dfine/tensor";
+import { type CreateOptions, DFine } from "../src/dfine.ts";
+
+// Enough anchors for 300 queries.
+const SIDE = 320;
+const BATCHES = 25;
+
+/**
+ * Weights of an untrained model that nevertheless looks: its batch norms know the statistics of images, and its heads are
+ * drawn at random. First weights find everything alike; these give objects scores and boxes of their own.
+ */
+export async function livelyWeights(options: CreateOptions): Promise<Uint8Array> {
+  using detector = await DFine.create(options);
+  const random = new Random(options.seed ?? 0);
+  const { model, backend } = detector;
+  model.train();
+  for (let i = 0; i < BATCHES; i++)
+    withBackend(backend, () =>
+      scope("calibrate", () =>
+        noGrad(() => void model.trainingOutputs(tensor(patches(random.fork(`${i}`)), [1, 3, SIDE, SIDE]))),
+      ),
+    );
+  const file = await detector.save();
+  randomizeHeads(file, random.fork("heads"));
+  return file;
+}
+
+/** [1, 3, SIDE, SIDE] of noisy coloured squares. */
+function patches(random: Random): Float32Array {
+  const colors = Float32Array.from({ length: 3 * 100 }, () => random.uniform());
+  return Float32Array.from({ length: 3 * SIDE * SIDE }, (_, i) => {
+    const [plane, y, x] = [Math.floor(i / (SIDE * SIDE)), Math.floor(i / SIDE) % SIDE, i % SIDE];
+    return 0.8 * colors[plane * 100 + (y >> 5) * 10 + (x >> 5)]! + 0.2 * random.uniform();
+  });
+}
+
+function randomizeHeads(file: Uint8Array, random: Random): void {
+  for (const [name, { bytes, shape }] of readSafetensors(file).entries) {
+    if (!/(score|bbox)_head/.test(name)) continue;
+    const values = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    // Biases become 0: those of first weights say that there is nothing anywhere.
+    const spread = shape.length > 1 ? 2 / Math.sqrt(shape.at(-1)!) : 0;
+    for (let at = 0; at < bytes.byteLength; at += 4) values.setFloat32(at, spread * random.normal(), true);
+  }
+}
