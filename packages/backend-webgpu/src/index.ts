@@ -1,2 +1,2 @@
-/** The name under which `device` and reports list this backend. */
-export const BACKEND_NAME = "webgpu";
+export { type Counters, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
+export type { KernelTime } from "./commands/profiler.ts";

@@ -1,0 +1,171 @@
+import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import { type KernelTime, Profiler } from "./commands/profiler.ts";
+import { CommandQueue } from "./commands/queue.ts";
+import { Reads } from "./commands/reads.ts";
+import { Faults } from "./device/faults.ts";
+import { type OpenDevice, openDevice } from "./device/openDevice.ts";
+import { createOverrides } from "./kernels/index.ts";
+import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
+import type { GpuBuffer } from "./memory/gpuBuffer.ts";
+import { Pool } from "./memory/pool.ts";
+import { Generator } from "./print/launch.ts";
+import type { GpuRuntime } from "./runtime.ts";
+
+export interface WebGpuOptions {
+  /** Bytes of device memory that may be used, blocks kept for reuse included. Default: what the device gives. */
+  readonly memoryLimitBytes?: number;
+  /** Whether generated kernels may fold with workgroup memory. Default: yes, but not on software adapters. */
+  readonly barriers?: boolean;
+  /** Times each kernel, which costs a pass for each; default false. Needs the feature timestamp-query. */
+  readonly profile?: boolean;
+}
+
+/** What the backend did so far. */
+export interface Counters {
+  readonly dispatches: number;
+  readonly submits: number;
+  /** Shaders compiled: stands still once a loop has seen its kernels, whatever the sizes. */
+  readonly pipelines: number;
+  readonly bindGroups: number;
+  /** Bytes of device buffers created, those reused counted once. */
+  readonly allocatedBytes: number;
+  readonly reads: number;
+  readonly readBytes: number;
+}
+
+export interface WebGpuBackend extends Backend {
+  readonly adapterName: string;
+  readonly software: boolean;
+  readonly features: ReadonlySet<string>;
+  readonly counters: Counters;
+  /** The device; `destroy()` loses it on purpose. */
+  readonly device: { destroy(): void };
+  /** Kernels by time on the device; empty unless `profile` was asked for and timestamps are offered. */
+  kernelTimes(): Promise<readonly KernelTime[]>;
+}
+
+/**
+ * The GPU as a backend: `navigator.gpu` in browsers, Dawn in Node.
+ * @throws BackendError when there is no adapter, with what was found and how to install a driver
+ */
+export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
+  return makeBackend(await openDevice(), options).backend;
+}
+
+/** A backend on an open device, and what its hand-written kernels run on. */
+export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
+  const { device, adapterName, software, features } = open;
+  const faults = new Faults(device, adapterName);
+  const profiler = options.profile && features.has("timestamp-query") ? new Profiler(device) : undefined;
+  const queue = new CommandQueue(device, { faults, profiler });
+  const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+  const maxBindings = device.limits.maxStorageBuffersPerShaderStage;
+  const pool = new Pool({
+    device,
+    faults,
+    maxBufferBytes,
+    limitBytes: options.memoryLimitBytes ?? Number.POSITIVE_INFINITY,
+    flush: () => queue.flush(),
+    onDestroy: () => queue.pipelines.forgetBindGroups(),
+  });
+  const reads = new Reads(device, { queue, faults });
+  const generator = new Generator({ queue, maxBindings, barriers: options.barriers ?? !software });
+  const runtime = kernelRuntime(open, { queue, pool, faults });
+  // Dawn ends with the object that made the device.
+  let owner: object | undefined = open.owner;
+
+  const backend: WebGpuBackend = {
+    name: "webgpu",
+    floatBits: 32,
+    limits: { maxBufferBytes, maxBindings },
+    adapterName,
+    software,
+    features,
+    device,
+    overrides: createOverrides(runtime),
+    get counters() {
+      return {
+        dispatches: queue.dispatches,
+        submits: queue.submits,
+        pipelines: queue.pipelines.count,
+        bindGroups: queue.pipelines.bindGroups,
+        allocatedBytes: pool.createdBytes,
+        reads: reads.count,
+        readBytes: reads.bytes,
+      };
+    },
+    alloc(length, dtype) {
+      faults.check();
+      return pool.alloc(length, dtype);
+    },
+    free: (buffer) => pool.free(buffer as GpuBuffer),
+    write({ buffer, offset, length }, data) {
+      faults.check();
+      if (data.length !== length)
+        throw new BackendError(`webgpu: ${data.length} values do not fill a slice of ${length}`);
+      if (length > 0) queue.write((buffer as GpuBuffer).block, offset * 4, wordsFor(buffer.dtype, data));
+    },
+    async read(sources) {
+      faults.check();
+      return reads.read(sources);
+    },
+    run(kernel, launch) {
+      faults.check();
+      generator.run(kernel, launch);
+    },
+    flush() {
+      faults.check();
+      queue.flush();
+    },
+    memory: () => pool.memory(),
+    kernelTimes: async () => {
+      queue.flush();
+      return (await profiler?.times()) ?? [];
+    },
+    dispose() {
+      if (owner === undefined) return;
+      owner = undefined;
+      faults.dispose();
+      device.destroy();
+    },
+  };
+  return { backend, runtime };
+}
+
+function kernelRuntime(
+  { device, software, features }: OpenDevice,
+  { queue, pool, faults }: { queue: CommandQueue; pool: Pool; faults: Faults },
+): GpuRuntime {
+  return {
+    software,
+    features,
+    limits: device.limits,
+    dispatch(kernel, call) {
+      faults.check();
+      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
+      const [x, y = 1, z = 1] = call.workgroups;
+      queue.dispatch({
+        shader: shaderOf(kernel),
+        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
+        words: wordsOf(kernel, call),
+        workgroups: [x, y, z],
+        ...(call.work === undefined ? {} : { work: call.work }),
+      });
+    },
+    withScratch(length, dtype, use) {
+      faults.check();
+      const buffer = pool.alloc(length, dtype);
+      try {
+        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
+      } finally {
+        pool.free(buffer);
+      }
+    },
+  };
+}
+
+/** The values as the device stores them. */
+function wordsFor(dtype: Dtype, data: TypedArray): Float32Array | Int32Array {
+  if (dtype === "f32") return data instanceof Float32Array ? data : Float32Array.from(data);
+  return data instanceof Int32Array ? data : Int32Array.from(data);
+}

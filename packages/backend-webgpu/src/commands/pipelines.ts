@@ -1,0 +1,108 @@
+import { STAGE_COMPUTE } from "../device/constants.ts";
+import type { Faults } from "../device/faults.ts";
+import { memo } from "../memo.ts";
+import type { Block } from "../memory/gpuBuffer.ts";
+import { type Shader, type StorageAccess, UNIFORM_BYTES } from "./shader.ts";
+
+/** Bind groups of one signature; a bind group is made once per combination of blocks. */
+interface Signature {
+  readonly bindLayout: GPUBindGroupLayout;
+  readonly layout: GPUPipelineLayout;
+  readonly groups: Map<string, GPUBindGroup>;
+}
+
+export interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly signature: Signature;
+}
+
+const MOST_BIND_GROUPS = 4096;
+
+/** Compiled shaders and bind groups of a device. */
+export class Pipelines {
+  readonly #device: GPUDevice;
+  readonly #faults: Faults;
+  readonly #uniforms: GPUBuffer;
+  readonly #signatures = new Map<string, Signature>();
+  readonly #pipelines = new Map<string, Pipeline>();
+  #bindGroups = 0;
+
+  constructor(device: GPUDevice, options: { faults: Faults; uniforms: GPUBuffer }) {
+    this.#device = device;
+    this.#faults = options.faults;
+    this.#uniforms = options.uniforms;
+  }
+
+  /** Distinct shaders compiled so far. */
+  get count(): number {
+    return this.#pipelines.size;
+  }
+  get bindGroups(): number {
+    return this.#bindGroups;
+  }
+
+  /** Compiles a shader the first time. A mistake in it is told by the next read, with kernel and code. */
+  get(shader: Shader): Pipeline {
+    return memo(this.#pipelines, shader.key, () => this.#compile(shader));
+  }
+
+  bindGroup({ signature }: Pipeline, blocks: readonly Block[]): GPUBindGroup {
+    const key = blocks.map((block) => block.id).join();
+    return memo(signature.groups, key, () => {
+      if (signature.groups.size >= MOST_BIND_GROUPS) signature.groups.clear();
+      this.#bindGroups++;
+      return this.#device.createBindGroup({
+        layout: signature.bindLayout,
+        entries: [
+          { binding: 0, resource: { buffer: this.#uniforms, offset: 0, size: UNIFORM_BYTES } },
+          ...blocks.map(({ gpu }, i) => ({ binding: i + 1, resource: { buffer: gpu } })),
+        ],
+      });
+    });
+  }
+
+  /** Must be called before blocks are destroyed: bind groups keep them alive. */
+  forgetBindGroups(): void {
+    for (const { groups } of this.#signatures.values()) groups.clear();
+  }
+
+  #compile(shader: Shader): Pipeline {
+    const signature = this.#signatureFor(shader.access);
+    const explain = (message: string): string =>
+      `webgpu: kernel ${shader.name} is not valid: ${message}\nKernel:\n${shader.about}\nWGSL:\n${numbered(shader.code)}`;
+    const pipeline = this.#faults.watch("validation", explain, () =>
+      this.#device.createComputePipeline({
+        label: shader.name,
+        layout: signature.layout,
+        compute: {
+          module: this.#device.createShaderModule({ label: shader.name, code: shader.code }),
+          entryPoint: "main",
+        },
+      }),
+    );
+    return { pipeline, signature };
+  }
+
+  #signatureFor(access: readonly StorageAccess[]): Signature {
+    return memo(this.#signatures, access.join(), () => {
+      const bindLayout = this.#device.createBindGroupLayout({
+        entries: [
+          { binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } },
+          ...access.map((mode, i) => ({
+            binding: i + 1,
+            visibility: STAGE_COMPUTE,
+            buffer: { type: mode === "read" ? ("read-only-storage" as const) : ("storage" as const) },
+          })),
+        ],
+      });
+      const layout = this.#device.createPipelineLayout({ bindGroupLayouts: [bindLayout] });
+      return { bindLayout, layout, groups: new Map() };
+    });
+  }
+}
+
+const numbered = (code: string): string =>
+  code
+    .split("\n")
+    .map((line, i) => `${String(i + 1).padStart(4)}  ${line}`)
+    .join("\n");

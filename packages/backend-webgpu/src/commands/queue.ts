@@ -1,0 +1,149 @@
+import { BackendError } from "@dfine/tensor";
+import { USAGE } from "../device/constants.ts";
+import type { Faults } from "../device/faults.ts";
+import type { Block } from "../memory/gpuBuffer.ts";
+import { Pipelines } from "./pipelines.ts";
+import type { Profiler } from "./profiler.ts";
+import { type Shader, UNIFORM_BYTES } from "./shader.ts";
+
+/** One dispatch. */
+export interface Command {
+  readonly shader: Shader;
+  /** Of the shader's storage bindings, in order. */
+  readonly blocks: readonly Block[];
+  /** Uniforms as 32-bit words (`floatBits` for floats). */
+  readonly words: readonly number[];
+  readonly workgroups: readonly [number, number, number];
+  /** Elements that threads will visit, all together; default 0: little. */
+  readonly work?: number;
+}
+
+/** Uniforms of a dispatch start at multiples of this, WebGPU's largest minimum. */
+const ALIGNMENT = 256;
+/** Dispatches gathered before the GPU gets to see them: enough to pay for a submit, few enough to keep it busy. */
+const MOST_DISPATCHES = 128;
+const RING_BYTES = MOST_DISPATCHES * UNIFORM_BYTES;
+/**
+ * Element visits gathered before a submit. Systems reset a GPU whose commands take some seconds; an integrated one visits
+ * some 10⁹ elements in one.
+ */
+const MOST_WORK = 2 ** 29;
+
+/**
+ * Commands in order: one encoder and one open compute pass until the batch is full, a copy, or a read. Uniforms of a batch
+ * go to the device in one write.
+ */
+export class CommandQueue {
+  readonly pipelines: Pipelines;
+  readonly #device: GPUDevice;
+  readonly #faults: Faults;
+  readonly #profiler: Profiler | undefined;
+  readonly #uniforms: GPUBuffer;
+  readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
+  readonly #mostGroups: number;
+  #usedBytes = 0;
+  #encoder: GPUCommandEncoder | undefined;
+  #pass: GPUComputePassEncoder | undefined;
+  #names: string[] = [];
+  #work = 0;
+  #batch = 0;
+  dispatches = 0;
+  submits = 0;
+
+  constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined }) {
+    this.#device = device;
+    this.#faults = options.faults;
+    this.#profiler = options.profiler;
+    this.#mostGroups = device.limits.maxComputeWorkgroupsPerDimension;
+    this.#uniforms = device.createBuffer({
+      label: "uniforms",
+      size: RING_BYTES + UNIFORM_BYTES,
+      usage: USAGE.uniform | USAGE.copyTarget,
+    });
+    this.pipelines = new Pipelines(device, { faults: options.faults, uniforms: this.#uniforms });
+  }
+
+  /** Appends a dispatch. @throws BackendError when it is too large for the device */
+  dispatch({ shader, blocks, words, workgroups, work = 0 }: Command): void {
+    if (workgroups.some((n) => n > this.#mostGroups) || words.length * 4 > UNIFORM_BYTES)
+      throw new BackendError(
+        `webgpu: kernel ${shader.name} asks for ${workgroups.join(" × ")} workgroups and ${words.length} uniforms; the most are ${this.#mostGroups} along an axis and ${UNIFORM_BYTES / 4}`,
+      );
+    if (workgroups.includes(0)) return;
+    const pipeline = this.pipelines.get(shader);
+    const group = this.pipelines.bindGroup(pipeline, blocks);
+    const pass = this.#openPass(shader.name);
+    pass.setPipeline(pipeline.pipeline);
+    pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
+    pass.dispatchWorkgroups(...workgroups);
+    if (this.#profiler) this.#closePass();
+    for (const block of blocks) block.batch = this.#batch;
+    this.dispatches++;
+    this.#work += work;
+    if (this.#names.push(shader.name) >= MOST_DISPATCHES || this.#work >= MOST_WORK) this.flush();
+  }
+
+  /** Writes into a block, after all commands so far and before all later ones. */
+  write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
+    // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
+    if (block.batch === this.#batch) this.flush();
+    this.#device.queue.writeBuffer(block.gpu, byteOffset, data.buffer, data.byteOffset, data.byteLength);
+  }
+
+  /** Appends a copy. */
+  copy(from: { block: Block; byteOffset: number }, to: { buffer: GPUBuffer; byteOffset: number }, bytes: number): void {
+    this.#closePass();
+    this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.buffer, to.byteOffset, bytes);
+    from.block.batch = this.#batch;
+  }
+
+  /** Submits what was gathered. */
+  flush(): void {
+    const encoder = this.#encoder;
+    if (!encoder) return;
+    this.#closePass();
+    this.#profiler?.resolve(encoder);
+    const names = this.#names;
+    const explain = (message: string): string =>
+      `webgpu: a batch of commands was refused: ${message}\nIts kernels: ${[...new Set(names)].join(", ")}`;
+    this.#faults.watch("validation", explain, () => {
+      if (this.#usedBytes > 0)
+        this.#device.queue.writeBuffer(this.#uniforms, 0, this.#words.buffer, 0, this.#usedBytes);
+      this.#device.queue.submit([encoder.finish()]);
+    });
+    this.#profiler?.submitted();
+    this.#encoder = undefined;
+    this.#usedBytes = 0;
+    this.#names = [];
+    this.#work = 0;
+    this.#batch++;
+    this.submits++;
+  }
+
+  #openEncoder(): GPUCommandEncoder {
+    this.#encoder ??= this.#device.createCommandEncoder();
+    return this.#encoder;
+  }
+
+  #openPass(name: string): GPUComputePassEncoder {
+    if (!this.#pass) {
+      const timestampWrites = this.#profiler?.begin(name);
+      this.#pass = this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
+    }
+    return this.#pass;
+  }
+
+  #closePass(): void {
+    this.#pass?.end();
+    this.#pass = undefined;
+  }
+
+  /** Gives the byte offset of the words in the uniform buffer. */
+  #pushUniforms(words: readonly number[]): number {
+    const offset = this.#usedBytes;
+    const first = offset / 4;
+    for (let i = 0; i < words.length; i++) this.#words[first + i] = words[i]!;
+    this.#usedBytes = offset + Math.ceil(Math.max(words.length * 4, 1) / ALIGNMENT) * ALIGNMENT;
+    return offset;
+  }
+}

@@ -1,0 +1,25 @@
+/** A file of an archive. */
+export interface TarFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+const BLOCK = 512;
+
+/** Regular files of an uncompressed tar archive. @throws Error when it ends in the middle of one */
+export function untar(archive: Uint8Array): TarFile[] {
+  const text = (start: number, length: number): string =>
+    new TextDecoder().decode(archive.subarray(start, start + length)).replace(/\0.*$/s, "");
+  const files: TarFile[] = [];
+  for (let at = 0; at + BLOCK <= archive.length && archive[at] !== 0; ) {
+    const name = text(at, 100);
+    const size = Number.parseInt(text(at + 124, 12), 8);
+    const start = at + BLOCK;
+    if (!(size >= 0) || start + size > archive.length)
+      throw new Error(`tar: ${JSON.stringify(name)} does not fit in the archive; it was cut off or is not a tar file`);
+    const type = text(at + 156, 1);
+    if (type === "" || type === "0") files.push({ name, bytes: archive.subarray(start, start + size) });
+    at = start + Math.ceil(size / BLOCK) * BLOCK;
+  }
+  return files;
+}

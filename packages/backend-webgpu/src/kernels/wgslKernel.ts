@@ -1,0 +1,105 @@
+import type { View } from "@dfine/tensor";
+import { floatBits, type Shader } from "../commands/shader.ts";
+import { libraryFor } from "../print/library.ts";
+
+/** How a kernel sees a buffer. Elements of a view start at `o_‹name›`; as vec4f both count in fours. */
+export type BindingType = "f32" | "i32" | "vec4f";
+export type UniformType = "i32" | "u32" | "f32";
+
+/**
+ * A hand-written WGSL kernel.
+ *
+ * `body` holds the functions, `main` among them, and workgroup variables. In scope: every binding as an array under its
+ * name, `u.‹name›` for each uniform, and `u.o_‹binding›`, the first element of the view bound there (views never start at 0
+ * by themselves). The functions of `print/library.ts` (`exp_f32`, `max_f32`, `is_nan` …) are added when called.
+ */
+export interface WgslKernel<B extends string = string, U extends string = string> {
+  /** What traces and errors call it; also its key, so it must name every variant of the text: "matmul.tiled 64×64". */
+  readonly name: string;
+  readonly bindings: Readonly<Record<B, `${"read" | "write"} ${BindingType}`>>;
+  readonly uniforms: Readonly<Record<U, UniformType>>;
+  readonly body: string;
+  /** WGSL extensions to enable, such as "f16". */
+  readonly enable?: readonly string[];
+}
+
+export interface WgslCall<B extends string, U extends string> {
+  /** A buffer may be bound twice for reading; one that is written must not be bound again. */
+  readonly views: Readonly<Record<B, Pick<View, "buffer" | "offset">>>;
+  readonly uniforms: Readonly<Record<U, number>>;
+  /** At most 65535 along each axis. */
+  readonly workgroups: readonly [number, number?, number?];
+  /** Multiplications or element visits in all: tells when to submit, so that a GPU's watchdog is content. */
+  readonly work?: number;
+}
+
+/** Checks a kernel's names against each other when it is written; see README.md beside this file for an example. */
+export const wgslKernel = <const B extends string, const U extends string>(
+  kernel: WgslKernel<B, U>,
+): WgslKernel<B, U> => kernel;
+
+/** Whether a view can be bound as vec4f. */
+export const isVec4 = (view: Pick<View, "offset">): boolean => view.offset % 4 === 0;
+
+/** Whether a view's elements follow each other in row-major order. */
+export function isContiguous({ shape, strides }: Pick<View, "shape" | "strides">): boolean {
+  let step = 1;
+  for (let axis = shape.length - 1; axis >= 0; axis--) {
+    if (shape[axis] !== 1 && strides[axis] !== step) return false;
+    step *= shape[axis]!;
+  }
+  return true;
+}
+
+const shaders = new WeakMap<WgslKernel, Shader>();
+
+/** The kernel's whole text. */
+export function shaderOf(kernel: WgslKernel): Shader {
+  const known = shaders.get(kernel);
+  if (known) return known;
+  const bindings = Object.entries(kernel.bindings).map(([name, text]) => {
+    const [mode, type] = text.split(" ") as ["read" | "write", BindingType];
+    return { name, mode, type };
+  });
+  const fields = [
+    ...bindings.map(({ name }) => `o_${name}: i32`),
+    ...Object.entries(kernel.uniforms).map(([name, type]) => `${name}: ${type}`),
+  ];
+  const code = [
+    ...(kernel.enable ?? []).map((extension) => `enable ${extension};`),
+    `struct Uniforms { ${fields.join(", ")} }`,
+    "@group(0) @binding(0) var<uniform> u: Uniforms;",
+    ...bindings.map(
+      ({ name, mode, type }, i) =>
+        `@group(0) @binding(${i + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> ${name}: array<${type}>;`,
+    ),
+    libraryFor(kernel.body),
+    kernel.body,
+  ].join("\n");
+  const shader: Shader = {
+    name: kernel.name,
+    key: `wgsl:${kernel.name}`,
+    code,
+    access: bindings.map(({ mode }) => mode),
+    about: `${kernel.name}: hand-written`,
+  };
+  shaders.set(kernel, shader);
+  return shader;
+}
+
+/** The uniforms of a call as words: offsets of the views, then the kernel's own. */
+export function wordsOf<B extends string, U extends string>(kernel: WgslKernel<B, U>, call: WgslCall<B, U>): number[] {
+  const words: number[] = [];
+  for (const name of Object.keys(kernel.bindings) as B[]) {
+    const { offset } = call.views[name];
+    if (!kernel.bindings[name].endsWith("vec4f")) words.push(offset);
+    else if (offset % 4 === 0) words.push(offset / 4);
+    else
+      throw new Error(`${kernel.name}: ${name} starts at element ${offset}, which no vec4f does; decline it in select`);
+  }
+  for (const name of Object.keys(kernel.uniforms) as U[]) {
+    const value = call.uniforms[name];
+    words.push(kernel.uniforms[name] === "f32" ? floatBits(value) : value | 0);
+  }
+  return words;
+}

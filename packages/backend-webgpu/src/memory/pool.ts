@@ -1,0 +1,132 @@
+import { BackendError, type Dtype, type MemoryUse } from "@dfine/tensor";
+import { USAGE } from "../device/constants.ts";
+import type { Faults } from "../device/faults.ts";
+import { type Block, blockBytes, type GpuBuffer, makeBuffer } from "./gpuBuffer.ts";
+
+export interface PoolOptions {
+  readonly device: GPUDevice;
+  readonly faults: Faults;
+  /** Most bytes of one buffer. */
+  readonly maxBufferBytes: number;
+  /** Most bytes of all buffers, those kept for reuse included; Infinity where unknown. */
+  readonly limitBytes: number;
+  /** Submits what is queued, so that blocks may be destroyed. */
+  readonly flush: () => void;
+  /** Forgets what refers to blocks that are about to be destroyed. */
+  readonly onDestroy: () => void;
+}
+
+/** Idle blocks may take this share of the live bytes' peak, and `IDLE_BYTES` besides, before they are given back. */
+const IDLE_SHARE = 0.5;
+const IDLE_BYTES = 64 * 2 ** 20;
+
+/**
+ * Memory of a device in whole GPUBuffers by size. A freed block serves the next storage at once: commands run in order, so
+ * those that read the old contents come first. Blocks are never cut up: reading one part and writing another of the same
+ * buffer in one dispatch is an error in WebGPU.
+ */
+export class Pool {
+  readonly #options: PoolOptions;
+  /** By bytes; the last one freed comes first. */
+  readonly #idle = new Map<number, Block[]>();
+  #idleBytes = 0;
+  #liveBytes = 0;
+  #peakBytes = 0;
+  #buffers = 0;
+  #created = 0;
+  #createdBytes = 0;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** Bytes of all buffers ever created: stands still when a loop has found its memory. */
+  get createdBytes(): number {
+    return this.#createdBytes;
+  }
+  get idleBytes(): number {
+    return this.#idleBytes;
+  }
+  memory(): MemoryUse {
+    return { bytes: this.#liveBytes, peakBytes: this.#peakBytes, buffers: this.#buffers };
+  }
+
+  /** Contents are unspecified. @throws BackendError when it does not fit, with what would */
+  alloc(length: number, dtype: Dtype): GpuBuffer {
+    const { maxBufferBytes } = this.#options;
+    const asked = length * 4;
+    if (asked > maxBufferBytes)
+      throw new BackendError(
+        `webgpu: a tensor of ${size(asked)} is asked for, but this device takes buffers of at most ${size(maxBufferBytes)}; ${advice(maxBufferBytes / asked)}`,
+      );
+    const bytes = Math.min(blockBytes(asked), maxBufferBytes);
+    const block = this.#takeIdle(bytes) ?? this.#create(bytes);
+    this.#liveBytes += bytes;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
+    this.#buffers++;
+    return makeBuffer(block, length, dtype);
+  }
+
+  free(buffer: GpuBuffer): void {
+    if (buffer.freed) throw new BackendError(`webgpu: a buffer of ${buffer.length} elements was freed twice`);
+    buffer.freed = true;
+    const { block } = buffer;
+    this.#buffers--;
+    this.#liveBytes -= block.bytes;
+    this.#idleBytes += block.bytes;
+    const list = this.#idle.get(block.bytes);
+    if (list) list.push(block);
+    else this.#idle.set(block.bytes, [block]);
+  }
+
+  /** Destroys idle blocks, the oldest of each size first, until at most `keepBytes` are left. */
+  trim(keepBytes: number): void {
+    if (this.#idleBytes <= keepBytes) return;
+    this.#options.flush();
+    this.#options.onDestroy();
+    for (const [bytes, list] of [...this.#idle].sort(([a], [b]) => b - a)) {
+      while (list.length > 0 && this.#idleBytes > keepBytes) {
+        list.shift()!.gpu.destroy();
+        this.#idleBytes -= bytes;
+      }
+      if (list.length === 0) this.#idle.delete(bytes);
+    }
+  }
+
+  #takeIdle(bytes: number): Block | undefined {
+    const block = this.#idle.get(bytes)?.pop();
+    if (block) this.#idleBytes -= bytes;
+    return block;
+  }
+
+  #create(bytes: number): Block {
+    const { device, faults, limitBytes } = this.#options;
+    const wanted = this.#liveBytes + bytes;
+    this.trim(Math.max(0, Math.min(this.#peakBytes * IDLE_SHARE + IDLE_BYTES, limitBytes - wanted)));
+    if (wanted > limitBytes) throw new BackendError(this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`));
+    const id = this.#created++;
+    this.#createdBytes += bytes;
+    const gpu = faults.watch(
+      "out-of-memory",
+      (message) => this.#outOfMemory(bytes, `the device has no more (${message.split("\n")[0]})`),
+      () =>
+        device.createBuffer({
+          label: `block ${id}`,
+          size: bytes,
+          usage: USAGE.storage | USAGE.copySource | USAGE.copyTarget,
+        }),
+    );
+    return { id, bytes, gpu, batch: -1 };
+  }
+
+  #outOfMemory(asked: number, reason: string): string {
+    const total = this.#liveBytes + asked;
+    const fits = (Number.isFinite(this.#options.limitBytes) ? this.#options.limitBytes : this.#liveBytes) / total;
+    return `webgpu: out of memory: ${size(asked)} asked for, ${size(this.#liveBytes)} in use, ${size(this.#idleBytes)} kept for reuse, and ${reason}; ${advice(fits)}`;
+  }
+}
+
+const advice = (share: number): string =>
+  `a batch or image of about ${Math.max(1, Math.min(90, Math.floor(100 * share)))} % of this one's pixels would fit`;
+
+const size = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

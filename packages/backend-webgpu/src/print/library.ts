@@ -1,0 +1,131 @@
+// Functions that WGSL lacks or defines too loosely: it allows exp and log more error than a loss can bear, leaves NaN in
+// max and min open, and forbids infinity in constants. Tests for NaN look at bits, since compilers may assume there is none.
+
+// Minimax fits (Remez exchange, 40 digits); the CPU backend's lowering uses the same ones. Lowest power first.
+/** (eʳ − 1 − r) / r² on |r| ≤ ln 2 / 2: eʳ within 1.1e-8. */
+const EXP = [0.5000000027, 0.1666657697, 0.04166637513, 0.008363181238, 0.001394112402];
+/** (ln(1 + f) − f + f²/2) / f³ on √½ − 1 … √2 − 1: ln within 2.6e-8. */
+const LOG = [
+  0.3333332653, -0.2500028104, 0.2000188131, -0.1664347796, 0.1419018895, -0.1294351977, 0.1279933122, -0.08305545625,
+];
+/** (tanh x / x − 1) / x² in x² on |x| ≤ 0.625: within 4.2e-9. */
+const TANH = [-0.3333328393, 0.1333149129, -0.0537434982, 0.02065058757, -0.005717045282];
+/** erf x / x − 1 in x² on |x| ≤ 0.875: within 8.6e-9. */
+const ERF_SMALL = [0.1283791585, -0.3761255715, 0.1128252418, -0.02679395489, 0.005035872196, -0.0006222422869];
+/** ln(erfc t) / t on 0.875 … 4: erf within 1.1e-9. */
+const ERF_LARGE = [
+  -1.128622907, -0.6352568848, -0.1060596308, 0.02360721297, -0.003568269332, 0.0003043317769, -9.364675968e-6,
+];
+
+/** Horner's scheme. */
+const polynomial = (x: string, coefficients: readonly number[]): string =>
+  coefficients.slice(0, -1).reduceRight((value, c) => `fma(${value}, ${x}, ${c})`, `${coefficients.at(-1)}`);
+
+// ln 2 in two parts; the first has 9 bits, so its product with an exponent is exact.
+const LN2_HIGH = 355 / 512;
+const LN2_LOW = Math.LN2 - LN2_HIGH;
+
+const FUNCTIONS: Readonly<Record<string, string>> = {
+  infinity: `
+var<private> infinity_bits: u32 = 0x7f800000u;
+fn infinity() -> f32 { return bitcast<f32>(infinity_bits); }`,
+
+  not_a_number: `
+var<private> nan_bits: u32 = 0x7fc00000u;
+fn not_a_number() -> f32 { return bitcast<f32>(nan_bits); }`,
+
+  is_nan: `
+fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`,
+
+  is_finite: `
+fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }`,
+
+  max_f32: `
+fn max_f32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, is_nan(b)), a, is_nan(a)); }`,
+
+  min_f32: `
+fn min_f32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, is_nan(b)), a, is_nan(a)); }`,
+
+  to_i32: `
+fn to_i32(x: f32) -> i32 {
+  let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
+  let above = select(inside, 2147483647, x >= 2147483648.0);
+  return select(above, 0, is_nan(x));
+}`,
+
+  div_i32: `
+fn div_i32(a: i32, b: i32) -> i32 { return select(a / select(b, 1, b == 0), 0, b == 0); }`,
+
+  rem_i32: `
+fn rem_i32(a: i32, b: i32) -> i32 { return select(a % select(b, 1, b == 0), 0, b == 0); }`,
+
+  // e^x = 2ⁿ · e^r; n goes straight into the exponent bits. Below −87.34 the result is subnormal and flushed to 0.
+  exp_f32: `
+fn exp_f32(x: f32) -> f32 {
+  let n = round(clamp(x, -100.0, 100.0) * ${Math.LOG2E});
+  let r = fma(n, ${-LN2_LOW}, fma(n, ${-LN2_HIGH}, x));
+  let m = fma(${polynomial("r", EXP)}, r * r, r) + 1.0;
+  let scaled = bitcast<u32>(m) + (bitcast<u32>(i32(n)) << 23u);
+  let flushed = select(scaled, 0u, x < -87.33654);
+  let high = select(flushed, 0x7f800000u, x >= ${Math.fround(128 * Math.LN2)});
+  return bitcast<f32>(select(high, bitcast<u32>(x), is_nan(x)));
+}`,
+
+  // ln x = e · ln 2 + ln(1 + f), 1 + f in √½ … √2. Subnormals are scaled up first.
+  log_f32: `
+fn log_f32(x: f32) -> f32 {
+  let tiny = x < ${Math.fround(2 ** -126)};
+  let bits = bitcast<i32>(select(x, x * ${2 ** 23}.0, tiny));
+  let biased = bitcast<i32>(bitcast<u32>(bits + ${0x3f800000 - 0x3f3504f3}) >> 23u);
+  let exponent = f32(biased - select(127, 150, tiny));
+  let f = bitcast<f32>(bits + 0x3f800000 - (biased << 23u)) - 1.0;
+  let square = f * f;
+  let tail = fma(square, -0.5, fma(exponent, ${LN2_LOW}, ${polynomial("f", LOG)} * (f * square)));
+  let finite = bitcast<u32>(fma(exponent, ${LN2_HIGH}, f + tail));
+  let positive = select(finite, bitcast<u32>(x), x > ${Math.fround(3.4028234e38)});
+  let result = select(positive, select(0x7fc00000u, 0xff800000u, x == 0.0), x <= 0.0);
+  return bitcast<f32>(select(result, bitcast<u32>(x), is_nan(x)));
+}`,
+
+  sigmoid_f32: `
+fn sigmoid_f32(x: f32) -> f32 { return 1.0 / (1.0 + exp_f32(-x)); }`,
+
+  tanh_f32: `
+fn tanh_f32(x: f32) -> f32 {
+  let square = x * x;
+  let small = x * fma(${polynomial("square", TANH)}, square, 1.0);
+  let large = 1.0 - 2.0 / (exp_f32(abs(x) * 2.0) + 1.0);
+  return select(select(large, -large, x < 0.0), small, abs(x) < 0.625);
+}`,
+
+  erf_f32: `
+fn erf_f32(x: f32) -> f32 {
+  let square = x * x;
+  let small = fma(${polynomial("square", ERF_SMALL)}, x, x);
+  let t = min(abs(x), 4.0);
+  let large = 1.0 - exp_f32(t * (${polynomial("t", ERF_LARGE)}));
+  let finite = select(select(large, -large, x < 0.0), small, abs(x) < 0.875);
+  return select(finite, x, is_nan(x));
+}`,
+};
+
+/**
+ * The library functions that WGSL text calls, and those these call: `exp_f32`, `log_f32`, `tanh_f32`, `sigmoid_f32`,
+ * `erf_f32`, `max_f32` and `min_f32` (NaN wins), `is_nan`, `is_finite`, `infinity()`, `not_a_number()`, `to_i32`
+ * (saturating), `div_i32` and `rem_i32` (by 0 gives 0).
+ */
+export function libraryFor(code: string): string {
+  const found = new Set<string>();
+  const visit = (text: string): void => {
+    for (const name of Object.keys(FUNCTIONS)) {
+      if (found.has(name) || !new RegExp(`\\b${name}\\(`).test(text)) continue;
+      found.add(name);
+      visit(FUNCTIONS[name]!);
+    }
+  };
+  visit(code);
+  return Object.entries(FUNCTIONS)
+    .filter(([name]) => found.has(name))
+    .map(([, text]) => text.trim())
+    .join("\n");
+}

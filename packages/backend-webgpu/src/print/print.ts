@@ -1,0 +1,67 @@
+import { describe, type Kernel } from "@dfine/tensor";
+import { type Shader, type StorageAccess, UNIFORM_BYTES } from "../commands/shader.ts";
+import { type Field, fieldName, fieldsOf, type Nest, nestOf } from "./layout.ts";
+import { libraryFor } from "./library.ts";
+import { printRows } from "./rows.ts";
+import { type Schedule, scheduleText } from "./schedule.ts";
+import { printTiles } from "./tiles.ts";
+import type { Slots } from "./values.ts";
+
+/** A kernel printed for a schedule. */
+export interface Printed {
+  readonly shader: Shader;
+  readonly fields: readonly Field[];
+  readonly nest: Nest;
+  readonly schedule: Schedule;
+}
+
+/** Prints a kernel as WGSL. `slots` says which operands are views of one buffer. */
+export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): Printed {
+  const nest = nestOf(kernel);
+  const fields = fieldsOf(kernel, nest, { lanes: schedule.kind === "rows" && schedule.lanes > 1 });
+  if (fields.length * 4 > UNIFORM_BYTES)
+    throw new Error(`webgpu: kernel ${kernel.name} has ${fields.length} uniforms, more than ${UNIFORM_BYTES / 4}`);
+  const access = slotAccess(kernel, slots);
+  const body =
+    schedule.kind === "tiles"
+      ? printTiles(kernel, { nest, slots, schedule })
+      : printRows(kernel, { nest, slots, schedule });
+  const code = [
+    `struct Uniforms { ${fields.map((field) => `${fieldName(field)}: ${fieldType(kernel, field)}`).join(", ")} }`,
+    "@group(0) @binding(0) var<uniform> u: Uniforms;",
+    ...access.map((mode, slot) => {
+      const type = slotType(kernel, slots, slot);
+      return `@group(0) @binding(${slot + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> b${slot}: array<${type}>;`;
+    }),
+    libraryFor(body.join("\n")),
+    ...body.map((line) => line.replace("$UNIFORMS", uniformLets(fields))),
+  ].join("\n");
+  const name = `${kernel.name} [${scheduleText(schedule)}]`;
+  return {
+    shader: { name, key: `${kernel.key}|${scheduleText(schedule)}|${slots}`, code, access, about: describe(kernel) },
+    fields,
+    nest,
+    schedule,
+  };
+}
+
+const uniformLets = (fields: readonly Field[]): string =>
+  fields.map((field) => `let ${fieldName(field)} = u.${fieldName(field)};`).join(" ");
+
+const fieldType = (kernel: Kernel, field: Field): string =>
+  field.kind === "param" && kernel.params[field.index] === "f32" ? "f32" : "i32";
+
+function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
+  const count = Math.max(-1, ...slots) + 1;
+  return Array.from({ length: count }, (_, slot) =>
+    kernel.operands.some((operand, k) => slots[k] === slot && operand.mode !== "read") ? "write" : "read",
+  );
+}
+
+function slotType(kernel: Kernel, slots: Slots, slot: number): string {
+  const types = new Set(
+    kernel.operands.flatMap((operand, k) => (slots[k] === slot ? [operand.dtype === "f32" ? "f32" : "i32"] : [])),
+  );
+  if (types.size !== 1) throw new Error(`unreachable: views of one buffer are ${[...types].join(" and ")}`);
+  return [...types][0]!;
+}

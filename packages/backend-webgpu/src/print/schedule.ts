@@ -1,0 +1,86 @@
+import type { Kernel, Launch } from "@dfine/tensor";
+import type { Nest } from "./layout.ts";
+
+/**
+ * How threads share a kernel. `rows`: each workgroup takes `rows` rows with `lanes` threads each; one lane is a thread per
+ * row (or element), more lanes fold together in a fixed tree. `ordered`: one thread takes everything in order. `tiles`: one
+ * workgroup scatters tile by tile, each thread owning a part of the targets.
+ */
+export type Schedule =
+  | { readonly kind: "rows"; readonly rows: number; readonly lanes: number }
+  | { readonly kind: "ordered" }
+  | { readonly kind: "tiles"; readonly threads: number };
+
+export const scheduleText = (schedule: Schedule): string => {
+  switch (schedule.kind) {
+    case "rows":
+      return `${schedule.rows}×${schedule.lanes}`;
+    case "ordered":
+      return "ordered";
+    case "tiles":
+      return `tiles of ${schedule.threads}`;
+    default:
+      schedule satisfies never;
+      throw new Error("unreachable: unknown schedule");
+  }
+};
+
+const ELEMENTS: Schedule = { kind: "rows", rows: 64, lanes: 1 };
+/** For software: few rows per workgroup, since workgroups are what its threads share. */
+const FEW_ROWS: Schedule = { kind: "rows", rows: 16, lanes: 1 };
+const LONG_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 64 };
+const LONGEST_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 256 };
+/** For rows that lie across memory: neighbouring threads read neighbouring rows. */
+const COLUMNS: Schedule = { kind: "rows", rows: 16, lanes: 16 };
+const TILES: Schedule = { kind: "tiles", threads: 256 };
+const ORDERED: Schedule = { kind: "ordered" };
+
+const SHORT = 64;
+const LONGEST = 4096;
+/** From this many rows on there is a thread for every one, and no gain in sharing. */
+const MANY_ROWS = 1 << 15;
+
+/** Chooses by kernel and sizes alone, so that the same shapes always give the same bits. */
+export function chooseSchedule(
+  kernel: Kernel,
+  { nest, sizes, barriers }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean },
+): Schedule {
+  if (kernel.stages.some((stage) => stage.kind === "scatter"))
+    return barriers && kernel.stages.length === 1 ? TILES : ORDERED;
+  if (nest.loops.length === 0) return ELEMENTS;
+  const count = (axes: readonly number[]): number => axes.reduce((product, axis) => product * sizes[axis]!, 1);
+  const [rows, length] = [count(nest.rows), count(nest.loops)];
+  if (!barriers) return rows >= 4096 ? ELEMENTS : FEW_ROWS;
+  if (length <= SHORT || rows >= MANY_ROWS) return ELEMENTS;
+  if (liesAcross(kernel, nest)) return COLUMNS;
+  return length >= LONGEST ? LONGEST_ROWS : LONG_ROWS;
+}
+
+/** Whether reading operands are next to each other from row to row, and not along the row. */
+function liesAcross(kernel: Kernel, { rows, loops }: Nest): boolean {
+  const reads = kernel.operands.filter((operand) => operand.mode !== "write" && !operand.indexed);
+  const unitOn = (axes: readonly number[]): boolean =>
+    reads.some((operand) => axes.some((axis) => operand.walk[axis] === "unit"));
+  return unitOn(rows) && !unitOn(loops);
+}
+
+/**
+ * Shares `lanes` threads among the loop axes, the innermost first: thread t takes index (t >> shift) & mask of an axis, and
+ * every mask + 1 from there.
+ */
+export function laneSplit(
+  nest: Nest,
+  sizes: Launch["sizes"],
+  lanes: number,
+): Map<number, { shift: number; mask: number }> {
+  const split = new Map<number, { shift: number; mask: number }>();
+  let shift = 0;
+  for (const axis of [...nest.loops].reverse()) {
+    const most = lanes >> shift;
+    let share = 1;
+    while (share < most && share < sizes[axis]!) share *= 2;
+    split.set(axis, { shift, mask: share - 1 });
+    shift += Math.log2(share);
+  }
+  return split;
+}

@@ -1,0 +1,36 @@
+import type { Kernel } from "@dfine/tensor";
+
+/** Index expression of each operand's element at some depth of the nest. */
+export type Pointers = readonly string[];
+
+/** Lines that step the pointers along `axis`, whose index is in i‹axis›, and the names of the new ones. */
+export function stepPointers(
+  kernel: Kernel,
+  axis: number,
+  { pointers, tag }: { pointers: Pointers; tag: string },
+): { lines: string[]; pointers: Pointers } {
+  const lines: string[] = [];
+  const next = kernel.operands.map((operand, k) => {
+    const walk = operand.walk[axis]!;
+    if (walk === "still") return pointers[k]!;
+    const name = `${tag}${k}_${axis}`;
+    lines.push(`let ${name} = ${pointers[k]} + ${walk === "unit" ? `i${axis}` : `i${axis} * s${k}_${axis}`};`);
+    return name;
+  });
+  return { lines, pointers: next };
+}
+
+/** Lines that split the flat index `name` into indices i‹axis› of `axes`, the last one fastest. */
+export function splitIndex(name: string, axes: readonly number[]): string[] {
+  if (axes.length === 0) return [];
+  if (axes.length === 1) return [`let i${axes[0]} = ${name};`];
+  const lines: string[] = [];
+  let rest = `u32(${name})`;
+  for (const axis of axes.slice(1).reverse()) {
+    lines.push(`let f${axis} = ${rest};`, `let d${axis} = f${axis} / u32(n${axis});`);
+    lines.push(`let i${axis} = i32(f${axis} - d${axis} * u32(n${axis}));`);
+    rest = `d${axis}`;
+  }
+  lines.push(`let i${axes[0]} = i32(${rest});`);
+  return lines;
+}

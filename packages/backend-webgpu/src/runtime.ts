@@ -1,0 +1,21 @@
+import type { Dtype, View } from "@dfine/tensor";
+import type { WgslCall, WgslKernel } from "./kernels/wgslKernel.ts";
+import type { GpuBuffer } from "./memory/gpuBuffer.ts";
+
+/** What hand-written kernels run on. */
+export interface GpuRuntime {
+  /** The adapter computes on the CPU: barriers are slow there, workgroups cheap. */
+  readonly software: boolean;
+  /** Offered and asked for: "shader-f16", "subgroups", "timestamp-query". */
+  readonly features: ReadonlySet<string>;
+  readonly limits: GPUSupportedLimits;
+  /** Appends a dispatch; it runs after all before and before all after it. @throws BackendError naming the kernel */
+  dispatch<B extends string, U extends string>(kernel: WgslKernel<B, U>, call: WgslCall<B, U>): void;
+  /** Lends a buffer, contents unspecified, while `use` appends the dispatches that need it; may nest. @throws BackendError */
+  withScratch<T>(length: number, dtype: Dtype, use: (scratch: ScratchView) => T): T;
+}
+
+/** A one-dimensional view of lent memory. */
+export interface ScratchView extends View {
+  readonly buffer: GpuBuffer;
+}

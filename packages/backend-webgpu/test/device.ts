@@ -1,0 +1,10 @@
+import { makeBackend, type WebGpuBackend, type WebGpuOptions } from "../src/backend.ts";
+import { openDevice } from "../src/device/openDevice.ts";
+import type { GpuRuntime } from "../src/runtime.ts";
+
+/** Test helper: a backend together with what its hand-written kernels run on. */
+export async function testDevice(
+  options: WebGpuOptions = {},
+): Promise<{ backend: WebGpuBackend; runtime: GpuRuntime }> {
+  return makeBackend(await openDevice(), options);
+}
