@@ -36,15 +36,12 @@ const loadCpu: Loader = async (options) => {
   return backend;
 };
 
-const LOADERS: Record<DeviceName, Loader> = {
-  auto: loadCpu,
-  cpu: loadCpu,
-  webgpu: async () => {
-    throw new DeviceError(
-      'device "webgpu" needs the package @dfine/backend-webgpu, which is not installed: install @dfine/backend-webgpu, or use device "cpu"',
-    );
-  },
+const loadWebGpu: Loader = async () => {
+  const { webgpu } = await import("@dfine/backend-webgpu");
+  return webgpu();
 };
+
+const LOADERS: Record<DeviceName, Loader> = { auto: loadCpu, cpu: loadCpu, webgpu: loadWebGpu };
 
 /**
  * Makes the backend of a device name; its package is loaded only now. A backend is handed back as it is.
