@@ -26,6 +26,7 @@ export default defineConfig({
           include: [`{packages,parity,bench,examples,scripts}/${heavy}`],
           exclude: ["**/node_modules/**", "**/dist/**"],
           testTimeout: 900_000,
+          hookTimeout: 300_000,
           // After the others, one file at a time: they bring their own threads.
           fileParallelism: false,
           sequence: { groupOrder: 1 },

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import puppeteer, { type Browser } from "puppeteer-core";
 
@@ -13,6 +13,10 @@ const flags = [
   "--use-webgpu-adapter=swiftshader",
   "--enable-features=Vulkan",
 ];
+
+const FONTS = `<?xml version="1.0"?>
+<fontconfig><dir prefix="relative">.</dir><cachedir prefix="relative">cache</cachedir></fontconfig>
+`;
 
 // Taken for a cloud function, the package also unpacks the system libraries that bare machines lack.
 const asCloudFunction = { AWS_EXECUTION_ENV: "AWS_Lambda_nodejs22.x" };
@@ -28,6 +32,8 @@ function unpacked(): string {
     cwd: root,
     env: { ...process.env, ...asCloudFunction, TMPDIR: parts },
   });
+  // The package's own lists folders of cloud functions. Without any font the browser ends itself.
+  writeFileSync(join(parts, "fonts", "fonts.conf"), FONTS);
   try {
     renameSync(parts, folder);
   } catch (error) {
@@ -48,6 +54,7 @@ export async function launchChromium(): Promise<Browser> {
   return await puppeteer.launch({
     executablePath: join(folder, "chromium"),
     headless: "shell",
+
     args: flags,
     env: { ...process.env, LD_LIBRARY_PATH: join(folder, "al2023", "lib"), FONTCONFIG_PATH: join(folder, "fonts") },
   });
