@@ -14,8 +14,8 @@ const flags = [
   "--enable-features=Vulkan",
 ];
 
-const FONTS = `<?xml version="1.0"?>
-<fontconfig><dir prefix="relative">.</dir><cachedir prefix="relative">cache</cachedir></fontconfig>
+const fontSettings = (folder: string) => `<?xml version="1.0"?>
+<fontconfig><dir>${folder}</dir><cachedir>${join(folder, "cache")}</cachedir></fontconfig>
 `;
 
 // Taken for a cloud function, the package also unpacks the system libraries that bare machines lack.
@@ -33,7 +33,7 @@ function unpacked(): string {
     env: { ...process.env, ...asCloudFunction, TMPDIR: parts },
   });
   // The package's own lists folders of cloud functions. Without any font the browser ends itself.
-  writeFileSync(join(parts, "fonts", "fonts.conf"), FONTS);
+  writeFileSync(join(parts, "fonts", "fonts.conf"), fontSettings(join(folder, "fonts")));
   try {
     renameSync(parts, folder);
   } catch (error) {
