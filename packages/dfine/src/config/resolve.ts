@@ -1,9 +1,10 @@
-import { parse as parseYaml } from "yaml";
 import type * as z from "zod";
+import { describe } from "../describe.ts";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
 import { evalLayerIndex } from "./derived.ts";
 import { presetConfig } from "./presets.ts";
 import { closest } from "./suggest.ts";
+import { readYaml } from "./yaml.ts";
 
 type DeepPartial<T> = T extends readonly unknown[]
   ? T
@@ -53,7 +54,7 @@ function merge(base: Tree, patch: Tree, root: { prefix: string; all: string[] })
   for (const [key, value] of Object.entries(patch)) {
     if (!Object.hasOwn(base, key)) {
       const hint = advice(key, root.prefix, { siblings: Object.keys(base), all: root.all });
-      throw new ConfigError(`configuration: unknown key ${JSON.stringify(root.prefix + key)}; ${hint}`);
+      throw new ConfigError(`configuration: unknown key ${describe(root.prefix + key)}; ${hint}`);
     }
     const old = base[key];
     if (value === undefined) continue;
@@ -66,13 +67,13 @@ function merge(base: Tree, patch: Tree, root: { prefix: string; all: string[] })
 /** Turns `a.b.c=value` into a tree; the value is read as YAML (`8`, `1e-4`, `[6, 6]`, `true`, `null`, text). */
 function parseOverride(text: string): Tree {
   const split = text.indexOf("=");
-  if (split < 1) throw new ConfigError(`configuration: ${JSON.stringify(text)} is not of the form key=value`);
+  if (split < 1) throw new ConfigError(`configuration: ${describe(text)} is not of the form key=value`);
   let value: unknown;
   try {
-    value = parseYaml(text.slice(split + 1));
+    value = readYaml(text.slice(split + 1)).value;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw new ConfigError(`configuration: the value of ${JSON.stringify(text)} cannot be read: ${reason}`);
+    throw new ConfigError(`configuration: the value of ${describe(text)} cannot be read: ${reason}`);
   }
   const keys = text.slice(0, split).trim().split(".");
   return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Tree;
@@ -85,7 +86,7 @@ function choice<T extends string>(key: string, names: readonly T[], options: { p
   if (given === undefined) return options.fallback;
   const found = names.find((name) => name === given);
   if (found === undefined)
-    throw new ConfigError(`configuration: ${key} = ${JSON.stringify(given)}; choose one of ${names.join(", ")}`);
+    throw new ConfigError(`configuration: ${key} = ${describe(given)}; choose one of ${names.join(", ")}`);
   return found;
 }
 
@@ -96,9 +97,9 @@ function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
 function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string {
   const key = issue.path.join(".");
   const usual = valueAt(base, issue.path);
-  const example = usual === undefined ? "" : `, for example ${JSON.stringify(usual)}`;
+  const example = usual === undefined ? "" : `, for example ${describe(usual)}`;
   const problem = issue.message.replace(/^Invalid \w+: /, "");
-  return `${key} = ${JSON.stringify(valueAt(given, issue.path))}: ${problem}${example}`;
+  return `${key} = ${describe(valueAt(given, issue.path))}: ${problem}${example}`;
 }
 
 /** Facts that concern several keys at once: [whether it holds, what to do otherwise]. */

@@ -10,8 +10,12 @@ export function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
+/** Longer than any name there is: nothing to compare, which would take its time. */
+const LONGEST_NAME = 100;
+
 /** The candidate nearest to a mistyped word, or undefined where none is within two edits in five letters. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > LONGEST_NAME) return undefined;
   let best: { candidate: string; distance: number } | undefined;
   for (const candidate of candidates) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());

@@ -1,6 +1,7 @@
+import { describe } from "../describe.ts";
 import { parseAnnotations } from "./cocoAnnotations.ts";
 import { checkBoxUnits } from "./cocoUnits.ts";
-import { DatasetError, describe } from "./errors.ts";
+import { DatasetError } from "./errors.ts";
 
 /** An image of a data set; sizes in pixels. */
 export interface CocoImage {

@@ -1,5 +1,6 @@
+import { describe } from "../describe.ts";
 import type { CocoAnnotation, CocoImage } from "./coco.ts";
-import { DatasetError, describe } from "./errors.ts";
+import { DatasetError } from "./errors.ts";
 
 /** What annotation rows are checked against. */
 interface Context {

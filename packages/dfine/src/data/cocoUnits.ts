@@ -1,27 +1,68 @@
-import type { CocoDataset } from "./coco.ts";
+import type { CocoAnnotation, CocoDataset } from "./coco.ts";
 import { DatasetError } from "./errors.ts";
 
 /** Pixels by which an honest box may leave its image: labelling tools round. */
 const MARGIN = 2;
+/** With fewer boxes nothing is concluded from them. */
+const LEAST_BOXES = 5;
+/** Share of boxes beyond their image from which another reading is looked for. */
+const ODD_SHARE = 0.2;
+
+type Size = { readonly width: number; readonly height: number };
+
+/** Another meaning of the four numbers: whether a box fits its image when read so, and what to write instead. */
+interface Reading {
+  readonly name: string;
+  readonly remedy: string;
+  readonly fits: (bbox: CocoAnnotation["bbox"], image: Size) => boolean;
+}
+
+/** Whether a < b, both on an axis of `length` pixels. */
+const ascend = (a: number, b: number, length: number): boolean => a < b && a >= -MARGIN && b <= length + MARGIN;
+
+const READINGS: readonly Reading[] = [
+  {
+    name: "two corners [x1, y1, x2, y2]",
+    remedy: "write x2 - x1 and y2 - y1 as the last two",
+    fits: ([a, b, c, d], { width, height }) => ascend(a, c, width) && ascend(b, d, height),
+  },
+  {
+    name: "two corners, rows first [y1, x1, y2, x2]",
+    remedy: "write x1, y1, x2 - x1, y2 - y1",
+    fits: ([a, b, c, d], { width, height }) => ascend(a, c, height) && ascend(b, d, width),
+  },
+  {
+    name: "two corners, the lower right one first [x2, y2, x1, y1]",
+    remedy: "write x1, y1, x2 - x1, y2 - y1",
+    fits: ([a, b, c, d], { width, height }) => ascend(c, a, width) && ascend(d, b, height),
+  },
+  {
+    name: "a centre and a size [cx, cy, width, height]",
+    remedy: "subtract half of width and height from the first two",
+    fits: ([cx, cy, w, h], { width, height }) =>
+      ascend(cx - w / 2, cx + w / 2, width) && ascend(cy - h / 2, cy + h / 2, height),
+  },
+];
 
 /**
- * Refuses a data set whose boxes are plainly in other units: fractions of the image, or corners (x1, y1, x2, y2) where
- * COCO has a corner and a size. Either would train a model that finds nothing. @throws DatasetError
+ * Refuses a data set whose boxes are plainly in other units: fractions of the image, two corners or a centre where COCO
+ * has a corner and a size. Any of them would train a model that finds nothing. @throws DatasetError
  */
 export function checkBoxUnits(dataset: CocoDataset): void {
   let boxes = 0;
   let fractions = 0;
   let whole = 0;
   let outside = 0;
-  let corners = 0;
-  for (const { id, width, height } of dataset.images) {
-    for (const { bbox } of dataset.annotationsByImage.get(id) ?? []) {
+  let fitting = READINGS;
+  for (const image of dataset.images) {
+    for (const { bbox } of dataset.annotationsByImage.get(image.id) ?? []) {
       const [x, y, w, h] = bbox;
       boxes++;
       if (x >= 0 && y >= 0 && x <= 1 && y <= 1 && w <= 1 && h <= 1) fractions++;
       if (bbox.every(Number.isInteger)) whole++;
-      if (x + w > width + MARGIN || y + h > height + MARGIN) outside++;
-      if (w > x && h > y && w <= width + MARGIN && h <= height + MARGIN) corners++;
+      if (x + w > image.width + MARGIN || y + h > image.height + MARGIN) outside++;
+      if (fitting.length > 0 && !fitting.every(({ fits }) => fits(bbox, image)))
+        fitting = fitting.filter(({ fits }) => fits(bbox, image));
     }
   }
   if (boxes > 0 && fractions === boxes && whole < boxes) {
@@ -31,11 +72,12 @@ export function checkBoxUnits(dataset: CocoDataset): void {
       "COCO boxes are [x, y, width, height] in pixels: multiply by each image's width and height.",
     );
   }
-  if (boxes >= 5 && corners === boxes && outside >= 0.2 * boxes) {
+  const [meant] = fitting;
+  if (meant && boxes >= LEAST_BOXES && outside >= ODD_SHARE * boxes) {
     throw new DatasetError(
       dataset.file,
-      `${outside} of ${boxes} boxes leave their image, but all fit when read as two corners [x1, y1, x2, y2]`,
-      "COCO boxes are [x, y, width, height]: write x2 - x1 and y2 - y1 as the last two.",
+      `${outside} of ${boxes} boxes leave their image, but all fit when read as ${meant.name}`,
+      `COCO boxes are [x, y, width, height]: ${meant.remedy}.`,
     );
   }
 }

@@ -1,6 +1,6 @@
-import { type Document, isMap, isNode, LineCounter, parseDocument } from "yaml";
 import * as z from "zod";
 import { closest } from "../config/suggest.ts";
+import { readYaml, type Yaml, YamlError } from "../config/yaml.ts";
 import { DatasetError } from "./errors.ts";
 
 const split = z.strictObject({
@@ -43,17 +43,15 @@ export interface DataYaml {
  * @throws DatasetError naming file, line, key, what stands there and the remedy
  */
 export function parseDataYaml(text: string, file: string): DataYaml {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: true });
-  const broken = document.errors[0];
-  if (broken) {
-    throw new DatasetError(file, `is not valid YAML (${broken.message.split("\n")[0]})`, "Correct the syntax there.");
-  }
-  if (!isMap(document.contents)) {
+  const { value, lineOf } = read(text, file);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new DatasetError(file, "is not a mapping of keys", "Write path, train, val and names as key: value.");
   }
-  const where = (path: readonly PropertyKey[]) => `line ${lineOf(document, lines, path)}: ${path.join(".")}`;
-  const parsed = schema.safeParse(plain(document, file));
+  if ("images" in value && "annotations" in value) {
+    throw new DatasetError(file, "is a COCO annotation file, not a data.yaml", ANNOTATIONS);
+  }
+  const where = (path: readonly PropertyKey[]) => `line ${lineOf(path)}: ${path.join(".")}`;
+  const parsed = schema.safeParse(value);
   if (!parsed.success) throw problem(parsed.error.issues[0]!, { file, where });
   const { path = ".", names, nc } = parsed.data;
   const splits = new Map<SplitName, SplitPaths>();
@@ -91,25 +89,17 @@ function problem(issue: z.core.$ZodIssue, { file, where }: Place): DatasetError 
   );
 }
 
-function plain(document: Document, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    throw new DatasetError(
-      file,
-      `cannot be read (${(error as Error).message})`,
-      "Write the values out without aliases.",
-    );
-  }
-}
+const ANNOTATIONS = "Give it with --annotations, and its images with --images.";
 
-/** The line of the deepest part of `path` that the document has, from 1. */
-function lineOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): number {
-  for (let depth = path.length; depth > 0; depth--) {
-    const node = document.getIn(path.slice(0, depth), true);
-    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+function read(text: string, file: string): Yaml {
+  try {
+    return readYaml(text);
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    const isJson = /^\s*\{\s*"/.test(text);
+    const remedy = isJson ? `If these are COCO annotations: ${ANNOTATIONS}` : "Correct the syntax there.";
+    throw new DatasetError(file, `is not valid YAML (${error.message})`, remedy);
   }
-  return 1;
 }
 
 /** Ultralytics' form of names, { 0: cat, 1: dog }. */

@@ -19,10 +19,3 @@ export class ImageError extends Error {
     this.path = path;
   }
 }
-
-/** A value as a message shows it: short, whatever it is. */
-export function describe(value: unknown): string {
-  if (value === undefined) return "nothing";
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-}

@@ -1,4 +1,5 @@
-import { DatasetError, describe } from "../data/errors.ts";
+import { DatasetError } from "../data/errors.ts";
+import { describe } from "../describe.ts";
 
 /** One found object, as a COCO results file holds it. */
 export interface Detection {

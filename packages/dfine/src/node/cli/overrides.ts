@@ -26,7 +26,11 @@ export function completeOverrides(overrides: readonly string[]): string[] {
   });
 }
 
+/** Longer than any key there is. */
+const LONGEST_KEY = 200;
+
 function complete(key: string, known: readonly string[]): string {
+  if (key.length > LONGEST_KEY) return key;
   const inSection = SECTIONS.map((section) => `${section}.${key}`).find((path) => known.includes(path));
   if (known.includes(key) || inSection) return known.includes(key) ? key : inSection!;
   const endings = known.filter((path) => path.endsWith(`.${key}`));
