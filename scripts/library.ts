@@ -14,6 +14,7 @@ export function library(entries: readonly string[]): Options {
     sourcemap: true,
     clean: true,
     splitting: false,
+    skipNodeModulesBundle: true,
     silent: true,
     tsconfig: "../../tsconfig.base.json",
     dts: { entry: entries.map((name) => `src/${name}.ts`) },

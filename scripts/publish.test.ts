@@ -14,7 +14,12 @@ describe.each(manifests)("%s", (manifest) => {
 
   test("states licence, engines, files and no side effects", () => {
     const pkg = JSON.parse(readFileSync(manifest, "utf8"));
-    expect(pkg).toMatchObject({ type: "module", license: "Apache-2.0", engines: { node: ">=22" }, sideEffects: false });
+    expect(pkg).toMatchObject({
+      type: "module",
+      license: "Apache-2.0",
+      engines: { node: ">=22.12" },
+      sideEffects: false,
+    });
     expect(pkg.files).toContain("dist");
     expect(pkg.description).toMatch(/\w/);
   });

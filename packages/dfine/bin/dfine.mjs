@@ -5,11 +5,12 @@ import { existsSync } from "node:fs";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
-const OLDEST = 22;
+const OLDEST = [22, 12];
 const cli = new URL("../dist/node/cli.js", import.meta.url);
 // In the repository, the Node that the workspace pins.
 const pinned = fileURLToPath(new URL("../../../node_modules/node/bin/node", import.meta.url));
-const major = Number.parseInt(process.versions.node, 10);
+const [major, minor] = process.versions.node.split(".").map(Number);
+const newEnough = major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1]);
 
 function stop(message) {
   process.stderr.write(`dfine: ${message}\n`);
@@ -17,7 +18,7 @@ function stop(message) {
 }
 
 if (!existsSync(cli)) stop("not built yet; run `npm run build` in the repository");
-if (major >= OLDEST) {
+if (newEnough) {
   await import(cli.href);
 } else if (existsSync(pinned)) {
   const child = spawn(pinned, [fileURLToPath(cli), ...process.argv.slice(2)], { stdio: "inherit" });
@@ -26,5 +27,5 @@ if (major >= OLDEST) {
   process.on("SIGTERM", () => child.kill("SIGTERM"));
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
 } else {
-  stop(`needs Node ${OLDEST} or later; this is ${process.version}`);
+  stop(`needs Node ${OLDEST.join(".")} or later; this is ${process.version}`);
 }

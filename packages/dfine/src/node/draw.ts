@@ -1,7 +1,7 @@
-import sharp from "sharp";
 import type { RgbImage } from "../data/image.ts";
 import type { DetectedObject } from "../result.ts";
 import { fontLetters, GLYPH_HEIGHT, GLYPH_WIDTH, glyphPixel } from "./font.ts";
+import { loadSharp } from "./optional.ts";
 import { classColor } from "./palette.ts";
 
 type Color = readonly [number, number, number];
@@ -70,6 +70,7 @@ function fill({ data, width, height }: RgbImage, at: Rectangle, color: Color): v
 /** Encodes by the ending of `name`: .png without loss, else JPEG. */
 export async function encodeImage(image: RgbImage, name: string): Promise<Uint8Array> {
   const { width, height, data } = image;
+  const sharp = await loadSharp();
   const pixels = sharp(data, { raw: { width, height, channels: 3 } });
   const encoded = name.toLowerCase().endsWith(".png") ? pixels.png() : pixels.jpeg({ quality: 88 });
   return await encoded.toBuffer();
@@ -78,6 +79,7 @@ export async function encodeImage(image: RgbImage, name: string): Promise<Uint8A
 /** A JPEG whose longer side has at most `side` pixels, as a data: address for a page. */
 export async function thumbnail(image: RgbImage, side: number): Promise<string> {
   const { width, height, data } = image;
+  const sharp = await loadSharp();
   const jpeg = await sharp(data, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: "inside", withoutEnlargement: true })
     .jpeg({ quality: 80 })

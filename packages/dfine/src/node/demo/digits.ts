@@ -1,10 +1,10 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Random } from "@dfine/tensor";
-import sharp from "sharp";
 import { DatasetError } from "../../data/errors.ts";
 import type { DatasetSplit } from "../data/dataYaml.ts";
 import { readCoco } from "../data/readCoco.ts";
+import { loadSharp } from "../optional.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
 import { drawScene, type PlacedDigit } from "./scene.ts";
 
@@ -90,6 +90,7 @@ async function generate(options: DigitsOptions, counts: Counts, wanted: string):
   await writeFile(join(folder, MANIFEST), "incomplete");
   await writeFile(join(folder, "README.txt"), README);
   const handwriting = await readHandwriting();
+  const sharp = await loadSharp();
   let done = 0;
   for (const [index, part] of parts.entries()) {
     const images = join(folder, "images", part);

