@@ -52,7 +52,11 @@ export function parseDataYaml(text: string, file: string): DataYaml {
   }
   const where = (path: readonly PropertyKey[]) => `line ${lineOf(path)}: ${path.join(".")}`;
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw problem(parsed.error.issues[0]!, { file, where });
+  if (!parsed.success) {
+    const { issues } = parsed.error;
+    // A mistyped key also leaves the right one missing.
+    throw problem(issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!, { file, where });
+  }
   const { path = ".", names, nc } = parsed.data;
   const splits = new Map<SplitName, SplitPaths>();
   for (const name of ["train", "val", "test"] as const) {
@@ -97,7 +101,7 @@ function read(text: string, file: string): Yaml {
   } catch (error) {
     if (!(error instanceof YamlError)) throw error;
     const isJson = /^\s*\{\s*"/.test(text);
-    const remedy = isJson ? `If these are COCO annotations: ${ANNOTATIONS}` : "Correct the syntax there.";
+    const remedy = isJson ? `Are these COCO annotations? ${ANNOTATIONS}` : "Correct the syntax there.";
     throw new DatasetError(file, `is not valid YAML (${error.message})`, remedy);
   }
 }

@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
-import sharp, { type Metadata } from "sharp";
+import type { Metadata } from "sharp";
+import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
+import { loadSharp } from "../optional.ts";
 
 /** Formats that are decoded; others that the library knows (SVG, PDF, …) are programs or documents rather than images. */
 const formats = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
@@ -16,7 +18,8 @@ export interface DecodeOptions {
 
 /**
  * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
- * dropped, 16 bits cut to 8, only the first frame of an animation taken, colour profiles ignored. Unlike Pillow it
+ * dropped, 16 bits cut to 8, inks (CMYK) mixed by its plain rule, only the first frame of an animation taken, colour
+ * profiles ignored. Unlike Pillow it
  * turns the image as its EXIF orientation says, since that is how people (and labelling tools) saw it; when `frame`
  * fits the unturned image only, the annotations were made without turning, and it stays as stored.
  * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`
@@ -25,6 +28,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   const { maxPixels = 100_000_000, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
   const bytes = typeof source === "string" ? await readBytes(source) : source;
+  const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
   const metadata = await readHeader(path, () => sharp(bytes, { ...settings, limitInputPixels: false }).metadata());
   if (metadata.width * metadata.height > maxPixels) {
@@ -35,13 +39,15 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     );
   }
   const pipeline = sharp(bytes, { ...settings, autoOrient: shouldTurn(path, metadata, frame) });
+  const inks = metadata.space === "cmyk" && metadata.depth === "uchar";
   try {
     const { data, info } = await pipeline
       .removeAlpha()
-      .toColourspace("srgb")
+      .toColourspace(inks ? "cmyk" : "srgb")
       .raw()
       .toBuffer({ resolveWithObject: true });
-    return rgbImage(info.width, info.height, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return rgbImage(info.width, info.height, inks ? cmykToRgb(bytes) : bytes);
   } catch (error) {
     throw new ImageError(path, `cannot be decoded (${reason(error)})`, "The file is damaged or cut short: replace it.");
   }
