@@ -19,9 +19,9 @@ export interface DecodeOptions {
 /**
  * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
  * dropped, 16 bits cut to 8, inks (CMYK) mixed by its plain rule, only the first frame of an animation taken, colour
- * profiles ignored. Unlike Pillow it
- * turns the image as its EXIF orientation says, since that is how people (and labelling tools) saw it; when `frame`
- * fits the unturned image only, the annotations were made without turning, and it stays as stored.
+ * profiles ignored. Unlike Pillow it turns the image as its EXIF orientation says, since that is how people (and
+ * labelling tools) saw it; when `frame` fits the unturned image only, the annotations were made without turning, and it
+ * stays as stored.
  * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
@@ -38,16 +38,14 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
       "Scale the image down first, or raise maxPixels.",
     );
   }
-  const pipeline = sharp(bytes, { ...settings, autoOrient: shouldTurn(path, metadata, frame) });
+  const decoder = sharp(bytes, { ...settings, autoOrient: shouldTurn(path, metadata, frame) });
   const inks = metadata.space === "cmyk" && metadata.depth === "uchar";
+  // Without naming the space of the pipeline too, inks would pass through a colour profile of the library's and back.
+  const colour = inks ? decoder.pipelineColourspace("cmyk").toColourspace("cmyk") : decoder.toColourspace("srgb");
   try {
-    const { data, info } = await pipeline
-      .removeAlpha()
-      .toColourspace(inks ? "cmyk" : "srgb")
-      .raw()
-      .toBuffer({ resolveWithObject: true });
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    return rgbImage(info.width, info.height, inks ? cmykToRgb(bytes) : bytes);
+    const { data, info } = await colour.removeAlpha().raw().toBuffer({ resolveWithObject: true });
+    const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    return rgbImage(info.width, info.height, inks ? cmykToRgb(pixels) : pixels);
   } catch (error) {
     throw new ImageError(path, `cannot be decoded (${reason(error)})`, "The file is damaged or cut short: replace it.");
   }
