@@ -183,7 +183,9 @@ describe("what cannot be decoded is said with the path and a remedy", () => {
       .toBuffer();
     for (const share of [0.3, 0.6, 0.9]) {
       const cut = bytes.subarray(0, Math.floor(bytes.length * share));
-      says("image-truncated", await failure(await file(`cut.${format}`, cut)));
+      // WebP's header gives the length of the file, so what is missing is missed at once.
+      const row = format === "webp" ? "image-truncated-webp" : "image-truncated";
+      says(row, await failure(await file(`cut.${format}`, cut)));
     }
   });
   test("more pixels than allowed, before decoding", async () => {

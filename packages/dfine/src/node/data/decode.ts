@@ -47,9 +47,11 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return rgbImage(info.width, info.height, inks ? cmykToRgb(pixels) : pixels);
   } catch (error) {
-    throw new ImageError(path, `cannot be decoded (${reason(error)})`, "The file is damaged or cut short: replace it.");
+    throw new ImageError(path, `cannot be decoded (${reason(error)})`, DAMAGED);
   }
 }
+
+const DAMAGED = "The file is damaged or cut short: replace it.";
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
@@ -67,7 +69,12 @@ async function readHeader(path: string, read: () => Promise<Metadata>): Promise<
   try {
     metadata = await read();
   } catch (error) {
-    throw new ImageError(path, `is not an image that can be read (${reason(error)})`, remedy);
+    const why = reason(error);
+    throw new ImageError(
+      path,
+      `is not an image that can be read (${why})`,
+      why.includes("corrupt header") ? DAMAGED : remedy,
+    );
   }
   if (!formats.has(metadata.format)) throw new ImageError(path, `is ${metadata.format}, not a pixel image`, remedy);
   return metadata;
