@@ -116,6 +116,10 @@ export class Pack {
     return readFileSync(join(this.root, path), "utf8");
   }
 
+  bytes(path: string): Uint8Array {
+    return readFileSync(join(this.root, path));
+  }
+
   json<T>(path: string): T {
     return JSON.parse(this.text(path)) as T;
   }

@@ -13,7 +13,7 @@ describe("parity of n with the official PyTorch model", async () => {
   const report = await runParity({
     reference: REFERENCE,
     presets: ["n"],
-    families: ["units", "eval", "train", "optim", "evaluation"],
+    families: ["units", "eval", "train", "optim", "evaluation", "checkpoints"],
     backend: "cpu",
   });
   for (const { name, error, allowed, verdict, note } of report.checks)

@@ -1,4 +1,5 @@
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import { checkCheckpoints } from "./checkpoints.ts";
 import { checkEval } from "./eval.ts";
 import { checkEvaluation } from "./evaluation.ts";
 import { checkOptim } from "./optim.ts";
@@ -41,6 +42,8 @@ export async function runParity(options: ParityOptions): Promise<Report> {
       await attempt(report, `structure of ${preset}`, () => checkStructure(pack, report, { preset, target: single }));
       await attempt(report, `eval/${preset}`, () => checkEval(pack, report, { preset, target: single }));
     }
+    if (wants("checkpoints"))
+      await attempt(report, `checkpoints of ${preset}`, () => checkCheckpoints(pack, report, { preset, target: single }));
     for (const [family, check] of [
       ["train", checkTrain],
       ["optim", checkOptim],
@@ -50,8 +53,6 @@ export async function runParity(options: ParityOptions): Promise<Report> {
           await attempt(report, `${family}/${preset}`, () => check(pack, report, { preset, target }));
   }
   if (wants("evaluation")) await attempt(report, "evaluation", () => checkEvaluation(pack, report));
-  if (wants("checkpoints") && pack.has("checkpoints"))
-    report.skip("checkpoints", "there is no reader of .pth files yet");
   single.backend.dispose();
   exact.backend.dispose();
   return report;

@@ -1,4 +1,9 @@
 import { type Backend, Random, withBackend } from "@dfine/tensor";
+import { anonymousNames } from "./checkpoint/classNames.ts";
+import { fetchBytes } from "./checkpoint/fetch.ts";
+import { loadCheckpoint } from "./checkpoint/fit.ts";
+import { writeModelFile } from "./checkpoint/modelFile.ts";
+import { type CheckpointOptions, openCheckpoint } from "./checkpoint/open.ts";
 import type { PresetName } from "./config/config.ts";
 import { checkInputSize } from "./config/derived.ts";
 import { resolveConfig } from "./config/resolve.ts";
@@ -6,10 +11,9 @@ import { type RgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { DFineModel, deploy } from "./model/dfineModel.ts";
-import { ModelFileError, readModelFile, writeModelFile } from "./modelFile.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
-import { hostTensors, tensorSources } from "./tensorFile.ts";
+import { tensorSources } from "./tensorFile.ts";
 
 export interface DFineOptions extends DeviceOptions {
   /** Default "auto". A backend given here stays the caller's. */
@@ -17,6 +21,8 @@ export interface DFineOptions extends DeviceOptions {
   /** Network input [height, width], multiples of 32; default: the model's. */
   readonly size?: readonly [number, number];
 }
+
+export interface PretrainedOptions extends DFineOptions, CheckpointOptions {}
 
 export interface CreateOptions extends DFineOptions {
   readonly model?: PresetName;
@@ -60,33 +66,35 @@ export class DFine implements Disposable {
   /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError */
   static async create(options: CreateOptions): Promise<DFine> {
     const { model: preset = "n", classes, size } = options;
-    const names =
-      typeof classes === "number" ? Array.from({ length: classes }, (_, id) => `class ${id}`) : [...classes];
+    const names = typeof classes === "number" ? anonymousNames(classes) : [...classes];
     const config = resolveConfig({ preset, model: { classes: names, evalSize: size && [...size] } });
     const random = new Random(options.seed ?? 0).fork("weights");
     return await onDevice(options, (device) => {
-      const model = new DFineModel(config.model).initialize(random);
+      const model = withBackend(device.backend, () => new DFineModel(config.model).initialize(random));
       // `this`, so that a subclass makes detectors of its own kind.
       return new this(device, { model, preset });
     });
   }
 
   /**
-   * Opens weights that `save` or `dfine train` wrote, given as bytes or by their web address. `file` names bytes in messages.
-   * @throws ModelFileError, SafetensorsError, StateDictError, DeviceError
+   * Opens weights, given as bytes or by their web address: a .pth of the official trainer, safetensors of Hugging Face, or
+   * what `save` or `dfine train` wrote. Preset, classes and size are the file's. `file` names bytes in messages.
+   * @throws ModelFileError, SafetensorsError, DeviceError
    */
-  static async fromPretrained(
-    weights: Uint8Array | string,
-    options: DFineOptions & { readonly file?: string } = {},
-  ): Promise<DFine> {
+  static async fromPretrained(weights: Uint8Array | string, options: PretrainedOptions = {}): Promise<DFine> {
     const isAddress = typeof weights === "string";
     const bytes = isAddress ? await fetchBytes(weights) : weights;
-    const { preset, model: config, entries } = readModelFile(bytes, isAddress ? weights : options.file);
-    return await onDevice(options, (device) => {
-      const model = new DFineModel(config);
-      model.loadStateDict(hostTensors(entries));
-      // `this`, so that a subclass makes detectors of its own kind.
-      return new this(device, { model, preset, size: options.size });
+    const checkpoint = openCheckpoint(bytes, isAddress ? { ...options, file: weights } : options);
+    return await onDevice(options, async (device) => {
+      const model = withBackend(device.backend, () => new DFineModel(checkpoint.model));
+      try {
+        await loadCheckpoint(model, checkpoint);
+        // `this`, so that a subclass makes detectors of its own kind.
+        return new this(device, { model, preset: checkpoint.preset, size: options.size });
+      } catch (error) {
+        model.dispose();
+        throw error;
+      }
     });
   }
 
@@ -141,19 +149,12 @@ export class DFine implements Disposable {
 }
 
 /** Makes something on the device that the options name; a backend made for it goes again when that fails. */
-async function onDevice<T>(options: DFineOptions, make: (device: ResolvedDevice) => T): Promise<T> {
+async function onDevice<T>(options: DFineOptions, make: (device: ResolvedDevice) => T | Promise<T>): Promise<T> {
   const device = await resolveDevice(options.device ?? "auto", options);
   try {
-    return withBackend(device.backend, () => make(device));
+    return await make(device);
   } catch (error) {
     if (device.owned) device.backend.dispose();
     throw error;
   }
-}
-
-async function fetchBytes(address: string): Promise<Uint8Array> {
-  const response = await fetch(address);
-  if (!response.ok)
-    throw new ModelFileError(`${address}: the server answers ${response.status}; check the address of the weights`);
-  return new Uint8Array(await response.arrayBuffer());
 }

@@ -1,3 +1,16 @@
+export { ModelFileError } from "./checkpoint/errors.ts";
+export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
+export { fitLines } from "./checkpoint/fitText.ts";
+export { huggingFaceNames, officialName } from "./checkpoint/huggingFaceNames.ts";
+export { type ModelDescription, writeModelFile } from "./checkpoint/modelFile.ts";
+export {
+  type Checkpoint,
+  type CheckpointFormat,
+  type CheckpointOptions,
+  type ClassNameSource,
+  openCheckpoint,
+} from "./checkpoint/open.ts";
+export type { TrainingFacts, WeightSet } from "./checkpoint/pth.ts";
 export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
 export {
   type Config,
@@ -20,7 +33,7 @@ export { type PageImage, toRgbImage } from "./data/pageImage.ts";
 export { resizeBilinear } from "./data/resize.ts";
 export { type Targets, type TrainingTargets, trainingTargets } from "./data/targets.ts";
 export { type Device, DeviceError, type DeviceName, type DeviceOptions, resolveBackend } from "./device.ts";
-export { type CreateOptions, type DetectOptions, DFine, type DFineOptions } from "./dfine.ts";
+export { type CreateOptions, type DetectOptions, DFine, type DFineOptions, type PretrainedOptions } from "./dfine.ts";
 export { type CategoryResult, type CocoResult, evaluateDetections } from "./evaluation/cocoEval.ts";
 export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
 export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
@@ -32,7 +45,6 @@ export { type DenoisingDraws, type DenoisingQueries, denoisingQueries } from "./
 export { DFineModel, deploy } from "./model/dfineModel.ts";
 export type { DenoisingOutputs, PredictionSet, Predictions, TrainingOutputs } from "./model/outputs.ts";
 export { weightingFunction } from "./model/weighting.ts";
-export { ModelFileError, readModelFile, writeModelFile } from "./modelFile.ts";
 export { type Detections, postprocess } from "./postprocess.ts";
 export { modelPredictor, type Predictor } from "./predictor.ts";
 export { type Box, type DetectedObject, Result } from "./result.ts";

@@ -1,9 +1,9 @@
 import type { RgbImage } from "../data/image.ts";
-import { type CreateOptions, type DetectOptions, DFine as Detector, type DFineOptions } from "../dfine.ts";
+import { type CreateOptions, type DetectOptions, DFine as Detector, type PretrainedOptions } from "../dfine.ts";
 import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
 import { decodeImage } from "./data/decode.ts";
-import { readBytes, weightsPath } from "./files.ts";
+import { readWeights } from "./files.ts";
 
 /** The detector with files: weights by path or run folder, images by path. */
 export class DFine extends Detector {
@@ -13,12 +13,15 @@ export class DFine extends Detector {
     return (await super.create(options)) as DFine;
   }
 
-  /** Opens weights: a file, a run folder (its best weights), or bytes. @throws ModelFileError, SafetensorsError, DeviceError */
-  static override async fromPretrained(weights: string | Uint8Array, options: DFineOptions = {}): Promise<DFine> {
-    const path = typeof weights === "string" ? await weightsPath(weights) : undefined;
-    const bytes = path === undefined ? weights : await readBytes(path);
+  /**
+   * Opens weights: a file (.pth of the official trainer, safetensors of Hugging Face, our own), the folder of a run (its
+   * best weights) or of a model from Hugging Face, a web address, or bytes. A config.json beside the file names its classes.
+   * @throws ModelFileError, SafetensorsError, DeviceError
+   */
+  static override async fromPretrained(weights: string | Uint8Array, options: PretrainedOptions = {}): Promise<DFine> {
+    const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights) : { bytes: weights };
     // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
-    return (await super.fromPretrained(bytes, path === undefined ? options : { ...options, file: path })) as DFine;
+    return (await super.fromPretrained(bytes, { ...about, ...options })) as DFine;
   }
 
   /** Finds objects in images, given as pixels, paths or encoded bytes. @throws ImageError */

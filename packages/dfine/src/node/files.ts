@@ -1,6 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
-import { ModelFileError } from "../modelFile.ts";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ModelFileError } from "../checkpoint/errors.ts";
+import { fetchBytes, isAddress } from "../checkpoint/fetch.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
 export async function readBytes(path: string): Promise<Uint8Array> {
@@ -13,11 +15,53 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-/** A file of weights, given itself or by its run folder, whose best weights it then is. */
-export async function weightsPath(path: string): Promise<string> {
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** Weights in a folder: a run's best ones, or those of a model from Hugging Face. */
+const IN_FOLDER = [join("weights", "best.safetensors"), "model.safetensors"];
+
+/** A file of weights, given itself or by its folder. */
+async function weightsPath(path: string): Promise<string> {
   const isFolder = await stat(path).then(
     (found) => found.isDirectory(),
     () => false,
   );
-  return isFolder ? join(path, "weights", "best.safetensors") : path;
+  if (!isFolder) return path;
+  for (const name of IN_FOLDER) if (await exists(join(path, name))) return join(path, name);
+  throw new ModelFileError(`${path}: holds no weights (neither ${IN_FOLDER.join(" nor ")}); give the file itself`);
+}
+
+/** Largest config.json that is looked into, bytes. */
+const MAX_CONFIG = 10_000_000;
+
+/** Text of the config.json beside a file; undefined where there is none. */
+async function neighbouringConfig(path: string): Promise<string | undefined> {
+  const config = join(dirname(path), "config.json");
+  const size = await stat(config).then(
+    (found) => (found.isFile() ? found.size : undefined),
+    () => undefined,
+  );
+  return size === undefined || size > MAX_CONFIG ? undefined : await readFile(config, "utf8");
+}
+
+/** The bytes of weights, with what `openCheckpoint` wants to know about them. */
+export interface WeightBytes {
+  readonly bytes: Uint8Array;
+  readonly file: string;
+  readonly configJson?: string;
+}
+
+/**
+ * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address.
+ * @throws ModelFileError
+ */
+export async function readWeights(place: string): Promise<WeightBytes> {
+  if (isAddress(place)) return { bytes: await fetchBytes(place), file: place };
+  const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
+  const configJson = await neighbouringConfig(file);
+  return { bytes: await readBytes(file), file, ...(configJson === undefined ? {} : { configJson }) };
 }

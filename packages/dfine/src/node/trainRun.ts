@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { stringify } from "yaml";
+import type { FitReport } from "../checkpoint/fit.ts";
 import { formatCocoStats } from "../evaluation/cocoStats.ts";
 import type { EpochEvent, StepEvent } from "../train/events.ts";
 import { trainLoop } from "../train/loop.ts";
@@ -25,7 +26,9 @@ export interface TrainRunOptions {
   readonly terminal: Terminal;
   readonly interrupt: Interrupt;
   readonly title: string;
-  /** For the report: what was mended in the data. */
+  /** How the weights that it starts from came into the model. */
+  readonly fit?: FitReport | undefined;
+  /** For the report: what was mended in the data, and what became of the weights. */
   readonly notes?: readonly string[];
   readonly maxSteps?: number | undefined;
   /** The trainer was restored from the run's own state. */
@@ -105,9 +108,10 @@ class RunRecorder {
   }
 
   static async open(options: TrainRunOptions): Promise<RunRecorder> {
-    const { run, trainer, val, resumed } = options;
+    const { run, trainer, val, resumed, fit } = options;
     const log = new RunLog(run);
     await log.open(resumed ? trainer.progress : undefined);
+    if (fit) await log.event({ kind: "weights", epoch: 0, step: 0, ...fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
     const curves = await ReportCurves.read(run.events);

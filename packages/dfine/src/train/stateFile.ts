@@ -1,5 +1,5 @@
 import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
-import { ModelFileError } from "../modelFile.ts";
+import { ModelFileError } from "../checkpoint/errors.ts";
 import { hostTensors, tensorSource } from "../tensorFile.ts";
 import type { TrainProgress } from "./progress.ts";
 

@@ -1,13 +1,15 @@
 import { type AdamW, clipCoefficient, Ema, globalNorm, readNamed, type Schedule, warmupMultiStep } from "@dfine/nn";
 import { type Backend, backward, Random, readTensors, scope, tensor, withBackend } from "@dfine/tensor";
+import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
+import { writeModelFile } from "../checkpoint/modelFile.ts";
+import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/coco.ts";
 import { criterion } from "../loss/criterion.ts";
 import { denoisingQueries } from "../model/denoising.ts";
 import { DFineModel } from "../model/dfineModel.ts";
-import { readModelFile, writeModelFile } from "../modelFile.ts";
 import { modelPredictor } from "../predictor.ts";
-import { hostTensors, tensorSources } from "../tensorFile.ts";
+import { tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { BufferBackup } from "./bufferBackup.ts";
 import { stepDraws } from "./draws.ts";
@@ -60,19 +62,26 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Starts a run: weights as PyTorch initialises them, or as far as they fit from `initial`, a file of weights.
+   * Starts a run: weights as PyTorch initialises them, or those of the checkpoint `initial`. Of other classes than the
+   * configuration's, heads start fresh but for the rows of classes that both sides name; `onFit` is told.
    * @throws ModelFileError, SafetensorsError
    */
   static async create(
-    options: TrainerOptions & { readonly initial?: { readonly bytes: Uint8Array; readonly file?: string } },
+    options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
-    return withBackend(options.backend, () => {
-      const { config, initial } = options;
-      const model = new DFineModel(config.model).initialize(new Random(config.train.seed).fork("weights"));
-      if (initial)
-        model.loadStateDict(hostTensors(readModelFile(initial.bytes, initial.file).entries), { strict: false });
-      return new Trainer(options, model);
-    });
+    const { config, backend, initial, onFit } = options;
+    const random = new Random(config.train.seed).fork("weights");
+    const model = withBackend(backend, () => new DFineModel(config.model).initialize(random));
+    try {
+      if (initial) {
+        const report = await loadCheckpoint(model, initial);
+        onFit?.(report);
+      }
+      return withBackend(backend, () => new Trainer(options, model));
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
   }
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */

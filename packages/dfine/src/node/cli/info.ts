@@ -1,60 +1,92 @@
 import { Command } from "commander";
 import { stringify } from "yaml";
+import { countValues } from "../../checkpoint/count.ts";
+import { type Checkpoint, identifyCheckpoint, type RawCheckpoint, readCheckpoint } from "../../checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { tokenCount } from "../../config/derived.ts";
 import { resolveConfig } from "../../config/resolve.ts";
-import { readModelFile } from "../../modelFile.ts";
 import { packageVersion } from "../environment.ts";
-import { readBytes, weightsPath } from "../files.ts";
-import { EXIT } from "./exit.ts";
-import { modelOption, talkOptions } from "./options.ts";
+import { readWeights } from "../files.ts";
+import { EXIT, UsageError } from "./exit.ts";
+import { emaOption, modelOption, talkOptions, weightsOption } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { Terminal } from "./terminal.ts";
 
 interface InfoValues {
-  readonly model: PresetName;
+  readonly model?: PresetName;
   readonly weights?: string;
+  readonly ema: boolean;
   readonly json: boolean;
   readonly quiet: boolean;
 }
 
 export function infoCommand(finish: (code: number) => void): Command {
   const command = new Command("info")
-    .description("show the configuration of a preset, or what a weights file holds")
-    .argument("[overrides...]", "configuration keys, as for train")
-    .addOption(modelOption())
-    .option("--weights <file>", "weights, or the run folder that has them");
+    .description("show what a weights file holds, or the configuration of a preset")
+    .argument("[file-or-overrides...]", "a weights file or folder; or configuration keys as key=value, as for train")
+    .addOption(modelOption("model size (default: n)"))
+    .addOption(weightsOption("the weights file, in another way"))
+    .addOption(emaOption());
   for (const option of talkOptions()) command.addOption(option);
-  return command.action(async (overrides: string[], values: InfoValues) => finish(await info(overrides, values)));
+  return command.action(async (given: string[], values: InfoValues) => finish(await info(given, values)));
 }
 
-async function info(overrides: readonly string[], values: InfoValues): Promise<number> {
+async function info(given: readonly string[], values: InfoValues): Promise<number> {
   const terminal = new Terminal(values);
-  if (values.weights !== undefined) return await weightsInfo(await weightsPath(values.weights), terminal);
-  const config = resolveConfig({ preset: values.model }, completeOverrides(overrides));
+  const overrides = given.filter((text) => text.includes("="));
+  const files = given.filter((text) => !text.includes("="));
+  if (values.weights !== undefined) files.push(values.weights);
+  if (files.length > 1) throw new UsageError(`info shows one file at a time, not ${files.join(", ")}`);
+  const [file] = files;
+  if (file === undefined) return configInfo(terminal, values.model ?? "n", overrides);
+  if (overrides.length > 0 || values.model !== undefined)
+    throw new UsageError(
+      `info shows either a file or a configuration; leave out ${file} or ${overrides.join(" ") || "--model"}`,
+    );
+  return await weightsInfo(file, { terminal, ema: values.ema });
+}
+
+function configInfo(terminal: Terminal, preset: PresetName, overrides: readonly string[]): number {
+  const config = resolveConfig({ preset }, completeOverrides(overrides));
   terminal.data({ version: packageVersion(), presets: PRESET_NAMES, config });
   terminal.say(`# dfine ${packageVersion()}; presets: ${PRESET_NAMES.join(", ")}\n${stringify(config).trimEnd()}`);
   return EXIT.ok;
 }
 
-async function weightsInfo(path: string, terminal: Terminal): Promise<number> {
-  const { preset, model, entries } = readModelFile(await readBytes(path), path);
-  const values = [...entries.values()].reduce(
-    (sum, { shape }) => sum + shape.reduce((size, side) => size * side, 1),
-    0,
-  );
+async function weightsInfo(place: string, options: { terminal: Terminal; ema: boolean }): Promise<number> {
+  const { terminal, ema } = options;
+  const { bytes, ...about } = await readWeights(place);
+  const raw = readCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
+  const facts = { ...fileFacts(raw), ...modelFacts(identifyCheckpoint(raw, about)) };
+  terminal.data(facts);
+  const { size, classes, ...rest } = facts;
+  terminal.say(stringify({ ...rest, size: size.join("x"), classes: classes.join(", ") }).trimEnd());
+  return EXIT.ok;
+}
+
+const FORMATS: Record<RawCheckpoint["format"], string> = {
+  dfine: "safetensors of dfine",
+  pth: "PyTorch checkpoint (.pth)",
+  huggingface: "safetensors with Hugging Face's names",
+  safetensors: "safetensors with the official names",
+};
+
+function fileFacts({ file, format, entries, chosen, sets, training }: RawCheckpoint) {
+  return {
+    ...{ file, format, formatName: FORMATS[format], tensors: entries.size },
+    ema: sets.includes("ema"),
+    weights: chosen,
+    sets,
+    ...training,
+  };
+}
+
+function modelFacts({ preset, model, entries, classNamesFrom }: Checkpoint) {
   const { classes, evalSize, decoder, backbone } = model;
-  const facts = {
-    file: path,
-    preset,
-    classes,
-    size: evalSize,
-    tensors: entries.size,
-    values,
+  return {
+    ...{ preset, classes, classNamesFrom, size: evalSize },
+    ...countValues(entries, backbone),
     queries: decoder.numQueries,
     tokens: tokenCount(backbone, evalSize),
   };
-  terminal.data(facts);
-  terminal.say(stringify({ ...facts, size: evalSize.join("x"), classes: classes.join(", ") }).trimEnd());
-  return EXIT.ok;
 }

@@ -38,8 +38,10 @@ export function share(text: string): number {
   return value;
 }
 
-export const modelOption = () => new Option("--model <preset>", "model size").choices(PRESET_NAMES).default("n");
+export const modelOption = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
 export const weightsOption = (text: string) => new Option("--weights <file>", text);
+export const emaOption = () =>
+  new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
 export const sizeOption = (text: string) => new Option("--size <size>", text).argParser(inputSize);
 export const batchOption = (text: string) => new Option("--batch <images>", text).argParser(wholeNumber(1));
 export const thresholdOption = () =>

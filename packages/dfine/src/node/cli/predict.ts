@@ -16,6 +16,7 @@ import { watchInterrupt } from "./interrupt.ts";
 import {
   type DeviceOptionValues,
   deviceOptions,
+  emaOption,
   folderOptions,
   type OutputOptionValues,
   sizeOption,
@@ -28,6 +29,7 @@ import { Terminal } from "./terminal.ts";
 
 interface PredictValues extends DeviceOptionValues, OutputOptionValues {
   readonly weights: string;
+  readonly ema: boolean;
   readonly size?: [number, number];
   readonly threshold: number;
   readonly maxDetections: number;
@@ -42,7 +44,10 @@ export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
     .description("find objects in images, and draw them")
     .argument("<images...>", "image files, or folders of them")
-    .addOption(weightsOption("weights, or the run folder that has them").makeOptionMandatory())
+    .addOption(
+      weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+    )
+    .addOption(emaOption())
     .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
     .addOption(thresholdOption())
     .option("--max-detections <count>", "most objects in an image", wholeNumber(1), 300);
@@ -53,11 +58,12 @@ export function predictCommand(finish: (code: number) => void): Command {
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {
   const terminal = new Terminal(values);
   const files = await imageFiles(images);
-  const { device, threads, size, threshold, maxDetections } = values;
+  const { device, threads, size, ema, threshold, maxDetections } = values;
   using detector = await DFine.fromPretrained(values.weights, {
     device,
     ...(threads === undefined ? {} : { threads }),
     ...(size ? { size } : {}),
+    ...(ema ? {} : { ema }),
   });
   using interrupt = watchInterrupt(() => terminal.warn("stopping after this image"));
   const run = await createRunFolder(values.out, "predict", values.name ?? "predict");

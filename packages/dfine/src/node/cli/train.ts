@@ -1,6 +1,9 @@
 import { basename, dirname, resolve } from "node:path";
 import { Command } from "commander";
 import { parse as parseYaml } from "yaml";
+import type { FitReport } from "../../checkpoint/fit.ts";
+import { fitLines } from "../../checkpoint/fitText.ts";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
@@ -10,7 +13,7 @@ import { Trainer } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { readText } from "../data/readCoco.ts";
 import { absoluteDataFiles, type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
-import { readBytes, weightsPath } from "../files.ts";
+import { readBytes, readWeights } from "../files.ts";
 import { createRunFolder, openRunFolder, type RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -20,6 +23,7 @@ import {
   type DataOptionValues,
   type DeviceOptionValues,
   deviceOptions,
+  emaOption,
   folderOptions,
   modelOption,
   type OutputOptionValues,
@@ -35,7 +39,8 @@ import { completeOverrides } from "./overrides.ts";
 import { Terminal } from "./terminal.ts";
 
 interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
-  readonly model: PresetName;
+  /** Undefined where nothing was said. */
+  readonly model?: PresetName;
   readonly size?: [number, number];
   readonly epochs?: number;
   readonly steps?: number;
@@ -44,6 +49,7 @@ interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOption
   readonly backboneLr?: number;
   readonly seed?: number;
   readonly weights?: string;
+  readonly ema: boolean;
   readonly resume?: string;
 }
 
@@ -56,14 +62,17 @@ export function trainCommand(finish: (code: number) => void): Command {
     .argument("[overrides...]", "any configuration key, as ema.decay=0.998 or model.decoder.numQueries=100");
   for (const option of trainDataOptions()) command.addOption(option);
   command
-    .addOption(modelOption())
-    .addOption(sizeOption("input size in pixels, SIDE or HEIGHTxWIDTH (default: 640)"))
+    .addOption(modelOption("model size (default: that of --weights, or n)"))
+    .addOption(sizeOption("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"))
     .option("--epochs <count>", "passes over the training data", wholeNumber(1))
     .option("--steps <count>", "end after this many steps in all", wholeNumber(1))
     .addOption(batchOption("images per step"))
     .option("--lr <rate>", "learning rate", positiveNumber)
     .option("--backbone-lr <rate>", "learning rate of the backbone", positiveNumber)
-    .addOption(weightsOption("weights to start from; what does not fit is left as initialised"))
+    .addOption(
+      weightsOption("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
+    )
+    .addOption(emaOption())
     .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0))
     .option("--resume <run>", "go on with the run in this folder, exactly where it stood");
   for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
@@ -96,11 +105,18 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
     using interrupt = watchInterrupt(() =>
       terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
     );
-    using trainer = await job.makeTrainer(backend);
+    let fit: FitReport | undefined;
+    using trainer = await job.makeTrainer(backend, (report) => {
+      fit = report;
+    });
+    const fitted = fit ? fitLines(fit) : [];
+    for (const line of fitted) terminal.note(`weights: ${line}`);
+    if (fit) terminal.data({ kind: "weights", ...fit });
     const run = job.run ?? (await startRun(values, job.dataFiles));
     terminal.note(`run folder: ${run.path}`);
     const outcome = await runTraining({
-      ...{ trainer, run, terminal, interrupt, notes },
+      ...{ trainer, run, terminal, interrupt, fit },
+      notes: [...notes, ...fitted],
       train: datasets.train!,
       val: datasets.val,
       title: `D-FINE-${config.preset.toUpperCase()} · ${basename(run.path)}`,
@@ -125,7 +141,7 @@ interface Job {
   readonly config: Config;
   readonly datasets: Datasets;
   readonly dataFiles: DataFiles;
-  readonly makeTrainer: (backend: Trainer["backend"]) => Promise<Trainer>;
+  readonly makeTrainer: (backend: Trainer["backend"], onFit: (report: FitReport) => void) => Promise<Trainer>;
   /** What the user should know about the choices made. */
   readonly notes: readonly string[];
   /** The folder of a run that goes on. */
@@ -135,22 +151,30 @@ interface Job {
 async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
   const dataFiles = trainDataFiles(given);
   const completed = completeOverrides(overrides);
-  const { values, notes } = withBatch(given, completed);
+  const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given.ema);
+  const { values, notes } = withBatch({ ...given, model: given.model ?? initial?.preset ?? "n" }, completed);
   // A wrong key or value is said before any data is read.
-  resolveConfig(configOptions(values, ["any"]), completed);
+  const { preset } = resolveConfig(configOptions(values, { classes: ["any"], initial }), completed);
+  if (initial && initial.preset !== preset)
+    throw new ConfigError(
+      `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
+    );
   const datasets = await loadDatasets(dataFiles, ["train"]);
   const classes = datasets.train!.dataset.categories.map(({ name }) => name);
-  const config = resolveConfig(configOptions(values, classes), completed);
+  const config = resolveConfig(configOptions(values, { classes, initial }), completed);
   if (config.model.classes.length !== classes.length)
     throw new ConfigError(
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
-  const weights = values.weights === undefined ? undefined : await weightsPath(values.weights);
-  const initial = weights === undefined ? undefined : { bytes: await readBytes(weights), file: weights };
   return {
     ...{ config, datasets, dataFiles, notes },
-    makeTrainer: (backend) => Trainer.create({ config, backend, ...(initial ? { initial } : {}) }),
+    makeTrainer: (backend, onFit) => Trainer.create({ config, backend, onFit, ...(initial ? { initial } : {}) }),
   };
+}
+
+async function openWeights(place: string, ema: boolean): Promise<Checkpoint> {
+  const { bytes, ...about } = await readWeights(place);
+  return openCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
 }
 
 /** Images per step where nothing is said. */
@@ -160,7 +184,10 @@ const MODEST_BATCH = 8;
  * Presets are made for batches on four GPUs. Without a batch of the user's own it is a modest one, and rates that the user
  * did not give shrink with its square root, as suits Adam.
  */
-function withBatch(values: TrainValues, overrides: readonly string[]): { values: TrainValues; notes: string[] } {
+function withBatch(
+  values: TrainValues & { readonly model: PresetName },
+  overrides: readonly string[],
+): { values: TrainValues; notes: string[] } {
   if (values.batch !== undefined || overrides.some((text) => text.startsWith("train.batch=")))
     return { values, notes: [] };
   const { batch, optimizer } = presetConfig(values.model).train;
@@ -171,11 +198,18 @@ function withBatch(values: TrainValues, overrides: readonly string[]): { values:
   return { values: { ...values, batch: MODEST_BATCH, lr, backboneLr }, notes: [note] };
 }
 
-/** The configuration that options stand for; the classes are the data's. */
-function configOptions(values: Partial<TrainValues>, classes: string[]): ConfigOptions {
+/** The configuration that options stand for; the classes are the data's, the architecture that of the weights. */
+function configOptions(
+  values: Partial<TrainValues>,
+  { classes, initial }: { classes: string[]; initial: Checkpoint | undefined },
+): ConfigOptions {
   return {
     preset: values.model,
-    model: { classes, evalSize: values.size },
+    model: {
+      ...(values.model === initial?.preset ? initial?.model : {}),
+      classes,
+      evalSize: values.size ?? initial?.model.evalSize,
+    },
     train: {
       epochs: values.epochs,
       batch: values.batch,

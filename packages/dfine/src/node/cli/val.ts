@@ -1,9 +1,8 @@
 import { join } from "node:path";
 import { Command } from "commander";
-import type { CocoDataset } from "../../data/coco.ts";
-import { DatasetError } from "../../data/errors.ts";
 import { formatCocoStats } from "../../evaluation/cocoStats.ts";
 import { toCocoResults } from "../../evaluation/detections.ts";
+import { matchCategories } from "../../evaluation/matchCategories.ts";
 import { evaluate } from "../../train/evaluate.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { createLoader } from "../data/loader.ts";
@@ -19,6 +18,7 @@ import {
   type DataOptionValues,
   type DeviceOptionValues,
   deviceOptions,
+  emaOption,
   folderOptions,
   type OutputOptionValues,
   sizeOption,
@@ -31,13 +31,18 @@ import { Terminal } from "./terminal.ts";
 
 interface ValValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
   readonly weights: string;
+  readonly ema: boolean;
   readonly size?: [number, number];
   readonly batch: number;
 }
 
 export function valCommand(finish: (code: number) => void): Command {
   const command = new Command("val").description("evaluate weights on images with COCO annotations");
-  command.addOption(weightsOption("weights, or the run folder that has them").makeOptionMandatory());
+  command
+    .addOption(
+      weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+    )
+    .addOption(emaOption());
   for (const option of valDataOptions()) command.addOption(option);
   command
     .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
@@ -50,16 +55,18 @@ async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
   const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
   const { dataset } = split!;
-  const { device, threads, size } = values;
+  const { device, threads, size, ema } = values;
   using detector = await DFine.fromPretrained(values.weights, {
     device,
     ...(threads === undefined ? {} : { threads }),
     ...(size ? { size } : {}),
+    ...(ema ? {} : { ema }),
   });
+  const { categoryIds, notes } = matchCategories(detector.names, dataset);
+  for (const note of notes) terminal.note(note);
   const source = createLoader({ ...split!, size: detector.size, batchSize: values.batch, training: false });
   const evaluation = await evaluate(detector.predictor, source, {
-    dataset,
-    categoryIds: categoryIds(detector.names, dataset),
+    ...{ dataset, categoryIds },
     onBatch: (done) => terminal.progress(`evaluating · ${done}/${dataset.images.length} images`),
   });
   const { stats, perCategory } = evaluation.result;
@@ -74,9 +81,10 @@ async function val(values: ValValues): Promise<number> {
       evaluation: evaluation.result,
       images: samplesWithDetections(await reportSamples(split!), evaluation.detections, dataset),
       environment: environment(detector.backend),
+      notes,
     }),
   );
-  terminal.data({ stats, perCategory, detections, report: run.report });
+  terminal.data({ ...stats, stats, perCategory, detections, report: run.report, notes });
   terminal.say(formatCocoStats(stats));
   terminal.say("");
   const width = Math.max(...perCategory.map(({ name }) => name.length));
@@ -87,16 +95,3 @@ async function val(values: ValValues): Promise<number> {
 }
 
 const shown = (value: number): string => (value < 0 ? "  –  " : value.toFixed(3));
-
-/** The data set's category id for each of the model's classes, by name; undefined where it has none. @throws DatasetError */
-function categoryIds(names: readonly string[], dataset: CocoDataset): (number | undefined)[] {
-  const ids = new Map(dataset.categories.map(({ name, id }) => [name, id]));
-  const unknown = dataset.categories.filter(({ name }) => !names.includes(name)).map(({ name }) => name);
-  if (unknown.length === dataset.categories.length)
-    throw new DatasetError(
-      dataset.file,
-      `has the categories ${unknown.slice(0, 5).join(", ")}, but the model knows ${names.slice(0, 5).join(", ")}${names.length > 5 ? ", …" : ""}`,
-      "Give the annotations that belong to these weights, or rename the categories.",
-    );
-  return names.map((name) => ids.get(name));
-}

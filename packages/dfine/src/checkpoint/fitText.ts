@@ -1,0 +1,32 @@
+import { areAnonymous } from "./classNames.ts";
+import type { FitReport, TensorChange } from "./fit.ts";
+
+const sizes = (shape: readonly number[] | undefined): string => (shape ? `[${shape.join(", ")}]` : "none");
+const NAMED = 6;
+const listed = (names: readonly string[]): string =>
+  names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more` : names.join(", ");
+
+const FATES: Record<TensorChange["fate"], (report: FitReport) => string> = {
+  initialised: () => "as initialised",
+  rows: ({ kept, modelClasses }) => `${kept.length} of ${modelClasses.length} classes kept, the others as initialised`,
+  unused: () => "left out: the model is built without denoising",
+};
+
+/** What a report says, for people: one line on the whole and one on each tensor that is not simply the file's. */
+export function fitLines(report: FitReport): string[] {
+  const { file, loaded, changes, fileClasses, modelClasses, kept, byOrder } = report;
+  const set = { ema: ", averaged (EMA)", model: ", not averaged", only: "" }[report.chosen];
+  const names = areAnonymous(fileClasses) ? "without names" : `(${listed(fileClasses)})`;
+  const fate = byOrder
+    ? `; they are taken to be ${listed(modelClasses)}, in this order`
+    : kept.length > 0
+      ? `; kept by name: ${listed(kept)}`
+      : "";
+  return [
+    `${file}: ${loaded} tensors loaded${set}; ${fileClasses.length} classes ${names}${fate}`,
+    ...changes.map((change) => {
+      const { name, inFile, inModel } = change;
+      return `${name}: ${sizes(inFile)} in the file, ${sizes(inModel)} in the model: ${FATES[change.fate](report)}`;
+    }),
+  ];
+}

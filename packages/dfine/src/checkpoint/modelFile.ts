@@ -1,0 +1,62 @@
+import { type SafetensorsFile, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
+import { type ModelConfig, modelSchema, PRESET_NAMES, type PresetName } from "../config/config.ts";
+import { ModelFileError } from "./errors.ts";
+
+/** What a file of ours says about its weights. */
+export interface ModelDescription {
+  readonly preset: PresetName;
+  readonly model: ModelConfig;
+}
+
+const FORMAT = "dfine-model";
+const VERSION = "1";
+/** What the formats of all our files begin with. */
+const OURS = "dfine-";
+
+/** Whether a safetensors file is one of ours. */
+export const isModelFile = ({ metadata }: SafetensorsFile): boolean =>
+  metadata.get("format")?.startsWith(OURS) === true;
+
+/** The description in a file that `writeModelFile` wrote. `file` names it in messages. @throws ModelFileError */
+export function readModelFile({ metadata }: SafetensorsFile, file: string): ModelDescription {
+  const format = metadata.get("format");
+  if (format !== FORMAT)
+    throw new ModelFileError(
+      `${file}: holds ${format}, not ${FORMAT}; use weights/last.safetensors or best.safetensors of a run`,
+    );
+  const version = metadata.get("version");
+  if (version !== VERSION)
+    throw new ModelFileError(`${file}: version ${version} of the format is not known, only ${VERSION}; update dfine`);
+  const preset = PRESET_NAMES.find((name) => name === metadata.get("preset"));
+  const model = modelSchema.safeParse(parseJson(metadata.get("model")));
+  if (!preset || !model.success)
+    throw new ModelFileError(`${file}: its description of the model is damaged; write the file again`);
+  return { preset, model: model.data };
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? "");
+  } catch {
+    return undefined;
+  }
+}
+
+/** Weights and the model's description as one safetensors file. Metadata repeats what people look for: classes and size. */
+export function writeModelFile(
+  tensors: ReadonlyMap<string, SafetensorsSource>,
+  description: ModelDescription,
+): Uint8Array {
+  const { preset, model } = description;
+  return writeSafetensors(
+    tensors,
+    new Map([
+      ["format", FORMAT],
+      ["version", VERSION],
+      ["preset", preset],
+      ["classes", JSON.stringify(model.classes)],
+      ["size", model.evalSize.join("x")],
+      ["model", JSON.stringify(model)],
+    ]),
+  );
+}

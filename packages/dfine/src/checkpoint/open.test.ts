@@ -1,0 +1,304 @@
+import { decodeTensor, writeSafetensors } from "@dfine/nn";
+import { beforeAll, describe, expect, test } from "vitest";
+import {
+  freshState,
+  huggingFaceFile,
+  huggingFaceState,
+  officialFile,
+  ownFile,
+  presetModel,
+  type State,
+  torchState,
+} from "../../test/checkpoints.ts";
+import { tinyModel } from "../../test/tinyModel.ts";
+import { torchFile } from "../../test/torchFile.ts";
+import { COCO_CLASSES } from "../config/coco.ts";
+import type { ModelConfig } from "../config/config.ts";
+import { tensorSource } from "../tensorFile.ts";
+import { ModelFileError } from "./errors.ts";
+import { type Checkpoint, openCheckpoint } from "./open.ts";
+
+const three = ["red", "green", "blue"];
+const model = presetModel("n", three);
+let state: State;
+let other: State;
+beforeAll(async () => {
+  [state, other] = [await freshState(model, 1), await freshState(model, 2)];
+});
+
+const safetensors = (values: State, metadata?: Map<string, string>) =>
+  writeSafetensors(new Map([...values].map(([name, value]) => [name, tensorSource(value)])), metadata);
+const expectState = ({ entries }: Checkpoint, expected: State) => {
+  expect([...entries.keys()].sort()).toEqual([...expected.keys()].sort());
+  for (const [name, { shape, data }] of expected) {
+    const entry = entries.get(name)!;
+    expect(entry.shape).toEqual(shape);
+    // Counters have 32 bits in a state and 64 in files. Big arrays are compared by hand, which is much faster.
+    const found = decodeTensor(entry);
+    expect(found.length).toBe(data.length);
+    expect(
+      data.findIndex((value, i) => !Object.is(Number(found[i]), value)),
+      name,
+    ).toBe(-1);
+  }
+};
+
+describe("formats", () => {
+  test("a checkpoint of the official trainer", () => {
+    const bytes = officialFile(state, other);
+    const averaged = openCheckpoint(bytes, { file: "x.pth" });
+    expectState(averaged, other);
+    expect(averaged).toMatchObject({
+      format: "pth",
+      preset: "n",
+      chosen: "ema",
+      sets: ["ema", "model"],
+      classNamesFrom: "order",
+    });
+    expect(averaged.model).toEqual({ ...model, classes: ["class 0", "class 1", "class 2"] });
+    expect(averaged.training).toMatchObject({ lastEpoch: 6, emaUpdates: 700 });
+    expectState(openCheckpoint(bytes, { ema: false }), state);
+  });
+
+  test("a state dict, also of a model on several GPUs", () => {
+    const wrapped = new Map([...state].map(([name, value]) => [`module.${name}`, value]));
+    expectState(openCheckpoint(torchFile((file) => torchState(file, wrapped))), state);
+  });
+
+  test("safetensors with official names, with or without metadata", () => {
+    for (const metadata of [undefined, new Map([["format", "pt"]])]) {
+      const found = openCheckpoint(safetensors(state, metadata));
+      expectState(found, state);
+      expect(found).toMatchObject({ format: "safetensors", chosen: "only" });
+    }
+  });
+
+  test("safetensors of Hugging Face, of both generations, with either copy of the tied heads", () => {
+    const without = new Map(
+      [...state].filter(([name]) => !/^decoder\.(anchors|valid_mask|decoder\.(up|reg_scale))$/.test(name)),
+    );
+    expectState(openCheckpoint(huggingFaceFile(state)), without);
+    const newer = [...huggingFaceState(state)].map(([name, value]) => {
+      const renamed = name
+        .replace("model.encoder.encoder.", "model.encoder.aifi.")
+        .replace("out_proj", "o_proj")
+        .replace(/(layers\.\d+)\.fc1/, "$1.mlp.layers.0")
+        .replace(/(layers\.\d+)\.fc2/, "$1.mlp.layers.1")
+        .replace(/^model\.decoder\.(class_embed|bbox_embed)/, "$1");
+      return [renamed, value] as const;
+    });
+    const found = openCheckpoint(writeSafetensors(new Map(newer)));
+    expectState(found, without);
+    expect(found).toMatchObject({ format: "huggingface", preset: "n", model: { evalSize: [640, 640] } });
+    const both = new Map([...huggingFaceState(state), ...newer]);
+    expectState(openCheckpoint(writeSafetensors(both)), without);
+  });
+
+  test("our own, whatever its architecture", async () => {
+    const tiny = tinyModel();
+    const found = openCheckpoint(ownFile(await freshState(tiny), tiny));
+    expect(found).toMatchObject({ format: "dfine", preset: "n", classNamesFrom: "file" });
+    expect(found.model).toEqual(tiny);
+  });
+});
+
+describe("class names", () => {
+  const config = (names: readonly string[], more: object = { model_type: "d_fine" }) =>
+    JSON.stringify({ ...more, id2label: Object.fromEntries(names.map((name, id) => [id, name])) });
+  const namesOf = (options: Parameters<typeof openCheckpoint>[1]) => {
+    const { model, classNamesFrom } = openCheckpoint(huggingFaceFile(state), options);
+    return [classNamesFrom, ...model.classes];
+  };
+
+  test.each<[string, Parameters<typeof openCheckpoint>[1], readonly string[]]>([
+    ["are counted where there are none", {}, ["order", "class 0", "class 1", "class 2"]],
+    ["are those of config.json", { configJson: config(three) }, ["config", ...three]],
+    [
+      "are the given ones before all others",
+      { configJson: config(three), classNames: ["a", "b", "c"] },
+      ["given", "a", "b", "c"],
+    ],
+    [
+      "are not placeholders",
+      { configJson: config(["LABEL_0", "LABEL_1", "LABEL_2"]) },
+      ["order", "class 0", "class 1", "class 2"],
+    ],
+    [
+      "are not those of another model",
+      { configJson: config(three, { model_type: "bert" }) },
+      ["order", "class 0", "class 1", "class 2"],
+    ],
+    [
+      "are not fewer than there are classes",
+      { configJson: config(three.slice(1)) },
+      ["order", "class 0", "class 1", "class 2"],
+    ],
+    [
+      "are not numbers",
+      { configJson: '{"model_type":"d_fine","id2label":[1,2,3]}' },
+      ["order", "class 0", "class 1", "class 2"],
+    ],
+    [
+      "are not inherited",
+      { configJson: '{"model_type":"d_fine","id2label":{"__proto__":{"0":"a","1":"b","2":"c"}}}' },
+      ["order", "class 0", "class 1", "class 2"],
+    ],
+    ["are not read from what is no JSON", { configJson: "{" }, ["order", "class 0", "class 1", "class 2"]],
+  ])("%s", (_, options, expected) => {
+    expect(namesOf(options)).toEqual(expected);
+  });
+
+  test("may not be more or fewer than the classes", () => {
+    expect(() => namesOf({ file: "x", classNames: ["a"] })).toThrow(/x: has 3 classes, but 1 names were given/);
+  });
+
+  test("of 80 classes are COCO's, also where config.json spells them as others do", async () => {
+    const bytes = huggingFaceFile(await freshState(presetModel("n", COCO_CLASSES)));
+    const spelt = COCO_CLASSES.map(
+      (name) => ({ motorcycle: "motorbike", airplane: "aeroplane", couch: "sofa" })[name] ?? name,
+    );
+    expect(openCheckpoint(bytes).classNamesFrom).toBe("coco");
+    const configured = openCheckpoint(bytes, { configJson: config(spelt) });
+    for (const found of [openCheckpoint(bytes), configured]) expect(found.model.classes).toEqual(COCO_CLASSES);
+    const unlike = COCO_CLASSES.map((name) => `${name}!`);
+    expect(openCheckpoint(bytes, { configJson: config(unlike) }).model.classes).toEqual(unlike);
+  });
+});
+
+describe("files that are no weights of D-FINE", () => {
+  const text = (value: string) => new TextEncoder().encode(value);
+  const zeros = new Uint8Array(600);
+  const tar = zeros.slice();
+  tar.set(text("ustar"), 257);
+  const hdf = Uint8Array.from([0x89, ...text("HDF\r\n"), 0x1a, ...zeros]);
+
+  test.each<[string, () => Uint8Array, RegExp]>([
+    ["nothing", () => new Uint8Array(), /0 bytes are too few/],
+    ["zeros", () => zeros, /neither a \.pth nor a safetensors file/],
+    [
+      "old PyTorch",
+      () => Uint8Array.from([0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9]),
+      /PyTorch before 1\.6.*torch\.save\(torch\.load/,
+    ],
+    ["an ordinary pickle", () => Uint8Array.from([0x80, 4, 0x95, 0]), /pickle without PyTorch's archive/],
+    ["very old PyTorch", () => tar, /tar archive, as PyTorch 0\.1 wrote them/],
+    ["ONNX", () => Uint8Array.from([8, 8, 0x12, 7, ...text("pytorch"), 0]), /looks like an ONNX model; give the \.pth/],
+    ["Keras", () => hdf, /HDF5/],
+    ["gzip", () => Uint8Array.from([0x1f, 0x8b, 8]), /gzip; unpack it/],
+    ["a web page", () => text("<!DOCTYPE html><title>Not found</title>"), /web page: the download went wrong/],
+    ["a pointer of Git LFS", () => text("version https://git-lfs.github.com/spec/v1\noid sha256:1"), /git lfs pull/],
+    ["JSON", () => text('{"model_type": "d_fine"}'), /is JSON, not weights/],
+    ["an image", () => Uint8Array.from([0xff, 0xd8, 0xff, 0xe0]), /is an image/],
+    ["a zip archive that was cut", () => officialFile(new Map(), new Map()).subarray(0, 300), /no list of its entries/],
+    [
+      "weights without D-FINE",
+      () => safetensors(new Map([["w", { shape: [1], data: Float32Array.of(1) }]])),
+      /its 1 tensors are of none of the presets n, s, m, l, x; n comes closest, but differs in backbone\.stem\.stem1\.conv\.weight \(missing in the file, \[16, 3, 3, 3\] in the preset\), .* and \d+ more/,
+    ],
+    [
+      "weights without their heads",
+      () => safetensors(new Map([...state].filter(([name]) => !name.includes("enc_score_head")))),
+      /decoder\.enc_score_head\.bias is missing, so the classes cannot be counted/,
+    ],
+    [
+      "one tensor of another shape",
+      () =>
+        safetensors(
+          new Map([
+            ...state,
+            ["encoder.input_proj.1.conv.weight", { shape: [128, 3, 1, 1], data: new Float32Array(384) }],
+          ]),
+        ),
+      /n comes closest, but differs in encoder\.input_proj\.1\.conv\.weight \(\[128, 3, 1, 1\] in the file, \[128, 1024, 1, 1\] in the preset\)/,
+    ],
+    [
+      "a part of a projection that is missing",
+      () =>
+        writeSafetensors(
+          new Map(
+            [...huggingFaceState(state)].filter(([name]) => name !== "model.decoder.layers.1.self_attn.k_proj.bias"),
+          ),
+        ),
+      /decoder\.decoder\.layers\.1\.self_attn\.in_proj_bias needs q_proj, k_proj and v_proj of one shape, but has model\.decoder\.layers\.1\.self_attn\.q_proj\.bias \[128\], .*v_proj/,
+    ],
+  ])("%s", (_, make, message) => {
+    expect(() => openCheckpoint(make(), { file: "x.pth" })).toThrow(message);
+    expect(() => openCheckpoint(make(), { file: "x.pth" })).toThrow(/^x\.pth: /);
+  });
+
+  test("averaged weights are not asked of a file with one set", () => {
+    expect(() => openCheckpoint(safetensors(state), { ema: false })).toThrow(/one set of weights.*leave --no-ema/);
+    expect(() => openCheckpoint(ownFile(state, model), { ema: true })).toThrow(ModelFileError);
+  });
+});
+
+describe("descriptions that promise more than their tensors", () => {
+  const tiny = tinyModel();
+  let tinyState: State;
+  beforeAll(async () => {
+    tinyState = await freshState(tiny);
+  });
+  test.each<[string, (model: ModelConfig) => void, RegExp]>([
+    [
+      "a width",
+      ({ decoder }) => {
+        decoder.hiddenDim = 1 << 20;
+      },
+      /decoder\.decoder\.layers\.0\.linear1\.weight should be \[24,1048576\], but is \[24,16\]/,
+    ],
+    [
+      "layers",
+      ({ decoder }) => {
+        decoder.layers = 1e9;
+      },
+      /layers\.3\.linear1\.weight should be .* but is missing/,
+    ],
+    [
+      "blocks",
+      ({ backbone }) => {
+        backbone.stages[1]!.blocks = 1e9;
+      },
+      /stages\.1\.blocks\.1\..* is missing/,
+    ],
+    [
+      "bins",
+      ({ decoder }) => {
+        decoder.regMax = 1e8;
+      },
+      /dec_bbox_head\.0\.layers\.2\.weight/,
+    ],
+    [
+      "points",
+      ({ decoder }) => {
+        decoder.points = [1e9, 1];
+      },
+      /num_points_scale/,
+    ],
+    [
+      "depth of the encoder",
+      ({ encoder }) => {
+        encoder.depthMult = 1e9;
+      },
+      /bottlenecks\.\d+\.conv1\.conv\.weight/,
+    ],
+    [
+      "layers of the encoder",
+      ({ encoder }) => {
+        encoder.layers = 1e9;
+      },
+      /encoder\.encoder\.0\.layers\.1\.linear1\.weight/,
+    ],
+    [
+      "an input",
+      (config) => {
+        config.evalSize = [32e6, 32e6];
+      },
+      /anchors are not of inputs of 32000000x32000000/,
+    ],
+  ])("%s", (_, change, message) => {
+    const changed = structuredClone(tiny);
+    change(changed);
+    expect(() => openCheckpoint(ownFile(tinyState, changed))).toThrow(message);
+    expect(() => openCheckpoint(ownFile(tinyState, changed))).toThrow(ModelFileError);
+  });
+});

@@ -1,0 +1,153 @@
+import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
+import { COCO_CLASSES } from "../config/coco.ts";
+import type { ModelConfig, PresetName } from "../config/config.ts";
+import { tokenCount } from "../config/derived.ts";
+import { anonymousNames } from "./classNames.ts";
+import { ModelFileError } from "./errors.ts";
+import { foreignAdvice } from "./foreign.ts";
+import { fromHuggingFace, huggingFaceClassNames } from "./huggingFace.ts";
+import { isHuggingFaceName } from "./huggingFaceNames.ts";
+import { classCount, modelOf, presetOf } from "./identify.ts";
+import { isModelFile, readModelFile } from "./modelFile.ts";
+import { missingSet, readPth, type TrainingFacts, type WeightSet, type WeightsFile } from "./pth.ts";
+import { anchorCount, architectureDifferences } from "./signature.ts";
+
+/** How weights are stored: our own file, a checkpoint of torch.save, Hugging Face's names, or official names in safetensors. */
+export type CheckpointFormat = "dfine" | "pth" | "huggingface" | "safetensors";
+
+/** Where class names come from; "order": there are none, they are counted. */
+export type ClassNameSource = "file" | "config" | "given" | "coco" | "order";
+
+export interface CheckpointOptions {
+  /** Names the file in messages. */
+  readonly file?: string | undefined;
+  /** Averaged weights (true) or those before averaging (false); by default the averaged ones where there are any. */
+  readonly ema?: boolean | undefined;
+  /** Names of the classes for a file that has none. */
+  readonly classNames?: readonly string[] | undefined;
+  /** Text of the config.json beside Hugging Face's weights, which has the class names. */
+  readonly configJson?: string | undefined;
+}
+
+/** Weights of any format under their official names, and the model that they are of. */
+export interface Checkpoint {
+  readonly file: string;
+  readonly format: CheckpointFormat;
+  readonly preset: PresetName;
+  readonly model: ModelConfig;
+  readonly classNamesFrom: ClassNameSource;
+  /** Views of the file, read when they are needed. */
+  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  /** Which weights `entries` are, of `sets` that there are. */
+  readonly chosen: WeightSet;
+  readonly sets: readonly WeightSet[];
+  /** Of a trainer's checkpoint. */
+  readonly training?: TrainingFacts;
+}
+
+/** What is in a file, before it is judged. */
+export interface RawCheckpoint extends WeightsFile {
+  readonly file: string;
+  readonly format: CheckpointFormat;
+  /** Of our own files. */
+  readonly described?: { readonly preset: PresetName; readonly model: ModelConfig };
+}
+
+/** Byte 8 of every safetensors file, an opening brace. */
+const SAFETENSORS = { at: 8, byte: 0x7b };
+const ZIP = [0x50, 0x4b, 0x03, 0x04];
+
+/**
+ * Opens weights of any format as far as their tensors. Nothing is copied and nothing of the file is executed.
+ * @throws ModelFileError, SafetensorsError
+ */
+export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {}): RawCheckpoint {
+  const { file = "weights", ema } = options;
+  if (ZIP.every((byte, i) => bytes[i] === byte)) {
+    const read = readPth(bytes, { file, ema });
+    return { ...read, file, format: "pth", entries: withOfficialNames(read.entries, file) };
+  }
+  const isSafetensors = bytes[SAFETENSORS.at] === SAFETENSORS.byte;
+  const advice = isSafetensors ? undefined : foreignAdvice(bytes);
+  if (advice) throw new ModelFileError(`${file}: ${advice}`);
+  if (!isSafetensors && bytes.length > 0)
+    throw new ModelFileError(`${file}: is neither a .pth nor a safetensors file; it may be damaged, fetch it again`);
+  const safetensors = readSafetensors(bytes, file);
+  if (ema !== undefined) throw new ModelFileError(`${file}: ${missingSet(ema ? "ema" : "model", ["only"])}`);
+  const { entries } = safetensors;
+  const single = { file, chosen: "only", sets: ["only"] } as const;
+  if (isModelFile(safetensors))
+    return { ...single, format: "dfine", entries, described: readModelFile(safetensors, file) };
+  const isHuggingFace = [...entries.keys()].some(isHuggingFaceName);
+  return {
+    ...single,
+    format: isHuggingFace ? "huggingface" : "safetensors",
+    entries: withOfficialNames(entries, file),
+  };
+}
+
+function withOfficialNames(
+  entries: ReadonlyMap<string, SafetensorsEntry>,
+  file: string,
+): ReadonlyMap<string, SafetensorsEntry> {
+  const names = [...entries.keys()];
+  if (names.some(isHuggingFaceName)) return fromHuggingFace(entries, file);
+  const wrapper = "module.";
+  if (!names.every((name) => name.startsWith(wrapper))) return entries;
+  return new Map([...entries].map(([name, entry]) => [name.slice(wrapper.length), entry]));
+}
+
+/**
+ * Opens weights of any format: a .pth of the official trainer, safetensors with official or Hugging Face's names, or our
+ * own. Preset, classes and input size are those of the tensors.
+ * @throws ModelFileError, SafetensorsError
+ */
+export function openCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {}): Checkpoint {
+  return identifyCheckpoint(readCheckpoint(bytes, options), options);
+}
+
+/** Finds out which model the tensors are of. @throws ModelFileError */
+export function identifyCheckpoint(raw: RawCheckpoint, options: CheckpointOptions = {}): Checkpoint {
+  const { described, ...read } = raw;
+  const { entries, file } = read;
+  if (described) {
+    checkDescription(raw, described.model);
+    return { ...read, ...described, classNamesFrom: "file" };
+  }
+  const preset = presetOf(entries, file);
+  const names = classNames(classCount(entries, file), { ...options, file });
+  const model = modelOf(entries, { preset, classes: names.list });
+  return { ...read, preset, model, classNamesFrom: names.from };
+}
+
+/** A description may not make a larger model than the tensors beside it. */
+function checkDescription({ entries, file }: RawCheckpoint, model: ModelConfig): void {
+  const [difference] = architectureDifferences(entries, model);
+  const tokens = anchorCount(entries);
+  const problem = difference
+    ? `${difference.name} should be [${difference.expected}], but is ${difference.inFile ? `[${difference.inFile}]` : "missing"}`
+    : tokens !== tokenCount(model.backbone, model.evalSize)
+      ? `its anchors are not of inputs of ${model.evalSize.join("x")}`
+      : undefined;
+  if (problem)
+    throw new ModelFileError(
+      `${file}: its tensors are not of the model that it describes: ${problem}; write the file again`,
+    );
+}
+
+function classNames(
+  count: number,
+  { classNames: given, configJson, file }: CheckpointOptions,
+): { list: readonly string[]; from: ClassNameSource } {
+  if (given) {
+    if (given.length !== count)
+      throw new ModelFileError(
+        `${file}: has ${count} classes, but ${given.length} names were given; give one for each`,
+      );
+    return { list: given, from: "given" };
+  }
+  const configured = configJson === undefined ? undefined : huggingFaceClassNames(configJson, count);
+  if (configured) return { list: configured, from: "config" };
+  if (count === COCO_CLASSES.length) return { list: COCO_CLASSES, from: "coco" };
+  return { list: anonymousNames(count), from: "order" };
+}

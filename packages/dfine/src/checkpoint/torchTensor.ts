@@ -1,0 +1,148 @@
+import type { SafetensorsDtype, SafetensorsEntry } from "@dfine/nn";
+import { PickleList, PickleObject, type PickleValue } from "./pickleValues.ts";
+import type { ZipArchive, ZipEntry } from "./zip.ts";
+
+/** PyTorch's storage classes, by their name in the module `torch`. */
+export const STORAGE_DTYPES: { readonly [name: string]: { readonly dtype: SafetensorsDtype; readonly width: number } } =
+  {
+    DoubleStorage: { dtype: "F64", width: 8 },
+    FloatStorage: { dtype: "F32", width: 4 },
+    HalfStorage: { dtype: "F16", width: 2 },
+    BFloat16Storage: { dtype: "BF16", width: 2 },
+    LongStorage: { dtype: "I64", width: 8 },
+    IntStorage: { dtype: "I32", width: 4 },
+    ShortStorage: { dtype: "I16", width: 2 },
+    CharStorage: { dtype: "I8", width: 1 },
+    ByteStorage: { dtype: "U8", width: 1 },
+    BoolStorage: { dtype: "BOOL", width: 1 },
+  };
+
+/** Axes of a tensor; more than any model's, few enough to walk. */
+const MAX_RANK = 16;
+
+/** A class such as torch.FloatStorage. */
+export class StorageType extends PickleObject {
+  readonly what: string;
+  readonly dtype: SafetensorsDtype;
+  /** Bytes of an element. */
+  readonly width: number;
+
+  constructor(name: string, type: { dtype: SafetensorsDtype; width: number }) {
+    super();
+    this.what = `torch.${name}`;
+    this.dtype = type.dtype;
+    this.width = type.width;
+  }
+}
+
+/** Elements in the archive, of which tensors are views. */
+export class Storage extends PickleObject {
+  readonly what: string;
+  readonly type: StorageType;
+  readonly key: string;
+  readonly entry: ZipEntry;
+  /** Elements. */
+  readonly count: number;
+
+  constructor(parts: { type: StorageType; key: string; entry: ZipEntry; count: number }) {
+    super();
+    this.what = `storage ${parts.key}`;
+    this.type = parts.type;
+    this.key = parts.key;
+    this.entry = parts.entry;
+    this.count = parts.count;
+  }
+}
+
+/** A strided view of a storage, whose every element lies inside it. */
+export class TorchTensor extends PickleObject {
+  readonly what = "a tensor";
+  readonly storage: Storage;
+  /** Elements before the first one, and past the last one. */
+  readonly begin: number;
+  readonly end: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+
+  private constructor(storage: Storage, view: { begin: number; end: number; shape: number[]; strides: number[] }) {
+    super();
+    this.storage = storage;
+    this.begin = view.begin;
+    this.end = view.end;
+    this.shape = view.shape;
+    this.strides = view.strides;
+  }
+
+  /** The tensor that torch._utils._rebuild_tensor_v2 makes of its arguments. */
+  static rebuild(args: readonly PickleValue[], fail: (problem: string) => never): TorchTensor {
+    const [storage, offset, size, stride] = args;
+    if (!(storage instanceof Storage)) fail("its pickle makes a tensor of something that is not a storage");
+    const shape = naturals(size);
+    const strides = naturals(stride);
+    if (!isNatural(offset) || !shape || !strides || shape.length !== strides.length || shape.length > MAX_RANK)
+      fail("its pickle makes a tensor whose offset, size or strides are not whole numbers that go together");
+    const begin = offset;
+    const isEmpty = shape.includes(0);
+    const elements = isEmpty ? 0 : shape.reduce((product, length) => product * length, 1);
+    const end = isEmpty ? begin : begin + 1 + shape.reduce((sum, length, i) => sum + (length - 1) * strides[i]!, 0);
+    if (end > storage.count || elements > storage.count)
+      fail(
+        `has a tensor [${shape}] with strides [${strides}] from element ${begin} of ${storage.what}, which has ${storage.count} elements`,
+      );
+    return new TorchTensor(storage, { begin, end, shape, strides });
+  }
+
+  get #isContiguous(): boolean {
+    let step = 1;
+    for (let i = this.shape.length - 1; i >= 0; i--) {
+      if (this.shape[i] !== 1 && this.strides[i] !== step) return false;
+      step *= this.shape[i]!;
+    }
+    return true;
+  }
+
+  /** The elements in row-major order: a view of the file, or a copy where the tensor is not stored so. */
+  bytes(archive: ZipArchive): Uint8Array {
+    const { width } = this.storage.type;
+    const source = archive.view(this.storage.entry);
+    if (this.#isContiguous || this.shape.includes(0)) return source.subarray(this.begin * width, this.end * width);
+    const count = this.shape.reduce((product, length) => product * length, 1);
+    const out = new Uint8Array(count * width);
+    const index = this.shape.map(() => 0);
+    let from = this.begin * width;
+    for (let to = 0; to < out.length; to += width) {
+      for (let k = 0; k < width; k++) out[to + k] = source[from + k]!;
+      for (let axis = index.length - 1; axis >= 0; axis--) {
+        from += this.strides[axis]! * width;
+        if (++index[axis]! < this.shape[axis]!) break;
+        from -= this.shape[axis]! * this.strides[axis]! * width;
+        index[axis] = 0;
+      }
+    }
+    return out;
+  }
+
+  /** The tensor under a name, as a safetensors file would hold it. */
+  entry(name: string, archive: ZipArchive): SafetensorsEntry {
+    const bytes = () => this.bytes(archive);
+    return {
+      name,
+      dtype: this.storage.type.dtype,
+      shape: this.shape,
+      file: archive.file,
+      get bytes() {
+        return bytes();
+      },
+    };
+  }
+}
+
+const isNatural = (value: PickleValue | undefined): value is number =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+
+/** A tuple or list of whole numbers from 0 on. */
+function naturals(value: PickleValue | undefined): number[] | undefined {
+  if (!(value instanceof PickleList)) return undefined;
+  const numbers = value.items.filter(isNatural);
+  return numbers.length === value.items.length ? numbers : undefined;
+}

@@ -1,0 +1,52 @@
+import { areAnonymous } from "../checkpoint/classNames.ts";
+import type { CocoDataset } from "../data/coco.ts";
+import { DatasetError } from "../data/errors.ts";
+
+/** Which category of a data set each class of a model is. */
+export interface CategoryMatch {
+  /** Category id by class; undefined: the data set does not have it. */
+  readonly categoryIds: readonly (number | undefined)[];
+  /** What the user should know about it. */
+  readonly notes: readonly string[];
+}
+
+const SHOWN = 5;
+const shown = (names: readonly string[]): string =>
+  `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN ? ", …" : ""}`;
+
+/**
+ * Matches a model's classes with a data set's categories by name, or by order (class i is the i-th category by id) where
+ * the model has no names.
+ * @throws DatasetError where nothing matches
+ */
+export function matchCategories(names: readonly string[], dataset: CocoDataset): CategoryMatch {
+  const { categories, file } = dataset;
+  const own = categories.map(({ name }) => name);
+  const ids = new Map(categories.map(({ name, id }) => [name, id]));
+  const unknown = own.filter((name) => !names.includes(name));
+  if (areAnonymous(names) && unknown.length > 0) {
+    if (names.length !== own.length)
+      throw new DatasetError(
+        file,
+        `has ${own.length} categories, but the weights have ${names.length} classes, and no names`,
+        "Give the annotations that belong to these weights.",
+      );
+    return {
+      categoryIds: categories.map(({ id }) => id),
+      notes: [
+        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${shown(own)}, in this order`,
+      ],
+    };
+  }
+  if (unknown.length === own.length)
+    throw new DatasetError(
+      file,
+      `has the categories ${shown(own)}, but the model knows ${shown(names)}`,
+      "Give the annotations that belong to these weights, or rename the categories.",
+    );
+  const notes =
+    unknown.length === 0
+      ? []
+      : [`the model knows nothing of the categories ${shown(unknown)}: nothing is found of them`];
+  return { categoryIds: names.map((name) => ids.get(name)), notes };
+}
