@@ -2,7 +2,7 @@ import type { CocoImage } from "../../data/coco.ts";
 import type { RgbImage } from "../../data/image.ts";
 import { resizeBilinear } from "../../data/resize.ts";
 import { decodeImage } from "./decode.ts";
-import { resolveInside } from "./paths.ts";
+import { realFolder, resolveIn } from "./paths.ts";
 
 /** Images that are decoded at the same time: as many as libuv has threads, so that no more full-size images exist at once. */
 const PARALLEL = 4;
@@ -30,13 +30,15 @@ export function createImageSource(options: ImageSourceOptions): ImageSource {
   const kept = new Map<number, RgbImage>();
   const limit = createLimit(PARALLEL);
   const room = Math.floor(cacheBytes / (width * height * 3));
+  let folder: Promise<string> | undefined;
 
   return async (image, signal) => {
     const known = kept.get(image.id);
     if (known) return known;
     const resized = await limit(async () => {
       signal?.throwIfAborted();
-      const path = await resolveInside(imageRoot, image.fileName);
+      folder ??= realFolder(imageRoot);
+      const path = await resolveIn(await folder, image.fileName);
       const decoded = await decodeImage(path, { frame: image, ...(maxPixels === undefined ? {} : { maxPixels }) });
       return resizeBilinear(decoded, width, height);
     });

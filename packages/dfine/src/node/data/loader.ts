@@ -1,9 +1,10 @@
 import { Random, uniformAt } from "@dfine/tensor";
-import type { CocoDataset } from "../../data/coco.ts";
-import { DatasetError } from "../../data/errors.ts";
+import type { CocoDataset, CocoImage } from "../../data/coco.ts";
+import { DatasetError, ImageError } from "../../data/errors.ts";
 import { flipBoxes } from "../../data/flip.ts";
-import { toTensorData } from "../../data/image.ts";
+import { type RgbImage, toTensorData } from "../../data/image.ts";
 import { type Targets, trainingTargets } from "../../data/targets.ts";
+import { type BrokenImage, BrokenImages, type BrokenImagesOptions } from "./brokenImages.ts";
 import { createImageSource } from "./imageSource.ts";
 
 /** One batch in typed arrays; nothing in it is shared with later batches. */
@@ -23,7 +24,7 @@ export interface Batch {
 }
 
 /** What `createLoader` needs to know. */
-export interface LoaderOptions {
+export interface LoaderOptions extends BrokenImagesOptions {
   readonly dataset: CocoDataset;
   /** Folder that the images' file names start from. */
   readonly imageRoot: string;
@@ -55,13 +56,24 @@ export interface BatchesOptions {
 /** Batches of a data set, epoch by epoch. (seed, epoch, index) determines a batch, so resuming is exact. */
 export interface Loader {
   readonly batchesPerEpoch: number;
-  /** Epoch `epoch`, batch after batch; images are decoded beside whatever the caller does meanwhile. @throws ImageError */
+  /** Images met so far that cannot be used. */
+  readonly broken: readonly BrokenImage[];
+  /**
+   * Epoch `epoch`, batch after batch; images are decoded beside whatever the caller does meanwhile. In training the next
+   * image of the epoch's order stands in for one that cannot be used; in evaluation it is left out of its batch, so that it
+   * counts as an image in which nothing was found.
+   * @throws DatasetError when too many images cannot be used
+   */
   batches(epoch: number, options?: BatchesOptions): AsyncGenerator<Batch, void, undefined>;
 }
+
+/** Bytes that one batch may take: as many as WebAssembly can address. */
+const LARGEST_BATCH = 2 ** 32;
 
 /**
  * Makes a loader for training or evaluation.
  * @throws DatasetError when there are no images, or too few for one training batch
+ * @throws RangeError for a batch that no device could take
  */
 export function createLoader(options: LoaderOptions): Loader {
   const { dataset, batchSize, training, prefetch = 1 } = options;
@@ -77,8 +89,16 @@ export function createLoader(options: LoaderOptions): Loader {
       `Use a batch of at most ${count}.`,
     );
   }
+  const [height, width] = options.size;
+  const imageBytes = 4 * 3 * height * width;
+  if (batchSize * imageBytes > LARGEST_BATCH) {
+    throw new RangeError(
+      `createLoader: a batch of ${batchSize} images of ${height}x${width} takes ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB. Use at most ${Math.floor(LARGEST_BATCH / imageBytes)}.`,
+    );
+  }
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
-  const prepare = batchMaker(options);
+  const broken = new BrokenImages(dataset, options);
+  const prepare = batchMaker(options, broken);
 
   async function* batches(epoch: number, { start = 0, signal }: BatchesOptions = {}) {
     const pending: Promise<Batch>[] = [];
@@ -93,37 +113,63 @@ export function createLoader(options: LoaderOptions): Loader {
       }
       const batch = await pending.shift()!;
       signal?.throwIfAborted();
-      yield batch;
+      if (batch.imageIds.length > 0) yield batch;
     }
   }
-  return { batchesPerEpoch, batches };
+  return {
+    batchesPerEpoch,
+    batches,
+    get broken() {
+      return broken.all;
+    },
+  };
 }
 
-function batchMaker(options: LoaderOptions) {
+function batchMaker(options: LoaderOptions, broken: BrokenImages) {
   const { dataset, size, batchSize, training, seed = 0, flip = 0.5 } = options;
   const [height, width] = size;
+  const count = dataset.images.length;
   const source = createImageSource(options);
 
+  /** Undefined for an image that cannot be used. @throws DatasetError when there are too many of them */
+  async function read(image: CocoImage, signal: AbortSignal | undefined): Promise<RgbImage | undefined> {
+    if (broken.has(image)) return undefined;
+    try {
+      return await source(image, signal);
+    } catch (error) {
+      if (!(error instanceof ImageError)) throw error;
+      broken.add(image, error);
+      return undefined;
+    }
+  }
+
   return async (epoch: number, index: number, signal: AbortSignal | undefined): Promise<Batch> => {
-    const count = dataset.images.length;
     const random = new Random(seed).fork(`epoch ${epoch}`);
     const order = training ? random.fork("order").permutation(count) : undefined;
     const flips = random.fork("flips").state.key;
     const first = index * batchSize;
-    const slots = Array.from({ length: Math.min(batchSize, count - first) }, (_, slot) => {
-      const position = first + slot;
-      const image = dataset.images[order?.[position] ?? position]!;
-      return { image, flipped: training && uniformAt(flips, position) < flip };
-    });
+
+    /** The image of a place in the epoch or, in training, the first one after it that can be used. */
+    const load = async (place: number) => {
+      const flipped = training && uniformAt(flips, place) < flip;
+      for (let i = place; i < place + (training ? count : 1); i++) {
+        const image = dataset.images[order?.[i % count] ?? i]!;
+        const pixels = await read(image, signal);
+        if (pixels) return [{ image, pixels, flipped }];
+      }
+      return [];
+    };
+
+    const places = Array.from({ length: Math.min(batchSize, count - first) }, (_, slot) => first + slot);
+    const slots = (await Promise.all(places.map(load))).flat();
     const plane = 3 * height * width;
     const images = new Float32Array(slots.length * plane);
-    const targets = await Promise.all(
-      slots.map(async ({ image, flipped }, slot): Promise<Targets> => {
-        toTensorData(await source(image, signal), images, { offset: slot * plane, flip: flipped });
-        const { labels, boxes } = trainingTargets(dataset, image, training ? { size } : {});
-        return { labels, boxes: flipped ? flipBoxes(boxes) : boxes };
-      }),
-    );
+    for (const [slot, { pixels, flipped }] of slots.entries())
+      toTensorData(pixels, images, { offset: slot * plane, flip: flipped });
+    const targets = slots.map(({ image, flipped }): Targets => {
+      const { labels, boxes } = trainingTargets(dataset, image, training ? { size } : {});
+      return { labels, boxes: flipped ? flipBoxes(boxes) : boxes };
+    });
     return {
       images,
       shape: [slots.length, 3, height, width],

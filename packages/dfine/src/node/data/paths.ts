@@ -7,13 +7,22 @@ import { ImageError } from "../../data/errors.ts";
  * @throws ImageError when it does not, or when folder or file do not exist
  */
 export async function resolveInside(root: string, fileName: string): Promise<string> {
-  const parts = fileName.split(/[\\/]/);
-  if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0")) {
-    throw new ImageError(fileName, `leaves the image folder ${root}`, "Name images by their path inside the folder.");
-  }
-  const folder = await realpath(root).catch(() => {
+  return await resolveIn(await realFolder(root), fileName);
+}
+
+/** An image folder without links in its path, as `resolveIn` takes it. @throws ImageError when it does not exist */
+export async function realFolder(root: string): Promise<string> {
+  return await realpath(root).catch(() => {
     throw new ImageError(root, "does not exist", "Give the folder that holds the images.");
   });
+}
+
+/** `resolveInside` for many files of one folder, which `realFolder` gave. @throws ImageError */
+export async function resolveIn(folder: string, fileName: string): Promise<string> {
+  const parts = fileName.split(/[\\/]/);
+  if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0")) {
+    throw new ImageError(fileName, `leaves the image folder ${folder}`, "Name images by their path inside the folder.");
+  }
   const path = join(folder, fileName);
   const target = await realpath(path).catch(() => {
     throw new ImageError(path, "does not exist", "Check the image folder and file_name in the annotations.");

@@ -1,0 +1,50 @@
+import { stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { DatasetError, ImageError } from "../../data/errors.ts";
+import type { DatasetSplit } from "./dataYaml.ts";
+import { realFolder, resolveIn } from "./paths.ts";
+
+/** Files looked for at the same time. */
+const PARALLEL = 64;
+/** File names shown. */
+const SHOWN = 5;
+
+/**
+ * Makes sure that every image of a part is there, before hours of training come to the first that is not.
+ * @throws DatasetError saying how many are missing, and which; ImageError for a name that leaves the folder
+ */
+export async function checkImages({ dataset, imageRoot }: DatasetSplit): Promise<void> {
+  const { images, file } = dataset;
+  const folder = await realFolder(imageRoot);
+  const missing: string[] = [];
+  for (let i = 0; i < images.length; i += PARALLEL) {
+    const found = await Promise.all(images.slice(i, i + PARALLEL).map(({ fileName }) => isThere(folder, fileName)));
+    for (const [j, there] of found.entries()) if (!there) missing.push(images[i + j]!.fileName);
+  }
+  if (missing.length === 0) return;
+  const names = missing.slice(0, SHOWN).join(", ") + (missing.length > SHOWN ? ", …" : "");
+  throw new DatasetError(
+    file,
+    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${names}`,
+    await remedy(folder, missing[0]!),
+  );
+}
+
+/** @throws ImageError for a name that leaves the folder */
+async function isThere(folder: string, fileName: string): Promise<boolean> {
+  try {
+    await resolveIn(folder, fileName);
+    return true;
+  } catch (error) {
+    if (error instanceof ImageError && error.message.includes("does not exist")) return false;
+    throw error;
+  }
+}
+
+async function remedy(folder: string, fileName: string): Promise<string> {
+  const parent = dirname(folder);
+  const besides = await stat(join(parent, fileName)).catch(() => undefined);
+  return besides
+    ? `file_name starts with the folder's own name: give ${parent} as the image folder.`
+    : "Check the image folder, from which file_name starts; or take the missing images out of the annotations.";
+}
