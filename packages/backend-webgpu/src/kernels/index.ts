@@ -1,5 +1,19 @@
 import type { Overrides } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
+import { deformableSampleOverride } from "./deformableSample.ts";
+import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
+import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
+import { maxPool2dOverride } from "./maxPool2d.ts";
+import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
+import { topKOverride } from "./topK.ts";
 
 /** Hand-written kernels by op. */
-export const createOverrides = (_runtime: GpuRuntime): Overrides => ({});
+export const createOverrides = (runtime: GpuRuntime): Overrides => ({
+  maxPool2d: maxPool2dOverride(runtime),
+  maxPool2dGrad: maxPool2dGradOverride(runtime),
+  indexSelect: indexSelectOverride(runtime),
+  indexAdd: indexAddOverride(runtime),
+  topK: topKOverride(runtime),
+  deformableSample: deformableSampleOverride(runtime),
+  deformableSampleGrad: deformableSampleGradOverride(runtime),
+});

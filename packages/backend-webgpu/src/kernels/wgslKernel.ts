@@ -3,7 +3,7 @@ import { floatBits, type Shader } from "../commands/shader.ts";
 import { libraryFor } from "../print/library.ts";
 
 /** How a kernel sees a buffer. Elements of a view start at `o_‹name›`; as vec4f both count in fours. */
-export type BindingType = "f32" | "i32" | "vec4f";
+export type BindingType = "f32" | "i32" | "vec4f" | "atomic<i32>";
 export type UniformType = "i32" | "u32" | "f32";
 
 /**

@@ -1,0 +1,150 @@
+import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
+import { memo } from "../memo.ts";
+import type { GpuRuntime } from "../runtime.ts";
+import { depthType } from "./deformableSample.ts";
+import { levelUniforms, levelValues, type Method, TAPS, tapsText } from "./deformableTaps.ts";
+import { dispatchElements, elementKernel } from "./elements.ts";
+import { withGroups } from "./groups.ts";
+
+interface Text {
+  readonly method: Method;
+  readonly levels: number;
+  readonly type: "f32" | "vec4f";
+}
+
+const nameOf = (part: string, { method, type, levels }: Text): string =>
+  `deformableSampleGrad.${part} ${method} ${type}, ${levels} levels`;
+
+/** Weight · size · ((d1 − d0) · near + (d3 − d2) · far) of the taps' dots d, along x and along y. */
+const SLOPES = `
+  let left = 1.0 - point.along;
+  let slope = vec2f(
+    (dots[1] - dots[0]) * left.y + (dots[3] - dots[2]) * point.along.y,
+    (dots[2] - dots[0]) * left.x + (dots[3] - dots[1]) * point.along.x,
+  ) * vec2f(f32(level.width), f32(level.height)) * weight;`;
+
+/** A thread per point: the gradients of its weight and location, the shares of its taps, and the cell it lies in. */
+const pointsKernel = (text: Text) =>
+  elementKernel({
+    name: nameOf("points", text),
+    bindings: {
+      ...({ dy: `read ${text.type}`, value: `read ${text.type}`, locations: "read f32", weights: "read f32" } as const),
+      ...({ dLocations: "write f32", dWeights: "write f32", shares: "write f32", cells: "write i32" } as const),
+    },
+    uniforms: {
+      ...levelUniforms(text.levels),
+      ...({ queries: "i32", heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
+    },
+    body: `
+${tapsText(text.method, text.levels)}
+fn element(i: i32) {
+  let unit = i / u.points;
+  let query = unit / u.heads;
+  let head = unit - query * u.heads;
+  let image = query / u.queries;
+  let level = level_of_point(i - unit * u.points);
+  let point = locate(vec2f(locations[u.o_locations + 2 * i], locations[u.o_locations + 2 * i + 1]), level);
+  let weight = weights[u.o_weights + i];
+  let base = u.o_value + (image * u.tokens * u.heads + head) * u.depth;
+  let gradient = u.o_dy + unit * u.depth;
+  var dots: array<f32, ${TAPS[text.method]}>;
+  var total = 0.0;
+  for (var tap = 0; tap < ${TAPS[text.method]}; tap++) {
+    let pixel = tap_pixel(point, tap);
+    var dot_product = 0.0;
+    if (is_inside(pixel, level)) {
+      let read = base + (level.start + pixel.y * level.width + pixel.x) * u.heads * u.depth;
+      for (var d = 0; d < u.depth; d++) {
+        dot_product += ${text.type === "vec4f" ? "dot(value[read + d], dy[gradient + d])" : "value[read + d] * dy[gradient + d]"};
+      }
+    }
+    dots[tap] = dot_product;
+    total += tap_share(point, tap) * dot_product;
+    shares[u.o_shares + i * ${TAPS[text.method]} + tap] = weight * tap_share(point, tap);
+  }
+  ${text.method === "bilinear" ? SLOPES : "let slope = vec2f(0.0);"}
+  dWeights[u.o_dWeights + i] = total;
+  dLocations[u.o_dLocations + 2 * i] = slope.x;
+  dLocations[u.o_dLocations + 2 * i + 1] = slope.y;
+  let cell = cell_of(point.pixel, level);
+  cells[u.o_cells + i] = select((image * u.heads + head) * u.cellCount + cell, -1, cell < 0);
+}`,
+  });
+
+/** A thread per token, head and value (or four) of the depth sums up the points around it, cell by cell. */
+const valueKernel = (text: Text) =>
+  elementKernel({
+    name: nameOf("value", text),
+    bindings: {
+      ...({ dy: `read ${text.type}`, shares: "read f32", dValue: `write ${text.type}` } as const),
+      ...({ starts: "read i32", ends: "read i32", order: "read i32" } as const),
+    },
+    uniforms: {
+      ...levelUniforms(text.levels),
+      ...({ heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
+    },
+    body: `
+${tapsText(text.method, text.levels)}
+fn element(i: i32) {
+  let row = i / u.depth;
+  let d = i - row * u.depth;
+  let place = row / u.heads;
+  let head = row - place * u.heads;
+  let image = place / u.tokens;
+  let token = place - image * u.tokens;
+  let level = level_of_token(token);
+  let y = (token - level.start) / level.width;
+  let pixel = vec2(token - level.start - y * level.width, y);
+  let first = (image * u.heads + head) * u.cellCount;
+  var sum = ${text.type}(0.0);
+  for (var tap = 0; tap < ${TAPS[text.method]}; tap++) {
+    let cell = first + cell_of(pixel - vec2(tap & 1, tap >> 1u), level);
+    let end = ends[u.o_ends + cell];
+    for (var at = starts[u.o_starts + cell]; at < end; at++) {
+      let point = order[u.o_order + at];
+      sum += shares[u.o_shares + point * ${TAPS[text.method]} + tap] * dy[u.o_dy + point / u.points * u.depth + d];
+    }
+  }
+  dValue[u.o_dValue + i] = sum;
+}`,
+  });
+
+const kernels = new Map<string, { points: ReturnType<typeof pointsKernel>; value: ReturnType<typeof valueKernel> }>();
+
+export const deformableSampleGradOverride = (runtime: GpuRuntime): Override<DeformableSampleAttrs> => ({
+  select: (_, { method }) => method,
+  run({ inputs, outputs: [dValue, dLocations, dWeights], attrs: { method, levels } }) {
+    const [dy, value, locations, weights] = inputs;
+    const [, tokens, heads, depth] = value!.shape as [number, number, number, number];
+    const [images, queries, , points] = locations!.shape as [number, number, number, number];
+    const text: Text = { method, levels: levels.length, type: depthType(depth, [dy, value, dValue]) };
+    const made = memo(kernels, nameOf("", text), () => ({ points: pointsKernel(text), value: valueKernel(text) }));
+    const width = text.type === "vec4f" ? 4 : 1;
+    const { values: levelSizes, cells: cellCount } = levelValues(levels, method);
+    const uniforms = { ...levelSizes, queries, heads, points, depth: depth / width, tokens, cellCount };
+    const count = images * queries * heads * points;
+    const groups = images * heads * cellCount;
+    const taps = TAPS[method];
+    runtime.withScratch(count * taps, "f32", (shares) =>
+      runtime.withScratch(count, "i32", (cells) => {
+        dispatchElements(runtime, made.points, {
+          views: {
+            ...{ dy: dy!, value: value!, locations: locations!, weights: weights! },
+            ...{ dLocations: dLocations!, dWeights: dWeights!, shares, cells },
+          },
+          uniforms,
+          count,
+          visits: taps * depth,
+        });
+        withGroups(runtime, { keys: cells, count, groups }, ({ starts, ends, order }) =>
+          dispatchElements(runtime, made.value, {
+            views: { dy: dy!, shares, dValue: dValue!, starts, ends, order },
+            uniforms,
+            count: images * tokens * heads * (depth / width),
+            visits: width * taps * (1 + Math.ceil(count / groups)),
+          }),
+        );
+      }),
+    );
+  },
+});

@@ -1,0 +1,98 @@
+import type { DeformableLevel, DeformableSampleAttrs } from "@dfine/tensor";
+import type { UniformType } from "./wgslKernel.ts";
+
+export type Method = DeformableSampleAttrs["method"];
+
+/** Pixels that a sampling point reads. */
+export const TAPS: Record<Method, 1 | 4> = { bilinear: 4, discrete: 1 };
+
+const FIELDS = ["width", "height", "start", "end", "cells"] as const;
+type LevelUniform = `${(typeof FIELDS)[number]}_${number}`;
+
+/** Uniforms of a kernel for so many levels, for `levelValues`. */
+export function levelUniforms(count: number): Record<LevelUniform, UniformType> {
+  const names = Array.from({ length: count }, (_, i) => FIELDS.map((field): LevelUniform => `${field}_${i}`)).flat();
+  return Object.fromEntries(names.map((name) => [name, "i32"])) as Record<LevelUniform, UniformType>;
+}
+
+/** Pixels to each side of a level from which points still reach it. */
+const BORDER: Record<Method, 0 | 1> = { bilinear: 1, discrete: 0 };
+
+/** Values of `levelUniforms`, and how many cells the levels have together. */
+export function levelValues(
+  levels: readonly DeformableLevel[],
+  method: Method,
+): { values: Record<LevelUniform, number>; cells: number } {
+  const values: Record<LevelUniform, number> = {};
+  const border = BORDER[method];
+  let [start, end, cells] = [0, 0, 0];
+  for (const [i, { width, height, points }] of levels.entries()) {
+    end += points;
+    Object.assign(values, {
+      [`width_${i}`]: width,
+      [`height_${i}`]: height,
+      [`start_${i}`]: start,
+      [`end_${i}`]: end,
+      [`cells_${i}`]: cells,
+    });
+    start += width * height;
+    cells += (width + border) * (height + border);
+  }
+  return { values, cells };
+}
+
+/** The level of the first limit that lies beyond `which`. */
+const choose = (count: number, limit: (level: number) => string): string =>
+  Array.from({ length: count }, (_, i) => {
+    const level = `Level(${FIELDS.filter((field) => field !== "end")
+      .map((field) => `u.${field}_${i}`)
+      .join(", ")})`;
+    return i === count - 1 ? `return ${level};` : `if (which < ${limit(i)}) { return ${level}; }`;
+  }).join("\n  ");
+
+/**
+ * WGSL: `level_of_point(p)`, `level_of_token(t)`; `locate(location, level)` gives the pixel at or before a point and, when
+ * bilinear, how far along it lies towards the next; `tap_pixel`, `tap_share` and `is_inside` for each of its taps.
+ */
+export const tapsText = (method: Method, levelCount: number): string => `
+struct Level { width: i32, height: i32, start: i32, cells: i32 }
+fn level_of_point(which: i32) -> Level {
+  ${choose(levelCount, (i) => `u.end_${i}`)}
+}
+fn level_of_token(which: i32) -> Level {
+  ${choose(levelCount, (i) => `u.start_${i + 1}`)}
+}
+struct Point { pixel: vec2<i32>, along: vec2f }
+${method === "bilinear" ? BILINEAR : DISCRETE}`;
+
+const BILINEAR = `
+fn locate(location: vec2f, level: Level) -> Point {
+  let at = location * vec2f(f32(level.width), f32(level.height)) - 0.5;
+  let whole = floor(at);
+  return Point(vec2(to_i32(whole.x), to_i32(whole.y)), at - whole);
+}
+fn tap_pixel(point: Point, tap: i32) -> vec2<i32> { return point.pixel + vec2(tap & 1, tap >> 1u); }
+fn tap_share(point: Point, tap: i32) -> f32 {
+  let x = select(1.0 - point.along.x, point.along.x, (tap & 1) == 1);
+  let y = select(1.0 - point.along.y, point.along.y, tap >= 2);
+  return x * y;
+}
+fn is_inside(pixel: vec2<i32>, level: Level) -> bool {
+  return all(pixel >= vec2(0)) && all(pixel < vec2(level.width, level.height));
+}
+// The pixel at or before a point is also -1, for the one after it.
+fn cell_of(pixel: vec2<i32>, level: Level) -> i32 {
+  if (any(pixel < vec2(-1)) || any(pixel >= vec2(level.width, level.height))) { return -1; }
+  return level.cells + (pixel.y + 1) * (level.width + 1) + pixel.x + 1;
+}`;
+
+const DISCRETE = `
+fn locate(location: vec2f, level: Level) -> Point {
+  let size = vec2(level.width, level.height);
+  let at = location * vec2f(size) + 0.5;
+  return Point(clamp(vec2(to_i32(at.x), to_i32(at.y)), vec2(0), size - 1), vec2f(0.0));
+}
+fn tap_pixel(point: Point, tap: i32) -> vec2<i32> { return point.pixel; }
+fn tap_share(point: Point, tap: i32) -> f32 { return 1.0; }
+fn is_inside(pixel: vec2<i32>, level: Level) -> bool { return true; }
+fn cell_of(pixel: vec2<i32>, level: Level) -> i32 { return level.cells + pixel.y * level.width + pixel.x; }`;

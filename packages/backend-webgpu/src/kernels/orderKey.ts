@@ -1,0 +1,13 @@
+/**
+ * WGSL: a float's bits as an integer that sorts as the floats do: every NaN above all else, zeros of both signs equal.
+ * Never 0.
+ */
+export const ORDER_KEY = `
+fn order_key(bits: i32) -> u32 {
+  let word = bitcast<u32>(bits);
+  // Without the sign: above infinity's bits lie only NaNs.
+  let magnitude = word << 1u;
+  if (magnitude > 0xff000000u) { return 0xffffffffu; }
+  if (magnitude == 0u) { return 0x80000000u; }
+  return word ^ select(0x80000000u, 0xffffffffu, word >= 0x80000000u);
+}`;
