@@ -1,10 +1,34 @@
 import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { appendFile, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+
+/** A file that could not be written; `code` is the system's. */
+export class FileWriteError extends Error {
+  override readonly name = "FileWriteError";
+  readonly code: string;
+
+  constructor(path: string, cause: NodeJS.ErrnoException) {
+    const { code = "", message } = cause;
+    const [fact, remedy] = REASONS[code] ?? [message, "Check the folder."];
+    super(`${path}: cannot be written, ${fact}. What was there before is untouched. ${remedy}`, { cause });
+    this.code = code;
+  }
+}
+
+const REASONS: Readonly<Record<string, readonly [fact: string, remedy: string]>> = {
+  ENOSPC: ["the disk is full", "Free some space, or choose another disk."],
+  EDQUOT: ["your share of the disk is used up", "Free some space, or choose another disk."],
+  EFBIG: ["it is larger than files may be here", "Raise the limit (ulimit -f), or choose another disk."],
+  EROFS: ["the disk is read-only", "Choose another folder."],
+  EACCES: ["you may not write there", "Change the folder's permissions, or choose another folder."],
+  EPERM: ["you may not write there", "Change the folder's permissions, or choose another folder."],
+  ENOENT: ["its folder does not exist", "Make the folder, or choose another one."],
+};
 
 /**
  * Writes a file so that a reader, or the next start after a crash at any moment, finds either the old bytes or the new
  * ones: into a temporary file beside it, to the disk, then over the old name.
+ * @throws FileWriteError, the old file as it was
  */
 export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
   const folder = dirname(path);
@@ -20,9 +44,18 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw new FileWriteError(path, error as NodeJS.ErrnoException);
   }
   await syncFolder(folder);
+}
+
+/** Adds text to the end of a file. @throws FileWriteError */
+export async function appendText(path: string, text: string): Promise<void> {
+  try {
+    await appendFile(path, text);
+  } catch (error) {
+    throw new FileWriteError(path, error as NodeJS.ErrnoException);
+  }
 }
 
 /** Puts a rename on the disk. Windows has no such call for folders and needs none. */

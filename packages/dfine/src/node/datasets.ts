@@ -1,5 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import * as z from "zod";
 import { checkSameCategories } from "../data/categories.ts";
 import { parseDataYaml } from "../data/dataYaml.ts";
 import { DatasetError } from "../data/errors.ts";
@@ -51,12 +51,32 @@ export async function loadDatasets(files: DataFiles, wanted: readonly ("train" |
   return { ...(train ? { train } : {}), ...(val ? { val } : {}) };
 }
 
+const splitFiles = z.strictObject({ images: z.string(), annotations: z.string() });
+const dataFiles: z.ZodType<DataFiles> = z.union([
+  z.strictObject({ data: z.string() }),
+  z.strictObject({ train: splitFiles.optional(), val: splitFiles.optional() }),
+]);
+
+/** The files that a run folder recorded. `text` is the record, `path` names it in messages. @throws DatasetError */
+export function parseDataFiles(text: string, path: string): DataFiles {
+  const found = dataFiles.safeParse(parseJson(text));
+  if (found.success) return found.data;
+  throw new DatasetError(
+    path,
+    "does not say which data the run used",
+    `Write { "data": "…/data.yaml" } into it, or start a new run beside ${dirname(path)}.`,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** The files that a run folder recorded. @throws DatasetError */
 export async function readDataFiles(path: string): Promise<DataFiles> {
-  const text = await readFile(path, "utf8");
-  try {
-    return JSON.parse(text) as DataFiles;
-  } catch {
-    throw new DatasetError(path, "is not valid JSON", `Restore it, or start a new run beside ${dirname(path)}.`);
-  }
+  return parseDataFiles(await readText(path), path);
 }

@@ -3,6 +3,7 @@ import { appendFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
+import { says, thrown } from "../../test/badInput.ts";
 import { createRunFolder, openRunFolder, RunFolderError } from "./runFolder.ts";
 import { RESULT_COLUMNS, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
 
@@ -10,7 +11,7 @@ const root = mkdtempSync(join(tmpdir(), "dfine-run-"));
 afterAll(() => rmSync(root, { recursive: true }));
 const out = () => mkdtempSync(join(root, "out-"));
 
-test("runs are numbered and never share a folder, even when they start together", async () => {
+test("runs are numbered and never share a folder, even when they start together: [run-exists]", async () => {
   const at = out();
   const runs = await Promise.all(Array.from({ length: 5 }, () => createRunFolder(at, "train", "digits")));
   expect(runs.map(({ path }) => basename(path)).sort()).toEqual(["digits", "digits2", "digits3", "digits4", "digits5"]);
@@ -18,13 +19,21 @@ test("runs are numbered and never share a folder, even when they start together"
 });
 
 test.each(["", "..", "a/b", "a b", "C:x"])("a name that is no folder name is refused: %j", async (name) => {
-  await expect(createRunFolder(out(), "train", name)).rejects.toThrow(RunFolderError);
+  const error = await thrown(() => createRunFolder(out(), "train", name));
+  expect(error).toBeInstanceOf(RunFolderError);
+  says("run-name", error);
+});
+
+test("a place where no folder can be made is named", async () => {
+  const at = out();
+  writeFileSync(join(at, "file"), "");
+  says("run-folder-impossible", await thrown(() => createRunFolder(join(at, "file"), "train", "x")));
 });
 
 test("a run goes on only with its configuration, data and state", async () => {
   const run = await createRunFolder(out(), "train", "x");
-  await expect(openRunFolder(join(run.path, "none"))).rejects.toThrow(/no such run/);
-  await expect(openRunFolder(run.path)).rejects.toThrow(/config\.yaml is missing/);
+  says("run-missing", await thrown(() => openRunFolder(join(run.path, "none"))));
+  says("run-incomplete", await thrown(() => openRunFolder(run.path)));
   for (const file of [run.config, run.data, run.state]) writeFileSync(file, "");
   expect(await openRunFolder(run.path)).toEqual(run);
 });

@@ -54,17 +54,24 @@ export async function createRunFolder(out: string, mode: string, name: string): 
       `run name ${JSON.stringify(name)} is not a folder name; use letters, digits, ".", "_" and "-"`,
     );
   const parent = resolve(out, mode);
-  await mkdir(parent, { recursive: true });
+  await makeFolder(parent, { recursive: true });
   for (let i = 1; ; i++) {
     const path = join(parent, i === 1 ? name : `${name}${i}`);
-    try {
-      await mkdir(path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") continue;
-      throw error;
-    }
-    await mkdir(join(path, "weights"));
+    if (!(await makeFolder(path))) continue;
+    await makeFolder(join(path, "weights"));
     return layout(path);
+  }
+}
+
+/** False when something of that name is there already. @throws RunFolderError */
+async function makeFolder(path: string, options: { recursive?: boolean } = {}): Promise<boolean> {
+  try {
+    await mkdir(path, options);
+    return true;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && !options.recursive) return false;
+    throw new RunFolderError(`${path}: this folder cannot be made (${message}); choose another place with --out`);
   }
 }
 

@@ -1,6 +1,6 @@
-import { appendFile, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { cocoStats } from "../evaluation/cocoStats.ts";
-import { writeFileAtomic } from "./checkpointFile.ts";
+import { appendText, writeFileAtomic } from "./checkpointFile.ts";
 import type { RunFolder } from "./runFolder.ts";
 
 /** Any line of events.jsonl; `epoch` counts from 0, `step` from 1. */
@@ -52,11 +52,11 @@ export class RunLog {
   }
 
   async event(line: LogLine): Promise<void> {
-    await appendFile(this.#run.events, `${JSON.stringify(line)}\n`);
+    await appendText(this.#run.events, `${JSON.stringify(line)}\n`);
   }
 
   async row(row: ResultsRow): Promise<void> {
-    await appendFile(this.#run.results, `${RESULT_COLUMNS.map((column) => row[column]).join(",")}\n`);
+    await appendText(this.#run.results, `${RESULT_COLUMNS.map((column) => row[column]).join(",")}\n`);
   }
 }
 

@@ -1,3 +1,5 @@
+import * as z from "zod";
+
 /** Where a training run stands, besides its weights. Plain data: it travels inside the saved state. */
 export interface TrainProgress {
   /** Epoch in progress, from 0. */
@@ -58,3 +60,26 @@ export function nextEpoch(progress: TrainProgress): void {
 /** Sum of all terms. */
 export const totalLoss = (losses: Readonly<Record<string, number>>): number =>
   Object.values(losses).reduce((sum, value) => sum + value, 0);
+
+const count = z.int().min(0);
+
+/** What `TrainProgress` looks like when it comes back from a file. */
+const progressSchema: z.ZodType<TrainProgress> = z.object({
+  epoch: count,
+  stepInEpoch: count,
+  step: count,
+  skipped: count,
+  skippedInARow: count,
+  best: z.object({ ap: z.number(), epoch: count }).nullable(),
+  lossSums: z.record(z.string(), z.number()),
+  lossCount: count,
+});
+
+/** Reads progress from its JSON; undefined where that is damaged. */
+export function parseProgress(text: string): TrainProgress | undefined {
+  try {
+    return progressSchema.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}

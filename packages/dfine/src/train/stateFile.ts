@@ -1,7 +1,7 @@
 import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { hostTensors, tensorSource } from "../tensorFile.ts";
-import type { TrainProgress } from "./progress.ts";
+import { parseProgress, type TrainProgress } from "./progress.ts";
 
 /** Everything that a training run is at some moment, on the host. Random numbers follow from the progress. */
 export interface TrainStateValues {
@@ -35,11 +35,13 @@ export function writeTrainState(state: TrainStateValues): Uint8Array {
 export function readTrainState(bytes: Uint8Array, file = "training state"): TrainStateValues {
   const { metadata, entries } = readSafetensors(bytes, file);
   if (metadata.get("format") !== FORMAT)
-    throw new ModelFileError(`${file}: holds no training state; resume from the run folder that \`dfine train\` made`);
+    throw new ModelFileError(`${file}: holds no training state; resume from the run folder that dfine train made`);
   const [model, ema, optimizer] = PARTS.map((part) => hostTensors(entries, `${part}.`));
-  return {
-    ...{ model: model!, ema: ema!, optimizer: optimizer! },
-    emaUpdates: Number(metadata.get("emaUpdates")),
-    progress: JSON.parse(metadata.get("progress") ?? "null") as TrainProgress,
-  };
+  const emaUpdates = Number(metadata.get("emaUpdates") || Number.NaN);
+  const progress = parseProgress(metadata.get("progress") ?? "");
+  if (!progress || !Number.isSafeInteger(emaUpdates) || emaUpdates < 0)
+    throw new ModelFileError(
+      `${file}: its record of the steps done is damaged; start a new run from its weights, as with --weights weights/last.safetensors`,
+    );
+  return { ...{ model: model!, ema: ema!, optimizer: optimizer! }, emaUpdates, progress };
 }
