@@ -7,7 +7,7 @@ import { type CheckpointOptions, openCheckpoint } from "./checkpoint/open.ts";
 import type { PresetName } from "./config/config.ts";
 import { checkInputSize } from "./config/derived.ts";
 import { resolveConfig } from "./config/resolve.ts";
-import { type RgbImage, toTensorData } from "./data/image.ts";
+import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { DFineModel, deploy } from "./model/dfineModel.ts";
@@ -111,15 +111,19 @@ export class DFine implements Disposable {
     return modelPredictor(this.#deployed, this.backend);
   }
 
-  /** Finds objects in images, one result per image. They are squeezed to the network's size, as in training. */
+  /**
+   * Finds objects in images, one result per image. They are squeezed to the network's size, as in training.
+   * @throws RangeError for pixels that do not fit the size
+   */
   async detect(images: RgbImage | readonly RgbImage[], options: DetectOptions = {}): Promise<Result[]> {
     const { threshold = 0.5, maxDetections = 300, signal } = options;
     const list = "data" in images ? [images] : images;
     const [height, width] = this.size;
     const { predictor, names } = this;
     const results: Result[] = [];
-    for (const image of list) {
+    for (const given of list) {
       signal?.throwIfAborted();
+      const image = rgbImage(given.width, given.height, given.data);
       const pixels = new Float32Array(3 * height * width);
       toTensorData(resizeBilinear(image, width, height), pixels);
       const origSize = [image.width, image.height] as const;

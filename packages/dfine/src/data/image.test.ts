@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { says, thrown } from "../../test/badInput.ts";
 import { flipBoxes, flipImage } from "./flip.ts";
 import { createImage, rgbImage, toTensorData } from "./image.ts";
 
@@ -64,7 +65,10 @@ test("a flipped box covers the flipped pixels", () => {
   );
 });
 
-test("sizes that do not fit are refused with both numbers", () => {
-  expect(() => rgbImage(2, 2, new Uint8Array(11))).toThrow(/12 bytes.*11/);
+test("sizes that do not fit are refused with both numbers", async () => {
+  says("pixels-count", await thrown(() => rgbImage(2, 2, new Uint8Array(11))));
+  says("pixels-alpha", await thrown(() => rgbImage(2, 2, new Uint8Array(16))));
+  says("pixels-float", await thrown(() => rgbImage(2, 2, new Float32Array(12) as unknown as Uint8Array)));
+  says("pixels-side", await thrown(() => rgbImage(2.5, 2, new Uint8Array(15))));
   expect(() => toTensorData(createImage(2, 2), new Float32Array(12), { offset: 1 })).toThrow(/12 elements.*12/);
 });

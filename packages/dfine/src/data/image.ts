@@ -10,15 +10,26 @@ export function createImage(width: number, height: number): RgbImage {
   return rgbImage(width, height, new Uint8Array(checkedSide(width) * checkedSide(height) * 3));
 }
 
-/** Wraps RGB bytes [height, width, 3]. @throws RangeError when their number does not fit the size */
+/** Wraps RGB bytes [height, width, 3]. @throws RangeError when they are no bytes, or their number does not fit the size */
 export function rgbImage(width: number, height: number, data: Uint8Array): RgbImage {
   const expected = checkedSide(width) * checkedSide(height) * 3;
-  if (data.length !== expected) {
+  const is8Bit = data instanceof Uint8Array || (data as object) instanceof Uint8ClampedArray;
+  if (!is8Bit) {
     throw new RangeError(
-      `rgbImage: ${width}x${height} needs ${expected} bytes (3 per pixel), got ${data.length}. Pass tightly packed RGB.`,
+      `rgbImage: pixels are ${kind(data)}, not a Uint8Array. Pass bytes from 0 to 255, three for each pixel.`,
+    );
+  }
+  if (data.length !== expected) {
+    const remedy = data.length * 3 === expected * 4 ? "Leave the alpha channel out." : "Pass tightly packed RGB.";
+    throw new RangeError(
+      `rgbImage: ${width}x${height} needs ${expected} bytes (3 per pixel), got ${data.length}. ${remedy}`,
     );
   }
   return { width, height, data };
+}
+
+function kind(value: unknown): string {
+  return Object.prototype.toString.call(value).slice("[object ".length, -1);
 }
 
 /** Where `toTensorData` writes and whether it mirrors on the way. */

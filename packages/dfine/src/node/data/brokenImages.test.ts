@@ -90,8 +90,8 @@ test("in evaluation a damaged image counts as one in which nothing was found: [i
   const perfect: Predictor = async ({ origSizes }) =>
     origSizes.map(() => ({
       labels: Int32Array.of(0),
-      boxes: Float32Array.of(0, 0, 8, 8),
-      scores: Float32Array.of(0.9),
+      boxes: Float64Array.of(0, 0, 8, 8),
+      scores: Float64Array.of(0.9),
     }));
   for (const batchSize of [1, 3, 8]) {
     const source = loader({ training: false, batchSize });

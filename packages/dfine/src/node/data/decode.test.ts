@@ -91,7 +91,7 @@ describe("every kind of image becomes RGB", () => {
   });
 
   test("of an animation the first frame counts: [image-animated]", async () => {
-    const second = sharp(pixels.toReversed(), { raw: { width: 3, height: 2, channels: 3 } });
+    const second = sharp(Uint8Array.from(pixels).reverse(), { raw: { width: 3, height: 2, channels: 3 } });
     const frames = [await small().png().toBuffer(), await second.png().toBuffer()];
     for (const format of ["gif", "webp"] as const) {
       const bytes = await sharp(frames, { join: { animated: true } })
