@@ -16,7 +16,8 @@ export interface Pipeline {
   readonly signature: Signature;
 }
 
-const MOST_BIND_GROUPS = 4096;
+/** Per signature; a training step of D-FINE needs some thousands in all. */
+const MOST_BIND_GROUPS = 16384;
 
 /** Compiled shaders and bind groups of a device. */
 export class Pipelines {

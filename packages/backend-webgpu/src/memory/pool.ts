@@ -1,6 +1,7 @@
 import { BackendError, type Dtype, type MemoryUse } from "@dfine/tensor";
 import { USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
+import { memo } from "../memo.ts";
 import { type Block, blockBytes, type GpuBuffer, makeBuffer } from "./gpuBuffer.ts";
 
 export interface PoolOptions {
@@ -27,7 +28,10 @@ const IDLE_BYTES = 64 * 2 ** 20;
  */
 export class Pool {
   readonly #options: PoolOptions;
-  /** By bytes; the last one freed comes first. */
+  /**
+   * By bytes, the highest id first. The lowest is taken first, so that a loop meets the same blocks again, and with them
+   * the bind groups it has.
+   */
   readonly #idle = new Map<number, Block[]>();
   #idleBytes = 0;
   #liveBytes = 0;
@@ -74,12 +78,13 @@ export class Pool {
     this.#buffers--;
     this.#liveBytes -= block.bytes;
     this.#idleBytes += block.bytes;
-    const list = this.#idle.get(block.bytes);
-    if (list) list.push(block);
-    else this.#idle.set(block.bytes, [block]);
+    insertByIdDescending(
+      memo(this.#idle, block.bytes, () => []),
+      block,
+    );
   }
 
-  /** Destroys idle blocks, the oldest of each size first, until at most `keepBytes` are left. */
+  /** Destroys idle blocks, the largest first, until at most `keepBytes` are left. */
   trim(keepBytes: number): void {
     if (this.#idleBytes <= keepBytes) return;
     this.#options.flush();
@@ -124,6 +129,16 @@ export class Pool {
     const fits = (Number.isFinite(this.#options.limitBytes) ? this.#options.limitBytes : this.#liveBytes) / total;
     return `webgpu: out of memory: ${size(asked)} asked for, ${size(this.#liveBytes)} in use, ${size(this.#idleBytes)} kept for reuse, and ${reason}; ${advice(fits)}`;
   }
+}
+
+function insertByIdDescending(list: Block[], block: Block): void {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.id > block.id) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, block);
 }
 
 const advice = (share: number): string =>
