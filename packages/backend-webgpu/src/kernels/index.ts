@@ -1,14 +1,22 @@
 import type { Overrides } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
+import { conv2dOverride } from "./conv2d.ts";
+import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
+import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
 import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
+import { matmulOverride } from "./matmul.ts";
 import { maxPool2dOverride } from "./maxPool2d.ts";
 import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
 import { topKOverride } from "./topK.ts";
 
 /** Hand-written kernels by op. */
 export const createOverrides = (runtime: GpuRuntime): Overrides => ({
+  matmul: matmulOverride(runtime),
+  conv2d: conv2dOverride(runtime),
+  conv2dInputGrad: conv2dInputGradOverride(runtime),
+  conv2dWeightGrad: conv2dWeightGradOverride(runtime),
   maxPool2d: maxPool2dOverride(runtime),
   maxPool2dGrad: maxPool2dGradOverride(runtime),
   indexSelect: indexSelectOverride(runtime),

@@ -1,0 +1,37 @@
+import type { Conv2dAttrs, Override, View } from "@dfine/tensor";
+import type { GpuRuntime } from "../runtime.ts";
+import { convKind, forwardAxis, shape4 } from "./convGeometry.ts";
+import { convWindows } from "./convWindows.ts";
+import { multiplyViews } from "./matmul.ts";
+
+export const conv2dOverride = (runtime: GpuRuntime): Override<Conv2dAttrs> => ({
+  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
+  run({ variant, inputs, outputs, attrs }) {
+    const [x, weight, y] = [inputs[0]!, inputs[1]!, outputs[0]!];
+    if (variant === "pointwise") return pointwise(runtime, { x, weight, y });
+    const [, ci, kh, kw] = shape4(weight);
+    const [, co, ho, wo] = shape4(y);
+    const { groups } = attrs;
+    const axes = [
+      forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho }),
+      forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo }),
+    ] as const;
+    const channel = kh * kw;
+    const weightStrides = { group: (co / groups) * ci * channel, row: ci * channel, channel };
+    convWindows(runtime, { weight, x, c: y, groups, axes, weightStrides });
+  },
+});
+
+/** A product [Co, Ci] · [Ci, H·W] for each image. */
+function pointwise(runtime: GpuRuntime, { x, weight, y }: { x: View; weight: View; y: View }): void {
+  multiplyViews(runtime, { a: asMatrices(weight, 0), b: asMatrices(x, 1), c: asMatrices(y, 1) });
+}
+
+/** The view with what follows its first axes as one axis: [Co, Ci, 1, 1] as [Co, Ci], [B, C, H, W] as [B, C, H·W]. */
+export function asMatrices(view: View, kept: 0 | 1): View {
+  const [first, channels, height, width] = shape4(view);
+  const pixels = height * width;
+  return kept === 0
+    ? { ...view, shape: [first, channels], strides: [channels, 1] }
+    : { ...view, shape: [first, channels, pixels], strides: [channels * pixels, pixels, 1] };
+}

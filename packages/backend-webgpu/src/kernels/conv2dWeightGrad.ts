@@ -1,0 +1,86 @@
+import type { Conv2dWeightGradAttrs, Override } from "@dfine/tensor";
+import type { GpuRuntime } from "../runtime.ts";
+import { convKind, shape4 } from "./convGeometry.ts";
+import { runProduct } from "./product/run.ts";
+import { productSpec } from "./product/spec.ts";
+
+/**
+ * Rows are places of the weight (input channel, kernel row, kernel column), columns output channels; k is a row of an
+ * image's output and a pixel in it.
+ */
+const SPEC = productSpec({
+  name: "convWeightGrad",
+  factors: ["x", "dy"],
+  uniforms: {
+    ...{ height: "i32", width: "i32", rows_y: "i32", kernel_y: "i32", kernel_x: "i32" },
+    ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
+    ...{ x_image: "i32", x_group: "i32", x_channel: "i32", dy_image: "i32", dy_group: "i32", dy_channel: "i32" },
+    ...{ c_group: "i32", c_column: "i32" },
+  },
+  code: `
+struct Batch { x: i32, dy: i32, c: i32 }
+struct Outer { y: i32, x: i32, dy: i32 }
+struct APlace { start: i32, y: i32, x: i32 }
+struct ASpan { start: i32, x: i32, inside: bool }
+alias BPlace = i32;
+fn batch_of(group: i32) -> Batch {
+  return Batch(u.o_x + group * u.x_group, u.o_dy + group * u.dy_group, group * u.c_group);
+}
+fn outer_of(row: i32) -> Outer {
+  let image = row / u.rows_y;
+  let y = row - image * u.rows_y;
+  return Outer(y * u.step_y, image * u.x_image, image * u.dy_image + y * u.inner);
+}
+fn a_place(batch: Batch, m: i32) -> APlace {
+  let line = m / u.kernel_x;
+  let channel = line / u.kernel_y;
+  let y = (line - channel * u.kernel_y) * u.tap_y + u.base_y;
+  return APlace(batch.x + channel * u.x_channel, y, (m - line * u.kernel_x) * u.tap_x + u.base_x);
+}
+fn a_span(place: APlace, outer: Outer) -> ASpan {
+  let y = place.y + outer.y;
+  return ASpan(place.start + outer.x + y * u.width, place.x, u32(y) < u32(u.height));
+}
+fn a_step(inner: i32) -> i32 { return inner * u.step_x; }
+fn a_value(span: ASpan, step: i32) -> f32 {
+  let at = span.x + step;
+  return select(0.0, x[span.start + at], span.inside && u32(at) < u32(u.width));
+}
+fn b_place(batch: Batch, n: i32) -> i32 { return batch.dy + n * u.dy_channel; }
+fn b_span(place: i32, outer: Outer) -> i32 { return place + outer.dy; }
+fn b_step(inner: i32) -> i32 { return inner; }
+fn b_value(span: i32, step: i32) -> f32 { return dy[span + step]; }
+fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
+  fastest: "inner",
+});
+
+export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
+  select: ([dy, x], attrs) =>
+    convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
+  run({ inputs, outputs, attrs }) {
+    const [dy, x, dw] = [inputs[0]!, inputs[1]!, outputs[0]!];
+    const [images, channels, height, width] = shape4(x);
+    const [, co, ho, wo] = shape4(dy);
+    const [, ci, kh, kw] = shape4(dw);
+    const { groups, stride, padding, dilation } = attrs;
+    const m = ci * kh * kw;
+    const n = co / groups;
+    const outer = images * ho;
+    runProduct(runtime, SPEC, {
+      sizes: { m, n, outer, inner: wo, k: outer * wo, batch: groups },
+      factors: { x, dy },
+      c: dw,
+      cRow: 1,
+      uniforms: {
+        ...{ height, width, rows_y: ho, kernel_y: kh, kernel_x: kw },
+        ...{ step_y: stride[0], step_x: stride[1], base_y: -padding[0], base_x: -padding[1] },
+        ...{ tap_y: dilation[0], tap_x: dilation[1] },
+        ...{ x_image: channels * height * width, x_group: ci * height * width, x_channel: height * width },
+        ...{ dy_image: co * ho * wo, dy_group: n * ho * wo, dy_channel: ho * wo },
+        ...{ c_group: n * m, c_column: m },
+      },
+      alongK: { a: true, b: true },
+      mayPart: true,
+    });
+  },
+});

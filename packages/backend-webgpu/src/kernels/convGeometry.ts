@@ -1,0 +1,63 @@
+import type { Conv2dAttrs, Conv2dInputGradAttrs, View } from "@dfine/tensor";
+
+export type Shape4 = readonly [number, number, number, number];
+export const shape4 = (view: View): Shape4 => view.shape as Shape4;
+
+/**
+ * How outputs read inputs along one axis: output i is at position start + i · outStep, and its tap j, kernel index
+ * firstTap + j · tapIndexStep, reads input i · step + base + j · tapStep, or a zero where that is outside.
+ */
+export interface Axis {
+  readonly outputs: number;
+  readonly start: number;
+  readonly outStep: number;
+  readonly step: number;
+  readonly base: number;
+  readonly taps: number;
+  readonly tapStep: number;
+  readonly firstTap: number;
+  readonly tapIndexStep: number;
+}
+
+type Side = 0 | 1;
+
+export function forwardAxis(
+  { stride, padding, dilation }: Conv2dAttrs,
+  { side, kernel, outputs }: { side: Side; kernel: number; outputs: number },
+): Axis {
+  return {
+    ...{ outputs, start: 0, outStep: 1, step: stride[side], base: -padding[side] },
+    ...{ taps: kernel, tapStep: dilation[side], firstTap: 0, tapIndexStep: 1 },
+  };
+}
+
+/**
+ * How the input's gradient reads dy along one axis: positions that are alike modulo the stride meet the same kernel
+ * positions, and only those, so each residue is an axis of its own.
+ */
+export function inputGradAxes(
+  { stride, padding, dilation, inputSize }: Conv2dInputGradAttrs,
+  { side, kernel }: { side: Side; kernel: number },
+): Axis[] {
+  const step = stride[side];
+  return Array.from({ length: Math.min(step, inputSize[side]) }, (_, start) => {
+    const reach = (tap: number): number => start + padding[side] - tap * dilation[side];
+    const taps = Array.from({ length: kernel }, (_, tap) => tap).filter((tap) => reach(tap) % step === 0);
+    const [firstTap = 0, secondTap = firstTap] = taps;
+    const tapIndexStep = secondTap - firstTap;
+    return {
+      ...{ outputs: Math.ceil((inputSize[side] - start) / step), start, outStep: step, step: 1 },
+      ...{ base: taps.length > 0 ? reach(firstTap) / step : 0, taps: taps.length },
+      ...{ tapStep: (-tapIndexStep * dilation[side]) / step, firstTap, tapIndexStep },
+    };
+  });
+}
+
+const isPointwise = ({ stride, padding, groups }: Conv2dAttrs, [, , kh, kw]: Shape4): boolean =>
+  kh * kw * groups * stride[0] * stride[1] === 1 && padding.every((p) => p === 0);
+
+/** Which kernel a convolution and its gradients run; `weight` is the weight's shape. */
+export function convKind(attrs: Conv2dAttrs, weight: Shape4): "pointwise" | "depthwise" | "windows" {
+  if (isPointwise(attrs, weight)) return "pointwise";
+  return attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1 ? "depthwise" : "windows";
+}

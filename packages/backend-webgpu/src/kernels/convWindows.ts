@@ -1,0 +1,121 @@
+import type { View } from "@dfine/tensor";
+import type { GpuRuntime } from "../runtime.ts";
+import type { Axis } from "./convGeometry.ts";
+import type { ProductSizes } from "./product/plan.ts";
+import { productVariant, runProduct } from "./product/run.ts";
+import { productSpec } from "./product/spec.ts";
+
+/** Rows are output channels, columns output pixels; k is a kernel tap and an input channel. */
+const SPEC = productSpec({
+  name: "convWindows",
+  factors: ["weight", "x"],
+  uniforms: {
+    ...{ groups: "i32", height: "i32", width: "i32", columns: "i32", taps_x: "i32" },
+    ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
+    ...{ weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
+    ...{ weight_group: "i32", weight_row: "i32", weight_channel: "i32" },
+    ...{ x_image: "i32", x_group: "i32", x_channel: "i32" },
+    ...{ c_image: "i32", c_group: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
+  },
+  code: `
+struct Batch { weight: i32, x: i32, c: i32 }
+struct Outer { y: i32, x: i32, weight: i32 }
+struct BPlace { start: i32, y: i32, x: i32 }
+struct BSpan { start: i32, inside: bool }
+alias APlace = i32;
+fn batch_of(z: i32) -> Batch {
+  let image = z / u.groups;
+  let group = z - image * u.groups;
+  return Batch(
+    u.o_weight + u.weight_first + group * u.weight_group,
+    u.o_x + image * u.x_image + group * u.x_group,
+    u.c_first + image * u.c_image + group * u.c_group,
+  );
+}
+fn outer_of(tap: i32) -> Outer {
+  let y = tap / u.taps_x;
+  let x = tap - y * u.taps_x;
+  return Outer(y * u.tap_y, x * u.tap_x, y * u.weight_tap_y + x * u.weight_tap_x);
+}
+fn a_place(batch: Batch, m: i32) -> i32 { return batch.weight + m * u.weight_row; }
+fn a_span(place: i32, outer: Outer) -> i32 { return place + outer.weight; }
+fn a_step(inner: i32) -> i32 { return inner * u.weight_channel; }
+fn a_value(span: i32, step: i32) -> f32 { return weight[span + step]; }
+fn b_place(batch: Batch, n: i32) -> BPlace {
+  let y = n / u.columns;
+  let x = n - y * u.columns;
+  return BPlace(batch.x, y * u.step_y + u.base_y, x * u.step_x + u.base_x);
+}
+fn b_span(place: BPlace, outer: Outer) -> BSpan {
+  let y = place.y + outer.y;
+  let x = place.x + outer.x;
+  return BSpan(place.start + y * u.width + x, u32(y) < u32(u.height) && u32(x) < u32(u.width));
+}
+fn b_step(inner: i32) -> i32 { return inner * u.x_channel; }
+fn b_value(span: BSpan, step: i32) -> f32 { return select(0.0, x[span.start + step], span.inside); }
+fn c_place(batch: Batch, n: i32) -> i32 {
+  let y = n / u.columns;
+  return batch.c + y * u.c_step_y + (n - y * u.columns) * u.c_step_x;
+}`,
+  fastest: "outer",
+});
+
+export interface Windows {
+  readonly weight: View;
+  /** What windows are taken of [B, channels, H, W]. */
+  readonly x: View;
+  /** Contiguous [B, rows, H, W]. */
+  readonly c: View;
+  readonly groups: number;
+  readonly axes: readonly [Axis, Axis];
+  /** Elements from group to group, output channel to output channel and input channel to input channel of the weight. */
+  readonly weightStrides: { readonly group: number; readonly row: number; readonly channel: number };
+}
+
+function problemOf({ x, c, groups, axes: [y, w] }: Omit<Windows, "weight" | "weightStrides">) {
+  const inner = x.shape[1]! / groups;
+  const outer = y.taps * w.taps;
+  const sizes: ProductSizes = {
+    ...{ m: c.shape[1]! / groups, n: y.outputs * w.outputs, outer, inner, k: outer * inner },
+    batch: c.shape[0]! * groups,
+  };
+  return { sizes, mayPart: y.outStep * w.outStep === 1 };
+}
+
+export const windowsVariant = (
+  runtime: GpuRuntime,
+  shapes: {
+    readonly x: Pick<View, "shape">;
+    readonly c: Pick<View, "shape">;
+    readonly groups: number;
+    readonly axes: readonly [Axis, Axis];
+  },
+): string => productVariant(runtime, problemOf(shapes as Windows));
+
+/** C[b, m, y, x] = Σ weight · x over channels and windows: a convolution, or its input's gradient at one residue. */
+export function convWindows(runtime: GpuRuntime, windows: Windows): void {
+  const { weight, x, c, groups, axes, weightStrides } = windows;
+  const [yAxis, xAxis] = axes;
+  const [, channels, height, width] = x.shape as [number, number, number, number];
+  const [, rows, outHeight, outWidth] = c.shape as [number, number, number, number];
+  const kernelWidth = weight.shape[3]!;
+  const [xPlane, cPlane] = [height * width, outHeight * outWidth];
+  runProduct(runtime, SPEC, {
+    ...problemOf(windows),
+    factors: { weight, x },
+    c,
+    cRow: cPlane,
+    uniforms: {
+      ...{ groups, height, width, columns: xAxis.outputs, taps_x: xAxis.taps },
+      ...{ step_y: yAxis.step, step_x: xAxis.step, base_y: yAxis.base, base_x: xAxis.base },
+      ...{ tap_y: yAxis.tapStep, tap_x: xAxis.tapStep },
+      weight_first: yAxis.firstTap * kernelWidth + xAxis.firstTap,
+      ...{ weight_tap_y: yAxis.tapIndexStep * kernelWidth, weight_tap_x: xAxis.tapIndexStep },
+      ...{ weight_group: weightStrides.group, weight_row: weightStrides.row, weight_channel: weightStrides.channel },
+      ...{ x_image: channels * xPlane, x_group: (channels / groups) * xPlane, x_channel: xPlane },
+      ...{ c_image: rows * cPlane, c_group: (rows / groups) * cPlane, c_first: yAxis.start * outWidth + xAxis.start },
+      ...{ c_step_y: yAxis.outStep * outWidth, c_step_x: xAxis.outStep },
+    },
+    alongK: { a: yAxis.taps * xAxis.taps > 1 || weightStrides.channel < weightStrides.row, b: false },
+  });
+}

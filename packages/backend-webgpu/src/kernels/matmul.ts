@@ -1,0 +1,168 @@
+import type { MatmulAttrs, Override, View } from "@dfine/tensor";
+import type { GpuRuntime } from "../runtime.ts";
+import type { ProductSizes } from "./product/plan.ts";
+import { productVariant, runProduct } from "./product/run.ts";
+import { productSpec } from "./product/spec.ts";
+
+/** Two batch axes, `batch_0` entries along the inner one; k in runs of `inner`. */
+const SPEC = productSpec({
+  name: "matmul",
+  factors: ["a", "b"],
+  uniforms: {
+    batch_0: "i32",
+    ...{ a_batch_1: "i32", a_batch_0: "i32", a_row: "i32", a_k: "i32" },
+    ...{ b_batch_1: "i32", b_batch_0: "i32", b_k: "i32", b_column: "i32" },
+    ...{ c_batch: "i32", c_column: "i32" },
+  },
+  code: `
+struct Batch { a: i32, b: i32, c: i32 }
+alias Outer = i32;
+alias APlace = i32;
+alias BPlace = i32;
+fn batch_of(z: i32) -> Batch {
+  let z1 = z / u.batch_0;
+  let z0 = z - z1 * u.batch_0;
+  return Batch(u.o_a + z1 * u.a_batch_1 + z0 * u.a_batch_0, u.o_b + z1 * u.b_batch_1 + z0 * u.b_batch_0, z * u.c_batch);
+}
+fn outer_of(outer: i32) -> Outer { return outer * u.inner; }
+fn a_place(batch: Batch, m: i32) -> i32 { return batch.a + m * u.a_row; }
+fn b_place(batch: Batch, n: i32) -> i32 { return batch.b + n * u.b_column; }
+fn a_span(place: i32, outer: i32) -> i32 { return place + outer * u.a_k; }
+fn b_span(place: i32, outer: i32) -> i32 { return place + outer * u.b_k; }
+fn a_step(inner: i32) -> i32 { return inner * u.a_k; }
+fn b_step(inner: i32) -> i32 { return inner * u.b_k; }
+fn a_value(span: i32, step: i32) -> f32 { return a[span + step]; }
+fn b_value(span: i32, step: i32) -> f32 { return b[span + step]; }
+fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
+  fastest: "inner",
+});
+/** Parts of k are cut between runs of so many. */
+const RUN = 256;
+
+/** A batch of matrices; strides in elements, the batch's along `axes`. */
+interface Matrices {
+  readonly view: Pick<View, "buffer" | "offset">;
+  readonly row: number;
+  readonly column: number;
+  readonly batch: readonly number[];
+}
+interface Problem {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly axes: readonly number[];
+  readonly a: Matrices;
+  readonly b: Matrices;
+  /** C is written column by column: rows and columns have changed places. */
+  readonly isTransposed: boolean;
+}
+
+function matrices(view: View, axes: readonly number[]): Matrices {
+  const own = view.shape.length - 2;
+  const batch = axes.map((size, i) => {
+    const axis = i - (axes.length - own);
+    return axis < 0 || (view.shape[axis] === 1 && size !== 1) ? 0 : view.strides[axis]!;
+  });
+  return { view, row: view.strides[own]!, column: view.strides[own + 1]!, batch };
+}
+
+function problemOf(a: View, b: View): Problem {
+  const rank = Math.max(a.shape.length, b.shape.length) - 2;
+  const sizeOf = (view: View, i: number): number => view.shape[i - (rank - (view.shape.length - 2))] ?? 1;
+  const axes = Array.from({ length: rank }, (_, i) => (sizeOf(a, i) === 1 ? sizeOf(b, i) : sizeOf(a, i)));
+  const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
+  return orient(mergeAxes({ m, n, k, axes, a: matrices(a, axes), b: matrices(b, axes), isTransposed: false }));
+}
+
+/** Drops batch axes of size 1, joins those that both walk evenly, and makes rows of an inner one that shares b. */
+function mergeAxes(problem: Problem): Problem {
+  let { m, a } = problem;
+  const axes: number[] = [];
+  const strides: [number, number][] = [];
+  problem.axes.forEach((size, i) => {
+    if (size === 1) return;
+    const [sa, sb] = [a.batch[i]!, problem.b.batch[i]!];
+    const last = strides.at(-1);
+    if (last && last[0] === sa * size && last[1] === sb * size) {
+      axes.push(axes.pop()! * size);
+      strides[strides.length - 1] = [sa, sb];
+    } else {
+      axes.push(size);
+      strides.push([sa, sb]);
+    }
+  });
+  const inner = strides.at(-1);
+  if (inner && inner[1] === 0 && (m === 1 || inner[0] === a.row * m)) {
+    if (m === 1) a = { ...a, row: inner[0] };
+    m *= axes.pop()!;
+    strides.pop();
+  }
+  const batches = [strides.map(([s]) => s), strides.map(([, s]) => s)] as const;
+  return { ...problem, m, axes, a: { ...a, batch: batches[0] }, b: { ...problem.b, batch: batches[1] } };
+}
+
+/** In software, columns of C cost less than rows. */
+function orient(problem: Problem): Problem {
+  const { m, n, a, b } = problem;
+  if (n >= Math.min(m, 32)) return problem;
+  const turn = (x: Matrices): Matrices => ({ ...x, row: x.column, column: x.row });
+  return { ...problem, m: n, n: m, a: turn(b), b: turn(a), isTransposed: !problem.isTransposed };
+}
+
+const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+
+/** Sizes of what one call of the kernel computes. */
+const sizesOf = ({ m, n, k, axes }: Problem): ProductSizes => ({
+  ...{ m, n, k, outer: Math.ceil(k / RUN), inner: RUN, batch: product(axes.slice(-2)) },
+});
+
+export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
+  select: ([a, b]) => productVariant(runtime, { sizes: sizesOf(problemOf(a!, b!)), mayPart: true }),
+  run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
+});
+
+/** c = a · b, matrices with batch axes; a and b may have any strides, c is contiguous. */
+export function multiplyViews(runtime: GpuRuntime, { a, b, c }: { a: View; b: View; c: View }): void {
+  const problem = problemOf(a, b);
+  // The kernel knows two batch axes; more become dispatches.
+  const leading = problem.axes.slice(0, -2);
+  const step = product(problem.axes.slice(-2)) * problem.m * problem.n;
+  const run = (axis: number, { a, b, c }: Places): void => {
+    const size = leading[axis];
+    if (size === undefined) return multiply(runtime, problem, { a, b, c });
+    const rest = product(leading.slice(axis + 1)) * step;
+    for (let i = 0; i < size; i++)
+      run(axis + 1, {
+        a: moved(a, i * problem.a.batch[axis]!),
+        b: moved(b, i * problem.b.batch[axis]!),
+        c: moved(c, i * rest),
+      });
+  };
+  run(0, { a: problem.a.view, b: problem.b.view, c });
+}
+
+type Place = Pick<View, "buffer" | "offset">;
+interface Places {
+  readonly a: Place;
+  readonly b: Place;
+  readonly c: Place;
+}
+const moved = ({ buffer, offset }: Place, by: number): Place => ({ buffer, offset: offset + by });
+
+function multiply(runtime: GpuRuntime, problem: Problem, { a: aPlace, b: bPlace, c }: Places): void {
+  const { m, n, axes, a, b, isTransposed } = problem;
+  runProduct(runtime, SPEC, {
+    sizes: sizesOf(problem),
+    factors: { a: aPlace, b: bPlace },
+    c,
+    cRow: isTransposed ? 1 : n,
+    uniforms: {
+      batch_0: axes.at(-1) ?? 1,
+      ...{ a_batch_1: a.batch.at(-2) ?? 0, a_batch_0: a.batch.at(-1) ?? 0, a_row: a.row, a_k: a.column },
+      ...{ b_batch_1: b.batch.at(-2) ?? 0, b_batch_0: b.batch.at(-1) ?? 0, b_k: b.row, b_column: b.column },
+      ...{ c_batch: m * n, c_column: isTransposed ? m : 1 },
+    },
+    alongK: { a: a.column === 1, b: b.row === 1 },
+    mayPart: true,
+  });
+}

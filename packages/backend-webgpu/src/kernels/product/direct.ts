@@ -1,0 +1,71 @@
+import { range, TILE_LINES } from "./spec.ts";
+
+/**
+ * A quad (four neighbouring threads) computes `rows` rows and 4 · `columns` columns; `quads` of them, one above the other,
+ * make a workgroup. `shares`: the threads of a quad load different k of A and hand them round.
+ */
+export interface DirectShape {
+  readonly kind: "direct";
+  readonly rows: number;
+  readonly columns: number;
+  readonly quads: number;
+  readonly shares: boolean;
+}
+
+export const directSize = ({ rows, columns, quads }: DirectShape): [number, number] => [rows * quads, 4 * columns];
+
+/**
+ * For adapters in software: no barriers, all sums of a thread in registers. There a load costs as much as many products,
+ * and values that live from one turn of a loop to the next are copied: so tiles are large and four k make a turn.
+ */
+export function directBody(shape: DirectShape): string {
+  const { rows, columns, quads, shares } = shape;
+  const [ms, ns] = [range(rows), range(columns)];
+  const multiply = (k: string, a: (m: number) => string): string =>
+    [
+      `let b_at = b_step(${k});`,
+      ...ns.map((n) => `let b${n} = b_value(b_span${n}, b_at);`),
+      ...ms.flatMap((m) => [`let x${m} = ${a(m)};`, ...ns.map((n) => `sum_${m}_${n} += x${m} * b${n};`)]),
+    ].join(" ");
+  const alone = (k: string): string => `let a_at = a_step(${k}); ${multiply(k, (m) => `a_value(a_span${m}, a_at)`)}`;
+  const four = shares
+    ? [
+        "let a_at = a_step(k + lane);",
+        ...ms.map((m) => `let a${m} = a_value(a_span${m}, a_at);`),
+        ...range(4).map((i) => `{ ${multiply(`k + ${i}`, (m) => `quadBroadcast(a${m}, ${i}u)`)} }`),
+      ]
+    : range(4).map((i) => `{ ${alone(`k + ${i}`)} }`);
+  const store = ns.map(
+    (n) => `
+  if (first_column + ${4 * n} < u.n) {
+    let to = start + c_place(batch, first_column + ${4 * n});
+    ${ms.map((m) => `if (first_row + ${m} < u.m) { c[to + (first_row + ${m}) * u.c_row] = sum_${m}_${n}; }`).join("\n    ")}
+  }`,
+  );
+  return `
+@compute @workgroup_size(${4 * quads})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local_index: u32${shares ? ", @builtin(subgroup_invocation_id) in_subgroup: u32" : ""}) {
+  let lane = i32(${shares ? "in_subgroup" : "local_index"} & 3u);
+  ${TILE_LINES}
+  let first_row = (tile.y * ${quads} + i32(local_index) / 4) * ${rows};
+  let first_column = tile.x * ${4 * columns} + lane;
+  ${ms.map((m) => `let a_place${m} = a_place(batch, min(first_row + ${m}, u.m - 1));`).join("\n  ")}
+  ${ns.map((n) => `let b_place${n} = b_place(batch, min(first_column + ${4 * n}, u.n - 1));`).join("\n  ")}
+  ${ms.flatMap((m) => ns.map((n) => `var sum_${m}_${n} = 0.0;`)).join(" ")}
+  let last = min((part + 1) * u.part_size, u.outer);
+  for (var outer = part * u.part_size; outer < last; outer++) {
+    let at = outer_of(outer);
+    ${ms.map((m) => `let a_span${m} = a_span(a_place${m}, at);`).join("\n    ")}
+    ${ns.map((n) => `let b_span${n} = b_span(b_place${n}, at);`).join("\n    ")}
+    let count = min(u.inner, u.k - outer * u.inner);
+    var k = 0;
+    for (; k + 4 <= count; k += 4) {
+      ${four.join("\n      ")}
+    }
+    for (; k < count; k++) {
+      ${alone("k")}
+    }
+  }
+  ${store.join("\n")}
+}`;
+}

@@ -1,0 +1,103 @@
+import type { GpuRuntime } from "../../runtime.ts";
+import { type DirectShape, directSize } from "./direct.ts";
+import { type TiledShape, tiledSize } from "./tiled.ts";
+
+export type ProductShape = TiledShape | DirectShape;
+
+export interface ProductSizes {
+  readonly m: number;
+  readonly n: number;
+  readonly outer: number;
+  readonly inner: number;
+  /** outer · inner, less what the last outer index may lack. */
+  readonly k: number;
+  readonly batch: number;
+}
+
+/** How a product is computed. Follows from sizes and the kind of adapter alone, so results do not vary. */
+export interface Plan {
+  readonly shape: ProductShape;
+  readonly parts: number;
+  /** Of k (tiled) or of outer indices (direct), per part. */
+  readonly partSize: number;
+}
+
+export const tileOf = (shape: ProductShape): [number, number] =>
+  shape.kind === "tiled" ? tiledSize(shape) : directSize(shape);
+
+export const shapeName = (shape: ProductShape): string => {
+  const [rows, columns] = tileOf(shape);
+  return `${shape.kind} ${rows}×${columns}`;
+};
+
+/** From large to small. */
+const TILED: readonly TiledShape[] = [
+  { kind: "tiled", threads: [16, 16], quads: [2, 2], depth: 8 },
+  { kind: "tiled", threads: [16, 16], quads: [1, 1], depth: 16 },
+  { kind: "tiled", threads: [8, 8], quads: [1, 1], depth: 16 },
+];
+/** Workgroups that keep a large GPU busy. */
+const BUSY = 160;
+const MOST_WASTE = 1.4;
+
+const DIRECT = (
+  [
+    [16, 8, 2],
+    [16, 4, 1],
+    [8, 8, 1],
+    [8, 2, 1],
+    [4, 8, 1],
+    [2, 2, 1],
+  ] as const
+).map(([rows, columns, quads]) => ({ kind: "direct" as const, rows, columns, quads }));
+/** Workgroups that keep the threads of an adapter in software busy. */
+const BUSY_SOFTWARE = 8;
+/** Time of a load, a product and a broadcast by four threads, as measured on SwiftShader, in ns. */
+const [LOAD, PRODUCT, SHARE] = [15, 1, 2];
+
+/** Elements that partial results may take together. */
+const MOST_PARTIALS = 2 ** 22;
+/** A part is not shorter than this, or folding costs more than it gains. */
+const SHORTEST_PART = 512;
+/** Rounding grows with the length of a sum. */
+const LONGEST_PART = 8192;
+
+const groupsOf = (shape: ProductShape, { m, n, batch }: ProductSizes): number => {
+  const [rows, columns] = tileOf(shape);
+  return Math.ceil(m / rows) * Math.ceil(n / columns) * batch;
+};
+
+function chooseTiled(sizes: ProductSizes): TiledShape {
+  const fits = (shape: TiledShape): boolean => {
+    const [rows, columns] = tileOf(shape);
+    const groups = groupsOf(shape, sizes);
+    return groups >= BUSY && groups * rows * columns <= MOST_WASTE * sizes.m * sizes.n * sizes.batch;
+  };
+  return TILED.find(fits) ?? TILED.at(-1)!;
+}
+
+function chooseDirect(sizes: ProductSizes, shares: boolean): DirectShape {
+  const cost = (shape: DirectShape): number => {
+    const { rows, columns, quads } = shape;
+    const turn = rows * (shares ? LOAD / 4 + SHARE : LOAD) + columns * LOAD + rows * columns * PRODUCT;
+    return Math.max(groupsOf(shape, sizes), BUSY_SOFTWARE) * quads * turn;
+  };
+  const shapes = DIRECT.map((shape): DirectShape => ({ ...shape, shares }));
+  return shapes.reduce((best, shape) => (cost(shape) < cost(best) ? shape : best));
+}
+
+/** `mayPart`: whether the result may be the sum of several parts of k. */
+export function planProduct(
+  { software, features }: Pick<GpuRuntime, "software" | "features">,
+  { sizes, mayPart }: { sizes: ProductSizes; mayPart: boolean },
+): Plan {
+  const shape = software ? chooseDirect(sizes, features.has("subgroups")) : chooseTiled(sizes);
+  const { m, n, outer, k, batch } = sizes;
+  const results = m * n * batch;
+  const wanted = Math.max((software ? BUSY_SOFTWARE : BUSY) / groupsOf(shape, sizes), k / LONGEST_PART);
+  const most = Math.min(k / SHORTEST_PART, MOST_PARTIALS / results);
+  const aim = mayPart ? Math.max(1, Math.floor(Math.min(Math.ceil(wanted), most))) : 1;
+  const [length, unit] = shape.kind === "tiled" ? [k, shape.depth] : [outer, 1];
+  const partSize = Math.max(1, Math.ceil(length / aim / unit) * unit);
+  return { shape, partSize, parts: Math.max(1, Math.ceil(length / partSize)) };
+}

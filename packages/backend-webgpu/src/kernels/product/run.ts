@@ -1,0 +1,117 @@
+import type { View } from "@dfine/tensor";
+import { memo } from "../../memo.ts";
+import type { GpuRuntime } from "../../runtime.ts";
+import { type WgslKernel, wgslKernel } from "../wgslKernel.ts";
+import { directBody } from "./direct.ts";
+import { foldParts } from "./foldParts.ts";
+import { type Plan, type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
+import { COMMON_UNIFORMS, type CommonUniform, type ProductSpec } from "./spec.ts";
+import { tiledBody } from "./tiled.ts";
+
+export interface ProductCall<B extends string, U extends string> {
+  readonly sizes: ProductSizes;
+  readonly factors: Readonly<Record<B, Pick<View, "buffer" | "offset">>>;
+  readonly c: Pick<View, "buffer" | "offset">;
+  readonly uniforms: Readonly<Record<U, number>>;
+  /** Elements from row to row of C. */
+  readonly cRow: number;
+  /** Whether neighbours in memory are neighbours in k, and not rows or columns. */
+  readonly alongK: { readonly a: boolean; readonly b: boolean };
+  /** C fills its whole view without gaps, so that parts of k may be summed apart and folded. */
+  readonly mayPart: boolean;
+}
+
+type Kernel = WgslKernel<string, string>;
+
+const kernels = new Map<string, Kernel>();
+
+function kernelFor(spec: ProductSpec, shape: ProductShape): Kernel {
+  const shares = shape.kind === "direct" && shape.shares;
+  const name = `${spec.name}.${shapeName(shape)}${shares ? " shared" : ""}`;
+  return memo(kernels, name, () => {
+    const bindings: Record<string, "read f32" | "write f32"> = { c: "write f32" };
+    for (const factor of spec.factors) bindings[factor] = "read f32";
+    const body = shape.kind === "tiled" ? tiledBody(shape, spec.fastest) : directBody(shape);
+    return wgslKernel({
+      name,
+      bindings,
+      uniforms: { ...COMMON_UNIFORMS, ...spec.uniforms },
+      body: `${spec.code}\n${body}`,
+      ...(shares ? { enable: ["subgroups"] } : {}),
+    });
+  });
+}
+
+/** Multiplications of one dispatch; more are split, so that no dispatch runs for seconds. */
+const MOST_WORK = 2 ** 28;
+const MOST_GROUPS = 65535;
+
+/** Cuts a grid of workgroups into boxes that each do not take too long. */
+function* boxes(
+  grid: readonly [number, number, number],
+  most: number,
+): Generator<{ first: readonly [number, number, number]; count: readonly [number, number, number] }> {
+  const step: number[] = [];
+  let room = Math.max(1, most);
+  for (const size of grid) {
+    step.push(Math.min(size, MOST_GROUPS, Math.max(1, Math.floor(room))));
+    room /= size;
+  }
+  const [sx, sy, sz] = step as [number, number, number];
+  for (let z = 0; z < grid[2]; z += sz)
+    for (let y = 0; y < grid[1]; y += sy)
+      for (let x = 0; x < grid[0]; x += sx)
+        yield {
+          first: [x, y, z],
+          count: [Math.min(sx, grid[0] - x), Math.min(sy, grid[1] - y), Math.min(sz, grid[2] - z)],
+        };
+}
+
+/** Name of the kernel that `runProduct` would run. */
+export const productVariant = (runtime: GpuRuntime, problem: { sizes: ProductSizes; mayPart: boolean }): string =>
+  shapeName(planProduct(runtime, problem).shape);
+
+/** Computes C. Parts of k are folded in their order, so results are the same on every run. */
+export function runProduct<B extends string, U extends string>(
+  runtime: GpuRuntime,
+  spec: ProductSpec<B, U>,
+  call: ProductCall<B, U>,
+): void {
+  const { m, n, batch } = call.sizes;
+  if (m * n * batch === 0) return;
+  const plan = planProduct(runtime, call);
+  if (plan.parts === 1) return dispatch(runtime, spec, { call, plan, c: call.c });
+  const length = m * n * batch;
+  runtime.withScratch(plan.parts * length, "f32", (partials) => {
+    dispatch(runtime, spec, { call, plan, c: partials });
+    foldParts(runtime, { partials, to: call.c, length, parts: plan.parts });
+  });
+}
+
+function dispatch<B extends string, U extends string>(
+  runtime: GpuRuntime,
+  spec: ProductSpec<B, U>,
+  { call, plan, c }: { call: ProductCall<B, U>; plan: Plan; c: Pick<View, "buffer" | "offset"> },
+): void {
+  const { m, n, outer, inner, k, batch } = call.sizes;
+  const { shape, parts, partSize } = plan;
+  const [rows, columns] = tileOf(shape);
+  const groupWork = (rows * columns * k) / parts;
+  const kernel = kernelFor(spec, shape);
+  const common = {
+    ...{ m, n, outer, inner, k, c_row: call.cRow },
+    ...{ parts, part_size: partSize, c_part: m * n * batch },
+    ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
+  };
+  const grid = [Math.ceil(n / columns), Math.ceil(m / rows), batch * parts] as const;
+  for (const { first, count } of boxes(grid, MOST_WORK / groupWork)) {
+    const [first_x, first_y, first_z] = first;
+    const uniforms: Record<CommonUniform, number> = { ...common, first_x, first_y, first_z };
+    runtime.dispatch(kernel, {
+      views: { ...call.factors, c },
+      uniforms: { ...uniforms, ...call.uniforms },
+      workgroups: count,
+      work: groupWork * count[0] * count[1] * count[2],
+    });
+  }
+}

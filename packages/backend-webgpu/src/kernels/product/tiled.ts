@@ -1,0 +1,126 @@
+import { range, TILE_LINES } from "./spec.ts";
+
+/** Threads of a workgroup along rows and columns, quads of rows and columns that each computes, and k per tile. */
+export interface TiledShape {
+  readonly kind: "tiled";
+  readonly threads: readonly [number, number];
+  readonly quads: readonly [number, number];
+  readonly depth: number;
+}
+
+export const tiledSize = ({ threads, quads }: TiledShape): [number, number] => [
+  4 * threads[0] * quads[0],
+  4 * threads[1] * quads[1],
+];
+
+/** What differs between the factors: A has rows, B columns. */
+interface Side {
+  readonly name: "a" | "b";
+  readonly type: "APlace" | "BPlace";
+  /** Rows or columns of a tile. */
+  readonly size: number;
+  readonly limit: "u.m" | "u.n";
+  readonly axis: "y" | "x";
+}
+
+/** Reads four rows or columns at one k; zeros from `last` on. */
+const loadFunction = ({ name, type }: Side, fastest: "outer" | "inner"): string => `
+fn ${name}_load(places: array<${type}, 4>, flat: i32, last: i32) -> vec4<f32> {
+  let k = min(flat, last - 1);
+  ${fastest === "outer" ? "let inner = k / u.outer; let outer = k - inner * u.outer;" : "let outer = k / u.inner; let inner = k - outer * u.inner;"}
+  let at = outer_of(outer);
+  let step = ${name}_step(inner);
+  let values = vec4<f32>(${range(4)
+    .map((i) => `${name}_value(${name}_span(places[${i}], at), step)`)
+    .join(", ")});
+  return select(vec4<f32>(), values, flat < last);
+}`;
+
+/**
+ * A workgroup computes a tile of C: its threads fetch a slice of A and of B into workgroup memory, the next one while they
+ * multiply this one, and each keeps `quads` of 4 × 4 sums in registers.
+ */
+export function tiledBody(shape: TiledShape, fastest: "outer" | "inner"): string {
+  const { threads, quads, depth } = shape;
+  const count = threads[0] * threads[1];
+  const [rows, columns] = tiledSize(shape);
+  const sides: readonly Side[] = [
+    { name: "a", type: "APlace", size: rows, limit: "u.m", axis: "y" },
+    { name: "b", type: "BPlace", size: columns, limit: "u.n", axis: "x" },
+  ];
+  // One vec4 between slices keeps neighbours in k off each other's banks.
+  const pitch = (side: Side): number => side.size / 4 + 1;
+  const loads = sides.flatMap((side) =>
+    range((side.size * depth) / 4 / count).map((i) => ({ side, id: `${side.name}${i}`, index: i * count })),
+  );
+
+  const places = loads.map(({ side, id, index }) => {
+    const { name, size, limit, axis } = side;
+    const place = (i: number): string => `${name}_place(batch, min(first_${id} + ${i}, ${limit} - 1))`;
+    return `
+  let index_${id} = local + ${index};
+  let k_${id} = select(index_${id} / ${size / 4}, index_${id} % ${depth}, u.${name}_along_k == 1);
+  let quad_${id} = select(index_${id} % ${size / 4}, index_${id} / ${depth}, u.${name}_along_k == 1);
+  let first_${id} = tile.${axis} * ${size} + quad_${id} * 4;
+  let places_${id} = array<${side.type}, 4>(${range(4).map(place).join(", ")});`;
+  });
+  const fetch = (k: string): string[] =>
+    loads.map(({ side, id }) => `next_${id} = ${side.name}_load(places_${id}, ${k} + k_${id}, last);`);
+  const keep = loads.map(({ side, id }) => `${side.name}_tile[k_${id} * ${pitch(side)} + quad_${id}] = next_${id};`);
+
+  const sum = (row: number, quad: number): string => `sum_${row}_${quad}`;
+  const all = range(4 * quads[0]).flatMap((row) => range(quads[1]).map((quad) => ({ row, quad })));
+  const multiply = [
+    ...range(quads[0]).map((i) => `let a${i} = a_tile[k * ${pitch(sides[0]!)} + ${i * threads[0]} + thread.y];`),
+    ...range(quads[1]).map((i) => `let b${i} = b_tile[k * ${pitch(sides[1]!)} + ${i * threads[1]} + thread.x];`),
+    ...all.map(({ row, quad }) => {
+      const target = sum(row, quad);
+      return `${target} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${quad}, ${target});`;
+    }),
+  ];
+  const store = range(quads[1]).flatMap((quad) =>
+    range(4).map(
+      (lane) => `
+  let n_${quad}_${lane} = tile.x * ${columns} + (${quad * threads[1]} + thread.x) * 4 + ${lane};
+  if (n_${quad}_${lane} < u.n) {
+    let to = start + c_place(batch, n_${quad}_${lane});
+    ${range(4 * quads[0])
+      .map((row) => {
+        const m = `first_row + ${(row >> 2) * threads[0] * 4 + (row & 3)}`;
+        return `if (${m} < u.m) { c[to + (${m}) * u.c_row] = ${sum(row, quad)}[${lane}]; }`;
+      })
+      .join("\n    ")}
+  }`,
+    ),
+  );
+
+  return `
+${sides.map((side) => `var<workgroup> ${side.name}_tile: array<vec4<f32>, ${pitch(side) * depth}>;`).join("\n")}
+${sides.map((side) => loadFunction(side, fastest)).join("\n")}
+@compute @workgroup_size(${count})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
+  let local = i32(local_index);
+  let thread = vec2<i32>(local % ${threads[1]}, local / ${threads[1]});
+  ${TILE_LINES}
+  let last = min((part + 1) * u.part_size, u.k);
+  ${places.join("\n")}
+  ${loads.map(({ id }) => `var next_${id} = vec4<f32>();`).join("\n  ")}
+  ${all.map(({ row, quad }) => `var ${sum(row, quad)} = vec4<f32>();`).join("\n  ")}
+  if (part * u.part_size < last) {
+    ${fetch("part * u.part_size").join("\n    ")}
+  }
+  for (var base = part * u.part_size; base < last; base += ${depth}) {
+    ${keep.join("\n    ")}
+    workgroupBarrier();
+    if (base + ${depth} < last) {
+      ${fetch(`base + ${depth}`).join("\n      ")}
+    }
+    for (var k = 0; k < ${depth}; k++) {
+      ${multiply.join("\n      ")}
+    }
+    workgroupBarrier();
+  }
+  let first_row = tile.y * ${rows} + thread.y * 4;
+  ${store.join("\n")}
+}`;
+}
