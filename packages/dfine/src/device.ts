@@ -20,6 +20,8 @@ export interface DeviceOptions {
 export interface ResolvedDevice {
   readonly backend: Backend;
   readonly owned: boolean;
+  /** Makes the device anew when it is lost, and disposes what is left of it; absent where a device is never lost. */
+  readonly revive?: (lost: Backend) => Promise<Backend>;
 }
 
 type Loader = (options: DeviceOptions) => Promise<Backend>;
@@ -43,6 +45,9 @@ const loadWebGpu: Loader = async () => {
 
 const LOADERS: Record<DeviceName, Loader> = { auto: loadCpu, cpu: loadCpu, webgpu: loadWebGpu };
 
+/** Devices that a driver may take away while they are in use. */
+const CAN_BE_LOST: ReadonlySet<DeviceName> = new Set(["webgpu"]);
+
 /**
  * Makes the backend of a device name; its package is loaded only now. A backend is handed back as it is.
  * @throws DeviceError for a device that is not there
@@ -51,7 +56,12 @@ export async function resolveDevice(device: Device, options: DeviceOptions = {})
   if (typeof device !== "string") return { backend: device, owned: false };
   if (!Object.hasOwn(LOADERS, device))
     throw new DeviceError(`device ${JSON.stringify(device)} is unknown; choose one of ${DEVICE_NAMES.join(", ")}`);
-  return { backend: await LOADERS[device](options), owned: true };
+  const load = () => LOADERS[device](options);
+  const revive = async (lost: Backend): Promise<Backend> => {
+    lost.dispose();
+    return load();
+  };
+  return { backend: await load(), owned: true, ...(CAN_BE_LOST.has(device) ? { revive } : {}) };
 }
 
 /** `resolveDevice` for callers that dispose whatever they get. @throws DeviceError */

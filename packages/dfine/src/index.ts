@@ -50,7 +50,7 @@ export { modelPredictor, type Predictor } from "./predictor.ts";
 export { type Box, type DetectedObject, Result } from "./result.ts";
 export type { BatchSource, TrainingBatch } from "./train/batch.ts";
 export { type Evaluation, evaluate } from "./train/evaluate.ts";
-export type { EpochEvent, StepEvent, TrainEvent } from "./train/events.ts";
+export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/events.ts";
 export { type TrainData, type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport } from "./train/nonFinite.ts";
 export { type StepResult, Trainer, type TrainerOptions } from "./train/trainer.ts";

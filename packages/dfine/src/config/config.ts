@@ -167,6 +167,11 @@ export const trainSchema = z.strictObject({
   }),
   /** Epochs between numbered checkpoints. */
   checkpointEvery: size,
+  /**
+   * Steps between copies of the training state in memory, to which a run goes back when its device is lost; the end of an
+   * epoch is always one. None are made on devices that can't be lost.
+   */
+  snapshotEvery: size,
 });
 
 export const configSchema = z.strictObject({

@@ -175,6 +175,7 @@ function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
     ema: { decay: 0.9999, warmups: 1000, restartDecay },
     augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat: repeat },
     checkpointEvery: 12,
+    snapshotEvery: 50,
   };
 }
 

@@ -1,8 +1,9 @@
 import { join } from "node:path";
+import { DeviceLostError } from "@dfine/tensor";
 import { stringify } from "yaml";
 import type { FitReport } from "../checkpoint/fit.ts";
 import { formatCocoStats } from "../evaluation/cocoStats.ts";
-import type { EpochEvent, StepEvent } from "../train/events.ts";
+import type { EpochEvent, RecoveryEvent, StepEvent } from "../train/events.ts";
 import { trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
 import type { Trainer } from "../train/trainer.ts";
@@ -53,18 +54,27 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
       ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
     });
     for await (const event of loop) {
-      if (event.kind === "step") {
-        terminal.progress(line.step(event, trainer.config.train.epochs));
-        await recorder.step(event);
-      } else {
-        line.epoch(event);
-        last = event;
-        await recorder.epoch(event);
+      switch (event.kind) {
+        case "step":
+          terminal.progress(line.step(event, trainer.config.train.epochs));
+          await recorder.step(event);
+          break;
+        case "epoch":
+          line.epoch(event);
+          last = event;
+          await recorder.epoch(event);
+          break;
+        case "recovery":
+          await recorder.recovery(event);
+          break;
+        default:
+          event satisfies never;
       }
       if (interrupt.requested) break;
     }
   } catch (error) {
     if (error instanceof NonFiniteError) await recorder.failed(error);
+    if (error instanceof DeviceLostError && trainer.snapshotStep > 0) await recorder.saveState();
     if (error !== interrupt.signal.reason) throw error;
   }
   if (interrupt.requested) await recorder.saveState();
@@ -119,7 +129,8 @@ class RunRecorder {
   }
 
   async step(event: StepEvent): Promise<void> {
-    const { epoch, step, loss, gradientNorm, learningRate, seconds, skipped, losses } = event;
+    const { epoch, step, loss, gradientNorm, learningRate, seconds, skipped, losses, replayed } = event;
+    if (replayed) return;
     this.#curves.step(step, loss);
     const numbers = { loss, gradientNorm, learningRate, seconds };
     await this.#log.event({ kind: "step", epoch, step, skipped, ...short(numbers), losses: short(losses) });
@@ -142,6 +153,16 @@ class RunRecorder {
     await this.saveState();
     await this.#report(event);
     this.#tell(event);
+  }
+
+  /** Says that the device was lost, and from where the run goes on. */
+  async recovery({ reason, lostAt, ...event }: RecoveryEvent): Promise<void> {
+    await this.#log.event({ ...event, lostAt, reason });
+    const { terminal } = this.#options;
+    terminal.data({ ...event, lostAt, reason });
+    terminal.warn(
+      `the device was lost after step ${lostAt}; going on after step ${event.step} on a new one (${reason})`,
+    );
   }
 
   async saveState(): Promise<void> {

@@ -23,6 +23,8 @@ export interface StepEvent {
   readonly seconds: number;
   /** Loss or gradient was not finite: nothing was updated. */
   readonly skipped: boolean;
+  /** Told before, then undone by a lost device, and now repeated with the same numbers. */
+  readonly replayed: boolean;
 }
 
 /** An epoch is done and evaluated, or the run reached its last step inside one. */
@@ -47,4 +49,17 @@ export interface EpochEvent {
   readonly complete: boolean;
 }
 
-export type TrainEvent = StepEvent | EpochEvent;
+/** The device was lost. Training went back to the last snapshot on a new one; the steps from there on are repeated. */
+export interface RecoveryEvent {
+  readonly kind: "recovery";
+  /** From 0. */
+  readonly epoch: number;
+  /** Steps done at that snapshot. */
+  readonly step: number;
+  /** Steps done when the device was lost. */
+  readonly lostAt: number;
+  /** What the backend said. */
+  readonly reason: string;
+}
+
+export type TrainEvent = StepEvent | EpochEvent | RecoveryEvent;

@@ -3,6 +3,7 @@ import type { BatchSource } from "./batch.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
 import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
+import { Recovery } from "./recovery.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** What a run learns from and is judged by. */
@@ -20,8 +21,9 @@ export interface TrainLoopOptions {
 
 /**
  * Trains from where the trainer stands to the end, telling after each step and epoch. Leaving the loop early, saving and
- * going on later gives the same weights.
- * @throws NonFiniteError, ImageError
+ * going on later gives the same weights. Where the trainer can replace a lost device, the run goes back to its last
+ * snapshot (`train.snapshotEvery`), says so, repeats the steps since then, and ends with the same weights.
+ * @throws NonFiniteError, ImageError, DeviceLostError
  */
 export async function* trainLoop(
   trainer: Trainer,
@@ -29,6 +31,7 @@ export async function* trainLoop(
   options: TrainLoopOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
   const { progress } = trainer;
+  const recovery = new Recovery(trainer);
   const stepsPerEpoch = data.train.batchesPerEpoch;
   const stepsInAll = Math.min(
     options.maxSteps ?? Number.POSITIVE_INFINITY,
@@ -36,21 +39,27 @@ export async function* trainLoop(
   );
   while (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch) {
     const start = performance.now();
-    yield* trainSteps(trainer, data.train, stepsInAll);
-    const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, options));
-    yield closeEpoch(trainer, {
-      evaluation,
-      complete: progress.stepInEpoch === stepsPerEpoch,
-      seconds: seconds(start),
-      learningRate: trainer.learningRate(progress.step - 1, stepsPerEpoch),
-    });
+    try {
+      yield* trainSteps(trainer, data.train, { stepsInAll, recovery });
+      const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, options));
+      const event = closeEpoch(trainer, {
+        evaluation,
+        complete: progress.stepInEpoch === stepsPerEpoch,
+        seconds: seconds(start),
+        learningRate: trainer.learningRate(progress.step - 1, stepsPerEpoch),
+      });
+      await recovery.afterEpoch();
+      yield event;
+    } catch (error) {
+      yield await recovery.goBack(error);
+    }
   }
 }
 
 async function* trainSteps(
   trainer: Trainer,
   source: BatchSource,
-  stepsInAll: number,
+  { stepsInAll, recovery }: { stepsInAll: number; recovery: Recovery },
 ): AsyncGenerator<StepEvent, void, undefined> {
   const { progress } = trainer;
   const stepsPerEpoch = source.batchesPerEpoch;
@@ -66,8 +75,10 @@ async function* trainSteps(
       ...result,
       images: batch.shape[0],
       seconds: seconds(start),
+      replayed: recovery.countStep(step),
     };
     if (step >= stepsInAll) return;
+    await recovery.afterStep();
     start = performance.now();
   }
 }

@@ -1,5 +1,14 @@
-import { type AdamW, clipCoefficient, Ema, globalNorm, readNamed, type Schedule, warmupMultiStep } from "@dfine/nn";
-import { type Backend, backward, Random, readTensors, scope, tensor, withBackend } from "@dfine/tensor";
+import { clipCoefficient, globalNorm, type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
+import {
+  type Backend,
+  backward,
+  DeviceLostError,
+  Random,
+  readTensors,
+  scope,
+  tensor,
+  withBackend,
+} from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
@@ -9,21 +18,31 @@ import { criterion } from "../loss/criterion.ts";
 import { denoisingQueries } from "../model/denoising.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { modelPredictor } from "../predictor.ts";
-import { tensorSources } from "../tensorFile.ts";
+import { tensorSource } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
-import { BufferBackup } from "./bufferBackup.ts";
+import { DeviceState } from "./deviceState.ts";
 import { stepDraws } from "./draws.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import { NonFiniteError, nonFiniteReport } from "./nonFinite.ts";
-import { makeOptimizer } from "./optimizer.ts";
 import { countStep, startProgress, type TrainProgress, totalLoss } from "./progress.ts";
-import { readTrainState, writeTrainState } from "./stateFile.ts";
+import { readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 
 export interface TrainerOptions {
   readonly config: Config;
   /** Stays the caller's. */
   readonly backend: Backend;
+  /**
+   * Makes a backend in place of one whose device was lost, which it disposes; the new one is the caller's too. Without it
+   * the trainer keeps no snapshots, and a lost device ends training.
+   */
+  readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
+
+/** Makes the model that a run starts from. */
+type FirstModel = (backend: Backend) => Promise<DFineModel>;
+
+const emptyModel = (config: Config, backend: Backend): DFineModel =>
+  withBackend(backend, () => new DFineModel(config.model));
 
 export interface StepResult {
   /** Weighted terms by the official names, in D-FINE's order. */
@@ -44,21 +63,43 @@ const MOST_SKIPPED = 5;
  */
 export class Trainer implements Disposable {
   readonly config: Config;
-  readonly backend: Backend;
-  readonly model: DFineModel;
   readonly progress: TrainProgress;
-  readonly #ema: Ema;
-  readonly #optimizer: AdamW;
-  readonly #buffers: BufferBackup;
+  readonly #reviveBackend: TrainerOptions["reviveBackend"];
+  readonly #first: FirstModel;
+  #backend: Backend;
+  /** Undefined once the device is lost, until another has taken its place. */
+  #onDevice: DeviceState | undefined;
+  #snapshot: TrainStateValues | undefined;
 
-  private constructor(options: TrainerOptions, model: DFineModel) {
+  private constructor(options: TrainerOptions, { model, first }: { model: DFineModel; first: FirstModel }) {
     this.config = options.config;
-    this.backend = options.backend;
-    this.model = model.train();
     this.progress = startProgress();
-    this.#ema = new Ema(model.stateDict(), options.config.train.ema);
-    this.#optimizer = makeOptimizer(model, options.config.train.optimizer);
-    this.#buffers = new BufferBackup(model);
+    this.#reviveBackend = options.reviveBackend;
+    this.#backend = options.backend;
+    this.#onDevice = withBackend(options.backend, () => new DeviceState(model, options.config.train));
+    this.#first = first;
+  }
+
+  /** Where it computes: another backend after each lost device. */
+  get backend(): Backend {
+    return this.#backend;
+  }
+
+  /** The model in training: another object after each lost device. */
+  get model(): DFineModel {
+    return this.#live.model;
+  }
+
+  get #live(): DeviceState {
+    if (this.#onDevice) return this.#onDevice;
+    throw new DeviceLostError(
+      "trainer: its device is lost and was not replaced; call recover(), or restore a saved state",
+    );
+  }
+
+  /** Whether a lost device can be replaced. */
+  get isRecoverable(): boolean {
+    return this.#reviveBackend !== undefined;
   }
 
   /**
@@ -69,28 +110,35 @@ export class Trainer implements Disposable {
   static async create(
     options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
-    const { config, backend, initial, onFit } = options;
-    const random = new Random(config.train.seed).fork("weights");
-    const model = withBackend(backend, () => new DFineModel(config.model).initialize(random));
-    try {
-      if (initial) {
-        const report = await loadCheckpoint(model, initial);
-        onFit?.(report);
+    const { config, initial, onFit } = options;
+    let report: FitReport | undefined;
+    const first: FirstModel = async (backend) => {
+      const random = new Random(config.train.seed).fork("weights");
+      const model = withBackend(backend, () => new DFineModel(config.model).initialize(random));
+      try {
+        if (initial) report = await loadCheckpoint(model, initial);
+      } catch (error) {
+        model.dispose();
+        throw error;
       }
-      return withBackend(backend, () => new Trainer(options, model));
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
+      return model;
+    };
+    const model = await first(options.backend);
+    if (report) onFit?.(report);
+    return new Trainer(options, { model, first });
   }
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    return withBackend(options.backend, () => {
-      const trainer = new Trainer(options, new DFineModel(options.config.model));
+    const first: FirstModel = async (backend) => emptyModel(options.config, backend);
+    const trainer = new Trainer(options, { model: await first(options.backend), first });
+    try {
       trainer.restoreState(state, options.file);
-      return trainer;
-    });
+    } catch (error) {
+      trainer.dispose();
+      throw error;
+    }
+    return trainer;
   }
 
   /** Base learning rate of a step counted from 0. */
@@ -104,39 +152,40 @@ export class Trainer implements Disposable {
 
   /**
    * Learns from one batch. A step whose loss or gradient is not finite changes nothing and is counted.
-   * @throws NonFiniteError after several such steps in a row
+   * @throws NonFiniteError after several such steps in a row; DeviceLostError, after which only `recover` goes on
    */
   step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
     return withBackend(this.backend, () => scope("train step", () => this.#step(batch, stepsPerEpoch)));
   }
 
   async #step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
-    const { model, config, progress } = this;
-    const { optimizer } = config.train;
-    this.#buffers.take();
+    const { config, progress } = this;
+    const { model, optimizer, ema, buffers } = this.#live;
+    const { clipMaxNorm, learningRate: baseRate } = config.train.optimizer;
+    buffers.take();
     const outputs = model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: this.#denoising(batch) });
     const result = await criterion(outputs, batch.targets, {
       config: config.criterion,
       weighting: config.model.decoder,
     });
     backward(result.total);
-    const [terms, norms] = await readTensors([result.values, globalNorm(this.#optimizer.gradients())]);
+    const [terms, norms] = await readTensors([result.values, globalNorm(optimizer.gradients())]);
     const gradientNorm = norms![0]!;
     const byName = new Map(result.names.map((name, i) => [name, terms![i]!]));
     const losses = Object.fromEntries([...result.losses.keys()].map((name) => [name, byName.get(name)!]));
     const loss = totalLoss(losses);
     const skipped = !Number.isFinite(loss) || !Number.isFinite(gradientNorm);
     const rateFactor = this.#schedule(stepsPerEpoch)(progress.step);
-    if (skipped) this.#buffers.putBack();
+    if (skipped) buffers.putBack();
     else {
-      this.#optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, optimizer.clipMaxNorm) });
-      this.#ema.update(model.stateDict());
+      optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) });
+      ema.update(model.stateDict());
     }
-    this.#optimizer.zeroGrad();
+    optimizer.zeroGrad();
     countStep(progress, skipped ? undefined : losses);
     if (progress.skippedInARow >= MOST_SKIPPED) {
       const { step, epoch } = progress;
-      const learningRate = optimizer.learningRate * rateFactor;
+      const learningRate = baseRate * rateFactor;
       const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm });
       throw new NonFiniteError(report, progress.skippedInARow);
     }
@@ -163,43 +212,94 @@ export class Trainer implements Disposable {
   #averaged(): DFineModel {
     return withBackend(this.backend, () => {
       const model = new DFineModel(this.config.model);
-      model.loadStateDict(this.#ema.entries);
+      model.loadStateDict(this.#live.ema.entries);
       return model.freeze().eval();
     });
   }
 
-  /** The averaged weights as a file that `DFine.fromPretrained` opens. */
+  /** The averaged weights as a file that `DFine.fromPretrained` opens; on a lost device those of the last snapshot. */
   async saveModel(): Promise<Uint8Array> {
     const { preset, model } = this.config;
-    return writeModelFile(await tensorSources(this.#ema.entries), { preset, model });
+    const averages = await this.#orSnapshot(
+      async (state) => (await state.ema.save()).entries,
+      ({ ema }) => ema,
+    );
+    const entries = [...averages].map(([name, value]: [string, HostTensor]) => [name, tensorSource(value)] as const);
+    return writeModelFile(new Map(entries), { preset, model });
   }
 
-  /** Everything that later steps depend on, as bytes. */
+  /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */
   async saveState(): Promise<Uint8Array> {
-    const ema = await this.#ema.save();
-    return writeTrainState({
-      model: await readNamed(this.model.stateDict()),
-      ...{ ema: ema.entries, emaUpdates: ema.updates },
-      optimizer: await this.#optimizer.save(),
-      progress: this.progress,
-    });
+    return writeTrainState(
+      await this.#orSnapshot(
+        (state) => state.read(this.progress),
+        (snapshot) => snapshot,
+      ),
+    );
+  }
+
+  /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */
+  async #orSnapshot<T>(
+    read: (state: DeviceState) => Promise<T>,
+    recall: (snapshot: TrainStateValues) => T,
+  ): Promise<T> {
+    try {
+      return await read(this.#live);
+    } catch (error) {
+      if (!(error instanceof DeviceLostError) || !this.#snapshot) throw error;
+      return recall(this.#snapshot);
+    }
   }
 
   /** Puts back what `saveState` gave. @throws ModelFileError, StateDictError for another model's */
   restoreState(bytes: Uint8Array, file?: string): void {
-    const state = readTrainState(bytes, file);
-    this.model.loadStateDict(state.model);
-    this.#ema.restore({ entries: state.ema, updates: state.emaUpdates });
-    this.#optimizer.restore(state.optimizer);
-    Object.assign(this.progress, state.progress);
+    const values = readTrainState(bytes, file);
+    this.#live.write(values);
+    this.#moveTo(values);
+    if (this.isRecoverable) this.#snapshot = values;
+  }
+
+  /** Steps done at the last snapshot. */
+  get snapshotStep(): number {
+    return this.#snapshot?.progress.step ?? 0;
+  }
+
+  /**
+   * Copies the state to the host, where `recover` finds it: some 16 bytes per parameter, twice that while it copies. Does
+   * nothing without `reviveBackend`.
+   * @throws DeviceLostError, keeping the snapshot before
+   */
+  async snapshot(): Promise<void> {
+    if (this.isRecoverable) this.#snapshot = await this.#live.read(this.progress);
+  }
+
+  /**
+   * Replaces a lost device, and goes back to the last snapshot or, before the first one, to the start. `progress` says
+   * which step comes next.
+   * @throws DeviceLostError when the new device is lost too, or there is no `reviveBackend`
+   */
+  async recover(): Promise<void> {
+    if (!this.#reviveBackend)
+      throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
+    this.#onDevice?.dispose();
+    this.#onDevice = undefined;
+    this.#backend = await this.#reviveBackend(this.#backend);
+    const snapshot = this.#snapshot;
+    const model = snapshot ? emptyModel(this.config, this.#backend) : await this.#first(this.#backend);
+    const state = withBackend(this.#backend, () => new DeviceState(model, this.config.train));
+    if (snapshot) state.write(snapshot);
+    this.#onDevice = state;
+    this.#moveTo(snapshot ?? { progress: startProgress() });
+  }
+
+  #moveTo({ progress }: Pick<TrainStateValues, "progress">): void {
+    Object.assign(this.progress, structuredClone(progress));
   }
 
   /** Frees model, average and optimiser; the backend stays. */
   dispose(): void {
-    this.model.dispose();
-    this.#ema.dispose();
-    this.#optimizer.dispose();
-    this.#buffers.dispose();
+    this.#onDevice?.dispose();
+    this.#onDevice = undefined;
   }
   [Symbol.dispose](): void {
     this.dispose();

@@ -3,7 +3,6 @@ import { basename, join } from "node:path";
 import type { Backend } from "@dfine/tensor";
 import { Command } from "commander";
 import { resolveConfig } from "../../config/resolve.ts";
-import { resolveDevice } from "../../device.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
@@ -15,6 +14,7 @@ import { drawObjects, encodeImage } from "../draw.ts";
 import { createRunFolder, type RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT } from "./exit.ts";
+import { HeldDevice } from "./heldDevice.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import {
   type DeviceOptionValues,
@@ -51,45 +51,39 @@ async function demo(values: DemoValues): Promise<number> {
     model: { classes, evalSize: [size, size] },
     train: { ...DEMO.train, seed: values.seed },
   });
-  const { backend } = await resolveDevice(values.device, values);
-  try {
-    using interrupt = watchInterrupt(() =>
-      terminal.warn("stopping after this step; press Ctrl-C again to stop at once"),
-    );
-    using trainer = await Trainer.create({ config, backend });
-    const run = await createRunFolder(values.out, "train", values.name ?? "demo");
-    const dataFiles = absoluteDataFiles({ data: digits.dataYaml });
-    await writeFileAtomic(run.data, `${JSON.stringify(dataFiles, null, 2)}\n`);
-    const outcome = await runTraining({
-      ...{ trainer, run, terminal, interrupt },
-      train: digits.train,
-      val: digits.val,
-      title: "D-FINE-N learns handwritten digits",
-      maxSteps: values.steps,
-    });
-    if (outcome.interrupted) {
-      terminal.note(`saved; go on with: npx dfine train --resume ${run.path}`);
-      return EXIT.interrupted;
-    }
-    const found = await detectUnseen(await drawDigits(terminal, values.out, { train: 1, val: unseen, seed: 1 }), {
-      run,
-      backend,
-    });
-    const ap = outcome.last?.evaluation?.result.stats.AP ?? 0;
-    terminal.data({ kind: "done", run: run.path, report: run.report, ap, unseen: found });
-    for (const { file, digits: seen } of found) terminal.say(`${file}: ${seen.join(", ") || "nothing"}`);
-    terminal.say(
-      [
-        `final AP: ${ap.toFixed(2)}`,
-        `report: ${run.report}  (open it in a browser: curves, AP table, digits found in images the model never saw)`,
-        `next: npx dfine predict YOUR-IMAGES --weights ${run.path}`,
-        "      npx dfine train --images FOLDER --annotations COCO.json --val-images FOLDER --val-annotations COCO.json",
-      ].join("\n"),
-    );
-    return EXIT.ok;
-  } finally {
-    backend.dispose();
+  using device = await HeldDevice.open(values);
+  using interrupt = watchInterrupt(() => terminal.warn("stopping after this step; press Ctrl-C again to stop at once"));
+  using trainer = await Trainer.create({ config, ...device.forTrainer });
+  const run = await createRunFolder(values.out, "train", values.name ?? "demo");
+  const dataFiles = absoluteDataFiles({ data: digits.dataYaml });
+  await writeFileAtomic(run.data, `${JSON.stringify(dataFiles, null, 2)}\n`);
+  const outcome = await runTraining({
+    ...{ trainer, run, terminal, interrupt },
+    train: digits.train,
+    val: digits.val,
+    title: "D-FINE-N learns handwritten digits",
+    maxSteps: values.steps,
+  });
+  if (outcome.interrupted) {
+    terminal.note(`saved; go on with: npx dfine train --resume ${run.path}`);
+    return EXIT.interrupted;
   }
+  const found = await detectUnseen(await drawDigits(terminal, values.out, { train: 1, val: unseen, seed: 1 }), {
+    run,
+    backend: device.backend,
+  });
+  const ap = outcome.last?.evaluation?.result.stats.AP ?? 0;
+  terminal.data({ kind: "done", run: run.path, report: run.report, ap, unseen: found });
+  for (const { file, digits: seen } of found) terminal.say(`${file}: ${seen.join(", ") || "nothing"}`);
+  terminal.say(
+    [
+      `final AP: ${ap.toFixed(2)}`,
+      `report: ${run.report}  (open it in a browser: curves, AP table, digits found in images the model never saw)`,
+      `next: npx dfine predict YOUR-IMAGES --weights ${run.path}`,
+      "      npx dfine train --images FOLDER --annotations COCO.json --val-images FOLDER --val-annotations COCO.json",
+    ].join("\n"),
+  );
+  return EXIT.ok;
 }
 
 /** The data set with these counts and seed; drawn when it is not there yet. */

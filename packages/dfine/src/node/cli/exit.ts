@@ -15,6 +15,7 @@ const EXPECTED = new Set([
   "ConfigError",
   "DatasetError",
   "DeviceError",
+  "DeviceLostError",
   "ImageError",
   "ModelFileError",
   "NonFiniteError",

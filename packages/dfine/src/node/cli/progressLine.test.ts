@@ -16,6 +16,7 @@ const step: StepEvent = {
   images: 8,
   seconds: 2,
   skipped: false,
+  replayed: false,
 };
 
 test("shows place, terms, speed and time left", () => {

@@ -8,8 +8,7 @@ import { type Config, ConfigError, type PresetName } from "../../config/config.t
 import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { summarizeDataset } from "../../data/summary.ts";
-import { resolveDevice } from "../../device.ts";
-import { Trainer } from "../../train/trainer.ts";
+import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { readText } from "../data/readCoco.ts";
 import { absoluteDataFiles, type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
@@ -17,6 +16,7 @@ import { readBytes, readWeights } from "../files.ts";
 import { createRunFolder, openRunFolder, type RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
+import { HeldDevice } from "./heldDevice.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import {
   batchOption,
@@ -100,40 +100,36 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   const notes = [...summarizeDataset(datasets.train!.dataset).notes.map((note) => `data: ${note}`), ...job.notes];
   for (const note of notes) terminal.note(note);
   if (!datasets.val) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");
-  const { backend } = await resolveDevice(values.device, values);
-  try {
-    using interrupt = watchInterrupt(() =>
-      terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
-    );
-    let fit: FitReport | undefined;
-    using trainer = await job.makeTrainer(backend, (report) => {
-      fit = report;
-    });
-    const fitted = fit ? fitLines(fit) : [];
-    for (const line of fitted) terminal.note(`weights: ${line}`);
-    if (fit) terminal.data({ kind: "weights", ...fit });
-    const run = job.run ?? (await startRun(values, job.dataFiles));
-    terminal.note(`run folder: ${run.path}`);
-    const outcome = await runTraining({
-      ...{ trainer, run, terminal, interrupt, fit },
-      notes: [...notes, ...fitted],
-      train: datasets.train!,
-      val: datasets.val,
-      title: `D-FINE-${config.preset.toUpperCase()} · ${basename(run.path)}`,
-      maxSteps: values.steps,
-      resumed: job.run !== undefined,
-    });
-    if (outcome.interrupted) {
-      terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
-      return EXIT.interrupted;
-    }
-    const { best } = trainer.progress;
-    terminal.data({ kind: "done", run: run.path, report: run.report, best });
-    terminal.say(`weights: ${run.best}\nreport:  ${run.report}`);
-    return EXIT.ok;
-  } finally {
-    backend.dispose();
+  using device = await HeldDevice.open(values);
+  using interrupt = watchInterrupt(() =>
+    terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
+  );
+  let fit: FitReport | undefined;
+  using trainer = await job.makeTrainer(device.forTrainer, (report) => {
+    fit = report;
+  });
+  const fitted = fit ? fitLines(fit) : [];
+  for (const line of fitted) terminal.note(`weights: ${line}`);
+  if (fit) terminal.data({ kind: "weights", ...fit });
+  const run = job.run ?? (await startRun(values, job.dataFiles));
+  terminal.note(`run folder: ${run.path}`);
+  const outcome = await runTraining({
+    ...{ trainer, run, terminal, interrupt, fit },
+    notes: [...notes, ...fitted],
+    train: datasets.train!,
+    val: datasets.val,
+    title: `D-FINE-${config.preset.toUpperCase()} · ${basename(run.path)}`,
+    maxSteps: values.steps,
+    resumed: job.run !== undefined,
+  });
+  if (outcome.interrupted) {
+    terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
+    return EXIT.interrupted;
   }
+  const { best } = trainer.progress;
+  terminal.data({ kind: "done", run: run.path, report: run.report, best });
+  terminal.say(`weights: ${run.best}\nreport:  ${run.report}`);
+  return EXIT.ok;
 }
 
 /** What to train, before any run folder is made. */
@@ -141,7 +137,10 @@ interface Job {
   readonly config: Config;
   readonly datasets: Datasets;
   readonly dataFiles: DataFiles;
-  readonly makeTrainer: (backend: Trainer["backend"], onFit: (report: FitReport) => void) => Promise<Trainer>;
+  readonly makeTrainer: (
+    device: Omit<TrainerOptions, "config">,
+    onFit: (report: FitReport) => void,
+  ) => Promise<Trainer>;
   /** What the user should know about the choices made. */
   readonly notes: readonly string[];
   /** The folder of a run that goes on. */
@@ -168,7 +167,7 @@ async function freshJob(given: TrainValues, overrides: readonly string[]): Promi
     );
   return {
     ...{ config, datasets, dataFiles, notes },
-    makeTrainer: (backend, onFit) => Trainer.create({ config, backend, onFit, ...(initial ? { initial } : {}) }),
+    makeTrainer: (device, onFit) => Trainer.create({ config, ...device, onFit, ...(initial ? { initial } : {}) }),
   };
 }
 
@@ -233,7 +232,7 @@ async function resumedJob(path: string, values: TrainValues): Promise<Job> {
   const state = await readBytes(run.state);
   return {
     ...{ config, datasets, dataFiles, run, notes: [] },
-    makeTrainer: (backend) => Trainer.restore(state, { config, backend, file: run.state }),
+    makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
   };
 }
 

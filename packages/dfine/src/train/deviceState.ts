@@ -1,0 +1,52 @@
+import { type AdamW, Ema, readNamed } from "@dfine/nn";
+import type { TrainConfig } from "../config/config.ts";
+import type { DFineModel } from "../model/dfineModel.ts";
+import { BufferBackup } from "./bufferBackup.ts";
+import { makeOptimizer } from "./optimizer.ts";
+import type { TrainProgress } from "./progress.ts";
+import type { TrainStateValues } from "./stateFile.ts";
+
+/** What of a training run lies on its device: gone when that is lost, and made anew from values on the host. */
+export class DeviceState implements Disposable {
+  readonly model: DFineModel;
+  readonly ema: Ema;
+  readonly optimizer: AdamW;
+  readonly buffers: BufferBackup;
+
+  /** Takes `model`, which it disposes. */
+  constructor(model: DFineModel, config: TrainConfig) {
+    this.model = model.train();
+    this.ema = new Ema(model.stateDict(), config.ema);
+    this.optimizer = makeOptimizer(model, config.optimizer);
+    this.buffers = new BufferBackup(model);
+  }
+
+  /** Copies everything to the host, together with `progress` as it is now. */
+  async read(progress: TrainProgress): Promise<TrainStateValues> {
+    const then = structuredClone(progress);
+    const { entries, updates } = await this.ema.save();
+    return {
+      ...{ ema: entries, emaUpdates: updates, progress: then },
+      model: await readNamed(this.model.stateDict()),
+      optimizer: await this.optimizer.save(),
+    };
+  }
+
+  /** Puts back what `read` gave. @throws StateDictError for another model's */
+  write(values: TrainStateValues): void {
+    this.model.loadStateDict(values.model);
+    this.ema.restore({ entries: values.ema, updates: values.emaUpdates });
+    this.optimizer.restore(values.optimizer);
+  }
+
+  /** Frees everything, also on a device that is lost. */
+  dispose(): void {
+    this.model.dispose();
+    this.ema.dispose();
+    this.optimizer.dispose();
+    this.buffers.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
