@@ -2,6 +2,7 @@ import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
 import { COCO_CLASSES } from "../config/coco.ts";
 import type { ModelConfig, PresetName } from "../config/config.ts";
 import { tokenCount } from "../config/derived.ts";
+import { brokenModelRules } from "../config/modelRules.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { foreignAdvice } from "./foreign.ts";
@@ -120,19 +121,25 @@ export function identifyCheckpoint(raw: RawCheckpoint, options: CheckpointOption
   return { ...read, preset, model, classNamesFrom: names.from };
 }
 
-/** A description may not make a larger model than the tensors beside it. */
-function checkDescription({ entries, file }: RawCheckpoint, model: ModelConfig): void {
+/** A description may not make another model, perhaps a much larger one, than the tensors beside it are of. */
+function checkDescription(raw: RawCheckpoint, model: ModelConfig): void {
+  const problem = descriptionProblem(raw, model);
+  if (problem === undefined) return;
+  throw new ModelFileError(
+    `${raw.file}: its tensors are not of the model that it describes: ${problem}; write the file again`,
+  );
+}
+
+function descriptionProblem({ entries }: RawCheckpoint, model: ModelConfig): string | undefined {
+  const [broken] = brokenModelRules(model);
+  if (broken !== undefined) return broken;
   const [difference] = architectureDifferences(entries, model);
-  const tokens = anchorCount(entries);
-  const problem = difference
-    ? `${difference.name} should be [${difference.expected}], but is ${difference.inFile ? `[${difference.inFile}]` : "missing"}`
-    : tokens !== tokenCount(model.backbone, model.evalSize)
-      ? `its anchors are not of inputs of ${model.evalSize.join("x")}`
-      : undefined;
-  if (problem)
-    throw new ModelFileError(
-      `${file}: its tensors are not of the model that it describes: ${problem}; write the file again`,
-    );
+  if (difference) {
+    const { name, inFile, expected } = difference;
+    return `${name} should be [${expected}], but is ${inFile ? `[${inFile}]` : "missing"}`;
+  }
+  const isSize = anchorCount(entries) === tokenCount(model.backbone, model.evalSize);
+  return isSize ? undefined : `its anchors are not of inputs of ${model.evalSize.join("x")}`;
 }
 
 function classNames(

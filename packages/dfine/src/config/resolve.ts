@@ -1,7 +1,7 @@
 import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
-import { evalLayerIndex } from "./derived.ts";
+import { brokenModelRules } from "./modelRules.ts";
 import { presetConfig } from "./presets.ts";
 import { closest } from "./suggest.ts";
 import { readYaml } from "./yaml.ts";
@@ -102,42 +102,14 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   return `${key} = ${describe(valueAt(given, issue.path))}: ${problem}${example}`;
 }
 
-/** Facts that concern several keys at once: [whether it holds, what to do otherwise]. */
+/** @throws ConfigError for values that do not go together */
 function checkTogether({ model, train }: Config): void {
-  const { backbone, encoder, decoder } = model;
-  const levels = backbone.returnStages.length;
-  const last = evalLayerIndex(decoder);
-  const rules: [boolean, string][] = [
-    [
-      backbone.returnStages.every((stage) => stage < backbone.stages.length),
-      `model.backbone.returnStages [${backbone.returnStages}] name stages beyond the ${backbone.stages.length} there are`,
-    ],
-    [
-      decoder.points.length === levels,
-      `model.decoder.points has ${decoder.points.length} entries for ${levels} levels; give one for each`,
-    ],
-    [
-      encoder.transformerLevels.every((level) => level < levels),
-      `model.encoder.transformerLevels [${encoder.transformerLevels}] name levels beyond the ${levels} there are`,
-    ],
-    [
-      encoder.hiddenDim % encoder.heads === 0 && encoder.hiddenDim % 4 === 0,
-      `model.encoder.hiddenDim ${encoder.hiddenDim} must be a multiple of 4 and of ${encoder.heads} heads`,
-    ],
-    [
-      decoder.hiddenDim % decoder.heads === 0,
-      `model.decoder.hiddenDim ${decoder.hiddenDim} must be a multiple of ${decoder.heads} heads`,
-    ],
-    [
-      last >= 0 && last < decoder.layers,
-      `model.decoder.evalLayer ${decoder.evalLayer} is none of the ${decoder.layers} layers`,
-    ],
-    [
-      train.schedule.milestones.every((epoch, i, all) => i === 0 || epoch > all[i - 1]!),
-      `train.schedule.milestones [${train.schedule.milestones}] must ascend`,
-    ],
+  const { milestones } = train.schedule;
+  const ascend = milestones.every((epoch, i) => i === 0 || epoch > milestones[i - 1]!);
+  const broken = [
+    ...brokenModelRules(model),
+    ...(ascend ? [] : [`train.schedule.milestones [${milestones}] must ascend`]),
   ];
-  const broken = rules.filter(([holds]) => !holds).map(([, message]) => message);
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
 }
 

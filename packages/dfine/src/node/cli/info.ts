@@ -59,8 +59,9 @@ async function weightsInfo(place: string, options: { terminal: Terminal; ema: bo
   const raw = readCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
   const facts = { ...fileFacts(raw), ...modelFacts(identifyCheckpoint(raw, about)) };
   terminal.data(facts);
-  const { size, classes, ...rest } = facts;
-  terminal.say(stringify({ ...rest, size: size.join("x"), classes: classes.join(", ") }).trimEnd());
+  const { size, classes, format, ...rest } = facts;
+  const shown = { ...rest, format: FORMATS[format], size: size.join("x"), classes: classes.join(", ") };
+  terminal.say(stringify(shown).trimEnd());
   return EXIT.ok;
 }
 
@@ -73,7 +74,7 @@ const FORMATS: Record<RawCheckpoint["format"], string> = {
 
 function fileFacts({ file, format, entries, chosen, sets, training }: RawCheckpoint) {
   return {
-    ...{ file, format, formatName: FORMATS[format], tensors: entries.size },
+    ...{ file, format, tensors: entries.size },
     ema: sets.includes("ema"),
     weights: chosen,
     sets,

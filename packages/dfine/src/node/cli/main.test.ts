@@ -3,10 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { runCommand } from "../../../test/runCommand.ts";
 import { tinyModel } from "../../../test/tinyModel.ts";
 import { decodeImage } from "../data/decode.ts";
 import { makeDigits } from "../demo/digits.ts";
-import { main } from "./main.ts";
 
 let folder = "";
 let data: string[] = [];
@@ -16,24 +16,6 @@ beforeAll(async () => {
   data = ["--data", dataYaml];
 });
 afterAll(() => rm(folder, { recursive: true }));
-
-/** Runs the command and takes what it writes on standard output. */
-async function dfine(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const take = (name: "out" | "err") => (text: string | Uint8Array) => {
-    written[name] += text;
-    return true;
-  };
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation(take("out")),
-    vi.spyOn(process.stderr, "write").mockImplementation(take("err")),
-  ];
-  try {
-    return { code: await main(argv), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 /** Options of a run of six steps over two epochs with a tiny model. */
 const tiny = (name: string): string[] => {
@@ -47,7 +29,7 @@ const state = (name: string) => readFileSync(run(name, "weights", "state.safeten
 
 describe("a run", () => {
   test("leaves configuration, results, logs, weights and report, and tells programs what they need", async () => {
-    const { code, out } = await dfine(...tiny("whole"), "--json", "--quiet");
+    const { code, out } = await runCommand(...tiny("whole"), "--json", "--quiet");
     expect(code).toBe(0);
     const lines = out
       .trimEnd()
@@ -64,8 +46,8 @@ describe("a run", () => {
   });
 
   test("goes on exactly where it stood, inside an epoch, with the same logs", async () => {
-    expect((await dfine(...tiny("parts"), "--steps", "4", "--quiet")).code).toBe(0);
-    expect((await dfine("train", "--resume", run("parts"), "--threads", "1", "--quiet")).code).toBe(0);
+    expect((await runCommand(...tiny("parts"), "--steps", "4", "--quiet")).code).toBe(0);
+    expect((await runCommand("train", "--resume", run("parts"), "--threads", "1", "--quiet")).code).toBe(0);
     expect(state("parts").equals(state("whole"))).toBe(true);
     const rows = (name: string) =>
       readFileSync(run(name, "results.csv"), "utf8")
@@ -76,7 +58,7 @@ describe("a run", () => {
   });
 
   test("saves and ends with 130 when it is interrupted, and goes on from there", async () => {
-    const running = dfine(...tiny("stopped"), "--quiet");
+    const running = runCommand(...tiny("stopped"), "--quiet");
     await vi.waitUntil(
       () => existsSync(run("stopped", "events.jsonl")) && readFileSync(run("stopped", "events.jsonl")).length > 0,
       {
@@ -88,13 +70,13 @@ describe("a run", () => {
     const { code, err } = await running;
     expect(code).toBe(130);
     expect(err).toContain("stopping after this step");
-    expect((await dfine("train", "--resume", run("stopped"), "--threads", "1", "--quiet")).code).toBe(0);
+    expect((await runCommand("train", "--resume", run("stopped"), "--threads", "1", "--quiet")).code).toBe(0);
     expect(state("stopped").equals(state("whole"))).toBe(true);
   });
 
   test("can be evaluated, used and looked into", async () => {
     const weights = ["--weights", run("whole"), "--threads", "1", "--out", folder, "--quiet"];
-    const evaluated = await dfine("val", ...data, ...weights, "--json");
+    const evaluated = await runCommand("val", ...data, ...weights, "--json");
     expect(evaluated.code).toBe(0);
     const { stats, detections, report } = JSON.parse(evaluated.out);
     expect(stats.AP).toBeGreaterThanOrEqual(0);
@@ -102,14 +84,14 @@ describe("a run", () => {
     expect(existsSync(report)).toBe(true);
 
     const images = join(folder, "digits", "images", "val");
-    const predicted = await dfine("predict", images, ...weights, "--threshold", "0", "--json");
+    const predicted = await runCommand("predict", images, ...weights, "--threshold", "0", "--json");
     expect(predicted.code).toBe(0);
     const [first] = JSON.parse(predicted.out).images;
     expect(first).toMatchObject({ width: 96, height: 96 });
     expect(first.objects).toHaveLength(12);
     expect((await decodeImage(join(folder, "predict", "predict", "00000.png"))).width).toBe(96);
 
-    const info = await dfine("info", "--weights", run("whole"), "--json");
+    const info = await runCommand("info", "--weights", run("whole"), "--json");
     expect(JSON.parse(info.out)).toMatchObject({ preset: "n", size: [96, 96], queries: 12 });
   });
 });
@@ -129,7 +111,7 @@ describe("exit codes and messages", () => {
     [1, ["val", "--weights", "none.safetensors", "--data", "none.yaml"], /none\.yaml: does not exist/],
     [1, ["info", "--weights", "none.safetensors"], /none\.safetensors: does not exist/],
   ] as const)("%i for %j", async (code, argv, message) => {
-    const result = await dfine(...argv);
+    const result = await runCommand(...argv);
     expect(result.out + result.err).toMatch(message);
     expect(result.code).toBe(code);
   });
