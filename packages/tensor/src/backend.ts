@@ -52,7 +52,7 @@ export interface Backend {
   /** Precision of `f32` tensors: 64 only on a reference backend. */
   readonly floatBits: 32 | 64;
   readonly limits: { readonly maxBufferBytes: number; readonly maxBindings: number };
-  /** Contents are unspecified. @throws BackendError when memory is exhausted, saying what would fit */
+  /** Contents are unspecified. @throws OutOfMemoryError when memory is exhausted, saying what would fit */
   alloc(length: number, dtype: Dtype): Buffer;
   free(buffer: Buffer): void;
   write(target: Slice, data: TypedArray): void;

@@ -23,6 +23,17 @@ export class BackendError extends TensorError {
   override readonly name: string = "BackendError";
 }
 
+/** The device's memory is used up. `facts` says how far it went, `remedy` what would fit. */
+export class OutOfMemoryError extends BackendError {
+  override readonly name = "OutOfMemoryError";
+  readonly facts: string;
+
+  constructor(facts: string, remedy: string) {
+    super(`${facts}; ${remedy}`);
+    this.facts = facts;
+  }
+}
+
 /** The device is gone with all that it held. A new backend must be made, and what was on the old one restored. */
 export class DeviceLostError extends BackendError {
   override readonly name = "DeviceLostError";

@@ -1,4 +1,4 @@
-import { BackendError } from "@dfine/tensor";
+import { OutOfMemoryError } from "@dfine/tensor";
 import { MAX_PAGES } from "../wasm/encode.ts";
 import { FreeRanges } from "./freeRanges.ts";
 
@@ -70,7 +70,7 @@ export class Heap {
     return this.#f32;
   }
 
-  /** 64-byte aligned; contents unspecified. @throws BackendError saying what was asked, what is free and what would fit */
+  /** 64-byte aligned; contents unspecified. @throws OutOfMemoryError saying what was asked, what is free and what would fit */
   alloc(bytes: number): number {
     const block = blockBytes(bytes);
     const pointer = block <= SMALL ? this.#takeSmall(block, bytes) : this.#takeLarge(block, bytes);
@@ -136,14 +136,14 @@ export class Heap {
     this.#f32 = new Float32Array(buffer);
   }
 
-  #outOfMemory(asked: number, reason: string): BackendError {
+  #outOfMemory(asked: number, reason: string): OutOfMemoryError {
     const small = [...this.#small].reduce((sum, [block, list]) => sum + block * list.length, 0);
     const free = this.#large.total + small;
     const fits = Math.floor((100 * this.#limit) / (this.#used + asked));
-    return new BackendError(
+    return new OutOfMemoryError(
       `cpu: out of memory: ${size(asked)} asked for, ${size(this.#used)} in use, ${size(free)} free ` +
-        `(largest piece ${size(this.#large.largest())}), and ${reason}; a batch or image of about ` +
-        `${Math.min(fits, 90)} % of this one's pixels would fit`,
+        `(largest piece ${size(this.#large.largest())}), and ${reason}`,
+      `a batch or image of about ${Math.min(fits, 90)} % of this one's pixels would fit`,
     );
   }
 }
