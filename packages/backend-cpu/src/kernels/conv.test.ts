@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TestRuntime } from "../../test/hostileRuntime.ts";
 import { expectClose, numbers, type Oracle, runOverride } from "../../test/kernelKit.ts";
-import { conv2dOverride } from "./conv2d.ts";
+import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 
@@ -100,6 +100,7 @@ function check(test: Case): void {
     },
     ([got]) => expectClose(got!, expected.y),
   );
+  checkActivated(test, data, expected.y);
   runOverride<"conv2dInputGrad">(
     conv2dInputGradOverride,
     {
@@ -120,12 +121,46 @@ function check(test: Case): void {
   );
 }
 
+/** The convolution followed by bias, factor, ReLU, scale and shift. */
+function checkActivated(test: Case, data: Data, sums: Oracle): void {
+  const { x, weight, y } = shapes(test);
+  const perChannel = [numbers(y[1], 4), numbers(y[1], 5)] as const;
+  const [bias, factor] = perChannel;
+  const [scale, shift] = [-1.5, 0.25];
+  const channelOf = (i: number): number => Math.floor(i / (y[2] * y[3])) % y[1];
+  const expected: Oracle = {
+    values: sums.values.map((sum, i) => {
+      const c = channelOf(i);
+      return scale * Math.max(0, factor[c]! * sum + bias[c]!) + shift;
+    }),
+    magnitudes: sums.magnitudes.map((magnitude, i) => {
+      const c = channelOf(i);
+      return Math.abs(scale) * (Math.abs(factor[c]!) * magnitude + Math.abs(bias[c]!)) + shift;
+    }),
+  };
+  runOverride<"conv2dAct">(
+    conv2dActOverride,
+    {
+      inputs: (runtime) => [
+        runtime.view(x, data.x),
+        runtime.view(weight, data.weight),
+        ...perChannel.map((values) => runtime.view([y[1]], values)),
+        ...[scale, shift].map((value) => runtime.view([1], [value])),
+      ],
+      outputs: (runtime) => [runtime.view(y)],
+      attrs: { ...attrsOf(test), activation: "relu" },
+    },
+    ([got]) => expectClose(got!, expected),
+  );
+}
+
 const one = [1, 1, 1, 1] as const;
 const two = [2, 2, 2, 2] as const;
 const CASES: readonly Case[] = [
   { x: [2, 3, 5, 7], kernel: [4, 1, 1] },
   { x: [3, 21, 10, 10], kernel: [16, 1, 1] },
   { x: [1, 600, 3, 5], kernel: [9, 1, 1] },
+  { x: [2, 1100, 3, 3], kernel: [6, 1, 1] },
   { x: [1, 3, 20, 18], kernel: [16, 3, 3], stride: [2, 2], padding: one },
   { x: [2, 16, 9, 9], kernel: [8, 2, 2] },
   { x: [1, 8, 13, 13], kernel: [16, 2, 2] },

@@ -1,9 +1,10 @@
-import type { Conv2dAttrs, Override, View } from "@dfine/tensor";
+import type { Conv2dActAttrs, Conv2dAttrs, Override, OverrideCall, View } from "@dfine/tensor";
 import type { CpuRuntime } from "../runtime.ts";
 import { forwardAxis, tapOffsets } from "./convGeometry.ts";
 import { convTaps } from "./convTaps.ts";
 import { convVariant, shape4 } from "./convVariant.ts";
 import { depthwise } from "./depthwise.ts";
+import { type Epilogue, ofChannels } from "./epilogue.ts";
 import { cutSummed, gemm } from "./gemm.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 
@@ -11,21 +12,36 @@ const BYTES = 4;
 
 export const conv2dOverride = (runtime: CpuRuntime): Override<Conv2dAttrs> => ({
   select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
-  run({ variant, inputs, outputs, attrs }) {
-    const operands = { x: inputs[0]!, weight: inputs[1]!, y: outputs[0]! };
-    if (variant === "pointwise") pointwise(runtime, operands);
-    else windows(runtime, { ...operands, attrs, isDepthwise: variant === "depthwise" });
+  run: (call) => convolve(runtime, call, undefined),
+});
+
+export const conv2dActOverride = (runtime: CpuRuntime): Override<Conv2dActAttrs> => ({
+  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
+  run(call) {
+    const addresses = call.inputs.slice(2).map((view) => runtime.pointer(view));
+    convolve(runtime, call, { activation: call.attrs.activation, addresses });
   },
 });
+
+function convolve(
+  runtime: CpuRuntime,
+  { variant, inputs, outputs, attrs }: OverrideCall<Conv2dAttrs>,
+  epilogue: Epilogue | undefined,
+): void {
+  const operands = { x: inputs[0]!, weight: inputs[1]!, y: outputs[0]!, epilogue };
+  if (variant === "pointwise") pointwise(runtime, operands);
+  else windows(runtime, { ...operands, attrs, isDepthwise: variant === "depthwise" });
+}
 
 interface Operands {
   readonly x: View;
   readonly weight: View;
   readonly y: View;
+  readonly epilogue: Epilogue | undefined;
 }
 
 /** A product [Co, Ci] · [Ci, H·W] for each image. */
-function pointwise(runtime: CpuRuntime, { x, weight, y }: Operands): void {
+function pointwise(runtime: CpuRuntime, { x, weight, y, epilogue }: Operands): void {
   const [images, channels, height, width] = shape4(x);
   const [m, n] = [weight.shape[0]!, height * width];
   const [px, pw, py] = [x, weight, y].map((view) => runtime.pointer(view)) as [number, number, number];
@@ -43,13 +59,14 @@ function pointwise(runtime: CpuRuntime, { x, weight, y }: Operands): void {
     rows: { kind: "matrix", pitch: channels * BYTES },
     bStrides: [n * BYTES, BYTES],
     cPitch: n * BYTES,
+    epilogue,
   });
 }
 
 /** Sums over windows of padded input; k runs over input channels, then kernel rows and columns. */
 function windows(
   runtime: CpuRuntime,
-  { x, weight, y, attrs, isDepthwise }: Operands & { attrs: Conv2dAttrs; isDepthwise: boolean },
+  { x, weight, y, epilogue, attrs, isDepthwise }: Operands & { attrs: Conv2dAttrs; isDepthwise: boolean },
 ): void {
   const [images, channels, height, width] = shape4(x);
   const [co, ci, kh, kw] = shape4(weight);
@@ -81,6 +98,7 @@ function windows(
         to,
         toStrides: [planeBytes, wo * BYTES, BYTES],
         outputs: [ho, wo],
+        epilogue,
       });
       return;
     }
@@ -96,6 +114,7 @@ function windows(
         to: to + group * outputs * planeBytes,
         toStrides: [co * planeBytes, planeBytes, wo * BYTES, BYTES],
         outputs: [count, ho, wo],
+        epilogue: epilogue && ofChannels(epilogue, group * outputs),
       });
   });
 }

@@ -1,6 +1,15 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
+import {
+  EPILOGUE_NAMES,
+  type Epilogue,
+  type EpilogueKind,
+  epilogueKind,
+  epilogueWords,
+  finish,
+  kindText,
+} from "./epilogue.ts";
 import type { GemmRows } from "./gemm.ts";
 import { withTables } from "./tables.ts";
 import { forBlocks, makeTile, multiply, rowAddresses, storeTile, TOTALS_BYTES } from "./tile.ts";
@@ -10,14 +19,15 @@ const NAMES = [
   ...(["weights", "aPitch", "rowTable", "kTable"] as const),
   ...(["to", "toImage", "toChannel", "toRow", "toStep"] as const),
   ...(["channels", "mChunk", "mChunks", "vectors", "chunkVectors", "height", "width", "rowVectors"] as const),
+  ...EPILOGUE_NAMES,
 ] as const;
 
 /**
  * Units are (chunk of output vectors, chunk of output channels). A vector is up to four neighbours in an output row; each
  * sum over k reads the padded input at the vector's place plus tapTable[k].
  */
-const kernel = (rows: GemmRows["kind"], isDense: boolean): WasmKernel => ({
-  key: `convTaps/${rows}/${isDense ? "dense" : "strided"}`,
+const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | undefined): WasmKernel => ({
+  key: `convTaps/${rows}/${isDense ? "dense" : "strided"}${kindText(kind)}`,
   name: "convTaps",
   build(options) {
     const f = new Assembler(options);
@@ -77,6 +87,9 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean): WasmKernel => ({
         aTable: rows === "tables" ? arg.kTable : undefined,
         columns: { kind: "taps", table: arg.tapTable, vectors: sources },
       });
+      if (kind)
+        for (let i = 0; i < height; i++)
+          finish(f, kind, { arg, channel: row, offset: i, sums: tile.sums.slice(i * 2, i * 2 + 2) });
       for (const j of [0, 1] as const) f.get(places[j], row, arg.toChannel).op("i32.mul", "i32.add").set(addresses[j]);
       storeTile(f, tile, { height, addresses, pitch: arg.toChannel, lanes, step: isDense ? undefined : arg.toStep });
     };
@@ -98,11 +111,6 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean): WasmKernel => ({
   },
 });
 
-const KERNELS = {
-  matrix: { dense: kernel("matrix", true), strided: kernel("matrix", false) },
-  tables: { dense: kernel("tables", true), strided: kernel("tables", false) },
-} as const;
-
 export interface ConvTaps {
   /** Address of the padded images, bytes from image to image and from row to row. */
   readonly from: number;
@@ -119,15 +127,16 @@ export interface ConvTaps {
   readonly toStrides: readonly [number, number, number, number];
   /** Images, height, width. */
   readonly outputs: readonly [number, number, number];
+  readonly epilogue?: Epilogue | undefined;
 }
 
 // Rows of weights share a core's second-level cache with the input.
 const WEIGHT_BYTES = 512 * 1024;
 const CHUNK_WORK = 1 << 19;
 
-/** out[b, m, y, x] = Σ over k of weights[m, k] · padded[b, place(y, x) + taps[k]], in ascending k. */
+/** out[b, m, y, x] = Σ over k of weights[m, k] · padded[b, place(y, x) + taps[k]], in ascending k, then the epilogue. */
 export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
-  const { taps, rows, channels, toStrides, outputs } = problem;
+  const { taps, rows, channels, toStrides, outputs, epilogue } = problem;
   const [images, height, width] = outputs;
   const rowVectors = Math.ceil(width / 4);
   const vectors = images * height * rowVectors;
@@ -136,8 +145,9 @@ export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
   const mChunk = Math.min(channels, Math.max(20, Math.floor(WEIGHT_BYTES / (4 * k))));
   const mChunks = Math.ceil(channels / mChunk);
   const chunkVectors = 2 * Math.max(1, Math.min(Math.ceil(vectors / 2), Math.round(CHUNK_WORK / (8 * mChunk * k))));
+  const isDense = toStrides[3] === 4;
   withTables(runtime, [taps, new Int32Array((runtime.threads * TOTALS_BYTES) / 4)], ([tapTable, totals]) =>
-    runtime.launch(KERNELS[rows.kind][toStrides[3] === 4 ? "dense" : "strided"], {
+    runtime.launch(kernel(rows.kind, isDense, epilogueKind(epilogue)), {
       args: argWords(NAMES, {
         from: problem.from,
         imageBytes: problem.imageBytes,
@@ -162,6 +172,7 @@ export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
         height,
         width,
         rowVectors,
+        ...epilogueWords(epilogue),
       }),
       units: Math.ceil(vectors / chunkVectors) * mChunks,
       grain: 1,

@@ -1,19 +1,29 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs } from "./args.ts";
+import {
+  EPILOGUE_NAMES,
+  type Epilogue,
+  type EpilogueKind,
+  epilogueKind,
+  epilogueWords,
+  finish,
+  kindText,
+} from "./epilogue.ts";
 import { withTables } from "./tables.ts";
 import { storeLanes } from "./tile.ts";
 
 const NAMES = [
   ...(["from", "planeBytes", "rowBytes", "taps", "tapCount", "weights", "weightBytes", "channels"] as const),
   ...(["to", "toPlane", "toRow", "toStep", "vectors", "width", "rowVectors"] as const),
+  ...EPILOGUE_NAMES,
 ] as const;
 /** Output vectors summed side by side. */
 const SIDE = 5;
 
 /** Units are planes (image, channel). A tap is [bytes from an output's place, bytes into the channel's weights]. */
-const kernel = (isDense: boolean): WasmKernel => ({
-  key: `depthwise/${isDense ? "dense" : "strided"}`,
+const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel => ({
+  key: `depthwise/${isDense ? "dense" : "strided"}${kindText(kind)}`,
   name: "depthwise",
   build(options) {
     const f = new Assembler(options);
@@ -27,7 +37,7 @@ const kernel = (isDense: boolean): WasmKernel => ({
       Local,
       Local,
     ];
-    const [from, to, weights] = f.locals("i32", 3) as [Local, Local, Local];
+    const [channel, from, to, weights] = f.locals("i32", 4) as [Local, Local, Local, Local];
     const sources = f.locals("i32", SIDE);
     const places = f.locals("i32", SIDE);
     const lanes = f.locals("i32", SIDE);
@@ -65,8 +75,8 @@ const kernel = (isDense: boolean): WasmKernel => ({
     };
 
     f.for(plane, { from: f.begin, to: f.end }, () => {
-      divide(f, [plane, arg.channels], { quotient: line, remainder: x });
-      f.get(arg.weights, x, arg.weightBytes).op("i32.mul", "i32.add").set(weights);
+      divide(f, [plane, arg.channels], { quotient: line, remainder: channel });
+      f.get(arg.weights, channel, arg.weightBytes).op("i32.mul", "i32.add").set(weights);
       f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
       f.get(arg.to, plane, arg.toPlane).op("i32.mul", "i32.add").set(to);
       f.for(vector, { from: 0, to: arg.vectors, step: SIDE }, () => {
@@ -80,6 +90,7 @@ const kernel = (isDense: boolean): WasmKernel => ({
             f.get(sources[j]!, offset).op("i32.add").memory("v128.load").get(weight).madd(sum);
           }
         });
+        if (kind) finish(f, kind, { arg, channel, sums });
         for (const [j, sum] of sums.entries()) {
           const step = isDense ? undefined : arg.toStep;
           storeLanes(f, sum, { address: places[j]!, lanes: lanes[j]!, step });
@@ -89,9 +100,6 @@ const kernel = (isDense: boolean): WasmKernel => ({
     return f.finish();
   },
 });
-
-const DENSE = kernel(true);
-const STRIDED = kernel(false);
 
 export interface DepthwiseTap {
   /** Bytes from an output's place in the padded plane, and into the channel's weights. */
@@ -114,17 +122,19 @@ export interface Depthwise {
   /** Bytes between planes, rows and neighbours of the output. */
   readonly toStrides: readonly [number, number, number];
   readonly outputs: readonly [number, number];
+  readonly epilogue?: Epilogue | undefined;
 }
 
 const CHUNK_WORK = 1 << 18;
 
-/** out[plane, y, x] = Σ over taps of weight · padded input, each channel by itself. */
+/** out[plane, y, x] = Σ over taps of weight · padded input, each channel by itself, then the epilogue. */
 export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
-  const { taps, toStrides, outputs } = problem;
+  const { taps, toStrides, outputs, epilogue } = problem;
   const [height, width] = outputs;
   const rowVectors = Math.ceil(width / 4);
+  const isDense = toStrides[2] === 4;
   withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
-    runtime.launch(toStrides[2] === 4 ? DENSE : STRIDED, {
+    runtime.launch(kernel(isDense, epilogueKind(epilogue)), {
       args: argWords(NAMES, {
         from: problem.from,
         planeBytes: problem.planeBytes,
@@ -141,6 +151,7 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
         vectors: height * rowVectors,
         width,
         rowVectors,
+        ...epilogueWords(epilogue),
       }),
       units: problem.images * problem.channels,
       grain: Math.max(1, Math.floor(CHUNK_WORK / Math.max(1, height * width * taps.length))),

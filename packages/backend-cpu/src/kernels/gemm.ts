@@ -1,6 +1,15 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
+import {
+  EPILOGUE_NAMES,
+  type Epilogue,
+  type EpilogueKind,
+  epilogueKind,
+  epilogueWords,
+  finish,
+  kindText,
+} from "./epilogue.ts";
 import { type PackKind, packColumns } from "./pack.ts";
 import {
   addStored,
@@ -44,6 +53,8 @@ export interface Gemm {
   readonly bStrides: readonly [number, number];
   /** Bytes from row to row of c; its columns are adjacent. */
   readonly cPitch: number;
+  /** Rows of c are its channels. */
+  readonly epilogue?: Epilogue | undefined;
 }
 
 // Longest stretches of the summed axis whose panels stay in cache; where rows are strided, every value of a row is a
@@ -65,13 +76,14 @@ export function cutSummed(k: number, { aStep, bStep }: { aStep: number; bStep: n
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
   ...(["aPitch", "kStride", "columnStride", "cPitch", "panels", "panelBytes"] as const),
+  ...EPILOGUE_NAMES,
 ] as const;
 const BATCH_WORDS = 5;
 const SEGMENT_WORDS = 3;
 
 /** Units are (batch, column chunk, row chunk): each packs its columns of b, segment by segment, and sweeps its rows over them. */
-function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
-  const name = `gemm/${rows}/${pack}`;
+function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind | undefined): WasmKernel {
+  const name = `gemm/${rows}/${pack}${kindText(kind)}`;
   return {
     key: name,
     name,
@@ -82,7 +94,7 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
       const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
       const [m0, m1, n0, columns, panels] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
       const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
-      const [column, panel, row, isFirst] = f.locals("i32", 4) as [Local, Local, Local, Local];
+      const [column, panel, row, isFirst, isLast] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
       const addresses = [f.local("i32"), f.local("i32")] as const;
       const lanes = [f.local("i32"), f.local("i32")] as const;
       const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
@@ -107,6 +119,11 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
         f.get(isFirst)
           .op("i32.eqz")
           .if(() => addStored(f, tile, target));
+        if (kind)
+          f.get(isLast).if(() => {
+            for (let i = 0; i < height; i++)
+              finish(f, kind, { arg, channel: row, offset: i, sums: tile.sums.slice(i * 2, i * 2 + 2) });
+          });
         storeTile(f, tile, target);
       };
 
@@ -133,6 +150,7 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
         word(3).set(rest);
         f.for(segment, { from: rest, to: lastSegment }, () => {
           f.get(segment, rest).op("i32.eq").set(isFirst);
+          f.get(segment).i32(1).op("i32.add").get(lastSegment).op("i32.eq").set(isLast);
           f.get(arg.segments, segment)
             .i32(SEGMENT_WORDS * 4)
             .op("i32.mul", "i32.add")
@@ -162,13 +180,6 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind): WasmKernel {
     },
   };
 }
-
-const KERNELS = Object.fromEntries(
-  (["matrix", "tables"] as const).map((rows) => [
-    rows,
-    Object.fromEntries((["rows", "columns", "any"] as const).map((pack) => [pack, gemmKernel(rows, pack)])),
-  ]),
-) as Record<GemmRows["kind"], Record<PackKind, WasmKernel>>;
 
 // A chunk's packed columns of b fit beside the source in cache; its rows of a share a core's second-level cache with c.
 const PANEL_BYTES = 64 * 1024;
@@ -207,9 +218,9 @@ function chunksOf({ m, n, batches, segments }: Gemm): Chunks {
   return { mChunk, nChunk, mChunks: Math.ceil(m / mChunk), nChunks: Math.ceil(n / nChunk) };
 }
 
-/** Runs c [m, n] = a [m, K] · b [K, n] for every batch. Sums run in ascending k whatever the number of threads. */
+/** Runs c [m, n] = a [m, K] · b [K, n], then the epilogue, for every batch. Sums run in ascending k whatever the number of threads. */
 export function gemm(runtime: CpuRuntime, problem: Gemm): void {
-  const { m, n, batches, segments, rows, bStrides, cPitch } = problem;
+  const { m, n, batches, segments, rows, bStrides, cPitch, epilogue } = problem;
   if (m === 0 || n === 0 || batches.length === 0) return;
   const chunks = chunksOf(problem);
   const { mChunk, nChunk, mChunks, nChunks } = chunks;
@@ -228,7 +239,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
       table.set([segment.a, segment.b, segment.k * 4], at);
       at += SEGMENT_WORDS;
     }
-    runtime.launch(KERNELS[rows.kind][pack], {
+    runtime.launch(gemmKernel(rows.kind, pack, epilogueKind(epilogue)), {
       args: argWords(ARGS, {
         batches: scratch,
         segments: scratch + batches.length * BATCH_WORDS * 4,
@@ -243,6 +254,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
         cPitch,
         panels: roundUp(scratch + words * 4, 64),
         panelBytes,
+        ...epilogueWords(epilogue),
       }),
       units: batches.length * nChunks * mChunks,
       grain: Math.max(1, Math.floor(CHUNK_WORK / Math.max(1, mChunk * nChunk * k))),

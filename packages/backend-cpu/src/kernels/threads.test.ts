@@ -93,6 +93,12 @@ const CASES = [
     attrs: { ...conv, groups: 64 },
   }),
   test({
+    op: "conv2dAct",
+    inputs: [[2, 24, 41, 40], [21, 24, 3, 3], [21]],
+    outputs: [[2, 21, 41, 40]],
+    attrs: { ...conv, activation: "silu" },
+  }),
+  test({
     op: "conv2dInputGrad",
     inputs: [
       [2, 32, 40, 40],

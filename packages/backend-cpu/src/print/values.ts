@@ -1,8 +1,8 @@
 import { type Expr, postorder } from "@dfine/tensor";
 import type { Local } from "../wasm/assembler.ts";
 import { maskIfBool, pushGather, pushLoad } from "./access.ts";
-import { isFusable } from "./lower.ts";
-import { EXTREMA_OF_CONSTANT, printOperation, printUniformShift, pushLanePositions } from "./operations.ts";
+import { printNode } from "./node.ts";
+import { pushLanePositions } from "./operations.ts";
 import { factsOf, LANES, type Printing, type Site } from "./site.ts";
 
 type Scope = Map<Expr, Local[]>;
@@ -115,10 +115,6 @@ export class Values {
     const { f, words } = this.#printing;
     const width = factsOf(this.#printing, e).varies ? site.width : 1;
     switch (e.op) {
-      case "const":
-        if (e.dtype === "f32") f.f32x4(e.value);
-        else f.i32x4(e.dtype === "bool" ? -e.value : e.value);
-        return;
       case "param":
         f.get(f.args).memory("v128.load32_splat", words.params[e.value]! * 4);
         maskIfBool(this.#printing, e.dtype);
@@ -134,11 +130,12 @@ export class Values {
           pushGather(this.#printing, { operand: e.value, dtype: e.dtype, group }, width);
         }
         return;
-      case "select":
-        this.#pushSelect(e, site, group);
-        return;
       default:
-        this.#pushOperation(e, site, { group, width });
+        printNode(f, e, {
+          push: (arg) => this.push(arg, site, group),
+          width,
+          isUniform: (arg) => !factsOf(this.#printing, arg).varies,
+        });
     }
   }
 
@@ -147,60 +144,5 @@ export class Values {
     f.get(index[e.value]!).op("i32x4.splat");
     if (width === LANES) pushLanePositions(f).op("i32x4.add");
     if (group > 0) f.i32x4(group * LANES).op("i32x4.add");
-  }
-
-  /** Zero on one side makes a mask of the condition. */
-  #pushSelect(e: Expr, site: Site, group: number): void {
-    const { f } = this.#printing;
-    const [condition, whenTrue, whenFalse] = e.args as [Expr, Expr, Expr];
-    const zero = (x: Expr): boolean => x.op === "const" && Object.is(x.value, 0);
-    const push = (x: Expr): void => this.push(x, site, group);
-    if (zero(whenFalse)) {
-      push(whenTrue);
-      push(condition);
-      f.op("v128.and");
-    } else if (zero(whenTrue)) {
-      push(whenFalse);
-      push(condition);
-      f.op("v128.andnot");
-    } else {
-      push(whenTrue);
-      push(whenFalse);
-      push(condition);
-      f.op("v128.bitselect");
-    }
-  }
-
-  #pushOperation(e: Expr, site: Site, { group, width }: { group: number; width: Site["width"] }): void {
-    const { f } = this.#printing;
-    const [a, b] = e.args as [Expr, Expr];
-    const push = (x: Expr): void => this.push(x, site, group);
-    const product = e.op === "add" && e.dtype === "f32" && f.options.relaxed ? e.args.findIndex(isFusable) : -1;
-    if (product >= 0) {
-      for (const factor of e.args[product]!.args) push(factor);
-      push(e.args[1 - product]!);
-      f.op("f32x4.relaxed_madd");
-      return;
-    }
-    const extremum = e.dtype === "f32" ? EXTREMA_OF_CONSTANT[e.op] : undefined;
-    const bound = extremum ? e.args.findIndex((arg) => arg.op === "const" && !Number.isNaN(arg.value)) : -1;
-    if (extremum && bound >= 0) {
-      push(e.args[1 - bound]!);
-      push(e.args[bound]!);
-      f.op(extremum);
-      return;
-    }
-    if ((e.op === "shl" || e.op === "shr") && !factsOf(this.#printing, b).varies) {
-      push(a);
-      if (b.op === "const") f.i32(b.value);
-      else {
-        push(b);
-        f.lane("i32x4.extract_lane", 0);
-      }
-      printUniformShift(f, e.op);
-      return;
-    }
-    for (const arg of e.args) push(arg);
-    printOperation(f, e, width);
   }
 }

@@ -1,5 +1,16 @@
-import { BatchNorm2d, Conv2d, type Initializer, Module } from "@dfine/nn";
-import { type Activation, add, copyInto, defineMap, noGrad, pad2d, scalar, scope, type Tensor } from "@dfine/tensor";
+import { BatchNorm2d, Conv2d, type Initializer, Module, normAffine } from "@dfine/nn";
+import {
+  type Activation,
+  add,
+  conv2dAct,
+  copyInto,
+  defineMap,
+  noGrad,
+  pad2d,
+  scalar,
+  scope,
+  type Tensor,
+} from "@dfine/tensor";
 
 export interface ConvNormOptions {
   readonly kernel: number;
@@ -10,17 +21,10 @@ export interface ConvNormOptions {
   readonly weightInit?: Initializer;
 }
 
-const foldFactor = defineMap("foldFactor", (weight, variance, eps) => weight.div(variance.add(eps).sqrt()), {
-  inputs: [[-2, 2], [0.5, 2], 1e-5],
-});
-
 /** The weight and bias of a convolution that does what `conv` and then `norm` outside training do. */
 function folded({ conv, norm }: { conv: Conv2d; norm: BatchNorm2d }): { weight: Tensor; bias: Tensor } {
-  const factor = foldFactor(norm.weight, norm.runningVar, norm.eps);
-  return {
-    weight: conv.weight.mul(factor.reshape([-1, 1, 1, 1])),
-    bias: norm.bias.sub(norm.runningMean.mul(factor)),
-  };
+  const { factor, bias } = normAffine(norm);
+  return { weight: conv.weight.mul(factor.reshape([-1, 1, 1, 1])), bias };
 }
 
 function convWithBias(
@@ -74,7 +78,9 @@ export class ConvNorm extends Module<[x: Tensor], Tensor> {
   protected forward(x: Tensor): Tensor {
     if (this.convBnFused) return this.convBnFused.call(x);
     const { conv, norm } = this.parts;
-    return norm.call(conv.call(x), { activation: this.#activation });
+    const activation = this.#activation;
+    if (this.training) return norm.call(conv.call(x), { activation });
+    return conv2dAct(x, conv.weight, { ...conv.geometry, ...normAffine(norm), activation });
   }
 }
 

@@ -1,5 +1,5 @@
-import { BatchNorm2d, Conv2d, FrozenBatchNorm2d, Module, type NormEpilogue, parameter } from "@dfine/nn";
-import { concat, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
+import { BatchNorm2d, Conv2d, FrozenBatchNorm2d, Module, normAffine, parameter } from "@dfine/nn";
+import { concat, conv2dAct, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
 import type { BackboneConfig, BackboneStageConfig } from "../config/config.ts";
 
 /** What all units of a backbone have in common. */
@@ -29,7 +29,7 @@ interface ConvBnActOptions {
 /** Convolution without bias, batch norm, ReLU, learnable affine block. */
 class ConvBnAct extends Module<[x: Tensor], Tensor> {
   readonly conv: Conv2d;
-  readonly bn: Module<[x: Tensor, epilogue?: NormEpilogue], Tensor>;
+  readonly bn: BatchNorm2d | FrozenBatchNorm2d;
   readonly lab: LearnableAffine | undefined;
   readonly #activation: "relu" | "identity";
 
@@ -48,7 +48,9 @@ class ConvBnAct extends Module<[x: Tensor], Tensor> {
   }
 
   protected forward(x: Tensor): Tensor {
-    return this.bn.call(this.conv.call(x), { activation: this.#activation, affine: this.lab?.call() });
+    const epilogue = { activation: this.#activation, affine: this.lab?.call() };
+    if (this.training) return this.bn.call(this.conv.call(x), epilogue);
+    return conv2dAct(x, this.conv.weight, { ...this.conv.geometry, ...normAffine(this.bn), ...epilogue });
   }
 }
 

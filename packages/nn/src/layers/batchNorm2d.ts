@@ -1,6 +1,7 @@
 import {
   type Activation,
   batchNorm,
+  defineMap,
   defineUpdate,
   type Expr,
   frozenBatchNorm,
@@ -129,6 +130,17 @@ export class FrozenBatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogu
     const { weight, bias, eps, runningMean, runningVar } = this;
     return frozenBatchNorm(x, { weight, bias, mean: runningMean, variance: runningVar, eps, ...pick(epilogue) });
   }
+}
+
+const normFactor = defineMap("normFactor", (weight, variance, eps) => weight.div(variance.add(eps).sqrt()), {
+  inputs: [[-2, 2], [0.5, 2], 1e-5],
+});
+const normBias = defineMap("normBias", (bias, mean, factor) => bias.sub(mean.mul(factor)));
+
+/** What a norm does outside training, per channel [C]: factor · x + bias. */
+export function normAffine(norm: BatchNorm2d | FrozenBatchNorm2d): { factor: Tensor; bias: Tensor } {
+  const factor = normFactor(norm.weight, norm.runningVar, norm.eps);
+  return { factor, bias: normBias(norm.bias, norm.runningMean, factor) };
 }
 
 const pick = ({ activation = "identity", affine }: NormEpilogue) => ({ activation, ...(affine ? { affine } : {}) });

@@ -1,8 +1,7 @@
-import { type Activation, conv2d, type Tensor } from "@dfine/tensor";
+import { type Activation, type Conv2dOptions, conv2d, conv2dAct, type Tensor } from "@dfine/tensor";
 import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
-import { biasActivation } from "./biasActivation.ts";
 
 export interface Conv2dLayerOptions {
   /** Height and width of the window. */
@@ -13,7 +12,7 @@ export interface Conv2dLayerOptions {
   readonly groups?: number;
   /** Default false. */
   readonly bias?: boolean;
-  /** Applied after the bias, in the same kernel; default identity. */
+  /** Applied after the bias, so there must be one; default identity. */
   readonly activation?: Activation;
   /** Default PyTorch's, `kaimingUniform`. */
   readonly weightInit?: Initializer;
@@ -34,10 +33,15 @@ export class Conv2d extends Module<[x: Tensor], Tensor> {
     this.options = options;
   }
 
+  /** How the window moves, as `conv2d` takes it. */
+  get geometry(): Conv2dOptions {
+    const { stride = 1, padding = 0, groups = 1 } = this.options;
+    return { stride, padding, groups };
+  }
+
   protected forward(x: Tensor): Tensor {
-    const { stride = 1, padding = 0, groups = 1, activation = "identity" } = this.options;
-    const y = conv2d(x, this.weight, { stride, padding, groups });
-    if (!this.bias && activation === "identity") return y;
-    return biasActivation[activation](y, this.bias?.reshape([1, -1, 1, 1]) ?? 0, 1, 0);
+    const { weight, bias, geometry } = this;
+    const { activation = "identity" } = this.options;
+    return bias ? conv2dAct(x, weight, { ...geometry, bias, activation }) : conv2d(x, weight, geometry);
   }
 }

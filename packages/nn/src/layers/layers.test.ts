@@ -4,6 +4,7 @@ import {
   openScope,
   Random,
   referenceBackend,
+  relu,
   ShapeError,
   setBackend,
   sizeOf,
@@ -13,7 +14,7 @@ import {
 import { beforeAll, describe, expect, test } from "vitest";
 import { initialize } from "../init.ts";
 import type { Module } from "../module.ts";
-import { BatchNorm2d, FrozenBatchNorm2d } from "./batchNorm2d.ts";
+import { BatchNorm2d, FrozenBatchNorm2d, normAffine } from "./batchNorm2d.ts";
 import { Conv2d } from "./conv2d.ts";
 import { Embedding } from "./embedding.ts";
 import { LayerNorm } from "./layerNorm.ts";
@@ -100,6 +101,9 @@ describe("BatchNorm2d", () => {
     frozen.loadStateDict(norm.stateDict());
     expect(frozen.namedParameters().size).toBe(0);
     expectClose(await numbers(frozen.call(x, { activation: "relu", affine })), expected);
+    const { factor, bias: added } = normAffine(frozen);
+    const normed = x.mul(factor.reshape([1, -1, 1, 1])).add(added.reshape([1, -1, 1, 1]));
+    expectClose(await numbers(relu(normed).mul(2).sub(1)), expected);
   });
 
   test("counts a batch once when a checkpoint computes it twice", async () => {

@@ -32,6 +32,6 @@ export class Linear extends Module<[x: Tensor], Tensor> {
   }
 
   protected forward(x: Tensor): Tensor {
-    return biasActivation[this.#activation](linear(x, this.weight), this.bias, 1, 0);
+    return biasActivation[this.#activation](linear(x, this.weight), this.bias);
   }
 }

@@ -1,9 +1,16 @@
+import type { Activation } from "./activation.ts";
+
 /** Attributes of the ops a backend may override, by op name. Shapes and layouts are part of the contract. */
 export interface OpAttrs {
   /** a [..., M, K] · b [..., K, N] → [..., M, N]; batch axes broadcast (stride 0). Inputs may have any strides. */
   matmul: MatmulAttrs;
   /** x [B, Ci, H, W], weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. */
   conv2d: Conv2dAttrs;
+  /**
+   * conv2d with what follows it in inference, by `convEpilogue`: x, weight, bias [Co], then optionally factor [Co], then
+   * optionally scale [1] and shift [1].
+   */
+  conv2dAct: Conv2dActAttrs;
   /** dy [B, Co, Ho, Wo], weight → dx [B, Ci, H, W]. */
   conv2dInputGrad: Conv2dInputGradAttrs;
   /** dy [B, Co, Ho, Wo], x [B, Ci, H, W] → dWeight [Co, Ci/groups, kh, kw]. */
@@ -36,6 +43,9 @@ export interface Conv2dAttrs {
   readonly padding: readonly [number, number, number, number];
   readonly dilation: readonly [number, number];
   readonly groups: number;
+}
+export interface Conv2dActAttrs extends Conv2dAttrs {
+  readonly activation: Activation;
 }
 export interface Conv2dInputGradAttrs extends Conv2dAttrs {
   /** H, W of the convolution's input. */

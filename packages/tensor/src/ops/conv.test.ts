@@ -1,7 +1,18 @@
 import fc from "fast-check";
 import { GPU } from "gpu.js";
 import { beforeAll, expect, it } from "vitest";
-import { backward, conv2d, matmul, Random, readTensors, referenceBackend, setBackend, tensor } from "../index.ts";
+import {
+  backward,
+  conv2d,
+  conv2dAct,
+  matmul,
+  Random,
+  readTensors,
+  referenceBackend,
+  setBackend,
+  silu,
+  tensor,
+} from "../index.ts";
 import { type ConvShape, convOutputSize, eachConvTerm, matmulOracle } from "../testing/oracles.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
@@ -83,6 +94,11 @@ it("matmul equals three loops", async () => {
   );
 });
 
+function expectAll(actual: ArrayLike<number>, expected: ArrayLike<number>): void {
+  expect(actual.length).toBe(expected.length);
+  for (let i = 0; i < expected.length; i++) expect(actual[i]).toBeCloseTo(expected[i]!, 10);
+}
+
 interface KernelThread {
   readonly thread: { readonly x: number; readonly y: number; readonly z: number };
 }
@@ -129,4 +145,38 @@ it("matmul and conv2d agree with gpu.js", async () => {
   convolved.forEach((value, i) => {
     expect(y[i]).toBeCloseTo(value, 5);
   });
+});
+
+it("conv2dAct is conv2d, factor, bias, activation, scale and shift, with a gradient and without", async () => {
+  const [shape, channels] = [[2, 3, 4, 5], 4];
+  const x = tensor(draw(120, 1), shape);
+  const weight = tensor(draw(channels * 3 * 9, 2), [channels, 3, 3, 3]);
+  const [bias, factor] = [tensor(draw(channels, 3)), tensor(draw(channels, 4))];
+  const affine = { scale: tensor([1.5]), shift: tensor([-0.5]) };
+  const perChannel = (t: typeof bias) => t.reshape([1, -1, 1, 1]);
+  const sums = conv2d(x, weight, { padding: 1 });
+  const biased = sums.mul(perChannel(factor)).add(perChannel(bias));
+  const plain = await conv2dAct(x, weight, { padding: 1, bias }).data();
+  const full = { padding: 1, bias, factor, activation: "silu", affine } as const;
+  const [expectedPlain, expected] = await readTensors([sums.add(perChannel(bias)), silu(biased).mul(1.5).sub(0.5)]);
+  expectAll(plain, expectedPlain!);
+  expectAll(await conv2dAct(x, weight, full).data(), expected!);
+  const { factor: _, ...withoutFactor } = full;
+  const ofBias = silu(sums.add(perChannel(bias)))
+    .mul(1.5)
+    .sub(0.5);
+  expectAll(await conv2dAct(x, weight, withoutFactor).data(), await ofBias.data());
+  weight.requiresGrad = true;
+  const recorded = conv2dAct(x, weight, full);
+  expectAll(await recorded.data(), expected!);
+  backward(recorded.sum());
+  const gradient = await weight.grad!.data();
+  weight.grad = undefined;
+  backward(
+    silu(conv2d(x, weight, { padding: 1 }).mul(perChannel(factor)).add(perChannel(bias)))
+      .mul(1.5)
+      .sum(),
+  );
+  expectAll(gradient, await weight.grad!.data());
+  expect(() => conv2dAct(x, weight, { bias: tensor([1, 2]) })).toThrow("conv2dAct: bias has 2 values");
 });

@@ -1,7 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { add } from "./arithmetic.ts";
 import type { Conv2dAttrs } from "./attrs.ts";
 import { contract } from "./contract.ts";
 import { convCases } from "./convCases.ts";
@@ -10,7 +9,6 @@ import { defineOp } from "./defineOp.ts";
 import { sliceLayout } from "./view.ts";
 
 export interface Conv2dOptions {
-  readonly bias?: Tensor;
   readonly stride?: number | readonly [number, number];
   /** One number for all sides, [vertical, horizontal], or [top, left, bottom, right]. */
   readonly padding?: number | readonly [number, number] | readonly [number, number, number, number];
@@ -33,7 +31,7 @@ function outputSize(
   return [along(0), along(1)];
 }
 
-function inferConv(x: Tensor, weight: Tensor, attrs: Conv2dAttrs): Shape {
+export function inferConv(x: Tensor, weight: Tensor, attrs: Conv2dAttrs): Shape {
   const text = `conv2d: input ${shapeText(x.shape)}, weight ${shapeText(weight.shape)}, groups ${attrs.groups}`;
   if (x.rank !== 4 || weight.rank !== 4)
     throw new ShapeError(`${text}: both must have four axes, [B, C, H, W] and [Co, Ci/groups, kh, kw]`);
@@ -76,7 +74,7 @@ function padded(x: Tensor, { padding: [top, left, bottom, right] }: Conv2dAttrs)
   });
 }
 
-const conv2dOp = defineOp("conv2d", {
+export const conv2dOp = defineOp("conv2d", {
   infer: ([x, weight], attrs) => [{ shape: inferConv(x!, weight!, attrs), dtype: "f32" }],
   fallback: ([input, kernel], attrs) => {
     const [batch, out, ho, wo] = inferConv(input!, kernel!, attrs) as [number, number, number, number];
@@ -102,7 +100,7 @@ const conv2dOp = defineOp("conv2d", {
       ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize: [weight!.shape[2]!, weight!.shape[3]!] })[0]
       : undefined,
   ],
-  cases: () => convCases(({ x, weight, options }) => conv2d(x, weight, options), true),
+  cases: (op) => convCases(({ x, weight, options }) => op([x, weight], attrsOf(options))[0]!, true),
 });
 
 const conv2dInputGradOp = defineOp("conv2dInputGrad", {
@@ -176,13 +174,7 @@ const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
     }, false),
 });
 
-function attrsOf(options: Conv2dOptions): Conv2dAttrs {
+export function attrsOf(options: Conv2dOptions): Conv2dAttrs {
   const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
   return { stride: pair(stride), padding: sides(padding), dilation: pair(dilation), groups };
-}
-
-/** Cross-correlation of x [B, Ci, H, W] with weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. @throws ShapeError */
-export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions = {}): Tensor {
-  const y = conv2dOp([x, weight], attrsOf(options))[0]!;
-  return options.bias ? add(y, options.bias.reshape([1, -1, 1, 1])) : y;
 }

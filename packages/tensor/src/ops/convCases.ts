@@ -1,3 +1,4 @@
+import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dOptions } from "./conv.ts";
 import type { OpCase } from "./registry.ts";
@@ -26,14 +27,23 @@ const CASES: readonly ConvCase[] = [
   { x: [1, 64, 4, 33], kernel: [32, 3, 3], options: { padding: 1 } },
 ];
 
+/** `more` gives the shapes of inputs after x and weight, by the number of output channels. */
 export function convCases(
-  run: (call: { x: Tensor; weight: Tensor; options: Conv2dOptions }) => Tensor,
+  run: (call: { x: Tensor; weight: Tensor; options: Conv2dOptions; rest: Tensor[]; index: number }) => Tensor,
   differentiable: boolean,
+  more: (channels: number) => Shape[] = () => [],
 ): OpCase[] {
-  return CASES.map(({ x, kernel: [out, kh, kw], options = {} }) => ({
+  return CASES.map(({ x, kernel: [out, kh, kw], options = {} }, index) => ({
     name: `${JSON.stringify(x)} → ${out}, ${kh}×${kw} ${JSON.stringify(options)}`,
-    inputs: [{ shape: x }, { shape: [out, x[1] / (options.groups ?? 1), kh, kw] }],
-    run: ([input, weight]) => [run({ x: input as Tensor, weight: weight as Tensor, options })],
+    inputs: [
+      { shape: x },
+      { shape: [out, x[1] / (options.groups ?? 1), kh, kw] },
+      ...more(out).map((shape) => ({ shape })),
+    ],
+    run: (inputs) => {
+      const [input, weight, ...rest] = inputs as Tensor[];
+      return [run({ x: input!, weight: weight!, options, rest, index })];
+    },
     differentiable,
   }));
 }

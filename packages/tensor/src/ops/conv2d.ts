@@ -1,0 +1,99 @@
+import { recordsGradient } from "../autograd/tape.ts";
+import { ShapeError } from "../errors.ts";
+import type { Expr } from "../kernel/expr.ts";
+import { type Shape, shapeText } from "../shape.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Activation, scalar } from "./activation.ts";
+import type { Conv2dActAttrs } from "./attrs.ts";
+import { attrsOf, type Conv2dOptions, conv2dOp, inferConv } from "./conv.ts";
+import { convCases } from "./convCases.ts";
+import { ones } from "./create.ts";
+import { defineMap } from "./defineMap.ts";
+import { defineOp } from "./defineOp.ts";
+
+export interface Conv2dActOptions extends Conv2dOptions {
+  /** [Co] */
+  readonly bias: Tensor;
+  /** Multiplies each output channel before the bias [Co], as a batch norm does. */
+  readonly factor?: Tensor;
+  /** Default identity. */
+  readonly activation?: Activation;
+  /** Scale and shift [1] after the activation. */
+  readonly affine?: { readonly scale: Tensor; readonly shift: Tensor } | undefined;
+}
+
+/** What `conv2dAct` makes of a convolution's sum. */
+export function convEpilogue(
+  activation: Activation,
+  [sum, bias, factor, scale, shift]: readonly [Expr, Expr, ...Expr[]],
+): Expr {
+  const y = scalar[activation]((factor ? sum.mul(factor) : sum).add(bias));
+  return scale && shift ? y.mul(scale).add(shift) : y;
+}
+
+const ACTIVATIONS = Object.keys(scalar) as Activation[];
+const epilogues = Object.fromEntries(
+  ACTIVATIONS.map((activation) => [
+    activation,
+    defineMap(
+      `convEpilogue.${activation}`,
+      (sum, bias, factor, scale, shift) => convEpilogue(activation, [sum, bias, factor, scale, shift]),
+      { inputs: [[-3, 3], [-1, 1], [0.5, 2], 1.5, 0.25] },
+    ),
+  ]),
+);
+
+/** conv2d, and its epilogue as an op of its own. */
+function inTurn([x, weight, bias, factor, scale, shift]: readonly Tensor[], attrs: Conv2dActAttrs) {
+  const perChannel = (t: Tensor): Tensor => t.reshape([1, -1, 1, 1]);
+  const sums = conv2dOp([x!, weight!], attrs)[0]!;
+  return epilogues[attrs.activation]!(sums, perChannel(bias!), factor ? perChannel(factor) : 1, scale ?? 1, shift ?? 0);
+}
+
+function inferAct([x, weight, ...rest]: readonly Tensor[], attrs: Conv2dActAttrs): Shape {
+  const shape = inferConv(x!, weight!, attrs);
+  for (const [i, { size }] of rest.entries()) {
+    const expected = i < 2 ? shape[1]! : 1;
+    if (size !== expected)
+      throw new ShapeError(
+        `conv2dAct: ${["bias", "factor", "scale", "shift"][i]} has ${size} values, weight ${shapeText(weight!.shape)} needs ${expected}`,
+      );
+  }
+  return shape;
+}
+
+// Without a gradient: one would need the values before the activation, which are what this op does not write.
+const conv2dActOp = defineOp("conv2dAct", {
+  infer: (inputs, attrs) => [{ shape: inferAct(inputs, attrs), dtype: "f32" }],
+  fallback: (inputs, attrs) => [inTurn(inputs, attrs)],
+  cases: (op) =>
+    [1, 2, 4].flatMap((count) =>
+      convCases(
+        ({ x, weight, options, rest, index }) =>
+          op([x, weight, ...rest], {
+            ...attrsOf(options),
+            activation: ACTIVATIONS[(index + count) % ACTIVATIONS.length]!,
+          })[0]!,
+        false,
+        (channels) => [[channels], [channels], [1], [1]].slice(0, count),
+      ).map((opCase) => ({ ...opCase, name: `${opCase.name} and ${count} more` })),
+    ),
+});
+
+/** scale · activation(factor · (x ⋆ weight) + bias) + shift, in one pass where no gradient is recorded. @throws ShapeError */
+export function conv2dAct(x: Tensor, weight: Tensor, options: Conv2dActOptions): Tensor {
+  const { bias, factor, affine, activation = "identity" } = options;
+  const inputs = [x, weight, bias];
+  if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
+  if (affine) inputs.push(affine.scale, affine.shift);
+  const attrs = { ...attrsOf(options), activation };
+  if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
+  inferAct(inputs, attrs);
+  return inTurn(inputs, attrs);
+}
+
+/** Cross-correlation of x [B, Ci, H, W] with weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. @throws ShapeError */
+export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions & { readonly bias?: Tensor } = {}): Tensor {
+  const { bias } = options;
+  return bias ? conv2dAct(x, weight, { ...options, bias }) : conv2dOp([x, weight], attrsOf(options))[0]!;
+}
