@@ -2,7 +2,7 @@ import { type Backend, referenceBackend, scope, type Tensor, tensor, withBackend
 import { resolveBackend } from "../packages/dfine/src/device.ts";
 import type { FloatValues, JsonTensor } from "./pack.ts";
 
-export const BACKEND_NAMES = ["cpu", "reference"] as const;
+export const BACKEND_NAMES = ["cpu", "webgpu", "reference"] as const;
 export type BackendName = (typeof BACKEND_NAMES)[number];
 
 /** A backend that checks run on, and how it is called in the table. */
@@ -16,9 +16,9 @@ export interface Target {
 /** The backend under test, in float32. */
 export async function float32Target(name: BackendName, threads: number | undefined): Promise<Target> {
   const backend =
-    name === "cpu"
-      ? await resolveBackend("cpu", threads === undefined ? {} : { threads })
-      : referenceBackend({ floatBits: 32 });
+    name === "reference"
+      ? referenceBackend({ floatBits: 32 })
+      : await resolveBackend(name, threads === undefined ? {} : { threads });
   return { label: `${name} f32`, backend, unitAllowance: 1e-5 };
 }
 
