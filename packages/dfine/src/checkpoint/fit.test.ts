@@ -1,6 +1,7 @@
 import { type HostTensor, readNamed } from "@dfine/nn";
 import { Random, referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
+import { says, thrown } from "../../test/badInput.ts";
 import { freshState, ownFile, type State } from "../../test/checkpoints.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import type { ModelConfig } from "../config/config.ts";
@@ -69,9 +70,7 @@ test("other classes without a name in common: their tensors are as initialised, 
     inModel: [3, 16],
   });
   expect(all.report.loaded).toBe(all.loaded.size - CLASS_TENSORS.length);
-  expect(fitLines(all.report)[1]).toBe(
-    "decoder.denoising_class_embed.weight: [4, 16] in the file, [3, 16] in the model: as initialised",
-  );
+  says("fit-classes", fitLines(all.report)[1]);
 });
 
 test("classes of the same name keep their rows, wherever they stand", async () => {
@@ -104,7 +103,7 @@ test("classes without names are matched by order, and it is said", async () => {
   const all = await load(named(["class 0", "class 1"]), named(["dog", "cat"]));
   expectFiles(all, []);
   expect(all.report.byOrder).toBe(true);
-  expect(fitLines(all.report)[0]).toMatch(/2 classes without names; they are taken to be dog, cat, in this order$/);
+  says("fit-by-order", fitLines(all.report)[0]);
   const more = await load(named(["class 0", "class 1"]), named(["dog", "cat", "cow"]));
   expect(more.report).toMatchObject({ byOrder: false, kept: [] });
   expect(more.report.changes).toHaveLength(CLASS_TENSORS.length);
@@ -124,18 +123,25 @@ test("the embedding of denoising may be missing on either side", async () => {
 
 describe("everything else has to fit", () => {
   const one = { shape: [1], data: Float32Array.of(1) };
+  const model = named(["a", "b", "c"]);
+
+  test.each<[string, (state: State) => void]>([
+    ["fit-missing", (state) => state.delete("encoder.lateral_convs.0.conv.weight")],
+    ["fit-unknown", (state) => state.set("neck.weight", one)],
+    ["fit-shape", (state) => state.set("encoder.lateral_convs.0.norm.bias", one)],
+    [
+      "fit-not-finite",
+      (state) => {
+        state.get("encoder.lateral_convs.0.norm.bias")!.data[3] = Number.NaN;
+      },
+    ],
+  ])("%s", async (id, change) => {
+    const error = await thrown(() => load(model, model, change));
+    expect(error).toBeInstanceOf(ModelFileError);
+    says(id, error);
+  });
+
   test.each<[string, (state: State) => void, RegExp]>([
-    [
-      "a missing tensor",
-      (state) => state.delete("encoder.lateral_convs.0.conv.weight"),
-      /missing in the file: encoder\.lateral_convs\.0\.conv\.weight\. /,
-    ],
-    ["an unknown tensor", (state) => state.set("neck.weight", one), /unknown to the model: neck\.weight/],
-    [
-      "another shape",
-      (state) => state.set("encoder.lateral_convs.0.norm.bias", one),
-      /of another shape: encoder\.lateral_convs\.0\.norm\.bias \(\[1\] in the file, \[16\] in the model\)/,
-    ],
     [
       "a head of another shape",
       (state) => state.set("decoder.enc_score_head.bias", one),
@@ -149,23 +155,14 @@ describe("everything else has to fit", () => {
       /more\.7, and 12 more/,
     ],
     [
-      "numbers that are none",
-      (state) => {
-        state.get("encoder.lateral_convs.0.norm.bias")!.data[3] = Number.NaN;
-      },
-      /encoder\.lateral_convs\.0\.norm\.bias holds numbers that are not finite.*earlier checkpoint/,
-    ],
-    [
-      "infinite numbers",
+      "an infinite number",
       (state) => {
         state.get("decoder.query_pos_head.layers.0.bias")!.data[0] = Number.NEGATIVE_INFINITY;
       },
       /not finite/,
     ],
   ])("%s", async (_, change, message) => {
-    const model = named(["a", "b", "c"]);
     await expect(load(model, model, change)).rejects.toThrow(message);
-    await expect(load(model, model, change)).rejects.toThrow(ModelFileError);
   });
 
   test("batch counters may be missing", async () => {

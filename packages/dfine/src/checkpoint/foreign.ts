@@ -32,7 +32,7 @@ const FOREIGN: readonly Foreign[] = [
   { begins: [0x1f, 0x8b], advice: "is compressed with gzip; unpack it" },
   {
     begins: "version https://git-lfs",
-    advice: "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`",
+    advice: "is a pointer of Git LFS, not the file itself; fetch it with: git lfs pull",
   },
   { begins: "<", advice: "is a web page: the download went wrong; fetch the file itself" },
   { begins: "{", advice: "is JSON, not weights; give the .pth or safetensors file beside it" },

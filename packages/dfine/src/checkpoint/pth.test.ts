@@ -1,7 +1,6 @@
 import { decodeTensor, type SafetensorsEntry } from "@dfine/nn";
-import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
-import { call, global, orderedDict, pickle, type Source, TorchFile, torchFile, tuple } from "../../test/torchFile.ts";
+import { call, global, orderedDict, type Source, type TorchFile, torchFile, tuple } from "../../test/torchFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { readPth } from "./pth.ts";
 
@@ -120,94 +119,23 @@ describe("tensors", () => {
   });
 });
 
-describe("hostile files", () => {
-  const state = (file: TorchFile) => map({ w: file.float32([1]) });
-  const withEntries = (change: (entries: Record<string, Uint8Array>) => void, describeState = state) => {
-    const file = new TorchFile();
-    const entries = file.entries(pickle(describeState(file)));
-    change(entries);
-    return zipSync(entries, { level: 0 });
-  };
+describe("what torch.save would not write", () => {
   const tensor = (source: Parameters<TorchFile["tensor"]>[0]) => torchFile((file) => map({ w: file.tensor(source) }));
   const four = Float32Array.of(1, 2, 3, 4);
-  const text = (value: string) => new TextEncoder().encode(value);
-  const evil = (module: string, name: string) =>
-    torchFile(() => map({ model: call(global(module, name), "echo gone") }));
 
   test.each<[string, Uint8Array, RegExp]>([
-    [
-      "os.system",
-      evil("os", "system"),
-      /asks for os\.system, which weights never need, so nothing of it was read or run\. .*torch\.save/,
-    ],
-    ["posix.system", evil("posix", "system"), /asks for posix\.system/],
-    ["builtins.eval", evil("builtins", "eval"), /asks for builtins\.eval/],
-    ["__builtin__.getattr", evil("__builtin__", "getattr"), /asks for __builtin__\.getattr/],
-    ["subprocess.Popen", evil("subprocess", "Popen"), /asks for subprocess\.Popen/],
-    ["torch.load", evil("torch", "load"), /asks for torch\.load/],
-    ["torch.hub.load", evil("torch.hub", "load"), /asks for torch\.hub\.load/],
-    ["a storage that is none", evil("torch", "constructor"), /asks for torch\.constructor/],
-    ["an inherited name", evil("__proto__", "toString"), /asks for __proto__\.toString/],
-    ["argparse.Namespace", evil("argparse", "Namespace"), /asks for argparse\.Namespace/],
-    ["numpy", evil("numpy.core.multiarray", "scalar"), /asks for numpy\.core\.multiarray\.scalar/],
-    ["a name of a million letters", evil("a".repeat(1_000_000), "b"), /asks for a{100}…/],
-    ["a zip of something else", zipSync({ "photos/a.jpg": text("x") }, { level: 0 }), /no data\.pkl; unpack it/],
-    [
-      "TorchScript",
-      withEntries((entries) => {
-        entries["archive/code/__torch__.py"] = text("x");
-      }),
-      /TorchScript program/,
-    ],
-    [
-      "a big-endian file",
-      withEntries((entries) => {
-        entries["archive/byteorder"] = text("big");
-      }),
-      /big-endian/,
-    ],
-    [
-      "a pickle without end",
-      withEntries((entries) => {
-        entries["archive/data.pkl"] = new Uint8Array(16_000_001);
-      }),
-      /data\.pkl has 16000001 bytes, more than the limit/,
-    ],
-    [
-      "a storage that is missing",
-      withEntries((entries) => {
-        delete entries["archive/data/0"];
-      }),
-      /lacks the numbers of storage 0/,
-    ],
-    [
-      "a storage that is too short",
-      tensor({ shape: [4], data: four, count: 5 }),
-      /storage 0 should have 5 elements of 4 bytes, but has 16 bytes/,
-    ],
     [
       "a storage that is too long",
       tensor({ shape: [3], data: four, count: 3 }),
       /should have 3 elements of 4 bytes, but has 16/,
     ],
     ["a negative count", tensor({ shape: [1], data: four, count: -4 }), /should have -4 elements/],
-    [
-      "a tensor beyond its storage",
-      tensor({ shape: [5], data: four }),
-      /a tensor \[5\] with strides \[1\] from element 0 of storage 0, which has 4 elements/,
-    ],
     ["an offset beyond it", tensor({ shape: [2], data: four, offset: 3 }), /from element 3 of storage 0, which has 4/],
     ["a negative offset", tensor({ shape: [2], data: four, offset: -1 }), /not whole numbers that go together/],
-    ["negative strides", tensor({ shape: [2], data: four, strides: [-1] }), /not whole numbers that go together/],
     [
       "strides for another shape",
       tensor({ shape: [2], data: four, strides: [1, 1] }),
       /not whole numbers that go together/,
-    ],
-    [
-      "more elements than numbers",
-      tensor({ shape: [2 ** 30, 2 ** 30], data: four, strides: [0, 0] }),
-      /which has 4 elements/,
     ],
     [
       "a size that overflows",
@@ -215,26 +143,6 @@ describe("hostile files", () => {
       /which has 4 elements/,
     ],
     ["axes without end", tensor({ shape: new Array<number>(50).fill(1), data: four }), /go together/],
-    [
-      "a storage of two types",
-      torchFile((file) =>
-        map({
-          a: file.tensor({ shape: [4], data: four, key: "k" }),
-          b: file.tensor({ storage: "IntStorage", shape: [4], data: four, key: "k" }),
-        }),
-      ),
-      /storage k as two types/,
-    ],
-    [
-      "tensors that overlap",
-      torchFile((file) =>
-        map({
-          a: file.tensor({ shape: [3], data: four, key: "k" }),
-          b: file.tensor({ shape: [3], data: four, key: "k", offset: 1 }),
-        }),
-      ),
-      /tensors a and b overlap in storage k/,
-    ],
     [
       "a tensor of something else",
       torchFile(() => map({ w: call(global("torch._utils", "_rebuild_tensor_v2"), 1, 2, 3, 4) })),
@@ -251,17 +159,7 @@ describe("hostile files", () => {
       /something else than pairs/,
     ],
     ["no dictionary", torchFile(() => [1, 2]), /holds a list, but no weights/],
-    [
-      "a dictionary without weights",
-      torchFile(() => map({ optimizer: map({}), epoch: 3 })),
-      /holds a dictionary of "optimizer", "epoch", but no weights where D-FINE has them/,
-    ],
-    [
-      "weights that hold something else",
-      torchFile((file) => map({ model: map({ w: file.float32([1]), n: "text" }) })),
-      /hold "text" under "n", which is no tensor/,
-    ],
-  ])("%s", (_, bytes, message) => {
+  ])("%s is refused", (_, bytes, message) => {
     expect(() => read(bytes)).toThrow(message);
     expect(() => read(bytes)).toThrow(ModelFileError);
     expect(() => read(bytes)).toThrow(/^x\.pth: /);
@@ -274,20 +172,5 @@ describe("hostile files", () => {
     );
     expect([...entries.keys()]).toEqual(names);
     expect(({} as Record<string, unknown>).shape).toBeUndefined();
-  });
-
-  test("a dictionary that holds itself ends", () => {
-    const file = new TorchFile();
-    // {"model": the same dictionary}: EMPTY_DICT, BINPUT 0, "model", BINGET 0, SETITEM
-    const self = Uint8Array.from([0x80, 2, 0x7d, 0x71, 0, 0x58, 5, 0, 0, 0, ...text("model"), 0x68, 0, 0x73, 0x2e]);
-    expect(() => read(zipSync(file.entries(self), { level: 0 }))).toThrow(
-      /holds a dictionary of "model", but no weights/,
-    );
-  });
-
-  test("changed numbers are told by their checksum", () => {
-    const bytes = torchFile((file) => map({ w: file.float32([4], [1, 2, 3, 4]) }));
-    bytes[read(bytes).entries.get("w")!.bytes.byteOffset + 5]! ^= 1;
-    expect(() => read(bytes)).toThrow(/bytes of archive\/data\/0 do not have their checksum; .*fetch it again/);
   });
 });

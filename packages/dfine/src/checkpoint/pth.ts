@@ -50,20 +50,21 @@ export function readPth(bytes: Uint8Array, options: { file: string; ema?: boolea
 
 function readPickle(archive: ZipArchive): PickleValue {
   const { file, entries } = archive;
-  const fail = (problem: string): never => {
+  const refuse = (problem: string): never => {
     throw new ModelFileError(`${file}: ${problem}`);
   };
+  const fail = (problem: string): never => refuse(`${problem}; it is damaged or made to harm, fetch it again`);
   const pickle = [...entries.values()].find(({ name }) => /^[^/]+\/data\.pkl$/.test(name));
   if (!pickle)
-    return fail(
+    return refuse(
       "is a zip archive, but not one of torch.save: it has no data.pkl; unpack it and give the weights that are in it",
     );
   const folder = pickle.name.slice(0, -"data.pkl".length);
   if ([...entries.keys()].some((name) => name.startsWith(`${folder}code/`)))
-    return fail("is a TorchScript program; save its weights instead: torch.save(model.state_dict(), …)");
+    return refuse("is a TorchScript program; save its weights instead: torch.save(model.state_dict(), …)");
   const order = entries.get(`${folder}byteorder`);
   if (order && new TextDecoder().decode(archive.view(order)) !== "little")
-    return fail("was written on a big-endian machine; load it and save it again on an ordinary one");
+    return refuse("was written on a big-endian machine; load it and save it again on an ordinary one");
   if (pickle.end - pickle.start > MAX_PICKLE)
     return fail(
       `its data.pkl has ${pickle.end - pickle.start} bytes, more than the limit of ${MAX_PICKLE} for weights`,
@@ -71,8 +72,8 @@ function readPickle(archive: ZipArchive): PickleValue {
   archive.verify(pickle);
   const storages = new Map<string, Storage>();
   return unpickle(archive.view(pickle), {
-    fail: (problem) => fail(problem),
-    global: (module, name) => torchGlobal(module, name, { file, fail }),
+    fail,
+    global: (module, name) => torchGlobal(module, name, { refuse, fail }),
     persistent: (id) => {
       const storage = readStorage(id, { archive, folder, fail });
       const known = storages.get(storage.key);
@@ -93,12 +94,10 @@ function readStorage(
   if (kind !== "storage" || !(type instanceof StorageType) || typeof key !== "string" || typeof count !== "number")
     return fail("refers to something that is not a storage of tensors");
   const entry = archive.entries.get(`${folder}data/${key}`);
-  if (!entry) return fail(`lacks the numbers of storage ${key.slice(0, 40)}; it is incomplete, fetch it again`);
+  if (!entry) return fail(`lacks the numbers of storage ${key.slice(0, 40)}`);
   const size = entry.end - entry.start;
   if (size !== count * type.width)
-    return fail(
-      `its storage ${key} should have ${count} elements of ${type.width} bytes, but has ${size} bytes; it is damaged, fetch it again`,
-    );
+    return fail(`its storage ${key} should have ${count} elements of ${type.width} bytes, but has ${size} bytes`);
   return new Storage({ type, key, entry, count });
 }
 

@@ -55,16 +55,16 @@ const CALLS: { readonly [name: string]: Call } = {
 /** Longest name that a message repeats. */
 const MAX_NAME = 100;
 
-/** The object of a Python name. @throws by `fail` for names that are not on the list */
-export function torchGlobal(module: string, name: string, host: { file: string; fail: Fail }): PickleObject {
+/** The object of a Python name. Names that are not on the list are refused; misuse of those that are fails. */
+export function torchGlobal(module: string, name: string, host: { refuse: Fail; fail: Fail }): PickleObject {
   const full = `${module}.${name}`;
   const call = Object.hasOwn(CALLS, full) ? CALLS[full] : undefined;
   if (call) return new PickleCallable(full, (args) => call(args, host.fail));
   const storage = module === "torch" && Object.hasOwn(STORAGE_DTYPES, name) ? STORAGE_DTYPES[name] : undefined;
   if (storage) return new StorageType(name, storage);
-  return host.fail(
+  return host.refuse(
     `asks for ${full.length > MAX_NAME ? `${full.slice(0, MAX_NAME)}…` : full}, which weights never need, so nothing of it was read or run. ` +
       "If you trust where it comes from, save its weights alone, in Python: " +
-      'c = torch.load("old.pth", map_location="cpu", weights_only=False); torch.save({"model": c["model"]}, "weights.pth")',
+      'c = torch.load("old.pth", map_location="cpu", weights_only=False); torch.save({k: c[k] for k in ("model", "ema") if k in c}, "weights.pth")',
   );
 }
