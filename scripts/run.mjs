@@ -17,6 +17,7 @@ const tasks = {
   test: { built: true, command: ["scripts/test.ts"], onSetupFailure: NOTHING_RAN },
   lint: { command: ["scripts/lint.ts"] },
   bench: { built: true, command: ["bench/main.ts"] },
+  support: { built: true, command: ["scripts/writeSupport.ts"] },
   parity: { built: true, command: ["parity/main.ts"], onSetupFailure: NOTHING_RAN },
 };
 
