@@ -1,7 +1,8 @@
 import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
-import { type KernelTime, Profiler } from "./commands/profiler.ts";
+import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { Reads } from "./commands/reads.ts";
+import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type OpenDevice, openDevice } from "./device/openDevice.ts";
 import { createOverrides } from "./kernels/index.ts";
@@ -16,8 +17,17 @@ export interface WebGpuOptions {
   readonly memoryLimitBytes?: number;
   /** Whether generated kernels may fold with workgroup memory. Default: yes, but not on software adapters. */
   readonly barriers?: boolean;
-  /** Times each kernel, which costs a pass for each; default false. Needs the feature timestamp-query. */
-  readonly profile?: boolean;
+  /** Storage buffers that a kernel may bind; default and most: the device's limit. */
+  readonly maxBindings?: number;
+  /** Element visits of one dispatch, default 2²⁸: fewer where a slow GPU is reset by its watchdog. */
+  readonly visitsPerDispatch?: number;
+  /**
+   * Counts kernels, and times them where timestamps are offered, which costs a pass for each; `kernelTimes()` tells.
+   * Default: in Node, whether TRACE is set, and then they are listed on stderr in the end.
+   */
+  readonly trace?: boolean;
+  /** Ops whose hand-written kernels are not used. Default: in Node, those of DISABLE=op,op. */
+  readonly disable?: readonly string[];
 }
 
 /** What the backend did so far. */
@@ -40,26 +50,43 @@ export interface WebGpuBackend extends Backend {
   readonly counters: Counters;
   /** The device; `destroy()` loses it on purpose. */
   readonly device: { destroy(): void };
-  /** Kernels by time on the device; empty unless `profile` was asked for and timestamps are offered. */
+  /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
+
+const VISITS_PER_DISPATCH = 2 ** 28;
 
 /**
  * The GPU as a backend: `navigator.gpu` in browsers, Dawn in Node.
  * @throws BackendError when there is no adapter, with what was found and how to install a driver
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
-  return makeBackend(await openDevice(), options).backend;
+  const { disable, trace, report } = environment();
+  const { backend } = makeBackend(await openDevice(), { disable, trace, ...options });
+  return options.trace === undefined && trace ? reporting(backend, report) : backend;
+}
+
+/** The same backend, which lists its kernels before it is disposed. */
+function reporting(backend: WebGpuBackend, report: (text: string) => void): WebGpuBackend {
+  const dispose = async (): Promise<void> => {
+    try {
+      report(kernelTable(await backend.kernelTimes()));
+    } finally {
+      backend.dispose();
+    }
+  };
+  return Object.create(backend, { dispose: { value: () => void dispose() } });
 }
 
 /** A backend on an open device, and what its hand-written kernels run on. */
 export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
   const { device, adapterName, software, features } = open;
   const faults = new Faults(device, adapterName);
-  const profiler = options.profile && features.has("timestamp-query") ? new Profiler(device) : undefined;
+  const profiler = options.trace ? new Profiler(device, { timestamps: features.has("timestamp-query") }) : undefined;
   const queue = new CommandQueue(device, { faults, profiler });
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
-  const maxBindings = device.limits.maxStorageBuffersPerShaderStage;
+  const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
+  const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
   const pool = new Pool({
     device,
     faults,
@@ -69,7 +96,13 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
   const reads = new Reads(device, { queue, faults });
-  const generator = new Generator({ queue, maxBindings, barriers: options.barriers ?? !software });
+  const generator = new Generator({
+    queue,
+    pool,
+    maxBindings,
+    maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
+    barriers: options.barriers ?? !software,
+  });
   const runtime = kernelRuntime(open, { queue, pool, faults });
   // Dawn ends with the object that made the device.
   let owner: object | undefined = open.owner;
@@ -82,7 +115,9 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     software,
     features,
     device,
-    overrides: createOverrides(runtime),
+    overrides: Object.fromEntries(
+      Object.entries(createOverrides(runtime)).filter(([op]) => !options.disable?.includes(op)),
+    ),
     get counters() {
       return {
         dispatches: queue.dispatches,

@@ -1,46 +1,57 @@
 import { MAP_READ, USAGE } from "../device/constants.ts";
 import { memo } from "../memo.ts";
 
-/** What a kernel took so far. */
+/** How often a kernel ran so far. */
 export interface KernelTime {
+  /** Of the kernel and its variant or schedule: "matmul.tiled 64×64", "softmax [1×64]". */
   readonly name: string;
   readonly count: number;
-  readonly milliseconds: number;
+  /** On the device; undefined where it offers no timestamps. */
+  readonly milliseconds: number | undefined;
 }
 
 /** Twice the dispatches of a batch. */
 const QUERIES = 1024;
 const BYTES = QUERIES * 8;
 
-/** Times kernels on the device, one pass each, while a trace is wanted. Needs the feature `timestamp-query`. */
+/** Counts kernels while a trace is wanted, and times them, one pass each, where timestamps are offered. */
 export class Profiler {
   readonly #device: GPUDevice;
-  readonly #queries: GPUQuerySet;
-  readonly #resolved: GPUBuffer;
+  readonly #clock: { readonly queries: GPUQuerySet; readonly resolved: GPUBuffer } | undefined;
   readonly #times = new Map<string, { count: number; nanoseconds: number }>();
   readonly #spare: GPUBuffer[] = [];
   readonly #pending = new Set<Promise<void>>();
   #names: string[] = [];
   #staging: GPUBuffer | undefined;
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, options: { timestamps: boolean }) {
     this.#device = device;
-    this.#queries = device.createQuerySet({ type: "timestamp", count: QUERIES });
-    this.#resolved = device.createBuffer({ size: BYTES, usage: USAGE.queryResolve | USAGE.copySource });
+    this.#clock = options.timestamps
+      ? {
+          queries: device.createQuerySet({ type: "timestamp", count: QUERIES }),
+          resolved: device.createBuffer({ size: BYTES, usage: USAGE.queryResolve | USAGE.copySource }),
+        }
+      : undefined;
   }
 
-  begin(name: string): GPUComputePassTimestampWrites {
+  /** What the pass of a dispatch must write. */
+  begin(name: string): GPUComputePassTimestampWrites | undefined {
+    if (!this.#clock) {
+      this.#add(name, 0);
+      return undefined;
+    }
     const at = 2 * this.#names.push(name) - 2;
-    return { querySet: this.#queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
+    return { querySet: this.#clock.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
   }
 
   /** Appends the copy of the batch's times. */
   resolve(encoder: GPUCommandEncoder): void {
-    if (this.#names.length === 0) return;
+    if (!this.#clock || this.#names.length === 0) return;
+    const { queries, resolved } = this.#clock;
     this.#staging =
       this.#spare.pop() ?? this.#device.createBuffer({ size: BYTES, usage: USAGE.mapRead | USAGE.copyTarget });
-    encoder.resolveQuerySet(this.#queries, 0, 2 * this.#names.length, this.#resolved, 0);
-    encoder.copyBufferToBuffer(this.#resolved, 0, this.#staging, 0, 16 * this.#names.length);
+    encoder.resolveQuerySet(queries, 0, 2 * this.#names.length, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, this.#staging, 0, 16 * this.#names.length);
   }
 
   submitted(): void {
@@ -62,12 +73,16 @@ export class Profiler {
     this.#pending.add(entry);
   }
 
-  /** Kernels by time, once all that was submitted has run. */
+  /** Kernels by time, or by count, once all that was submitted has run. */
   async times(): Promise<KernelTime[]> {
     while (this.#pending.size > 0) await Promise.all(this.#pending);
     return [...this.#times]
-      .map(([name, { count, nanoseconds }]) => ({ name, count, milliseconds: nanoseconds / 1e6 }))
-      .sort((a, b) => b.milliseconds - a.milliseconds);
+      .map(([name, { count, nanoseconds }]) => ({
+        name,
+        count,
+        milliseconds: this.#clock ? nanoseconds / 1e6 : undefined,
+      }))
+      .sort((a, b) => (b.milliseconds ?? b.count) - (a.milliseconds ?? a.count));
   }
 
   #add(name: string, nanoseconds: number): void {
@@ -76,4 +91,17 @@ export class Profiler {
     // Clocks of some devices jump backwards.
     sum.nanoseconds += Math.max(0, nanoseconds);
   }
+}
+
+/** Kernels as a table for people. */
+export function kernelTable(times: readonly KernelTime[]): string {
+  const total = times.reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
+  const line = (ms: string, share: string, count: string, name: string): string =>
+    `${ms.padStart(10)} ${share.padStart(6)} ${count.padStart(7)}  ${name}`;
+  const rows = times.map(({ name, count, milliseconds }) =>
+    milliseconds === undefined
+      ? line("?", "", `${count}`, name)
+      : line(milliseconds.toFixed(2), `${((100 * milliseconds) / total).toFixed(1)}%`, `${count}`, name),
+  );
+  return [line("ms", "share", "count", "kernel"), ...rows].join("\n");
 }

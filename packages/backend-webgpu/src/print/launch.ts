@@ -1,20 +1,23 @@
-import { BackendError, type Kernel, type Launch } from "@dfine/tensor";
+import type { Kernel, Launch } from "@dfine/tensor";
 import type { CommandQueue } from "../commands/queue.ts";
 import { memo } from "../memo.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Pool } from "../memory/pool.ts";
 import { nestOf, packWords } from "./layout.ts";
+import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
-import { chooseSchedule, laneSplit, type Schedule, scheduleText } from "./schedule.ts";
+import { chooseSchedule, laneSplit, scheduleText } from "./schedule.ts";
 
 export interface GeneratorOptions {
   readonly queue: CommandQueue;
+  readonly pool: Pool;
+  /** Storage buffers that a kernel may bind. */
   readonly maxBindings: number;
+  /** Element visits of one dispatch; more are split, so that no dispatch runs for seconds. */
+  readonly maxVisits: number;
   /** Whether schedules may use workgroup memory and barriers; slow in software. */
   readonly barriers: boolean;
 }
-
-/** Element visits of one dispatch; more are split, so that no dispatch runs for seconds. */
-const MOST_VISITS = 2 ** 28;
 
 /** Runs generated kernels: prints each once per schedule and per way in which its operands share buffers. */
 export class Generator {
@@ -26,14 +29,14 @@ export class Generator {
   }
 
   run(kernel: Kernel, launch: Launch): void {
-    const { barriers, maxBindings } = this.#options;
+    const { barriers, maxBindings, queue, pool } = this.#options;
     const { sizes } = launch;
     const schedule = chooseSchedule(kernel, { nest: nestOf(kernel), sizes, barriers });
     const { slots, blocks } = bindingsOf(launch);
-    if (blocks.length > maxBindings)
-      throw new BackendError(
-        `webgpu: kernel ${kernel.name} binds ${blocks.length} buffers; this device takes ${maxBindings}`,
-      );
+    if (blocks.length > maxBindings) {
+      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
+      return;
+    }
     const variants = memo(this.#printed, kernel, () => new Map<string, Printed>());
     const printed = memo(variants, `${scheduleText(schedule)}|${slots}`, () => printKernel(kernel, schedule, slots));
     this.#dispatch(kernel, launch, { printed, blocks });
@@ -48,7 +51,8 @@ export class Generator {
     const perGroup = schedule.kind === "rows" ? schedule.rows : 1;
     const lanes =
       schedule.kind === "rows" && schedule.lanes > 1 ? laneSplit(nest, launch.sizes, schedule.lanes) : new Map();
-    const most = Math.max(perGroup, Math.floor(mostVisits(schedule) / visits / perGroup) * perGroup);
+    const cost = schedule.kind === "rows" ? visits : visits * SERIAL_COST;
+    const most = Math.max(perGroup, Math.floor(this.#options.maxVisits / cost / perGroup) * perGroup);
     for (let first = 0; first < rows; first += most) {
       const last = Math.min(first + most, rows);
       this.#options.queue.dispatch({
@@ -56,7 +60,7 @@ export class Generator {
         blocks,
         words: packWords(kernel, fields, { launch, first, last, lanes }),
         workgroups: schedule.kind === "rows" ? grid(Math.ceil((last - first) / perGroup)) : [1, 1, 1],
-        work: (last - first) * visits * (schedule.kind === "rows" ? 1 : SERIAL_COST),
+        work: (last - first) * cost,
       });
     }
   }
@@ -64,7 +68,6 @@ export class Generator {
 
 /** How many times longer a visit takes where one workgroup makes them all. */
 const SERIAL_COST = 256;
-const mostVisits = (schedule: Schedule): number => (schedule.kind === "rows" ? MOST_VISITS : MOST_VISITS / SERIAL_COST);
 
 const MOST_GROUPS = 65535;
 

@@ -5,7 +5,7 @@ import { libraryFor } from "./library.ts";
 import { printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
 import { printTiles } from "./tiles.ts";
-import type { Slots } from "./values.ts";
+import { type Slots, slotType } from "./values.ts";
 
 /** A kernel printed for a schedule. */
 export interface Printed {
@@ -56,12 +56,4 @@ function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
   return Array.from({ length: count }, (_, slot) =>
     kernel.operands.some((operand, k) => slots[k] === slot && operand.mode !== "read") ? "write" : "read",
   );
-}
-
-function slotType(kernel: Kernel, slots: Slots, slot: number): string {
-  const types = new Set(
-    kernel.operands.flatMap((operand, k) => (slots[k] === slot ? [operand.dtype === "f32" ? "f32" : "i32"] : [])),
-  );
-  if (types.size !== 1) throw new Error(`unreachable: views of one buffer are ${[...types].join(" and ")}`);
-  return [...types][0]!;
 }

@@ -133,8 +133,9 @@ class RowPrinter {
   #scatter(stage: Extract<Stage, { kind: "scatter" }>, pointers: Pointers): string[] {
     const { lines, names } = this.#values.evaluate([stage.index, stage.expr], { pointers });
     const k = stage.operand;
-    const target = this.#values.element(k, `o${k} + ${names[0]}`);
-    return [...lines, `if (${names[0]} >= 0i && ${names[0]} < l${k}) { ${target} = ${target} + ${names[1]}; }`];
+    const target = `o${k} + ${names[0]}`;
+    const sum = `${this.#values.load(k, target)} + ${names[1]}`;
+    return [...lines, `if (${names[0]} >= 0i && ${names[0]} < l${k}) { ${this.#values.store(k, target, sum)} }`];
   }
 
   #reduce(stage: Extract<Stage, { kind: "reduce" }>, { pointers, row }: { pointers: Pointers; row: number }): string[] {

@@ -26,7 +26,8 @@ export function printTiles(
   }
   const { lines: evaluation, names } = values.evaluate([stage.index, stage.expr], { pointers });
   const k = stage.operand;
-  const target = values.element(k, `o${k} + at`);
+  const target = `o${k} + at`;
+  const addition = values.store(k, target, `${values.load(k, target)} + tile_value[t]`);
   return [
     `var<workgroup> tile_index: array<i32, ${threads}>;`,
     `var<workgroup> tile_value: array<${stage.expr.dtype}, ${threads}>;`,
@@ -44,7 +45,7 @@ export function printTiles(
     "    workgroupBarrier();",
     `    for (var t = 0u; t < ${threads}u; t++) {`,
     "      let at = tile_index[t];",
-    `      if (at >= 0i && u32(at) % ${threads}u == local) { ${target} = ${target} + tile_value[t]; }`,
+    `      if (at >= 0i && u32(at) % ${threads}u == local) { ${addition} }`,
     "    }",
     "    workgroupBarrier();",
     "  }",

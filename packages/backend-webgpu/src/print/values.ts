@@ -1,4 +1,4 @@
-import { type Dtype, type Expr, type Kernel, postorder } from "@dfine/tensor";
+import { type Expr, type Kernel, postorder } from "@dfine/tensor";
 import { printConstant, printOperation } from "./operations.ts";
 
 /** Where expressions are evaluated: how each walked operand's current element is addressed. */
@@ -9,6 +9,11 @@ export interface Site {
 
 /** Which storage binding each operand of a kernel uses; views of one buffer share one. */
 export type Slots = readonly number[];
+
+/** Element type of a storage binding: words where views of several dtypes share it. */
+export function slotType(kernel: Kernel, slots: Slots, slot: number): "f32" | "i32" {
+  return kernel.operands.every(({ dtype }, k) => slots[k] !== slot || dtype === "f32") ? "f32" : "i32";
+}
 
 /** Prints expressions of one kernel: one `let` per node. What does not vary along a row is computed once, before its loops. */
 export class Values {
@@ -44,15 +49,30 @@ export class Values {
     return { lines, names: roots.map((root) => names.get(root)!) };
   }
 
-  /** The element of an operand. */
-  element(operand: number, pointer: string): string {
+  /** An operand's element as a value of its dtype. */
+  load(operand: number, pointer: string): string {
+    const { dtype } = this.#kernel.operands[operand]!;
+    const element = this.#element(operand, pointer);
+    return dtype === "bool" ? `(${element} != 0i)` : this.#isWords(operand) ? `bitcast<f32>(${element})` : element;
+  }
+
+  /** Whether an f32 operand is bound as words. */
+  #isWords(operand: number): boolean {
+    const { dtype } = this.#kernel.operands[operand]!;
+    return dtype === "f32" && slotType(this.#kernel, this.#slots, this.#slots[operand]!) === "i32";
+  }
+
+  /** The element of an operand in its binding. */
+  #element(operand: number, pointer: string): string {
     return `b${this.#slots[operand]}[${pointer}]`;
   }
 
   /** A statement that stores a value of the operand's dtype. */
   store(operand: number, pointer: string, value: string): string {
     const { dtype } = this.#kernel.operands[operand]!;
-    return `${this.element(operand, pointer)} = ${dtype === "bool" ? `select(0i, 1i, ${value})` : value};`;
+    const word =
+      dtype === "bool" ? `select(0i, 1i, ${value})` : this.#isWords(operand) ? `bitcast<i32>(${value})` : value;
+    return `${this.#element(operand, pointer)} = ${word};`;
   }
 
   #define(e: Expr, { site, names, lines }: { site: Site; names: Map<Expr, string>; lines: string[] }): void {
@@ -70,7 +90,7 @@ export class Values {
   #load(e: Expr, [index]: readonly string[], site: Site): string {
     const k = e.value;
     const pointer = index === undefined ? site.pointers[k]! : `o${k} + clamp(${index}, 0i, max(l${k} - 1i, 0i))`;
-    return fromStorage(e.dtype, this.element(k, pointer));
+    return this.load(k, pointer);
   }
 
   /** Whether a value may differ between two elements of a row, or between two moments. */
@@ -91,8 +111,6 @@ export class Values {
     );
   }
 }
-
-const fromStorage = (dtype: Dtype, element: string): string => (dtype === "bool" ? `(${element} != 0i)` : element);
 
 function leafName(e: Expr): string | undefined {
   switch (e.op) {
