@@ -104,8 +104,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     barriers: options.barriers ?? !software,
   });
   const runtime = kernelRuntime(open, { queue, pool, faults });
-  // Dawn ends with the object that made the device.
-  let owner: object | undefined = open.owner;
+  let disposed = false;
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -158,8 +157,8 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       return (await profiler?.times()) ?? [];
     },
     dispose() {
-      if (owner === undefined) return;
-      owner = undefined;
+      if (disposed) return;
+      disposed = true;
       faults.dispose();
       device.destroy();
     },

@@ -2,24 +2,18 @@
 import { BackendError } from "@dfine/tensor";
 import { dawnAdapter } from "./dawn.node.ts";
 
-export interface FoundAdapter {
-  readonly adapter: GPUAdapter;
-  /** Must stay referenced while the adapter's device is in use. */
-  readonly owner: object;
-}
-
 // Node's modules are asked of `process`: an import would not load in a browser.
 const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;
 
 /** The adapter to compute on: Dawn's in Node, `navigator.gpu`'s in browsers. @throws BackendError when there is none */
-export function findAdapter(): Promise<FoundAdapter> {
+export function findAdapter(): Promise<GPUAdapter> {
   const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
   const gpu = (globalThis.navigator as Navigator | undefined)?.gpu;
   if (node && !gpu) return dawnAdapter(node, options);
   return browserAdapter(gpu, options);
 }
 
-async function browserAdapter(gpu: GPU | undefined, options: GPURequestAdapterOptions): Promise<FoundAdapter> {
+async function browserAdapter(gpu: GPU | undefined, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
   if (!gpu)
     throw new BackendError(
       'webgpu: this page has no navigator.gpu: use a browser with WebGPU and serve the page over https or from localhost, or use device "cpu"',
@@ -29,5 +23,5 @@ async function browserAdapter(gpu: GPU | undefined, options: GPURequestAdapterOp
     throw new BackendError(
       'webgpu: the browser offers WebGPU but found no adapter: look at its GPU page (about:gpu, about:support), update the driver, or use device "cpu"',
     );
-  return { adapter, owner: gpu };
+  return adapter;
 }

@@ -1,5 +1,4 @@
 import { BackendError } from "@dfine/tensor";
-import type { FoundAdapter } from "./adapter.ts";
 import { useSwiftShader } from "./swiftshader.node.ts";
 
 /** What the npm package `webgpu` exports. */
@@ -18,29 +17,31 @@ const INSTALL = `Install a driver of the graphics card (Linux: Vulkan; Windows: 
  */
 const UNCHECKED = ["enable-dawn-features=disable_robustness"];
 
-let told = false;
+/** The process's one instance: Dawn aborts when an instance goes before its devices. */
+let instance: GPU | undefined;
 
 /**
  * The best adapter that Dawn sees in this process; SwiftShader where it sees none and @sparticuz/chromium is installed.
  * @throws BackendError when there is none, with what was looked at and the remedy
  */
-export async function dawnAdapter(process: NodeJS.Process, options: GPURequestAdapterOptions): Promise<FoundAdapter> {
+export async function dawnAdapter(process: NodeJS.Process, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
+  const again = await instance?.requestAdapter(options);
+  if (again) return again;
   const dawn = await loadDawn();
   const tried: string[] = [];
   if (mayHaveDriver(process)) {
-    const gpu = dawn.create([]);
-    const adapter = await gpu.requestAdapter(options);
-    if (adapter) return { adapter, owner: gpu };
+    instance = dawn.create([]);
+    const adapter = await instance.requestAdapter(options);
+    if (adapter) return adapter;
     tried.push(await visibleAdapters(dawn));
   } else tried.push("no Vulkan driver is installed");
   const folder = swiftShader(process);
   if (folder !== undefined) {
-    const gpu = dawn.create(UNCHECKED);
-    const adapter = await gpu.requestAdapter(options);
+    instance = dawn.create(UNCHECKED);
+    const adapter = await instance.requestAdapter(options);
     if (adapter) {
-      if (!told) process.stderr.write("webgpu: no other adapter here; using SwiftShader, a slow one in software.\n");
-      told = true;
-      return { adapter, owner: gpu };
+      process.stderr.write("webgpu: no other adapter here; using SwiftShader, a slow one in software.\n");
+      return adapter;
     }
     tried.push(`SwiftShader in ${folder}: ${await visibleAdapters(dawn)}`);
   } else tried.push("@sparticuz/chromium is not installed");

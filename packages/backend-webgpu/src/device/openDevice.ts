@@ -9,8 +9,6 @@ export interface OpenDevice {
   /** The adapter computes on the CPU: barriers are slow, workgroups cheap. */
   readonly software: boolean;
   readonly features: ReadonlySet<string>;
-  /** Keeps alive what must outlive the device. */
-  readonly owner: object;
 }
 
 /** Asked for where the adapter has them; kernels look at `features` before they count on one. */
@@ -32,7 +30,7 @@ const SOFTWARE = /swiftshader|llvmpipe|lavapipe|warp|basic render|softpipe/i;
 
 /** Opens a device with all that its adapter offers. @throws BackendError when there is no adapter, or it refuses */
 export async function openDevice(): Promise<OpenDevice> {
-  const { adapter, owner } = await findAdapter();
+  const adapter = await findAdapter();
   const { vendor, architecture, device: model, description, isFallbackAdapter } = adapter.info;
   const adapterName = description || model || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
   const features = FEATURES.filter((feature) => adapter.features.has(feature));
@@ -48,6 +46,5 @@ export async function openDevice(): Promise<OpenDevice> {
     adapterName,
     software: isFallbackAdapter || SOFTWARE.test(`${adapterName} ${architecture}`),
     features: new Set<string>(features),
-    owner,
   };
 }
