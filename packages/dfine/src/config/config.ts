@@ -172,6 +172,12 @@ export const trainSchema = z.strictObject({
    * epoch is always one. None are made on devices that can't be lost.
    */
   snapshotEvery: size,
+  limits: z.strictObject({
+    /** Steps in a row without a finite loss and gradient after which training stops. */
+    nonFiniteSteps: size,
+    /** Share of the images that may turn out unusable (one may always); 0: none. */
+    brokenImages: share,
+  }),
 });
 
 export const configSchema = z.strictObject({

@@ -1,3 +1,4 @@
+import { type HostTensor, isDerived, type Module } from "@dfine/nn";
 import type { TrainingBatch } from "./batch.ts";
 
 /** A step whose loss or gradient is not finite: what one needs to find out why. */
@@ -11,6 +12,8 @@ export interface NonFiniteReport {
   readonly learningRate: number;
   readonly losses: Readonly<Record<string, number>>;
   readonly gradientNorm: number;
+  /** Tensors of the weights that are not finite. */
+  readonly weights: readonly string[];
 }
 
 /** Training can't go on: too many steps in a row gave no finite loss or gradient. */
@@ -32,7 +35,7 @@ export function nonFiniteReport(
 }
 
 function describeNonFinite(report: NonFiniteReport, inARow: number): string {
-  const { losses, gradientNorm, step, epoch, imageIds, learningRate } = report;
+  const { losses, gradientNorm, step, epoch, imageIds, learningRate, weights } = report;
   const bad = Object.entries(losses).filter(([, value]) => !Number.isFinite(value));
   const terms =
     bad.length > 0
@@ -41,6 +44,38 @@ function describeNonFinite(report: NonFiniteReport, inARow: number): string {
   return (
     `training stopped: ${inARow} steps in a row without a finite loss and gradient (step ${step + 1}, epoch ${epoch + 1}); ` +
     `${terms}; learning rate ${learningRate}; images of the last batch: ${imageIds.join(", ")}. ` +
-    "Lower the learning rate (--lr), or look for damaged images and boxes among these"
+    (weights.length > 0
+      ? `${listed(weights)} of the weights are not finite: go back to an earlier checkpoint, with a lower learning rate (--lr)`
+      : "Lower the learning rate (--lr), or look for damaged images and boxes among these")
   );
+}
+
+/** Averaged weights that are not finite: nothing that should become a checkpoint. */
+export class NonFiniteWeightsError extends Error {
+  override readonly name = "NonFiniteWeightsError";
+  readonly tensors: readonly string[];
+
+  constructor(tensors: readonly string[]) {
+    super(
+      `training stopped: ${listed(tensors)} of the averaged weights are not finite, so they are not saved; ` +
+        "go back to an earlier checkpoint, with a lower learning rate (--lr)",
+    );
+    this.tensors = tensors;
+  }
+}
+
+const LISTED = 3;
+
+function listed(tensors: readonly string[]): string {
+  const names = tensors.slice(0, LISTED).join(", ");
+  return `${tensors.length} ${tensors.length === 1 ? "tensor" : "tensors"} (${names}${tensors.length > LISTED ? ", …" : ""})`;
+}
+
+/** Names of tensors that hold NaN or an infinity, those left out that follow from the model: anchors may be infinite. */
+export function nonFiniteNames(tensors: ReadonlyMap<string, HostTensor>, model: Module): string[] {
+  const state = model.stateDict();
+  return [...tensors].flatMap(([name, { data }]) => {
+    const own = state.get(name);
+    return (own && isDerived(own)) || data.every(Number.isFinite) ? [] : [name];
+  });
 }

@@ -1,8 +1,9 @@
-import { clipCoefficient, globalNorm, type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
+import { clipCoefficient, globalNorm, type HostTensor, readNamed, type Schedule, warmupMultiStep } from "@dfine/nn";
 import {
   type Backend,
   backward,
   DeviceLostError,
+  OutOfMemoryError,
   Random,
   readTensors,
   scope,
@@ -14,16 +15,18 @@ import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/coco.ts";
-import { criterion } from "../loss/criterion.ts";
+import { type CriterionResult, criterion } from "../loss/criterion.ts";
 import { denoisingQueries } from "../model/denoising.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSource } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
+import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
 import { stepDraws } from "./draws.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
-import { NonFiniteError, nonFiniteReport } from "./nonFinite.ts";
+import { adviseOnMemory } from "./memoryAdvice.ts";
+import { NonFiniteError, NonFiniteWeightsError, nonFiniteNames, nonFiniteReport } from "./nonFinite.ts";
 import { countStep, startProgress, type TrainProgress, totalLoss } from "./progress.ts";
 import { readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 
@@ -53,9 +56,6 @@ export interface StepResult {
   /** Loss or gradient was not finite, and nothing was updated. */
   readonly skipped: boolean;
 }
-
-/** Steps in a row without finite loss and gradient after which training stops. */
-const MOST_SKIPPED = 5;
 
 /**
  * A model in training with its average, optimiser and position. Everything that later steps depend on is in `saveState`;
@@ -152,10 +152,23 @@ export class Trainer implements Disposable {
 
   /**
    * Learns from one batch. A step whose loss or gradient is not finite changes nothing and is counted.
-   * @throws NonFiniteError after several such steps in a row; DeviceLostError, after which only `recover` goes on
+   * @throws NonFiniteError after several such steps in a row; BatchError for targets that make no sense; OutOfMemoryError
+   * saying which batch would fit; DeviceLostError, after which only `recover` goes on
    */
-  step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
-    return withBackend(this.backend, () => scope("train step", () => this.#step(batch, stepsPerEpoch)));
+  async step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
+    checkBatch(batch, this.config.model);
+    return await withBackend(this.backend, async () => {
+      try {
+        return await scope("train step", () => this.#step(batch, stepsPerEpoch));
+      } catch (error) {
+        if (!(error instanceof OutOfMemoryError)) throw error;
+        throw await adviseOnMemory(error, batch, {
+          ...{ state: this.#live, backend: this.backend, model: this.config.model },
+          isFirstStep: this.progress.step === 0,
+          losses: (smaller) => this.#losses(smaller),
+        });
+      }
+    });
   }
 
   async #step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
@@ -163,11 +176,7 @@ export class Trainer implements Disposable {
     const { model, optimizer, ema, buffers } = this.#live;
     const { clipMaxNorm, learningRate: baseRate } = config.train.optimizer;
     buffers.take();
-    const outputs = model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: this.#denoising(batch) });
-    const result = await criterion(outputs, batch.targets, {
-      config: config.criterion,
-      weighting: config.model.decoder,
-    });
+    const result = await this.#losses(batch);
     backward(result.total);
     const [terms, norms] = await readTensors([result.values, globalNorm(optimizer.gradients())]);
     const gradientNorm = norms![0]!;
@@ -183,13 +192,22 @@ export class Trainer implements Disposable {
     }
     optimizer.zeroGrad();
     countStep(progress, skipped ? undefined : losses);
-    if (progress.skippedInARow >= MOST_SKIPPED) {
+    if (progress.skippedInARow >= config.train.limits.nonFiniteSteps) {
       const { step, epoch } = progress;
       const learningRate = baseRate * rateFactor;
-      const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm });
+      const weights = nonFiniteNames(await readNamed(model.stateDict()), model);
+      const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm, weights });
       throw new NonFiniteError(report, progress.skippedInARow);
     }
     return { losses, loss, gradientNorm, skipped };
+  }
+
+  #losses(batch: TrainingBatch): Promise<CriterionResult> {
+    const { model, criterion: config } = this.config;
+    const outputs = this.model.trainingOutputs(tensor(batch.images, batch.shape), {
+      denoising: this.#denoising(batch),
+    });
+    return criterion(outputs, batch.targets, { config, weighting: model.decoder });
   }
 
   #denoising(batch: TrainingBatch) {
@@ -217,13 +235,18 @@ export class Trainer implements Disposable {
     });
   }
 
-  /** The averaged weights as a file that `DFine.fromPretrained` opens; on a lost device those of the last snapshot. */
+  /**
+   * The averaged weights as a file that `DFine.fromPretrained` opens; on a lost device those of the last snapshot.
+   * @throws NonFiniteWeightsError
+   */
   async saveModel(): Promise<Uint8Array> {
     const { preset, model } = this.config;
     const averages = await this.#orSnapshot(
       async (state) => (await state.ema.save()).entries,
       ({ ema }) => ema,
     );
+    const broken = this.#onDevice ? nonFiniteNames(averages, this.#onDevice.model) : [];
+    if (broken.length > 0) throw new NonFiniteWeightsError(broken);
     const entries = [...averages].map(([name, value]: [string, HostTensor]) => [name, tensorSource(value)] as const);
     return writeModelFile(new Map(entries), { preset, model });
   }
