@@ -2,13 +2,17 @@ import type { Conv2dAttrs, Override, View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
 import { convKind, forwardAxis, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";
+import { depthwise } from "./depthwise.ts";
 import { multiplyViews } from "./matmul.ts";
 
 export const conv2dOverride = (runtime: GpuRuntime): Override<Conv2dAttrs> => ({
   select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
   run({ variant, inputs, outputs, attrs }) {
     const [x, weight, y] = [inputs[0]!, inputs[1]!, outputs[0]!];
-    if (variant === "pointwise") return pointwise(runtime, { x, weight, y });
+    if (variant === "pointwise") {
+      pointwise(runtime, { x, weight, y });
+      return;
+    }
     const [, ci, kh, kw] = shape4(weight);
     const [, co, ho, wo] = shape4(y);
     const { groups } = attrs;
@@ -16,6 +20,10 @@ export const conv2dOverride = (runtime: GpuRuntime): Override<Conv2dAttrs> => ({
       forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho }),
       forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo }),
     ] as const;
+    if (variant === "depthwise") {
+      depthwise(runtime, { weight, x, c: y, axes });
+      return;
+    }
     const channel = kh * kw;
     const weightStrides = { group: (co / groups) * ci * channel, row: ci * channel, channel };
     convWindows(runtime, { weight, x, c: y, groups, axes, weightStrides });

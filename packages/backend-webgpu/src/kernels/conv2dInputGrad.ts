@@ -3,20 +3,25 @@ import type { GpuRuntime } from "../runtime.ts";
 import { asMatrices } from "./conv2d.ts";
 import { convKind, inputGradAxes, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";
+import { depthwise } from "./depthwise.ts";
 import { multiplyViews } from "./matmul.ts";
 
 export const conv2dInputGradOverride = (runtime: GpuRuntime): Override<Conv2dInputGradAttrs> => ({
   select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
   run({ variant, inputs, outputs, attrs }) {
     const [dy, weight, dx] = [inputs[0]!, inputs[1]!, outputs[0]!];
-    if (variant === "pointwise") return pointwise(runtime, { dy, weight, dx });
+    if (variant === "pointwise") {
+      pointwise(runtime, { dy, weight, dx });
+      return;
+    }
     const [co, ci, kh, kw] = shape4(weight);
     const { groups } = attrs;
     const kernel = kh * kw;
     const weightStrides = { group: (co / groups) * ci * kernel, row: kernel, channel: ci * kernel };
     for (const y of inputGradAxes(attrs, { side: 0, kernel: kh }))
       for (const x of inputGradAxes(attrs, { side: 1, kernel: kw }))
-        convWindows(runtime, { weight, x: dy, c: dx, groups, axes: [y, x], weightStrides });
+        if (variant === "depthwise") depthwise(runtime, { weight, x: dy, c: dx, axes: [y, x] });
+        else convWindows(runtime, { weight, x: dy, c: dx, groups, axes: [y, x], weightStrides });
   },
 });
 

@@ -1,6 +1,7 @@
 import type { Conv2dWeightGradAttrs, Override } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
 import { convKind, shape4 } from "./convGeometry.ts";
+import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
 
@@ -39,12 +40,14 @@ fn a_place(batch: Batch, m: i32) -> APlace {
 }
 fn a_span(place: APlace, outer: Outer) -> ASpan {
   let y = place.y + outer.y;
-  return ASpan(place.start + outer.x + y * u.width, place.x, u32(y) < u32(u.height));
+  let inside = u32(y) < u32(u.height);
+  return ASpan(place.start + outer.x + select(0, y * u.width, inside), place.x, inside);
 }
 fn a_step(inner: i32) -> i32 { return inner * u.step_x; }
 fn a_value(span: ASpan, step: i32) -> f32 {
   let at = span.x + step;
-  return select(0.0, x[span.start + at], span.inside && u32(at) < u32(u.width));
+  let inside = span.inside && u32(at) < u32(u.width);
+  return select(0.0, x[span.start + select(0, at, inside)], inside);
 }
 fn b_place(batch: Batch, n: i32) -> i32 { return batch.dy + n * u.dy_channel; }
 fn b_span(place: i32, outer: Outer) -> i32 { return place + outer.dy; }
@@ -57,8 +60,12 @@ fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: ([dy, x], attrs) =>
     convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
-  run({ inputs, outputs, attrs }) {
+  run({ variant, inputs, outputs, attrs }) {
     const [dy, x, dw] = [inputs[0]!, inputs[1]!, outputs[0]!];
+    if (variant === "depthwise") {
+      depthwiseWeightGrad(runtime, { dy, x, dw, attrs });
+      return;
+    }
     const [images, channels, height, width] = shape4(x);
     const [, co, ho, wo] = shape4(dy);
     const [, ci, kh, kw] = shape4(dw);

@@ -42,7 +42,8 @@ export function inputGradAxes(
   const step = stride[side];
   return Array.from({ length: Math.min(step, inputSize[side]) }, (_, start) => {
     const reach = (tap: number): number => start + padding[side] - tap * dilation[side];
-    const taps = Array.from({ length: kernel }, (_, tap) => tap).filter((tap) => reach(tap) % step === 0);
+    // Later kernel positions read earlier inputs: from the last one on, reads go forward as in a convolution.
+    const taps = Array.from({ length: kernel }, (_, i) => kernel - 1 - i).filter((tap) => reach(tap) % step === 0);
     const [firstTap = 0, secondTap = firstTap] = taps;
     const tapIndexStep = secondTap - firstTap;
     return {
@@ -56,8 +57,12 @@ export function inputGradAxes(
 const isPointwise = ({ stride, padding, groups }: Conv2dAttrs, [, , kh, kw]: Shape4): boolean =>
   kh * kw * groups * stride[0] * stride[1] === 1 && padding.every((p) => p === 0);
 
+/** Kernels written out for one channel hold all its places. */
+const MOST_PLACES = 49;
+
 /** Which kernel a convolution and its gradients run; `weight` is the weight's shape. */
 export function convKind(attrs: Conv2dAttrs, weight: Shape4): "pointwise" | "depthwise" | "windows" {
   if (isPointwise(attrs, weight)) return "pointwise";
-  return attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1 ? "depthwise" : "windows";
+  const isDepthwise = attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1;
+  return isDepthwise && weight[2] * weight[3] <= MOST_PLACES ? "depthwise" : "windows";
 }

@@ -49,7 +49,8 @@ fn b_place(batch: Batch, n: i32) -> BPlace {
 fn b_span(place: BPlace, outer: Outer) -> BSpan {
   let y = place.y + outer.y;
   let x = place.x + outer.x;
-  return BSpan(place.start + y * u.width + x, u32(y) < u32(u.height) && u32(x) < u32(u.width));
+  let inside = u32(y) < u32(u.height) && u32(x) < u32(u.width);
+  return BSpan(place.start + select(0, y * u.width + x, inside), inside);
 }
 fn b_step(inner: i32) -> i32 { return inner * u.x_channel; }
 fn b_value(span: BSpan, step: i32) -> f32 { return select(0.0, x[span.start + step], span.inside); }

@@ -129,7 +129,10 @@ export function multiplyViews(runtime: GpuRuntime, { a, b, c }: { a: View; b: Vi
   const step = product(problem.axes.slice(-2)) * problem.m * problem.n;
   const run = (axis: number, { a, b, c }: Places): void => {
     const size = leading[axis];
-    if (size === undefined) return multiply(runtime, problem, { a, b, c });
+    if (size === undefined) {
+      multiply(runtime, problem, { a, b, c });
+      return;
+    }
     const rest = product(leading.slice(axis + 1)) * step;
     for (let i = 0; i < size; i++)
       run(axis + 1, {

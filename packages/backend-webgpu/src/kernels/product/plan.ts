@@ -42,18 +42,19 @@ const MOST_WASTE = 1.4;
 
 const DIRECT = (
   [
-    [16, 8, 2],
-    [16, 4, 1],
-    [8, 8, 1],
-    [8, 2, 1],
+    [8, 4, 4],
+    [8, 4, 1],
     [4, 8, 1],
+    [8, 2, 1],
+    [4, 4, 1],
+    [2, 8, 1],
     [2, 2, 1],
   ] as const
 ).map(([rows, columns, quads]) => ({ kind: "direct" as const, rows, columns, quads }));
 /** Workgroups that keep the threads of an adapter in software busy. */
 const BUSY_SOFTWARE = 8;
 /** Time of a load, a product and a broadcast by four threads, as measured on SwiftShader, in ns. */
-const [LOAD, PRODUCT, SHARE] = [15, 1, 2];
+const [LOAD, PRODUCT, SHARE] = [5, 1, 1];
 
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 22;

@@ -80,7 +80,10 @@ export function runProduct<B extends string, U extends string>(
   const { m, n, batch } = call.sizes;
   if (m * n * batch === 0) return;
   const plan = planProduct(runtime, call);
-  if (plan.parts === 1) return dispatch(runtime, spec, { call, plan, c: call.c });
+  if (plan.parts === 1) {
+    dispatch(runtime, spec, { call, plan, c: call.c });
+    return;
+  }
   const length = m * n * batch;
   runtime.withScratch(plan.parts * length, "f32", (partials) => {
     dispatch(runtime, spec, { call, plan, c: partials });

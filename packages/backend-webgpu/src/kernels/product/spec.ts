@@ -14,7 +14,7 @@ import type { UniformType } from "../wgslKernel.ts";
  * - `fn a_value(span: ASpan, step: i32) -> f32`, `fn b_value(…) -> f32`
  * - `fn c_place(batch: Batch, n: i32) -> i32`: the place of C[0, n] from the first element; rows are `u.c_row` apart
  *
- * Indices are in range, except that an address may fall outside where the value is replaced anyway.
+ * Indices given to them are in range, and addresses must be so too, also where a zero of the padding takes the value's place.
  */
 export interface ProductSpec<B extends string = string, U extends string = string> {
   /** What traces call it. */

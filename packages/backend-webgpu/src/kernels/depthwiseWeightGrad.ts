@@ -1,0 +1,111 @@
+import type { Conv2dAttrs, View } from "@dfine/tensor";
+import { memo } from "../memo.ts";
+import type { GpuRuntime } from "../runtime.ts";
+import { shape4 } from "./convGeometry.ts";
+import { dispatchElements, elementKernel } from "./elements.ts";
+import { foldParts } from "./product/foldParts.ts";
+import { range } from "./product/spec.ts";
+import type { UniformType } from "./wgslKernel.ts";
+
+/** Pixels that a thread sums over: few enough for a GPU to have many threads, many enough to make folding cheap. */
+const pixelsOf = (software: boolean): number => (software ? 256 : 64);
+/** Elements that partial results may take together. */
+const MOST_PARTIALS = 2 ** 20;
+
+const UNIFORMS = {
+  ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
+  ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
+} as const satisfies Record<string, UniformType>;
+
+interface Text {
+  readonly kh: number;
+  readonly kw: number;
+  /** Rows of the window that the next output row sees again. */
+  readonly kept: number;
+}
+
+/** A thread walks columns of dy downwards with the window of x in registers, and sums each of the kernel's places. */
+const makeKernel = ({ kh, kw, kept }: Text) => {
+  const places = range(kh).flatMap((r) => range(kw).map((s) => ({ r, s })));
+  const load = (r: number): string[] => [
+    `let y_${r} = y + ${r} * u.tap_y;`,
+    `let inside_${r} = u32(y_${r}) < u32(u.height);`,
+    `let row_${r} = from_x + select(0, y_${r} * u.width, inside_${r});`,
+    ...range(kw).map((s) => `x_${r}_${s} = select(0.0, x[row_${r} + at_${s}], inside_${r} && in_${s});`),
+  ];
+  return elementKernel({
+    name: `depthwiseWeightGrad ${kh}×${kw}, ${kept} kept`,
+    bindings: { dy: "read f32", x: "read f32", c: "write f32" },
+    uniforms: UNIFORMS,
+    body: `
+fn element(i: i32) {
+  let channel = i / u.slots;
+  let slot = i - channel * u.slots;
+  ${places.map(({ r, s }) => `var sum_${r}_${s} = 0.0; var x_${r}_${s} = 0.0;`).join("\n  ")}
+  for (var line = slot; line < u.lines; line += u.slots) {
+    let image = line / u.columns;
+    let column = line - image * u.columns;
+    let plane = image * u.channels + channel;
+    let from_dy = u.o_dy + plane * u.rows * u.columns + column;
+    var y = u.base_y;
+    let from_x = u.o_x + plane * u.height * u.width;
+    ${range(kw)
+      .map(
+        (s) => `let left_${s} = column * u.step_x + u.base_x + ${s} * u.tap_x;
+    let in_${s} = u32(left_${s}) < u32(u.width);
+    let at_${s} = select(0, left_${s}, in_${s});`,
+      )
+      .join("\n    ")}
+    ${range(kept).flatMap(load).join("\n    ")}
+    for (var row = 0; row < u.rows; row++) {
+      let value = dy[from_dy + row * u.columns];
+      ${range(kh - kept)
+        .flatMap((r) => load(kept + r))
+        .join("\n      ")}
+      ${places.map(({ r, s }) => `sum_${r}_${s} += value * x_${r}_${s};`).join("\n      ")}
+      ${range(kept)
+        .flatMap((r) => range(kw).map((s) => `x_${r}_${s} = x_${r + kh - kept}_${s};`))
+        .join("\n      ")}
+      y += u.step_y;
+    }
+  }
+  let to = u.o_c + (slot * u.channels + channel) * ${kh * kw};
+  ${places.map(({ r, s }) => `c[to + ${r * kw + s}] = sum_${r}_${s};`).join("\n  ")}
+}`,
+  });
+};
+const kernels = new Map<string, ReturnType<typeof makeKernel>>();
+
+/** dw[channel, r, s] = Σ over images and pixels of dy · x, each channel by itself. */
+export function depthwiseWeightGrad(
+  runtime: GpuRuntime,
+  { dy, x, dw, attrs }: { dy: View; x: View; dw: View; attrs: Conv2dAttrs },
+): void {
+  const [images, channels, height, width] = shape4(x);
+  const [, , rows, columns] = shape4(dy);
+  const [, , kh, kw] = shape4(dw);
+  const { stride, padding, dilation } = attrs;
+  const kept = dilation[0] === 1 ? Math.max(0, kh - stride[0]) : 0;
+  const kernel = memo(kernels, [kh, kw, kept].join(), () => makeKernel({ kh, kw, kept }));
+  const lines = images * columns;
+  const length = channels * kh * kw;
+  const aim = Math.min((lines * rows) / pixelsOf(runtime.software), lines, MOST_PARTIALS / length);
+  const slots = Math.max(1, Math.floor(aim));
+  const run = (c: Pick<View, "buffer" | "offset">): void =>
+    dispatchElements(runtime, kernel, {
+      views: { dy, x, c },
+      uniforms: {
+        ...{ slots, lines, channels, height, width, rows, columns },
+        ...{ step_y: stride[0], step_x: stride[1], base_y: -padding[0], base_x: -padding[1] },
+        ...{ tap_y: dilation[0], tap_x: dilation[1] },
+      },
+      count: channels * slots,
+      visits: Math.ceil(lines / slots) * rows * kh * kw,
+    });
+  if (slots === 1) run(dw);
+  else
+    runtime.withScratch(slots * length, "f32", (partials) => {
+      run(partials);
+      foldParts(runtime, { partials, to: dw, length, parts: slots });
+    });
+}
