@@ -51,9 +51,11 @@ test("detection stops when it is told to, and other files are refused with their
   await expect(DFine.create({ classes: 1, size: [100, 100], device: backend })).rejects.toThrow(/multiple of 32/);
 });
 
-test("in a browser weights come by their address", async () => {
+test("weights come by their address, in a browser as in Node", async () => {
   using made = await BrowserDFine.create({ classes: 1, size: [320, 320], device: backend });
   const address = `data:application/octet-stream;base64,${Buffer.from(await made.save()).toString("base64")}`;
   using opened = await BrowserDFine.fromPretrained(address, { device: backend });
+  using inNode = await DFine.fromPretrained(address, { device: backend });
+  expect(inNode.names).toEqual(opened.names);
   expect((await opened.detect(image, { threshold: 0 }))[0]).toEqual((await made.detect(image, { threshold: 0 }))[0]);
 });

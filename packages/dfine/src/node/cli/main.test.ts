@@ -104,6 +104,7 @@ describe("exit codes and messages", () => {
     [2, ["train", "--sise", "3"], /Did you mean --size\?/],
     [2, ["train", "--size", "x"], /whole number/],
     [2, ["train"], /no data/],
+    [2, ["train", "--data", "none.yaml", "--no-ema"], /--no-ema chooses among the weights of a file/],
     [2, ["info", "ema.decya=1"], /did you mean "train.ema.decay"/],
     [2, ["train", "--resume", "x", "--lr", "1"], /leave out --lr/],
     [2, ["predict", "none.jpg", "--weights", "x"], /none\.jpg: there is no such file/],

@@ -150,6 +150,8 @@ interface Job {
 async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
   const dataFiles = trainDataFiles(given);
   const completed = completeOverrides(overrides);
+  if (given.weights === undefined && !given.ema)
+    throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given.ema);
   const { values, notes } = withBatch({ ...given, model: given.model ?? initial?.preset ?? "n" }, completed);
   // A wrong key or value is said before any data is read.
