@@ -1,4 +1,6 @@
-import type { CocoDataset } from "../data/coco.ts";
+import type { CocoDataset, CocoImage } from "../data/coco.ts";
+import { ImageError } from "../data/errors.ts";
+import type { RgbImage } from "../data/image.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import type { DetectedObject } from "../result.ts";
 import type { EpochEvent } from "../train/events.ts";
@@ -19,23 +21,37 @@ const SHOWN_SCORE = 0.4;
 /** An image of the validation data as the report shows it, before anything was found in it. */
 export type Sample = Omit<GalleryImage, "objects"> & { readonly imageId: number };
 
-/** Takes images spread evenly over a data set. */
+/** Takes images spread evenly over a data set; those that cannot be used are left out. */
 export async function reportSamples({ dataset, imageRoot }: DatasetSplit): Promise<Sample[]> {
   const { images } = dataset;
   const count = Math.min(SHOWN, images.length);
   const picked = Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!);
-  return await Promise.all(
-    picked.map(async (image): Promise<Sample> => {
+  const samples = await Promise.all(
+    picked.map(async (image): Promise<Sample[]> => {
       const { id, fileName, width, height } = image;
-      const pixels = await decodeImage(await resolveInside(imageRoot, fileName), { frame: image });
+      const pixels = await decode(imageRoot, image);
+      if (!pixels) return [];
       const truth = (dataset.annotationsByImage.get(id) ?? []).filter(({ iscrowd }) => !iscrowd);
-      return {
-        ...{ imageId: id, name: fileName, width, height },
-        source: await thumbnail(pixels, SIDE),
-        truth: truth.map(({ bbox }) => bbox),
-      };
+      return [
+        {
+          ...{ imageId: id, name: fileName, width, height },
+          source: await thumbnail(pixels, SIDE),
+          truth: truth.map(({ bbox }) => bbox),
+        },
+      ];
     }),
   );
+  return samples.flat();
+}
+
+/** Undefined for an image that cannot be used, which the loader is to say. */
+async function decode(imageRoot: string, image: CocoImage): Promise<RgbImage | undefined> {
+  try {
+    return await decodeImage(await resolveInside(imageRoot, image.fileName), { frame: image });
+  } catch (error) {
+    if (error instanceof ImageError) return undefined;
+    throw error;
+  }
 }
 
 /** The samples with what was found in them. */

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { DeviceLostError } from "@dfine/tensor";
 import { stringify } from "yaml";
 import type { FitReport } from "../checkpoint/fit.ts";
+import { DatasetError, ImageError } from "../data/errors.ts";
 import { formatCocoStats } from "../evaluation/cocoStats.ts";
 import type { EpochEvent, RecoveryEvent, StepEvent } from "../train/events.ts";
 import { trainLoop } from "../train/loop.ts";
@@ -11,9 +12,11 @@ import { writeFileAtomic } from "./checkpointFile.ts";
 import type { Interrupt } from "./cli/interrupt.ts";
 import { ProgressLine } from "./cli/progressLine.ts";
 import type { Terminal } from "./cli/terminal.ts";
+import type { BrokenImage } from "./data/brokenImages.ts";
 import type { DatasetSplit } from "./data/dataYaml.ts";
 import { createLoader, type Loader } from "./data/loader.ts";
 import { environment } from "./environment.ts";
+import { LeftOut, type LeftOutPart } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
 import type { RunFolder } from "./runFolder.ts";
 import { RESULT_COLUMNS, type ResultsRow, RunLog } from "./runLog.ts";
@@ -49,7 +52,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   const line = new ProgressLine();
   let last: EpochEvent | undefined;
   try {
-    const loop = trainLoop(trainer, loaders(options), {
+    const loop = trainLoop(trainer, loaders(options, recorder.leftOut), {
       signal: interrupt.signal,
       ...(options.maxSteps === undefined ? {} : { maxSteps: options.maxSteps }),
     });
@@ -74,19 +77,26 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
     }
   } catch (error) {
     if (error instanceof NonFiniteError) await recorder.failed(error);
+    const isAboutData = error instanceof DatasetError || error instanceof ImageError;
+    if (isAboutData && trainer.progress.step > 0) await recorder.saveForLater();
     if (error instanceof DeviceLostError && trainer.snapshotStep > 0) await recorder.saveState();
     if (error !== interrupt.signal.reason) throw error;
   }
   if (interrupt.requested) await recorder.saveState();
+  recorder.sum();
   return { interrupted: interrupt.requested, ...(last ? { last } : {}) };
 }
 
-function loaders({ trainer, train, val }: TrainRunOptions): {
+function loaders(
+  { trainer, train, val }: TrainRunOptions,
+  leftOut: LeftOut,
+): {
   train: Loader;
   val?: { source: Loader; dataset: DatasetSplit["dataset"] };
 } {
   const { model, train: recipe } = trainer.config;
   const size = model.evalSize;
+  const broken = (part: LeftOutPart) => ({ mostBroken: recipe.limits.brokenImages, onBroken: leftOut.of(part) });
   const training = createLoader({
     ...train,
     size,
@@ -94,9 +104,10 @@ function loaders({ trainer, train, val }: TrainRunOptions): {
     training: true,
     seed: recipe.seed,
     flip: recipe.augmentation.flip,
+    ...broken("train"),
   });
   if (!val) return { train: training };
-  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false });
+  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false, ...broken("val") });
   return { train: training, val: { source, dataset: val.dataset } };
 }
 
@@ -106,6 +117,9 @@ class RunRecorder {
   readonly #log: RunLog;
   readonly #curves: ReportCurves;
   readonly #samples: readonly Sample[];
+  readonly leftOut: LeftOut;
+  /** Met since the last line of the log. */
+  #unlogged: { image: BrokenImage; part: LeftOutPart }[] = [];
 
   private constructor(
     options: TrainRunOptions,
@@ -115,6 +129,7 @@ class RunRecorder {
     this.#log = parts.log;
     this.#curves = parts.curves;
     this.#samples = parts.samples;
+    this.leftOut = new LeftOut(options.terminal, (image, part) => this.#unlogged.push({ image, part }));
   }
 
   static async open(options: TrainRunOptions): Promise<RunRecorder> {
@@ -130,6 +145,7 @@ class RunRecorder {
 
   async step(event: StepEvent): Promise<void> {
     const { epoch, step, loss, gradientNorm, learningRate, seconds, skipped, losses, replayed } = event;
+    await this.#logLeftOut(event);
     if (replayed) return;
     this.#curves.step(step, loss);
     const numbers = { loss, gradientNorm, learningRate, seconds };
@@ -140,6 +156,7 @@ class RunRecorder {
     const { run, trainer } = this.#options;
     const { kind, epoch, step, loss, losses, evaluation, complete } = event;
     this.#curves.epoch(event);
+    await this.#logLeftOut(event);
     const model = await trainer.saveModel();
     await writeFileAtomic(run.last, model);
     if (event.best) await writeFileAtomic(run.best, model);
@@ -165,6 +182,24 @@ class RunRecorder {
     );
   }
 
+  async #logLeftOut({ epoch, step }: StepEvent | EpochEvent): Promise<void> {
+    const images = this.#unlogged;
+    this.#unlogged = [];
+    for (const { image, part } of images) await this.#log.event({ kind: "left out", epoch, step, part, ...image });
+  }
+
+  /** Tells at the end what was left out on the way. */
+  sum(): void {
+    for (const note of this.leftOut.notes) this.#options.terminal.warn(note);
+  }
+
+  /** Saves a run that has to stop, for when its data is mended. */
+  async saveForLater(): Promise<void> {
+    await this.saveState();
+    const { terminal, run } = this.#options;
+    terminal.warn(`the training so far is saved; go on, once this is mended, with: dfine train --resume ${run.path}`);
+  }
+
   async saveState(): Promise<void> {
     await writeFileAtomic(this.#options.run.state, await this.#options.trainer.saveState());
   }
@@ -174,6 +209,13 @@ class RunRecorder {
     await writeFileAtomic(
       join(this.#options.run.path, "nonfinite.json"),
       `${JSON.stringify(report, printNumber, 2)}\n`,
+    );
+    const { trainer, run, terminal } = this.#options;
+    if (report.weights.length > 0 || trainer.progress.step === trainer.progress.skipped) return;
+    const path = join(run.path, "weights", "stopped.safetensors");
+    await writeFileAtomic(path, await trainer.saveModel());
+    terminal.warn(
+      `the weights before these steps are saved; go on from them with: dfine train --weights ${path} --lr …`,
     );
   }
 
@@ -188,7 +230,11 @@ class RunRecorder {
       images: val && evaluation ? samplesWithDetections(this.#samples, evaluation.detections, val.dataset) : [],
       config: stringify(trainer.config),
       environment: environment(trainer.backend),
-      notes: [...notes, ...(skipped > 0 ? [`${skipped} steps were skipped because they were not finite`] : [])],
+      notes: [
+        ...notes,
+        ...this.leftOut.notes,
+        ...(skipped > 0 ? [`${skipped} steps were skipped because they were not finite`] : []),
+      ],
     });
     await writeFileAtomic(run.report, html);
   }

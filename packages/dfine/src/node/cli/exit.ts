@@ -19,6 +19,8 @@ const EXPECTED = new Set([
   "ImageError",
   "ModelFileError",
   "NonFiniteError",
+  "NonFiniteWeightsError",
+  "OutOfMemoryError",
   "RunFolderError",
   "SafetensorsError",
   "TrainStateError",

@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Command } from "commander";
+import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
@@ -69,9 +70,15 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
   const found: { file: string; result: Result }[] = [];
   const shown: GalleryImage[] = [];
+  const unread: string[] = [];
   for (const file of files) {
     if (interrupt.requested) break;
-    const image = await decodeImage(file);
+    const image = await decodeImage(file).catch((error: unknown) => {
+      if (!(error instanceof ImageError) || files.length === 1) throw error;
+      terminal.warn(error.message);
+      unread.push(file);
+    });
+    if (!image) continue;
     const [result] = await detector.detect([image], { threshold, maxDetections });
     const written = await writeDrawn(run.path, file, { image, result: result! });
     found.push({ file, result: result! });
@@ -94,9 +101,12 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     predictions,
     report: run.report,
     images: found.map(({ file, result }) => ({ file, ...result.toJSON() })),
+    unread,
   });
   terminal.say(`report: ${run.report}`);
-  return interrupt.requested ? EXIT.interrupted : EXIT.ok;
+  if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
+  if (interrupt.requested) return EXIT.interrupted;
+  return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
 
 /** Files as given, folders as the images in them, by name. @throws UsageError */

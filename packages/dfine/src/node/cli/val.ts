@@ -5,10 +5,12 @@ import { toCocoResults } from "../../evaluation/detections.ts";
 import { matchCategories } from "../../evaluation/matchCategories.ts";
 import { evaluate } from "../../train/evaluate.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
+import { checkImages } from "../data/checkImages.ts";
 import { createLoader } from "../data/loader.ts";
 import { loadDatasets } from "../datasets.ts";
 import { DFine } from "../detector.ts";
 import { environment } from "../environment.ts";
+import { LeftOut } from "../leftOut.ts";
 import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { reportSamples, samplesWithDetections } from "../trainReport.ts";
@@ -55,6 +57,7 @@ async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
   const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
   const { dataset } = split!;
+  await checkImages(split!);
   const { device, threads, size, ema } = values;
   using detector = await DFine.fromPretrained(values.weights, {
     device,
@@ -62,14 +65,21 @@ async function val(values: ValValues): Promise<number> {
     ...(size ? { size } : {}),
     ...(ema ? {} : { ema }),
   });
-  const { categoryIds, notes } = matchCategories(detector.names, dataset);
-  for (const note of notes) terminal.note(note);
-  const source = createLoader({ ...split!, size: detector.size, batchSize: values.batch, training: false });
+  const { categoryIds, notes: matched } = matchCategories(detector.names, dataset);
+  for (const note of matched) terminal.note(note);
+  const leftOut = new LeftOut(terminal);
+  const source = createLoader({
+    ...split!,
+    ...{ size: detector.size, batchSize: values.batch, training: false },
+    onBroken: leftOut.of("val"),
+  });
   const evaluation = await evaluate(detector.predictor, source, {
     ...{ dataset, categoryIds },
     onBatch: (done) => terminal.progress(`evaluating · ${done}/${dataset.images.length} images`),
   });
   const { stats, perCategory } = evaluation.result;
+  for (const note of leftOut.notes) terminal.warn(note);
+  const notes = [...matched, ...leftOut.notes];
   const run = await createRunFolder(values.out, "val", values.name ?? "val");
   const detections = join(run.path, "detections.json");
   await writeFileAtomic(detections, JSON.stringify(toCocoResults(evaluation.detections)));
