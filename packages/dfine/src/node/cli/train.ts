@@ -1,6 +1,5 @@
 import { basename, dirname, resolve } from "node:path";
 import { Command } from "commander";
-import { parse as parseYaml } from "yaml";
 import type { FitReport } from "../../checkpoint/fit.ts";
 import { fitLines } from "../../checkpoint/fitText.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
@@ -10,9 +9,11 @@ import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
+import { checkImages } from "../data/checkImages.ts";
 import { readText } from "../data/readCoco.ts";
 import { absoluteDataFiles, type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
 import { readBytes, readWeights } from "../files.ts";
+import { parseRunConfig } from "../runConfig.ts";
 import { createRunFolder, openRunFolder, type RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -97,8 +98,12 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   const terminal = new Terminal(values);
   const job = values.resume === undefined ? await freshJob(values, overrides) : await resumedJob(values.resume, values);
   const { config, datasets } = job;
-  const notes = [...summarizeDataset(datasets.train!.dataset).notes.map((note) => `data: ${note}`), ...job.notes];
+  const summary = summarizeDataset(datasets.train!.dataset, { size: config.model.evalSize });
+  const notes = [...summary.notes.map((note) => `data: ${note}`), ...job.notes];
   for (const note of notes) terminal.note(note);
+  if (summary.boxes === 0) terminal.warn("the training data has no boxes: the model will learn to find nothing");
+  await checkImages(datasets.train!);
+  if (datasets.val) await checkImages(datasets.val);
   if (!datasets.val) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");
   using device = await HeldDevice.open(values);
   using interrupt = watchInterrupt(() =>
@@ -224,11 +229,8 @@ function configOptions(
 
 async function resumedJob(path: string, values: TrainValues): Promise<Job> {
   const run = await openRunFolder(path);
-  const stored = parseYaml(await readText(run.config)) as ConfigOptions;
-  const config = resolveConfig({
-    ...stored,
-    train: { ...stored.train, ...(values.epochs ? { epochs: values.epochs } : {}) },
-  });
+  const stored = parseRunConfig(await readText(run.config), run.config);
+  const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
   const dataFiles = await readDataFiles(run.data);
   const datasets = await loadDatasets(dataFiles, ["train"]);
   const state = await readBytes(run.state);

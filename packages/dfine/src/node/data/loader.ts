@@ -1,4 +1,5 @@
 import { Random, uniformAt } from "@dfine/tensor";
+import { ConfigError } from "../../config/config.ts";
 import type { CocoDataset, CocoImage } from "../../data/coco.ts";
 import { DatasetError, ImageError } from "../../data/errors.ts";
 import { flipBoxes } from "../../data/flip.ts";
@@ -73,7 +74,7 @@ const LARGEST_BATCH = 2 ** 32;
 /**
  * Makes a loader for training or evaluation.
  * @throws DatasetError when there are no images, or too few for one training batch
- * @throws RangeError for a batch that no device could take
+ * @throws ConfigError for a batch that no device could take
  */
 export function createLoader(options: LoaderOptions): Loader {
   const { dataset, batchSize, training, prefetch = 1 } = options;
@@ -92,8 +93,8 @@ export function createLoader(options: LoaderOptions): Loader {
   const [height, width] = options.size;
   const imageBytes = 4 * 3 * height * width;
   if (batchSize * imageBytes > LARGEST_BATCH) {
-    throw new RangeError(
-      `createLoader: a batch of ${batchSize} images of ${height}x${width} takes ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB. Use at most ${Math.floor(LARGEST_BATCH / imageBytes)}.`,
+    throw new ConfigError(
+      `batch: ${batchSize} images of ${height}x${width} take ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB, more than any device here can address; use at most ${Math.floor(LARGEST_BATCH / imageBytes)}`,
     );
   }
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);

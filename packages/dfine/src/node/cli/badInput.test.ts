@@ -1,0 +1,132 @@
+import { existsSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync, writeFileSync } from "node:fs";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { says } from "../../../test/badInput.ts";
+import { dfine, inRun, tinyTrain } from "../../../test/commandLine.ts";
+import { withSmallDisk } from "../../../test/smallDisk.ts";
+import { makeDigits } from "../demo/digits.ts";
+
+let folder = "";
+/** A run that nothing disturbed. */
+let whole: Buffer;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "dfine-bad-"));
+  await makeDigits({ folder: join(folder, "digits"), train: 6, val: 2, size: 96 });
+  expect((await dfine(...train("whole", "digits"), "--quiet")).code).toBe(0);
+  whole = state(folder, "whole");
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const train = (name: string, data: string, out = folder) =>
+  tinyTrain({ data: join(folder, data, "data.yaml"), out, name });
+const state = (out: string, name: string) => readFileSync(inRun(out, name, "weights", "state.safetensors"));
+const resume = (out: string, name: string) => dfine("train", "--resume", inRun(out, name), "--threads", "1", "--quiet");
+
+/** A copy of the digits, some of whose files are cut short. */
+async function damaged(name: string, files: readonly string[]): Promise<string> {
+  await cp(join(folder, "digits"), join(folder, name), { recursive: true });
+  for (const file of files) truncateSync(join(folder, name, "images", file), 300);
+  return name;
+}
+
+describe("damaged images", () => {
+  test("one of each part: training goes on, and says, logs and reports it", async () => {
+    const data = await damaged("one", ["train/00002.png", "val/00001.png"]);
+    const { code, err } = await dfine(...train("one", data), "--quiet");
+    expect(code).toBe(0);
+    says("cli-image-left-out", err);
+    says("cli-images-left-out", err);
+    const events = readFileSync(inRun(folder, "one", "events.jsonl"), "utf8")
+      .trimEnd()
+      .split("\n");
+    const left = events.map((line) => JSON.parse(line)).filter(({ kind }) => kind === "left out");
+    expect(left.map(({ part, fileName }) => `${part} ${fileName}`).sort()).toEqual([
+      "train 00002.png",
+      "val 00001.png",
+    ]);
+    expect(readFileSync(inRun(folder, "one", "report.html"), "utf8")).toContain("1 image of the validation data could");
+  });
+
+  test("too many: what was trained is saved, and goes on once they are mended, to the same bits", async () => {
+    const data = await damaged("mended", []);
+    expect((await dfine(...train("mended", data), "--steps", "4", "--quiet")).code).toBe(0);
+    const files = ["00000.png", "00001.png", "00003.png", "00005.png"].map((file) =>
+      join(folder, data, "images/train", file),
+    );
+    for (const file of files) truncateSync(file, 300);
+    const { code, err } = await resume(folder, "mended");
+    expect(code).toBe(1);
+    says("cli-images-too-many", err);
+    says("cli-saved-for-later", err);
+    await cp(join(folder, "digits"), join(folder, data), { recursive: true });
+    expect((await resume(folder, "mended")).code).toBe(0);
+    expect(state(folder, "mended").equals(whole)).toBe(true);
+  });
+
+  test("in evaluation and prediction", async () => {
+    const data = await damaged("val", ["val/00001.png"]);
+    const weights = ["--weights", inRun(folder, "whole"), "--threads", "1", "--out", folder, "--quiet"];
+    const evaluated = await dfine("val", "--data", join(folder, data, "data.yaml"), ...weights, "--json");
+    expect(evaluated.code).toBe(0);
+    says("cli-val-left-out", evaluated.err);
+    expect(JSON.parse(evaluated.out).notes.join()).toContain("1 image of the validation data could not be used");
+
+    const predicted = await dfine("predict", join(folder, data, "images/val"), ...weights, "--json");
+    expect(predicted.code).toBe(1);
+    says("cli-predict-unread", predicted.err);
+    const { images, unread, predictions } = JSON.parse(predicted.out);
+    expect([images.length, unread.length]).toEqual([1, 1]);
+    expect(JSON.parse(readFileSync(predictions, "utf8"))).toHaveLength(1);
+  });
+});
+
+test("missing images are said before anything is made", async () => {
+  const data = await damaged("missing", []);
+  rmSync(join(folder, data, "images/val/00001.png"));
+  const { code, err } = await dfine(...train("missing", data), "--quiet");
+  expect(code).toBe(1);
+  says("cli-images-missing", err);
+  expect(existsSync(inRun(folder, "missing"))).toBe(false);
+});
+
+test("a data set without boxes is trained, with a warning", async () => {
+  const data = await damaged("empty", []);
+  const path = join(folder, data, "annotations/train.json");
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), annotations: [] }));
+  const { code, err } = await dfine(...train("empty", data), "--quiet");
+  expect(code).toBe(0);
+  says("cli-no-boxes", err);
+});
+
+test("a batch that no device could take is wrong usage", async () => {
+  const { code, err } = await dfine(...train("huge", "digits"), "--quiet", "--size", "12800", "--batch", "4");
+  expect(code).toBe(2);
+  says("cli-batch", err);
+  rmSync(inRun(folder, "huge"), { recursive: true });
+});
+
+test("a disk that is full while a checkpoint is saved: the one before stays, and the run goes on from it", async (context) => {
+  await withSmallDisk(context, 8 * 2 ** 20, async (out) => {
+    expect((await dfine(...train("full", "digits", out), "--steps", "3", "--quiet")).code).toBe(0);
+    const before = ["state", "last", "best"].map((name) =>
+      readFileSync(inRun(out, "full", "weights", `${name}.safetensors`)),
+    );
+    const { bavail, bsize } = statfsSync(out);
+    writeFileSync(join(out, "filler"), new Uint8Array(bavail * bsize - 64 * 1024));
+    const { code, err } = await resume(out, "full");
+    expect(code).toBe(1);
+    says("cli-disk-full", err);
+    const weights = inRun(out, "full", "weights");
+    expect(readdirSync(weights).sort()).toEqual(["best.safetensors", "last.safetensors", "state.safetensors"]);
+    expect(
+      before.map((bytes, i) =>
+        bytes.equals(readFileSync(join(weights, `${["state", "last", "best"][i]}.safetensors`))),
+      ),
+    ).toEqual([true, true, true]);
+    rmSync(join(out, "filler"));
+    expect((await resume(out, "full")).code).toBe(0);
+    expect(state(out, "full").equals(whole)).toBe(true);
+  });
+});
