@@ -1,21 +1,22 @@
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { NO_PACK } from "./referencePack.ts";
-import { runParity } from "./run.ts";
+import { FAMILIES, type ParityOptions, runParity } from "./run.ts";
 
 const REFERENCE = "../shared/reference";
 
-describe("parity of n with the official PyTorch model", async () => {
+const WANTED: readonly Pick<ParityOptions, "presets" | "families">[] = [
+  { presets: ["n"], families: FAMILIES },
+  { presets: ["s", "m"], families: ["eval"] },
+];
+
+describe.each(WANTED)("parity with the official PyTorch model: $presets, $families", async (wanted) => {
   if (!existsSync(REFERENCE)) {
     test("all checks", (context) => context.skip(NO_PACK));
     return;
   }
-  const report = await runParity({
-    reference: REFERENCE,
-    presets: ["n"],
-    families: ["units", "eval", "train", "optim", "evaluation", "checkpoints"],
-    backend: "cpu",
-  });
+  const report = await runParity({ reference: REFERENCE, backend: "cpu", ...wanted });
+  test("there are checks", () => expect(report.checks.length).toBeGreaterThan(0));
   for (const { name, error, allowed, verdict, note } of report.checks)
     test(name, () => {
       expect(note ?? verdict).toBe("passed");

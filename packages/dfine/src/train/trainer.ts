@@ -322,7 +322,6 @@ export class Trainer implements Disposable {
   /** Frees model, average and optimiser; the backend stays. */
   dispose(): void {
     this.#onDevice?.dispose();
-    this.#onDevice = undefined;
   }
   [Symbol.dispose](): void {
     this.dispose();
