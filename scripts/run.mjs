@@ -16,6 +16,7 @@ const tasks = {
   build: { built: true },
   test: { built: true, command: ["scripts/test.ts"], onSetupFailure: NOTHING_RAN },
   lint: { command: ["scripts/lint.ts"] },
+  docs: { command: ["scripts/docs.ts"] },
   bench: { built: true, command: ["bench/main.ts"] },
   support: { built: true, command: ["scripts/writeSupport.ts"] },
   parity: { built: true, command: ["parity/main.ts"], onSetupFailure: NOTHING_RAN },

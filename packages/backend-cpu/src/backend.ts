@@ -7,6 +7,7 @@ import { MAX_ARGS } from "./runtime.ts";
 import { availableThreads, canShareMemory } from "./threads/spawn.ts";
 import { hasRelaxedSimd } from "./wasm/instances.ts";
 
+/** What `cpu` may be told. */
 export interface CpuOptions {
   /** Threads, the caller included. Default: what the machine has, at most 8. 1 needs neither workers nor shared memory. */
   readonly threads?: number;

@@ -1,1 +1,6 @@
+/**
+ * The CPU as a backend: WebAssembly SIMD on worker threads.
+ * @module @dfine/backend-cpu
+ */
+
 export { type CpuBackend, type CpuOptions, cpu } from "./backend.ts";

@@ -12,6 +12,7 @@ import { Pool } from "./memory/pool.ts";
 import { Generator } from "./print/launch.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
+/** What `webgpu` may be told. */
 export interface WebGpuOptions {
   /** Bytes of device memory that may be used, blocks kept for reuse included. Default: what the device gives. */
   readonly memoryLimitBytes?: number;
@@ -48,8 +49,11 @@ export interface WebGpuBackend extends Backend {
   readonly software: boolean;
   readonly features: ReadonlySet<string>;
   readonly counters: Counters;
-  /** The device; `destroy()` loses it on purpose. */
-  readonly device: { destroy(): void };
+  /** The device, to be lost on purpose. */
+  readonly device: {
+    /** Loses the device. */
+    destroy(): void;
+  };
   /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
 }

@@ -1,2 +1,7 @@
+/**
+ * WebGPU as a backend: WGSL kernels, in browsers and in Node.
+ * @module @dfine/backend-webgpu
+ */
+
 export { type Counters, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
 export type { KernelTime } from "./commands/profiler.ts";

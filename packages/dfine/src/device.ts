@@ -1,6 +1,8 @@
 import type { Backend } from "@dfine/tensor";
 
+/** Names that `resolveBackend` takes. */
 export const DEVICE_NAMES = ["auto", "cpu", "webgpu"] as const;
+/** One of `DEVICE_NAMES`; "auto" takes the best that is there. */
 export type DeviceName = (typeof DEVICE_NAMES)[number];
 
 /** Where to compute: a name, or a backend that the caller made and disposes. */
@@ -11,6 +13,7 @@ export class DeviceError extends Error {
   override readonly name = "DeviceError";
 }
 
+/** What a device that is made by name may be told. */
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: as many as the machine has cores. */
   readonly threads?: number;

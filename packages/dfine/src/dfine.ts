@@ -15,6 +15,7 @@ import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
 
+/** Where a detector runs and at which size. */
 export interface DFineOptions extends DeviceOptions {
   /** Default "auto". A backend given here stays the caller's. */
   readonly device?: Device;
@@ -22,8 +23,10 @@ export interface DFineOptions extends DeviceOptions {
   readonly size?: readonly [number, number];
 }
 
+/** How weights are opened. */
 export interface PretrainedOptions extends DFineOptions, CheckpointOptions {}
 
+/** What a new detector is. */
 export interface CreateOptions extends DFineOptions {
   readonly model?: PresetName;
   /** Class names, or how many classes there are. */
@@ -32,6 +35,7 @@ export interface CreateOptions extends DFineOptions {
   readonly seed?: number;
 }
 
+/** What is reported of what was found. */
 export interface DetectOptions {
   /** Lowest score reported; default 0.5. */
   readonly threshold?: number;
@@ -147,6 +151,7 @@ export class DFine implements Disposable {
     this.model.dispose();
     if (this.#device.owned) this.backend.dispose();
   }
+  /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

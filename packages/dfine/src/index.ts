@@ -1,3 +1,8 @@
+/**
+ * D-FINE object detection: model, losses, training, COCO evaluation. Runs in Node and in browsers.
+ * @module dfine
+ */
+
 export { ModelFileError } from "./checkpoint/errors.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
@@ -19,38 +24,60 @@ export {
   type ModelConfig,
   PRESET_NAMES,
   type PresetName,
+  TASK_NAMES,
   type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
-export { type CocoDataset, cocoDataset, parseCoco } from "./data/coco.ts";
+export {
+  type CocoAnnotation,
+  type CocoCategory,
+  type CocoDataset,
+  type CocoImage,
+  cocoDataset,
+  parseCoco,
+} from "./data/coco.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";
 export { flipBoxes, flipImage } from "./data/flip.ts";
-export { createImage, type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
+export { createImage, type RgbImage, rgbImage, type TensorDataOptions, toTensorData } from "./data/image.ts";
 export { type PageImage, toRgbImage } from "./data/pageImage.ts";
 export { resizeBilinear } from "./data/resize.ts";
-export { type Targets, type TrainingTargets, trainingTargets } from "./data/targets.ts";
-export { type Device, DeviceError, type DeviceName, type DeviceOptions, resolveBackend } from "./device.ts";
+export { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./data/targets.ts";
+export {
+  DEVICE_NAMES,
+  type Device,
+  DeviceError,
+  type DeviceName,
+  type DeviceOptions,
+  resolveBackend,
+} from "./device.ts";
 export { type CreateOptions, type DetectOptions, DFine, type DFineOptions, type PretrainedOptions } from "./dfine.ts";
 export { type CategoryResult, type CocoResult, evaluateDetections } from "./evaluation/cocoEval.ts";
 export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
 export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
-export { linearSumAssignment } from "./loss/assignment.ts";
+export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionOptions, type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
 export { hungarianMatch, type MatchedPairs, type MatchTargets } from "./loss/matcher.ts";
-export { type DenoisingDraws, type DenoisingQueries, denoisingQueries } from "./model/denoising.ts";
-export { DFineModel, deploy } from "./model/dfineModel.ts";
+export {
+  type DenoisingDraws,
+  type DenoisingOptions,
+  type DenoisingQueries,
+  denoisingQueries,
+} from "./model/denoising.ts";
+export { DFineModel, deploy, type ForwardOptions } from "./model/dfineModel.ts";
 export type { DenoisingOutputs, PredictionSet, Predictions, TrainingOutputs } from "./model/outputs.ts";
-export { weightingFunction } from "./model/weighting.ts";
-export { type Detections, postprocess } from "./postprocess.ts";
-export { modelPredictor, type Predictor } from "./predictor.ts";
-export { type Box, type DetectedObject, Result } from "./result.ts";
+export type { Tap } from "./model/taps.ts";
+export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
+export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
+export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
+export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
 export type { BatchSource, TrainingBatch } from "./train/batch.ts";
-export { type Evaluation, evaluate } from "./train/evaluate.ts";
+export { type EvaluateOptions, type Evaluation, evaluate } from "./train/evaluate.ts";
 export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/events.ts";
 export { type TrainData, type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport } from "./train/nonFinite.ts";
+export type { TrainProgress } from "./train/progress.ts";
 export { type StepResult, Trainer, type TrainerOptions } from "./train/trainer.ts";

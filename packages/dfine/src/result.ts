@@ -45,6 +45,7 @@ export class Result implements Iterable<DetectedObject> {
     return this.objects.length;
   }
 
+  /** The objects, best first. */
   [Symbol.iterator](): Iterator<DetectedObject> {
     return this.objects[Symbol.iterator]();
   }
@@ -59,6 +60,7 @@ export class Result implements Iterable<DetectedObject> {
     }));
   }
 
+  /** Size and objects, for `JSON.stringify`. */
   toJSON(): object {
     return { width: this.width, height: this.height, objects: this.objects };
   }

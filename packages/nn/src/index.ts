@@ -1,3 +1,8 @@
+/**
+ * Neural networks on `@dfine/tensor`: modules, optimisers, schedules, safetensors.
+ * @module @dfine/nn
+ */
+
 export * from "./float16.ts";
 export * from "./init.ts";
 export * from "./layers/batchNorm2d.ts";

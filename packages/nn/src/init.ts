@@ -44,6 +44,7 @@ export const xavierUniform: Initializer = (shape, random) => {
 export const initialValues = (init: Initializer, call: { shape: Shape; random: Random }): Float32Array =>
   typeof init === "number" ? new Float32Array(sizeOf(call.shape)).fill(init) : init(call.shape, call.random);
 
+/** What `initialize` may be told. */
 export interface InitializeOptions {
   /** Name of a parameter's random stream, by default the parameter's own; parameters that share one start alike. */
   readonly stream?: (name: string) => string;

@@ -23,6 +23,7 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
   /** Whether layers behave as in training: batch statistics, training outputs. */
   training = true;
 
+  /** What the module computes; called through `call`. */
   protected abstract forward(...args: Args): Result;
 
   /** Runs the module in a scope of its own: intermediate tensors are freed when it returns. */
@@ -91,6 +92,7 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
     for (const [, child] of this.children()) child.train(mode);
     return this;
   }
+  /** Switches this module and all below it to evaluation. */
   eval(): this {
     return this.train(false);
   }
@@ -114,6 +116,7 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
     for (const [, child] of this.children()) child.dispose();
     for (const value of Object.values(this)) if (value instanceof Tensor) value.dispose();
   }
+  /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -4,6 +4,7 @@ import type { Initializer } from "./init.ts";
 const initializers = new WeakMap<Tensor, Initializer>();
 const derived = new WeakSet<Tensor>();
 
+/** What `parameter` may be told. */
 export interface ParameterOptions {
   /** Default f32. */
   readonly dtype?: Dtype;
@@ -32,6 +33,8 @@ export function buffer(tensor: Tensor, options: { derived?: boolean } = {}): Ten
   return keep(tensor);
 }
 
+/** Whether `parameter` made it. */
 export const isParameter = (tensor: Tensor): boolean => initializers.has(tensor);
+/** Whether it is a buffer that is computed from the configuration and need not be in a file. */
 export const isDerived = (tensor: Tensor): boolean => derived.has(tensor);
 export const initializerOf = (tensor: Tensor): Initializer => initializers.get(tensor) ?? 0;

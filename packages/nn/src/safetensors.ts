@@ -17,7 +17,9 @@ const STORAGE = {
   BOOL: Uint8Array,
 } as const;
 
+/** Element types that are read and written. */
 export type SafetensorsDtype = keyof typeof STORAGE;
+/** Elements as an array holds them. */
 export type SafetensorsData =
   | Float64Array
   | Float32Array
@@ -38,6 +40,7 @@ export interface SafetensorsEntry {
   readonly file: string;
 }
 
+/** An opened file. */
 export interface SafetensorsFile {
   readonly metadata: ReadonlyMap<string, string>;
   /** In the header's order. */

@@ -1,6 +1,7 @@
 /** A schedule gives the factor on the base learning rate for a step, counted from 0 over the whole run. */
 export type Schedule = (step: number) => number;
 
+/** A warm-up, then steps down at milestones. */
 export interface MultiStepOptions {
   /** Epochs, ascending, at each of which the rate is multiplied by `gamma`. */
   readonly milestones: readonly number[];

@@ -16,8 +16,10 @@ export interface HostTensor {
   readonly data: TypedArray;
 }
 
+/** A value to load: on a device or on the host. */
 export type StateValue = Tensor | HostTensor;
 
+/** How strictly to load. */
 export interface LoadOptions {
   /** Whether names and shapes must all agree; default true. Otherwise what fits is loaded. */
   readonly strict?: boolean;

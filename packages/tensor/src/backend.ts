@@ -54,7 +54,9 @@ export interface Backend {
   readonly limits: { readonly maxBufferBytes: number; readonly maxBindings: number };
   /** Contents are unspecified. @throws OutOfMemoryError when memory is exhausted, saying what would fit */
   alloc(length: number, dtype: Dtype): Buffer;
+  /** Gives memory back. */
   free(buffer: Buffer): void;
+  /** Copies data from the host, in order with kernels. */
   write(target: Slice, data: TypedArray): void;
   /**
    * One synchronisation for all of `sources`, after every kernel queued before it. The copies are queued when this
@@ -67,18 +69,24 @@ export interface Backend {
   readonly overrides: Overrides;
   /** Starts queued work (a no-op where nothing queues). */
   flush(): void;
+  /** What is allocated. */
   memory(): MemoryUse;
+  /** Ends the backend; nothing may be called afterwards. */
   dispose(): void;
 }
 
+/** A backend's hand-written kernels, by op. */
 export type Overrides = { readonly [Name in keyof OpAttrs]?: Override<OpAttrs[Name]> };
 
+/** A hand-written kernel, or several variants of one. */
 export interface Override<Attrs> {
   /** Names the kernel that will run, or undefined to decline these shapes. Inputs and outputs are contiguous unless the op says otherwise. */
   select(inputs: readonly View[], attrs: Attrs): string | undefined;
+  /** Computes the outputs. */
   run(call: OverrideCall<Attrs>): void;
 }
 
+/** One call of a hand-written kernel. */
 export interface OverrideCall<Attrs> {
   readonly variant: string;
   readonly inputs: readonly View[];

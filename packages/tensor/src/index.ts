@@ -1,3 +1,8 @@
+/**
+ * Eager tensors with autograd, and the interface that backends implement.
+ * @module @dfine/tensor
+ */
+
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
 export type * from "./backend.ts";
 export * from "./dtype.ts";

@@ -14,11 +14,13 @@ export class Scope implements Disposable {
     innermost = this;
   }
 
+  /** Takes a handle: it is freed with the scope. */
   own(tensor: Tensor): void {
     this.#owned.add(tensor);
     tensor.owner = this;
   }
 
+  /** Lets a handle go; somebody else frees it. */
   disown(tensor: Tensor): void {
     this.#owned.delete(tensor);
     tensor.owner = undefined;
@@ -35,6 +37,7 @@ export class Scope implements Disposable {
     this.#owned.clear();
   }
 
+  /** Same as `close`, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -1,5 +1,6 @@
 import { ShapeError } from "./errors.ts";
 
+/** Sizes of the axes, slowest first. */
 export type Shape = readonly number[];
 
 /** Number of elements of a shape; 1 for a scalar. */
@@ -34,6 +35,7 @@ export function isContiguous(shape: Shape, strides: readonly number[]): boolean 
 /** `[2, 3]` as text. */
 export const shapeText = (shape: Shape): string => `[${shape.join(", ")}]`;
 
+/** Whether two shapes have the same axes. */
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, axis) => n === b[axis]);
 
 /** Brings a possibly negative axis into 0…rank-1. @throws ShapeError */

@@ -22,6 +22,7 @@ import { currentScope, type Scope } from "./scope.ts";
 import { isContiguous, type Shape, shapeText, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
 
+/** A tensor, or a number that becomes a run-time parameter. */
 export type TensorLike = Tensor | number;
 
 interface Layout {
@@ -120,6 +121,7 @@ export class Tensor implements Disposable {
     this.#handle.edge = undefined;
     if (value) this.attach({ node: new Node("leaf", { leaf: true }), output: 0 });
   }
+  /** Makes the tensor the output of a tape node. */
   attach(edge: Edge): void {
     this.#handle.edge = edge;
     edge.node.retain();
@@ -143,6 +145,7 @@ export class Tensor implements Disposable {
     finalizer.unregister(this.#handle);
     release(this.#handle);
   }
+  /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
@@ -164,48 +167,63 @@ export class Tensor implements Disposable {
     return (await this.data())[0]!;
   }
 
+  /** this + other, with broadcasting. */
   add(other: TensorLike): Tensor {
     return add(this, other);
   }
+  /** this − other, with broadcasting. */
   sub(other: TensorLike): Tensor {
     return sub(this, other);
   }
+  /** this · other, elementwise with broadcasting. */
   mul(other: TensorLike): Tensor {
     return mul(this, other);
   }
+  /** this / other, with broadcasting. */
   div(other: TensorLike): Tensor {
     return div(this, other);
   }
+  /** −this. */
   neg(): Tensor {
     return neg(this);
   }
+  /** [..., M, K] · [..., K, N] → [..., M, N]; leading axes broadcast. */
   matmul(other: Tensor): Tensor {
     return matmul(this, other);
   }
+  /** Sum over axes, by default all. */
   sum(axes?: number | readonly number[], options?: { keepDim?: boolean }): Tensor {
     return sum(this, axes, options);
   }
+  /** Mean over axes, by default all. */
   mean(axes?: number | readonly number[], options?: { keepDim?: boolean }): Tensor {
     return mean(this, axes, options);
   }
+  /** The same elements in another shape; copies only if it must. */
   reshape(shape: Shape): Tensor {
     return reshape(this, shape);
   }
+  /** Joins the axes from `start` to `end`, by default all. */
   flatten(start?: number, end?: number): Tensor {
     return flatten(this, start, end);
   }
+  /** The axes in another order, without copying. */
   permute(axes: readonly number[]): Tensor {
     return permute(this, axes);
   }
+  /** Exchanges two axes, without copying. */
   transpose(a: number, b: number): Tensor {
     return transpose(this, a, b);
   }
+  /** Repeats axes of size 1, without copying. */
   expand(shape: Shape): Tensor {
     return expand(this, shape);
   }
+  /** Inserts an axis of size 1. */
   unsqueeze(axis: number): Tensor {
     return unsqueeze(this, axis);
   }
+  /** Removes an axis of size 1. */
   squeeze(axis: number): Tensor {
     return squeeze(this, axis);
   }
@@ -213,6 +231,7 @@ export class Tensor implements Disposable {
   slice(ranges: readonly (SliceRange | null)[]): Tensor {
     return slice(this, ranges);
   }
+  /** The same values row-major in memory; itself when they are. */
   contiguous(): Tensor {
     return contiguous(this);
   }

@@ -19,6 +19,7 @@ export type CheckpointFormat = "dfine" | "pth" | "huggingface" | "safetensors";
 /** Where class names come from; "order": there are none, they are counted. */
 export type ClassNameSource = "file" | "config" | "given" | "coco" | "order";
 
+/** How a file of weights is read. */
 export interface CheckpointOptions {
   /** Names the file in messages. */
   readonly file?: string | undefined;

@@ -5,9 +5,13 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/** Sizes of D-FINE, smallest first. */
 export const PRESET_NAMES = ["n", "s", "m", "l", "x"] as const;
+/** Recipes: COCO from the paper, or your own data. */
 export const TASK_NAMES = ["coco", "custom"] as const;
+/** One of `PRESET_NAMES`. */
 export type PresetName = (typeof PRESET_NAMES)[number];
+/** One of `TASK_NAMES`. */
 export type TaskName = (typeof TASK_NAMES)[number];
 
 const count = z.int().min(0);
@@ -188,15 +192,19 @@ export const configSchema = z.strictObject({
   train: trainSchema,
 });
 
+/** The architecture: everything that fixes the names and shapes of the weights and the forward pass. @interface */
 export type ModelConfig = z.infer<typeof modelSchema>;
 export type BackboneConfig = ModelConfig["backbone"];
 export type BackboneStageConfig = BackboneConfig["stages"][number];
 export type EncoderConfig = ModelConfig["encoder"];
 export type DecoderConfig = ModelConfig["decoder"];
 export type DenoisingConfig = ModelConfig["denoising"];
+/** Losses and the matching that they rest on. @interface */
 export type CriterionConfig = z.infer<typeof criterionSchema>;
 export type MatcherConfig = CriterionConfig["matcher"];
+/** The recipe: how long, how fast and with which data a model is trained. @interface */
 export type TrainConfig = z.infer<typeof trainSchema>;
 export type OptimizerConfig = TrainConfig["optimizer"];
 export type ParameterGroupConfig = OptimizerConfig["groups"][number];
+/** A whole configuration, as `resolveConfig` makes it. @interface */
 export type Config = z.infer<typeof configSchema>;

@@ -10,12 +10,14 @@ import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts"
 
 type Floats = Float32Array | Float64Array;
 
+/** What the losses need besides predictions and targets. */
 export interface CriterionOptions {
   readonly config: CriterionConfig;
   /** W(n) of the model that made the predictions. */
   readonly weighting: WeightingParameters;
 }
 
+/** The losses of one batch. */
 export interface CriterionResult {
   /** Sum of all losses, NaN as 0 and infinity as the largest float32, one element, with gradient. */
   readonly total: Tensor;

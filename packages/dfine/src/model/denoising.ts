@@ -7,9 +7,13 @@ import { logFloat32 } from "./logFloat32.ts";
  * into [B, Qdn, 4] for the boxes. Padded entries have numbers too.
  */
 export interface DenoisingDraws {
+  /** Whether the label may change. */
   labelMask(index: number): number;
+  /** Which class it changes to. */
   label(index: number): number;
+  /** To which side an edge moves. */
   sign(index: number): number;
+  /** How far it moves. */
   magnitude(index: number): number;
 }
 
@@ -27,6 +31,7 @@ export interface DenoisingQueries {
   readonly positives: MatchedPairs[];
 }
 
+/** How many noisy queries there are and how noisy they are. */
 export interface DenoisingOptions extends DenoisingConfig {
   readonly classes: number;
   readonly draws: DenoisingDraws;

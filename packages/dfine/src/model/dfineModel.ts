@@ -9,6 +9,7 @@ import { HybridEncoder } from "./hybridEncoder.ts";
 import type { Predictions, TrainingOutputs } from "./outputs.ts";
 import { noTap, type Tap } from "./taps.ts";
 
+/** What a forward pass may be given besides images. */
 export interface ForwardOptions {
   /** Used in training only. */
   readonly denoising?: DenoisingQueries | undefined;

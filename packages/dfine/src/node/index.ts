@@ -1,8 +1,15 @@
+/**
+ * What needs Node: files, images, data sets on disk, the detector with paths.
+ * @module dfine/node
+ */
+
+export type { SplitName } from "../data/dataYaml.ts";
 export { writeFileAtomic } from "./checkpointFile.ts";
+export type { BrokenImage } from "./data/brokenImages.ts";
 export { type DatasetSplit, loadDataYaml } from "./data/dataYaml.ts";
-export { decodeImage } from "./data/decode.ts";
-export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
+export { type DecodeOptions, decodeImage } from "./data/decode.ts";
+export { type Batch, type BatchesOptions, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
-export { type DigitsDataset, makeDigits } from "./demo/digits.ts";
+export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { DFine, type ImageLike } from "./detector.ts";
 export { drawObjects, encodeImage } from "./draw.ts";

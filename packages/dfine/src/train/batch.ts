@@ -17,6 +17,7 @@ export interface TrainingBatch {
 /** Batches epoch by epoch. A batch must follow from epoch and index alone, or resumed runs differ. */
 export interface BatchSource {
   readonly batchesPerEpoch: number;
+  /** The batches of one epoch, from `start` on. */
   batches(
     epoch: number,
     options?: { readonly start?: number; readonly signal?: AbortSignal },

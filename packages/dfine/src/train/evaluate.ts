@@ -5,12 +5,14 @@ import type { Detections } from "../postprocess.ts";
 import type { Predictor } from "../predictor.ts";
 import type { BatchSource } from "./batch.ts";
 
+/** What an evaluation found and how good it is. */
 export interface Evaluation {
   readonly result: CocoResult;
   /** In pixels of the original images. */
   readonly detections: readonly Detection[];
 }
 
+/** What an evaluation compares with. */
 export interface EvaluateOptions {
   readonly dataset: CocoDataset;
   /** COCO category id of each class; undefined: the data set does not have it. Default: the data set's categories in order. */

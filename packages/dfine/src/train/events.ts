@@ -62,4 +62,5 @@ export interface RecoveryEvent {
   readonly reason: string;
 }
 
+/** What a training loop tells. */
 export type TrainEvent = StepEvent | EpochEvent | RecoveryEvent;

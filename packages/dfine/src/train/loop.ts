@@ -12,6 +12,7 @@ export interface TrainData {
   readonly val?: { readonly source: BatchSource; readonly dataset: CocoDataset };
 }
 
+/** When a training loop ends early. */
 export interface TrainLoopOptions {
   /** Ends the run after this many steps in all, also inside an epoch. */
   readonly maxSteps?: number;

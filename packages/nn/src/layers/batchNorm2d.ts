@@ -24,6 +24,7 @@ export interface NormEpilogue {
   readonly affine?: { readonly scale: Tensor; readonly shift: Tensor } | undefined;
 }
 
+/** What a `BatchNorm2d` may be told. */
 export interface BatchNorm2dOptions {
   readonly eps?: number;
   /** Share of the newest batch in the running statistics; default 0.1. */
@@ -91,6 +92,7 @@ export class BatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Te
     this.momentum = options.momentum ?? 0.1;
   }
 
+  /** x [B, C, H, W] → the same shape. */
   protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
     const { weight, bias, eps, runningMean, runningVar } = this;
     if (!this.training)
@@ -126,6 +128,7 @@ export class FrozenBatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogu
     this.eps = options.eps ?? 1e-5;
   }
 
+  /** x [B, C, H, W] → the same shape. */
   protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
     const { weight, bias, eps, runningMean, runningVar } = this;
     return frozenBatchNorm(x, { weight, bias, mean: runningMean, variance: runningVar, eps, ...pick(epilogue) });

@@ -3,6 +3,7 @@ import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
 
+/** What a `Conv2d` may be told; defaults are PyTorch's. */
 export interface Conv2dLayerOptions {
   /** Height and width of the window. */
   readonly kernel: number;
@@ -39,6 +40,7 @@ export class Conv2d extends Module<[x: Tensor], Tensor> {
     return { stride, padding, groups };
   }
 
+  /** x [B, Ci, H, W] → [B, Co, Ho, Wo]. */
   protected forward(x: Tensor): Tensor {
     const { weight, bias, geometry } = this;
     const { activation = "identity" } = this.options;

@@ -3,6 +3,7 @@ import { type Initializer, initialValues, normalInit } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
 
+/** What an `Embedding` may be told. */
 export interface EmbeddingOptions {
   /** A row that starts at zero and gets no gradient. */
   readonly paddingIndex?: number;
@@ -22,6 +23,7 @@ export class Embedding extends Module<[indices: Tensor], Tensor> {
     this.weight = parameter([rows, features], paddingIndex === undefined ? init : withZeroRow(init, paddingIndex));
   }
 
+  /** indices [...] i32 → [..., D]. */
   protected forward(indices: Tensor): Tensor {
     const flat = indices.reshape([-1]);
     const rows = indexSelect(this.weight, flat);

@@ -15,6 +15,7 @@ export class LayerNorm extends Module<[x: Tensor], Tensor> {
     this.eps = options.eps ?? 1e-5;
   }
 
+  /** x [..., D] → the same shape. */
   protected forward(x: Tensor): Tensor {
     const { weight, bias, eps } = this;
     return layerNorm(x, { weight, bias, eps });

@@ -4,6 +4,7 @@ import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
 import { biasActivation } from "./biasActivation.ts";
 
+/** What a `Linear` may be told. */
 export interface LinearOptions {
   /** Applied after the bias, in the same kernel; default identity. */
   readonly activation?: Activation;
@@ -31,6 +32,7 @@ export class Linear extends Module<[x: Tensor], Tensor> {
     this.#activation = activation;
   }
 
+  /** x [..., in] → [..., out]. */
   protected forward(x: Tensor): Tensor {
     return biasActivation[this.#activation](linear(x, this.weight), this.bias);
   }

@@ -2,6 +2,7 @@ import type { Tensor } from "@dfine/tensor";
 import { Module } from "../module.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
 
+/** Sizes of an `Mlp`. */
 export interface MlpOptions {
   readonly layers: number;
   readonly hidden: number;
@@ -28,6 +29,7 @@ export class Mlp extends Module<[x: Tensor], Tensor> {
     });
   }
 
+  /** x [..., in] → [..., out]. */
   protected forward(x: Tensor): Tensor {
     return this.layers.reduce((y, layer) => layer.call(y), x);
   }

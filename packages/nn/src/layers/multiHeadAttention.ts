@@ -27,6 +27,7 @@ const attentionRow = defineRow(
   },
 );
 
+/** What attention looks from, at and with. */
 export interface AttentionInput {
   /** [B, L, D], also the keys. */
   readonly query: Tensor;

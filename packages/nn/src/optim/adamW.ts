@@ -10,6 +10,7 @@ export interface OptimizerGroup {
   readonly weightDecay: number;
 }
 
+/** What `AdamW` may be told; defaults are PyTorch's. */
 export interface AdamWOptions {
   /** Default 0.9 and 0.999. */
   readonly betas?: readonly [number, number];
@@ -17,6 +18,7 @@ export interface AdamWOptions {
   readonly eps?: number;
 }
 
+/** Factors of one step. */
 export interface StepOptions {
   /** Factor on every group's learning rate, from the schedule; default 1. */
   readonly rateFactor?: number;
@@ -77,6 +79,7 @@ export class AdamW {
     return this.groups.flatMap(({ parameters }) => [...parameters.values()].flatMap((p) => (p.grad ? [p.grad] : [])));
   }
 
+  /** Updates every parameter that has a gradient. */
   step(options: StepOptions = {}): void {
     const { rateFactor = 1, gradientFactor = 1 } = options;
     const [beta1, beta2] = this.#betas;

@@ -2,6 +2,7 @@ import { defineUpdate, identity, keep, noGrad, type Tensor, writeTensor } from "
 import type { HostTensor } from "../state.ts";
 import { readNamed, savedEntry } from "./saved.ts";
 
+/** How fast an average follows. */
 export interface EmaOptions {
   /** Share of the old average in the new one, once warmed up. */
   readonly decay: number;

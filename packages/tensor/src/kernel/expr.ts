@@ -1,7 +1,9 @@
 import type { Dtype } from "../dtype.ts";
 import { DtypeError } from "../errors.ts";
 
+/** Nodes without arguments, except `load`, which may have an index. */
 export type LeafOp = "const" | "param" | "axis" | "load" | "row";
+/** Nodes of one argument. */
 export type UnaryOp =
   | "floor"
   | "abs"
@@ -15,6 +17,7 @@ export type UnaryOp =
   | "isfinite"
   | "cast"
   | "bitcast";
+/** Nodes of two arguments. */
 export type BinaryOp =
   | "add"
   | "sub"
@@ -30,8 +33,10 @@ export type BinaryOp =
   | "xor"
   | "shl"
   | "shr";
+/** All kinds of nodes. */
 export type ExprOp = LeafOp | UnaryOp | BinaryOp | "select";
 
+/** An expression, or a number that becomes a constant of the other side's dtype. */
 export type ExprLike = Expr | number;
 
 /**
@@ -60,53 +65,67 @@ export class Expr {
     this.id = options.id;
   }
 
+  /** this + other. */
   add(other: ExprLike): Expr {
     const b = lift(other, this);
     if (isConst(b, 0)) return this;
     if (isConst(this, 0)) return b;
     return binary("add", this, b);
   }
+  /** this − other. */
   sub(other: ExprLike): Expr {
     const b = lift(other, this);
     return isConst(b, 0) ? this : binary("sub", this, b);
   }
+  /** this · other. */
   mul(other: ExprLike): Expr {
     const b = lift(other, this);
     if (isConst(b, 1)) return this;
     if (isConst(this, 1)) return b;
     return binary("mul", this, b);
   }
+  /** this / other; truncates for i32. */
   div(other: ExprLike): Expr {
     const b = lift(other, this);
     return isConst(b, 1) ? this : binary("div", this, b);
   }
+  /** Remainder of truncating division, i32. */
   rem(other: ExprLike): Expr {
     return binary("rem", this, lift(other, this));
   }
+  /** The smaller; NaN if either is. */
   min(other: ExprLike): Expr {
     return binary("min", this, lift(other, this));
   }
+  /** The larger; NaN if either is. */
   max(other: ExprLike): Expr {
     return binary("max", this, lift(other, this));
   }
+  /** −this. */
   neg(): Expr {
     return this.mul(-1);
   }
+  /** Largest whole number not above it. */
   floor(): Expr {
     return unary("floor", this);
   }
+  /** |this|. */
   abs(): Expr {
     return unary("abs", this);
   }
+  /** √this. */
   sqrt(): Expr {
     return unary("sqrt", this);
   }
+  /** eˣ. */
   exp(): Expr {
     return unary("exp", this);
   }
+  /** Natural logarithm. */
   log(): Expr {
     return unary("log", this);
   }
+  /** Hyperbolic tangent. */
   tanh(): Expr {
     return unary("tanh", this);
   }
@@ -114,18 +133,23 @@ export class Expr {
   sigmoid(): Expr {
     return unary("sigmoid", this);
   }
+  /** Error function. */
   erf(): Expr {
     return unary("erf", this);
   }
+  /** Whether it is NaN, as bool. */
   isNaN(): Expr {
     return node("isnan", "bool", [this]);
   }
+  /** Whether it is neither NaN nor infinite, as bool. */
   isFinite(): Expr {
     return node("isfinite", "bool", [this]);
   }
+  /** this < other, as bool; false for NaN. */
   lt(other: ExprLike): Expr {
     return comparison("lt", this, lift(other, this));
   }
+  /** this > other, as bool; false for NaN. */
   gt(other: ExprLike): Expr {
     return comparison("lt", lift(other, this), this);
   }
@@ -134,18 +158,23 @@ export class Expr {
     const b = lift(other, this);
     return this.lt(b).or(this.eq(b));
   }
+  /** this ≥ other, as bool; false for NaN. */
   ge(other: ExprLike): Expr {
     return lift(other, this).le(this);
   }
+  /** this = other, as bool; false for NaN. */
   eq(other: ExprLike): Expr {
     return comparison("eq", this, lift(other, this));
   }
+  /** Bitwise and, of i32 or bool. */
   and(other: ExprLike): Expr {
     return binary("and", this, lift(other, this));
   }
+  /** Bitwise or, of i32 or bool. */
   or(other: ExprLike): Expr {
     return binary("or", this, lift(other, this));
   }
+  /** Bitwise exclusive or, of i32 or bool. */
   xor(other: ExprLike): Expr {
     return binary("xor", this, lift(other, this));
   }
@@ -153,6 +182,7 @@ export class Expr {
   not(): Expr {
     return this.xor(constant(1, "bool"));
   }
+  /** Shift to the left. */
   shl(count: ExprLike): Expr {
     return binary("shl", this, lift(count, this));
   }
@@ -171,11 +201,13 @@ export class Expr {
     if (this.op === "const") return this.value ? a : b;
     return node("select", a.dtype, [this, a, b]);
   }
+  /** The value in another dtype; f32 → i32 truncates and saturates. */
   cast(to: Dtype): Expr {
     if (to === this.dtype) return this;
     if (to === "bool") return this.eq(0).not();
     return node("cast", to, [this]);
   }
+  /** The same 32 bits as another dtype. */
   bitcast(to: Dtype): Expr {
     return to === this.dtype ? this : node("bitcast", to, [this]);
   }
@@ -219,13 +251,18 @@ function comparison(op: "lt" | "eq", a: Expr, b: Expr): Expr {
   return node(op, "bool", [a, b]);
 }
 
+/** A number known when the kernel is built. */
 export const constant = (value: number, dtype: Dtype = "f32"): Expr => node("const", dtype, [], value);
+/** A number given at launch. */
 export const param = (index: number, dtype: Dtype = "f32"): Expr => node("param", dtype, [], index);
+/** The i32 index along a kernel axis. */
 export const axisIndex = (axis: number): Expr => node("axis", "i32", [], axis);
+/** The element of an operand that its walk points at. */
 export const load = (operand: number, dtype: Dtype = "f32"): Expr => node("load", dtype, [], operand);
 /** Element of an indexed operand. Backends clamp the index, so an unselected branch may compute one out of range. */
 export const loadAt = (operand: number, index: Expr, dtype: Dtype = "f32"): Expr =>
   node("load", dtype, [index], operand);
+/** The result of a reduce stage. */
 export const row = (stage: number, dtype: Dtype = "f32"): Expr => node("row", dtype, [], stage);
 
 /** Every node reachable from `roots`, arguments before users, each once. */

@@ -7,6 +7,7 @@ export type Walk = "unit" | "still" | "stride";
 /** `update` operands are read and written in place; no other operand of the launch may share their elements. */
 export type AccessMode = "read" | "write" | "update";
 
+/** A tensor that a kernel touches. */
 export interface Operand {
   readonly dtype: Dtype;
   readonly mode: AccessMode;
@@ -15,6 +16,7 @@ export interface Operand {
   readonly indexed: boolean;
 }
 
+/** A value to be stored, and where. */
 export interface Write {
   readonly operand: number;
   readonly expr: Expr;

@@ -35,8 +35,10 @@ export interface OpAttrs {
   deformableSampleGrad: DeformableSampleAttrs;
 }
 
+/** Of `matmul`: none. */
 export type MatmulAttrs = Record<never, never>;
 
+/** Of `conv2d`. */
 export interface Conv2dAttrs {
   readonly stride: readonly [number, number];
   /** top, left, bottom, right */
@@ -44,17 +46,21 @@ export interface Conv2dAttrs {
   readonly dilation: readonly [number, number];
   readonly groups: number;
 }
+/** Of `conv2dAct`. */
 export interface Conv2dActAttrs extends Conv2dAttrs {
   readonly activation: Activation;
 }
+/** Of `conv2dInputGrad`. */
 export interface Conv2dInputGradAttrs extends Conv2dAttrs {
   /** H, W of the convolution's input. */
   readonly inputSize: readonly [number, number];
 }
+/** Of `conv2dWeightGrad`. */
 export interface Conv2dWeightGradAttrs extends Conv2dAttrs {
   /** kh, kw */
   readonly kernelSize: readonly [number, number];
 }
+/** Of `maxPool2d`. */
 export interface MaxPool2dAttrs {
   readonly kernelSize: readonly [number, number];
   readonly stride: readonly [number, number];
@@ -62,20 +68,26 @@ export interface MaxPool2dAttrs {
   readonly padding: readonly [number, number];
   readonly ceilMode: boolean;
 }
+/** Of `maxPool2dGrad`. */
 export interface MaxPool2dGradAttrs {
   readonly inputSize: readonly [number, number];
 }
+/** Of `indexSelect`: none. */
 export type IndexSelectAttrs = Record<never, never>;
+/** Of `indexAdd`. */
 export interface IndexAddAttrs {
   readonly rows: number;
 }
+/** Of `topK`. */
 export interface TopKAttrs {
   readonly k: number;
 }
+/** Of `deformableSample` and its gradient. */
 export interface DeformableSampleAttrs {
   readonly method: "bilinear" | "discrete";
   readonly levels: readonly DeformableLevel[];
 }
+/** One level of the feature pyramid. */
 export interface DeformableLevel {
   readonly height: number;
   readonly width: number;

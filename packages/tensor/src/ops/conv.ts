@@ -8,6 +8,7 @@ import { copyInto, filled } from "./copy.ts";
 import { defineOp } from "./defineOp.ts";
 import { sliceLayout } from "./view.ts";
 
+/** What `conv2d` may be told; defaults are PyTorch's. */
 export interface Conv2dOptions {
   readonly stride?: number | readonly [number, number];
   /** One number for all sides, [vertical, horizontal], or [top, left, bottom, right]. */

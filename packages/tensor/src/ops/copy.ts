@@ -45,5 +45,6 @@ export function filled(backend: Backend, shape: Shape, options: { value: number;
   return tensor;
 }
 
+/** Zeros of the dtype and on the backend of `like`. */
 export const zerosLike = (like: Tensor, shape: Shape = like.shape): Tensor =>
   filled(like.backend, shape, { value: 0, dtype: like.dtype });

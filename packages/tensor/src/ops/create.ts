@@ -12,6 +12,7 @@ import { filled } from "./copy.ts";
 import { bind, empty } from "./result.ts";
 import { contiguous } from "./view.ts";
 
+/** Where and of what kind a new tensor is. */
 export interface CreateOptions {
   readonly dtype?: Dtype;
   /** Default: the one chosen by `setBackend`. */
@@ -61,7 +62,9 @@ export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
   return filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" });
 }
+/** A tensor of zeros. */
 export const zeros = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 0, options);
+/** A tensor of ones. */
 export const ones = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 1, options);
 
 const arangeProgram = mapProgram("arange", {

@@ -14,6 +14,7 @@ import { type Signature, signatureOf } from "./signature.ts";
 
 type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
 
+/** What `defineMap` may be told. */
 export interface MapOptions {
   /** False when the op has no useful derivative (comparisons, rounding): its results never need gradients. */
   readonly differentiable?: boolean;

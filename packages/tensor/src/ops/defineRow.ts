@@ -17,8 +17,11 @@ import { sumTo } from "./sumTo.ts";
 export interface RowBuilder {
   /** Elements in a row. */
   readonly count: Expr;
+  /** Sum of an expression over the row. */
   sum(expr: Expr): Expr;
+  /** Largest value over the row; counts as constant in gradients. */
   max(expr: Expr): Expr;
+  /** Smallest value over the row; counts as constant in gradients. */
   min(expr: Expr): Expr;
   /** Stores one value per element: the next output, shaped like the broadcast inputs. */
   store(expr: Expr): void;

@@ -11,6 +11,7 @@ import { flatRows, indexAdd } from "./index.ts";
 import { bind, empty } from "./result.ts";
 import { sliceLayout } from "./view.ts";
 
+/** What `maxPool2d` may be told; defaults are PyTorch's. */
 export interface MaxPool2dOptions {
   readonly stride?: number;
   readonly padding?: number;

@@ -3,6 +3,7 @@ import type { Tensor } from "../tensor.ts";
 import { defineRow, type RowOp } from "./defineRow.ts";
 import type { OpCase } from "./registry.ts";
 
+/** What reductions may be told. */
 export interface ReduceOptions {
   /** Keep reduced axes with size 1; default false. */
   readonly keepDim?: boolean;

@@ -22,9 +22,11 @@ export interface OpCase {
   readonly special?: boolean;
 }
 
+/** An op as conformance sees it. */
 export interface RegisteredOp {
   readonly name: string;
   readonly kind: "map" | "row" | "op" | "update";
+  /** Ways of calling it, to be tried. */
   readonly cases: () => readonly OpCase[];
 }
 

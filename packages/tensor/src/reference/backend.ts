@@ -5,6 +5,7 @@ import type { Kernel } from "../kernel/kernel.ts";
 import { lib } from "./lib.ts";
 import { printKernel } from "./print.ts";
 
+/** What `referenceBackend` may be told. */
 export interface ReferenceOptions {
   /** Precision of f32 tensors; default 32. */
   readonly floatBits?: 32 | 64;

@@ -14,9 +14,11 @@ import { type Drawn, drawInputs, LAYOUTS, withSpecials } from "./inputs.ts";
 export interface Check {
   readonly name: string;
   readonly gap: string | undefined;
+  /** Rejects, saying what differs, when the backend does not conform. */
   run(): Promise<void>;
 }
 
+/** What `conformance` may be told. */
 export interface ConformanceOptions {
   /** Ops that are known not to conform, with the reason. */
   readonly known?: Readonly<Record<string, string>>;

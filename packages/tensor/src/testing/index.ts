@@ -1,3 +1,8 @@
+/**
+ * For authors of backends: every op against the reference backend.
+ * @module @dfine/tensor/testing
+ */
+
 export { assertClose, assertSame, roundingTolerance, type Tolerance } from "./compare.ts";
 export { bitEquality, type Check, type ConformanceOptions, conformance } from "./conformance.ts";
 export { type GuardedBackend, guardedBackend } from "./guardedBackend.ts";
