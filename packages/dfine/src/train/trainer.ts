@@ -30,6 +30,7 @@ import { NonFiniteError, NonFiniteWeightsError, nonFiniteNames, nonFiniteReport 
 import { countStep, startProgress, type TrainProgress, totalLoss } from "./progress.ts";
 import { readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 
+/** What a run is and where it runs. */
 export interface TrainerOptions {
   readonly config: Config;
   /** Stays the caller's. */
@@ -47,6 +48,7 @@ type FirstModel = (backend: Backend) => Promise<DFineModel>;
 const emptyModel = (config: Config, backend: Backend): DFineModel =>
   withBackend(backend, () => new DFineModel(config.model));
 
+/** What came of one step. */
 export interface StepResult {
   /** Weighted terms by the official names, in D-FINE's order. */
   readonly losses: Record<string, number>;
@@ -323,6 +325,7 @@ export class Trainer implements Disposable {
   dispose(): void {
     this.#onDevice?.dispose();
   }
+  /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
