@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says } from "../../../test/badInput.ts";
-import { dfine, inRun, tinyTrain } from "../../../test/commandLine.ts";
+import { runCommand } from "../../../test/runCommand.ts";
 import { withSmallDisk } from "../../../test/smallDisk.ts";
+import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
 
 let folder = "";
@@ -14,7 +15,7 @@ let whole: Buffer;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "dfine-bad-"));
   await makeDigits({ folder: join(folder, "digits"), train: 6, val: 2, size: 96 });
-  expect((await dfine(...train("whole", "digits"), "--quiet")).code).toBe(0);
+  expect((await runCommand(...train("whole", "digits"), "--quiet")).code).toBe(0);
   whole = state(folder, "whole");
 });
 afterAll(() => rm(folder, { recursive: true }));
@@ -22,7 +23,8 @@ afterAll(() => rm(folder, { recursive: true }));
 const train = (name: string, data: string, out = folder) =>
   tinyTrain({ data: join(folder, data, "data.yaml"), out, name });
 const state = (out: string, name: string) => readFileSync(inRun(out, name, "weights", "state.safetensors"));
-const resume = (out: string, name: string) => dfine("train", "--resume", inRun(out, name), "--threads", "1", "--quiet");
+const resume = (out: string, name: string) =>
+  runCommand("train", "--resume", inRun(out, name), "--threads", "1", "--quiet");
 
 /** A copy of the digits, some of whose files are cut short. */
 async function damaged(name: string, files: readonly string[]): Promise<string> {
@@ -34,7 +36,7 @@ async function damaged(name: string, files: readonly string[]): Promise<string> 
 describe("damaged images", () => {
   test("one of each part: training goes on, and says, logs and reports it", async () => {
     const data = await damaged("one", ["train/00002.png", "val/00001.png"]);
-    const { code, err } = await dfine(...train("one", data), "--quiet");
+    const { code, err } = await runCommand(...train("one", data), "--quiet");
     expect(code).toBe(0);
     says("cli-image-left-out", err);
     says("cli-images-left-out", err);
@@ -51,7 +53,7 @@ describe("damaged images", () => {
 
   test("too many: what was trained is saved, and goes on once they are mended, to the same bits", async () => {
     const data = await damaged("mended", []);
-    expect((await dfine(...train("mended", data), "--steps", "4", "--quiet")).code).toBe(0);
+    expect((await runCommand(...train("mended", data), "--steps", "4", "--quiet")).code).toBe(0);
     const files = ["00000.png", "00001.png", "00003.png", "00005.png"].map((file) =>
       join(folder, data, "images/train", file),
     );
@@ -68,12 +70,12 @@ describe("damaged images", () => {
   test("in evaluation and prediction", async () => {
     const data = await damaged("val", ["val/00001.png"]);
     const weights = ["--weights", inRun(folder, "whole"), "--threads", "1", "--out", folder, "--quiet"];
-    const evaluated = await dfine("val", "--data", join(folder, data, "data.yaml"), ...weights, "--json");
+    const evaluated = await runCommand("val", "--data", join(folder, data, "data.yaml"), ...weights, "--json");
     expect(evaluated.code).toBe(0);
     says("cli-val-left-out", evaluated.err);
     expect(JSON.parse(evaluated.out).notes.join()).toContain("1 image of the validation data could not be used");
 
-    const predicted = await dfine("predict", join(folder, data, "images/val"), ...weights, "--json");
+    const predicted = await runCommand("predict", join(folder, data, "images/val"), ...weights, "--json");
     expect(predicted.code).toBe(1);
     says("cli-predict-unread", predicted.err);
     const { images, unread, predictions } = JSON.parse(predicted.out);
@@ -85,7 +87,7 @@ describe("damaged images", () => {
 test("missing images are said before anything is made", async () => {
   const data = await damaged("missing", []);
   rmSync(join(folder, data, "images/val/00001.png"));
-  const { code, err } = await dfine(...train("missing", data), "--quiet");
+  const { code, err } = await runCommand(...train("missing", data), "--quiet");
   expect(code).toBe(1);
   says("cli-images-missing", err);
   expect(existsSync(inRun(folder, "missing"))).toBe(false);
@@ -95,13 +97,13 @@ test("a data set without boxes is trained, with a warning", async () => {
   const data = await damaged("empty", []);
   const path = join(folder, data, "annotations/train.json");
   writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), annotations: [] }));
-  const { code, err } = await dfine(...train("empty", data), "--quiet");
+  const { code, err } = await runCommand(...train("empty", data), "--quiet");
   expect(code).toBe(0);
   says("cli-no-boxes", err);
 });
 
 test("a batch that no device could take is wrong usage", async () => {
-  const { code, err } = await dfine(...train("huge", "digits"), "--quiet", "--size", "12800", "--batch", "4");
+  const { code, err } = await runCommand(...train("huge", "digits"), "--quiet", "--size", "12800", "--batch", "4");
   expect(code).toBe(2);
   says("cli-batch", err);
   rmSync(inRun(folder, "huge"), { recursive: true });
@@ -109,7 +111,7 @@ test("a batch that no device could take is wrong usage", async () => {
 
 test("a disk that is full while a checkpoint is saved: the one before stays, and the run goes on from it", async (context) => {
   await withSmallDisk(context, 8 * 2 ** 20, async (out) => {
-    expect((await dfine(...train("full", "digits", out), "--steps", "3", "--quiet")).code).toBe(0);
+    expect((await runCommand(...train("full", "digits", out), "--steps", "3", "--quiet")).code).toBe(0);
     const before = ["state", "last", "best"].map((name) =>
       readFileSync(inRun(out, "full", "weights", `${name}.safetensors`)),
     );

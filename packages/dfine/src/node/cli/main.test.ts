@@ -4,27 +4,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { runCommand } from "../../../test/runCommand.ts";
-import { tinyModel } from "../../../test/tinyModel.ts";
+import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
 import { decodeImage } from "../data/decode.ts";
 import { makeDigits } from "../demo/digits.ts";
 
 let folder = "";
-let data: string[] = [];
+let data = "";
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "dfine-cli-"));
-  const { dataYaml } = await makeDigits({ folder: join(folder, "digits"), train: 6, val: 2, size: 96 });
-  data = ["--data", dataYaml];
+  ({ dataYaml: data } = await makeDigits({ folder: join(folder, "digits"), train: 6, val: 2, size: 96 }));
 });
 afterAll(() => rm(folder, { recursive: true }));
 
 /** Options of a run of six steps over two epochs with a tiny model. */
-const tiny = (name: string): string[] => {
-  const { classes: _, evalSize: __, ...model } = tinyModel();
-  const overrides = Object.entries(model).map(([key, value]) => `model.${key}=${JSON.stringify(value)}`);
-  const options = ["--size", "96", "--epochs", "2", "--batch", "2", "--threads", "1", "--name", name, "--out", folder];
-  return ["train", ...data, ...options, "ema.decay=0.9", ...overrides];
-};
-const run = (name: string, ...parts: string[]) => join(folder, "train", name, ...parts);
+const tiny = (name: string): string[] => tinyTrain({ data, out: folder, name });
+const run = (name: string, ...parts: string[]) => inRun(folder, name, ...parts);
 const state = (name: string) => readFileSync(run(name, "weights", "state.safetensors"));
 
 describe("a run", () => {
@@ -76,7 +70,7 @@ describe("a run", () => {
 
   test("can be evaluated, used and looked into", async () => {
     const weights = ["--weights", run("whole"), "--threads", "1", "--out", folder, "--quiet"];
-    const evaluated = await runCommand("val", ...data, ...weights, "--json");
+    const evaluated = await runCommand("val", "--data", data, ...weights, "--json");
     expect(evaluated.code).toBe(0);
     const { stats, detections, report } = JSON.parse(evaluated.out);
     expect(stats.AP).toBeGreaterThanOrEqual(0);

@@ -1,25 +1,5 @@
 import { join } from "node:path";
-import { vi } from "vitest";
-import { main } from "../src/node/cli/main.ts";
 import { tinyModel } from "./tinyModel.ts";
-
-/** Runs the `dfine` command in this process and takes what it writes. */
-export async function dfine(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
-  const written = { out: "", err: "" };
-  const take = (name: "out" | "err") => (text: string | Uint8Array) => {
-    written[name] += text;
-    return true;
-  };
-  const spies = [
-    vi.spyOn(process.stdout, "write").mockImplementation(take("out")),
-    vi.spyOn(process.stderr, "write").mockImplementation(take("err")),
-  ];
-  try {
-    return { code: await main(argv), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 /** Arguments of `dfine train` for two epochs of a tiny model at batch 2; the run goes to `out`/train/`name`. */
 export function tinyTrain({ data, out, name }: { data: string; out: string; name: string }): string[] {
