@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { freshState, ownFile } from "../../test/checkpoints.ts";
+import { mutate, mutations } from "../../test/mutations.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { call, global, orderedDict, pickle, type Source, TorchFile } from "../../test/torchFile.ts";
 import { DFineModel } from "../model/dfineModel.ts";
@@ -13,52 +14,6 @@ import { openCheckpoint, type RawCheckpoint, readCheckpoint } from "./open.ts";
 
 /** How many mutated files each of two ways gives; together they are more than 20 000 of each format. */
 const RUNS = 10_500;
-
-/** What a mutation does to the bytes at a place. */
-const mutation = fc.record({
-  kind: fc.constantFrom("set", "flip", "word", "insert", "remove", "copy", "cut"),
-  at: fc.nat(),
-  from: fc.nat(),
-  value: fc.nat(255),
-  word: fc.constantFrom(0, 1, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 0x10000),
-  length: fc.nat(24),
-});
-const mutations = fc.array(mutation, { minLength: 1, maxLength: 4 });
-type Mutation = typeof mutation extends fc.Arbitrary<infer T> ? T : never;
-
-function mutate(bytes: Uint8Array, change: Mutation): Uint8Array {
-  if (bytes.length === 0) return bytes;
-  const at = change.at % bytes.length;
-  const from = change.from % bytes.length;
-  const out = Array.from(bytes);
-  const word = [0, 8, 16, 24].map((shift) => (change.word >>> shift) & 255);
-  switch (change.kind) {
-    case "set":
-      out[at] = change.value;
-      break;
-    case "flip":
-      out[at]! ^= 1 << (change.value & 7);
-      break;
-    case "word":
-      out.splice(at, 4, ...word);
-      break;
-    case "insert":
-      out.splice(at, 0, ...out.slice(from, from + change.length));
-      break;
-    case "remove":
-      out.splice(at, change.length);
-      break;
-    case "copy":
-      out.splice(at, change.length, ...out.slice(from, from + change.length));
-      break;
-    case "cut":
-      out.length = at;
-      break;
-    default:
-      change.kind satisfies never;
-  }
-  return Uint8Array.from(out);
-}
 
 let opened = 0;
 let refused = 0;

@@ -1,0 +1,147 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { ConfigError } from "../src/config/config.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
+import { parseCoco } from "../src/data/coco.ts";
+import { parseDataYaml } from "../src/data/dataYaml.ts";
+import { DatasetError } from "../src/data/errors.ts";
+import { summarizeDataset } from "../src/data/summary.ts";
+import { trainingTargets } from "../src/data/targets.ts";
+import { parseDetections } from "../src/evaluation/detections.ts";
+import { completeOverrides } from "../src/node/cli/overrides.ts";
+import { parseDataFiles } from "../src/node/datasets.ts";
+import { parseRunConfig } from "../src/node/runConfig.ts";
+import { RunFolderError } from "../src/node/runFolder.ts";
+import { parseProgress } from "../src/train/progress.ts";
+import { mutatedTexts } from "./mutations.ts";
+
+const RUNS = 21_000;
+/** No text of a few hundred characters may take a reader that long; the machine may be busy with other things. */
+const MILLISECONDS = 2000;
+
+interface Reader {
+  readonly texts: readonly string[];
+  readonly read: (text: string) => unknown;
+  /** What it throws on purpose. */
+  readonly error: abstract new (
+    ...args: never[]
+  ) => Error;
+}
+
+const coco = {
+  images: [
+    { id: 1, file_name: "a.jpg", width: 100, height: 50 },
+    { id: 9, file_name: "b.jpg", width: 10, height: 20 },
+  ],
+  categories: [
+    { id: 7, name: "dog" },
+    { id: 2, name: "cat" },
+  ],
+  annotations: [
+    { id: 1, image_id: 1, category_id: 7, bbox: [10, 10, 20, 30], area: 500, iscrowd: 0 },
+    { id: 2, image_id: 9, category_id: 2, bbox: [1, 2.5, 3, 40] },
+    { id: 3, image_id: 1, category_id: 2, bbox: [0, 0, 100, 50], area: 5000, iscrowd: 1 },
+  ],
+};
+const dataYaml = [
+  "path: ../data\ntrain: { images: train, annotations: annotations/train.json }\nval:\n  images: val\n  annotations: val.json\nnames: [cat, dog]\n",
+  "# comment\nval: &v { images: 'v', annotations: \"v.json\" }\ntest: *v\nnc: 2\nnames:\n  0: cat\n  1: dog\n",
+];
+
+const READERS: Record<string, Reader> = {
+  "COCO annotations": {
+    texts: [JSON.stringify(coco)],
+    read: (text) => {
+      const dataset = parseCoco(text, "fuzz");
+      for (const image of dataset.images) trainingTargets(dataset, image);
+      return summarizeDataset(dataset, { size: [32, 32] });
+    },
+    error: DatasetError,
+  },
+  "COCO results": {
+    texts: [
+      JSON.stringify([1, 2, 3].map((id) => ({ image_id: id, category_id: 1, bbox: [1, 2, 3, 4.5], score: 0.5 }))),
+    ],
+    read: (text) => parseDetections(text, "fuzz"),
+    error: DatasetError,
+  },
+  "data.yaml": { texts: dataYaml, read: (text) => parseDataYaml(text, "fuzz"), error: DatasetError },
+  "overrides of the configuration": {
+    texts: [
+      "train.ema.decay=0.998",
+      "model.decoder.points=[3, 6]",
+      "train.optimizer.groups=[{ pattern: 'a.*b', learningRate: base, weightDecay: 0 }]",
+      "model.encoder={ hiddenDim: 64, heads: 8 }",
+      "model.classes=[cat, dog]",
+    ],
+    read: (text) => resolveConfig({}, completeOverrides([text])),
+    error: ConfigError,
+  },
+  "a run's configuration": {
+    texts: [
+      stringify({ preset: "s", train: resolveConfig({ preset: "s" }).train }),
+      "preset: m\ntask: coco\ntrain:\n  epochs: 3\n",
+    ],
+    read: (text) => parseRunConfig(text, "fuzz"),
+    error: RunFolderError,
+  },
+  "a run's data": {
+    texts: [
+      '{"data":"/a/data.yaml"}',
+      '{"train":{"images":"/i","annotations":"/a.json"},"val":{"images":"/v","annotations":"/v"}}',
+    ],
+    read: (text) => parseDataFiles(text, "fuzz"),
+    error: DatasetError,
+  },
+  "a run's progress": {
+    texts: [
+      JSON.stringify({
+        ...{ epoch: 3, stepInEpoch: 2, step: 40, skipped: 1, skippedInARow: 0, lossCount: 2 },
+        best: { ap: 0.5, epoch: 2 },
+        lossSums: { loss_vfl: 1.5, loss_bbox: 0.25 },
+      }),
+    ],
+    read: (text) => {
+      if (!parseProgress(text)) throw new DatasetError("fuzz", "is damaged", "");
+    },
+    error: DatasetError,
+  },
+};
+
+/** What any object may come to have in the course of a test. */
+const prototypeKeys = () => Reflect.ownKeys(Object.prototype).map(String).sort();
+let keysBefore: string[] = [];
+beforeEach(() => {
+  keysBefore = prototypeKeys();
+});
+afterEach(() => expect(prototypeKeys()).toEqual(keysBefore));
+
+describe.each(Object.entries(READERS))("%s", (_, { texts, read, error }) => {
+  test("as they should be are read", () => {
+    for (const text of texts) read(text);
+  });
+
+  test("changed, are read or refused with a typed error, in no time", () => {
+    let [taken, refused, longest] = [0, 0, 0];
+    fc.assert(
+      fc.property(mutatedTexts(texts), (text) => {
+        const start = performance.now();
+        try {
+          read(text);
+          taken++;
+        } catch (caught) {
+          if (!(caught instanceof error)) throw caught;
+          expect(caught.message.length).toBeLessThan(2000);
+          refused++;
+        }
+        longest = Math.max(longest, performance.now() - start);
+      }),
+      { numRuns: RUNS },
+    );
+    expect(taken + refused).toBeGreaterThanOrEqual(RUNS);
+    expect(longest).toBeLessThan(MILLISECONDS);
+    // Where all were refused, or all read, the changes would test nothing.
+    expect(Math.min(taken, refused)).toBeGreaterThan(100);
+  });
+});
