@@ -12,6 +12,8 @@ export interface LosableBackend extends Backend {
   readonly isLost: boolean;
   /** Loses the device now. */
   lose(): void;
+  /** Loses the device at its call number `call`, counted from 0. */
+  loseAt(call: number): void;
 }
 
 type Part = (...args: never[]) => unknown;
@@ -22,8 +24,10 @@ type Part = (...args: never[]) => unknown;
  */
 export function losableBackend(
   inner: Backend,
-  { lossAt, kind = "at once" }: { lossAt?: number | undefined; kind?: LossKind } = {},
+  options: { lossAt?: number | undefined; kind?: LossKind } = {},
 ): LosableBackend {
+  const { kind = "at once" } = options;
+  let { lossAt } = options;
   let calls = 0;
   let isLost = false;
   const lost = () => new DeviceLostError(`fake device: lost${lossAt === undefined ? "" : ` at call ${lossAt}`}`);
@@ -55,6 +59,9 @@ export function losableBackend(
     },
     lose() {
       isLost = true;
+    },
+    loseAt(call) {
+      lossAt = call;
     },
     alloc(length, dtype): Buffer {
       serves();
