@@ -2,8 +2,11 @@ import { globSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
+import ts from "typescript";
 import { describe, expect, test } from "vitest";
+import { readSources } from "./dependencyRule.ts";
 
+const sources = readSources(".");
 const manifests = globSync("packages/*/package.json");
 
 describe.each(manifests)("%s", (manifest) => {
@@ -22,5 +25,21 @@ describe.each(manifests)("%s", (manifest) => {
     });
     expect(pkg.files).toContain("dist");
     expect(pkg.description).toMatch(/\w/);
+  });
+
+  test("depends on what its sources import, and on nothing else", () => {
+    const { dependencies = {}, peerDependencies, optionalDependencies } = JSON.parse(readFileSync(manifest, "utf8"));
+    const optional = Object.keys({ ...peerDependencies, ...optionalDependencies });
+    const folder = `${dirname(manifest).replaceAll("\\", "/")}/src/`;
+    const own = sources.filter(({ path }) => path.startsWith(folder)).map(({ text }) => text);
+    const names = own
+      .flatMap((text) => ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName))
+      .filter((name) => !name.startsWith(".") && !name.startsWith("node:"))
+      // A scope belongs to the name, a path in the package does not.
+      .map((name) => name.split("/", name.startsWith("@") ? 2 : 1).join("/"));
+    const needed = new Set(names.filter((name) => !optional.includes(name)));
+    expect([...needed].sort()).toEqual(Object.keys(dependencies).sort());
+    // These may be loaded in other ways than by an import that names them.
+    expect(optional.filter((name) => !own.some((text) => text.includes(`"${name}"`)))).toEqual([]);
   });
 });
