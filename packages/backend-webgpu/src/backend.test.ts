@@ -172,7 +172,7 @@ describe("diagnosis", () => {
     for (let i = 0; i < 3; i++) await compute(own, () => softmax(tensor(values(330), [10, 33])));
     const times = await own.kernelTimes();
     expect(times.map(({ name, count }) => [name, count])).toEqual([
-      [expect.stringMatching(/^softmax \[\d+×\d+\]$/), 3],
+      [expect.stringMatching(/^softmax \[\d+×\d+( by 4)?\]$/), 3],
     ]);
     if (own.features.has("timestamp-query")) expect(times[0]!.milliseconds).toBeGreaterThan(0);
     own.dispose();
@@ -193,7 +193,7 @@ it("long float32 sums are accurate", async () => {
   const folding = await webgpu({ barriers: true });
   for (const each of [backend, folding]) {
     const [got] = await compute(each, () => sum(tensor(data)));
-    expect(Math.abs(got! - exact) / exact).toBeLessThan(1e-6);
+    expect(Math.abs(got! - exact) / exact).toBeLessThan(5e-7);
   }
   folding.dispose();
 });

@@ -106,6 +106,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     maxBindings,
     maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
     barriers: options.barriers ?? !software,
+    software: !(options.barriers ?? !software),
   });
   const runtime = kernelRuntime(open, { queue, pool, faults });
   let disposed = false;

@@ -3,10 +3,11 @@ import type { CommandQueue } from "../commands/queue.ts";
 import { memo } from "../memo.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import { nestOf, packWords } from "./layout.ts";
+import { isElementwise, type Nest, nestOf, packWords } from "./layout.ts";
 import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
 import { chooseSchedule, laneSplit, scheduleText } from "./schedule.ts";
+import { type Slots, slotsText } from "./storage.ts";
 
 export interface GeneratorOptions {
   readonly queue: CommandQueue;
@@ -17,6 +18,8 @@ export interface GeneratorOptions {
   readonly maxVisits: number;
   /** Whether schedules may use workgroup memory and barriers; slow in software. */
   readonly barriers: boolean;
+  /** The adapter computes on the CPU. */
+  readonly software: boolean;
 }
 
 /** Runs generated kernels: prints each once per schedule and per way in which its operands share buffers. */
@@ -29,28 +32,36 @@ export class Generator {
   }
 
   run(kernel: Kernel, launch: Launch): void {
-    const { barriers, maxBindings, queue, pool } = this.#options;
+    const { barriers, software, maxBindings, queue, pool } = this.#options;
     const { sizes } = launch;
-    const schedule = chooseSchedule(kernel, { nest: nestOf(kernel), sizes, barriers });
-    const { slots, blocks } = bindingsOf(launch);
+    const nest = nestOf(kernel);
+    const { of, blocks } = bindingsOf(launch);
     if (blocks.length > maxBindings) {
       runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
       return;
     }
+    const inFours = blocks.map((_, slot) => walksInFours(kernel, launch, { nest, of, slot }));
+    const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, software });
+    const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
+    const slots = { of, inFours: inFours.map((four) => four && vec4) };
     const variants = memo(this.#printed, kernel, () => new Map<string, Printed>());
-    const printed = memo(variants, `${scheduleText(schedule)}|${slots}`, () => printKernel(kernel, schedule, slots));
+    const printed = memo(variants, `${scheduleText(schedule)}|${slotsText(slots)}`, () =>
+      printKernel(kernel, schedule, slots),
+    );
     this.#dispatch(kernel, launch, { printed, blocks });
   }
 
   #dispatch(kernel: Kernel, launch: Launch, { printed, blocks }: { printed: Printed; blocks: readonly Block[] }): void {
     const { nest, schedule, fields, shader } = printed;
-    const count = (axes: readonly number[]): number => axes.reduce((product, axis) => product * launch.sizes[axis]!, 1);
+    const quads = schedule.kind === "rows" && schedule.quads;
+    const steps = (axis: number): number =>
+      quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
+    const count = (axes: readonly number[]): number => axes.reduce((product, axis) => product * steps(axis), 1);
     const flat = schedule.kind === "tiles";
     const rows = count(flat ? [...nest.rows, ...nest.loops] : nest.rows);
     const visits = flat ? 1 : Math.max(1, count(nest.loops) * kernel.stages.length);
     const perGroup = schedule.kind === "rows" ? schedule.rows : 1;
-    const lanes =
-      schedule.kind === "rows" && schedule.lanes > 1 ? laneSplit(nest, launch.sizes, schedule.lanes) : new Map();
+    const lanes = schedule.kind === "rows" && schedule.lanes > 1 ? laneSplit(nest, launch.sizes, schedule) : new Map();
     const cost = schedule.kind === "rows" ? visits : visits * SERIAL_COST;
     const most = Math.max(perGroup, Math.floor(this.#options.maxVisits / cost / perGroup) * perGroup);
     for (let first = 0; first < rows; first += most) {
@@ -78,12 +89,57 @@ export function grid(groups: number): [number, number, number] {
 }
 
 /** A buffer that appears in several views is bound once: WebGPU takes none for reading and writing at a time. */
-function bindingsOf({ operands }: Launch): { slots: number[]; blocks: Block[] } {
+function bindingsOf({ operands }: Launch): { of: number[]; blocks: Block[] } {
   const blocks: Block[] = [];
-  const slots = operands.map(({ buffer }) => {
+  const of = operands.map(({ buffer }) => {
     const { block } = buffer as GpuBuffer;
     const known = blocks.indexOf(block);
     return known >= 0 ? known : blocks.push(block) - 1;
   });
-  return { slots, blocks };
+  return { of, blocks };
+}
+
+/** Whether all views of a slot go along the innermost axis in fours that lie at multiples of four. */
+function walksInFours(
+  kernel: Kernel,
+  { operands }: Launch,
+  { nest, of, slot }: { nest: Nest; of: readonly number[]; slot: number },
+): boolean {
+  const axis = nest.innermost;
+  return operands.every(({ offset, strides }, k) => {
+    if (of[k] !== slot) return true;
+    const { walk, indexed } = kernel.operands[k]!;
+    return (
+      axis !== undefined &&
+      !indexed &&
+      walk[axis] === "unit" &&
+      offset % 4 === 0 &&
+      strides.every((stride, other) => other === axis || stride % 4 === 0)
+    );
+  });
+}
+
+/** Below this, fours along one of several axes don't pay. */
+const LEAST_QUAD = 8;
+
+/**
+ * Whether to go along the innermost axis by four, and whether to bind as vec4 what can be. In software fours pay by
+ * themselves, since the loop's upkeep is shared, and the choice does not hang on sizes that change from step to step. On
+ * hardware only aligned vec4 does: elsewhere neighbouring threads should read neighbouring elements.
+ */
+function chooseQuads(
+  kernel: Kernel,
+  { sizes }: Launch,
+  { nest, slots, software }: { nest: Nest; slots: Slots; software: boolean },
+): { quads: boolean; vec4: boolean } {
+  const axis = nest.innermost;
+  const alone = kernel.axes.length === 1;
+  const never = { quads: false, vec4: false };
+  if (axis === undefined || kernel.stages.some((stage) => stage.kind === "scatter")) return never;
+  if ((!isElementwise(kernel) && nest.loops.length === 0) || (!alone && sizes[axis]! < LEAST_QUAD)) return never;
+  const aligned =
+    (alone || sizes[axis]! % 4 === 0) &&
+    kernel.operands.every(({ walk }, k) => walk[axis] !== "unit" || slots.inFours[slots.of[k]!]);
+  if (software) return { quads: true, vec4: alone && aligned };
+  return { quads: aligned && slots.inFours.includes(true), vec4: aligned };
 }

@@ -5,16 +5,20 @@ import { floatBits } from "../commands/shader.ts";
 export interface Nest {
   readonly rows: readonly number[];
   readonly loops: readonly number[];
+  /** The fastest axis: of the loops, or where there are none of the rows. */
+  readonly innermost: number | undefined;
 }
+
+export const isElementwise = (kernel: Kernel): boolean =>
+  kernel.stages.every((stage) => stage.kind === "store" && !stage.perRow);
 
 /** A kernel of nothing but elementwise stores has no reason to loop: every element is a row of its own. */
 export function nestOf(kernel: Kernel): Nest {
   const axes = kernel.axes.map((_, axis) => axis);
-  if (kernel.stages.every((stage) => stage.kind === "store" && !stage.perRow)) return { rows: axes, loops: [] };
-  return {
-    rows: axes.filter((axis) => kernel.axes[axis] === "map"),
-    loops: axes.filter((axis) => kernel.axes[axis] === "reduce"),
-  };
+  if (isElementwise(kernel)) return { rows: axes, loops: [], innermost: axes.at(-1) };
+  const rows = axes.filter((axis) => kernel.axes[axis] === "map");
+  const loops = axes.filter((axis) => kernel.axes[axis] === "reduce");
+  return { rows, loops, innermost: loops.at(-1) ?? rows.at(-1) };
 }
 
 /** One 32-bit word of a kernel's uniforms. */

@@ -19,113 +19,137 @@ const ERF_LARGE = [
 
 /** Horner's scheme. */
 const polynomial = (x: string, coefficients: readonly number[]): string =>
-  coefficients.slice(0, -1).reduceRight((value, c) => `fma(${value}, ${x}, ${c})`, `${coefficients.at(-1)}`);
+  coefficients.slice(0, -1).reduceRight((value, c) => `fma(${value}, ${x}, F(${c}))`, `F(${coefficients.at(-1)})`);
 
 // ln 2 in two parts; the first has 9 bits, so its product with an exponent is exact.
 const LN2_HIGH = 355 / 512;
 const LN2_LOW = Math.LN2 - LN2_HIGH;
 
-const FUNCTIONS: Readonly<Record<string, string>> = {
+/** Constants that WGSL does not let one write; a variable's value is not looked into. */
+const CONSTANTS: Readonly<Record<string, string>> = {
   infinity: `
 var<private> infinity_bits: u32 = 0x7f800000u;
 fn infinity() -> f32 { return bitcast<f32>(infinity_bits); }`,
-
   not_a_number: `
 var<private> nan_bits: u32 = 0x7fc00000u;
 fn not_a_number() -> f32 { return bitcast<f32>(nan_bits); }`,
+};
 
+/** Templates for one number or four: F, I, U and B are the types, $ ends the names. */
+const FUNCTIONS: Readonly<Record<string, string>> = {
   is_nan: `
-fn is_nan(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`,
+fn is_nan$(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }`,
 
   is_finite: `
-fn is_finite(x: f32) -> bool { return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u; }`,
+fn is_finite$(x: F) -> B { return (bitcast<U>(x) & U(0x7f800000u)) != U(0x7f800000u); }`,
 
   max_f32: `
-fn max_f32(a: f32, b: f32) -> f32 { return select(select(max(a, b), b, is_nan(b)), a, is_nan(a)); }`,
+fn max_f32$(a: F, b: F) -> F { return select(select(max(a, b), b, is_nan$(b)), a, is_nan$(a)); }`,
 
   min_f32: `
-fn min_f32(a: f32, b: f32) -> f32 { return select(select(min(a, b), b, is_nan(b)), a, is_nan(a)); }`,
+fn min_f32$(a: F, b: F) -> F { return select(select(min(a, b), b, is_nan$(b)), a, is_nan$(a)); }`,
 
   to_i32: `
-fn to_i32(x: f32) -> i32 {
-  let inside = i32(clamp(x, -2147483648.0, 2147483520.0));
-  let above = select(inside, 2147483647, x >= 2147483648.0);
-  return select(above, 0, is_nan(x));
+fn to_i32$(x: F) -> I {
+  let inside = I(clamp(x, F(-2147483648.0), F(2147483520.0)));
+  let above = select(inside, I(2147483647), x >= F(2147483648.0));
+  return select(above, I(0), is_nan$(x));
 }`,
 
   div_i32: `
-fn div_i32(a: i32, b: i32) -> i32 { return select(a / select(b, 1, b == 0), 0, b == 0); }`,
+fn div_i32$(a: I, b: I) -> I { return select(a / select(b, I(1), b == I(0)), I(0), b == I(0)); }`,
 
   rem_i32: `
-fn rem_i32(a: i32, b: i32) -> i32 { return select(a % select(b, 1, b == 0), 0, b == 0); }`,
+fn rem_i32$(a: I, b: I) -> I { return select(a % select(b, I(1), b == I(0)), I(0), b == I(0)); }`,
 
   // e^x = 2ⁿ · e^r; n goes straight into the exponent bits. Below −87.34 the result is subnormal and flushed to 0.
   exp_f32: `
-fn exp_f32(x: f32) -> f32 {
-  let n = round(clamp(x, -100.0, 100.0) * ${Math.LOG2E});
-  let r = fma(n, ${-LN2_LOW}, fma(n, ${-LN2_HIGH}, x));
-  let m = fma(${polynomial("r", EXP)}, r * r, r) + 1.0;
-  let scaled = bitcast<u32>(m) + (bitcast<u32>(i32(n)) << 23u);
-  let flushed = select(scaled, 0u, x < -87.33654);
-  let high = select(flushed, 0x7f800000u, x >= ${Math.fround(128 * Math.LN2)});
-  return bitcast<f32>(select(high, bitcast<u32>(x), is_nan(x)));
+fn exp_f32$(x: F) -> F {
+  let n = round(clamp(x, F(-100.0), F(100.0)) * F(${Math.LOG2E}));
+  let r = fma(n, F(${-LN2_LOW}), fma(n, F(${-LN2_HIGH}), x));
+  let m = fma(${polynomial("r", EXP)}, r * r, r) + F(1.0);
+  let scaled = bitcast<U>(m) + (bitcast<U>(I(n)) << U(23u));
+  let flushed = select(scaled, U(0u), x < F(-87.33654));
+  let high = select(flushed, U(0x7f800000u), x >= F(${Math.fround(128 * Math.LN2)}));
+  return bitcast<F>(select(high, bitcast<U>(x), is_nan$(x)));
 }`,
 
   // ln x = e · ln 2 + ln(1 + f), 1 + f in √½ … √2. Subnormals are scaled up first.
   log_f32: `
-fn log_f32(x: f32) -> f32 {
-  let tiny = x < ${Math.fround(2 ** -126)};
-  let bits = bitcast<i32>(select(x, x * ${2 ** 23}.0, tiny));
-  let biased = bitcast<i32>(bitcast<u32>(bits + ${0x3f800000 - 0x3f3504f3}) >> 23u);
-  let exponent = f32(biased - select(127, 150, tiny));
-  let f = bitcast<f32>(bits + 0x3f800000 - (biased << 23u)) - 1.0;
+fn log_f32$(x: F) -> F {
+  let tiny = x < F(${Math.fround(2 ** -126)});
+  let bits = bitcast<I>(select(x, x * F(${2 ** 23}.0), tiny));
+  let biased = bitcast<I>(bitcast<U>(bits + I(${0x3f800000 - 0x3f3504f3})) >> U(23u));
+  let exponent = F(biased - select(I(127), I(150), tiny));
+  let f = bitcast<F>(bits + I(0x3f800000) - (biased << U(23u))) - F(1.0);
   let square = f * f;
-  let tail = fma(square, -0.5, fma(exponent, ${LN2_LOW}, ${polynomial("f", LOG)} * (f * square)));
-  let finite = bitcast<u32>(fma(exponent, ${LN2_HIGH}, f + tail));
-  let positive = select(finite, bitcast<u32>(x), x > ${Math.fround(3.4028234e38)});
-  let result = select(positive, select(0x7fc00000u, 0xff800000u, x == 0.0), x <= 0.0);
-  return bitcast<f32>(select(result, bitcast<u32>(x), is_nan(x)));
+  let tail = fma(square, F(-0.5), fma(exponent, F(${LN2_LOW}), ${polynomial("f", LOG)} * (f * square)));
+  let finite = bitcast<U>(fma(exponent, F(${LN2_HIGH}), f + tail));
+  let positive = select(finite, bitcast<U>(x), x > F(${Math.fround(3.4028234e38)}));
+  let result = select(positive, select(U(0x7fc00000u), U(0xff800000u), x == F(0.0)), x <= F(0.0));
+  return bitcast<F>(select(result, bitcast<U>(x), is_nan$(x)));
 }`,
 
   sigmoid_f32: `
-fn sigmoid_f32(x: f32) -> f32 { return 1.0 / (1.0 + exp_f32(-x)); }`,
+fn sigmoid_f32$(x: F) -> F { return F(1.0) / (F(1.0) + exp_f32$(-x)); }`,
 
   tanh_f32: `
-fn tanh_f32(x: f32) -> f32 {
+fn tanh_f32$(x: F) -> F {
   let square = x * x;
-  let small = x * fma(${polynomial("square", TANH)}, square, 1.0);
-  let large = 1.0 - 2.0 / (exp_f32(abs(x) * 2.0) + 1.0);
-  return select(select(large, -large, x < 0.0), small, abs(x) < 0.625);
+  let small = x * fma(${polynomial("square", TANH)}, square, F(1.0));
+  let large = F(1.0) - F(2.0) / (exp_f32$(abs(x) * F(2.0)) + F(1.0));
+  return select(select(large, -large, x < F(0.0)), small, abs(x) < F(0.625));
 }`,
 
   erf_f32: `
-fn erf_f32(x: f32) -> f32 {
+fn erf_f32$(x: F) -> F {
   let square = x * x;
   let small = fma(${polynomial("square", ERF_SMALL)}, x, x);
-  let t = min(abs(x), 4.0);
-  let large = 1.0 - exp_f32(t * (${polynomial("t", ERF_LARGE)}));
-  let finite = select(select(large, -large, x < 0.0), small, abs(x) < 0.875);
-  return select(finite, x, is_nan(x));
+  let t = min(abs(x), F(4.0));
+  let large = F(1.0) - exp_f32$(t * (${polynomial("t", ERF_LARGE)}));
+  let finite = select(select(large, -large, x < F(0.0)), small, abs(x) < F(0.875));
+  return select(finite, x, is_nan$(x));
 }`,
 };
 
+/** How many numbers an expression computes at a time. */
+export type Width = 1 | 4;
+
+/** A template's text for one number or four. */
+export const widened = (template: string, width: Width): string =>
+  template
+    .replaceAll("$", width === 1 ? "" : "_x4")
+    .replaceAll(/\b([FIUB])\b/g, (_, letter: string) => typeName(letter as "F" | "I" | "U" | "B", width));
+
+function typeName(letter: "F" | "I" | "U" | "B", width: Width): string {
+  const scalar = { F: "f32", I: "i32", U: "u32", B: "bool" }[letter];
+  return width === 1 ? scalar : `vec4<${scalar}>`;
+}
+
+const WIDTHS: readonly Width[] = [1, 4];
+/** By name as called: `exp_f32`, `exp_f32_x4` … */
+const LIBRARY: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(CONSTANTS),
+  ...Object.entries(FUNCTIONS).flatMap(([name, template]) =>
+    WIDTHS.map((width): [string, string] => [widened(`${name}$`, width), widened(template, width)]),
+  ),
+]);
+
 /**
  * The library functions that WGSL text calls, and those these call: `exp_f32`, `log_f32`, `tanh_f32`, `sigmoid_f32`,
- * `erf_f32`, `max_f32` and `min_f32` (NaN wins), `is_nan`, `is_finite`, `infinity()`, `not_a_number()`, `to_i32`
- * (saturating), `div_i32` and `rem_i32` (by 0 gives 0).
+ * `erf_f32`, `max_f32` and `min_f32` (NaN wins), `is_nan`, `is_finite`, `to_i32` (saturating), `div_i32` and `rem_i32`
+ * (by 0 gives 0), each also for vec4 as `‹name›_x4`; `infinity()` and `not_a_number()`.
  */
 export function libraryFor(code: string): string {
   const found = new Set<string>();
   const visit = (text: string): void => {
-    for (const name of Object.keys(FUNCTIONS)) {
-      if (found.has(name) || !new RegExp(`\\b${name}\\(`).test(text)) continue;
-      found.add(name);
-      visit(FUNCTIONS[name]!);
+    for (const [, name] of text.matchAll(/\b([a-z_]+[a-z0-9_]*)\(/g)) {
+      const definition = LIBRARY.get(name!);
+      if (definition === undefined || found.has(name!)) continue;
+      found.add(name!);
+      visit(definition);
     }
   };
   visit(code);
-  return Object.entries(FUNCTIONS)
-    .filter(([name]) => found.has(name))
-    .map(([, text]) => text.trim())
-    .join("\n");
+  return [...LIBRARY].flatMap(([name, text]) => (found.has(name) ? [text.trim()] : [])).join("\n");
 }

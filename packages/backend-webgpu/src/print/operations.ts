@@ -1,4 +1,5 @@
 import type { Dtype, Expr } from "@dfine/tensor";
+import { type Width, widened } from "./library.ts";
 
 type Print = (a: string, b: string, c: string) => string;
 type Row = Readonly<Partial<Record<Dtype, Print>>>;
@@ -12,15 +13,15 @@ const arithmetic = (symbol: string): Row => ({
   i32: (a, b) => `(${a} ${symbol} ${b})`,
 });
 
-/** WGSL by op and the dtype of its first argument. */
+/** WGSL by op and the dtype of its first argument; `$` and capital types as in the library. */
 const OPERATIONS: Readonly<Partial<Record<Expr["op"], Row>>> = {
   add: arithmetic("+"),
   sub: arithmetic("-"),
   mul: arithmetic("*"),
-  div: { f32: (a, b) => `(${a} / ${b})`, i32: (a, b) => `div_i32(${a}, ${b})` },
-  rem: { i32: (a, b) => `rem_i32(${a}, ${b})` },
-  min: { f32: (a, b) => `min_f32(${a}, ${b})`, i32: (a, b) => `min(${a}, ${b})` },
-  max: { f32: (a, b) => `max_f32(${a}, ${b})`, i32: (a, b) => `max(${a}, ${b})` },
+  div: { f32: (a, b) => `(${a} / ${b})`, i32: (a, b) => `div_i32$(${a}, ${b})` },
+  rem: { i32: (a, b) => `rem_i32$(${a}, ${b})` },
+  min: { f32: (a, b) => `min_f32$(${a}, ${b})`, i32: (a, b) => `min(${a}, ${b})` },
+  max: { f32: (a, b) => `max_f32$(${a}, ${b})`, i32: (a, b) => `max(${a}, ${b})` },
   lt: { f32: (a, b) => `(${a} < ${b})`, i32: (a, b) => `(${a} < ${b})`, bool: (a, b) => `(!${a} & ${b})` },
   eq: {
     f32: (a, b) => `(${a} == ${b})`,
@@ -30,33 +31,36 @@ const OPERATIONS: Readonly<Partial<Record<Expr["op"], Row>>> = {
   and: bitwise("&"),
   or: bitwise("|"),
   xor: { i32: (a, b) => `(${a} ^ ${b})`, bool: (a, b) => `(${a} != ${b})` },
-  shl: { i32: (a, b) => `(${a} << (bitcast<u32>(${b}) & 31u))` },
-  shr: { i32: (a, b) => `bitcast<i32>(bitcast<u32>(${a}) >> (bitcast<u32>(${b}) & 31u))` },
+  shl: { i32: (a, b) => `(${a} << (bitcast<U>(${b}) & U(31u)))` },
+  shr: { i32: (a, b) => `bitcast<I>(bitcast<U>(${a}) >> (bitcast<U>(${b}) & U(31u)))` },
   floor: { f32: (a) => `floor(${a})` },
   abs: { f32: (a) => `abs(${a})` },
   sqrt: { f32: (a) => `sqrt(${a})` },
-  exp: { f32: (a) => `exp_f32(${a})` },
-  log: { f32: (a) => `log_f32(${a})` },
-  tanh: { f32: (a) => `tanh_f32(${a})` },
-  sigmoid: { f32: (a) => `sigmoid_f32(${a})` },
-  erf: { f32: (a) => `erf_f32(${a})` },
-  isnan: { f32: (a) => `is_nan(${a})` },
-  isfinite: { f32: (a) => `is_finite(${a})` },
+  exp: { f32: (a) => `exp_f32$(${a})` },
+  log: { f32: (a) => `log_f32$(${a})` },
+  tanh: { f32: (a) => `tanh_f32$(${a})` },
+  sigmoid: { f32: (a) => `sigmoid_f32$(${a})` },
+  erf: { f32: (a) => `erf_f32$(${a})` },
+  isnan: { f32: (a) => `is_nan$(${a})` },
+  isfinite: { f32: (a) => `is_finite$(${a})` },
   select: { bool: (condition, a, b) => `select(${b}, ${a}, ${condition})` },
 };
 
 /** An operation on printed arguments. */
-export function printOperation(e: Expr, args: readonly string[]): string {
+export function printOperation(e: Expr, args: readonly string[], width: Width): string {
   const from = e.args[0]!.dtype;
-  if (e.op === "bitcast") return `bitcast<${e.dtype}>(${args[0]})`;
+  if (e.op === "bitcast") return `bitcast<${typeOf(e.dtype, width)}>(${args[0]})`;
   if (e.op === "cast") {
-    if (from === "f32" && e.dtype === "i32") return `to_i32(${args[0]})`;
-    return `${e.dtype}(${args[0]})`;
+    if (from === "f32" && e.dtype === "i32") return widened(`to_i32$(${args[0]})`, width);
+    return `${typeOf(e.dtype, width)}(${args[0]})`;
   }
   const print = OPERATIONS[e.op]?.[from];
   if (!print) throw new Error(`webgpu: ${e.op} of ${from} has no WGSL form`);
-  return print(args[0]!, args[1]!, args[2]!);
+  return widened(print(args[0]!, args[1]!, args[2]!), width);
 }
+
+/** WGSL's type of one value or four. */
+export const typeOf = (dtype: Dtype, width: Width): string => (width === 1 ? dtype : `vec4<${dtype}>`);
 
 export function printConstant(value: number, dtype: Dtype): string {
   switch (dtype) {
@@ -78,27 +82,32 @@ export function printConstant(value: number, dtype: Dtype): string {
   }
 }
 
-interface Reduction {
+/** A fold: where it starts, and its step as a template. */
+interface Fold {
   readonly start: string;
-  fold(accumulated: string, value: string): string;
+  readonly fold: (accumulated: string, value: string) => string;
 }
 
-/** Start and step of a fold. */
-export function reduction(op: "sum" | "max" | "min", dtype: "f32" | "i32"): Reduction {
-  return REDUCTIONS[op][dtype];
+/** Start and step of a fold, of one value at a time or of four side by side. */
+export function reduction(op: "sum" | "max" | "min", dtype: "f32" | "i32", width: Width): Fold {
+  const { start, fold } = REDUCTIONS[op][dtype];
+  return {
+    start: width === 1 ? start : `${typeOf(dtype, width)}(${start})`,
+    fold: (accumulated, value) => widened(fold(accumulated, value), width),
+  };
 }
 
-const REDUCTIONS: Record<"sum" | "max" | "min", Record<"f32" | "i32", Reduction>> = {
+const REDUCTIONS: Record<"sum" | "max" | "min", Record<"f32" | "i32", Fold>> = {
   sum: {
     f32: { start: "0.0f", fold: (acc, v) => `${acc} + ${v}` },
     i32: { start: "0i", fold: (acc, v) => `${acc} + ${v}` },
   },
   max: {
-    f32: { start: "(-infinity())", fold: (acc, v) => `max_f32(${acc}, ${v})` },
+    f32: { start: "(-infinity())", fold: (acc, v) => `max_f32$(${acc}, ${v})` },
     i32: { start: "(-2147483647i - 1i)", fold: (acc, v) => `max(${acc}, ${v})` },
   },
   min: {
-    f32: { start: "infinity()", fold: (acc, v) => `min_f32(${acc}, ${v})` },
+    f32: { start: "infinity()", fold: (acc, v) => `min_f32$(${acc}, ${v})` },
     i32: { start: "2147483647i", fold: (acc, v) => `min(${acc}, ${v})` },
   },
 };

@@ -55,17 +55,18 @@ export function runPacked(
     throw new BackendError(
       `webgpu: kernel ${kernel.name} writes ${written.size} buffers and reads others; this device binds ${maxBindings} at a time`,
     );
-  const scratch = pool.alloc(
-    packed.reduce((sum, [, span]) => sum + size(span), 0),
-    "f32",
-  );
+  // Elements keep their place within fours, so that what could be read as vec4 still can.
   const starts = new Map<Block, number>();
-  let at = 0;
+  let length = 0;
   for (const [block, span] of packed) {
-    const to = { buffer: scratch.block.gpu, byteOffset: at * 4 };
+    const shift = Math.ceil(length / 4) * 4 - Math.floor(span.first / 4) * 4;
+    starts.set(block, shift);
+    length = span.last + shift;
+  }
+  const scratch = pool.alloc(length, "f32");
+  for (const [block, span] of packed) {
+    const to = { buffer: scratch.block.gpu, byteOffset: (span.first + starts.get(block)!) * 4 };
     queue.copy({ block, byteOffset: span.first * 4 }, to, size(span) * 4);
-    starts.set(block, at - span.first);
-    at += size(span);
   }
   const operands = launch.operands.map((operand) => {
     const shift = starts.get(blockOf(operand));

@@ -2,10 +2,11 @@ import { describe, type Kernel } from "@dfine/tensor";
 import { type Shader, type StorageAccess, UNIFORM_BYTES } from "../commands/shader.ts";
 import { type Field, fieldName, fieldsOf, type Nest, nestOf } from "./layout.ts";
 import { libraryFor } from "./library.ts";
+import { typeOf } from "./operations.ts";
 import { printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
+import { type Slots, slotDtype, slotsText } from "./storage.ts";
 import { printTiles } from "./tiles.ts";
-import { type Slots, slotType } from "./values.ts";
 
 /** A kernel printed for a schedule. */
 export interface Printed {
@@ -30,7 +31,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
     `struct Uniforms { ${fields.map((field) => `${fieldName(field)}: ${fieldType(kernel, field)}`).join(", ")} }`,
     "@group(0) @binding(0) var<uniform> u: Uniforms;",
     ...access.map((mode, slot) => {
-      const type = slotType(kernel, slots, slot);
+      const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
       return `@group(0) @binding(${slot + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> b${slot}: array<${type}>;`;
     }),
     libraryFor(body.join("\n")),
@@ -38,7 +39,13 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   ].join("\n");
   const name = `${kernel.name} [${scheduleText(schedule)}]`;
   return {
-    shader: { name, key: `${kernel.key}|${scheduleText(schedule)}|${slots}`, code, access, about: describe(kernel) },
+    shader: {
+      name,
+      key: `${kernel.key}|${scheduleText(schedule)}|${slotsText(slots)}`,
+      code,
+      access,
+      about: describe(kernel),
+    },
     fields,
     nest,
     schedule,
@@ -52,8 +59,8 @@ const fieldType = (kernel: Kernel, field: Field): string =>
   field.kind === "param" && kernel.params[field.index] === "f32" ? "f32" : "i32";
 
 function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
-  const count = Math.max(-1, ...slots) + 1;
+  const count = slots.inFours.length;
   return Array.from({ length: count }, (_, slot) =>
-    kernel.operands.some((operand, k) => slots[k] === slot && operand.mode !== "read") ? "write" : "read",
+    kernel.operands.some((operand, k) => slots.of[k] === slot && operand.mode !== "read") ? "write" : "read",
   );
 }

@@ -3,18 +3,18 @@ import type { Nest } from "./layout.ts";
 
 /**
  * How threads share a kernel. `rows`: each workgroup takes `rows` rows with `lanes` threads each; one lane is a thread per
- * row (or element), more lanes fold together in a fixed tree. `ordered`: one thread takes everything in order. `tiles`: one
+ * row (or element), more lanes fold together in a fixed tree; with `quads`, the innermost axis goes by four. `ordered`: one thread takes everything in order. `tiles`: one
  * workgroup scatters tile by tile, each thread owning a part of the targets.
  */
 export type Schedule =
-  | { readonly kind: "rows"; readonly rows: number; readonly lanes: number }
+  | { readonly kind: "rows"; readonly rows: number; readonly lanes: number; readonly quads: boolean }
   | { readonly kind: "ordered" }
   | { readonly kind: "tiles"; readonly threads: number };
 
 export const scheduleText = (schedule: Schedule): string => {
   switch (schedule.kind) {
     case "rows":
-      return `${schedule.rows}×${schedule.lanes}`;
+      return `${schedule.rows}×${schedule.lanes}${schedule.quads ? " by 4" : ""}`;
     case "ordered":
       return "ordered";
     case "tiles":
@@ -25,13 +25,13 @@ export const scheduleText = (schedule: Schedule): string => {
   }
 };
 
-const ELEMENTS: Schedule = { kind: "rows", rows: 64, lanes: 1 };
+const ELEMENTS: Schedule = { kind: "rows", rows: 64, lanes: 1, quads: false };
 /** For software: few rows per workgroup, since workgroups are what its threads share. */
-const FEW_ROWS: Schedule = { kind: "rows", rows: 16, lanes: 1 };
-const LONG_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 64 };
-const LONGEST_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 256 };
+const FEW_ROWS: Schedule = { kind: "rows", rows: 16, lanes: 1, quads: false };
+const LONG_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 64, quads: false };
+const LONGEST_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 256, quads: false };
 /** For rows that lie across memory: neighbouring threads read neighbouring rows. */
-const COLUMNS: Schedule = { kind: "rows", rows: 16, lanes: 16 };
+const COLUMNS: Schedule = { kind: "rows", rows: 16, lanes: 16, quads: false };
 const TILES: Schedule = { kind: "tiles", threads: 256 };
 const ORDERED: Schedule = { kind: "ordered" };
 
@@ -42,6 +42,14 @@ const MANY_ROWS = 1 << 15;
 
 /** Chooses by kernel and sizes alone, so that the same shapes always give the same bits. */
 export function chooseSchedule(
+  kernel: Kernel,
+  { nest, sizes, barriers, quads }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean; quads: boolean },
+): Schedule {
+  const schedule = shareRows(kernel, { nest, sizes, barriers });
+  return schedule.kind === "rows" && quads ? { ...schedule, quads } : schedule;
+}
+
+function shareRows(
   kernel: Kernel,
   { nest, sizes, barriers }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean },
 ): Schedule {
@@ -71,14 +79,16 @@ function liesAcross(kernel: Kernel, { rows, loops }: Nest): boolean {
 export function laneSplit(
   nest: Nest,
   sizes: Launch["sizes"],
-  lanes: number,
+  { lanes, quads }: { lanes: number; quads: boolean },
 ): Map<number, { shift: number; mask: number }> {
   const split = new Map<number, { shift: number; mask: number }>();
   let shift = 0;
   for (const axis of [...nest.loops].reverse()) {
     const most = lanes >> shift;
     let share = 1;
-    while (share < most && share < sizes[axis]!) share *= 2;
+    const steps = sizes[axis]! / (quads && axis === nest.innermost ? 4 : 1);
+    // The last axis takes all lanes that are left: those beyond its end find nothing to do, instead of the same again.
+    while (share < most && (share < steps || axis === nest.loops[0])) share *= 2;
     split.set(axis, { shift, mask: share - 1 });
     shift += Math.log2(share);
   }

@@ -1,9 +1,9 @@
 import type { Kernel } from "@dfine/tensor";
 import type { Nest } from "./layout.ts";
-import { indent } from "./rows.ts";
 import type { Schedule } from "./schedule.ts";
-import { type Slots, Values } from "./values.ts";
-import { type Pointers, splitIndex, stepPointers } from "./walk.ts";
+import type { Slots } from "./storage.ts";
+import { Values } from "./values.ts";
+import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
 /**
  * A lone scatter by one workgroup: its threads compute a tile of indices and values together, then each adds, in order, those
@@ -16,7 +16,7 @@ export function printTiles(
   const stage = kernel.stages[0]!;
   if (stage.kind !== "scatter") throw new Error("unreachable: tiles are for scatter");
   const axes = [...nest.rows, ...nest.loops];
-  const values = new Values(kernel, { slots, loopAxes: [] });
+  const values = new Values(kernel, { slots, loopAxes: [], innermost: undefined });
   const lines = splitIndex("row", axes);
   let pointers: Pointers = kernel.operands.map((_, k) => `o${k}`);
   for (const axis of axes) {
@@ -24,10 +24,10 @@ export function printTiles(
     lines.push(...step.lines);
     pointers = step.pointers;
   }
-  const { lines: evaluation, names } = values.evaluate([stage.index, stage.expr], { pointers });
+  const { lines: evaluation, names } = values.evaluate([stage.index, stage.expr], { pointers, width: 1 });
   const k = stage.operand;
   const target = `o${k} + at`;
-  const addition = values.store(k, target, `${values.load(k, target)} + tile_value[t]`);
+  const addition = values.storage.store(k, target, `${values.storage.load(k, target)} + tile_value[t]`);
   return [
     `var<workgroup> tile_index: array<i32, ${threads}>;`,
     `var<workgroup> tile_value: array<${stage.expr.dtype}, ${threads}>;`,

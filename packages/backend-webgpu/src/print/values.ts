@@ -1,115 +1,130 @@
-import { type Expr, type Kernel, postorder } from "@dfine/tensor";
-import { printConstant, printOperation } from "./operations.ts";
+import { type Dtype, type Expr, type Kernel, postorder } from "@dfine/tensor";
+import type { Width } from "./library.ts";
+import { printConstant, printOperation, typeOf } from "./operations.ts";
+import { type Slots, Storage } from "./storage.ts";
 
-/** Where expressions are evaluated: how each walked operand's current element is addressed. */
+/** Where expressions are evaluated. */
 export interface Site {
-  /** Index expression of each operand's element, without its buffer. */
+  /** Index of each walked operand's current element in its buffer; the first of four at width 4. */
   readonly pointers: readonly string[];
+  /** Elements along the innermost axis that are evaluated together. */
+  readonly width: Width;
 }
 
-/** Which storage binding each operand of a kernel uses; views of one buffer share one. */
-export type Slots = readonly number[];
-
-/** Element type of a storage binding: words where views of several dtypes share it. */
-export function slotType(kernel: Kernel, slots: Slots, slot: number): "f32" | "i32" {
-  return kernel.operands.every(({ dtype }, k) => slots[k] !== slot || dtype === "f32") ? "f32" : "i32";
+/** A node's text and how many values it has. */
+interface Named {
+  readonly text: string;
+  readonly width: Width;
 }
 
-/** Prints expressions of one kernel: one `let` per node. What does not vary along a row is computed once, before its loops. */
+/**
+ * Prints expressions of one kernel: one `let` per node. What does not vary along a row is computed once, before its loops;
+ * what does not vary along the innermost axis, once for four elements.
+ */
 export class Values {
+  readonly storage: Storage;
   readonly #kernel: Kernel;
-  readonly #slots: Slots;
   readonly #loopAxes: ReadonlySet<number>;
+  /** The axis taken in fours. */
+  readonly #innermost: number | undefined;
   readonly #varying = new Map<Expr, boolean>();
-  /** Names of nodes computed at row level. */
-  readonly #rowNames = new Map<Expr, string>();
+  readonly #wide = new Map<Expr, boolean>();
+  /** Nodes computed at row level. */
+  readonly #rowNames = new Map<Expr, Named>();
   #count = 0;
 
-  constructor(kernel: Kernel, options: { slots: Slots; loopAxes: readonly number[] }) {
+  constructor(
+    kernel: Kernel,
+    { slots, loopAxes, innermost }: { slots: Slots; loopAxes: readonly number[]; innermost: number | undefined },
+  ) {
     this.#kernel = kernel;
-    this.#slots = options.slots;
-    this.#loopAxes = new Set(options.loopAxes);
+    this.storage = new Storage(kernel, slots);
+    this.#loopAxes = new Set(loopAxes);
+    this.#innermost = innermost;
   }
 
-  /** Lines at row level for all that the roots need and that stands still along the row; `site` is the row's. */
-  hoist(roots: readonly Expr[], site: Site): string[] {
+  /** Lines at row level for all that the roots need and that stands still along the row; the pointers are the row's. */
+  hoist(roots: readonly Expr[], pointers: readonly string[]): string[] {
     const lines: string[] = [];
     for (const e of postorder(roots)) {
       if (this.#varies(e) || this.#rowNames.has(e)) continue;
-      this.#define(e, { site, names: this.#rowNames, lines });
+      this.#define(e, { site: { pointers, width: 1 }, names: this.#rowNames, lines });
     }
     return lines;
   }
 
-  /** Lines that evaluate the roots at `site`, and their names. */
+  /** Lines that evaluate the roots at `site`, and their names, as wide as the site. */
   evaluate(roots: readonly Expr[], site: Site): { lines: string[]; names: string[] } {
     const names = new Map(this.#rowNames);
     const lines: string[] = [];
     for (const e of postorder(roots)) if (!names.has(e)) this.#define(e, { site, names, lines });
-    return { lines, names: roots.map((root) => names.get(root)!) };
+    return { lines, names: roots.map((root) => widen(names.get(root)!, root.dtype, site.width)) };
   }
 
-  /** An operand's element as a value of its dtype. */
-  load(operand: number, pointer: string): string {
-    const { dtype } = this.#kernel.operands[operand]!;
-    const element = this.#element(operand, pointer);
-    return dtype === "bool" ? `(${element} != 0i)` : this.#isWords(operand) ? `bitcast<f32>(${element})` : element;
+  /** How far an operand moves from one element of the innermost axis to the next. */
+  step(operand: number): string {
+    const walk = this.#innermost === undefined ? "still" : this.#kernel.operands[operand]!.walk[this.#innermost]!;
+    return walk === "unit" ? "1i" : walk === "still" ? "0i" : `s${operand}_${this.#innermost}`;
   }
 
-  /** Whether an f32 operand is bound as words. */
-  #isWords(operand: number): boolean {
-    const { dtype } = this.#kernel.operands[operand]!;
-    return dtype === "f32" && slotType(this.#kernel, this.#slots, this.#slots[operand]!) === "i32";
-  }
-
-  /** The element of an operand in its binding. */
-  #element(operand: number, pointer: string): string {
-    return `b${this.#slots[operand]}[${pointer}]`;
-  }
-
-  /** A statement that stores a value of the operand's dtype. */
-  store(operand: number, pointer: string, value: string): string {
-    const { dtype } = this.#kernel.operands[operand]!;
-    const word =
-      dtype === "bool" ? `select(0i, 1i, ${value})` : this.#isWords(operand) ? `bitcast<i32>(${value})` : value;
-    return `${this.#element(operand, pointer)} = ${word};`;
-  }
-
-  #define(e: Expr, { site, names, lines }: { site: Site; names: Map<Expr, string>; lines: string[] }): void {
+  #define(e: Expr, { site, names, lines }: { site: Site; names: Map<Expr, Named>; lines: string[] }): void {
+    const width = site.width === 4 && this.#isWide(e) ? 4 : 1;
     const leaf = leafName(e);
     if (leaf !== undefined) {
-      names.set(e, leaf);
+      names.set(e, { text: width === 1 ? leaf : `(${leaf} + vec4<i32>(0i, 1i, 2i, 3i))`, width });
       return;
     }
-    const args = e.args.map((arg) => names.get(arg)!);
+    const args = e.args.map((arg) => widen(names.get(arg)!, arg.dtype, width));
     const name = `v${this.#count++}`;
-    lines.push(`let ${name} = ${e.op === "load" ? this.#load(e, args, site) : printOperation(e, args)};`);
-    names.set(e, name);
+    const text = e.op === "load" ? this.#load(e, args[0], { site, width }) : printOperation(e, args, width);
+    lines.push(`let ${name} = ${text};`);
+    names.set(e, { text: name, width });
   }
 
-  #load(e: Expr, [index]: readonly string[], site: Site): string {
+  #load(e: Expr, index: string | undefined, { site, width }: { site: Site; width: Width }): string {
     const k = e.value;
-    const pointer = index === undefined ? site.pointers[k]! : `o${k} + clamp(${index}, 0i, max(l${k} - 1i, 0i))`;
-    return this.load(k, pointer);
+    if (index === undefined) {
+      const pointer = site.pointers[k]!;
+      return width === 1 ? this.storage.load(k, pointer) : this.storage.loadFour(k, pointer, this.step(k));
+    }
+    const place = (i: string): string => `o${k} + clamp(${i}, 0i, max(l${k} - 1i, 0i))`;
+    if (width === 1) return this.storage.load(k, place(index));
+    return this.storage.gather(
+      k,
+      [0, 1, 2, 3].map((c) => place(`${index}[${c}]`)),
+    );
   }
 
   /** Whether a value may differ between two elements of a row, or between two moments. */
   #varies(e: Expr): boolean {
-    const known = this.#varying.get(e);
-    if (known !== undefined) return known;
-    const varies = this.#moves(e) || e.args.some((arg) => this.#varies(arg));
-    this.#varying.set(e, varies);
-    return varies;
+    return recall(this.#varying, e, () => {
+      const isUpdated = e.op === "load" && this.#kernel.operands[e.value]!.mode === "update";
+      return isUpdated || this.#moves(e, this.#loopAxes) || e.args.some((arg) => this.#varies(arg));
+    });
   }
 
-  #moves(e: Expr): boolean {
-    if (e.op === "axis") return this.#loopAxes.has(e.value);
-    if (e.op !== "load") return false;
-    const { mode, walk } = this.#kernel.operands[e.value]!;
-    return (
-      mode === "update" || (e.args.length === 0 && walk.some((w, axis) => w !== "still" && this.#loopAxes.has(axis)))
-    );
+  /** Whether a value may differ along the innermost axis. */
+  #isWide(e: Expr): boolean {
+    return recall(this.#wide, e, () => {
+      const axes = new Set(this.#innermost === undefined ? [] : [this.#innermost]);
+      return this.#moves(e, axes) || e.args.some((arg) => this.#isWide(arg));
+    });
   }
+
+  #moves(e: Expr, axes: ReadonlySet<number>): boolean {
+    if (e.op === "axis") return axes.has(e.value);
+    if (e.op !== "load" || e.args.length > 0) return false;
+    return this.#kernel.operands[e.value]!.walk.some((walk, axis) => walk !== "still" && axes.has(axis));
+  }
+}
+
+const widen = ({ text, width }: Named, dtype: Dtype, to: Width): string =>
+  width === to ? text : `${typeOf(dtype, to)}(${text})`;
+
+function recall(known: Map<Expr, boolean>, e: Expr, find: () => boolean): boolean {
+  const found = known.get(e) ?? find();
+  known.set(e, found);
+  return found;
 }
 
 function leafName(e: Expr): string | undefined {

@@ -20,17 +20,26 @@ export function stepPointers(
   return { lines, pointers: next };
 }
 
-/** Lines that split the flat index `name` into indices i‹axis› of `axes`, the last one fastest. */
-export function splitIndex(name: string, axes: readonly number[]): string[] {
+/**
+ * Lines that split the flat index `name` into indices i‹axis› of `axes`, the last one fastest. The axis `quad` counts in
+ * fours: its first element is in g‹axis›.
+ */
+export function splitIndex(name: string, axes: readonly number[], quad?: number): string[] {
   if (axes.length === 0) return [];
-  if (axes.length === 1) return [`let i${axes[0]} = ${name};`];
+  const scaled = (axis: number, index: string): string =>
+    axis === quad ? `let g${axis} = ${index} * 4i;` : `let i${axis} = ${index};`;
+  if (axes.length === 1) return [scaled(axes[0]!, name)];
   const lines: string[] = [];
   let rest = `u32(${name})`;
   for (const axis of axes.slice(1).reverse()) {
-    lines.push(`let f${axis} = ${rest};`, `let d${axis} = f${axis} / u32(n${axis});`);
-    lines.push(`let i${axis} = i32(f${axis} - d${axis} * u32(n${axis}));`);
+    const size = axis === quad ? `((u32(n${axis}) + 3u) >> 2u)` : `u32(n${axis})`;
+    lines.push(`let f${axis} = ${rest};`, `let d${axis} = f${axis} / ${size};`);
+    lines.push(scaled(axis, `i32(f${axis} - d${axis} * ${size})`));
     rest = `d${axis}`;
   }
   lines.push(`let i${axes[0]} = i32(${rest});`);
   return lines;
 }
+
+export const indent = (lines: readonly string[], levels: number): string[] =>
+  lines.map((line) => "  ".repeat(levels) + line);

@@ -1,0 +1,93 @@
+import type { Kernel, Stage } from "@dfine/tensor";
+import type { Nest } from "./layout.ts";
+import type { Width } from "./library.ts";
+import type { Loops } from "./loops.ts";
+import { reduction, typeOf } from "./operations.ts";
+import type { Values } from "./values.ts";
+import type { Pointers } from "./walk.ts";
+
+type Fold = (a: string, b: string) => string;
+type Reduce = Extract<Stage, { kind: "reduce" }>;
+
+const typeOfFold = (stage: Reduce): "f32" | "i32" => (stage.expr.dtype === "f32" ? "f32" : "i32");
+
+/** Workgroup memory in which lanes fold what they have. */
+export function sharedArrays(kernel: Kernel, threads: number): string[] {
+  const types = kernel.stages.flatMap((stage) => (stage.kind === "reduce" ? [typeOfFold(stage)] : []));
+  return [...new Set(types)].map((type) => `var<workgroup> fold_${type}: array<${type}, ${threads}>;`);
+}
+
+export interface FoldOptions {
+  /** Number of the reduction: the result is called r‹row›. */
+  readonly row: number;
+  readonly pointers: Pointers;
+  readonly nest: Nest;
+  readonly loops: Loops;
+  readonly values: Values;
+  readonly quadAxis: number | undefined;
+  readonly schedule: { readonly rows: number; readonly lanes: number };
+}
+
+/** Lines of a reduce stage. Sums in float32 carry along what rounding loses, block by block (Neumaier). */
+export function printReduce(
+  stage: Reduce,
+  { row, pointers, nest, loops, values, quadAxis, schedule }: FoldOptions,
+): string[] {
+  const type = typeOfFold(stage);
+  const { start, fold } = reduction(stage.op, type, 1);
+  const term = (at: Pointers, width: Width, into: string): string[] => {
+    const { lines, names } = values.evaluate([stage.expr], { pointers: at, width });
+    return [...lines, `${into} = ${reduction(stage.op, type, width).fold(into, names[0]!)};`];
+  };
+  const total = `a${row}`;
+  const compensates = stage.op === "sum" && type === "f32" && nest.loops.length > 0;
+  const add = (part: string): string[] =>
+    compensates
+      ? [
+          `let part_sum = ${part};`,
+          `let sum = ${total} + part_sum;`,
+          `lost${row} += select((part_sum - sum) + ${total}, (${total} - sum) + part_sum, abs(${total}) >= abs(part_sum));`,
+          `${total} = sum;`,
+        ]
+      : [`${total} = ${fold(total, part)};`];
+  const axis = nest.loops.at(-1);
+  const width: Width = quadAxis === undefined ? 1 : 4;
+  const body = (outer: Pointers): string[] => {
+    if (axis === undefined) return term(outer, 1, total);
+    const begin = (of: Width): string => `var part: ${typeOf(type, of)} = ${reduction(stage.op, type, of).start};`;
+    const blocks = loops.blocks(axis, outer, {
+      before: begin(width),
+      body: (at) => term(at, width, "part"),
+      after: add(width === 1 ? "part" : foldQuad("part", fold)),
+    });
+    if (width === 1) return blocks;
+    return [...blocks, "{", begin(1), ...loops.rest(axis, outer, (at) => term(at, 1, "part")), ...add("part"), "}"];
+  };
+  const result = `r${row}`;
+  return [
+    `var ${total}: ${type} = ${start};`,
+    ...(compensates ? [`var lost${row} = 0.0f;`] : []),
+    ...loops.nest(nest.loops.slice(0, -1), pointers, body),
+    // What an infinite sum loses is no number.
+    ...(compensates ? [`${total} = select(${total}, ${total} + lost${row}, is_finite(lost${row}));`] : []),
+    ...(schedule.lanes > 1 ? foldLanes(row, { type, fold, schedule }) : [`let ${result} = ${total};`]),
+  ];
+}
+
+/** Lines that fold a‹row› of all lanes into r‹row›: a tree whose order depends on nothing. */
+function foldLanes(
+  row: number,
+  { type, fold, schedule }: { type: "f32" | "i32"; fold: Fold; schedule: { rows: number; lanes: number } },
+): string[] {
+  const shared = `fold_${type}`;
+  const lines = [`${shared}[local] = a${row};`, "workgroupBarrier();"];
+  for (let half = schedule.lanes / 2; half >= 1; half /= 2) {
+    const [mine, other] = [`${shared}[local]`, `${shared}[local + ${half * schedule.rows}u]`];
+    lines.push(`if (lane < ${half}i) { ${mine} = ${fold(mine, other)}; }`, "workgroupBarrier();");
+  }
+  return [...lines, `let r${row} = ${shared}[mine];`, "workgroupBarrier();"];
+}
+
+/** The four parts of a vec4 as one. */
+const foldQuad = (name: string, fold: Fold): string =>
+  fold(`(${fold(`${name}.x`, `${name}.y`)})`, `(${fold(`${name}.z`, `${name}.w`)})`);
