@@ -28,19 +28,25 @@ export function tinySource(
   batches: number,
   change: (batch: TrainingBatch) => TrainingBatch = (batch) => batch,
 ): BatchSource {
+  return sourceOf(batches, (random, index) => change(tinyBatch(random, { index, side: 96 })));
+}
+
+/** `tinySource` with images whose side in pixels is a function of the batch's index. */
+export function noiseSource(batches: number, side: (index: number) => number): BatchSource {
+  return sourceOf(batches, (random, index) => tinyBatch(random, { index, side: side(index) }));
+}
+
+function sourceOf(batches: number, make: (random: Random, index: number) => TrainingBatch): BatchSource {
   return {
     batchesPerEpoch: batches,
     async *batches(epoch, { start = 0 } = {}) {
-      for (let index = start; index < batches; index++)
-        yield change(tinyBatch(new Random(5).fork(`${epoch} ${index}`), index));
+      for (let index = start; index < batches; index++) yield make(new Random(5).fork(`${epoch} ${index}`), index);
     },
   };
 }
 
-const SIDE = 96;
-
-function tinyBatch(random: Random, index: number): TrainingBatch {
-  const images = Float32Array.from({ length: 2 * 3 * SIDE * SIDE }, () => 0.2 * random.uniform());
+function tinyBatch(random: Random, { index, side }: { index: number; side: number }): TrainingBatch {
+  const images = Float32Array.from({ length: 2 * 3 * side * side }, () => 0.2 * random.uniform());
   const targets = [0, 1].map((b) => {
     const count = random.integer(4);
     const boxes = new Float32Array(4 * count);
@@ -50,24 +56,24 @@ function tinyBatch(random: Random, index: number): TrainingBatch {
       const [w, h] = [0.2 + 0.3 * random.uniform(), 0.2 + 0.3 * random.uniform()];
       labels[j] = random.integer(3);
       boxes.set([cx, cy, w, h], 4 * j);
-      paint(images, (b * 3 + labels[j]!) * SIDE * SIDE, [cx, cy, w, h]);
+      paint(images.subarray((b * 3 + labels[j]!) * side * side), side, [cx, cy, w, h]);
     }
     return { labels, boxes };
   });
   return {
     images,
-    shape: [2, 3, SIDE, SIDE],
+    shape: [2, 3, side, side],
     targets,
     imageIds: [2 * index, 2 * index + 1],
     origSizes: [
-      [SIDE, SIDE],
-      [SIDE, SIDE],
+      [side, side],
+      [side, side],
     ],
     index,
   };
 }
 
-function paint(images: Float32Array, plane: number, [cx, cy, w, h]: readonly [number, number, number, number]): void {
-  for (let y = Math.round((cy - h / 2) * SIDE); y < (cy + h / 2) * SIDE; y++)
-    for (let x = Math.round((cx - w / 2) * SIDE); x < (cx + w / 2) * SIDE; x++) images[plane + y * SIDE + x] = 1;
+function paint(plane: Float32Array, side: number, [cx, cy, w, h]: readonly [number, number, number, number]): void {
+  for (let y = Math.round((cy - h / 2) * side); y < (cy + h / 2) * side; y++)
+    for (let x = Math.round((cx - w / 2) * side); x < (cx + w / 2) * side; x++) plane[y * side + x] = 1;
 }

@@ -1,3 +1,4 @@
+import { BackendError } from "@dfine/tensor";
 import { STAGE_COMPUTE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
 import { memo } from "../memo.ts";
@@ -69,8 +70,10 @@ export class Pipelines {
 
   #compile(shader: Shader): Pipeline {
     const signature = this.#signatureFor(shader.access);
-    const explain = (message: string): string =>
-      `webgpu: kernel ${shader.name} is not valid: ${message}\nKernel:\n${shader.about}\nWGSL:\n${numbered(shader.code)}`;
+    const explain = (message: string) =>
+      new BackendError(
+        `webgpu: kernel ${shader.name} is not valid: ${message}\nKernel:\n${shader.about}\nWGSL:\n${numbered(shader.code)}`,
+      );
     const pipeline = this.#faults.watch("validation", explain, () =>
       this.#device.createComputePipeline({
         label: shader.name,

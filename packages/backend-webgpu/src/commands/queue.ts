@@ -104,8 +104,10 @@ export class CommandQueue {
     this.#closePass();
     this.#profiler?.resolve(encoder);
     const names = this.#names;
-    const explain = (message: string): string =>
-      `webgpu: a batch of commands was refused: ${message}\nIts kernels: ${[...new Set(names)].join(", ")}`;
+    const explain = (message: string) =>
+      new BackendError(
+        `webgpu: a batch of commands was refused: ${message}\nIts kernels: ${[...new Set(names)].join(", ")}`,
+      );
     this.#faults.watch("validation", explain, () => {
       if (this.#usedBytes > 0)
         this.#device.queue.writeBuffer(this.#uniforms, 0, this.#words.buffer, 0, this.#usedBytes);

@@ -1,4 +1,4 @@
-import type { Dtype, Slice, TypedArray } from "@dfine/tensor";
+import { type Dtype, OutOfMemoryError, type Slice, type TypedArray } from "@dfine/tensor";
 import { MAP_READ, USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
 import { blockBytes, type GpuBuffer } from "../memory/gpuBuffer.ts";
@@ -54,7 +54,8 @@ export class Reads {
   }
 
   #createStaging(size: number): GPUBuffer {
-    const explain = (message: string): string => `webgpu: no memory to read ${size} bytes back: ${message}`;
+    const explain = (message: string) =>
+      new OutOfMemoryError(`webgpu: no memory to read ${size} bytes back: ${message}`, "read less at a time");
     return this.#faults.watch("out-of-memory", explain, () =>
       this.#device.createBuffer({ label: "staging", size, usage: USAGE.mapRead | USAGE.copyTarget }),
     );

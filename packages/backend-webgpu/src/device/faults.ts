@@ -37,14 +37,14 @@ export class Faults {
     this.fail(new BackendError("webgpu: this backend was disposed; make a new one with webgpu()"));
   }
 
-  /** Runs `body` and watches for errors of one kind; `explain` makes the message for people. */
-  watch<T>(filter: GPUErrorFilter, explain: (message: string) => string, body: () => T): T {
+  /** Runs `body` and watches for errors of one kind; `explain` makes the error for people. */
+  watch<T>(filter: GPUErrorFilter, explain: (message: string) => BackendError, body: () => T): T {
     this.#device.pushErrorScope(filter);
     try {
       return body();
     } finally {
       const settled = this.#device.popErrorScope().then(
-        (error) => error && this.fail(new BackendError(explain(error.message))),
+        (error) => error && this.fail(explain(error.message)),
         () => undefined,
       );
       const entry: Promise<void> = settled.then(() => void this.#pending.delete(entry));

@@ -1,4 +1,4 @@
-import { BackendError, type Dtype, type MemoryUse } from "@dfine/tensor";
+import { BackendError, type Dtype, type MemoryUse, OutOfMemoryError } from "@dfine/tensor";
 import { USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
 import { memo } from "../memo.ts";
@@ -55,13 +55,14 @@ export class Pool {
     return { bytes: this.#liveBytes, peakBytes: this.#peakBytes, buffers: this.#buffers };
   }
 
-  /** Contents are unspecified. @throws BackendError when it does not fit, with what would */
+  /** Contents are unspecified. @throws OutOfMemoryError when it does not fit, with what would */
   alloc(length: number, dtype: Dtype): GpuBuffer {
     const { maxBufferBytes } = this.#options;
     const asked = length * 4;
     if (asked > maxBufferBytes)
-      throw new BackendError(
-        `webgpu: a tensor of ${size(asked)} is asked for, but this device takes buffers of at most ${size(maxBufferBytes)}; ${advice(maxBufferBytes / asked)}`,
+      throw new OutOfMemoryError(
+        `webgpu: a tensor of ${size(asked)} is asked for, but this device takes buffers of at most ${size(maxBufferBytes)}`,
+        advice(maxBufferBytes / asked),
       );
     const bytes = Math.min(blockBytes(asked), maxBufferBytes);
     const block = this.#takeIdle(bytes) ?? this.#create(bytes);
@@ -108,7 +109,7 @@ export class Pool {
     const { device, faults, limitBytes } = this.#options;
     const wanted = this.#liveBytes + bytes;
     this.trim(Math.max(0, Math.min(this.#peakBytes * IDLE_SHARE + IDLE_BYTES, limitBytes - wanted)));
-    if (wanted > limitBytes) throw new BackendError(this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`));
+    if (wanted > limitBytes) throw this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`);
     const id = this.#created++;
     this.#createdBytes += bytes;
     const gpu = faults.watch(
@@ -124,10 +125,13 @@ export class Pool {
     return { id, bytes, gpu, batch: -1 };
   }
 
-  #outOfMemory(asked: number, reason: string): string {
+  #outOfMemory(asked: number, reason: string): OutOfMemoryError {
     const total = this.#liveBytes + asked;
     const fits = (Number.isFinite(this.#options.limitBytes) ? this.#options.limitBytes : this.#liveBytes) / total;
-    return `webgpu: out of memory: ${size(asked)} asked for, ${size(this.#liveBytes)} in use, ${size(this.#idleBytes)} kept for reuse, and ${reason}; ${advice(fits)}`;
+    return new OutOfMemoryError(
+      `webgpu: out of memory: ${size(asked)} asked for, ${size(this.#liveBytes)} in use, ${size(this.#idleBytes)} kept for reuse, and ${reason}`,
+      advice(fits),
+    );
   }
 }
 

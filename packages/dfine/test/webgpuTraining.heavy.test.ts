@@ -1,0 +1,124 @@
+import { cpu } from "@dfine/backend-cpu";
+import { type WebGpuBackend, webgpu } from "@dfine/backend-webgpu";
+import { type Backend, liveStorages, OutOfMemoryError } from "@dfine/tensor";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Config } from "../src/config/config.ts";
+import { resolveConfig } from "../src/config/resolve.ts";
+import type { BatchSource } from "../src/train/batch.ts";
+import type { TrainEvent } from "../src/train/events.ts";
+import { trainLoop } from "../src/train/loop.ts";
+import { Trainer, type TrainerOptions } from "../src/train/trainer.ts";
+import { noiseSource, tinyConfig, tinySource } from "./tinyTraining.ts";
+
+let gpu: WebGpuBackend;
+beforeAll(async () => {
+  gpu = await webgpu();
+});
+afterAll(() => gpu.dispose());
+
+/** Trains from the configuration's seed; calls `onEvent` after each step, epoch and recovery. */
+async function run(
+  options: TrainerOptions,
+  train: BatchSource,
+  onEvent: (event: TrainEvent) => void | Promise<void> = () => {},
+): Promise<number[]> {
+  using trainer = await Trainer.create(options);
+  const losses: number[] = [];
+  for await (const event of trainLoop(trainer, { train })) {
+    if (event.kind === "step") losses[event.step - 1] = event.loss;
+    await onEvent(event);
+  }
+  return losses;
+}
+
+async function lossesOn(backend: Backend, config: Config, source: BatchSource): Promise<number[]> {
+  const losses = await run({ config, backend }, source);
+  if (backend !== gpu) backend.dispose();
+  return losses;
+}
+
+const relative = (a: readonly number[], b: readonly number[]): number[] =>
+  a.map((value, i) => Math.abs(value - b[i]!) / Math.abs(b[i]!));
+
+describe("training on webgpu", () => {
+  test("ten steps give the CPU's losses", async () => {
+    const { optimizer, schedule } = resolveConfig({ preset: "n" }).train;
+    const config = tinyConfig((c) => Object.assign(c.train, { epochs: 1, optimizer, schedule }));
+    const source = tinySource(10);
+    const plain = await lossesOn(cpu({ threads: 1, relaxedSimd: false }), config, source);
+    const fused = await lossesOn(cpu({ threads: 1, relaxedSimd: true }), config, source);
+    const own = await lossesOn(gpu, config, source);
+    expect(own).toHaveLength(10);
+    const spread = relative(plain, fused);
+    for (const [i, error] of relative(own, fused).entries())
+      expect(error, `step ${i + 1}`).toBeLessThan(i < 3 ? 1e-3 : Math.max(1e-3, 3 * spread[i]!));
+  });
+
+  test("two hundred steps of changing sizes leave neither buffers nor storages, and compile nothing after the second", async () => {
+    const steps = 200;
+    const source = noiseSource(steps, (index) => 64 + 32 * (index % 3));
+    const config = tinyConfig((c) => Object.assign(c.train, { epochs: 1 }));
+    const before = { storages: liveStorages(), buffers: gpu.memory().buffers, bytes: gpu.memory().bytes };
+    const seen: { pipelines: number; buffers: number }[] = [];
+    await run({ config, backend: gpu }, source, (event) => {
+      if (event.kind === "step") seen.push({ pipelines: gpu.counters.pipelines, buffers: gpu.memory().buffers });
+    });
+    const { buffers, bytes } = gpu.memory();
+    expect({ storages: liveStorages(), buffers, bytes }).toEqual(before);
+    expect(seen).toHaveLength(steps);
+    expect(seen.at(-1)!.pipelines).toBe(seen[2]!.pipelines);
+    expect(seen.at(-1)!.buffers).toBe(seen[2]!.buffers);
+  });
+
+  test("a device lost in the middle of a step is replaced, and the run ends with the same bits", async () => {
+    const config = tinyConfig((c) => Object.assign(c.train, { epochs: 1, snapshotEvery: 2 }));
+    const undisturbed = await lossesOn(gpu, config, tinySource(6));
+    let backend = await webgpu();
+    const destroyAfter = async (ms: number) => {
+      const { device } = backend;
+      setTimeout(() => device.destroy(), ms);
+    };
+    const recoveries: string[] = [];
+    const losses = await run(
+      {
+        config,
+        backend,
+        reviveBackend: async (lost) => {
+          lost.dispose();
+          backend = await webgpu();
+          return backend;
+        },
+      },
+      tinySource(6),
+      async (event) => {
+        if (event.kind === "recovery") recoveries.push(event.reason);
+        // The timer fires while step 4 awaits the matcher's inputs.
+        if (event.kind === "step" && event.step === 3 && recoveries.length === 0) await destroyAfter(0);
+      },
+    );
+    backend.dispose();
+    expect(recoveries).toHaveLength(1);
+    expect(recoveries[0]).toMatch(/is lost \(destroyed\)/);
+    expect(losses).toEqual(undisturbed);
+  });
+
+  test("memory that does not suffice ends training with what would fit", async () => {
+    const backend = await webgpu({ memoryLimitBytes: 2 * 2 ** 20 });
+    const config = tinyConfig((c) => Object.assign(c.train, { epochs: 1 }));
+    const training = run({ config, backend, reviveBackend: async () => webgpu() }, tinySource(2));
+    await expect(training).rejects.toThrow(OutOfMemoryError);
+    await expect(training).rejects.toThrow(/out of memory: .* asked for, .* in use.* would fit/s);
+    backend.dispose();
+  });
+
+  test("a step of n at 320, batch 2, takes at most 1.2 times the CPU's memory", async () => {
+    const config = resolveConfig({ preset: "n" }, ["train.epochs=1"]);
+    const onGpu = await webgpu();
+    const onCpu = cpu();
+    const source = noiseSource(1, () => 320);
+    for (const backend of [onGpu, onCpu]) await run({ config, backend }, source);
+    const [gpuPeak, cpuPeak] = [onGpu, onCpu].map((backend) => backend.memory().peakBytes);
+    for (const backend of [onGpu, onCpu]) backend.dispose();
+    expect(gpuPeak! / cpuPeak!).toBeLessThan(1.2);
+  });
+});
