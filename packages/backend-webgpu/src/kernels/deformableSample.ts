@@ -1,7 +1,7 @@
 import type { DeformableSampleAttrs, Override, View } from "@dfine/tensor";
 import { memo } from "../memo.ts";
 import type { GpuRuntime } from "../runtime.ts";
-import { levelUniforms, levelValues, type Method, TAPS, tapsText } from "./deformableTaps.ts";
+import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { isVec4 } from "./wgslKernel.ts";
 
@@ -21,18 +21,22 @@ fn element(i: i32) {
   let query = unit / u.heads;
   let token_size = u.heads * u.depth;
   let base = u.o_value + (query / u.queries) * u.tokens * token_size + i - query * token_size;
+  let first = unit * u.points;
   var sum = ${type}(0.0);
-  for (var p = 0; p < u.points; p++) {
-    let at = unit * u.points + p;
-    let level = level_of_point(p);
-    let location = vec2f(locations[u.o_locations + 2 * at], locations[u.o_locations + 2 * at + 1]);
-    let point = locate(location, level);
-    let weight = weights[u.o_weights + at];
-    for (var tap = 0; tap < ${TAPS[method]}; tap++) {
-      let pixel = tap_pixel(point, tap);
+  var at = first;
+  for (var n = 0; n < ${levels}; n++) {
+    let level = level_at(n);
+    for (; at < first + level.end; at++) {
+      let point = locate(vec2f(locations[u.o_locations + 2 * at], locations[u.o_locations + 2 * at + 1]), level);
       var read = ${type}(0.0);
-      if (is_inside(pixel, level)) { read = value[base + (level.start + pixel.y * level.width + pixel.x) * token_size]; }
-      sum += weight * tap_share(point, tap) * read;
+${perTap(
+  method,
+  (tap) => `
+      let token_${tap} = tap_token(point, ${tap}, level);
+      let value_${tap} = value[base + max(token_${tap}, 0) * token_size];
+      read += tap_share(point, ${tap}) * select(${type}(0.0), value_${tap}, token_${tap} >= 0);`,
+)}
+      sum += weights[u.o_weights + at] * read;
     }
   }
   y[u.o_y + i] = sum;

@@ -2,7 +2,7 @@ import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
 import { memo } from "../memo.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import { depthType } from "./deformableSample.ts";
-import { levelUniforms, levelValues, type Method, TAPS, tapsText } from "./deformableTaps.ts";
+import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 
@@ -15,12 +15,15 @@ interface Text {
 const nameOf = (part: string, { method, type, levels }: Text): string =>
   `deformableSampleGrad.${part} ${method} ${type}, ${levels} levels`;
 
+const product = ({ type }: Text, a: string, b: string): string =>
+  type === "vec4f" ? `dot(${a}, ${b})` : `${a} * ${b}`;
+
 /** Weight · size · ((d1 − d0) · near + (d3 − d2) · far) of the taps' dots d, along x and along y. */
 const SLOPES = `
   let left = 1.0 - point.along;
   let slope = vec2f(
-    (dots[1] - dots[0]) * left.y + (dots[3] - dots[2]) * point.along.y,
-    (dots[2] - dots[0]) * left.x + (dots[3] - dots[1]) * point.along.x,
+    (dot_1 - dot_0) * left.y + (dot_3 - dot_2) * point.along.y,
+    (dot_2 - dot_0) * left.x + (dot_3 - dot_1) * point.along.x,
   ) * vec2f(f32(level.width), f32(level.height)) * weight;`;
 
 /** A thread per point: the gradients of its weight and location, the shares of its taps, and the cell it lies in. */
@@ -45,23 +48,29 @@ fn element(i: i32) {
   let level = level_of_point(i - unit * u.points);
   let point = locate(vec2f(locations[u.o_locations + 2 * i], locations[u.o_locations + 2 * i + 1]), level);
   let weight = weights[u.o_weights + i];
-  let base = u.o_value + (image * u.tokens * u.heads + head) * u.depth;
-  let gradient = u.o_dy + unit * u.depth;
-  var dots: array<f32, ${TAPS[text.method]}>;
-  var total = 0.0;
-  for (var tap = 0; tap < ${TAPS[text.method]}; tap++) {
-    let pixel = tap_pixel(point, tap);
-    var dot_product = 0.0;
-    if (is_inside(pixel, level)) {
-      let read = base + (level.start + pixel.y * level.width + pixel.x) * u.heads * u.depth;
-      for (var d = 0; d < u.depth; d++) {
-        dot_product += ${text.type === "vec4f" ? "dot(value[read + d], dy[gradient + d])" : "value[read + d] * dy[gradient + d]"};
-      }
-    }
-    dots[tap] = dot_product;
-    total += tap_share(point, tap) * dot_product;
-    shares[u.o_shares + i * ${TAPS[text.method]} + tap] = weight * tap_share(point, tap);
+  let token_size = u.heads * u.depth;
+  let base = u.o_value + image * u.tokens * token_size + head * u.depth;
+${perTap(
+  text.method,
+  (tap) => `
+  let token_${tap} = tap_token(point, ${tap}, level);
+  let value_${tap} = base + max(token_${tap}, 0) * token_size;
+  var sum_${tap} = 0.0;`,
+)}
+  let depth = u.depth;
+  let start = u.o_dy + unit * depth;
+  for (var d = 0; d < depth; d++) {
+    let gradient = dy[start + d];
+${perTap(text.method, (tap) => `    sum_${tap} += ${product(text, `value[value_${tap} + d]`, "gradient")};`)}
   }
+  var total = 0.0;
+${perTap(
+  text.method,
+  (tap) => `
+  let dot_${tap} = select(0.0, sum_${tap}, token_${tap} >= 0);
+  total += tap_share(point, ${tap}) * dot_${tap};
+  shares[u.o_shares + i * ${TAPS[text.method]} + ${tap}] = weight * tap_share(point, ${tap});`,
+)}
   ${text.method === "bilinear" ? SLOPES : "let slope = vec2f(0.0);"}
   dWeights[u.o_dWeights + i] = total;
   dLocations[u.o_dLocations + 2 * i] = slope.x;

@@ -6,6 +6,10 @@ export type Method = DeformableSampleAttrs["method"];
 /** Pixels that a sampling point reads. */
 export const TAPS: Record<Method, 1 | 4> = { bilinear: 4, discrete: 1 };
 
+/** Text for each tap. */
+export const perTap = (method: Method, text: (tap: number) => string): string =>
+  Array.from({ length: TAPS[method] }, (_, tap) => text(tap)).join("\n");
+
 const FIELDS = ["width", "height", "start", "end", "cells"] as const;
 type LevelUniform = `${(typeof FIELDS)[number]}_${number}`;
 
@@ -41,21 +45,23 @@ export function levelValues(
   return { values, cells };
 }
 
-/** The level of the first limit that lies beyond `which`. */
+/** The first level whose limit lies beyond `which`. */
 const choose = (count: number, limit: (level: number) => string): string =>
   Array.from({ length: count }, (_, i) => {
-    const level = `Level(${FIELDS.filter((field) => field !== "end")
-      .map((field) => `u.${field}_${i}`)
-      .join(", ")})`;
-    return i === count - 1 ? `return ${level};` : `if (which < ${limit(i)}) { return ${level}; }`;
+    const level = `return Level(${FIELDS.map((field) => `u.${field}_${i}`).join(", ")});`;
+    return i === count - 1 ? level : `if (which < ${limit(i)}) { ${level} }`;
   }).join("\n  ");
 
 /**
- * WGSL: `level_of_point(p)`, `level_of_token(t)`; `locate(location, level)` gives the pixel at or before a point and, when
- * bilinear, how far along it lies towards the next; `tap_pixel`, `tap_share` and `is_inside` for each of its taps.
+ * WGSL: `level_at(n)`, `level_of_point(p)`, `level_of_token(t)`; `locate(location, level)` gives the pixel at or before a
+ * point and, when bilinear, how far along it lies towards the next; `tap_share` and `tap_token`, -1 outside the level, for
+ * each of its taps; `cell_of`, the number of the cell that a pixel stands for, or -1 where no tap is inside.
  */
 export const tapsText = (method: Method, levelCount: number): string => `
-struct Level { width: i32, height: i32, start: i32, cells: i32 }
+struct Level { ${FIELDS.map((field) => `${field}: i32`).join(", ")} }
+fn level_at(which: i32) -> Level {
+  ${choose(levelCount, (i) => `${i + 1}`)}
+}
 fn level_of_point(which: i32) -> Level {
   ${choose(levelCount, (i) => `u.end_${i}`)}
 }
@@ -71,19 +77,20 @@ fn locate(location: vec2f, level: Level) -> Point {
   let whole = floor(at);
   return Point(vec2(to_i32(whole.x), to_i32(whole.y)), at - whole);
 }
-fn tap_pixel(point: Point, tap: i32) -> vec2<i32> { return point.pixel + vec2(tap & 1, tap >> 1u); }
+fn tap_token(point: Point, tap: i32, level: Level) -> i32 {
+  let pixel = point.pixel + vec2(tap & 1, tap >> 1u);
+  let inside = pixel.x >= 0 && pixel.x < level.width && pixel.y >= 0 && pixel.y < level.height;
+  return select(-1, level.start + pixel.y * level.width + pixel.x, inside);
+}
 fn tap_share(point: Point, tap: i32) -> f32 {
   let x = select(1.0 - point.along.x, point.along.x, (tap & 1) == 1);
   let y = select(1.0 - point.along.y, point.along.y, tap >= 2);
   return x * y;
 }
-fn is_inside(pixel: vec2<i32>, level: Level) -> bool {
-  return all(pixel >= vec2(0)) && all(pixel < vec2(level.width, level.height));
-}
-// The pixel at or before a point is also -1, for the one after it.
+// The pixel at or before a point is -1, if the one after it is the first.
 fn cell_of(pixel: vec2<i32>, level: Level) -> i32 {
-  if (any(pixel < vec2(-1)) || any(pixel >= vec2(level.width, level.height))) { return -1; }
-  return level.cells + (pixel.y + 1) * (level.width + 1) + pixel.x + 1;
+  let near = pixel.x >= -1 && pixel.x < level.width && pixel.y >= -1 && pixel.y < level.height;
+  return select(-1, level.cells + (pixel.y + 1) * (level.width + 1) + pixel.x + 1, near);
 }`;
 
 const DISCRETE = `
@@ -92,7 +99,8 @@ fn locate(location: vec2f, level: Level) -> Point {
   let at = location * vec2f(size) + 0.5;
   return Point(clamp(vec2(to_i32(at.x), to_i32(at.y)), vec2(0), size - 1), vec2f(0.0));
 }
-fn tap_pixel(point: Point, tap: i32) -> vec2<i32> { return point.pixel; }
+fn tap_token(point: Point, tap: i32, level: Level) -> i32 {
+  return level.start + point.pixel.y * level.width + point.pixel.x;
+}
 fn tap_share(point: Point, tap: i32) -> f32 { return 1.0; }
-fn is_inside(pixel: vec2<i32>, level: Level) -> bool { return true; }
 fn cell_of(pixel: vec2<i32>, level: Level) -> i32 { return level.cells + pixel.y * level.width + pixel.x; }`;

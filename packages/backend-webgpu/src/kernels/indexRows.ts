@@ -45,49 +45,65 @@ fn element(i: i32) {
 }`,
 });
 
-/** A thread per element of the result goes through the updates of its row. */
-const GATHER = elementKernel({
-  name: "indexAdd.groups",
-  bindings: { starts: "read i32", ends: "read i32", order: "read i32", updates: "read f32", to: "write f32" },
-  uniforms: { columns: "i32" },
+const CLEAR = elementKernel({
+  name: "indexAdd.clear",
+  bindings: { to: "write f32" },
+  uniforms: {},
+  body: "fn element(i: i32) { to[u.o_to + i] = 0.0; }",
+});
+
+/** A thread per element of the updates; those of a row's first update go through all updates of the row. */
+const GROUPED = elementKernel({
+  name: "indexAdd.grouped",
+  bindings: {
+    ...({ index: "read i32", starts: "read i32", ends: "read i32", order: "read i32" } as const),
+    ...({ updates: "read f32", to: "write f32" } as const),
+  },
+  uniforms: { columns: "i32", rows: "u32" },
   body: `
 fn element(i: i32) {
-  let row = i / u.columns;
-  let column = u.o_updates + i - row * u.columns;
-  let end = ends[u.o_ends + row];
+  let columns = u.columns;
+  let k = i / columns;
+  let row = index[u.o_index + k];
+  if (u32(row) >= u.rows) { return; }
+  var at = u.o_order + starts[u.o_starts + row];
+  if (order[at] != k) { return; }
+  let end = u.o_order + ends[u.o_ends + row];
+  let column = i - k * columns;
   var sum = 0.0;
-  for (var at = starts[u.o_starts + row]; at < end; at++) { sum += updates[column + order[u.o_order + at] * u.columns]; }
-  to[u.o_to + i] = sum;
+  for (; at < end; at++) { sum += updates[u.o_updates + order[at] * columns + column]; }
+  to[u.o_to + row * columns + column] = sum;
 }`,
 });
 
-/** Comparisons up to which looking at every index beats sorting them first, which takes five dispatches more. */
-const MOST_SCANNED = { software: 2 ** 20, gpu: 2 ** 25 };
+/** Comparisons up to which looking at every index beats sorting them first, which takes six dispatches more. */
+const MOST_SCANNED = 2 ** 25;
 
+/** In software the fallback, one thread that adds update by update, is as fast. */
 export const indexAddOverride = (runtime: GpuRuntime): Override<IndexAddAttrs> => ({
   select: ([, updates], { rows }) => {
+    if (runtime.software) return undefined;
     const [count, columns] = updates!.shape as [number, number];
-    const most = runtime.software ? MOST_SCANNED.software : MOST_SCANNED.gpu;
-    return rows * columns * count <= most ? "scan" : "groups";
+    return rows * columns * count <= MOST_SCANNED ? "scan" : "grouped";
   },
   run({ variant, inputs: [index, updates], outputs: [to], attrs: { rows } }) {
     const [updateCount, columns] = updates!.shape as [number, number];
-    const count = rows * columns;
+    const views = { index: index!, updates: updates!, to: to! };
     if (variant === "scan") {
       dispatchElements(runtime, SCAN, {
-        views: { index: index!, updates: updates!, to: to! },
+        views,
         uniforms: { columns, updateCount },
-        count,
+        count: rows * columns,
         visits: Math.max(1, updateCount),
       });
       return;
     }
-    withGroups(runtime, { keys: index!, count: updateCount, groups: rows }, ({ starts, ends, order }) =>
-      dispatchElements(runtime, GATHER, {
-        views: { starts, ends, order, updates: updates!, to: to! },
-        uniforms: { columns },
-        count,
-        visits: 1 + Math.ceil(updateCount / rows),
+    dispatchElements(runtime, CLEAR, { views, uniforms: {}, count: rows * columns });
+    withGroups(runtime, { keys: index!, count: updateCount, groups: rows }, (groups) =>
+      dispatchElements(runtime, GROUPED, {
+        views: { ...views, ...groups },
+        uniforms: { columns, rows },
+        count: updateCount * columns,
       }),
     );
   },

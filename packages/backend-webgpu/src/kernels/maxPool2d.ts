@@ -27,11 +27,15 @@ fn element(i: i32) {
   var best = bitcast<i32>(0xff800000u);
   var best_key = 0u;
   var best_at = y0 * u.width + x0;
+  let width = u.width;
   for (var y = y0; y < y1; y++) {
-    for (var at = y * u.width + x0; at < y * u.width + x1; at++) {
+    for (var at = y * width + x0; at < y * width + x1; at++) {
       let value = x[start + at];
       let key = order_key(value);
-      if (key > best_key) { best = value; best_key = key; best_at = at; }
+      let better = key > best_key;
+      best = select(best, value, better);
+      best_at = select(best_at, at, better);
+      best_key = max(best_key, key);
     }
   }
   values[u.o_values + i] = best;

@@ -7,7 +7,6 @@ fn order_key(bits: i32) -> u32 {
   let word = bitcast<u32>(bits);
   // Without the sign: above infinity's bits lie only NaNs.
   let magnitude = word << 1u;
-  if (magnitude > 0xff000000u) { return 0xffffffffu; }
-  if (magnitude == 0u) { return 0x80000000u; }
-  return word ^ select(0x80000000u, 0xffffffffu, word >= 0x80000000u);
+  let turned = word ^ (bitcast<u32>(bits >> 31u) | 0x80000000u);
+  return select(select(turned, 0x80000000u, magnitude == 0u), 0xffffffffu, magnitude > 0xff000000u);
 }`;

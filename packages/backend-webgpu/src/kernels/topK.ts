@@ -4,14 +4,16 @@ import { dispatchElements, elementKernel } from "./elements.ts";
 import { ORDER_KEY } from "./orderKey.ts";
 import { dispatchSelect } from "./topKSelect.ts";
 
-/** Rows up to this long are ranked element by element: each counts what comes before it. */
+/** Comparisons, all elements of a row with all, up to which rows are ranked as a whole. */
+const FEW = 2 ** 22;
+/** Rows up to this long are, however many there are. */
 const SHORT = 96;
 /** Elements of a row that one selection takes, at least. */
 const PART = 8192;
 
 /**
- * A thread per candidate counts the candidates of its row that come before it, and puts itself in that place if it is one of
- * the first k. Candidates are all elements of the row, or those at `positions`.
+ * A thread per four candidates counts, for each, the candidates of its row that come before it, and puts it in that place if
+ * it is one of the first k. Candidates are all elements of the row, or those at `positions`.
  */
 const rankKernel = (candidates: "all" | "chosen") =>
   elementKernel({
@@ -20,22 +22,33 @@ const rankKernel = (candidates: "all" | "chosen") =>
     uniforms: { size: "i32", candidates: "i32", k: "i32" },
     body: `
 ${ORDER_KEY}
+fn position_of(list: i32, c: i32) -> i32 { return ${candidates === "all" ? "c" : "positions[list + c]"}; }
 fn element(i: i32) {
-  let row = i / u.candidates;
+  let count = u.candidates;
+  let fours = (count + 3) / 4;
+  let row = i / fours;
   let start = u.o_x + row * u.size;
-  let list = u.o_positions + row * u.candidates;
-  let mine = ${candidates === "all" ? "i - row * u.candidates" : "positions[u.o_positions + i]"};
-  let value = x[start + mine];
-  let key = order_key(value);
-  var rank = 0;
-  for (var c = 0; c < u.candidates; c++) {
-    let other = ${candidates === "all" ? "c" : "positions[list + c]"};
-    let other_key = order_key(x[start + other]);
-    rank += select(0, 1, other_key > key || (other_key == key && other < mine));
+  let list = u.o_positions + row * count;
+  let first = (i - row * fours) * 4;
+  var mine: vec4<i32>;
+  var bits: vec4<i32>;
+  var keys: vec4<u32>;
+  for (var c = 0; c < 4; c++) {
+    mine[c] = position_of(list, min(first + c, count - 1));
+    bits[c] = x[start + mine[c]];
+    keys[c] = order_key(bits[c]);
   }
-  if (rank < u.k) {
-    values[u.o_values + row * u.k + rank] = value;
-    indices[u.o_indices + row * u.k + rank] = mine;
+  var ranks = vec4<i32>();
+  for (var c = 0; c < count; c++) {
+    let other = position_of(list, c);
+    let key = vec4(order_key(x[start + other]));
+    ranks += select(vec4(0), vec4(1), (key > keys) | ((key == keys) & (vec4(other) < mine)));
+  }
+  for (var c = 0; c < min(4, count - first); c++) {
+    if (ranks[c] < u.k) {
+      values[u.o_values + row * u.k + ranks[c]] = bits[c];
+      indices[u.o_indices + row * u.k + ranks[c]] = mine[c];
+    }
   }
 }`,
   });
@@ -43,15 +56,19 @@ const RANK = rankKernel("all");
 const ORDER = rankKernel("chosen");
 
 export const topKOverride = (runtime: GpuRuntime): Override<TopKAttrs> => ({
-  select: ([x]) => (x!.shape[1]! <= SHORT ? "rank" : runtime.software ? "select" : "select together"),
+  select: ([x]) => {
+    const [rows, size] = x!.shape as [number, number];
+    if (size <= SHORT || rows * size * size <= FEW) return "rank";
+    return runtime.software ? "select" : "select together";
+  },
   run({ variant, inputs: [x], outputs: [values, indices], attrs: { k } }) {
     const [rows, size] = x!.shape as [number, number];
     const rank = (kernel: typeof RANK, { positions, candidates }: { positions: View; candidates: number }): void =>
       dispatchElements(runtime, kernel, {
         views: { x: x!, positions, values: values!, indices: indices! },
         uniforms: { size, candidates, k },
-        count: rows * candidates,
-        visits: candidates,
+        count: rows * Math.ceil(candidates / 4),
+        visits: 4 * candidates,
       });
     if (variant === "rank") {
       rank(RANK, { positions: x!, candidates: size });
