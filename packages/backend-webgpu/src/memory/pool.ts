@@ -148,4 +148,5 @@ function insertByIdDescending(list: Block[], block: Block): void {
 const advice = (share: number): string =>
   `a batch or image of about ${Math.max(1, Math.min(90, Math.floor(100 * share)))} % of this one's pixels would fit`;
 
-const size = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+const size = (bytes: number): string =>
+  bytes < 2 ** 20 ? `${(bytes / 2 ** 10).toFixed(1)} KiB` : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
