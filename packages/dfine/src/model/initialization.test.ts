@@ -1,0 +1,113 @@
+import { Random, readTensors, referenceBackend, type Shape, type TypedArray, withBackend } from "@dfine/tensor";
+import { describe, expect, test } from "vitest";
+import type { ModelConfig } from "../config/config.ts";
+import { presetConfig } from "../config/presets.ts";
+import { DFineModel } from "./dfineModel.ts";
+
+/** How PyTorch's code starts a parameter: one value, uniform within a bound, normal; or a check of its own. */
+type Start =
+  | { readonly value: number }
+  | { readonly bound: number }
+  | { readonly std: number }
+  | { readonly holds: (values: TypedArray) => boolean };
+
+interface Parameter {
+  readonly name: string;
+  readonly shape: Shape;
+  /** Of the weight that a bias belongs to. */
+  readonly weightShape: Shape | undefined;
+}
+
+const fanIn = (shape: Shape): number => shape.slice(1).reduce((product, n) => product * n, 1);
+const fanOut = ([out = 1, _, ...kernel]: Shape): number => kernel.reduce((product, n) => product * n, out);
+const xavier = ({ shape }: Parameter): Start => ({ bound: Math.sqrt(6 / (fanIn(shape) + fanOut(shape))) });
+const usual = ({ shape }: Parameter): Start => ({ bound: 1 / Math.sqrt(fanIn(shape)) });
+const usualBias = ({ weightShape }: Parameter): Start => ({ bound: 1 / Math.sqrt(fanIn(weightShape!)) });
+const value = (number: number) => (): Start => ({ value: number });
+
+/** Rays of eight heads, k steps long for the k-th point of a level: [8, P, 2]. */
+function rays(points: readonly number[]) {
+  return (): Start => ({
+    holds: (values) =>
+      values.every((found, at) => {
+        const [head, axis] = [Math.floor(at / (2 * 12)), at % 2];
+        const steps = points.flatMap((count) => Array.from({ length: count }, (_, k) => k + 1));
+        const [x, y] = [Math.cos((Math.PI * head) / 4), Math.sin((Math.PI * head) / 4)];
+        const length = steps[Math.floor(at / 2) % 12]! / Math.max(Math.abs(x), Math.abs(y));
+        return Math.abs(found - length * (axis === 0 ? x : y)) < 1e-5;
+      }),
+  });
+}
+
+/** Specification §2.6, §3.7 and §4.14; the first pattern that a name matches counts. */
+const rules = (points: readonly number[]): readonly (readonly [RegExp, (parameter: Parameter) => Start])[] => [
+  [/\.(bn|norm\d?)\.weight$|\.lab\.scale$/, value(1)],
+  [/\.(bn|norm\d?)\.bias$|\.lab\.bias$/, value(0)],
+  [/score_head(\.\d)?\.bias$/, value(-Math.log(0.99 / 0.01))],
+  [/bbox_head(\.\d)?\.layers\.2\./, value(0)],
+  [/reg_conf\.layers\.1\./, value(0)],
+  [/(attention_weights|gateway\.gate)\.(weight|bias)$|sampling_offsets\.weight$/, value(0)],
+  [/sampling_offsets\.bias$/, rays(points)],
+  [/in_proj_weight$/, xavier],
+  [/in_proj_bias$|out_proj\.bias$/, value(0)],
+  [/^decoder\.(decoder\.layers\.\d\.linear\d|query_pos_head\.layers\.\d|enc_output\.proj)\.weight$/, xavier],
+  [/^decoder\.input_proj\.\d\.conv\.weight$/, xavier],
+  [/denoising_class_embed\.weight$/, () => ({ std: 1 })],
+  [/\.weight$/, usual],
+  [/\.bias$/, usualBias],
+];
+
+/** Standard errors that a statistic may be off; over some 2000 statistics chance rarely reaches five. */
+const MOST = 5.5;
+
+function problem(start: Start, values: TypedArray): string | undefined {
+  if ("holds" in start) return start.holds(values) ? undefined : "is not as computed";
+  if ("value" in start) {
+    const wrong = values.find((found) => Math.abs(found - start.value) > 1e-6);
+    return wrong === undefined ? undefined : `has ${wrong}, not ${start.value}`;
+  }
+  const n = values.length;
+  const isUniform = "bound" in start;
+  const std = isUniform ? start.bound / Math.sqrt(3) : start.std;
+  let [sum, squares] = [0, 0];
+  for (const x of values) {
+    sum += x;
+    squares += x * x;
+  }
+  const kurtosis = isUniform ? 9 / 5 : 3;
+  const meanError = (Math.abs(sum / n) / std) * Math.sqrt(n);
+  const squareError = Math.abs(squares / n / std ** 2 - 1) / Math.sqrt((kurtosis - 1) / n);
+  if (isUniform && values.some((x) => Math.abs(x) > start.bound * (1 + 1e-6))) return `passes the bound ${start.bound}`;
+  if (meanError > MOST) return `has a mean ${meanError.toFixed(1)} standard errors from 0`;
+  return squareError > MOST ? `has a spread ${squareError.toFixed(1)} standard errors from ${std}` : undefined;
+}
+
+describe("first values are those of the official code", () => {
+  test.each<[string, (config: ModelConfig) => void]>([
+    ["n", () => {}],
+    ["n with another decoder width, so that maps are projected", (config) => (config.decoder.hiddenDim = 96)],
+  ])("%s", async (_, change) => {
+    const { model: config } = presetConfig("n");
+    change(config);
+    const classes = config.classes.length;
+    await withBackend(referenceBackend(), async () => {
+      using model = new DFineModel(config).initialize(new Random(0));
+      const parameters = model.namedParameters();
+      const trained = [...parameters].filter(([, { requiresGrad }]) => requiresGrad);
+      const arrays = await readTensors(trained.map(([, tensor]) => tensor));
+      const table = rules(config.decoder.points);
+      const problems = trained.flatMap(([name, { shape }], i) => {
+        const weightShape = parameters.get(name.replace(/bias$/, "weight"))?.shape;
+        const [, start] = table.find(([pattern]) => pattern.test(name))!;
+        const isEmbedding = name.endsWith("denoising_class_embed.weight");
+        const drawn = isEmbedding ? arrays[i]!.subarray(0, classes * shape[1]!) : arrays[i]!;
+        const found = problem(start({ name, shape, weightShape }), drawn);
+        return found === undefined ? [] : [`${name} ${found}`];
+      });
+      expect(problems).toEqual([]);
+      expect(trained.length).toBeGreaterThan(400);
+      const embedding = arrays[trained.findIndex(([name]) => name.endsWith("denoising_class_embed.weight"))]!;
+      expect(embedding.subarray(-config.decoder.hiddenDim).every((x) => x === 0)).toBe(true);
+    });
+  });
+});
