@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { testWithShared } from "../../test/shared.ts";
+import { testWithShared } from "../../../../parity/referencePack.ts";
 import { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./color.ts";
 import { type RgbImage, rgbImage } from "./image.ts";
 import { resizeBilinear } from "./resize.ts";

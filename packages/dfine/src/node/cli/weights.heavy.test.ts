@@ -3,8 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect } from "vitest";
+import { shared, testWithShared } from "../../../../../parity/referencePack.ts";
 import { runCommand } from "../../../test/runCommand.ts";
-import { shared, testWithShared } from "../../../test/shared.ts";
 import { cocoStats } from "../../evaluation/cocoStats.ts";
 import { makeDigits } from "../demo/digits.ts";
 
