@@ -9,7 +9,7 @@ import { createOverrides } from "./kernels/index.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
-import { Generator } from "./print/launch.ts";
+import { Generator, QUAD_VISITS } from "./print/launch.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /** What `webgpu` may be told. */
@@ -22,6 +22,8 @@ export interface WebGpuOptions {
   readonly maxBindings?: number;
   /** Element visits of one dispatch, default 2²⁸: fewer where a slow GPU is reset by its watchdog. */
   readonly visitsPerDispatch?: number;
+  /** Element visits from which on kernels go along their innermost axis by four on software adapters, default 2²⁰. */
+  readonly quadVisits?: number;
   /**
    * Counts kernels, and times them where timestamps are offered, which costs a pass for each; `kernelTimes()` tells.
    * Default: in Node, whether TRACE is set, and then they are listed on stderr in the end.
@@ -107,6 +109,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
     barriers: options.barriers ?? !software,
     software: !(options.barriers ?? !software),
+    quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const runtime = kernelRuntime(open, { queue, pool, faults });
   let disposed = false;

@@ -20,6 +20,8 @@ export interface GeneratorOptions {
   readonly barriers: boolean;
   /** The adapter computes on the CPU. */
   readonly software: boolean;
+  /** Element visits from which on kernels of several axes go by four in software. */
+  readonly quadVisits: number;
 }
 
 /** Runs generated kernels: prints each once per schedule and per way in which its operands share buffers. */
@@ -32,7 +34,7 @@ export class Generator {
   }
 
   run(kernel: Kernel, launch: Launch): void {
-    const { barriers, software, maxBindings, queue, pool } = this.#options;
+    const { barriers, software, quadVisits, maxBindings, queue, pool } = this.#options;
     const { sizes } = launch;
     const nest = nestOf(kernel);
     const { of, blocks } = bindingsOf(launch);
@@ -41,7 +43,7 @@ export class Generator {
       return;
     }
     const inFours = blocks.map((_, slot) => walksInFours(kernel, launch, { nest, of, slot }));
-    const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, software });
+    const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, software, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
     const variants = memo(this.#printed, kernel, () => new Map<string, Printed>());
@@ -121,16 +123,18 @@ function walksInFours(
 
 /** Below this, fours along one of several axes don't pay. */
 const LEAST_QUAD = 8;
+/** Element visits from which on fours are worth their code in software, where compiling costs more than running little. */
+export const QUAD_VISITS = 2 ** 20;
 
 /**
  * Whether to go along the innermost axis by four, and whether to bind as vec4 what can be. In software fours pay by
- * themselves, since the loop's upkeep is shared, and the choice does not hang on sizes that change from step to step. On
- * hardware only aligned vec4 does: elsewhere neighbouring threads should read neighbouring elements.
+ * themselves, since the loop's upkeep is shared, but only in large kernels or simple ones. On hardware only aligned vec4
+ * does: elsewhere neighbouring threads should read neighbouring elements.
  */
 function chooseQuads(
   kernel: Kernel,
   { sizes }: Launch,
-  { nest, slots, software }: { nest: Nest; slots: Slots; software: boolean },
+  { nest, slots, software, quadVisits }: { nest: Nest; slots: Slots; software: boolean; quadVisits: number },
 ): { quads: boolean; vec4: boolean } {
   const axis = nest.innermost;
   const alone = kernel.axes.length === 1;
@@ -140,6 +144,9 @@ function chooseQuads(
   const aligned =
     (alone || sizes[axis]! % 4 === 0) &&
     kernel.operands.every(({ walk }, k) => walk[axis] !== "unit" || slots.inFours[slots.of[k]!]);
-  if (software) return { quads: true, vec4: alone && aligned };
+  if (software) {
+    const visits = sizes.reduce((product, size) => product * size, 1);
+    return { quads: (alone && nest.loops.length === 0) || visits >= quadVisits, vec4: alone && aligned };
+  }
   return { quads: aligned && slots.inFours.includes(true), vec4: aligned };
 }

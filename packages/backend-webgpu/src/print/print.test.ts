@@ -17,9 +17,10 @@ import { webgpu } from "../backend.ts";
 
 const exact = referenceBackend({ floatBits: 64 });
 const serial = await webgpu({ barriers: false, visitsPerDispatch: 100 });
+const byFour = await webgpu({ barriers: false, quadVisits: 0 });
 const folding = await webgpu({ barriers: true, maxBindings: 4 });
 afterAll(() => {
-  for (const backend of [serial, folding]) backend.dispose();
+  for (const backend of [serial, byFour, folding]) backend.dispose();
 });
 
 const SIZES = [0, 1, 2, 3, 4, 5, 17, 65];
@@ -32,7 +33,7 @@ const axes = fc
 /** Whole buffers are compared: elements, the gaps between them, and the margins. */
 async function compare({ trial, folded }: { trial: Trial; folded: number }): Promise<void> {
   const expected = await runTrial(exact, trial);
-  for (const [name, backend] of Object.entries({ serial, folding })) {
+  for (const [name, backend] of Object.entries({ serial, byFour, folding })) {
     const actual = await runTrial(backend, trial);
     for (const [k, array] of expected.entries())
       assertClose(`${name}, operand ${k}`, actual[k]!, array, {
@@ -165,7 +166,7 @@ it("update operands are read where they stand, by every stage", async () => {
 
 it("views of one buffer are bound once, also where one is written", async () => {
   const stages = [store([2, load(0).add(load(1))])];
-  for (const backend of [exact, serial, folding]) {
+  for (const backend of [exact, serial, byFour, folding]) {
     const buffer = backend.alloc(300, "f32");
     backend.write(
       { buffer, offset: 0, length: 300 },
