@@ -75,9 +75,10 @@ export { type Detections, postprocess, type RawDetections } from "./postprocess.
 export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
 export type { BatchSource, TrainingBatch } from "./train/batch.ts";
+export { BatchError } from "./train/checkBatch.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./train/evaluate.ts";
 export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/events.ts";
 export { type TrainData, type TrainLoopOptions, trainLoop } from "./train/loop.ts";
-export { NonFiniteError, type NonFiniteReport } from "./train/nonFinite.ts";
+export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export { type StepResult, Trainer, type TrainerOptions } from "./train/trainer.ts";

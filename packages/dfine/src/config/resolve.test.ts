@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { says, thrown } from "../../test/badInput.ts";
 import { ConfigError } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 import { type ConfigOptions, resolveConfig } from "./resolve.ts";
@@ -78,6 +79,26 @@ describe("resolveConfig", () => {
     expect(() => resolveConfig({}, [override])).toThrow(ConfigError);
     expect(() => resolveConfig({}, [override])).toThrow(message);
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
+  });
+
+  test.each([
+    ["config-key", "train.batchs=8"],
+    ["config-key-elsewhere", "learningRate=1"],
+    ["config-key-unlike", "train.zzzzzzzzzzzz=1"],
+    ["config-key-long", `train.${"x".repeat(100_000)}=1`],
+    ["config-type", "train.batch=eight"],
+    ["config-choice", "model.decoder.fusion=gates"],
+    ["config-together", "model.decoder.points=[3, 6, 3]"],
+    ["config-form", "nonsense"],
+    ["config-value", "train.batch=[1"],
+    ["config-prototype", "__proto__.polluted=1"],
+    ["config-rate", "train.optimizer.learningRate=.nan"],
+  ])("%s", async (row, override) => {
+    const start = performance.now();
+    const error = await thrown(() => resolveConfig({}, [override]));
+    expect(error).toBeInstanceOf(ConfigError);
+    says(row, error);
+    expect(performance.now() - start).toBeLessThan(5000);
   });
 
   test("any text is either accepted or refused with ConfigError", () => {

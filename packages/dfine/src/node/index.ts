@@ -4,8 +4,9 @@
  */
 
 export type { SplitName } from "../data/dataYaml.ts";
-export { writeFileAtomic } from "./checkpointFile.ts";
-export type { BrokenImage } from "./data/brokenImages.ts";
+export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
+export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";
+export { checkImages } from "./data/checkImages.ts";
 export { type DatasetSplit, loadDataYaml } from "./data/dataYaml.ts";
 export { type DecodeOptions, decodeImage } from "./data/decode.ts";
 export { type Batch, type BatchesOptions, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";

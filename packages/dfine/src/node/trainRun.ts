@@ -214,9 +214,7 @@ class RunRecorder {
     if (report.weights.length > 0 || trainer.progress.step === trainer.progress.skipped) return;
     const path = join(run.path, "weights", "stopped.safetensors");
     await writeFileAtomic(path, await trainer.saveModel());
-    terminal.warn(
-      `the weights before these steps are saved; go on from them with: dfine train --weights ${path} --lr …`,
-    );
+    terminal.warn(`the weights before these steps are saved: ${path}`);
   }
 
   async #report({ evaluation }: EpochEvent): Promise<void> {

@@ -45,7 +45,7 @@ function describeNonFinite(report: NonFiniteReport, inARow: number): string {
     `training stopped: ${inARow} steps in a row without a finite loss and gradient (step ${step + 1}, epoch ${epoch + 1}); ` +
     `${terms}; learning rate ${learningRate}; images of the last batch: ${imageIds.join(", ")}. ` +
     (weights.length > 0
-      ? `${listed(weights)} of the weights are not finite: go back to an earlier checkpoint, with a lower learning rate (--lr)`
+      ? `The weights are not finite in ${listed(weights)}: go back to an earlier checkpoint, with a lower learning rate (--lr)`
       : "Lower the learning rate (--lr), or look for damaged images and boxes among these")
   );
 }
@@ -57,7 +57,7 @@ export class NonFiniteWeightsError extends Error {
 
   constructor(tensors: readonly string[]) {
     super(
-      `training stopped: ${listed(tensors)} of the averaged weights are not finite, so they are not saved; ` +
+      `training stopped: the averaged weights are not finite in ${listed(tensors)}, so they are not saved; ` +
         "go back to an earlier checkpoint, with a lower learning rate (--lr)",
     );
     this.tensors = tensors;

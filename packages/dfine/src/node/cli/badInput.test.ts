@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, statfsSync, truncateSync
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readSafetensors } from "@dfine/nn";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says } from "../../../test/badInput.ts";
 import { runCommand } from "../../../test/runCommand.ts";
@@ -100,6 +101,35 @@ test("a data set without boxes is trained, with a warning", async () => {
   const { code, err } = await runCommand(...train("empty", data), "--quiet");
   expect(code).toBe(0);
   says("cli-no-boxes", err);
+});
+
+describe("numbers that are not finite, as a step that went wrong would leave them", () => {
+  /** Trains for an epoch, puts `value` into a tensor of the weights, and goes on. */
+  async function goOnWith(name: string, tensor: string, value: number) {
+    const args = [...train(name, "digits"), "--steps", "3", "--quiet", "train.limits.nonFiniteSteps=2"];
+    expect((await runCommand(...args)).code).toBe(0);
+    const path = inRun(folder, name, "weights", "state.safetensors");
+    const saved = readFileSync(path);
+    const { bytes } = readSafetensors(saved).entries.get(`model.${tensor}`)!;
+    new DataView(bytes.buffer, bytes.byteOffset).setFloat32(0, value, true);
+    writeFileSync(path, saved);
+    const checkpoints = ["last", "best"].map((file) => inRun(folder, name, "weights", `${file}.safetensors`));
+    const before = checkpoints.map((file) => readFileSync(file));
+    const result = await resume(folder, name);
+    expect(result.code).toBe(1);
+    expect(checkpoints.map((file, i) => before[i]!.equals(readFileSync(file)))).toEqual([true, true]);
+    return result.err;
+  }
+
+  test("in the loss: the run ends, and what is known about it is kept", async () => {
+    says("cli-loss-nan", await goOnWith("nan", "decoder.dec_score_head.0.weight", Number.NaN));
+    const report = JSON.parse(readFileSync(inRun(folder, "nan", "nonfinite.json"), "utf8"));
+    expect(report).toMatchObject({ step: 5, weights: ["decoder.dec_score_head.0.weight"] });
+  });
+
+  test("in weights only: they become no checkpoint", async () => {
+    says("cli-weights-infinite", await goOnWith("infinite", "decoder.enc_bbox_head.layers.2.bias", 1 / 0));
+  });
 });
 
 test("a batch that no device could take is wrong usage", async () => {
