@@ -1,5 +1,6 @@
 import { matmul, referenceBackend } from "@dfine/tensor";
 import { afterAll, expect, test } from "vitest";
+import { counted } from "./counts.ts";
 import { gpuConv, gpuMatmul } from "./gpuJs.ts";
 import { jobsOf } from "./job.ts";
 import { KERNELS, type KernelRow, kernelWork } from "./kernels.ts";
@@ -41,6 +42,24 @@ test("a tiny kernel is measured beside gpu.js, and peers without a file are name
     "onnxruntime-web: no peers",
     "onnxruntime-node: no peers",
   ]);
+});
+
+test("what runs ask of a device that counts is counted apart for the first and the last", async () => {
+  const counters = { dispatches: 5, submits: 1, reads: 0, pipelines: 2, allocatedBytes: 64 };
+  const counting = Object.create(backend, { counters: { get: () => ({ ...counters }) } }) as typeof backend;
+  let asked = 0;
+  const { run, counts } = counted(counting, async () => {
+    asked++;
+    counters.dispatches += 10;
+    counters.pipelines += asked === 1 ? 3 : 0;
+  });
+  expect(counts()).toBeUndefined();
+  for (let i = 0; i < 3; i++) await run();
+  const last = { dispatches: 10, submits: 0, reads: 0, pipelines: 0, allocatedBytes: 0 };
+  expect(counts()).toEqual({ first: { ...last, pipelines: 3 }, last });
+  const silent = counted(backend, async () => {});
+  await silent.run();
+  expect(silent.counts()).toBeUndefined();
 });
 
 test("without peers ours is alone", async () => {
@@ -115,7 +134,7 @@ test("implementations take turns, and all runs are timed", async () => {
     calls.push(name);
     await new Promise((done) => setTimeout(done, 4));
   };
-  const [a, b] = await alternate([wait("a"), wait("b")], 0.05);
+  const [a, b] = await alternate([wait("a"), wait("b")], 0.5);
   expect(Math.min(...a!, ...b!)).toBeGreaterThan(3);
   const turns = calls.filter((name, i) => name !== calls[i - 1]);
   expect(turns).toEqual(["a", "b", "a", "b", "a", "b", "a", "b", "a", "b", "a", "b"]);

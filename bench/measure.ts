@@ -1,4 +1,5 @@
 import type { Backend } from "@dfine/tensor";
+import { counted } from "./counts.ts";
 import { BenchError } from "./options.ts";
 import { type NotRun, type Row, timesOf } from "./row.ts";
 import { alternate } from "./sampling.ts";
@@ -48,8 +49,10 @@ export async function measure(
   { backend, threads, seconds }: { backend: Backend; threads: number; seconds: number },
 ): Promise<Measured> {
   const { subject, cost } = work;
-  const ours = await work.ours(backend);
-  await ours.run();
+  const started = await work.ours(backend);
+  const { run, counts } = counted(backend, started.run);
+  const ours: Contender = { ...started, run };
+  await run();
   const rss = process.resourceUsage().maxRSS * 1024;
   const contenders = [ours];
   const notRun: NotRun[] = [];
@@ -63,8 +66,8 @@ export async function measure(
   );
   const rows = contenders.map(({ implementation }, i): Row => {
     const row = { ...subject, threads: implementation === "gpu.js" ? 1 : threads, implementation };
-    const memory = implementation === "ours" ? { peak_bytes: backend.memory().peakBytes, rss_bytes: rss } : {};
-    return { ...row, ...timesOf(times[i]!, cost), ...memory };
+    const own = { peak_bytes: backend.memory().peakBytes, rss_bytes: rss, counts: counts() };
+    return { ...row, ...timesOf(times[i]!, cost), ...(implementation === "ours" ? own : {}) };
   });
   for (const contender of contenders) await contender.dispose();
   return { rows, notRun };

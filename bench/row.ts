@@ -1,4 +1,5 @@
 import type { PresetName } from "dfine";
+import type { RunCounts } from "./counts.ts";
 
 export const IMPLEMENTATIONS = ["ours", "onnxruntime-web", "onnxruntime-node", "gpu.js"] as const;
 export type Implementation = (typeof IMPLEMENTATIONS)[number];
@@ -29,6 +30,8 @@ export interface Row extends Subject {
   readonly peak_bytes?: number;
   /** Highest resident memory of the process that ran ours, before any peer was loaded. */
   readonly rss_bytes?: number;
+  /** What ours asked of its device, where that counts. */
+  readonly counts?: RunCounts | undefined;
 }
 
 /** An implementation that a work could not be measured with. */

@@ -1,3 +1,4 @@
+import type { Counts } from "./counts.ts";
 import type { NotRun, Row } from "./row.ts";
 
 type Cells = readonly string[];
@@ -11,6 +12,9 @@ const line = (cells: Cells): string =>
 
 const milliseconds = (value: number): string => `${value.toFixed(value < 10 ? 3 : value < 1000 ? 1 : 0)} ms`;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+
+const countsText = ({ dispatches, submits, reads, pipelines, allocatedBytes }: Counts): string =>
+  `${dispatches} dispatches, ${submits} submits, ${reads} reads, ${pipelines} pipelines compiled, ${megabytes(allocatedBytes)} of buffers created`;
 
 function rate({ gflops, gbps }: Row): string {
   if (gflops !== undefined) return `${gflops.toFixed(1)} GFLOP/s`;
@@ -65,8 +69,12 @@ export function workLines(rows: readonly Row[], notRun: readonly NotRun[]): stri
     ours?.work !== "kernel" && ours?.peak_bytes !== undefined && ours.rss_bytes !== undefined
       ? [`  allocator's high-water mark ${megabytes(ours.peak_bytes)}, resident ${megabytes(ours.rss_bytes)}`]
       : [];
+  const counts =
+    ours?.work !== "kernel" && ours?.counts
+      ? [`  first run: ${countsText(ours.counts.first)}`, `  last run: ${countsText(ours.counts.last)}`]
+      : [];
   const missing = notRun.map(({ threads, implementation, reason }) =>
     line(["", String(threads), implementation, `not run: ${reason}`]).trimEnd(),
   );
-  return [...measured, ...memory, ...missing];
+  return [...measured, ...memory, ...counts, ...missing];
 }
