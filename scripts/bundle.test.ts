@@ -29,9 +29,12 @@ async function nodeImports(entry: string): Promise<string[]> {
   return [...found];
 }
 
-test.each(["@dfine/tensor", "@dfine/nn", "@dfine/backend-cpu", "dfine"])("%s bundles for browsers", async (entry) => {
-  expect(await nodeImports(entry)).toEqual([]);
-});
+test.each(["@dfine/tensor", "@dfine/nn", "@dfine/backend-cpu", "@dfine/backend-webgpu", "dfine"])(
+  "%s bundles for browsers",
+  async (entry) => {
+    expect(await nodeImports(entry)).toEqual([]);
+  },
+);
 
 test("dfine/node does not, so the test above can fail", async () => {
   expect(await nodeImports("dfine/node")).not.toEqual([]);

@@ -18,6 +18,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { kernelOf } from "../../backend-cpu/test/kernelTrial.ts";
 import { testDevice } from "../test/device.ts";
 import { type WebGpuBackend, webgpu } from "./index.ts";
+import { wgslKernel } from "./kernels/wgslKernel.ts";
 
 const backend = await webgpu();
 afterAll(() => backend.dispose());
@@ -162,6 +163,30 @@ describe("a refused command", () => {
     const reading = own.read([{ buffer, offset: 0, length: 8 }]);
     await expect(reading).rejects.toThrow(/a batch of commands was refused: .*destroyed/);
     await expect(own.read([])).rejects.toThrow(BackendError);
+    own.dispose();
+  });
+});
+
+describe("kernels compiled ahead", () => {
+  const f = () => softmax(tensor(values(330), [10, 33]));
+
+  it("are those that run then", async () => {
+    const own = await webgpu();
+    await own.precompile(async () => expect([...(await compute(own, f))]).toEqual(new Array(330).fill(0)));
+    const { pipelines, dispatches } = own.counters;
+    expect([pipelines > 0, dispatches]).toEqual([true, 0]);
+    const total = Array.from(await compute(own, f)).reduce((a, b) => a + b, 0);
+    expect(total).toBeCloseTo(10, 4);
+    expect(own.counters.pipelines).toBe(pipelines);
+    own.dispose();
+  });
+
+  it("are told when they are wrong", async () => {
+    const { backend: own, runtime } = await testDevice();
+    const kernel = wgslKernel({ name: "test.wrong", bindings: { y: "write f32" }, uniforms: {}, body: "nonsense" });
+    const view = { buffer: own.alloc(1, "f32"), offset: 0 };
+    const work = () => runtime.dispatch(kernel, { views: { y: view }, uniforms: {}, workgroups: [1] });
+    await expect(own.precompile(work)).rejects.toThrow(/test\.wrong is not valid/);
     own.dispose();
   });
 });

@@ -27,6 +27,7 @@ export class Pipelines {
   readonly #uniforms: GPUBuffer;
   readonly #signatures = new Map<string, Signature>();
   readonly #pipelines = new Map<string, Pipeline>();
+  readonly #prepared = new Map<string, Promise<void>>();
   #bindGroups = 0;
 
   constructor(device: GPUDevice, options: { faults: Faults; uniforms: GPUBuffer }) {
@@ -46,6 +47,24 @@ export class Pipelines {
   /** Compiles a shader the first time. A mistake in it is told by the next read, with kernel and code. */
   get(shader: Shader): Pipeline {
     return memo(this.#pipelines, shader.key, () => this.#compile(shader));
+  }
+
+  /** Starts compiling a shader beside everything else; used before it is ready, it is compiled at once. */
+  prepare(shader: Shader): void {
+    if (this.#pipelines.has(shader.key) || this.#prepared.has(shader.key)) return;
+    const { descriptor, signature } = this.#watch(shader, () => this.#describe(shader));
+    const compiling = this.#device.createComputePipelineAsync(descriptor).then(
+      (pipeline) => void memo(this.#pipelines, shader.key, () => ({ pipeline, signature })),
+      // Compiling it again, when it is used, tells why.
+      () => undefined,
+    );
+    this.#prepared.set(shader.key, compiling);
+  }
+
+  /** Resolves when all shaders that were prepared are ready. */
+  async whenPrepared(): Promise<void> {
+    await Promise.all(this.#prepared.values());
+    this.#prepared.clear();
   }
 
   bindGroup({ signature }: Pipeline, blocks: readonly Block[]): GPUBindGroup {
@@ -69,22 +88,27 @@ export class Pipelines {
   }
 
   #compile(shader: Shader): Pipeline {
-    const signature = this.#signatureFor(shader.access);
-    const explain = (message: string) =>
+    return this.#watch(shader, () => {
+      const { descriptor, signature } = this.#describe(shader);
+      return { pipeline: this.#device.createComputePipeline(descriptor), signature };
+    });
+  }
+
+  #watch<T>(shader: Shader, body: () => T): T {
+    const explain = (message: string): BackendError =>
       new BackendError(
         `webgpu: kernel ${shader.name} is not valid: ${message}\nKernel:\n${shader.about}\nWGSL:\n${numbered(shader.code)}`,
       );
-    const pipeline = this.#faults.watch("validation", explain, () =>
-      this.#device.createComputePipeline({
-        label: shader.name,
-        layout: signature.layout,
-        compute: {
-          module: this.#device.createShaderModule({ label: shader.name, code: shader.code }),
-          entryPoint: "main",
-        },
-      }),
-    );
-    return { pipeline, signature };
+    return this.#faults.watch("validation", explain, body);
+  }
+
+  #describe({ name, code, access }: Shader): { descriptor: GPUComputePipelineDescriptor; signature: Signature } {
+    const signature = this.#signatureFor(access);
+    const module = this.#device.createShaderModule({ label: name, code });
+    return {
+      descriptor: { label: name, layout: signature.layout, compute: { module, entryPoint: "main" } },
+      signature,
+    };
   }
 
   #signatureFor(access: readonly StorageAccess[]): Signature {

@@ -49,6 +49,8 @@ export class CommandQueue {
   #batch = 0;
   dispatches = 0;
   submits = 0;
+  /** Nothing is run or copied; kernels that would run are compiled. */
+  rehearsing = false;
 
   constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined }) {
     this.#device = device;
@@ -70,6 +72,10 @@ export class CommandQueue {
         `webgpu: kernel ${shader.name} asks for ${workgroups.join(" × ")} workgroups and ${words.length} uniforms; the most are ${this.#mostGroups} along an axis and ${UNIFORM_BYTES / 4}`,
       );
     if (workgroups.includes(0)) return;
+    if (this.rehearsing) {
+      this.pipelines.prepare(shader);
+      return;
+    }
     const pipeline = this.pipelines.get(shader);
     const group = this.pipelines.bindGroup(pipeline, blocks);
     const pass = this.#openPass(shader.name);
@@ -85,6 +91,7 @@ export class CommandQueue {
 
   /** Writes into a block, after all commands so far and before all later ones. */
   write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
+    if (this.rehearsing) return;
     // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
     if (block.batch === this.#batch) this.flush();
     this.#device.queue.writeBuffer(block.gpu, byteOffset, data.buffer, data.byteOffset, data.byteLength);
@@ -92,6 +99,7 @@ export class CommandQueue {
 
   /** Appends a copy. */
   copy(from: { block: Block; byteOffset: number }, to: { buffer: GPUBuffer; byteOffset: number }, bytes: number): void {
+    if (this.rehearsing) return;
     this.#closePass();
     this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.buffer, to.byteOffset, bytes);
     from.block.batch = this.#batch;
