@@ -43,7 +43,9 @@ export async function runParity(options: ParityOptions): Promise<Report> {
       await attempt(report, `eval/${preset}`, () => checkEval(pack, report, { preset, target: single }));
     }
     if (wants("checkpoints"))
-      await attempt(report, `checkpoints of ${preset}`, () => checkCheckpoints(pack, report, { preset, target: single }));
+      await attempt(report, `checkpoints of ${preset}`, () =>
+        checkCheckpoints(pack, report, { preset, target: single }),
+      );
     for (const [family, check] of [
       ["train", checkTrain],
       ["optim", checkOptim],
