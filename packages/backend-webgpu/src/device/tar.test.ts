@@ -15,6 +15,7 @@ it("gives the files that tar packed, and tells an archive that was cut off", () 
   const archive = readFileSync(join(folder, "all.tar"));
   const text = new TextDecoder();
   expect(Object.fromEntries(untar(archive).map(({ name, bytes }) => [name, text.decode(bytes)]))).toEqual(files);
-  expect(() => untar(archive.subarray(0, 3000))).toThrow(/"long\.bin" does not fit in the archive/);
+  expect(() => untar(archive.subarray(0, 3500))).toThrow(/"long\.bin" does not fit in the archive/);
+  for (const length of [0, 1536, 3000]) expect(() => untar(archive.subarray(0, length))).toThrow(/has no end/);
   expect(untar(new Uint8Array(1024))).toEqual([]);
 });

@@ -6,12 +6,14 @@ export interface TarFile {
 
 const BLOCK = 512;
 
-/** Regular files of an uncompressed tar archive. @throws Error when it ends in the middle of one */
+/** Regular files of an uncompressed tar archive. @throws Error when it ends before its end mark */
 export function untar(archive: Uint8Array): TarFile[] {
   const text = (start: number, length: number): string =>
     new TextDecoder().decode(archive.subarray(start, start + length)).replace(/\0.*$/s, "");
   const files: TarFile[] = [];
-  for (let at = 0; at + BLOCK <= archive.length && archive[at] !== 0; ) {
+  for (let at = 0; archive[at] !== 0; ) {
+    if (at + BLOCK > archive.length)
+      throw new Error("tar: the archive has no end; it was cut off or is not a tar file");
     const name = text(at, 100);
     const size = Number.parseInt(text(at + 124, 12), 8);
     const start = at + BLOCK;
