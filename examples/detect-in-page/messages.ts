@@ -1,7 +1,7 @@
 import type { DetectedObject } from "dfine";
 
 /** Where a page can compute. */
-export const DEVICES = ["cpu"] as const;
+export const DEVICES = ["cpu", "webgpu"] as const;
 export type PageDevice = (typeof DEVICES)[number];
 
 export interface Opened {

@@ -1,6 +1,9 @@
 // The detector's thread: kernels keep a thread busy until they are done, and here that is not the page's.
 import { DFine, toRgbImage } from "dfine";
-import type { Detecting } from "./messages.ts";
+import type { Detecting, PageDevice } from "./messages.ts";
+
+const threads = crossOriginIsolated ? "all its cores" : "one thread, as this page is not cross-origin isolated";
+const REMARKS: Record<PageDevice, string> = { cpu: `, ${threads}`, webgpu: "" };
 
 let detector: DFine | undefined;
 
@@ -10,8 +13,7 @@ const detecting: Detecting = {
     detector = undefined;
     const bytes = new Uint8Array(await weights.arrayBuffer());
     detector = await DFine.fromPretrained(bytes, { device, file: weights.name });
-    const threads = crossOriginIsolated ? "all its cores" : "one thread, as this page is not cross-origin isolated";
-    return { names: detector.names, device: `${detector.backend.name}, ${threads}` };
+    return { names: detector.names, device: detector.backend.name + REMARKS[device] };
   },
 
   async detect(image, threshold) {
