@@ -27,14 +27,14 @@ export function directBody(shape: DirectShape): string {
       ...ns.map((n) => `let b${n} = b_value(b_span${n}, b_at);`),
       ...ms.flatMap((m) => [`let x${m} = ${a(m)};`, ...ns.map((n) => `sum_${m}_${n} += x${m} * b${n};`)]),
     ].join(" ");
-  const alone = (k: string): string => `let a_at = a_step(${k}); ${multiply(k, (m) => `a_value(a_span${m}, a_at)`)}`;
-  const four = shares
-    ? [
-        "let a_at = a_step(k + lane);",
-        ...ms.map((m) => `let a${m} = a_value(a_span${m}, a_at);`),
-        ...range(4).map((i) => `{ ${multiply(`k + ${i}`, (m) => `quadBroadcast(a${m}, ${i}u)`)} }`),
-      ]
-    : range(4).map((i) => `{ ${alone(`k + ${i}`)} }`);
+  const alone = multiply("k", (m) => `a_value(a_span${m}, a_at)`);
+  const shared = `for (; k + 4 <= count; k += 4) {
+      let a_at = a_step(k + lane);
+      ${ms.map((m) => `let a${m} = a_value(a_span${m}, a_at);`).join("\n      ")}
+      ${range(4)
+        .map((i) => `{ ${multiply(`k + ${i}`, (m) => `quadBroadcast(a${m}, ${i}u)`)} }`)
+        .join("\n      ")}
+    }`;
   const store = ns.map(
     (n) => `
   if (first_column + ${4 * n} < u.n) {
@@ -59,11 +59,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     ${ns.map((n) => `let b_span${n} = b_span(b_place${n}, at);`).join("\n    ")}
     let count = min(u.inner, u.k - outer * u.inner);
     var k = 0;
-    for (; k + 4 <= count; k += 4) {
-      ${four.join("\n      ")}
-    }
+    ${shares ? shared : ""}
     for (; k < count; k++) {
-      ${alone("k")}
+      let a_at = a_step(k);
+      ${alone}
     }
   }
   ${store.join("\n")}
