@@ -30,6 +30,8 @@ const app = await Application.bootstrap(
     entryPoints: entries.map((folder) => join(root, "packages", folder, "index.ts")),
     tsconfig: join(root, "tsconfig.json"),
     readme: join(root, "README.md"),
+    // Links to sources need a remote, which a copy of the repository may lack.
+    disableSources: true,
     excludePrivate: true,
     excludeInternal: true,
     // The task `lint` checks types.
