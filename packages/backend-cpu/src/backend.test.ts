@@ -21,7 +21,7 @@ import {
 } from "@dfine/tensor";
 import { assertSame } from "@dfine/tensor/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { kernelOf } from "../test/kernelTrial.ts";
+import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { cpu } from "./index.ts";
 
 const one = cpu({ threads: 1 });

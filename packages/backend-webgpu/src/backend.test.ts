@@ -15,7 +15,7 @@ import {
   withBackend,
 } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { kernelOf } from "../../backend-cpu/test/kernelTrial.ts";
+import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { testDevice } from "../test/device.ts";
 import { type WebGpuBackend, webgpu } from "./index.ts";
 import { wgslKernel } from "./kernels/wgslKernel.ts";

@@ -1,6 +1,6 @@
 import { type Dtype, type Expr, load, type Stage } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { kernelOf, runTrial, type TrialOperand } from "../../test/kernelTrial.ts";
+import { kernelOf, runTrial, type TrialOperand } from "../../../tensor/test/kernelTrial.ts";
 import { cpu } from "../backend.ts";
 
 const plain = cpu({ threads: 1, relaxedSimd: false });

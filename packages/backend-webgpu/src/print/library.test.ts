@@ -1,6 +1,6 @@
 import { type Dtype, type Expr, load, type Stage } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { kernelOf, runTrial, type TrialOperand } from "../../../backend-cpu/test/kernelTrial.ts";
+import { kernelOf, runTrial, type TrialOperand } from "../../../tensor/test/kernelTrial.ts";
 import { webgpu } from "../index.ts";
 
 const backend = await webgpu();
