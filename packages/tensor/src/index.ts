@@ -11,6 +11,7 @@ export * from "./kernel/describe.ts";
 export * from "./kernel/expr.ts";
 export * from "./kernel/kernel.ts";
 export { kernelCount } from "./kernel/plan.ts";
+export * from "./kernel/polynomials.ts";
 export * from "./ops/activation.ts";
 export * from "./ops/arithmetic.ts";
 export type * from "./ops/attrs.ts";

@@ -1,29 +1,11 @@
+import { LN2, POLYNOMIALS } from "@dfine/tensor";
+
 // Functions that WGSL lacks or defines too loosely: it allows exp and log more error than a loss can bear, leaves NaN in
 // max and min open, and forbids infinity in constants. Tests for NaN look at bits, since compilers may assume there is none.
-
-// Minimax fits (Remez exchange, 40 digits); the CPU backend's lowering uses the same ones. Lowest power first.
-/** (eʳ − 1 − r) / r² on |r| ≤ ln 2 / 2: eʳ within 1.1e-8. */
-const EXP = [0.5000000027, 0.1666657697, 0.04166637513, 0.008363181238, 0.001394112402];
-/** (ln(1 + f) − f + f²/2) / f³ on √½ − 1 … √2 − 1: ln within 2.6e-8. */
-const LOG = [
-  0.3333332653, -0.2500028104, 0.2000188131, -0.1664347796, 0.1419018895, -0.1294351977, 0.1279933122, -0.08305545625,
-];
-/** (tanh x / x − 1) / x² in x² on |x| ≤ 0.625: within 4.2e-9. */
-const TANH = [-0.3333328393, 0.1333149129, -0.0537434982, 0.02065058757, -0.005717045282];
-/** erf x / x − 1 in x² on |x| ≤ 0.875: within 8.6e-9. */
-const ERF_SMALL = [0.1283791585, -0.3761255715, 0.1128252418, -0.02679395489, 0.005035872196, -0.0006222422869];
-/** ln(erfc t) / t on 0.875 … 4: erf within 1.1e-9. */
-const ERF_LARGE = [
-  -1.128622907, -0.6352568848, -0.1060596308, 0.02360721297, -0.003568269332, 0.0003043317769, -9.364675968e-6,
-];
 
 /** Horner's scheme. */
 const polynomial = (x: string, coefficients: readonly number[]): string =>
   coefficients.slice(0, -1).reduceRight((value, c) => `fma(${value}, ${x}, F(${c}))`, `F(${coefficients.at(-1)})`);
-
-// ln 2 in two parts; the first has 9 bits, so its product with an exponent is exact.
-const LN2_HIGH = 355 / 512;
-const LN2_LOW = Math.LN2 - LN2_HIGH;
 
 /** Constants that WGSL does not let one write; a variable's value is not looked into. */
 const CONSTANTS: Readonly<Record<string, string>> = {
@@ -66,8 +48,8 @@ fn rem_i32$(a: I, b: I) -> I { return select(a % select(b, I(1), b == I(0)), I(0
   exp_f32: `
 fn exp_f32$(x: F) -> F {
   let n = round(clamp(x, F(-100.0), F(100.0)) * F(${Math.LOG2E}));
-  let r = fma(n, F(${-LN2_LOW}), fma(n, F(${-LN2_HIGH}), x));
-  let m = fma(${polynomial("r", EXP)}, r * r, r) + F(1.0);
+  let r = fma(n, F(${-LN2.low}), fma(n, F(${-LN2.high}), x));
+  let m = fma(${polynomial("r", POLYNOMIALS.exp)}, r * r, r) + F(1.0);
   let scaled = bitcast<U>(m) + (bitcast<U>(I(n)) << U(23u));
   let flushed = select(scaled, U(0u), x < F(-87.33654));
   let high = select(flushed, U(0x7f800000u), x >= F(${Math.fround(128 * Math.LN2)}));
@@ -83,8 +65,8 @@ fn log_f32$(x: F) -> F {
   let exponent = F(biased - select(I(127), I(150), tiny));
   let f = bitcast<F>(bits + I(0x3f800000) - (biased << U(23u))) - F(1.0);
   let square = f * f;
-  let tail = fma(square, F(-0.5), fma(exponent, F(${LN2_LOW}), ${polynomial("f", LOG)} * (f * square)));
-  let finite = bitcast<U>(fma(exponent, F(${LN2_HIGH}), f + tail));
+  let tail = fma(square, F(-0.5), fma(exponent, F(${LN2.low}), ${polynomial("f", POLYNOMIALS.log)} * (f * square)));
+  let finite = bitcast<U>(fma(exponent, F(${LN2.high}), f + tail));
   let positive = select(finite, bitcast<U>(x), x > F(${Math.fround(3.4028234e38)}));
   let result = select(positive, select(U(0x7fc00000u), U(0xff800000u), x == F(0.0)), x <= F(0.0));
   return bitcast<F>(select(result, bitcast<U>(x), is_nan$(x)));
@@ -96,7 +78,7 @@ fn sigmoid_f32$(x: F) -> F { return F(1.0) / (F(1.0) + exp_f32$(-x)); }`,
   tanh_f32: `
 fn tanh_f32$(x: F) -> F {
   let square = x * x;
-  let small = x * fma(${polynomial("square", TANH)}, square, F(1.0));
+  let small = x * fma(${polynomial("square", POLYNOMIALS.tanh)}, square, F(1.0));
   let large = F(1.0) - F(2.0) / (exp_f32$(abs(x) * F(2.0)) + F(1.0));
   return select(select(large, -large, x < F(0.0)), small, abs(x) < F(0.625));
 }`,
@@ -104,9 +86,9 @@ fn tanh_f32$(x: F) -> F {
   erf_f32: `
 fn erf_f32$(x: F) -> F {
   let square = x * x;
-  let small = fma(${polynomial("square", ERF_SMALL)}, x, x);
+  let small = fma(${polynomial("square", POLYNOMIALS.erfSmall)}, x, x);
   let t = min(abs(x), F(4.0));
-  let large = F(1.0) - exp_f32$(t * (${polynomial("t", ERF_LARGE)}));
+  let large = F(1.0) - exp_f32$(t * (${polynomial("t", POLYNOMIALS.erfLarge)}));
   let finite = select(select(large, -large, x < F(0.0)), small, abs(x) < F(0.875));
   return select(finite, x, is_nan$(x));
 }`,
