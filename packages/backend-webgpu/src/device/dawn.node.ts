@@ -62,7 +62,9 @@ function swiftShader(process: NodeJS.Process): string | undefined {
   try {
     return useSwiftShader(process);
   } catch (error) {
-    throw new BackendError(`webgpu: no adapter of this machine can be used, and ${String(error)}. ${INSTALL}`);
+    throw new BackendError(
+      `webgpu: no adapter of this machine can be used, and ${(error as Error).message}. Install that package again, or a driver of the graphics card.`,
+    );
   }
 }
 

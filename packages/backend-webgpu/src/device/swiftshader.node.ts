@@ -62,7 +62,7 @@ export function useSwiftShader(process: NodeJS.Process): string | undefined {
   try {
     folder = unpack(process, archive);
   } catch (error) {
-    throw new Error(`SwiftShader of ${archive} could not be unpacked: ${String(error)}`);
+    throw new Error(`SwiftShader of ${archive} could not be unpacked: ${(error as Error).message}`);
   }
   const { join } = process.getBuiltinModule("path");
   const { RTLD_NOW, RTLD_GLOBAL } = process.getBuiltinModule("os").constants.dlopen;
