@@ -39,31 +39,3 @@ export function runOverride<Name extends keyof OpAttrs>(
     verify(one);
   }
 }
-
-/** What an output should be, and how large the terms were that made it. */
-export interface Oracle {
-  readonly values: readonly number[];
-  /** The same sums over absolute values: rounding is measured against these. */
-  readonly magnitudes: readonly number[];
-}
-
-const EPSILON = 2 ** -23;
-
-/** Every element within 8 ε of its magnitude; NaN and infinities as they should be. */
-export function expectClose(actual: readonly number[], { values, magnitudes }: Oracle): void {
-  expect(actual.length).toBe(values.length);
-  for (let i = 0; i < values.length; i++) {
-    const [got, want] = [actual[i]!, values[i]!];
-    if (Object.is(got, want) || Math.abs(got - want) <= 8 * EPSILON * magnitudes[i]!) continue;
-    expect.fail(`element ${i} of ${values.length}: ${got}, expected ${want} ± ${8 * EPSILON * magnitudes[i]!}`);
-  }
-}
-
-/** Deterministic float32 numbers in −1…1. */
-export function numbers(length: number, seed = 1): Float32Array {
-  let state = (seed * 2654435761) >>> 0;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 31 - 1) * 0.999;
-  });
-}

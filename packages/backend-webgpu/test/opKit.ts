@@ -75,12 +75,3 @@ export async function variants(backend: Backend, inputs: readonly Input[], run: 
   }
   return names;
 }
-
-/** Deterministic float32 numbers in −1…1. */
-export function numbers(length: number, seed = 1): Float32Array {
-  let state = (seed * 2654435761) >>> 0;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return (state / 2 ** 31 - 1) * 0.999;
-  });
-}

@@ -1,7 +1,8 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import fc from "fast-check";
 import { describe, it } from "vitest";
-import { expectClose, numbers, type Oracle, runOverride } from "../../test/kernelKit.ts";
+import { expectClose, numbers, type Oracle } from "../../../tensor/test/sums.ts";
+import { runOverride } from "../../test/kernelKit.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
 

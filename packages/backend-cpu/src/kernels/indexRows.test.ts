@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { expectClose, numbers, runOverride } from "../../test/kernelKit.ts";
+import { expectClose, numbers } from "../../../tensor/test/sums.ts";
+import { runOverride } from "../../test/kernelKit.ts";
 import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
 
 const sizes = fc.record({ rows: fc.integer({ min: 1, max: 30 }), columns: fc.integer({ min: 1, max: 70 }) });

@@ -1,7 +1,8 @@
 import type { MaxPool2dAttrs } from "@dfine/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { expectClose, numbers, runOverride } from "../../test/kernelKit.ts";
+import { expectClose, numbers } from "../../../tensor/test/sums.ts";
+import { runOverride } from "../../test/kernelKit.ts";
 import { maxPool2dOverride } from "./maxPool2d.ts";
 import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
 

@@ -1,7 +1,7 @@
 import type { OpAttrs, Override, View } from "@dfine/tensor";
 import { contiguousStrides } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { numbers } from "../../test/kernelKit.ts";
+import { numbers } from "../../../tensor/test/sums.ts";
 import { Runtime } from "../cpuRuntime.ts";
 import { createOverrides } from "./index.ts";
 

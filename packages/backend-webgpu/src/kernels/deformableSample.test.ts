@@ -1,7 +1,8 @@
 import { type DeformableSampleAttrs, deformableSample, gradients, type Tensor, type TypedArray } from "@dfine/tensor";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { bothKinds, evaluate, exact, f32, type Input, numbers } from "../../test/opKit.ts";
+import { numbers } from "../../../tensor/test/sums.ts";
+import { bothKinds, evaluate, exact, f32, type Input } from "../../test/opKit.ts";
 
 const kinds = await bothKinds();
 afterAll(() => {

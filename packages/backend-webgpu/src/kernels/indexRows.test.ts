@@ -1,7 +1,8 @@
 import { indexAdd, indexSelect, type Tensor } from "@dfine/tensor";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { bothKinds, evaluate, f32, type Input, i32, numbers, reference, variants } from "../../test/opKit.ts";
+import { numbers } from "../../../tensor/test/sums.ts";
+import { bothKinds, evaluate, f32, type Input, i32, reference, variants } from "../../test/opKit.ts";
 
 const kinds = await bothKinds();
 afterAll(() => {

@@ -1,7 +1,8 @@
 import { type MaxPool2dAttrs, maxPool2d, type OpAttrs, type Tensor, type TypedArray, tensor } from "@dfine/tensor";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { bothKinds, evaluate, f32, type Input, i32, numbers, reference } from "../../test/opKit.ts";
+import { numbers } from "../../../tensor/test/sums.ts";
+import { bothKinds, evaluate, f32, type Input, i32, reference } from "../../test/opKit.ts";
 import type { WebGpuBackend } from "../backend.ts";
 
 const kinds = await bothKinds();

@@ -1,7 +1,8 @@
 import { type TypedArray, topK } from "@dfine/tensor";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { bothKinds, evaluate, f32, i32, numbers, reference, variants } from "../../test/opKit.ts";
+import { numbers } from "../../../tensor/test/sums.ts";
+import { bothKinds, evaluate, f32, i32, reference, variants } from "../../test/opKit.ts";
 
 const kinds = await bothKinds();
 afterAll(() => {
