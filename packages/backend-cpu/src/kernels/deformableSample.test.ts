@@ -1,41 +1,21 @@
-import type { DeformableSampleAttrs } from "@dfine/tensor";
-import fc from "fast-check";
-import { describe, it } from "vitest";
-import { expectClose, numbers, type Oracle } from "../../../tensor/test/sums.ts";
+import { type DeformableSampleAttrs, sizeOf } from "@dfine/tensor";
+import { it } from "vitest";
+import {
+  type DEFORMABLE_RESULTS,
+  type DeformableCase,
+  type DeformableData,
+  deformableData,
+  deformableProperties,
+  deformableShapes,
+  farAway,
+} from "../../../tensor/test/deformableProperties.ts";
+import { expectClose, type Oracle, zeroSums } from "../../../tensor/test/sums.ts";
 import { runOverride } from "../../test/kernelKit.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
 
-interface Case {
-  readonly images: number;
-  readonly queries: number;
-  readonly heads: number;
-  readonly depth: number;
-  readonly attrs: DeformableSampleAttrs;
-}
-
-interface Data {
-  readonly value: ArrayLike<number>;
-  readonly locations: ArrayLike<number>;
-  readonly weights: ArrayLike<number>;
-  readonly dy: ArrayLike<number>;
-}
-
-const OUTPUTS = ["y", "dValue", "dLocations", "dWeights"] as const;
-type Output = (typeof OUTPUTS)[number];
-
-function shapes({ images, queries, heads, depth, attrs: { levels } }: Case) {
-  const length = levels.reduce((sum, { height, width }) => sum + height * width, 0);
-  const points = levels.reduce((sum, level) => sum + level.points, 0);
-  return {
-    value: [images, length, heads, depth],
-    locations: [images, queries, heads, points, 2],
-    weights: [images, queries, heads, points],
-    y: [images, queries, heads * depth],
-  };
-}
-
-const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const METHODS = ["bilinear", "discrete"] as const;
+type Output = (typeof DEFORMABLE_RESULTS)[number];
 
 /** Pixels that a location touches, with their share and the share's slopes. The location's arithmetic is in float32. */
 function pixels(
@@ -60,19 +40,16 @@ function pixels(
   return found;
 }
 
-function oracles(test: Case, data: Data): Record<Output, Oracle> {
+function oracles(test: DeformableCase, data: DeformableData): Record<Output, Oracle> {
   const { images, queries, heads, depth, attrs } = test;
-  const all = shapes(test);
+  const all = deformableShapes(test);
   const [length, points] = [all.value[1]!, all.weights[3]!];
-  const blank = (shape: readonly number[]) => ({
-    values: new Array<number>(size(shape)).fill(0),
-    magnitudes: new Array<number>(size(shape)).fill(0),
-  });
+  const blank = (name: keyof typeof all) => zeroSums(sizeOf(all[name]));
   const out = {
-    y: blank(all.y),
-    dValue: blank(all.value),
-    dLocations: blank(all.locations),
-    dWeights: blank(all.weights),
+    y: blank("dy"),
+    dValue: blank("value"),
+    dLocations: blank("locations"),
+    dWeights: blank("weights"),
   };
   const add = (target: Output, i: number, term: number) => {
     out[target].values[i]! += term;
@@ -106,14 +83,9 @@ function oracles(test: Case, data: Data): Record<Output, Oracle> {
   return out;
 }
 
-function check(test: Case, change: (data: { [K in keyof Data]: Float32Array }) => void = () => {}): void {
-  const all = shapes(test);
-  const data = {
-    value: numbers(size(all.value), 1),
-    locations: numbers(size(all.locations), 2).map((x) => 0.5 + x * 0.8),
-    weights: numbers(size(all.weights), 3),
-    dy: numbers(size(all.y), 4),
-  };
+function check(test: DeformableCase, change: (data: DeformableData) => void = () => {}): void {
+  const all = deformableShapes(test);
+  const data = deformableData(test);
   change(data);
   const expected = oracles(test, data);
   runOverride<"deformableSample">(
@@ -124,7 +96,7 @@ function check(test: Case, change: (data: { [K in keyof Data]: Float32Array }) =
         runtime.view(all.locations, data.locations),
         runtime.view(all.weights, data.weights),
       ],
-      outputs: (runtime) => [runtime.view(all.y)],
+      outputs: (runtime) => [runtime.view(all.dy)],
       attrs: test.attrs,
     },
     ([y]) => expectClose(y!, expected.y),
@@ -133,7 +105,7 @@ function check(test: Case, change: (data: { [K in keyof Data]: Float32Array }) =
     deformableSampleGradOverride,
     {
       inputs: (runtime) => [
-        runtime.view(all.y, data.dy),
+        runtime.view(all.dy, data.dy),
         runtime.view(all.value, data.value),
         runtime.view(all.locations, data.locations),
         runtime.view(all.weights, data.weights),
@@ -149,36 +121,12 @@ function check(test: Case, change: (data: { [K in keyof Data]: Float32Array }) =
   );
 }
 
-describe.each(["bilinear", "discrete"] as const)("deformableSample and its gradient, %s", (method) => {
-  it.each([16, 32, 5, 1])("depth %i on two oblong levels", (depth) => {
-    const levels = [
-      { height: 4, width: 7, points: 6 },
-      { height: 2, width: 3, points: 6 },
-    ];
-    check({ images: 2, queries: 9, heads: 3, depth, attrs: { method, levels } });
-  });
+for (const method of METHODS) deformableProperties(method, check, { runs: 60 });
 
-  it("any levels", () => {
-    const small = (max: number) => fc.integer({ min: 1, max });
-    const level = fc.record({ height: small(6), width: small(6), points: small(4) });
-    const cases = fc.record({
-      images: small(2),
-      queries: small(6),
-      heads: small(3),
-      depth: small(20),
-      attrs: fc.record({ method: fc.constant(method), levels: fc.array(level, { minLength: 1, maxLength: 3 }) }),
-    });
-    fc.assert(
-      fc.property(cases, (test) => check(test)),
-      { numRuns: 60 },
-    );
-  });
-
-  it("far away locations read nothing outside the maps, and NaN in a value reaches only who samples it", () => {
-    const levels = [{ height: 3, width: 4, points: 5 }];
-    check({ images: 1, queries: 2, heads: 1, depth: 6, attrs: { method, levels } }, ({ locations, value }) => {
-      locations.set([1e30, 0.5, -1e30, 0.5, 0.5, 4e9, 0.5, -7, 0.4, 0.6]);
-      value[7] = Number.NaN;
-    });
+it.each(METHODS)("NaN in a value reaches only who samples it, %s", (method) => {
+  const { test, locations } = farAway(method);
+  check(test, (data) => {
+    data.locations.set(locations);
+    data.value[7] = Number.NaN;
   });
 });
