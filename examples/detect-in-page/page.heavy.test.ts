@@ -7,7 +7,7 @@ import type { Browser, ElementHandle, Page } from "puppeteer-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { livelyWeights } from "../../packages/dfine/test/livelyWeights.ts";
 import { launchChromium } from "../../scripts/chromium.ts";
-import { serve } from "../serve.ts";
+import { onPage } from "../onPage.ts";
 import type { PageDevice } from "./messages.ts";
 
 const image = { width: 200, height: 150, data: Uint8Array.from({ length: 90_000 }, (_, i) => (i * i * 7 + i) % 253) };
@@ -31,18 +31,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function onPage(isolated: boolean, use: (page: Page) => Promise<void>): Promise<void> {
-  const { server, address } = await serve(import.meta.dirname, { isolated });
-  const page = await browser.newPage();
-  try {
-    await page.goto(address);
-    await page.waitForFunction(`document.getElementById("device").options.length > 0`);
-    await use(page);
-  } finally {
-    await page.close();
-    server.close();
-  }
-}
+const example = (isolated: boolean) => ({ browser, folder: import.meta.dirname, isolated });
 
 /** Chooses a file as a user does, and waits until the page says something that matches. */
 async function choose(page: Page, input: "weights" | "image", file: string, answer: RegExp): Promise<string> {
@@ -63,7 +52,7 @@ test.each([
   "on %s, cross-origin isolated: %s; the page finds what Node finds",
   async (device, isolated, description) => {
     expect(expected.length).toBeGreaterThan(10);
-    await onPage(isolated, async (page) => {
+    await onPage(example(isolated), async (page) => {
       await page.select("#device", device);
       const ready = await choose(page, "weights", "pets.safetensors", /Ready/);
       expect(ready).toBe(`Ready to find 2 kinds of objects on ${description}.`);
@@ -86,7 +75,7 @@ test.each([
 );
 
 test("what goes wrong is said, and the page goes on", async () => {
-  await onPage(true, async (page) => {
+  await onPage(example(true), async (page) => {
     expect(await choose(page, "weights", "image.png", /image\.png: /)).toMatch(/^image\.png: \w/);
     await choose(page, "weights", "pets.safetensors", /Ready/);
     expect(await choose(page, "image", "no-image.png", /cannot|is not/)).toMatch(/^no-image\.png: is not an image/);
