@@ -68,7 +68,10 @@ function products(test: ConvCase, visit: (y: number, x: number | undefined, weig
 export const CONV_RESULTS = ["y", "dx", "dw"] as const;
 export type ConvResults<T> = Readonly<Record<(typeof CONV_RESULTS)[number], T>>;
 
-export function convOracles(test: ConvCase, { x, weight, dy }: ConvData): ConvResults<Oracle> {
+export function convOracles(
+  test: ConvCase,
+  { x, weight, dy }: Readonly<Record<keyof ConvData, ArrayLike<number>>>,
+): ConvResults<Oracle> {
   const shapes = convShapes(test);
   const zeros = (name: keyof typeof shapes) => zeroSums(sizeOf(shapes[name]));
   const [y, dx, dw] = [zeros("y"), zeros("x"), zeros("weight")];
@@ -127,7 +130,7 @@ const CASES: readonly ConvCase[] = [
 ];
 
 const small = (max: number) => fc.integer({ min: 1, max });
-const anyCase: fc.Arbitrary<ConvCase> = fc
+export const anyConv: fc.Arbitrary<ConvCase> = fc
   .record({
     batch: small(3),
     groups: small(3),
@@ -160,7 +163,7 @@ export function eachConv(check: (test: ConvCase) => void | Promise<void>, { runs
   it.each([...CASES, ...more].map((test) => [JSON.stringify(test), test] as const))("%s", (_, test) => check(test));
   it("of any shape", () =>
     fc.assert(
-      fc.asyncProperty(anyCase, async (test) => check(test)),
+      fc.asyncProperty(anyConv, async (test) => check(test)),
       { numRuns: runs },
     ));
 }

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { GPU } from "gpu.js";
 import { beforeAll, expect, it } from "vitest";
+import { anyConv, CONV_RESULTS, convAttrs, convOracles, convShapes } from "../../test/convProperties.ts";
 import {
   backward,
   conv2d,
@@ -11,9 +12,9 @@ import {
   referenceBackend,
   setBackend,
   silu,
+  sizeOf,
   tensor,
 } from "../index.ts";
-import { type ConvShape, convOutputSize, eachConvTerm, matmulOracle } from "../testing/oracles.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 
@@ -21,56 +22,32 @@ const draw = (length: number, seed: number): Float64Array => {
   const random = new Random(seed);
   return Float64Array.from({ length }, () => random.uniform() * 2 - 1);
 };
-const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-const convShape: fc.Arbitrary<ConvShape> = fc
-  .record({
-    batch: fc.integer({ min: 1, max: 2 }),
-    groups: fc.integer({ min: 1, max: 3 }),
-    ci: fc.integer({ min: 1, max: 3 }),
-    co: fc.integer({ min: 1, max: 3 }),
-    height: fc.integer({ min: 5, max: 8 }),
-    width: fc.integer({ min: 5, max: 9 }),
-    kernel: fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 3 })),
-    stride: fc.integer({ min: 1, max: 2 }),
-    padding: fc.integer({ min: 0, max: 2 }),
-    dilation: fc.integer({ min: 1, max: 2 }),
-  })
-  .map((c) => ({
-    x: [c.batch, c.ci * c.groups, c.height, c.width],
-    weight: [c.co * c.groups, c.ci, ...c.kernel],
-    stride: c.stride,
-    padding: c.padding,
-    dilation: c.dilation,
-    groups: c.groups,
-  }));
+/** The number that stands for a list of equal ones. */
+const shortened = <List extends readonly number[]>(list: List): List | number =>
+  list.every((n) => n === list[0]) ? list[0]! : list;
 
 it("conv2d and both its gradients equal sums over explicit terms", async () => {
   await fc.assert(
-    fc.asyncProperty(convShape, fc.nat(), async (shape, seed) => {
-      const [x, weight] = [draw(sizeOf(shape.x), seed), draw(sizeOf(shape.weight), seed + 1)];
-      const outputShape = [shape.x[0], shape.weight[0], ...convOutputSize(shape)];
-      const dy = draw(sizeOf(outputShape), seed + 2);
-      const [y, dx, dw] = [new Float64Array(dy.length), new Float64Array(x.length), new Float64Array(weight.length)];
-      eachConvTerm(shape, (yi, xi, wi) => {
-        y[yi]! += x[xi]! * weight[wi]!;
-        dx[xi]! += dy[yi]! * weight[wi]!;
-        dw[wi]! += dy[yi]! * x[xi]!;
-      });
-      const [input, kernel] = [tensor(x, shape.x), tensor(weight, shape.weight)];
+    fc.asyncProperty(anyConv, fc.nat(), async (test, seed) => {
+      const shapes = convShapes(test);
+      const [x, weight] = [draw(sizeOf(shapes.x), seed), draw(sizeOf(shapes.weight), seed + 1)];
+      const dy = draw(sizeOf(shapes.y), seed + 2);
+      const expected = convOracles(test, { x, weight, dy });
+      const [input, kernel] = [tensor(x, shapes.x), tensor(weight, shapes.weight)];
       input.requiresGrad = true;
       kernel.requiresGrad = true;
-      const { stride, padding, dilation, groups } = shape;
-      const output = conv2d(input, kernel, { stride, padding, dilation, groups });
-      expect(output.shape).toEqual(outputShape);
-      backward(output, tensor(dy, outputShape));
-      const [values, inputGrad, weightGrad] = await readTensors([output, input.grad!, kernel.grad!]);
-      for (const [actual, expected] of [
-        [values, y],
-        [inputGrad, dx],
-        [weightGrad, dw],
-      ] as const)
-        for (let i = 0; i < expected.length; i++) expect(actual![i]).toBeCloseTo(expected[i]!, 10);
+      const { stride, padding, dilation, groups } = convAttrs(test);
+      const output = conv2d(input, kernel, {
+        stride: shortened(stride),
+        padding: shortened(padding),
+        dilation: shortened(dilation),
+        groups,
+      });
+      expect(output.shape).toEqual(shapes.y);
+      backward(output, tensor(dy, shapes.y));
+      const arrays = await readTensors([output, input.grad!, kernel.grad!]);
+      for (const [i, name] of CONV_RESULTS.entries()) expectAll(arrays[i]!, expected[name].values);
     }),
     { numRuns: 60 },
   );
@@ -81,7 +58,9 @@ it("matmul equals three loops", async () => {
   await fc.assert(
     fc.asyncProperty(size, size, size, async (m, k, n) => {
       const [a, b] = [draw(m * k, m), draw(k * n, n)];
-      const expected = matmulOracle(a, b, [m, k, n]);
+      const expected = new Float64Array(m * n);
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) for (let p = 0; p < k; p++) expected[i * n + j]! += a[i * k + p]! * b[p * n + j]!;
       const plain = await matmul(tensor(a, [m, k]), tensor(b, [k, n])).data();
       const turned = await matmul(tensor(b, [k, n]).transpose(0, 1), tensor(a, [m, k]).transpose(0, 1))
         .transpose(0, 1)
