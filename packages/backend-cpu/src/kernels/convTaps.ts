@@ -1,5 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
 import {
   EPILOGUE_NAMES,
@@ -33,16 +33,8 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | u
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
     const tile = makeTile(f);
-    const [unit, mIndex, vector, lastVector, m0, m1, row] = f.locals("i32", 7) as [
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-    ];
-    const [line, image, x] = f.locals("i32", 3) as [Local, Local, Local];
+    const [unit, mIndex, vector, lastVector, m0, m1, row] = f.locals("i32", 7);
+    const [line, image, x] = f.locals("i32", 3);
     const sources = [f.local("i32"), f.local("i32")] as const;
     const places = [f.local("i32"), f.local("i32")] as const;
     const addresses = [f.local("i32"), f.local("i32")] as const;

@@ -1,6 +1,6 @@
 import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
@@ -18,8 +18,8 @@ const kernel = (method: Method): WasmKernel => ({
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
     const taps = makeTaps(f, method);
-    const [unit, head, point, image, slice, to] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [level, location, weight, at, wide] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+    const [unit, head, point, image, slice, to] = f.locals("i32", 6);
+    const [level, location, weight, at, wide] = f.locals("i32", 5);
     const addresses = f.locals("i32", taps.offsets.length);
     const shares = f.locals("v128", taps.offsets.length);
     const [sum, one] = [f.local("v128"), f.local("f32")];

@@ -1,6 +1,6 @@
 import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
@@ -19,16 +19,16 @@ const kernel = (method: Method): WasmKernel => ({
     const arg = namedArgs(f, NAMES);
     const taps = makeTaps(f, method);
     const count = taps.offsets.length;
-    const [unit, head, query, point, image, slice] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [dSlice, dy, level, location, at, wide] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [index, sink, tokens] = f.locals("i32", 3) as [Local, Local, Local];
+    const [unit, head, query, point, image, slice] = f.locals("i32", 6);
+    const [dSlice, dy, level, location, at, wide] = f.locals("i32", 6);
+    const [index, sink, tokens] = f.locals("i32", 3);
     const addresses = f.locals("i32", count);
     const targets = f.locals("i32", count);
     const shares = f.locals("v128", count);
     const dots = f.locals("v128", count);
     const scalars = f.locals("f32", count);
     const [g, sum] = [f.local("v128"), f.local("v128")];
-    const [weight, gradient, one, rest] = f.locals("f32", 4) as [Local, Local, Local, Local];
+    const [weight, gradient, one, rest] = f.locals("f32", 4);
 
     /** dots += dy · value, dValue += share · dy: by vectors, then by single values. */
     const sweep = (): void => {

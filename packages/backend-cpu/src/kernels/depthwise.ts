@@ -1,5 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs } from "./args.ts";
 import {
   EPILOGUE_NAMES,
@@ -28,16 +28,8 @@ const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [plane, vector, line, x, offset, tap, lastTap] = f.locals("i32", 7) as [
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-    ];
-    const [channel, from, to, weights] = f.locals("i32", 4) as [Local, Local, Local, Local];
+    const [plane, vector, line, x, offset, tap, lastTap] = f.locals("i32", 7);
+    const [channel, from, to, weights] = f.locals("i32", 4);
     const sources = f.locals("i32", SIDE);
     const places = f.locals("i32", SIDE);
     const lanes = f.locals("i32", SIDE);

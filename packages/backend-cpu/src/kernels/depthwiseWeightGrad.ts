@@ -1,5 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";
 import { withTables } from "./tables.ts";
 
@@ -19,8 +19,8 @@ const KERNEL: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [channel, tap, image, line, x, wide] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [plane, from, dy, rest, to, place] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+    const [channel, tap, image, line, x, wide] = f.locals("i32", 6);
+    const [plane, from, dy, rest, to, place] = f.locals("i32", 6);
     const sums = f.locals("v128", SIDE);
     const sources = f.locals("i32", SIDE);
     const totals = f.locals("f32", SIDE);

@@ -1,5 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
 import {
   EPILOGUE_NAMES,
@@ -91,10 +91,10 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind |
       const f = new Assembler(options);
       const arg = namedArgs(f, ARGS);
       const tile = makeTile(f);
-      const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
-      const [m0, m1, n0, columns, panels] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
-      const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
-      const [column, panel, row, isFirst, isLast] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+      const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
+      const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
+      const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
+      const [column, panel, row, isFirst, isLast] = f.locals("i32", 5);
       const addresses = [f.local("i32"), f.local("i32")] as const;
       const lanes = [f.local("i32"), f.local("i32")] as const;
       const word = (index: number) => f.get(batch).memory("i32.load", index * 4);

@@ -1,6 +1,6 @@
 import type { IndexAddAttrs, IndexSelectAttrs, Override } from "@dfine/tensor";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";
 
 const SELECT_NAMES = ["from", "index", "to", "rows", "rowBytes"] as const;
@@ -12,7 +12,7 @@ const SELECT: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, SELECT_NAMES);
-    const [k, row, from, to, at, wide] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+    const [k, row, from, to, at, wide] = f.locals("i32", 6);
     f.get(arg.rowBytes).i32(-16).op("i32.and").set(wide);
     f.for(k, { from: f.begin, to: f.end }, () => {
       f.get(arg.index, k).i32(2).op("i32.shl", "i32.add").memory("i32.load").set(row);
@@ -65,8 +65,8 @@ const ADD: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, ADD_NAMES);
-    const [unit, k, row, first, last, wide] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [from, to, at] = f.locals("i32", 3) as [Local, Local, Local];
+    const [unit, k, row, first, last, wide] = f.locals("i32", 6);
+    const [from, to, at] = f.locals("i32", 3);
     const perColumn = (vector: () => void, single: () => void): void => {
       f.for(at, { from: first, to: wide, step: 16 }, vector);
       f.for(at, { from: wide, to: last, step: 4 }, single);

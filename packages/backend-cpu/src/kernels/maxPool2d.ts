@@ -15,11 +15,11 @@ const KERNEL: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [plane, oy, ox, from, place, last] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [y0, y1, x0, x1, y, x] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [at, bestAt] = f.locals("i32", 2) as [Local, Local];
+    const [plane, oy, ox, from, place, last] = f.locals("i32", 6);
+    const [y0, y1, x0, x1, y, x] = f.locals("i32", 6);
+    const [at, bestAt] = f.locals("i32", 2);
     const [value, best] = [f.local("f32"), f.local("f32")];
-    const [values, bests, ats, bestAts, isBetter] = f.locals("v128", 5) as [Local, Local, Local, Local, Local];
+    const [values, bests, ats, bestAts, isBetter] = f.locals("v128", 5);
 
     const atMost = (n: Local, limit: Local) => f.get(n, limit, n, limit).op("i32.lt_s").select("i32").set(n);
     const atLeast0 = (n: Local) => f.get(n).i32(0).get(n).i32(0).op("i32.gt_s").select("i32").set(n);

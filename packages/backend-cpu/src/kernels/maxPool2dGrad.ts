@@ -1,6 +1,6 @@
 import type { MaxPool2dGradAttrs, Override } from "@dfine/tensor";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";
 
 const NAMES = ["dy", "indices", "to", "inSize", "outSize"] as const;
@@ -12,7 +12,7 @@ const KERNEL: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [plane, to, i, at, last] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+    const [plane, to, i, at, last] = f.locals("i32", 5);
     f.for(plane, { from: f.begin, to: f.end }, () => {
       f.get(arg.to, plane, arg.inSize).op("i32.mul").i32(2).op("i32.shl", "i32.add").tee(to);
       f.i32(0).get(arg.inSize).i32(2).op("i32.shl", "memory.fill");

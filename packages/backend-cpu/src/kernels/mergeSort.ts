@@ -10,8 +10,8 @@ export interface Pairs {
 
 /** Sorts pairs by descending key; equal keys keep their order. Runs of doubling length are merged back and forth. */
 export function mergeSort(f: Assembler, { pairs, spare, count }: Pairs): void {
-  const [width, start, left, right, middle, end] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-  const [to, swap] = f.locals("i32", 2) as [Local, Local];
+  const [width, start, left, right, middle, end] = f.locals("i32", 6);
+  const [to, swap] = f.locals("i32", 2);
   const pairAt = (base: Local, index: Local) => f.get(base, index).i32(3).op("i32.shl", "i32.add");
   const keyAt = (index: Local) => pairAt(pairs, index).memory("i32.load");
   const limited = (target: Local) =>

@@ -19,7 +19,7 @@ export interface Pack {
 
 /** Copies columns of b into panels of `TILE_COLUMNS`. */
 export function packColumns(f: Assembler, kind: PackKind, pack: Pack): void {
-  const [full, panelBytes] = f.locals("i32", 2) as [Local, Local];
+  const [full, panelBytes] = f.locals("i32", 2);
   f.get(pack.kBytes).i32(TILE_COLUMNS).op("i32.mul").set(panelBytes);
   if (kind === "any") f.i32(0).set(full);
   else {
@@ -33,7 +33,7 @@ export function packColumns(f: Assembler, kind: PackKind, pack: Pack): void {
 type Panels = Pack & { readonly full: Local; readonly panelBytes: Local };
 
 function packAdjacentColumns(f: Assembler, { source, kStride, kBytes, panels, full, panelBytes }: Panels): void {
-  const [k, panel, from, row, to] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+  const [k, panel, from, row, to] = f.locals("i32", 5);
   f.get(source).set(row);
   f.for(k, { from: 0, to: kBytes, step: 4 }, () => {
     f.get(row).set(from);
@@ -55,8 +55,8 @@ export function transpose4(
   load: (i: number) => void,
   store: (i: number, push: () => void) => void,
 ): void {
-  const v = f.locals("v128", 4) as [Local, Local, Local, Local];
-  const t = f.locals("v128", 4) as [Local, Local, Local, Local];
+  const v = f.locals("v128", 4);
+  const t = f.locals("v128", 4);
   v.forEach((vector, i) => {
     load(i);
     f.set(vector);
@@ -73,7 +73,7 @@ export function transpose4(
 }
 
 function packAdjacentK(f: Assembler, p: Panels): void {
-  const [k, panel, to, body] = f.locals("i32", 4) as [Local, Local, Local, Local];
+  const [k, panel, to, body] = f.locals("i32", 4);
   const from = f.locals("i32", 4);
   f.get(p.kBytes).i32(-16).op("i32.and").set(body);
   f.for(panel, { from: 0, to: p.full }, () => {
@@ -119,7 +119,7 @@ function packAdjacentK(f: Assembler, p: Panels): void {
 
 /** What the fast paths leave, value by value. */
 function packRest(f: Assembler, p: Panels): void {
-  const names = f.locals("i32", 7) as [Local, Local, Local, Local, Local, Local, Local];
+  const names = f.locals("i32", 7);
   const [k, column, width, start, from, row, to] = names;
   f.get(p.full).i32(TILE_COLUMNS).op("i32.mul").set(start);
   f.get(p.panels, p.full, p.panelBytes).op("i32.mul", "i32.add").set(to);

@@ -15,8 +15,8 @@ const KERNEL: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [plane, phaseY, phaseX, row, to, y] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [source, first, last, from, column, span] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
+    const [plane, phaseY, phaseX, row, to, y] = f.locals("i32", 6);
+    const [source, first, last, from, column, span] = f.locals("i32", 6);
 
     const zeros = (end: Local) => {
       f.block((done) => {

@@ -1,5 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
+import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs } from "./args.ts";
 
 const NAMES = ["from", "to", "parts", "rows", "columns"] as const;
@@ -11,8 +11,8 @@ const KERNEL: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [unit, group, column, row, part, from] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-    const [first, to, partBytes, pitch] = f.locals("i32", 4) as [Local, Local, Local, Local];
+    const [unit, group, column, row, part, from] = f.locals("i32", 6);
+    const [first, to, partBytes, pitch] = f.locals("i32", 4);
     const sum = f.local("f32");
     f.get(arg.columns).i32(2).op("i32.shl").set(pitch);
     f.get(pitch, arg.rows).op("i32.mul").set(partBytes);

@@ -144,7 +144,7 @@ export interface Blocks {
 
 /** Splits rows from…to into blocks of at most `TILE_ROWS`, as even as possible, and runs `body` for each block. */
 export function forBlocks(f: Assembler, { row, from, to }: Blocks, body: (height: number) => void): void {
-  const [blocks, height] = f.locals("i32", 2) as [Local, Local];
+  const [blocks, height] = f.locals("i32", 2);
   f.get(from).set(row);
   f.get(to, from)
     .op("i32.sub")

@@ -47,14 +47,7 @@ const kernel = (
   build(options) {
     const f = new Assembler(options);
     const arg = namedArgs(f, NAMES);
-    const [row, from, values, indices, scratch, rank] = f.locals("i32", 6) as [
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-      Local,
-    ];
+    const [row, from, values, indices, scratch, rank] = f.locals("i32", 6);
     f.get(arg.scratch, arg.scratchBytes).thread().op("i32.mul", "i32.add").set(scratch);
     f.for(row, { from: f.begin, to: f.end }, () => {
       f.get(arg.from, row, arg.size).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(from);
@@ -74,7 +67,7 @@ const kernel = (
 
 /** Keeps the best k in order: an element moves up past every smaller one. Scratch: k keys. */
 const INSERT = kernel("insert", (f, { arg, from, indices, scratch }) => {
-  const [i, key, filled, at, other] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+  const [i, key, filled, at, other] = f.locals("i32", 5);
   const previous = (base: Local) => elementOf(f, base, at).i32(4).op("i32.sub").memory("i32.load");
   f.i32(0).set(filled);
   f.for(i, { from: 0, to: arg.size }, () => {
@@ -112,8 +105,8 @@ const INSERT = kernel("insert", (f, { arg, from, indices, scratch }) => {
  * Scratch: a table of counts, two lists of k (key, index), all keys.
  */
 const SELECT = kernel("select", (f, { arg, from, indices, scratch }) => {
-  const [i, key, keys, threshold, mask, shift] = f.locals("i32", 6) as [Local, Local, Local, Local, Local, Local];
-  const [missing, bucket, pairs, pair, spare] = f.locals("i32", 5) as [Local, Local, Local, Local, Local];
+  const [i, key, keys, threshold, mask, shift] = f.locals("i32", 6);
+  const [missing, bucket, pairs, pair, spare] = f.locals("i32", 5);
   const count = () => f.get(scratch, bucket).i32(2).op("i32.shl", "i32.add");
   const keyAt = () => elementOf(f, keys, i).memory("i32.load").set(key);
   f.get(scratch).i32(TABLE_BYTES).op("i32.add").tee(pairs).get(arg.k).i32(3).op("i32.shl", "i32.add").tee(spare);

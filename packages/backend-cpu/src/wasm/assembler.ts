@@ -19,6 +19,13 @@ export interface Local {
   readonly type: ValueType;
 }
 
+/** That many, where the number is known. */
+type Locals<Count extends number, Found extends Local[] = []> = number extends Count
+  ? Local[]
+  : Found["length"] extends Count
+    ? Found
+    : Locals<Count, [...Found, Local]>;
+
 /** Where `br` and `brIf` go: past the end of a block, or back to the start of a loop. */
 export interface Label {
   readonly depth: number;
@@ -66,8 +73,8 @@ export class Assembler {
   local(type: ValueType): Local {
     return this.#free.get(type)?.pop() ?? { index: 2 + this.#locals.push(type), type };
   }
-  locals(type: ValueType, count: number): Local[] {
-    return Array.from({ length: count }, () => this.local(type));
+  locals<Count extends number>(type: ValueType, count: Count): Locals<Count> {
+    return Array.from({ length: count }, () => this.local(type)) as Locals<Count>;
   }
   /** Lets later `local` calls reuse these. */
   release(...locals: readonly Local[]): void {
