@@ -36,9 +36,10 @@ function toSamples({ images, shape: [, , height, width], imageIds }: TrainingBat
   const plane = height * width;
   return imageIds.map((id, i) => {
     const image = new ImageData(width, height);
-    for (let at = 0; at < plane; at++)
+    for (let at = 0; at < plane; at++) {
       for (const channel of [0, 1, 2]) image.data[4 * at + channel] = 255 * images[(3 * i + channel) * plane + at]!;
-    for (let at = 0; at < plane; at++) image.data[4 * at + 3] = 255;
+      image.data[4 * at + 3] = 255;
+    }
     return { id, image };
   });
 }
