@@ -33,3 +33,9 @@ export function expectClose(actual: ArrayLike<number>, { values, magnitudes }: O
     expect.fail(`${what}, element ${i} of ${values.length}: ${got}, expected ${want} ± ${allowed}`);
   }
 }
+
+/** The results of a backend, of which there must be some. */
+export function atLeastOne<T>(results: readonly T[]): readonly T[] {
+  expect(results.length).toBeGreaterThan(0);
+  return results;
+}
