@@ -81,4 +81,5 @@ export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/e
 export { type TrainData, type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";
-export { type StepResult, Trainer, type TrainerOptions } from "./train/trainer.ts";
+export { Trainer, type TrainerOptions } from "./train/trainer.ts";
+export type { StepResult } from "./train/trainStep.ts";

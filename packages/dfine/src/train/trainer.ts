@@ -1,34 +1,22 @@
-import { clipCoefficient, globalNorm, type HostTensor, readNamed, type Schedule, warmupMultiStep } from "@dfine/nn";
-import {
-  type Backend,
-  backward,
-  DeviceLostError,
-  OutOfMemoryError,
-  Random,
-  readTensors,
-  scope,
-  tensor,
-  withBackend,
-} from "@dfine/tensor";
+import { type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
+import { type Backend, DeviceLostError, OutOfMemoryError, Random, scope, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/coco.ts";
-import { type CriterionResult, criterion } from "../loss/criterion.ts";
-import { denoisingQueries } from "../model/denoising.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSource } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
-import { stepDraws } from "./draws.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
-import { NonFiniteError, NonFiniteWeightsError, nonFiniteNames, nonFiniteReport } from "./nonFinite.ts";
-import { countStep, startProgress, type TrainProgress, totalLoss } from "./progress.ts";
+import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
+import { startProgress, type TrainProgress } from "./progress.ts";
 import { readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
+import { batchLosses, type StepContext, type StepResult, trainStep } from "./trainStep.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -47,17 +35,6 @@ type FirstModel = (backend: Backend) => Promise<DFineModel>;
 
 const emptyModel = (config: Config, backend: Backend): DFineModel =>
   withBackend(backend, () => new DFineModel(config.model));
-
-/** What came of one step. */
-export interface StepResult {
-  /** Weighted terms by the official names, in D-FINE's order. */
-  readonly losses: Record<string, number>;
-  readonly loss: number;
-  /** Global L2 norm of the gradients before clipping. */
-  readonly gradientNorm: number;
-  /** Loss or gradient was not finite, and nothing was updated. */
-  readonly skipped: boolean;
-}
 
 /**
  * A model in training with its average, optimiser and position. Everything that later steps depend on is in `saveState`;
@@ -161,62 +138,20 @@ export class Trainer implements Disposable {
     checkBatch(batch, this.config.model);
     return await withBackend(this.backend, async () => {
       try {
-        return await scope("train step", () => this.#step(batch, stepsPerEpoch));
+        return await scope("train step", () => trainStep(this.#live, batch, this.#at(stepsPerEpoch)));
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
         throw await adviseOnMemory(error, batch, {
           ...{ state: this.#live, backend: this.backend, model: this.config.model },
           isFirstStep: this.progress.step === 0,
-          losses: (smaller) => this.#losses(smaller),
+          losses: (smaller) => batchLosses(this.model, smaller, this.#at(stepsPerEpoch)),
         });
       }
     });
   }
 
-  async #step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
-    const { config, progress } = this;
-    const { model, optimizer, ema, buffers } = this.#live;
-    const { clipMaxNorm, learningRate: baseRate } = config.train.optimizer;
-    buffers.take();
-    const result = await this.#losses(batch);
-    backward(result.total);
-    const [terms, norms] = await readTensors([result.values, globalNorm(optimizer.gradients())]);
-    const gradientNorm = norms![0]!;
-    const byName = new Map(result.names.map((name, i) => [name, terms![i]!]));
-    const losses = Object.fromEntries([...result.losses.keys()].map((name) => [name, byName.get(name)!]));
-    const loss = totalLoss(losses);
-    const skipped = !Number.isFinite(loss) || !Number.isFinite(gradientNorm);
-    const rateFactor = this.#schedule(stepsPerEpoch)(progress.step);
-    if (skipped) buffers.putBack();
-    else {
-      optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) });
-      ema.update(model.stateDict());
-    }
-    optimizer.zeroGrad();
-    countStep(progress, skipped ? undefined : losses);
-    if (progress.skippedInARow >= config.train.limits.nonFiniteSteps) {
-      const { step, epoch } = progress;
-      const learningRate = baseRate * rateFactor;
-      const weights = nonFiniteNames(await readNamed(model.stateDict()), model);
-      const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm, weights });
-      throw new NonFiniteError(report, progress.skippedInARow);
-    }
-    return { losses, loss, gradientNorm, skipped };
-  }
-
-  #losses(batch: TrainingBatch): Promise<CriterionResult> {
-    const { model, criterion: config } = this.config;
-    const outputs = this.model.trainingOutputs(tensor(batch.images, batch.shape), {
-      denoising: this.#denoising(batch),
-    });
-    return criterion(outputs, batch.targets, { config, weighting: model.decoder });
-  }
-
-  #denoising(batch: TrainingBatch) {
-    const { model, train } = this.config;
-    if (model.denoising.numDenoising === 0) return undefined;
-    const draws = stepDraws(train.seed, this.progress.step);
-    return denoisingQueries(batch.targets, { ...model.denoising, classes: model.classes.length, draws });
+  #at(stepsPerEpoch: number): StepContext {
+    return { config: this.config, progress: this.progress, schedule: this.#schedule(stepsPerEpoch) };
   }
 
   /** COCO evaluation of the averaged weights. */
