@@ -46,7 +46,8 @@ fn element(i: i32) {
     .map((j) => `var sum_${j} = 0.0;`)
     .join(" ")}
   let first = u.o_weight + u.weight_first + (plane % u.channels) * u.weight_channel;
-  for (var tap = 0; tap < u.taps_x; tap++) {
+  var tap = 0;
+  if (tap < u.taps_x) { loop {
     let at = first + tap * u.weight_tap_x;
     let x0 = left + tap * u.tap_x;
     let inside = u32(x0) < u32(u.width);
@@ -58,7 +59,8 @@ fn element(i: i32) {
     ${range(count)
       .flatMap((j) => range(taps).map((t) => `sum_${j} += weight_${t} * x_${j * step + t * tapStep};`))
       .join("\n    ")}
-  }
+    continuing { tap++; break if tap >= u.taps_x; }
+  } }
   let to = u.o_c + plane * u.c_plane + u.c_first + column * u.c_step_x;
   ${range(count)
     .map((j) => `if (row + ${j} < u.rows) { c[to + (row + ${j}) * u.c_step_y] = sum_${j}; }`)

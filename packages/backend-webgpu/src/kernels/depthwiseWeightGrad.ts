@@ -57,7 +57,8 @@ fn element(i: i32) {
       )
       .join("\n    ")}
     ${range(kept).flatMap(load).join("\n    ")}
-    for (var row = 0; row < u.rows; row++) {
+    var row = 0;
+    loop {
       let value = dy[from_dy + row * u.columns];
       ${range(kh - kept)
         .flatMap((r) => load(kept + r))
@@ -67,6 +68,7 @@ fn element(i: i32) {
         .flatMap((r) => range(kw).map((s) => `x_${r}_${s} = x_${r + kh - kept}_${s};`))
         .join("\n      ")}
       y += u.step_y;
+      continuing { row++; break if row >= u.rows; }
     }
   }
   let to = u.o_c + (slot * u.channels + channel) * ${kh * kw};

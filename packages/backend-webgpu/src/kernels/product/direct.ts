@@ -15,8 +15,10 @@ export interface DirectShape {
 export const directSize = ({ rows, columns, quads }: DirectShape): [number, number] => [rows * quads, 4 * columns];
 
 /**
- * For adapters in software: no barriers, all sums of a thread in registers. There a load costs as much as many products,
- * and values that live from one turn of a loop to the next are copied: so tiles are large and four k make a turn.
+ * For adapters in software: no barriers, all sums of a thread in registers. There a load costs as much as many products, and
+ * values that live from one turn of a loop to the next are copied: so threads share loads, and four k make a turn. Loops test
+ * at their end: branches are masks there, and one that tests first runs its body once more for nothing. (SwiftShader gets
+ * such a loop wrong unless all threads leave it together, as here.)
  */
 export function directBody(shape: DirectShape): string {
   const { rows, columns, quads, shares } = shape;
@@ -28,12 +30,15 @@ export function directBody(shape: DirectShape): string {
       ...ms.flatMap((m) => [`let x${m} = ${a(m)};`, ...ns.map((n) => `sum_${m}_${n} += x${m} * b${n};`)]),
     ].join(" ");
   const alone = multiply("k", (m) => `a_value(a_span${m}, a_at)`);
-  const shared = `for (; k + 4 <= count; k += 4) {
-      let a_at = a_step(k + lane);
-      ${ms.map((m) => `let a${m} = a_value(a_span${m}, a_at);`).join("\n      ")}
-      ${range(4)
-        .map((i) => `{ ${multiply(`k + ${i}`, (m) => `quadBroadcast(a${m}, ${i}u)`)} }`)
-        .join("\n      ")}
+  const shared = `if (count >= 4) {
+      loop {
+        let a_at = a_step(k + lane);
+        ${ms.map((m) => `let a${m} = a_value(a_span${m}, a_at);`).join("\n        ")}
+        ${range(4)
+          .map((i) => `{ ${multiply(`k + ${i}`, (m) => `quadBroadcast(a${m}, ${i}u)`)} }`)
+          .join("\n        ")}
+        continuing { k += 4; break if k + 4 > count; }
+      }
     }`;
   const store = ns.map(
     (n) => `
@@ -53,16 +58,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${ns.map((n) => `let b_place${n} = b_place(batch, min(first_column + ${4 * n}, u.n - 1));`).join("\n  ")}
   ${ms.flatMap((m) => ns.map((n) => `var sum_${m}_${n} = 0.0;`)).join(" ")}
   let last = min((part + 1) * u.part_size, u.outer);
-  for (var outer = part * u.part_size; outer < last; outer++) {
+  var outer = part * u.part_size;
+  if (outer < last) {
+    loop {
     let at = outer_of(outer);
     ${ms.map((m) => `let a_span${m} = a_span(a_place${m}, at);`).join("\n    ")}
     ${ns.map((n) => `let b_span${n} = b_span(b_place${n}, at);`).join("\n    ")}
     let count = min(u.inner, u.k - outer * u.inner);
     var k = 0;
     ${shares ? shared : ""}
-    for (; k < count; k++) {
-      let a_at = a_step(k);
-      ${alone}
+    if (k < count) {
+      loop {
+        let a_at = a_step(k);
+        ${alone}
+        continuing { k++; break if k >= count; }
+      }
+    }
+    continuing { outer++; break if outer >= last; }
     }
   }
   ${store.join("\n")}
