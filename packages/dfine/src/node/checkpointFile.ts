@@ -7,7 +7,7 @@ export class FileWriteError extends Error {
   override readonly name = "FileWriteError";
   readonly code: string;
 
-  constructor(path: string, cause: NodeJS.ErrnoException) {
+  constructor(path: string, cause: Error & { readonly code?: string | undefined }) {
     const { code = "", message } = cause;
     const [fact, remedy] = REASONS[code] ?? [message, "Check the folder."];
     super(`${path}: cannot be written, ${fact}. What was there before is untouched. ${remedy}`, { cause });
