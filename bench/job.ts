@@ -1,4 +1,5 @@
 import { type PresetName, resolveBackend } from "dfine";
+import { GRADIENTS, gradientWork } from "./convGradients.ts";
 import { inferWork } from "./infer.ts";
 import { KERNELS, kernelWork } from "./kernels.ts";
 import { type Measured, measure } from "./measure.ts";
@@ -31,10 +32,11 @@ export function jobsOf(options: BenchOptions): Job[] {
 
 async function* worksOf({ kind, preset, threads, options }: Job): AsyncGenerator<Work> {
   const peersFolder = options.peers ? options.peersFolder : undefined;
-  const { trainSize, trainBatch, size } = options;
+  const { trainSize, trainBatch, size, device } = options;
   switch (kind) {
     case "kernels":
-      for (const row of KERNELS) yield await kernelWork(row, { peersFolder, threads });
+      for (const row of KERNELS) yield await kernelWork(row, { peersFolder, threads, device });
+      for (const row of GRADIENTS) yield gradientWork(row, { withPeers: options.peers && device === "webgpu" });
       return;
     case "infer":
       yield inferWork({ preset: preset!, size, threads, peersFolder });

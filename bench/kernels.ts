@@ -14,10 +14,12 @@ import {
   topK,
 } from "@dfine/tensor";
 import { gpuConv, gpuMatmul } from "./gpuJs.ts";
+import type { BenchDevice } from "./options.ts";
 import { onBackend } from "./ours.ts";
 import { convWeights, onnxPeers, peerFile } from "./peers.ts";
 import type { Cost } from "./row.ts";
-import type { HostArray, Work } from "./work.ts";
+import { webgpuPeers } from "./webgpuPeers.ts";
+import type { HostArray, Peer, PeerInputs, Work } from "./work.ts";
 
 interface Conv {
   readonly channels: number;
@@ -148,24 +150,31 @@ async function inputsOf(row: KernelRow, peersFolder: string | undefined): Promis
   return [inputs[0]!, { shape: weight, data: weights }];
 }
 
+/** On WebGPU those that use it too, for whole convolutions. */
+function peersOf(
+  { name, size, peer }: KernelRow,
+  { inputs, threads, device, peersFolder }: PeerInputs & { device: BenchDevice; peersFolder: string },
+): Peer[] {
+  if (peer === undefined) return [];
+  if (device === "webgpu")
+    return peer === "matmul" ? webgpuPeers("matmul", inputs) : peer.groups === 1 ? webgpuPeers("conv", inputs) : [];
+  return [
+    ...onnxPeers({ folder: peersFolder, name }, { inputs, threads }),
+    peer === "matmul" ? gpuMatmul(inputs, size) : gpuConv(inputs, peer.groups),
+  ];
+}
+
 /** A kernel with its data. `peersFolder` undefined: without peers. */
 export async function kernelWork(
   row: KernelRow,
-  { peersFolder, threads }: { peersFolder: string | undefined; threads: number },
+  { peersFolder, threads, device = "cpu" }: { peersFolder: string | undefined; threads: number; device?: BenchDevice },
 ): Promise<Work> {
-  const { name, size, cost, run, peer } = row;
-  const inputs = await inputsOf(row, peersFolder);
-  const peers =
-    peersFolder === undefined || peer === undefined
-      ? []
-      : [
-          ...onnxPeers({ folder: peersFolder, name }, { inputs, threads }),
-          peer === "matmul" ? gpuMatmul(inputs, size) : gpuConv(inputs, peer.groups),
-        ];
+  const { name, size, cost, run } = row;
+  const inputs = await inputsOf(row, device === "cpu" ? peersFolder : undefined);
   return {
     subject: { work: "kernel", name, size, batch: inputs[0]!.shape.length === 4 ? inputs[0]!.shape[0]! : 1 },
     cost,
-    peers,
+    peers: peersFolder === undefined ? [] : peersOf(row, { inputs, threads, device, peersFolder }),
     agreement: "values",
     ours: async (backend) => ours(backend, inputs, run),
   };

@@ -68,3 +68,14 @@ test("a floor holds from half the peer's speed on", () => {
   expect(floorLines([ours, { ...peer, median_ms: 10 }])[0]).toContain("holds: matmul_1024, threads 2: 0.50×");
   expect(floorLines([ours, { ...peer, implementation: "gpu.js" }, { ...peer, name: "other" }])).toEqual([]);
 });
+
+test("on WebGPU the floor is the better peer's speed", () => {
+  const peers = [
+    { ...peer, implementation: "jax-js", median_ms: 25 },
+    { ...peer, implementation: "tfjs", median_ms: 60 },
+  ] as const;
+  expect(floorLines([ours, ...peers])).toEqual([
+    "floor of the better WebGPU peer holds: matmul_1024: 1.25× as fast as jax-js",
+  ]);
+  expect(floorLines([{ ...ours, median_ms: 30 }, ...peers])[0]).toContain("does not hold: matmul_1024: 0.83×");
+});

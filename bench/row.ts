@@ -1,7 +1,7 @@
 import type { PresetName } from "dfine";
 import type { RunCounts } from "./counts.ts";
 
-export const IMPLEMENTATIONS = ["ours", "onnxruntime-web", "onnxruntime-node", "gpu.js"] as const;
+export const IMPLEMENTATIONS = ["ours", "onnxruntime-web", "onnxruntime-node", "gpu.js", "jax-js", "tfjs"] as const;
 export type Implementation = (typeof IMPLEMENTATIONS)[number];
 
 /** What is measured, whoever does it. */

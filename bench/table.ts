@@ -34,9 +34,29 @@ const FLOOR = {
   names: ["matmul_1024", "conv3x3_64_64_160", "conv1x1_256_256_80", "dfine_n", "dfine_s"],
 };
 
+/** On WebGPU: works, of which none may be slower than the better of these peers. */
+const WEBGPU_FLOOR = {
+  peers: ["jax-js", "tfjs"],
+  names: ["matmul_1024", "conv3x3_64_64_160", "conv3x3_64_64_160_input_gradient", "conv3x3_64_64_160_weight_gradient"],
+};
+
+function webgpuFloorLines(rows: readonly Row[]): string[] {
+  return WEBGPU_FLOOR.names.flatMap((name) => {
+    const measured = rows.filter((row) => row.name === name);
+    const ours = measured.find(({ implementation }) => implementation === "ours");
+    const peers = measured.filter(({ implementation }) => WEBGPU_FLOOR.peers.includes(implementation));
+    if (!ours || peers.length === 0) return [];
+    const better = peers.reduce((best, peer) => (peer.median_ms < best.median_ms ? peer : best));
+    const ratio = speedRatio(ours, better);
+    return [
+      `floor of the better WebGPU peer ${ratio >= 1 ? "holds" : "does not hold"}: ${name}: ${ratio.toFixed(2)}× as fast as ${better.implementation}`,
+    ];
+  });
+}
+
 /** What became of the promised speeds, for those that were measured. */
 export function floorLines(rows: readonly Row[]): string[] {
-  return rows
+  const held = rows
     .filter(({ implementation, name }) => implementation === FLOOR.peer && FLOOR.names.includes(name))
     .map((peer) => {
       const ours = rows.find(
@@ -47,6 +67,7 @@ export function floorLines(rows: readonly Row[]): string[] {
       const verdict = ratio >= FLOOR.share ? "holds" : "does not hold";
       return `floor of ${FLOOR.share}× ${FLOOR.peer} ${verdict}: ${peer.name}, threads ${peer.threads}: ${ratio.toFixed(2)}×`;
     });
+  return [...held, ...webgpuFloorLines(rows)];
 }
 
 export const HEADER = `${line(COLUMNS)}\n${line(WIDTHS.map((width) => "─".repeat(width)))}`;
