@@ -1,7 +1,10 @@
-import type { Conv2dWeightGradAttrs, Override } from "@dfine/tensor";
+import type { Conv2dWeightGradAttrs, Override, View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
+import { asMatrices } from "./conv2d.ts";
 import { convKind, shape4 } from "./convGeometry.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
+import { multiplyViews } from "./matmul.ts";
+import { foldParts } from "./product/foldParts.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
 
@@ -66,6 +69,10 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
       depthwiseWeightGrad(runtime, { dy, x, dw, attrs });
       return;
     }
+    if (variant === "pointwise") {
+      pointwise(runtime, { dy, x, dw });
+      return;
+    }
     const [images, channels, height, width] = shape4(x);
     const [, co, ho, wo] = shape4(dy);
     const [, ci, kh, kw] = shape4(dw);
@@ -91,3 +98,20 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
     });
   },
 });
+
+/** A product [Co, H·W] · [H·W, Ci] for each image, summed over images. */
+function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: View }): void {
+  const [images] = shape4(x);
+  const [a, b] = [asMatrices(dy, 1), asMatrices(x, 1)];
+  const [, ci, pixels] = b.shape as [number, number, number];
+  const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
+  if (images === 1) {
+    multiplyViews(runtime, { a, b: transposed, c: dw });
+    return;
+  }
+  const length = a.shape[1]! * ci;
+  runtime.withScratch(images * length, "f32", (partials) => {
+    multiplyViews(runtime, { a, b: transposed, c: partials });
+    foldParts(runtime, { partials, to: dw, length, parts: images });
+  });
+}

@@ -1,18 +1,17 @@
 import { range, TILE_LINES } from "./spec.ts";
 
 /**
- * A quad (four neighbouring threads) computes `rows` rows and 4 · `columns` columns; `quads` of them, one above the other,
- * make a workgroup. `shares`: the threads of a quad load different k of A and hand them round.
+ * A quad of threads, which is a workgroup, computes `rows` rows and 4 · `columns` columns. `shares`: its threads load
+ * different k of A and hand them round.
  */
 export interface DirectShape {
   readonly kind: "direct";
   readonly rows: number;
   readonly columns: number;
-  readonly quads: number;
   readonly shares: boolean;
 }
 
-export const directSize = ({ rows, columns, quads }: DirectShape): [number, number] => [rows * quads, 4 * columns];
+export const directSize = ({ rows, columns }: DirectShape): [number, number] => [rows, 4 * columns];
 
 /**
  * For adapters in software: no barriers, all sums of a thread in registers. There a load costs as much as many products, and
@@ -21,7 +20,7 @@ export const directSize = ({ rows, columns, quads }: DirectShape): [number, numb
  * such a loop wrong unless all threads leave it together, as here.)
  */
 export function directBody(shape: DirectShape): string {
-  const { rows, columns, quads, shares } = shape;
+  const { rows, columns, shares } = shape;
   const [ms, ns] = [range(rows), range(columns)];
   const multiply = (k: string, a: (m: number) => string): string =>
     [
@@ -48,11 +47,11 @@ export function directBody(shape: DirectShape): string {
   }`,
   );
   return `
-@compute @workgroup_size(${4 * quads})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local_index: u32${shares ? ", @builtin(subgroup_invocation_id) in_subgroup: u32" : ""}) {
-  let lane = i32(${shares ? "in_subgroup" : "local_index"} & 3u);
+@compute @workgroup_size(4)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(${shares ? "subgroup_invocation_id" : "local_invocation_index"}) in_quad: u32) {
+  let lane = i32(in_quad & 3u);
   ${TILE_LINES}
-  let first_row = (tile.y * ${quads} + i32(local_index) / 4) * ${rows};
+  let first_row = tile.y * ${rows};
   let first_column = tile.x * ${4 * columns} + lane;
   ${ms.map((m) => `let a_place${m} = a_place(batch, min(first_row + ${m}, u.m - 1));`).join("\n  ")}
   ${ns.map((n) => `let b_place${n} = b_place(batch, min(first_column + ${4 * n}, u.n - 1));`).join("\n  ")}

@@ -36,25 +36,11 @@ const TILED: readonly TiledShape[] = [
   { kind: "tiled", threads: [16, 16], quads: [1, 1], depth: 16 },
   { kind: "tiled", threads: [8, 8], quads: [1, 1], depth: 16 },
 ];
-/** Workgroups that keep a large GPU busy. */
+/** Workgroups that keep a large GPU busy, and the threads of an adapter in software. */
 const BUSY = 160;
-const MOST_WASTE = 1.4;
-
-const DIRECT = (
-  [
-    [8, 4, 4],
-    [8, 4, 1],
-    [4, 8, 1],
-    [8, 2, 1],
-    [4, 4, 1],
-    [2, 8, 1],
-    [2, 2, 1],
-  ] as const
-).map(([rows, columns, quads]) => ({ kind: "direct" as const, rows, columns, quads }));
-/** Workgroups that keep the threads of an adapter in software busy. */
 const BUSY_SOFTWARE = 8;
-/** Time of a load, a product and a broadcast by four threads, as measured on SwiftShader, in ns. */
-const [LOAD, PRODUCT, SHARE] = [5, 1, 1];
+/** Share of a large tile that rows and columns must fill. */
+const FILLED = 0.75;
 
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 22;
@@ -68,23 +54,23 @@ const groupsOf = (shape: ProductShape, { m, n, batch }: ProductSizes): number =>
   return Math.ceil(m / rows) * Math.ceil(n / columns) * batch;
 };
 
+// Sizes that change a little from step to step should not change the kernel, or each step would compile new ones. So both
+// choices look at powers of two, or at sizes that are as small as a tile.
+
 function chooseTiled(sizes: ProductSizes): TiledShape {
+  const octave = (size: number): number => 2 ** Math.ceil(Math.log2(size));
+  const rounded = { ...sizes, m: octave(sizes.m), n: octave(sizes.n) };
   const fits = (shape: TiledShape): boolean => {
     const [rows, columns] = tileOf(shape);
-    const groups = groupsOf(shape, sizes);
-    return groups >= BUSY && groups * rows * columns <= MOST_WASTE * sizes.m * sizes.n * sizes.batch;
+    return sizes.m >= FILLED * rows && sizes.n >= FILLED * columns && groupsOf(shape, rounded) >= BUSY;
   };
   return TILED.find(fits) ?? TILED.at(-1)!;
 }
 
-function chooseDirect(sizes: ProductSizes, shares: boolean): DirectShape {
-  const cost = (shape: DirectShape): number => {
-    const { rows, columns, quads } = shape;
-    const turn = rows * (shares ? LOAD / 4 + SHARE : LOAD) + columns * LOAD + rows * columns * PRODUCT;
-    return Math.max(groupsOf(shape, sizes), BUSY_SOFTWARE) * quads * turn;
-  };
-  const shapes = DIRECT.map((shape): DirectShape => ({ ...shape, shares }));
-  return shapes.reduce((best, shape) => (cost(shape) < cost(best) ? shape : best));
+function chooseDirect({ m, n, inner }: ProductSizes, hasQuads: boolean): DirectShape {
+  const rows = m <= 2 ? 2 : m <= 4 ? 4 : 8;
+  const columns = n <= 8 ? 2 : n <= 16 || rows === 8 ? 4 : 8;
+  return { kind: "direct", rows, columns, shares: hasQuads && inner >= 4 };
 }
 
 /** `mayPart`: whether the result may be the sum of several parts of k. */
