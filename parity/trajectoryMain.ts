@@ -11,7 +11,7 @@ import { DEVICE_NAMES, resolveBackend } from "../packages/dfine/src/device.ts";
 import { createLoader, type DatasetSplit, makeDigits, readCoco } from "../packages/dfine/src/node/index.ts";
 import type { TrainingBatch } from "../packages/dfine/src/train/batch.ts";
 import { PackError } from "./pack.ts";
-import { judge, lossesOn, type StepLosses, type StepVerdict } from "./trajectory.ts";
+import { type DoneStep, judge, type Lesson, lossesNearby, relative, type StepVerdict, stepsOn } from "./trajectory.ts";
 
 const USAGE = `npm run trajectory -- [--device ${DEVICE_NAMES}] [--preset ${PRESET_NAMES}] [--size 320] [--batch 4] [--steps 10] [--seed 0]
   [--images DIR --annotations FILE] [--json] [key=value of the configuration]`;
@@ -60,7 +60,7 @@ const row = ({ step, device, fused, plain, difference, spread, allowed, ok }: St
     String(step),
     ...[device, fused, plain].map((loss) => loss.toFixed(5)),
     ...[difference, spread, allowed].map((share) => share.toExponential(2)),
-    ok ? "passed" : "failed",
+    ok ? "passed" : "differs",
   ]);
 
 async function prepare() {
@@ -89,31 +89,58 @@ async function prepare() {
   };
 }
 
+/** Times that a step which differs is done again on the CPU. */
+const RETRIES = 8;
+/** Relative difference of losses at which the same ties have fallen the same way. */
+const SAME = 1e-4;
+
+async function lossesOf(backend: Backend, lesson: Lesson): Promise<number[]> {
+  const losses: number[] = [];
+  for await (const { loss } of stepsOn(backend, lesson)) losses.push(loss);
+  backend.dispose();
+  return losses;
+}
+
+/** In how many of `RETRIES` the CPU, from the device's weights, gives the device's loss. */
+async function reproduced(done: DoneStep, lesson: Lesson): Promise<number> {
+  const backend = cpu();
+  const losses = await lossesNearby(backend, done, { ...lesson, count: RETRIES });
+  backend.dispose();
+  return losses.filter((loss) => relative(done.loss, loss) <= SAME).length;
+}
+
 async function main(): Promise<number> {
-  const { config, batches, stepsPerEpoch, device, json } = await prepare();
-  const on = async (backend: Backend, onLoss?: (loss: number) => void): Promise<number[]> => {
-    const losses = await lossesOn(backend, config, { batches, stepsPerEpoch, ...(onLoss ? { onLoss } : {}) });
-    backend.dispose();
-    return losses;
-  };
+  const { device, json, ...lesson } = await prepare();
+  const { preset, model, train } = lesson.config;
   const print = (text: string): void => void (json ? process.stderr : process.stdout).write(`${text}\n`);
   print(
-    `D-FINE-${config.preset.toUpperCase()}, ${config.model.evalSize.join(" × ")}, batch ${config.train.batch}, load ${loadavg()[0]!.toFixed(1)}`,
+    `D-FINE-${preset.toUpperCase()}, ${model.evalSize.join(" × ")}, batch ${train.batch}, load ${loadavg()[0]!.toFixed(1)}`,
   );
   print(line(COLUMNS));
-  const plain = await on(cpu({ relaxedSimd: false }));
-  const fused = await on(cpu({ relaxedSimd: true }));
-  const losses: StepLosses[] = [];
-  await on(await resolveBackend(device), (loss) => {
-    const i = losses.length;
-    losses.push({ device: loss, plain: plain[i]!, fused: fused[i]! });
-    print(row(judge(losses)[i]!));
-  });
-  const verdicts = judge(losses);
-  if (json) process.stdout.write(`${JSON.stringify({ steps: verdicts })}\n`);
-  const failed = verdicts.filter(({ ok }) => !ok).length;
-  print(`${verdicts.length - failed} passed, ${failed} failed, 0 skipped`);
-  return failed === 0 && verdicts.length > 0 ? 0 : 1;
+  const plain = await lossesOf(cpu({ relaxedSimd: false }), lesson);
+  const fused = await lossesOf(cpu({ relaxedSimd: true }), lesson);
+  const backend = await resolveBackend(device);
+  const steps: (StepVerdict & { reproduced?: number })[] = [];
+  for await (const done of stepsOn(backend, lesson)) {
+    const i = steps.length;
+    const verdict = judge(i + 1, { device: done.loss, plain: plain[i]!, fused: fused[i]! });
+    print(row(verdict));
+    steps.push(verdict.ok ? verdict : { ...verdict, reproduced: await reproduced(done, lesson) });
+    const { reproduced: times } = steps[i]!;
+    if (times !== undefined)
+      print(
+        `      from the same weights the CPU gives ${done.loss.toFixed(5)} in ${times} of ${RETRIES} runs with pixels moved in their last bits${times > 0 ? ": it hangs on a tie" : ""}`,
+      );
+  }
+  backend.dispose();
+  if (json) process.stdout.write(`${JSON.stringify({ steps })}\n`);
+  const passed = steps.filter(({ ok }) => ok).length;
+  const ties = steps.filter(({ reproduced: times = 0 }) => times > 0).length;
+  const failed = steps.length - passed - ties;
+  print(
+    `${passed} passed, ${failed} failed, 0 skipped${ties > 0 ? `; ${ties} hung on ties, which fall either way on the CPU too` : ""}`,
+  );
+  return failed === 0 && passed > 0 ? 0 : 1;
 }
 
 try {
