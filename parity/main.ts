@@ -33,13 +33,14 @@ async function main(): Promise<number> {
     },
   });
   const { reference, json, threads } = values;
+  const backend = choices("backend", values.backend, BACKEND_NAMES)[0]!;
   if (reference === undefined) throw new PackError(`no reference pack; use: ${USAGE}`);
-  if (!json) process.stdout.write(`${HEADER}\n`);
+  if (!json) process.stdout.write(`On ${backend}; what is allowed is the same on every backend.\n${HEADER}\n`);
   const report = await runParity({
     reference,
     presets: choices("preset", values.preset, PRESET_NAMES),
     families: choices("only", values.only, FAMILIES),
-    backend: choices("backend", values.backend, BACKEND_NAMES)[0]!,
+    backend,
     threads: threads === undefined ? undefined : Number(threads),
     onCheck: (check) => json || process.stdout.write(`${checkLine(check)}\n`),
   });

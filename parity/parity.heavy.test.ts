@@ -5,17 +5,18 @@ import { FAMILIES, type ParityOptions, runParity } from "./run.ts";
 
 const REFERENCE = "../shared/reference";
 
-const WANTED: readonly Pick<ParityOptions, "presets" | "families">[] = [
-  { presets: ["n"], families: FAMILIES },
-  { presets: ["s", "m"], families: ["eval"] },
+const WANTED: readonly Pick<ParityOptions, "backend" | "presets" | "families">[] = [
+  { backend: "cpu", presets: ["n"], families: FAMILIES },
+  { backend: "cpu", presets: ["s", "m"], families: ["eval"] },
+  { backend: "webgpu", presets: ["n"], families: ["units", "eval", "train"] },
 ];
 
-describe.each(WANTED)("parity with the official PyTorch model: $presets, $families", async (wanted) => {
+describe.each(WANTED)("parity with the official PyTorch model: $backend, $presets, $families", async (wanted) => {
   if (!existsSync(REFERENCE)) {
     test("all checks", (context) => context.skip(NO_PACK));
     return;
   }
-  const report = await runParity({ reference: REFERENCE, backend: "cpu", ...wanted });
+  const report = await runParity({ reference: REFERENCE, ...wanted });
   test("there are checks", () => expect(report.checks.length).toBeGreaterThan(0));
   for (const { name, error, allowed, verdict, note } of report.checks)
     test(name, () => {
