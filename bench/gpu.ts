@@ -14,6 +14,8 @@ import { trainWork } from "./train.ts";
 const USAGE = `npm run gpu -- [--software] [--only parity,losses,kernels,train] [--preset n,s] [--train-size 640] [--train-batch 8]
   [--seconds 3] [--reference ../shared/reference] [--out runs/gpu.md]`;
 const ROOT = join(import.meta.dirname, "..");
+/** Before a backend here names the software driver of this process: other programs find theirs by themselves. */
+const ENVIRONMENT = { ...process.env };
 /** Steps whose kernels are timed, after one that compiles. */
 const TIMED_STEPS = 3;
 
@@ -45,6 +47,7 @@ function program(file: string, args: readonly string[]): Promise<{ text: string;
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [join(ROOT, file), ...args], {
       cwd: ROOT,
+      env: ENVIRONMENT,
       stdio: ["ignore", "pipe", "inherit"],
     });
     let text = "";
