@@ -1,4 +1,4 @@
-import type { MatmulAttrs, Override, View } from "@dfine/tensor";
+import { broadcastShapes, broadcastStrides, type MatmulAttrs, type Override, type View } from "@dfine/tensor";
 import type { CpuRuntime } from "../runtime.ts";
 import { cutSummed, type GemmRows, gemm } from "./gemm.ts";
 import { steps, withTables } from "./tables.ts";
@@ -22,17 +22,12 @@ interface Problem {
   readonly b: Matrices;
 }
 
-function broadcastBatch(view: View, axes: readonly number[]): number[] {
-  const own = view.shape.length - 2;
-  return axes.map((size, i) => {
-    const axis = i - (axes.length - own);
-    return axis < 0 || (view.shape[axis] === 1 && size !== 1) ? 0 : view.strides[axis]!;
-  });
-}
+const batchShape = (view: View): readonly number[] => view.shape.slice(0, -2);
 
 function matrices(view: View, axes: readonly number[]): Matrices {
   const [rows, rowStride, columnStride] = [view.shape.at(-2)!, view.strides.at(-2)!, view.strides.at(-1)!];
-  return { rows, rowStride, columnStride, batch: broadcastBatch(view, axes) };
+  const batch = broadcastStrides(batchShape(view), view.strides.slice(0, -2), axes);
+  return { rows, rowStride, columnStride, batch };
 }
 
 /** Turns batch axes that share b, and along which a's rows go on evenly, into more rows of a. */
@@ -50,11 +45,7 @@ function foldBatch(problem: Problem): Problem {
 }
 
 function problemOf(a: View, b: View): Problem {
-  const rank = Math.max(a.shape.length, b.shape.length) - 2;
-  const axes = Array.from({ length: rank }, (_, i) => {
-    const [p, q] = [a, b].map((view) => view.shape[i - (rank - (view.shape.length - 2))] ?? 1) as [number, number];
-    return p === 1 ? q : p;
-  });
+  const axes = broadcastShapes("matmul", [batchShape(a), batchShape(b)]);
   const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
   return foldBatch({ m, k, n, axes, a: matrices(a, axes), b: matrices(b, axes) });
 }

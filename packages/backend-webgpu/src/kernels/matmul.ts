@@ -1,4 +1,4 @@
-import type { MatmulAttrs, Override, View } from "@dfine/tensor";
+import { broadcastShapes, broadcastStrides, type MatmulAttrs, type Override, type View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
@@ -57,19 +57,15 @@ interface Problem {
   readonly isTransposed: boolean;
 }
 
+const batchShape = (view: View): readonly number[] => view.shape.slice(0, -2);
+
 function matrices(view: View, axes: readonly number[]): Matrices {
-  const own = view.shape.length - 2;
-  const batch = axes.map((size, i) => {
-    const axis = i - (axes.length - own);
-    return axis < 0 || (view.shape[axis] === 1 && size !== 1) ? 0 : view.strides[axis]!;
-  });
-  return { view, row: view.strides[own]!, column: view.strides[own + 1]!, batch };
+  const [row, column] = [view.strides.at(-2)!, view.strides.at(-1)!];
+  return { view, row, column, batch: broadcastStrides(batchShape(view), view.strides.slice(0, -2), axes) };
 }
 
 function problemOf(a: View, b: View): Problem {
-  const rank = Math.max(a.shape.length, b.shape.length) - 2;
-  const sizeOf = (view: View, i: number): number => view.shape[i - (rank - (view.shape.length - 2))] ?? 1;
-  const axes = Array.from({ length: rank }, (_, i) => (sizeOf(a, i) === 1 ? sizeOf(b, i) : sizeOf(a, i)));
+  const axes = broadcastShapes("matmul", [batchShape(a), batchShape(b)]);
   const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
   return orient(mergeAxes({ m, n, k, axes, a: matrices(a, axes), b: matrices(b, axes), isTransposed: false }));
 }
