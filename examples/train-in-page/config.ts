@@ -4,7 +4,7 @@ import { CLASSES, SIDE } from "./shapes.ts";
 const { stem, stages } = presetConfig("n", "custom").model.backbone;
 const inner = { hiddenDim: 32, feedForwardDim: 64, heads: 4 };
 
-/** D-FINE-N with a quarter of the channels and few queries, and a recipe for learning fast: boxes fit after some 500 steps. */
+/** D-FINE-N with a quarter of the channels and few queries, and a recipe for learning fast: an AP of some 0.6 after 600 steps. */
 export function tinyConfig(): Config {
   return resolveConfig({
     preset: "n",
@@ -26,7 +26,7 @@ export function tinyConfig(): Config {
     train: {
       epochs: 10_000,
       batch: 4,
-      optimizer: { learningRate: 2e-3, backboneLearningRate: 2e-3 },
+      optimizer: { learningRate: 4e-3, backboneLearningRate: 4e-3 },
       schedule: { warmupSteps: 3 },
       ema: { decay: 0.98, warmups: 20 },
     },

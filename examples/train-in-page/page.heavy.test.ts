@@ -40,9 +40,9 @@ test.each(DEVICES)(
       expect(seen.length).toBeGreaterThanOrEqual(10);
       // A step's loss is taken before it learns. With a learning rate of 0 the sixth stays within 0.1 % of the first, and the
       // mean of the five from there on within 0.2 %: what denoising's draws make of it. Over six seeds on each device the sixth
-      // was at most 0.997 of the first, that mean at most 0.979.
-      expect(seen[5]! / seen[0]!).toBeLessThan(0.999);
-      expect(mean(seen.slice(5, 10)) / seen[0]!).toBeLessThan(0.99);
+      // was at most 0.987 of the first, that mean at most 0.959.
+      expect(seen[5]! / seen[0]!).toBeLessThan(0.99);
+      expect(mean(seen.slice(5, 10)) / seen[0]!).toBeLessThan(0.97);
       const saved = await page.$eval("#save a", async (link) => {
         const bytes = await (await fetch((link as HTMLAnchorElement).href)).bytes();
         return Array.from(bytes);
