@@ -113,7 +113,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     maxBindings,
     maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
     barriers: options.barriers ?? !software,
-    software: !(options.barriers ?? !software),
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const runtime = kernelRuntime(open, { queue, pool, faults });

@@ -9,6 +9,7 @@ export * from "./dtype.ts";
 export * from "./errors.ts";
 export * from "./kernel/describe.ts";
 export * from "./kernel/expr.ts";
+export type * from "./kernel/exprOps.ts";
 export * from "./kernel/kernel.ts";
 export { kernelCount } from "./kernel/plan.ts";
 export * from "./kernel/polynomials.ts";

@@ -16,10 +16,8 @@ export interface GeneratorOptions {
   readonly maxBindings: number;
   /** Element visits of one dispatch; more are split, so that no dispatch runs for seconds. */
   readonly maxVisits: number;
-  /** Whether schedules may use workgroup memory and barriers; slow in software. */
+  /** Whether to print for a GPU, with workgroup memory and barriers; otherwise for software, where these are slow. */
   readonly barriers: boolean;
-  /** The adapter computes on the CPU. */
-  readonly software: boolean;
   /** Element visits from which on kernels of several axes go by four in software. */
   readonly quadVisits: number;
 }
@@ -34,7 +32,7 @@ export class Generator {
   }
 
   run(kernel: Kernel, launch: Launch): void {
-    const { barriers, software, quadVisits, maxBindings, queue, pool } = this.#options;
+    const { barriers, quadVisits, maxBindings, queue, pool } = this.#options;
     const { sizes } = launch;
     const nest = nestOf(kernel);
     const { of, blocks } = bindingsOf(launch);
@@ -43,7 +41,7 @@ export class Generator {
       return;
     }
     const inFours = blocks.map((_, slot) => walksInFours(kernel, launch, { nest, of, slot }));
-    const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, software, quadVisits });
+    const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
     const variants = memo(this.#printed, kernel, () => new Map<string, Printed>());
@@ -134,7 +132,7 @@ export const QUAD_VISITS = 2 ** 20;
 function chooseQuads(
   kernel: Kernel,
   { sizes }: Launch,
-  { nest, slots, software, quadVisits }: { nest: Nest; slots: Slots; software: boolean; quadVisits: number },
+  { nest, slots, barriers, quadVisits }: { nest: Nest; slots: Slots; barriers: boolean; quadVisits: number },
 ): { quads: boolean; vec4: boolean } {
   const axis = nest.innermost;
   const alone = kernel.axes.length === 1;
@@ -144,7 +142,7 @@ function chooseQuads(
   const aligned =
     (alone || sizes[axis]! % 4 === 0) &&
     kernel.operands.every(({ walk }, k) => walk[axis] !== "unit" || slots.inFours[slots.of[k]!]);
-  if (software) {
+  if (!barriers) {
     const visits = sizes.reduce((product, size) => product * size, 1);
     return { quads: (alone && nest.loops.length === 0) || visits >= quadVisits, vec4: alone && aligned };
   }

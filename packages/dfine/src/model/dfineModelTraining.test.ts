@@ -1,0 +1,128 @@
+import {
+  backward,
+  kernelCount,
+  liveStorages,
+  noGrad,
+  openScope,
+  referenceBackend,
+  scope,
+  setBackend,
+  type Tensor,
+} from "@dfine/tensor";
+import { beforeAll, describe, expect, test } from "vitest";
+import { denoising, everything, images, lively, total, without } from "../../test/livelyModel.ts";
+import { tinyModel } from "../../test/tinyModel.ts";
+import type { ModelConfig } from "../config/config.ts";
+import type { TrainingOutputs } from "./outputs.ts";
+
+beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
+
+describe("gradients", () => {
+  test.for<[string, (config: ModelConfig) => void]>([
+    ["as D-FINE", () => {}],
+    ["plain deltas", (config) => (config.decoder.boxHead = "delta")],
+    ["residual fusion", (config) => (config.decoder.fusion = "residual")],
+    ["CSP blocks that change the width", (config) => (config.encoder.block = "csp")],
+    ["queries for token and class", (config) => (config.decoder.querySelect = "one2many")],
+    ["one logit for all classes", (config) => (config.decoder.querySelect = "agnostic")],
+    ["another decoder width", (config) => (config.decoder.hiddenDim = 24)],
+    ["learned contents", (config) => (config.decoder.learnQueryContent = true)],
+    [
+      "two transformer layers on each level",
+      (config) => Object.assign(config.encoder, { layers: 2, transformerLevels: [0, 1] }),
+    ],
+    ["frozen stem and norms", (config) => Object.assign(config.backbone, { freezeAt: 0, freezeNorm: true })],
+    ["discrete sampling", (config) => (config.decoder.crossAttention = "discrete")],
+  ])("reach every trainable parameter: %s", ([, change]) => {
+    const config = tinyModel(change);
+    using model = lively(config);
+    using _ = openScope("test");
+    backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, 2) }))));
+    expect(without(model)).toEqual([]);
+  });
+
+  /** Parameters, by module, that a loss on `chosen` trains. */
+  function trained(chosen: (outputs: TrainingOutputs) => (Tensor | undefined)[]): Set<string> {
+    const config = tinyModel();
+    using model = lively(config);
+    using _ = openScope("test");
+    backward(total(chosen(model.trainingOutputs(images(2, 96), { denoising: denoising(config, 2) }))));
+    const names = [...model.namedParameters()].filter(([, { grad }]) => grad).map(([name]) => name);
+    return new Set(
+      names.map((name) =>
+        name
+          .split(".")
+          .slice(0, 3)
+          .join(".")
+          .replace(/^(backbone|encoder)\..*/, "$1"),
+      ),
+    );
+  }
+
+  test("a later layer's edges train the heads of the earlier ones, but no plain box head", () => {
+    const found = trained(({ last }) => [last.boxes]);
+    for (const name of [
+      "decoder.dec_bbox_head.0",
+      "decoder.dec_bbox_head.2",
+      "decoder.decoder.layers",
+      "encoder",
+      "backbone",
+    ])
+      expect(found).toContain(name);
+    for (const name of ["decoder.pre_bbox_head.layers", "decoder.enc_bbox_head.layers", "decoder.enc_output.proj"])
+      expect(found).not.toContain(name);
+  });
+
+  test("classes train the quality estimator, and the edges through it", () => {
+    const found = trained(({ last }) => [last.logits]);
+    expect(found).toContain("decoder.decoder.lqe_layers");
+    expect(found).toContain("decoder.dec_bbox_head.0");
+    expect(found).toContain("decoder.dec_score_head.2");
+    expect(found).not.toContain("decoder.dec_score_head.0");
+  });
+
+  test("the encoder's losses train encoder and backbone, and nothing of the decoder layers", () => {
+    const found = trained(({ enc }) => [enc[0]!.logits, enc[0]!.boxes]);
+    expect(found).toContain("decoder.enc_bbox_head.layers");
+    expect(found).toContain("backbone");
+    expect([...found].some((name) => name.startsWith("decoder.decoder") || name.includes("dec_"))).toBe(false);
+  });
+});
+
+describe("memory", () => {
+  test("nothing stays behind, in either mode", () => {
+    const config = tinyModel();
+    const before = liveStorages();
+    const model = lively(config);
+    const step = (count: number) =>
+      scope("step", () => {
+        backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, count) }))));
+        model.zeroGrad();
+      });
+    step(2);
+    const settled = liveStorages();
+    for (const count of [1, 3, 0, 2]) step(count);
+    expect(liveStorages()).toBe(settled);
+    scope("evaluation", () => {
+      noGrad(() => model.eval().predictions(images(1, 96)));
+    });
+    expect(liveStorages()).toBe(settled);
+    model.dispose();
+    expect(liveStorages()).toBe(before);
+  });
+
+  test("other numbers of targets need no other kernels", () => {
+    const config = tinyModel();
+    using model = lively(config);
+    const step = (count: number) =>
+      scope("step", () => {
+        backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, count) }))));
+        model.zeroGrad();
+      });
+    step(2);
+    step(3);
+    const settled = kernelCount();
+    for (const count of [1, 4, 6]) step(count);
+    expect(kernelCount()).toBe(settled);
+  });
+});
