@@ -2,7 +2,7 @@ import type { View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
 import type { Axis } from "./convGeometry.ts";
 import type { ProductSizes } from "./product/plan.ts";
-import { productVariant, runProduct } from "./product/run.ts";
+import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
 
 /** Rows are output channels, columns output pixels; k is a kernel tap and an input channel. */
@@ -82,16 +82,6 @@ function problemOf({ x, c, groups, axes: [y, w] }: Omit<Windows, "weight" | "wei
   };
   return { sizes, mayPart: y.outStep * w.outStep === 1 };
 }
-
-export const windowsVariant = (
-  runtime: GpuRuntime,
-  shapes: {
-    readonly x: Pick<View, "shape">;
-    readonly c: Pick<View, "shape">;
-    readonly groups: number;
-    readonly axes: readonly [Axis, Axis];
-  },
-): string => productVariant(runtime, problemOf(shapes as Windows));
 
 /** C[b, m, y, x] = Σ weight · x over channels and windows: a convolution, or its input's gradient at one residue. */
 export function convWindows(runtime: GpuRuntime, windows: Windows): void {
