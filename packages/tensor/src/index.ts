@@ -46,6 +46,7 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.ts";
+export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
 export * from "./random.ts";
 export { type ReferenceOptions, referenceBackend } from "./reference/backend.ts";
 export {

@@ -33,7 +33,7 @@ interface Layout {
 
 /** What must be released with a handle; held by the finalizer, so it may not refer to the tensor. */
 interface Handle {
-  readonly storage: Storage;
+  storage: Storage;
   edge: Edge | undefined;
   live: boolean;
 }
@@ -51,9 +51,9 @@ const finalizer = new FinalizationRegistry<Handle>(release);
 /** A view of counted storage: shape, strides and offset in elements. Values never change except by optimiser-style updates. */
 export class Tensor implements Disposable {
   readonly shape: Shape;
-  readonly strides: readonly number[];
-  readonly offset: number;
   readonly dtype: Dtype;
+  #strides: readonly number[];
+  #offset: number;
   /** The scope that frees this handle. */
   owner: Scope | undefined;
   readonly #handle: Handle;
@@ -63,8 +63,8 @@ export class Tensor implements Disposable {
     this.#handle = { storage, edge: undefined, live: true };
     this.dtype = dtype;
     this.shape = options.layout.shape;
-    this.strides = options.layout.strides;
-    this.offset = options.layout.offset;
+    this.#strides = options.layout.strides;
+    this.#offset = options.layout.offset;
     if (options.scoped === false) return;
     const scope = currentScope();
     if (scope) scope.own(this);
@@ -76,6 +76,14 @@ export class Tensor implements Disposable {
   }
   get backend(): Backend {
     return this.#handle.storage.backend;
+  }
+  /** One per axis, in elements. */
+  get strides(): readonly number[] {
+    return this.#strides;
+  }
+  /** Of the first element in the storage. */
+  get offset(): number {
+    return this.#offset;
   }
   get size(): number {
     return sizeOf(this.shape);
@@ -133,6 +141,14 @@ export class Tensor implements Disposable {
       layout: options.layout ?? this,
       ...(options.scoped === undefined ? {} : { scoped: options.scoped }),
     });
+  }
+  /** Lets go of its elements and takes those of `place`, alike in shape and dtype. Views made before keep the old ones. */
+  moveTo(place: Tensor): void {
+    const before = this.#handle.storage;
+    this.#handle.storage = place.storage.retain();
+    this.#strides = place.strides;
+    this.#offset = place.offset;
+    before.release();
   }
   /** The same values, cut off from the tape. */
   detach(): Tensor {

@@ -1,5 +1,5 @@
 import { isDerived, type Module } from "@dfine/nn";
-import { copyInto, identity, keep, noGrad, type Tensor } from "@dfine/tensor";
+import { coalesce, copyInto, keep, pack, packedCopies, scope, type Tensor } from "@dfine/tensor";
 
 /**
  * The running statistics of a model as they were before a step. The forward pass moves them, so a step that must leave no
@@ -8,17 +8,26 @@ import { copyInto, identity, keep, noGrad, type Tensor } from "@dfine/tensor";
 export class BufferBackup {
   readonly #pairs: readonly (readonly [buffer: Tensor, copy: Tensor])[];
 
+  /** Moves the statistics side by side, so that all of them are copied at once. */
   constructor(model: Module) {
     const buffers = [...model.namedBuffers().values()].filter((buffer) => !isDerived(buffer));
-    this.#pairs = noGrad(() => buffers.map((buffer) => [buffer, keep(identity(buffer))] as const));
+    pack(buffers);
+    const copies = keep(packedCopies(buffers));
+    this.#pairs = buffers.map((buffer, i) => [buffer, copies[i]!]);
   }
 
   take(): void {
-    for (const [buffer, copy] of this.#pairs) copyInto(copy, buffer);
+    this.#copy((buffer, copy) => copyInto(copy, buffer));
   }
 
   putBack(): void {
-    for (const [buffer, copy] of this.#pairs) copyInto(buffer, copy);
+    this.#copy(copyInto);
+  }
+
+  #copy(copy: (buffer: Tensor, backup: Tensor) => void): void {
+    scope("buffers", () => {
+      for (const [buffer, backup] of coalesce(this.#pairs)) copy(buffer!, backup!);
+    });
   }
 
   dispose(): void {

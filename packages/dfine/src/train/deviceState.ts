@@ -16,9 +16,10 @@ export class DeviceState implements Disposable {
   /** Takes `model`, which it disposes. */
   constructor(model: DFineModel, config: TrainConfig) {
     this.model = model.train();
-    this.ema = new Ema(model.stateDict(), config.ema);
+    // These move what they work on side by side, and the average lays its copies out like that.
     this.optimizer = makeOptimizer(model, config.optimizer);
     this.buffers = new BufferBackup(model);
+    this.ema = new Ema(model.stateDict(), config.ema);
   }
 
   /** Copies everything to the host, together with `progress` as it is now. */

@@ -1,4 +1,14 @@
-import { defineUpdate, keep, type Tensor, tensor, zerosLike } from "@dfine/tensor";
+import {
+  coalesce,
+  defineUpdate,
+  fillInto,
+  keep,
+  pack,
+  packedZerosLike,
+  scope,
+  type Tensor,
+  writeTensor,
+} from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
 import { readNamed, savedEntry } from "./saved.ts";
 
@@ -59,8 +69,9 @@ const update = defineUpdate(
 );
 
 /**
- * AdamW with decoupled weight decay and bias correction per parameter; one kernel for each. A parameter without a gradient is
- * left alone: no decay, no step. Loshchilov and Hutter 2019, as PyTorch computes it.
+ * AdamW with decoupled weight decay and bias correction per parameter. A parameter without a gradient is left alone: no decay,
+ * no step. The parameters of a group, their averages and their gradients lie side by side, so that a group is updated by one
+ * kernel as long as all of it has gradients. Loshchilov and Hutter 2019, as PyTorch computes it.
  */
 export class AdamW {
   readonly groups: readonly OptimizerGroup[];
@@ -68,15 +79,27 @@ export class AdamW {
   readonly #eps: number;
   readonly #moments = new Map<string, Moments>();
 
+  /** Moves each group's parameters side by side; they stay the tensors that they are. */
   constructor(groups: readonly OptimizerGroup[], options: AdamWOptions = {}) {
     this.groups = groups;
     this.#betas = options.betas ?? [0.9, 0.999];
     this.#eps = options.eps ?? 1e-8;
+    for (const { parameters } of groups) {
+      const values = [...parameters.values()];
+      pack(values);
+      const [first, second] = [packedZerosLike(values), packedZerosLike(values)].map(keep);
+      for (const [i, name] of [...parameters.keys()].entries())
+        this.#moments.set(name, { step: 0, first: first![i]!, second: second![i]! });
+    }
   }
 
-  /** Every parameter's gradient that there is. */
+  /** Every parameter's gradient that there is, moved side by side. */
   gradients(): Tensor[] {
-    return this.groups.flatMap(({ parameters }) => [...parameters.values()].flatMap((p) => (p.grad ? [p.grad] : [])));
+    return this.groups.flatMap(({ parameters }) => {
+      const gradients = [...parameters.values()].flatMap(({ grad }) => (grad ? [grad] : []));
+      pack(gradients);
+      return gradients;
+    });
   }
 
   /** Updates every parameter that has a gradient. */
@@ -85,26 +108,36 @@ export class AdamW {
     const [beta1, beta2] = this.#betas;
     for (const { parameters, learningRate, weightDecay } of this.groups) {
       const rate = learningRate * rateFactor;
-      for (const [name, parameter] of parameters) {
-        const { grad } = parameter;
-        if (!grad) continue;
-        const moments = this.#momentsOf(name, parameter);
-        moments.step++;
-        update(
-          [parameter, moments.first, moments.second],
-          [
-            grad,
-            gradientFactor,
-            1 - rate * weightDecay,
-            rate / (1 - beta1 ** moments.step),
-            beta1,
-            beta2,
-            Math.sqrt(1 - beta2 ** moments.step),
-            this.#eps,
-          ],
-        );
+      for (const [step, rows] of this.#rowsByStep(parameters)) {
+        const factors = [
+          gradientFactor,
+          1 - rate * weightDecay,
+          rate / (1 - beta1 ** step),
+          beta1,
+          beta2,
+          Math.sqrt(1 - beta2 ** step),
+          this.#eps,
+        ];
+        scope("adamW", () => {
+          for (const [value, first, second, gradient] of coalesce(rows))
+            update([value!, first!, second!], [gradient!, ...factors]);
+        });
       }
     }
+  }
+
+  /** Counts a step of every parameter that has a gradient; value, both averages and gradient of these, by their counts. */
+  #rowsByStep(parameters: ReadonlyMap<string, Tensor>): Map<number, Tensor[][]> {
+    const rows = new Map<number, Tensor[][]>();
+    for (const [name, parameter] of parameters) {
+      const { grad } = parameter;
+      if (!grad) continue;
+      const moments = this.#moments.get(name)!;
+      const step = ++moments.step;
+      if (!rows.has(step)) rows.set(step, []);
+      rows.get(step)!.push([parameter, moments.first, moments.second, grad]);
+    }
+    return rows;
   }
 
   /** Frees all gradients. */
@@ -112,46 +145,37 @@ export class AdamW {
     for (const { parameters } of this.groups) for (const parameter of parameters.values()) parameter.grad = undefined;
   }
 
-  #momentsOf(name: string, parameter: Tensor): Moments {
-    let moments = this.#moments.get(name);
-    if (!moments) {
-      moments = { step: 0, first: keep(zerosLike(parameter)), second: keep(zerosLike(parameter)) };
-      this.#moments.set(name, moments);
-    }
-    return moments;
-  }
-
   /** The averages of every parameter that was ever updated: NAME.step, NAME.exp_avg and NAME.exp_avg_sq. */
   async save(): Promise<Map<string, HostTensor>> {
-    const tensors = new Map<string, Tensor>();
-    for (const [name, { first, second }] of this.#moments)
-      tensors.set(`${name}.exp_avg`, first).set(`${name}.exp_avg_sq`, second);
-    const saved = await readNamed(tensors);
-    for (const [name, { step }] of this.#moments) saved.set(`${name}.step`, { shape: [1], data: Int32Array.of(step) });
+    const updated = [...this.#moments].filter(([, { step }]) => step > 0);
+    const saved = await readNamed(
+      new Map(
+        updated.flatMap(([name, { first, second }]) => [
+          [`${name}.exp_avg`, first],
+          [`${name}.exp_avg_sq`, second],
+        ]),
+      ),
+    );
+    for (const [name, { step }] of updated) saved.set(`${name}.step`, { shape: [1], data: Int32Array.of(step) });
     return saved;
   }
 
   /** Puts back what `save` gave; parameters that it does not know start anew. @throws StateDictError for another model's */
   restore(state: ReadonlyMap<string, HostTensor>): void {
-    this.#forget();
-    for (const { parameters } of this.groups) {
-      for (const [name, { shape, backend }] of parameters) {
-        const step = state.get(`${name}.step`)?.data[0];
-        if (step === undefined) continue;
-        const restored = (part: string): Tensor =>
-          keep(tensor(savedEntry(state, `${name}.${part}`, shape).data, shape, { backend }));
-        this.#moments.set(name, { step, first: restored("exp_avg"), second: restored("exp_avg_sq") });
+    for (const [name, moments] of this.#moments) {
+      const { first, second } = moments;
+      moments.step = state.get(`${name}.step`)?.data[0] ?? 0;
+      if (moments.step === 0) for (const average of [first, second]) fillInto(average, 0);
+      else {
+        writeTensor(first, savedEntry(state, `${name}.exp_avg`, first.shape).data);
+        writeTensor(second, savedEntry(state, `${name}.exp_avg_sq`, second.shape).data);
       }
     }
   }
 
-  #forget(): void {
-    for (const { first, second } of this.#moments.values()) for (const t of [first, second]) t.dispose();
-    this.#moments.clear();
-  }
-
   /** Frees the averages. */
   dispose(): void {
-    this.#forget();
+    for (const { first, second } of this.#moments.values()) for (const average of [first, second]) average.dispose();
+    this.#moments.clear();
   }
 }

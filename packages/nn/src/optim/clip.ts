@@ -1,4 +1,4 @@
-import { defineRow, noGrad, type OpCase, sqrt, stack, sum, type Tensor } from "@dfine/tensor";
+import { coalesce, defineRow, noGrad, type OpCase, sqrt, stack, sum, type Tensor } from "@dfine/tensor";
 
 const sumOfSquares = defineRow("sumOfSquares", (row, x) => row.storeRow(row.sum(x.mul(x))), {
   cases: () =>
@@ -15,7 +15,8 @@ const sumOfSquares = defineRow("sumOfSquares", (row, x) => row.storeRow(row.sum(
 /** L2 norm over all elements of all tensors, a one-element tensor: read it together with the loss. */
 export const globalNorm = (tensors: readonly Tensor[]): Tensor =>
   noGrad(() => {
-    const squares = tensors.filter(({ size }) => size > 0).map((x) => sumOfSquares([x], undefined)[0]!.reshape([]));
+    const rows = coalesce(tensors.filter(({ size }) => size > 0).map((x) => [x]));
+    const squares = rows.map(([x]) => sumOfSquares([x!], undefined)[0]!.reshape([]));
     return sqrt(sum(stack(squares)));
   });
 

@@ -1,4 +1,4 @@
-import { defineUpdate, identity, keep, noGrad, type Tensor, writeTensor } from "@dfine/tensor";
+import { coalesce, defineUpdate, keep, packedCopies, scope, type Tensor, writeTensor } from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
 import { readNamed, savedEntry } from "./saved.ts";
 
@@ -39,10 +39,14 @@ export class Ema {
   readonly #entries: Map<string, Tensor>;
   #updates = 0;
 
-  /** Starts from a copy of `source`, a model's state by name. */
+  /**
+   * Starts from a copy of `source`, a model's state by name. What lies side by side in it, an optimiser's parameters for
+   * example, is averaged by one kernel.
+   */
   constructor(source: ReadonlyMap<string, Tensor>, options: EmaOptions) {
     this.options = options;
-    this.#entries = noGrad(() => new Map([...source].map(([name, entry]) => [name, keep(identity(entry))])));
+    const copies = keep(packedCopies([...source.values()]));
+    this.#entries = new Map([...source.keys()].map((name, i) => [name, copies[i]!]));
   }
 
   /** The averages by name; they stay the same tensors. */
@@ -57,7 +61,11 @@ export class Ema {
   /** Takes in the model's present state. */
   update(source: ReadonlyMap<string, Tensor>): void {
     const decay = emaDecay(this.options, ++this.#updates);
-    for (const [name, mean] of this.#entries) if (mean.dtype === "f32") average([mean], [source.get(name)!, decay]);
+    const floats = [...this.#entries].filter(([, mean]) => mean.dtype === "f32");
+    scope("ema", () => {
+      for (const [mean, value] of coalesce(floats.map(([name, mean]) => [mean, source.get(name)!])))
+        average([mean!], [value!, decay]);
+    });
   }
 
   /** Values of all entries, and the number of updates so far. */
