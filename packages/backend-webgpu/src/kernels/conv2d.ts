@@ -1,38 +1,46 @@
-import type { Conv2dAttrs, Override, View } from "@dfine/tensor";
+import type { Conv2dActAttrs, Conv2dAttrs, Override, OverrideCall, View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
 import { convKind, forwardAxis, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
+import { type Epilogue, epilogueOf } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
 
 export const conv2dOverride = (runtime: GpuRuntime): Override<Conv2dAttrs> => ({
   select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
-  run({ variant, inputs, outputs, attrs }) {
-    const [x, weight, y] = [inputs[0]!, inputs[1]!, outputs[0]!];
-    if (variant === "pointwise") {
-      pointwise(runtime, { x, weight, y });
-      return;
-    }
-    const [, ci, kh, kw] = shape4(weight);
-    const [, co, ho, wo] = shape4(y);
-    const { groups } = attrs;
-    const axes = [
-      forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho }),
-      forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo }),
-    ] as const;
-    if (variant === "depthwise") {
-      depthwise(runtime, { weight, x, c: y, axes });
-      return;
-    }
-    const channel = kh * kw;
-    const weightStrides = { group: (co / groups) * ci * channel, row: ci * channel, channel };
-    convWindows(runtime, { weight, x, c: y, groups, axes, weightStrides });
-  },
+  run: (call) => convolve(runtime, call, undefined),
 });
 
-/** A product [Co, Ci] · [Ci, H·W] for each image. */
-function pointwise(runtime: GpuRuntime, { x, weight, y }: { x: View; weight: View; y: View }): void {
-  multiplyViews(runtime, { a: asMatrices(weight, 0), b: asMatrices(x, 1), c: asMatrices(y, 1) });
+export const conv2dActOverride = (runtime: GpuRuntime): Override<Conv2dActAttrs> => ({
+  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
+  run: (call) => convolve(runtime, call, epilogueOf(call)),
+});
+
+function convolve(
+  runtime: GpuRuntime,
+  { variant, inputs, outputs, attrs }: OverrideCall<Conv2dAttrs>,
+  epilogue: Epilogue | undefined,
+): void {
+  const [x, weight, y] = [inputs[0]!, inputs[1]!, outputs[0]!];
+  if (variant === "pointwise") {
+    // A product [Co, Ci] · [Ci, H·W] for each image.
+    multiplyViews(runtime, { a: asMatrices(weight, 0), b: asMatrices(x, 1), c: asMatrices(y, 1), epilogue });
+    return;
+  }
+  const [, ci, kh, kw] = shape4(weight);
+  const [, co, ho, wo] = shape4(y);
+  const { groups } = attrs;
+  const axes = [
+    forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho }),
+    forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo }),
+  ] as const;
+  if (variant === "depthwise") {
+    depthwise(runtime, { weight, x, c: y, axes, epilogue });
+    return;
+  }
+  const channel = kh * kw;
+  const weightStrides = { group: (co / groups) * ci * channel, row: ci * channel, channel };
+  convWindows(runtime, { weight, x, c: y, groups, axes, weightStrides, epilogue });
 }
 
 /** The view with what follows its first axes as one axis: [Co, Ci, 1, 1] as [Co, Ci], [B, C, H, W] as [B, C, H·W]. */

@@ -1,6 +1,7 @@
 import type { View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
 import type { Axis } from "./convGeometry.ts";
+import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
@@ -18,7 +19,7 @@ const SPEC = productSpec({
     ...{ c_image: "i32", c_group: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
   },
   code: `
-struct Batch { weight: i32, x: i32, c: i32 }
+struct Batch { weight: i32, x: i32, c: i32, channel: i32 }
 struct Outer { y: i32, x: i32, weight: i32 }
 struct BPlace { start: i32, y: i32, x: i32 }
 struct BSpan { start: i32, inside: bool }
@@ -30,6 +31,7 @@ fn batch_of(z: i32) -> Batch {
     u.o_weight + u.weight_first + group * u.weight_group,
     u.o_x + image * u.x_image + group * u.x_group,
     u.c_first + image * u.c_image + group * u.c_group,
+    group * u.m,
   );
 }
 fn outer_of(tap: i32) -> Outer {
@@ -57,7 +59,8 @@ fn b_value(span: BSpan, step: i32) -> f32 { return select(0.0, x[span.start + st
 fn c_place(batch: Batch, n: i32) -> i32 {
   let y = n / u.columns;
   return batch.c + y * u.c_step_y + (n - y * u.columns) * u.c_step_x;
-}`,
+}
+fn channel_of(batch: Batch, m: i32) -> i32 { return batch.channel + m; }`,
   fastest: "outer",
 });
 
@@ -71,6 +74,7 @@ export interface Windows {
   readonly axes: readonly [Axis, Axis];
   /** Elements from group to group, output channel to output channel and input channel to input channel of the weight. */
   readonly weightStrides: { readonly group: number; readonly row: number; readonly channel: number };
+  readonly epilogue?: Epilogue | undefined;
 }
 
 function problemOf({ x, c, groups, axes: [y, w] }: Omit<Windows, "weight" | "weightStrides">) {
@@ -83,9 +87,9 @@ function problemOf({ x, c, groups, axes: [y, w] }: Omit<Windows, "weight" | "wei
   return { sizes, mayPart: y.outStep * w.outStep === 1 };
 }
 
-/** C[b, m, y, x] = Σ weight · x over channels and windows: a convolution, or its input's gradient at one residue. */
+/** C[b, m, y, x] = Σ weight · x over channels and windows: a convolution, then the epilogue; or its input's gradient at one residue. */
 export function convWindows(runtime: GpuRuntime, windows: Windows): void {
-  const { weight, x, c, groups, axes, weightStrides } = windows;
+  const { weight, x, c, groups, axes, weightStrides, epilogue } = windows;
   const [yAxis, xAxis] = axes;
   const [, channels, height, width] = x.shape as [number, number, number, number];
   const [, rows, outHeight, outWidth] = c.shape as [number, number, number, number];
@@ -96,6 +100,7 @@ export function convWindows(runtime: GpuRuntime, windows: Windows): void {
     factors: { weight, x },
     c,
     cRow: cPlane,
+    epilogue,
     uniforms: {
       ...{ groups, height, width, columns: xAxis.outputs, taps_x: xAxis.taps },
       ...{ step_y: yAxis.step, step_x: xAxis.step, base_y: yAxis.base, base_x: xAxis.base },

@@ -3,6 +3,7 @@ import { memo } from "../memo.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import { type Axis, shape4 } from "./convGeometry.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
+import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
 import { range } from "./product/spec.ts";
 import type { UniformType } from "./wgslKernel.ts";
 
@@ -20,17 +21,20 @@ const UNIFORMS = {
 } as const satisfies Record<string, UniformType>;
 
 /** A thread computes `count` outputs one below the other, column of the kernel by column. */
-const makeKernel = ({ taps, step, tapStep }: Rows, count: number) => {
+const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epilogue | undefined) => {
+  const { code, finish } = printEpilogue(epilogue, 1);
   const reads = [...new Set(range(count).flatMap((j) => range(taps).map((t) => j * step + t * tapStep)))];
   return elementKernel({
-    name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows`,
-    bindings: { weight: "read f32", x: "read f32", c: "write f32" },
+    name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows${epilogueName(epilogue)}`,
+    bindings: { weight: "read f32", x: "read f32", c: "write f32", ...epilogueBindings(epilogue) },
     uniforms: UNIFORMS,
     body: `
+${code}
 fn element(i: i32) {
   let line = i / u.columns;
   let column = i - line * u.columns;
   let plane = line / u.strips;
+  let channel = plane % u.channels;
   let row = (line - plane * u.strips) * ${count};
   let y = row * ${step} + u.base_y;
   let start = u.o_x + plane * u.height * u.width;
@@ -45,7 +49,7 @@ fn element(i: i32) {
   ${range(count)
     .map((j) => `var sum_${j} = 0.0;`)
     .join(" ")}
-  let first = u.o_weight + u.weight_first + (plane % u.channels) * u.weight_channel;
+  let first = u.o_weight + u.weight_first + channel * u.weight_channel;
   var tap = 0;
   if (tap < u.taps_x) { loop {
     let at = first + tap * u.weight_tap_x;
@@ -61,6 +65,10 @@ fn element(i: i32) {
       .join("\n    ")}
     continuing { tap++; break if tap >= u.taps_x; }
   } }
+  ${finish(
+    "channel",
+    range(count).map((j) => `sum_${j}`),
+  )}
   let to = u.o_c + plane * u.c_plane + u.c_first + column * u.c_step_x;
   ${range(count)
     .map((j) => `if (row + ${j} < u.rows) { c[to + (row + ${j}) * u.c_step_y] = sum_${j}; }`)
@@ -77,19 +85,22 @@ export interface Depthwise {
   /** Contiguous [B, C, H, W]. */
   readonly c: View;
   readonly axes: readonly [Axis, Axis];
+  readonly epilogue?: Epilogue | undefined;
 }
 
-/** Convolves every channel by itself: forward, or the input's gradient at one residue. */
-export function depthwise(runtime: GpuRuntime, { weight, x, c, axes: [yAxis, xAxis] }: Depthwise): void {
+/** Convolves every channel by itself: forward, then the epilogue, or the input's gradient at one residue. */
+export function depthwise(runtime: GpuRuntime, { weight, x, c, axes: [yAxis, xAxis], epilogue }: Depthwise): void {
   const [images, channels, height, width] = shape4(x);
   const [, , outHeight, outWidth] = shape4(c);
   const [, , kh, kw] = shape4(weight);
   const count = stripRows(runtime.software);
   const { taps, step, tapStep } = yAxis;
-  const kernel = memo(kernels, [taps, step, tapStep, count].join(), () => makeKernel({ taps, step, tapStep }, count));
+  const kernel = memo(kernels, [taps, step, tapStep, count, epilogueName(epilogue)].join(), () =>
+    makeKernel({ taps, step, tapStep }, count, epilogue),
+  );
   const strips = Math.ceil(yAxis.outputs / count);
   dispatchElements(runtime, kernel, {
-    views: { weight, x, c },
+    views: { weight, x, c, ...epilogue?.views },
     uniforms: {
       ...{ channels, height, width, rows: yAxis.outputs, columns: xAxis.outputs, strips },
       ...{ base_y: yAxis.base, step_x: xAxis.step, base_x: xAxis.base, taps_x: xAxis.taps, tap_x: xAxis.tapStep },

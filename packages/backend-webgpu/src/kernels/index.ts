@@ -1,6 +1,6 @@
 import type { Overrides } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
-import { conv2dOverride } from "./conv2d.ts";
+import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
@@ -15,6 +15,7 @@ import { topKOverride } from "./topK.ts";
 export const createOverrides = (runtime: GpuRuntime): Overrides => ({
   matmul: matmulOverride(runtime),
   conv2d: conv2dOverride(runtime),
+  conv2dAct: conv2dActOverride(runtime),
   conv2dInputGrad: conv2dInputGradOverride(runtime),
   conv2dWeightGrad: conv2dWeightGradOverride(runtime),
   maxPool2d: maxPool2dOverride(runtime),

@@ -1,5 +1,6 @@
 import { broadcastShapes, broadcastStrides, type MatmulAttrs, type Override, type View } from "@dfine/tensor";
 import type { GpuRuntime } from "../runtime.ts";
+import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
@@ -33,7 +34,8 @@ fn a_step(inner: i32) -> i32 { return inner * u.a_k; }
 fn b_step(inner: i32) -> i32 { return inner * u.b_k; }
 fn a_value(span: i32, step: i32) -> f32 { return a[span + step]; }
 fn b_value(span: i32, step: i32) -> f32 { return b[span + step]; }
-fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
+fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }
+fn channel_of(batch: Batch, m: i32) -> i32 { return m; }`,
   fastest: "inner",
 });
 /** Parts of k are cut between runs of so many. */
@@ -55,6 +57,8 @@ interface Problem {
   readonly b: Matrices;
   /** C is written column by column: rows and columns have changed places. */
   readonly isTransposed: boolean;
+  /** Rows of C are then its channels, and stay rows. */
+  readonly epilogue: Epilogue | undefined;
 }
 
 const batchShape = (view: View): readonly number[] => view.shape.slice(0, -2);
@@ -64,10 +68,11 @@ function matrices(view: View, axes: readonly number[]): Matrices {
   return { view, row, column, batch: broadcastStrides(batchShape(view), view.strides.slice(0, -2), axes) };
 }
 
-function problemOf(a: View, b: View): Problem {
+function problemOf(a: View, b: View, epilogue?: Epilogue): Problem {
   const axes = broadcastShapes("matmul", [batchShape(a), batchShape(b)]);
   const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
-  return orient(mergeAxes({ m, n, k, axes, a: matrices(a, axes), b: matrices(b, axes), isTransposed: false }));
+  const problem = { m, n, k, axes, a: matrices(a, axes), b: matrices(b, axes), epilogue, isTransposed: false };
+  return epilogue ? problem : orient(mergeAxes(problem));
 }
 
 /** Drops batch axes of size 1, joins those that both walk evenly, and makes rows of an inner one that shares b. */
@@ -117,9 +122,16 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
-/** c = a · b, matrices with batch axes; a and b may have any strides, c is contiguous. */
-export function multiplyViews(runtime: GpuRuntime, { a, b, c }: { a: View; b: View; c: View }): void {
-  const problem = problemOf(a, b);
+interface Multiplication {
+  readonly a: View;
+  readonly b: View;
+  readonly c: View;
+  readonly epilogue?: Epilogue | undefined;
+}
+
+/** c = a · b, then the epilogue: matrices with batch axes; a and b may have any strides, c is contiguous. */
+export function multiplyViews(runtime: GpuRuntime, { a, b, c, epilogue }: Multiplication): void {
+  const problem = problemOf(a, b, epilogue);
   // The kernel knows two batch axes; more become dispatches.
   const leading = problem.axes.slice(0, -2);
   const step = product(problem.axes.slice(-2)) * problem.m * problem.n;
@@ -149,12 +161,13 @@ interface Places {
 const moved = ({ buffer, offset }: Place, by: number): Place => ({ buffer, offset: offset + by });
 
 function multiply(runtime: GpuRuntime, problem: Problem, { a: aPlace, b: bPlace, c }: Places): void {
-  const { m, n, axes, a, b, isTransposed } = problem;
+  const { m, n, axes, a, b, epilogue, isTransposed } = problem;
   runProduct(runtime, SPEC, {
     sizes: sizesOf(problem),
     factors: { a: aPlace, b: bPlace },
     c,
     cRow: isTransposed ? 1 : n,
+    epilogue,
     uniforms: {
       batch_0: axes.at(-1) ?? 1,
       ...{ a_batch_1: a.batch.at(-2) ?? 0, a_batch_0: a.batch.at(-1) ?? 0, a_row: a.row, a_k: a.column },

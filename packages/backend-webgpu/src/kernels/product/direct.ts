@@ -1,3 +1,4 @@
+import { type Epilogue, printEpilogue } from "../epilogue.ts";
 import { range, TILE_LINES } from "./spec.ts";
 
 /**
@@ -19,7 +20,7 @@ export const directSize = ({ rows, columns }: DirectShape): [number, number] => 
  * at their end: branches are masks there, and one that tests first runs its body once more for nothing. (SwiftShader gets
  * such a loop wrong unless all threads leave it together, as here.)
  */
-export function directBody(shape: DirectShape): string {
+export function directBody(shape: DirectShape, epilogue: Epilogue | undefined): string {
   const { rows, columns, shares } = shape;
   const [ms, ns] = [range(rows), range(columns)];
   const multiply = (k: string, a: (m: number) => string): string =>
@@ -39,6 +40,13 @@ export function directBody(shape: DirectShape): string {
         continuing { k += 4; break if k + 4 > count; }
       }
     }`;
+  const { code, finish } = printEpilogue(epilogue, 1);
+  const finished = ms.map((m) =>
+    finish(
+      `channel_of(batch, min(first_row + ${m}, u.m - 1))`,
+      ns.map((n) => `sum_${m}_${n}`),
+    ),
+  );
   const store = ns.map(
     (n) => `
   if (first_column + ${4 * n} < u.n) {
@@ -47,6 +55,7 @@ export function directBody(shape: DirectShape): string {
   }`,
   );
   return `
+${code}
 @compute @workgroup_size(4)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(${shares ? "subgroup_invocation_id" : "local_invocation_index"}) in_quad: u32) {
   let lane = i32(in_quad & 3u);
@@ -76,6 +85,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(${shares ? "subgroup_i
     continuing { outer++; break if outer >= last; }
     }
   }
+  ${finished.join("\n  ")}
   ${store.join("\n")}
 }`;
 }

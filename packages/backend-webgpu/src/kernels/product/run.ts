@@ -1,6 +1,7 @@
 import type { View } from "@dfine/tensor";
 import { memo } from "../../memo.ts";
 import type { GpuRuntime } from "../../runtime.ts";
+import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import { type WgslKernel, wgslKernel } from "../wgslKernel.ts";
 import { directBody } from "./direct.ts";
 import { foldParts } from "./foldParts.ts";
@@ -19,19 +20,22 @@ export interface ProductCall<B extends string, U extends string> {
   readonly alongK: { readonly a: boolean; readonly b: boolean };
   /** C fills its whole view without gaps, so that parts of k may be summed apart and folded. */
   readonly mayPart: boolean;
+  /** Done to C's elements; the spec then tells the channels of rows. */
+  readonly epilogue?: Epilogue | undefined;
 }
 
 type Kernel = WgslKernel<string, string>;
 
 const kernels = new Map<string, Kernel>();
 
-function kernelFor(spec: ProductSpec, shape: ProductShape): Kernel {
+function kernelFor(spec: ProductSpec, shape: ProductShape, epilogue: Epilogue | undefined): Kernel {
   const shares = shape.kind === "direct" && shape.shares;
-  const name = `${spec.name}.${shapeName(shape)}${shares ? " shared" : ""}`;
+  const name = `${spec.name}.${shapeName(shape)}${shares ? " shared" : ""}${epilogueName(epilogue)}`;
   return memo(kernels, name, () => {
-    const bindings: Record<string, "read f32" | "write f32"> = { c: "write f32" };
+    const bindings: Record<string, "read f32" | "write f32"> = { c: "write f32", ...epilogueBindings(epilogue) };
     for (const factor of spec.factors) bindings[factor] = "read f32";
-    const body = shape.kind === "tiled" ? tiledBody(shape, spec.fastest) : directBody(shape);
+    const body =
+      shape.kind === "tiled" ? tiledBody(shape, { fastest: spec.fastest, epilogue }) : directBody(shape, epilogue);
     return wgslKernel({
       name,
       bindings,
@@ -71,7 +75,7 @@ function* boxes(
 export const productVariant = (runtime: GpuRuntime, problem: { sizes: ProductSizes; mayPart: boolean }): string =>
   shapeName(planProduct(runtime, problem).shape);
 
-/** Computes C. Parts of k are folded in their order, so results are the same on every run. */
+/** Computes C, then its epilogue. Parts of k are folded in their order, so results are the same on every run. */
 export function runProduct<B extends string, U extends string>(
   runtime: GpuRuntime,
   spec: ProductSpec<B, U>,
@@ -81,26 +85,28 @@ export function runProduct<B extends string, U extends string>(
   if (m * n * batch === 0) return;
   const plan = planProduct(runtime, call);
   if (plan.parts === 1) {
-    dispatch(runtime, spec, { call, plan, c: call.c });
+    dispatch(runtime, spec, { call, plan });
     return;
   }
+  const { c: to, epilogue } = call;
   const length = m * n * batch;
   runtime.withScratch(plan.parts * length, "f32", (partials) => {
-    dispatch(runtime, spec, { call, plan, c: partials });
-    foldParts(runtime, { partials, to: call.c, length, parts: plan.parts });
+    dispatch(runtime, spec, { call: { ...call, c: partials, epilogue: undefined }, plan });
+    foldParts(runtime, { partials, to, length, parts: plan.parts, epilogue, plane: n });
   });
 }
 
 function dispatch<B extends string, U extends string>(
   runtime: GpuRuntime,
   spec: ProductSpec<B, U>,
-  { call, plan, c }: { call: ProductCall<B, U>; plan: Plan; c: Pick<View, "buffer" | "offset"> },
+  { call, plan }: { call: ProductCall<B, U>; plan: Plan },
 ): void {
-  const { m, n, outer, inner, k, batch } = call.sizes;
+  const { sizes, factors, c, epilogue } = call;
+  const { m, n, outer, inner, k, batch } = sizes;
   const { shape, parts, partSize } = plan;
   const [rows, columns] = tileOf(shape);
   const groupWork = (rows * columns * k) / parts;
-  const kernel = kernelFor(spec, shape);
+  const kernel = kernelFor(spec, shape, epilogue);
   const common = {
     ...{ m, n, outer, inner, k, c_row: call.cRow },
     ...{ parts, part_size: partSize, c_part: m * n * batch },
@@ -111,7 +117,7 @@ function dispatch<B extends string, U extends string>(
     const [first_x, first_y, first_z] = first;
     const uniforms: Record<CommonUniform, number> = { ...common, first_x, first_y, first_z };
     runtime.dispatch(kernel, {
-      views: { ...call.factors, c },
+      views: { ...factors, ...epilogue?.views, c },
       uniforms: { ...uniforms, ...call.uniforms },
       workgroups: count,
       work: groupWork * count[0] * count[1] * count[2],

@@ -13,6 +13,7 @@ import type { UniformType } from "../wgslKernel.ts";
  * - `fn a_step(inner: i32) -> i32`, `fn b_step(…) -> i32`: once per inner index
  * - `fn a_value(span: ASpan, step: i32) -> f32`, `fn b_value(…) -> f32`
  * - `fn c_place(batch: Batch, n: i32) -> i32`: the place of C[0, n] from the first element; rows are `u.c_row` apart
+ * - `fn channel_of(batch: Batch, m: i32) -> i32`: the output channel that a row is, where there may be an epilogue
  *
  * Indices given to them are in range, and addresses must be so too, also where a zero of the padding takes the value's place.
  */

@@ -1,3 +1,4 @@
+import { type Epilogue, printEpilogue } from "../epilogue.ts";
 import { range, TILE_LINES } from "./spec.ts";
 
 /** Threads of a workgroup along rows and columns, quads of rows and columns that each computes, and k per tile. */
@@ -40,7 +41,10 @@ fn ${name}_load(places: array<${type}, 4>, flat: i32, last: i32) -> vec4<f32> {
  * A workgroup computes a tile of C: its threads fetch a slice of A and of B into workgroup memory, the next one while they
  * multiply this one, and each keeps `quads` of 4 × 4 sums in registers.
  */
-export function tiledBody(shape: TiledShape, fastest: "outer" | "inner"): string {
+export function tiledBody(
+  shape: TiledShape,
+  { fastest, epilogue }: { fastest: "outer" | "inner"; epilogue: Epilogue | undefined },
+): string {
   const { threads, quads, depth } = shape;
   const count = threads[0] * threads[1];
   const [rows, columns] = tiledSize(shape);
@@ -78,6 +82,14 @@ export function tiledBody(shape: TiledShape, fastest: "outer" | "inner"): string
       return `${target} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${quad}, ${target});`;
     }),
   ];
+  const rowAt = (row: number): string => `first_row + ${(row >> 2) * threads[0] * 4 + (row & 3)}`;
+  const { code, finish } = printEpilogue(epilogue, 4);
+  const finished = range(4 * quads[0]).map((row) =>
+    finish(
+      `channel_of(batch, min(${rowAt(row)}, u.m - 1))`,
+      range(quads[1]).map((quad) => sum(row, quad)),
+    ),
+  );
   const store = range(quads[1]).flatMap((quad) =>
     range(4).map(
       (lane) => `
@@ -85,10 +97,7 @@ export function tiledBody(shape: TiledShape, fastest: "outer" | "inner"): string
   if (n_${quad}_${lane} < u.n) {
     let to = start + c_place(batch, n_${quad}_${lane});
     ${range(4 * quads[0])
-      .map((row) => {
-        const m = `first_row + ${(row >> 2) * threads[0] * 4 + (row & 3)}`;
-        return `if (${m} < u.m) { c[to + (${m}) * u.c_row] = ${sum(row, quad)}[${lane}]; }`;
-      })
+      .map((row) => `if (${rowAt(row)} < u.m) { c[to + (${rowAt(row)}) * u.c_row] = ${sum(row, quad)}[${lane}]; }`)
       .join("\n    ")}
   }`,
     ),
@@ -97,6 +106,7 @@ export function tiledBody(shape: TiledShape, fastest: "outer" | "inner"): string
   return `
 ${sides.map((side) => `var<workgroup> ${side.name}_tile: array<vec4<f32>, ${pitch(side) * depth}>;`).join("\n")}
 ${sides.map((side) => loadFunction(side, fastest)).join("\n")}
+${code}
 @compute @workgroup_size(${count})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
   let local = i32(local_index);
@@ -121,6 +131,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
   }
   let first_row = tile.y * ${rows} + thread.y * 4;
+  ${finished.join("\n  ")}
   ${store.join("\n")}
 }`;
 }

@@ -1,0 +1,55 @@
+import { type Activation, type Conv2dActAttrs, convEpilogue, type OverrideCall, row, type View } from "@dfine/tensor";
+import { printFunction } from "../print/function.ts";
+import type { Width } from "../print/library.ts";
+import { typeOf } from "../print/operations.ts";
+
+/** What becomes of a convolution's sums before they are stored: `convEpilogue` of them and of what these views hold. */
+export interface Epilogue {
+  readonly activation: Activation;
+  /** By name, as kernels bind them, and in their order: bias, then perhaps factor; then perhaps scale and shift. */
+  readonly views: Readonly<Partial<Record<Operand, View>>>;
+}
+
+const OPERANDS = ["bias", "factor", "scale", "shift"] as const;
+type Operand = (typeof OPERANDS)[number];
+/** Of which there is one per output channel. */
+const PER_CHANNEL: readonly string[] = ["bias", "factor"] satisfies readonly Operand[];
+
+export const epilogueOf = ({ inputs, attrs }: OverrideCall<Conv2dActAttrs>): Epilogue => ({
+  activation: attrs.activation,
+  views: Object.fromEntries(inputs.slice(2).map((view, i) => [OPERANDS[i]!, view])),
+});
+
+/** Ends the name of a kernel that has one. */
+export const epilogueName = (epilogue: Epilogue | undefined): string =>
+  epilogue ? `, ${epilogue.activation} of ${Object.keys(epilogue.views).join(" ")}` : "";
+
+export const epilogueBindings = (epilogue: Epilogue | undefined): Record<string, "read f32"> =>
+  Object.fromEntries(Object.keys(epilogue?.views ?? {}).map((name) => [name, "read f32"]));
+
+/** An epilogue in a kernel's text; empty where there is none. */
+export interface EpilogueText {
+  /** Functions. */
+  readonly code: string;
+  /** Statements that replace sums of one channel, an i32, by what is stored. */
+  finish(channel: string, sums: readonly string[]): string;
+}
+
+/** Prints an epilogue for variables of one sum or of four. */
+export function printEpilogue(epilogue: Epilogue | undefined, width: Width): EpilogueText {
+  if (!epilogue) return { code: "", finish: () => "" };
+  const names = Object.keys(epilogue.views);
+  const [bias, ...rest] = names.map((_, i) => row(1 + i));
+  const expression = convEpilogue(epilogue.activation, [row(0), bias!, ...rest]);
+  const load = (name: string): string =>
+    `${typeOf("f32", width)}(${name}[u.o_${name}${PER_CHANNEL.includes(name) ? " + channel" : ""}])`;
+  const args = names.map((_, i) => `r${1 + i}`);
+  return {
+    code: printFunction("finish", expression, { parameters: 1 + names.length, width }),
+    finish: (channel, sums) => `{
+    let channel = ${channel};
+    ${names.map((name, i) => `let ${args[i]} = ${load(name)};`).join(" ")}
+    ${sums.map((sum) => `${sum} = finish(${[sum, ...args].join(", ")});`).join(" ")}
+  }`,
+  };
+}
