@@ -143,7 +143,6 @@ export class Trainer implements Disposable {
         if (!(error instanceof OutOfMemoryError)) throw error;
         throw await adviseOnMemory(error, batch, {
           ...{ state: this.#live, backend: this.backend, model: this.config.model },
-          isFirstStep: this.progress.step === 0,
           losses: (smaller) => batchLosses(this.model, smaller, this.#at(stepsPerEpoch)),
         });
       }
