@@ -93,6 +93,7 @@ const one = [1, 1, 1, 1] as const;
 const two = [2, 2, 2, 2] as const;
 const CASES: readonly ConvCase[] = [
   { x: [2, 3, 5, 7], kernel: [4, 1, 1] },
+  { x: [2, 16, 3, 3], kernel: [12, 1, 1] },
   { x: [3, 21, 10, 10], kernel: [16, 1, 1] },
   { x: [1, 600, 3, 5], kernel: [9, 1, 1] },
   { x: [2, 1100, 3, 3], kernel: [6, 1, 1] },
@@ -214,5 +215,51 @@ export function convProperties({ run, chosen }: ConvSubject, cases: ConvCases): 
       expect(await chosen({ x: [1, 64, 4, 4], kernel: [64, 5, 5], padding: two, groups: 64 })).toEqual(["depthwise"]);
       expect(await chosen({ x: [1, 3, 8, 8], kernel: [16, 3, 3], padding: one, stride: [2, 2] })).toEqual(["windows"]);
     });
+  });
+}
+
+/** Data of a convolution and of what follows it: bias and factor by channel, ReLU, scale and shift. */
+export interface ConvActData extends ConvData {
+  readonly bias: Float32Array;
+  readonly factor: Float32Array;
+  readonly scale: number;
+  readonly shift: number;
+}
+
+export function convActData(test: ConvCase): ConvActData {
+  const channels = test.kernel[0];
+  return { ...convData(test), bias: numbers(channels, 4), factor: numbers(channels, 5), scale: -1.5, shift: 0.25 };
+}
+
+function convActOracle(test: ConvCase, data: ConvActData): Oracle {
+  const { bias, factor, scale, shift } = data;
+  const [, channels, height, width] = convShapes(test).y;
+  const { values, magnitudes } = convOracles(test, data).y;
+  const channelOf = (i: number): number => Math.floor(i / (height * width)) % channels;
+  return {
+    values: Array.from(values, (sum, i) => {
+      const c = channelOf(i);
+      return scale * Math.max(0, factor[c]! * sum + bias[c]!) + shift;
+    }),
+    magnitudes: Array.from(magnitudes, (magnitude, i) => {
+      const c = channelOf(i);
+      return Math.abs(scale) * (Math.abs(factor[c]!) * magnitude + Math.abs(bias[c]!)) + Math.abs(shift);
+    }),
+  };
+}
+
+type Results = readonly ArrayLike<number>[];
+
+/** Tests of `conv2dAct` against nested loops; `run` gives a result for each kind of the backend. */
+export function convActProperties(
+  run: (test: ConvCase, data: ConvActData) => Results | Promise<Results>,
+  cases: ConvCases,
+): void {
+  describe("a convolution followed by bias, factor, ReLU, scale and shift", () => {
+    eachConv(async (test) => {
+      const data = convActData(test);
+      const expected = convActOracle(test, data);
+      for (const result of atLeastOne(await run(test, data))) expectClose(result, expected);
+    }, cases);
   });
 }

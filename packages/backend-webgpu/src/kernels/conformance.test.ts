@@ -9,6 +9,7 @@ afterAll(() => {
 
 /** Ops whose kernels differ between software and GPUs; what this adapter gets by itself, src/conformance.test.ts tests. */
 const OPS = [
+  "conv2dAct",
   "maxPool2d",
   "maxPool2dGrad",
   "indexSelect",

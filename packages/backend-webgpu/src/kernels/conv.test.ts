@@ -1,8 +1,11 @@
-import { conv2d, gradients, type Tensor } from "@dfine/tensor";
+import { conv2d, conv2dAct, gradients, type Tensor } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import {
+  type ConvActData,
   type ConvCase,
   type ConvData,
+  convActData,
+  convActProperties,
   convAttrs,
   convData,
   convProperties,
@@ -51,6 +54,31 @@ convProperties(
   { runs: 80 },
 );
 
+function actProblem(test: ConvCase, data: ConvActData = convActData(test)) {
+  const { x, weight } = convShapes(test);
+  const channels = [test.kernel[0]];
+  return {
+    inputs: [
+      ...[f32(data.x, x), f32(data.weight, weight)],
+      ...[f32(data.bias, channels), f32(data.factor, channels), f32([data.scale], [1]), f32([data.shift], [1])],
+    ],
+    run: ([x, weight, bias, factor, scale, shift]: readonly Tensor[]) => {
+      const affine = { scale: scale!, shift: shift! };
+      return [conv2dAct(x!, weight!, { ...convAttrs(test), bias: bias!, factor: factor!, activation: "relu", affine })];
+    },
+  };
+}
+
+convActProperties(
+  async (test, data) => {
+    const { inputs, run } = actProblem(test, data);
+    const results = [];
+    for (const [, backend] of kinds) results.push(...(await evaluate(backend, inputs, run)));
+    return results;
+  },
+  { runs: 40 },
+);
+
 describe("conv2d and its gradients", () => {
   it("give the same bits on every run", async () => {
     const { inputs, run } = problem({ x: [2, 3, 50, 49], kernel: [4, 3, 3], padding: [1, 1, 1, 1] });
@@ -65,6 +93,34 @@ describe("conv2d and its gradients", () => {
     const before = first.counters.pipelines;
     await chosen({ x: [1, 64, 5, 6], ...depthwise });
     await chosen({ x: [1, 60, 4, 4], kernel: [31, 1, 1] });
+    expect(first.counters.pipelines).toBe(before);
+  });
+});
+
+describe("conv2dAct", () => {
+  const LAYERS: readonly ConvCase[] = [
+    { x: [1, 64, 4, 4], kernel: [64, 5, 5], padding: [2, 2, 2, 2], groups: 64 },
+    { x: [1, 64, 4, 4], kernel: [32, 1, 1] },
+    { x: [1, 32, 8, 8], kernel: [16, 3, 3], stride: [2, 2], padding: [1, 1, 1, 1] },
+  ];
+  const dispatches = async (test: ConvCase): Promise<number> => {
+    const { inputs, run } = actProblem(test);
+    const before = first.counters.dispatches;
+    await evaluate(first, inputs, run);
+    return first.counters.dispatches - before;
+  };
+
+  it.each(LAYERS)("is one dispatch, $kernel", async (test) => {
+    expect(await dispatches(test)).toBe(1);
+  });
+
+  it("compiles nothing for other sizes", async () => {
+    for (const test of LAYERS) await dispatches(test);
+    const before = first.counters.pipelines;
+    for (const test of LAYERS) {
+      const [b, c, h, w] = test.x;
+      await dispatches({ ...test, x: [b, c, h + 1, w + 2] });
+    }
     expect(first.counters.pipelines).toBe(before);
   });
 });
