@@ -13,7 +13,7 @@ import type { TrainingBatch } from "../packages/dfine/src/train/batch.ts";
 import { PackError } from "./pack.ts";
 import { type DoneStep, judge, type Lesson, lossesNearby, relative, type StepVerdict, stepsOn } from "./trajectory.ts";
 
-const USAGE = `npm run trajectory -- [--device ${DEVICE_NAMES}] [--preset ${PRESET_NAMES}] [--size 320] [--batch 4] [--steps 10] [--seed 0]
+const USAGE = `npm run trajectory -- [--device ${DEVICE_NAMES}] [--preset ${PRESET_NAMES}] [--size 320] [--batch 8] [--steps 10] [--seed 0]
   [--images DIR --annotations FILE] [--json] [key=value of the configuration]`;
 
 function parse() {
@@ -24,7 +24,7 @@ function parse() {
         device: { type: "string", default: "webgpu" },
         preset: { type: "string", default: "n" },
         size: { type: "string", default: "320" },
-        batch: { type: "string", default: "4" },
+        batch: { type: "string", default: "8" },
         steps: { type: "string", default: "10" },
         seed: { type: "string", default: "0" },
         images: { type: "string" },
