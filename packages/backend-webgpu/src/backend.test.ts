@@ -1,5 +1,6 @@
 import {
   BackendError,
+  copyInto,
   DeviceLostError,
   exp,
   load,
@@ -14,7 +15,7 @@ import {
   tensor,
   withBackend,
 } from "@dfine/tensor";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it, vi } from "vitest";
 import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { testDevice } from "../test/device.ts";
 import { type WebGpuBackend, webgpu } from "./index.ts";
@@ -171,7 +172,7 @@ describe("kernels compiled ahead", () => {
   const f = () => softmax(tensor(values(330), [10, 33]));
 
   it("are those that run then", async () => {
-    const own = await webgpu();
+    const own = await webgpu({ compileAhead: true });
     await own.precompile(async () => expect([...(await compute(own, f))]).toEqual(new Array(330).fill(0)));
     const { pipelines, dispatches } = own.counters;
     expect([pipelines > 0, dispatches]).toEqual([true, 0]);
@@ -182,11 +183,52 @@ describe("kernels compiled ahead", () => {
   });
 
   it("are told when they are wrong", async () => {
-    const { backend: own, runtime } = await testDevice();
+    const { backend: own, runtime } = await testDevice({ compileAhead: true });
     const kernel = wgslKernel({ name: "test.wrong", bindings: { y: "write f32" }, uniforms: {}, body: "nonsense" });
     const view = { buffer: own.alloc(1, "f32"), offset: 0 };
     const work = () => runtime.dispatch(kernel, { views: { y: view }, uniforms: {}, workgroups: [1] });
     await expect(own.precompile(work)).rejects.toThrow(/test\.wrong is not valid/);
+    own.dispose();
+  });
+
+  it("leave tensors as they were, but for what the host writes", async () => {
+    const own = await webgpu({ compileAhead: true });
+    const kept = await withBackend(own, async () => {
+      const before = tensor([1, 2, 3]);
+      let during = before;
+      await own.precompile(() => {
+        copyInto(
+          before,
+          noGrad(() => exp(before)),
+        );
+        during = tensor([4, 5, 6]);
+      });
+      return (await readTensors([before, during])).map((read) => [...read]);
+    });
+    expect(kept).toEqual([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    own.dispose();
+  });
+
+  it("hold nobody up when the work does not wait, is at fault, or loses its device", async () => {
+    const own = await webgpu({ compileAhead: true });
+    const compiling = own.precompile(() => void withBackend(own, () => scope("test", () => void noGrad(f))));
+    expect((await compute(own, () => tensor([7])))[0]).toBe(7);
+    await compiling;
+    const fault = () => Promise.reject(new RangeError("at fault"));
+    await expect(own.precompile(fault)).rejects.toThrow("at fault");
+    expect((await compute(own, () => tensor([7])))[0]).toBe(7);
+    const losing = own.precompile(() => compute(own, () => exp(tensor([1]))).then(() => own.device.destroy()));
+    await expect(losing).rejects.toThrow(DeviceLostError);
+  });
+
+  it("are left alone on software adapters, unless asked for", async () => {
+    const own = await webgpu();
+    const work = vi.fn();
+    await own.precompile(work);
+    expect(work).toHaveBeenCalledTimes(own.software ? 0 : 1);
     own.dispose();
   });
 });

@@ -1,4 +1,4 @@
-import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, type Dtype, settle, type TypedArray } from "@dfine/tensor";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { Reads } from "./commands/reads.ts";
@@ -18,6 +18,11 @@ export interface WebGpuOptions {
   readonly memoryLimitBytes?: number;
   /** Whether generated kernels may fold with workgroup memory. Default: yes, but not on software adapters. */
   readonly barriers?: boolean;
+  /**
+   * Whether `precompile` does anything. Default: yes, but not on software adapters, where compiling takes the cores that
+   * kernels run on.
+   */
+  readonly compileAhead?: boolean;
   /** Storage buffers that a kernel may bind; default and most: the device's limit. */
   readonly maxBindings?: number;
   /** Element visits of one dispatch, default 2²⁸: fewer where a slow GPU is reset by its watchdog. */
@@ -56,10 +61,7 @@ export interface WebGpuBackend extends Backend {
     /** Loses the device. */
     destroy(): void;
   };
-  /**
-   * Compiles, beside each other, the kernels that `work` would run. Nothing is computed: what `work` reads is zeros, and what
-   * it writes is lost, so give it a prediction or step on tensors of its own.
-   */
+  /** Does nothing where `compileAhead` is off. @throws BackendError for a kernel that is not valid, DeviceLostError */
   precompile(work: () => unknown): Promise<void>;
   /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
@@ -115,6 +117,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     barriers: options.barriers ?? !software,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
+  const compileAhead = options.compileAhead ?? !software;
   const runtime = kernelRuntime(open, { queue, pool, faults });
   let disposed = false;
 
@@ -169,13 +172,13 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
     memory: () => pool.memory(),
     async precompile(work) {
+      if (!compileAhead) return;
       queue.flush();
       queue.rehearsing = true;
-      try {
-        await work();
-      } finally {
+      // At once after work that does not wait, so that nobody else can call meanwhile.
+      await settle(work, () => {
         queue.rehearsing = false;
-      }
+      });
       await queue.pipelines.whenPrepared();
       await faults.settle();
     },

@@ -55,6 +55,7 @@ export class DFine implements Disposable {
   readonly size: readonly [number, number];
   readonly #device: ResolvedDevice;
   #deployed: DFineModel | undefined;
+  #predictor: Predictor | undefined;
 
   protected constructor(
     device: ResolvedDevice,
@@ -112,7 +113,8 @@ export class DFine implements Disposable {
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
     this.#deployed ??= withBackend(this.backend, () => deploy(this.model));
-    return modelPredictor(this.#deployed, this.backend);
+    this.#predictor ??= modelPredictor(this.#deployed, this.backend);
+    return this.#predictor;
   }
 
   /**

@@ -14,17 +14,29 @@ export interface PredictorInput {
 /** Detections of a batch: class labels, boxes in pixels, scores. */
 export type Predictor = (input: PredictorInput) => Promise<Detections[]>;
 
-/** Runs a model that is in evaluation mode or deploy form. */
+/**
+ * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
+ * other before the first input.
+ */
 export function modelPredictor(model: DFineModel, backend: Backend): Predictor {
   const { numTopQueries, decoder } = model.config;
-  return ({ images, shape, origSizes }) =>
-    withBackend(backend, () =>
-      scope("predict", async () => {
-        const { logits, boxes } = noGrad(() => model.predictions(tensor(images, shape)));
-        const [scores, corners] = (await readTensors([logits, boxes])) as Exclude<TypedArray, Int32Array>[];
-        return postprocess({ logits: scores!, boxes: corners!, numQueries: decoder.numQueries }, origSizes, {
-          numTopQueries,
-        });
-      }),
-    );
+  const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
+  const predict = (input: PredictorInput): Promise<Detections[]> =>
+    scope("predict", async () => {
+      const { logits, boxes } = forward(input);
+      const [scores, corners] = (await readTensors([logits, boxes])) as Exclude<TypedArray, Int32Array>[];
+      return postprocess({ logits: scores!, boxes: corners!, numQueries: decoder.numQueries }, input.origSizes, {
+        numTopQueries,
+      });
+    });
+  let isFirst = true;
+  return (input) =>
+    withBackend(backend, async () => {
+      if (isFirst && backend.precompile) {
+        isFirst = false;
+        // What fails here fails in the prediction too, which tells of it.
+        await backend.precompile(() => scope("rehearsal", () => void forward(input))).catch(() => undefined);
+      }
+      return await predict(input);
+    });
 }

@@ -1,13 +1,18 @@
 import { cpu } from "@dfine/backend-cpu";
 import { type WebGpuBackend, webgpu } from "@dfine/backend-webgpu";
-import { type Backend, liveStorages, OutOfMemoryError } from "@dfine/tensor";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Backend, liveStorages, OutOfMemoryError, Random, scope, withBackend } from "@dfine/tensor";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Config } from "../src/config/config.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
-import type { BatchSource } from "../src/train/batch.ts";
+import { DFineModel } from "../src/model/dfineModel.ts";
+import { modelPredictor } from "../src/predictor.ts";
+import type { BatchSource, TrainingBatch } from "../src/train/batch.ts";
+import { DeviceState } from "../src/train/deviceState.ts";
 import type { TrainEvent } from "../src/train/events.ts";
 import { trainLoop } from "../src/train/loop.ts";
+import { startProgress } from "../src/train/progress.ts";
 import { Trainer, type TrainerOptions } from "../src/train/trainer.ts";
+import { compileStep, trainStep } from "../src/train/trainStep.ts";
 import { noiseSource, tinyConfig, tinySource } from "./tinyTraining.ts";
 
 let gpu: WebGpuBackend;
@@ -52,6 +57,54 @@ describe("training on webgpu", () => {
     const spread = relative(plain, fused);
     for (const [i, error] of relative(own, fused).entries())
       expect(error, `step ${i + 1}`).toBeLessThan(i < 3 ? 1e-3 : Math.max(1e-3, 3 * spread[i]!));
+  });
+
+  test("kernels compiled ahead are those of the first step, which ends with the same bits and memory", async () => {
+    const config = tinyConfig();
+    const batch = (await tinySource(1).batches(0)[Symbol.asyncIterator]().next()).value as TrainingBatch;
+    const firstStep = async (compileAhead: boolean) => {
+      const backend = await webgpu({ compileAhead });
+      const before = liveStorages();
+      const made = await withBackend(backend, async () => {
+        using state = new DeviceState(new DFineModel(config.model).initialize(new Random(7)), config.train);
+        const context = { config, progress: startProgress(), schedule: () => 1 };
+        const { dispatches, pipelines } = backend.counters;
+        await compileStep(state, batch, context);
+        expect(backend.counters.dispatches).toBe(dispatches);
+        const ahead = backend.counters.pipelines - pipelines;
+        const result = await scope("step", () => trainStep(state, batch, context));
+        const inStep = backend.counters.pipelines - pipelines - ahead;
+        const left = { ...backend.memory(), storages: liveStorages() - before };
+        return { ahead, inStep, end: { result, left, values: await state.read(context.progress) } };
+      });
+      expect(backend.memory().buffers).toBe(0);
+      backend.dispose();
+      return made;
+    };
+    const [late, early] = [await firstStep(false), await firstStep(true)];
+    expect(early.end).toEqual(late.end);
+    expect(late.ahead).toBe(0);
+    expect(early.ahead + early.inStep).toBe(late.inStep);
+    // The update's own: AdamW, the average, and what they need.
+    expect(early.inStep).toBeLessThan(0.05 * late.inStep);
+  });
+
+  test("a prediction compiles its kernels ahead once, and gives the same bits", async () => {
+    const { model } = tinyConfig();
+    const pixels = Float32Array.from({ length: 3 * 96 * 96 }, (_, i) => ((i * 7919) % 1013) / 1013);
+    const input = { images: pixels, shape: [1, 3, 96, 96], origSizes: [[96, 96]] } as const;
+    const predictions = async (compileAhead: boolean) => {
+      const backend = await webgpu({ compileAhead });
+      using network = withBackend(backend, () => new DFineModel(model).initialize(new Random(7)).eval());
+      const compiling = vi.spyOn(backend, "precompile");
+      const predict = modelPredictor(network, backend);
+      const found = [await predict(input), await predict(input)];
+      expect(compiling).toHaveBeenCalledTimes(1);
+      const { peakBytes } = backend.memory();
+      backend.dispose();
+      return { found, peakBytes };
+    };
+    expect(await predictions(true)).toEqual(await predictions(false));
   });
 
   test("two hundred steps of changing sizes leave neither buffers nor storages, and compile nothing after the second", async () => {

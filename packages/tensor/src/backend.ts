@@ -70,6 +70,11 @@ export interface Backend {
   readonly overrides: Overrides;
   /** Starts queued work (a no-op where nothing queues). */
   flush(): void;
+  /**
+   * Compiles the kernels that `work` would run, beside each other; absent where compiling takes no time. No kernel runs
+   * meanwhile: reads give zeros, and what kernels would write is not written. What the host writes is.
+   */
+  precompile?(work: () => unknown): Promise<void>;
   /** What is allocated. */
   memory(): MemoryUse;
   /** Ends the backend; nothing may be called afterwards. */

@@ -49,7 +49,7 @@ export class CommandQueue {
   #batch = 0;
   dispatches = 0;
   submits = 0;
-  /** Nothing is run or copied; kernels that would run are compiled. */
+  /** Kernels are compiled instead of run, and nothing is copied. */
   rehearsing = false;
 
   constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined }) {
@@ -91,7 +91,6 @@ export class CommandQueue {
 
   /** Writes into a block, after all commands so far and before all later ones. */
   write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
-    if (this.rehearsing) return;
     // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
     if (block.batch === this.#batch) this.flush();
     this.#device.queue.writeBuffer(block.gpu, byteOffset, data.buffer, data.byteOffset, data.byteLength);

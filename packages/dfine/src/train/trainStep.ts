@@ -1,5 +1,5 @@
 import { clipCoefficient, globalNorm, readNamed, type Schedule } from "@dfine/nn";
-import { backward, readTensors, tensor } from "@dfine/tensor";
+import { backward, currentBackend, readTensors, scope, tensor } from "@dfine/tensor";
 import type { Config } from "../config/config.ts";
 import { type CriterionResult, criterion } from "../loss/criterion.ts";
 import { type DenoisingQueries, denoisingQueries } from "../model/denoising.ts";
@@ -63,6 +63,23 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
     throw new NonFiniteError(report, progress.skippedInARow);
   }
   return { losses, loss, gradientNorm, skipped };
+}
+
+/**
+ * Has the kernels of a step compiled before it, those of the update excepted, where the backend offers that. It leaves no
+ * trace in `state`. What fails here fails in the step too, which tells of it.
+ */
+export async function compileStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
+  const { model, optimizer } = state;
+  const rehearsal = () =>
+    scope("rehearsal", async () => {
+      const { total } = await batchLosses(model, batch, context);
+      backward(total);
+      globalNorm(optimizer.gradients());
+    }).finally(() => optimizer.zeroGrad());
+  await currentBackend()
+    .precompile?.(rehearsal)
+    .catch(() => undefined);
 }
 
 /** The criterion's result for a batch, with the denoising queries of the step that comes next. */

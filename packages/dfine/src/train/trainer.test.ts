@@ -1,6 +1,7 @@
 import { readSafetensors } from "@dfine/nn";
-import { type Backend, kernelCount, liveStorages } from "@dfine/tensor";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Backend, kernelCount, liveStorages, OutOfMemoryError } from "@dfine/tensor";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { losableBackend } from "../../test/losableBackend.ts";
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";
 import { resolveBackend } from "../device.ts";
 import { DFine } from "../dfine.ts";
@@ -71,6 +72,25 @@ test("training on one batch finds its boxes", async () => {
   // The total starts low, because distributions that are all alike give nothing to distil.
   const boxes = ({ losses }: StepEvent): number => losses.loss_bbox! + losses.loss_giou!;
   expect(boxes(steps.at(-1)!)).toBeLessThan(0.5 * boxes(steps[0]!));
+});
+
+test("a step's kernels are compiled ahead once for each device; what goes wrong there is left to the step", async () => {
+  const config = tinyConfig();
+  const twoSteps = async (trainer: Trainer) => {
+    const losses: number[] = [];
+    for await (const batch of tinySource(2).batches(0)) losses.push((await trainer.step(batch, 2)).loss);
+    return losses;
+  };
+  using plain = await Trainer.create({ config, backend });
+  const expected = await twoSteps(plain);
+  const precompile = vi.fn((_work: () => unknown) => Promise.reject(new OutOfMemoryError("fake device: full", "less")));
+  const device = () => Object.assign(losableBackend(backend), { precompile });
+  using trainer = await Trainer.create({ config, backend: device(), reviveBackend: async () => device() });
+  for (const times of [1, 2]) {
+    expect(await twoSteps(trainer)).toEqual(expected);
+    expect(precompile).toHaveBeenCalledTimes(times);
+    await trainer.recover();
+  }
 });
 
 test("fifty steps with changing box counts leave no storage behind and build no kernel after the second", async () => {

@@ -16,7 +16,7 @@ import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
-import { batchLosses, type StepContext, type StepResult, trainStep } from "./trainStep.ts";
+import { batchLosses, compileStep, type StepContext, type StepResult, trainStep } from "./trainStep.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -48,6 +48,8 @@ export class Trainer implements Disposable {
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
   #onDevice: DeviceState | undefined;
+  /** What the kernels of a step were compiled for. */
+  #compiledFor: DeviceState | undefined;
   #snapshot: TrainStateValues | undefined;
 
   private constructor(options: TrainerOptions, { model, first }: { model: DFineModel; first: FirstModel }) {
@@ -138,7 +140,10 @@ export class Trainer implements Disposable {
     checkBatch(batch, this.config.model);
     return await withBackend(this.backend, async () => {
       try {
-        return await scope("train step", () => trainStep(this.#live, batch, this.#at(stepsPerEpoch)));
+        const [state, context] = [this.#live, this.#at(stepsPerEpoch)];
+        if (this.#compiledFor !== state) await compileStep(state, batch, context);
+        this.#compiledFor = state;
+        return await scope("train step", () => trainStep(state, batch, context));
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
         throw await adviseOnMemory(error, batch, {
