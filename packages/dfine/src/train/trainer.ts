@@ -30,9 +30,6 @@ export interface TrainerOptions {
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
 
-/** Makes the model that a run starts from. */
-type FirstModel = (backend: Backend) => Promise<DFineModel>;
-
 const emptyModel = (config: Config, backend: Backend): DFineModel =>
   withBackend(backend, () => new DFineModel(config.model));
 
@@ -44,7 +41,6 @@ export class Trainer implements Disposable {
   readonly config: Config;
   readonly progress: TrainProgress;
   readonly #reviveBackend: TrainerOptions["reviveBackend"];
-  readonly #first: FirstModel;
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
   #onDevice: DeviceState | undefined;
@@ -52,13 +48,12 @@ export class Trainer implements Disposable {
   #compiledFor: DeviceState | undefined;
   #snapshot: TrainStateValues | undefined;
 
-  private constructor(options: TrainerOptions, { model, first }: { model: DFineModel; first: FirstModel }) {
+  private constructor(options: TrainerOptions, model: DFineModel) {
     this.config = options.config;
     this.progress = startProgress();
     this.#reviveBackend = options.reviveBackend;
     this.#backend = options.backend;
     this.#onDevice = withBackend(options.backend, () => new DeviceState(model, options.config.train));
-    this.#first = first;
   }
 
   /** Where it computes: another backend after each lost device. */
@@ -91,30 +86,35 @@ export class Trainer implements Disposable {
   static async create(
     options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
-    const { config, initial, onFit } = options;
-    let report: FitReport | undefined;
-    const first: FirstModel = async (backend) => {
-      const random = new Random(config.train.seed).fork("weights");
-      const model = withBackend(backend, () => new DFineModel(config.model).initialize(random));
-      try {
-        if (initial) report = await loadCheckpoint(model, initial);
-      } catch (error) {
-        model.dispose();
-        throw error;
+    const { config, backend, initial, onFit } = options;
+    const random = new Random(config.train.seed).fork("weights");
+    const model = emptyModel(config, backend).initialize(random);
+    try {
+      if (initial) {
+        const report = await loadCheckpoint(model, initial);
+        onFit?.(report);
       }
-      return model;
-    };
-    const model = await first(options.backend);
-    if (report) onFit?.(report);
-    return new Trainer(options, { model, first });
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    return await Trainer.#begin(options, model, (trainer) => trainer.snapshot());
   }
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    const first: FirstModel = async (backend) => emptyModel(options.config, backend);
-    const trainer = new Trainer(options, { model: await first(options.backend), first });
+    const model = emptyModel(options.config, options.backend);
+    return await Trainer.#begin(options, model, (trainer) => trainer.restoreState(state, options.file));
+  }
+
+  static async #begin(
+    options: TrainerOptions,
+    model: DFineModel,
+    start: (trainer: Trainer) => void | Promise<void>,
+  ): Promise<Trainer> {
+    const trainer = new Trainer(options, model);
     try {
-      trainer.restoreState(state, options.file);
+      await start(trainer);
     } catch (error) {
       trainer.dispose();
       throw error;
@@ -238,22 +238,22 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Replaces a lost device, and goes back to the last snapshot or, before the first one, to the start. `progress` says
-   * which step comes next.
+   * Replaces a lost device, and goes back to the last snapshot; the first one is the start. `progress` says which step comes
+   * next.
    * @throws DeviceLostError when the new device is lost too, or there is no `reviveBackend`
    */
   async recover(): Promise<void> {
-    if (!this.#reviveBackend)
+    const snapshot = this.#snapshot;
+    if (!this.#reviveBackend || !snapshot)
       throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
     this.#onDevice?.dispose();
     this.#onDevice = undefined;
     this.#backend = await this.#reviveBackend(this.#backend);
-    const snapshot = this.#snapshot;
-    const model = snapshot ? emptyModel(this.config, this.#backend) : await this.#first(this.#backend);
+    const model = emptyModel(this.config, this.#backend);
     const state = withBackend(this.#backend, () => new DeviceState(model, this.config.train));
-    if (snapshot) state.write(snapshot);
+    state.write(snapshot);
     this.#onDevice = state;
-    this.#moveTo(snapshot ?? { progress: startProgress() });
+    this.#moveTo(snapshot);
   }
 
   #moveTo({ progress }: Pick<TrainStateValues, "progress">): void {
