@@ -20,7 +20,7 @@ export interface WebGpuOptions {
   readonly barriers?: boolean;
   /**
    * Whether `precompile` does anything. Default: yes, but not on software adapters, where compiling takes the cores that
-   * kernels run on.
+   * kernels run on, and a first step with it lasts longer.
    */
   readonly compileAhead?: boolean;
   /** Storage buffers that a kernel may bind; default and most: the device's limit. */
