@@ -112,7 +112,7 @@ function dispatch<B extends string, U extends string>(
     ...{ parts, part_size: partSize, c_part: m * n * batch },
     ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
   };
-  const grid = [Math.ceil(n / columns), Math.ceil(m / rows), batch * parts] as const;
+  const grid = [Math.ceil(m / rows), Math.ceil(n / columns), batch * parts] as const;
   for (const { first, count } of boxes(grid, MOST_WORK / groupWork)) {
     const [first_x, first_y, first_z] = first;
     const uniforms: Record<CommonUniform, number> = { ...common, first_x, first_y, first_z };

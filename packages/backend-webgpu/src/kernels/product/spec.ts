@@ -48,9 +48,12 @@ export type CommonUniform = keyof typeof COMMON_UNIFORMS;
 
 export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** Lines at the start of each kernel: which tile, part of k and batch entry it computes. */
+/**
+ * Lines at the start of each kernel: which tile (x along columns), part of k and batch entry it computes. Workgroups in
+ * succession go down the rows, and so find the values of their columns in the cache.
+ */
 export const TILE_LINES = `
-  let tile = vec3<i32>(group) + vec3<i32>(u.first_x, u.first_y, u.first_z);
+  let tile = (vec3<i32>(group) + vec3<i32>(u.first_x, u.first_y, u.first_z)).yxz;
   let z = tile.z / u.parts;
   let part = tile.z - z * u.parts;
   let batch = batch_of(z);
