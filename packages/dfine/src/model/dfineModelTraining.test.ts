@@ -89,19 +89,21 @@ describe("gradients", () => {
   });
 });
 
+const config = tinyModel();
+/** Forward and backward of a batch with `count` targets, of which nothing is learned. */
+const step = (model: ReturnType<typeof lively>, count: number): void =>
+  scope("step", () => {
+    backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, count) }))));
+    model.zeroGrad();
+  });
+
 describe("memory", () => {
   test("nothing stays behind, in either mode", () => {
-    const config = tinyModel();
     const before = liveStorages();
     const model = lively(config);
-    const step = (count: number) =>
-      scope("step", () => {
-        backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, count) }))));
-        model.zeroGrad();
-      });
-    step(2);
+    step(model, 2);
     const settled = liveStorages();
-    for (const count of [1, 3, 0, 2]) step(count);
+    for (const count of [1, 3, 0, 2]) step(model, count);
     expect(liveStorages()).toBe(settled);
     scope("evaluation", () => {
       noGrad(() => model.eval().predictions(images(1, 96)));
@@ -112,17 +114,11 @@ describe("memory", () => {
   });
 
   test("other numbers of targets need no other kernels", () => {
-    const config = tinyModel();
     using model = lively(config);
-    const step = (count: number) =>
-      scope("step", () => {
-        backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, count) }))));
-        model.zeroGrad();
-      });
-    step(2);
-    step(3);
+    step(model, 2);
+    step(model, 3);
     const settled = kernelCount();
-    for (const count of [1, 4, 6]) step(count);
+    for (const count of [1, 4, 6]) step(model, count);
     expect(kernelCount()).toBe(settled);
   });
 });
