@@ -1,4 +1,5 @@
 import { type Dtype, OutOfMemoryError, type Slice, type TypedArray } from "@dfine/tensor";
+import { waitFor } from "../device/adapter.ts";
 import { MAP_READ, USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
 import { blockBytes, type GpuBuffer } from "../memory/gpuBuffer.ts";
@@ -38,7 +39,7 @@ export class Reads {
     this.count++;
     this.bytes += bytes;
     try {
-      await staging.mapAsync(MAP_READ, 0, Math.max(bytes, 4));
+      await waitFor(staging.mapAsync(MAP_READ, 0, Math.max(bytes, 4)));
     } catch (error) {
       throw await this.#faults.explain(error);
     }

@@ -67,10 +67,10 @@ function chooseTiled(sizes: ProductSizes): TiledShape {
   return TILED.find(fits) ?? TILED.at(-1)!;
 }
 
-function chooseDirect({ m, n, inner }: ProductSizes, hasQuads: boolean): DirectShape {
-  const rows = m <= 2 ? 2 : m <= 4 ? 4 : 8;
-  const columns = n <= 8 ? 2 : n <= 16 || rows === 8 ? 4 : 8;
-  return { kind: "direct", rows, columns, shares: hasQuads && inner >= 4 };
+function chooseDirect({ m, n }: ProductSizes, hasQuads: boolean): DirectShape {
+  const rows = m <= 2 ? 2 : m <= 4 ? 4 : m <= 8 || !hasQuads ? 8 : 16;
+  const columns = n <= 8 ? 2 : n <= 16 || rows >= 8 ? 4 : 8;
+  return { kind: "direct", rows, columns, shares: hasQuads };
 }
 
 /** `mayPart`: whether the result may be the sum of several parts of k. */
