@@ -137,6 +137,9 @@ async function main(): Promise<number> {
   const passed = steps.filter(({ ok }) => ok).length;
   const ties = steps.filter(({ reproduced: times = 0 }) => times > 0).length;
   const failed = steps.length - passed;
+  const largest = (share: "difference" | "spread"): string =>
+    Math.max(...steps.map((verdict) => verdict[share])).toExponential(2);
+  print(`largest difference ${largest("difference")}; the CPU's own ${largest("spread")}`);
   print(
     `${passed} passed, ${failed} failed, 0 skipped${ties > 0 ? `; ${ties} of those that failed hung on ties, which fall either way on the CPU too` : ""}`,
   );
