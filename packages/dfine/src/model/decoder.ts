@@ -172,16 +172,12 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
     const shape = [labels.length / queries.numQueries, queries.numQueries];
     const blocked = denoisingMask({ labels, boxesUnact, ...queries }, this.#config.numQueries);
     const size = queries.numQueries + this.#config.numQueries;
+    // `Float32Array.from` with a function takes seven times as long.
+    const bias = new Float32Array(blocked).map((is) => (is ? Number.NEGATIVE_INFINITY : 0));
     return {
       content: this.denoisingClassEmbed.call(tensor(labels, shape, { backend })),
       referenceUnact: tensor(boxesUnact, [...shape, 4], { backend }),
-      attentionBias: tensor(
-        Float32Array.from(blocked, (is) => (is ? Number.NEGATIVE_INFINITY : 0)),
-        [size, size],
-        {
-          backend,
-        },
-      ),
+      attentionBias: tensor(bias, [size, size], { backend }),
     };
   }
 
