@@ -1,7 +1,7 @@
 import type { Backend } from "@dfine/tensor";
 import type { Run } from "./sampling.ts";
 
-const COUNTED = ["dispatches", "submits", "reads", "pipelines", "allocatedBytes"] as const;
+const COUNTED = ["dispatches", "copies", "submits", "reads", "pipelines", "allocatedBytes"] as const;
 
 /** What a run asks of a device that is driven by commands. */
 export type Counts = Readonly<Record<(typeof COUNTED)[number], number>>;

@@ -8,7 +8,7 @@ const row = (implementation: Row["implementation"], ms: number): Row => ({
   implementation,
   ...timesOf([ms], { flops: 2e9 }),
 });
-const counts = { dispatches: 900, submits: 9, reads: 2, pipelines: 0, allocatedBytes: 0 };
+const counts = { dispatches: 900, copies: 40, submits: 9, reads: 2, pipelines: 0, allocatedBytes: 0 };
 const step: Row = {
   ...{ work: "train", preset: "n", name: "train_n", size: 640, batch: 8, threads: 2, implementation: "ours" },
   ...timesOf([400]),

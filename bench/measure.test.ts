@@ -45,7 +45,7 @@ test("a tiny kernel is measured beside gpu.js, and peers without a file are name
 });
 
 test("what runs ask of a device that counts is counted apart for the first and the last", async () => {
-  const counters = { dispatches: 5, submits: 1, reads: 0, pipelines: 2, allocatedBytes: 64 };
+  const counters = { dispatches: 5, copies: 3, submits: 1, reads: 0, pipelines: 2, allocatedBytes: 64 };
   const counting = Object.create(backend, { counters: { get: () => ({ ...counters }) } }) as typeof backend;
   let asked = 0;
   const { run, counts } = counted(counting, async () => {
@@ -55,7 +55,7 @@ test("what runs ask of a device that counts is counted apart for the first and t
   });
   expect(counts()).toBeUndefined();
   for (let i = 0; i < 3; i++) await run();
-  const last = { dispatches: 10, submits: 0, reads: 0, pipelines: 0, allocatedBytes: 0 };
+  const last = { dispatches: 10, copies: 0, submits: 0, reads: 0, pipelines: 0, allocatedBytes: 0 };
   expect(counts()).toEqual({ first: { ...last, pipelines: 3 }, last });
   const silent = counted(backend, async () => {});
   await silent.run();

@@ -52,12 +52,12 @@ test("models also say what memory they took", () => {
 });
 
 test("models on a device that counts say what a run asks of it", () => {
-  const last = { dispatches: 30, submits: 2, reads: 1, pipelines: 0, allocatedBytes: 0 };
+  const last = { dispatches: 30, copies: 4, submits: 2, reads: 1, pipelines: 0, allocatedBytes: 0 };
   const first = { ...last, pipelines: 9, allocatedBytes: 5e6 };
   const row = { ...ours, work: "train", counts: { first, last } } as const;
   expect(workLines([row], []).slice(1)).toEqual([
-    "  first run: 30 dispatches, 2 submits, 1 reads, 9 pipelines compiled, 5 MB of buffers created",
-    "  last run: 30 dispatches, 2 submits, 1 reads, 0 pipelines compiled, 0 MB of buffers created",
+    "  first run: 30 dispatches, 4 copies, 2 submits, 1 reads, 9 pipelines compiled, 5 MB of buffers created",
+    "  last run: 30 dispatches, 4 copies, 2 submits, 1 reads, 0 pipelines compiled, 0 MB of buffers created",
   ]);
 });
 

@@ -13,8 +13,8 @@ const line = (cells: Cells): string =>
 const milliseconds = (value: number): string => `${value.toFixed(value < 10 ? 3 : value < 1000 ? 1 : 0)} ms`;
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
 
-const countsText = ({ dispatches, submits, reads, pipelines, allocatedBytes }: Counts): string =>
-  `${dispatches} dispatches, ${submits} submits, ${reads} reads, ${pipelines} pipelines compiled, ${megabytes(allocatedBytes)} of buffers created`;
+const countsText = ({ dispatches, copies, submits, reads, pipelines, allocatedBytes }: Counts): string =>
+  `${dispatches} dispatches, ${copies} copies, ${submits} submits, ${reads} reads, ${pipelines} pipelines compiled, ${megabytes(allocatedBytes)} of buffers created`;
 
 function rate({ gflops, gbps }: Row): string {
   if (gflops !== undefined) return `${gflops.toFixed(1)} GFLOP/s`;

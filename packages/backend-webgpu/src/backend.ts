@@ -41,6 +41,8 @@ export interface WebGpuOptions {
 /** What the backend did so far. */
 export interface Counters {
   readonly dispatches: number;
+  /** From buffer to buffer, those for reads included. */
+  readonly copies: number;
   readonly submits: number;
   /** Shaders compiled: stands still once a loop has seen its kernels, whatever the sizes. */
   readonly pipelines: number;
@@ -135,6 +137,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     get counters() {
       return {
         dispatches: queue.dispatches,
+        copies: queue.copies,
         submits: queue.submits,
         pipelines: queue.pipelines.count,
         bindGroups: queue.pipelines.bindGroups,

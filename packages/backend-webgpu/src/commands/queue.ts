@@ -18,6 +18,12 @@ export interface Command {
   readonly work?: number;
 }
 
+/** A place in a buffer that copies read or write. */
+export interface Place {
+  readonly block: Pick<Block, "gpu" | "batch">;
+  readonly byteOffset: number;
+}
+
 /** Uniforms of a dispatch start at multiples of this, WebGPU's largest minimum. */
 const ALIGNMENT = 256;
 /** Dispatches gathered before the GPU gets to see them: enough to pay for a submit, few enough to keep it busy. */
@@ -48,6 +54,7 @@ export class CommandQueue {
   #work = 0;
   #batch = 0;
   dispatches = 0;
+  copies = 0;
   submits = 0;
   /** Kernels are compiled instead of run, and nothing is copied. */
   rehearsing = false;
@@ -96,12 +103,13 @@ export class CommandQueue {
     this.#device.queue.writeBuffer(block.gpu, byteOffset, data.buffer, data.byteOffset, data.byteLength);
   }
 
-  /** Appends a copy. */
-  copy(from: { block: Block; byteOffset: number }, to: { buffer: GPUBuffer; byteOffset: number }, bytes: number): void {
+  /** Appends a copy of bytes, a multiple of four, from one buffer to another. */
+  copy(from: Place, to: Place, bytes: number): void {
     if (this.rehearsing) return;
     this.#closePass();
-    this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.buffer, to.byteOffset, bytes);
-    from.block.batch = this.#batch;
+    this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.block.gpu, to.byteOffset, bytes);
+    for (const { block } of [from, to]) block.batch = this.#batch;
+    this.copies++;
   }
 
   /** Submits what was gathered. */

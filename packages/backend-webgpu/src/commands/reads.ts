@@ -33,7 +33,7 @@ export class Reads {
     for (const [i, { buffer, offset, length }] of sources.entries()) {
       if (length === 0) continue;
       const from = { block: (buffer as GpuBuffer).block, byteOffset: offset * 4 };
-      this.#queue.copy(from, { buffer: staging, byteOffset: starts[i]! }, length * 4);
+      this.#queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset: starts[i]! }, length * 4);
     }
     this.#queue.flush();
     this.count++;

@@ -1,4 +1,4 @@
-import { mul, noGrad, readTensors, scope, silu, sum, type Tensor, tensor, withBackend } from "@dfine/tensor";
+import { concat, mul, noGrad, readTensors, scope, silu, sum, type Tensor, tensor, withBackend } from "@dfine/tensor";
 import { afterAll, expect, it } from "vitest";
 import { webgpu } from "../backend.ts";
 
@@ -28,4 +28,26 @@ it.each([
   expect(whole.dispatches).toBeLessThanOrEqual(2);
   expect(split.dispatches).toBeGreaterThanOrEqual(least);
   expect(split.values).toEqual(whole.values);
+});
+
+it("what lies side by side is copied without a kernel, and not overtaken by later writes", async () => {
+  const rows = { first: [1, 2, 3, 4, 5, 6], second: [7, 8, 9, 10, 11, 12] };
+  const joined = async (axis: number) => {
+    const before = long.counters;
+    const values = await withBackend(long, () =>
+      scope("concat", async () => {
+        const [first, second] = Object.values(rows).map((values) => tensor(values, [2, 3]));
+        const all = concat([first!, second!], axis);
+        for (const part of [first!, second!]) part.dispose();
+        for (const _ of "ab") tensor(new Array(6).fill(-1), [2, 3]);
+        return Array.from(await all.data());
+      }),
+    );
+    const { dispatches, copies } = long.counters;
+    // One copy is the read's.
+    return { values, dispatches: dispatches - before.dispatches, copies: copies - before.copies - 1 };
+  };
+  expect(await joined(0)).toEqual({ values: [...rows.first, ...rows.second], dispatches: 0, copies: 2 });
+  const beside = [1, 2, 3, 7, 8, 9, 4, 5, 6, 10, 11, 12];
+  expect(await joined(1)).toEqual({ values: beside, dispatches: 2, copies: 0 });
 });

@@ -36,6 +36,14 @@ export class Generator {
     const { sizes } = launch;
     const nest = nestOf(kernel);
     const { of, blocks } = bindingsOf(launch);
+    if (movesBytes(kernel) && blocks.length === 2) {
+      const [from, to] = launch.operands.map(({ buffer, offset }) => ({
+        block: (buffer as GpuBuffer).block,
+        byteOffset: offset * 4,
+      }));
+      queue.copy(from!, to!, sizes[0]! * 4);
+      return;
+    }
     if (blocks.length > maxBindings) {
       runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
       return;
@@ -86,6 +94,19 @@ const MOST_GROUPS = 65535;
 export function grid(groups: number): [number, number, number] {
   const rows = Math.ceil(groups / MOST_GROUPS);
   return [Math.ceil(groups / rows), rows, 1];
+}
+
+/** Whether a kernel does nothing but move elements that lie side by side: a copy of bytes, which needs neither bindings nor uniforms. */
+function movesBytes({ axes, operands, stages: [stage, ...rest] }: Kernel): boolean {
+  if (stage?.kind !== "store" || rest.length > 0 || stage.writes.length !== 1 || operands.length !== 2) return false;
+  const { op, value, args } = stage.writes[0]!.expr;
+  return (
+    op === "load" &&
+    value === 0 &&
+    args.length === 0 &&
+    axes.length === 1 &&
+    operands.every(({ walk: [step] }) => step === "unit")
+  );
 }
 
 /** A buffer that appears in several views is bound once: WebGPU takes none for reading and writing at a time. */

@@ -65,7 +65,7 @@ export function runPacked(
   }
   const scratch = pool.alloc(length, "f32");
   for (const [block, span] of packed) {
-    const to = { buffer: scratch.block.gpu, byteOffset: (span.first + starts.get(block)!) * 4 };
+    const to = { block: scratch.block, byteOffset: (span.first + starts.get(block)!) * 4 };
     queue.copy({ block, byteOffset: span.first * 4 }, to, size(span) * 4);
   }
   const operands = launch.operands.map((operand) => {
