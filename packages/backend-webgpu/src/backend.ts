@@ -6,11 +6,11 @@ import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type OpenDevice, openDevice } from "./device/openDevice.ts";
 import { createOverrides } from "./kernels/index.ts";
+import type { GpuRuntime } from "./kernels/runtime.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import { Generator, QUAD_VISITS } from "./print/launch.ts";
-import type { GpuRuntime } from "./runtime.ts";
 
 /** What `webgpu` may be told. */
 export interface WebGpuOptions {

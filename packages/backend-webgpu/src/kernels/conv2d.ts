@@ -1,10 +1,10 @@
 import type { Conv2dActAttrs, Conv2dAttrs, Override, OverrideCall, View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { convKind, forwardAxis, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, epilogueOf } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 export const conv2dOverride = (runtime: GpuRuntime): Override<Conv2dAttrs> => ({
   select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),

@@ -1,10 +1,10 @@
 import type { Conv2dInputGradAttrs, Override, View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { asMatrices } from "./conv2d.ts";
 import { convKind, inputGradAxes, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
 import { multiplyViews } from "./matmul.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 export const conv2dInputGradOverride = (runtime: GpuRuntime): Override<Conv2dInputGradAttrs> => ({
   select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),

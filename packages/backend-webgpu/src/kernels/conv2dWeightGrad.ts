@@ -1,5 +1,4 @@
 import type { Conv2dWeightGradAttrs, Override, View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { asMatrices } from "./conv2d.ts";
 import { convKind, shape4 } from "./convGeometry.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
@@ -7,6 +6,7 @@ import { multiplyViews } from "./matmul.ts";
 import { foldParts } from "./product/foldParts.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 /**
  * Rows are places of the weight (input channel, kernel row, kernel column), columns output channels; k is a row of an

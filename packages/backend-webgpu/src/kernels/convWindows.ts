@@ -1,10 +1,10 @@
 import type { View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import type { Axis } from "./convGeometry.ts";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 /** Rows are output channels, columns output pixels; k is a kernel tap and an input channel. */
 const SPEC = productSpec({

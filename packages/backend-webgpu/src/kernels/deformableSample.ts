@@ -1,8 +1,8 @@
 import type { DeformableSampleAttrs, Override, View } from "@dfine/tensor";
 import { memo } from "../memo.ts";
-import type { GpuRuntime } from "../runtime.ts";
 import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import { isVec4 } from "./wgslKernel.ts";
 
 /** A thread per image, query, head and value (or four) of the depth sums up all points. */

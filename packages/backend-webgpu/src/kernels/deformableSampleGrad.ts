@@ -1,10 +1,10 @@
 import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
 import { memo } from "../memo.ts";
-import type { GpuRuntime } from "../runtime.ts";
 import { depthType } from "./deformableSample.ts";
 import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 interface Text {
   readonly method: Method;

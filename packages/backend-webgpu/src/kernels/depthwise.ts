@@ -1,10 +1,10 @@
 import type { View } from "@dfine/tensor";
 import { memo } from "../memo.ts";
-import type { GpuRuntime } from "../runtime.ts";
 import { type Axis, shape4 } from "./convGeometry.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
 import { range } from "./product/spec.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import type { UniformType } from "./wgslKernel.ts";
 
 /** What of the rows' axis is in the text: neighbouring outputs share what they read. */

@@ -1,10 +1,10 @@
 import type { Conv2dAttrs, View } from "@dfine/tensor";
 import { memo } from "../memo.ts";
-import type { GpuRuntime } from "../runtime.ts";
 import { shape4 } from "./convGeometry.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { foldParts } from "./product/foldParts.ts";
 import { range } from "./product/spec.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import type { UniformType } from "./wgslKernel.ts";
 
 /** Pixels that a thread sums over: few enough for a GPU to have many threads, many enough to make folding cheap. */

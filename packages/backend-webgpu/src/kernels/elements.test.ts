@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { afterAll, expect, it } from "vitest";
 import { testDevice } from "../../test/device.ts";
-import type { GpuRuntime } from "../runtime.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 const { backend, runtime } = await testDevice();
 afterAll(() => backend.dispose());

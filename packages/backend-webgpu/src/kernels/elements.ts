@@ -1,4 +1,4 @@
-import type { GpuRuntime } from "../runtime.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import { type WgslCall, type WgslKernel, wgslKernel } from "./wgslKernel.ts";
 
 const THREADS = 64;

@@ -1,6 +1,6 @@
 import type { View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 type BufferView = Pick<View, "buffer" | "offset">;
 

@@ -1,5 +1,4 @@
 import type { Overrides } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
@@ -9,6 +8,7 @@ import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
 import { matmulOverride } from "./matmul.ts";
 import { maxPool2dOverride } from "./maxPool2d.ts";
 import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import { topKOverride } from "./topK.ts";
 
 /** Hand-written kernels by op. */

@@ -1,7 +1,7 @@
 import type { IndexAddAttrs, IndexSelectAttrs, Override } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 /** Copies bits, so that it serves every dtype. An index outside the rows is brought to the nearest one. */
 const SELECT = elementKernel({

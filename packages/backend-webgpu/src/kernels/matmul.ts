@@ -1,9 +1,9 @@
 import { broadcastShapes, broadcastStrides, type MatmulAttrs, type Override, type View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 /** Two batch axes, `batch_0` entries along the inner one; k in runs of `inner`. */
 const SPEC = productSpec({

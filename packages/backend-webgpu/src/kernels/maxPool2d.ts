@@ -1,7 +1,7 @@
 import type { MaxPool2dAttrs, Override } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { ORDER_KEY } from "./orderKey.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 /** A thread per window, walked row by row, so that the first largest element wins. Values keep their bits. */
 const KERNEL = elementKernel({

@@ -1,6 +1,6 @@
 import type { MaxPool2dGradAttrs, Override } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
+import type { GpuRuntime } from "./runtime.ts";
 
 /** For each row of windows: the first and the last row of the plane that its indices are in, two numbers. */
 const REACH = elementKernel({

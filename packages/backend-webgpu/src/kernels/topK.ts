@@ -1,7 +1,7 @@
 import type { Override, TopKAttrs, View } from "@dfine/tensor";
-import type { GpuRuntime } from "../runtime.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { ORDER_KEY } from "./orderKey.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import { dispatchSelect } from "./topKSelect.ts";
 
 /** Comparisons, all elements of a row with all, up to which rows are ranked as a whole. */

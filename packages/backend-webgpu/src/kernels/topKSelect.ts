@@ -1,7 +1,7 @@
 import type { View } from "@dfine/tensor";
 import { grid } from "../print/launch.ts";
-import type { GpuRuntime } from "../runtime.ts";
 import { ORDER_KEY } from "./orderKey.ts";
+import type { GpuRuntime } from "./runtime.ts";
 import { wgslKernel } from "./wgslKernel.ts";
 
 /** Threads of a workgroup that selects together: one for each value of a digit. */

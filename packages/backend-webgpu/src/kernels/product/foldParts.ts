@@ -1,8 +1,8 @@
 import { sizeOf, type View } from "@dfine/tensor";
 import { memo } from "../../memo.ts";
-import type { GpuRuntime } from "../../runtime.ts";
 import { dispatchElements, elementKernel } from "../elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "../epilogue.ts";
+import type { GpuRuntime } from "../runtime.ts";
 
 function makeKernel(epilogue: Epilogue | undefined) {
   const { code, finish } = printEpilogue(epilogue, 1);

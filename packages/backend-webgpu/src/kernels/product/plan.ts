@@ -1,4 +1,4 @@
-import type { GpuRuntime } from "../../runtime.ts";
+import type { GpuRuntime } from "../runtime.ts";
 import { type DirectShape, directSize } from "./direct.ts";
 import { type TiledShape, tiledSize } from "./tiled.ts";
 

@@ -1,7 +1,7 @@
 import type { View } from "@dfine/tensor";
 import { memo } from "../../memo.ts";
-import type { GpuRuntime } from "../../runtime.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
+import type { GpuRuntime } from "../runtime.ts";
 import { type WgslKernel, wgslKernel } from "../wgslKernel.ts";
 import { directBody } from "./direct.ts";
 import { foldParts } from "./foldParts.ts";

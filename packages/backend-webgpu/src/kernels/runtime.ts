@@ -1,6 +1,6 @@
 import type { Dtype, View } from "@dfine/tensor";
-import type { WgslCall, WgslKernel } from "./kernels/wgslKernel.ts";
-import type { GpuBuffer } from "./memory/gpuBuffer.ts";
+import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { WgslCall, WgslKernel } from "./wgslKernel.ts";
 
 /** What hand-written kernels run on. */
 export interface GpuRuntime {
