@@ -1,4 +1,4 @@
-import { defineMap, type Expr, noGrad, type Tensor } from "@dfine/tensor";
+import { defineMap, type Expr, noGrad, split, type Tensor } from "@dfine/tensor";
 import { sumPerSet } from "./perSet.ts";
 
 interface Corners {
@@ -76,11 +76,8 @@ const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select
 });
 
 /** The four columns of boxes [..., 4] as views [...]. */
-function columns(boxes: Tensor): [Tensor, Tensor, Tensor, Tensor] {
-  const leading = boxes.shape.slice(0, -1).map(() => null);
-  const column = (i: number): Tensor => boxes.slice([...leading, { start: i, end: i + 1 }]).squeeze(-1);
-  return [column(0), column(1), column(2), column(3)];
-}
+const columns = (boxes: Tensor) =>
+  split(boxes, [1, 1, 1, 1], -1).map((column) => column.squeeze(-1)) as [Tensor, Tensor, Tensor, Tensor];
 
 /** IoU of boxes that broadcast, [..., 4] cxcywh each → [...]; NaN for two empty boxes. */
 export const boxIou = (a: Tensor, b: Tensor): Tensor => iouMap(...columns(a), ...columns(b));

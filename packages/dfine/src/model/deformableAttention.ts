@@ -1,5 +1,5 @@
 import { buffer, type Initializer, Linear, Module } from "@dfine/nn";
-import { defineMap, deformableSample, softmax, type Tensor, tensor } from "@dfine/tensor";
+import { defineMap, deformableSample, softmax, split, type Tensor, tensor } from "@dfine/tensor";
 import type { DecoderConfig } from "../config/config.ts";
 import type { LevelSize } from "./anchors.ts";
 
@@ -65,12 +65,11 @@ export class DeformableAttention extends Module<[input: DeformableInput], Tensor
     const { heads, points, offsetScale, crossAttention } = this.#config;
     const [batch, queries] = query.shape as [number, number, number];
     const perHead = [batch, queries, heads, this.numPointsScale.size];
-    const box = reference.reshape([batch, queries, 1, 1, 4]);
-    const ofBox = (start: number): Tensor => box.slice([null, null, null, null, { start, end: start + 2 }]);
+    const [centre, side] = split(reference.reshape([batch, queries, 1, 1, 4]), [2, 2], -1) as [Tensor, Tensor];
     const locations = samplingLocations(
       this.samplingOffsets.call(query).reshape([...perHead, 2]),
-      ofBox(0),
-      ofBox(2),
+      centre,
+      side,
       this.numPointsScale.unsqueeze(1),
       offsetScale,
     );

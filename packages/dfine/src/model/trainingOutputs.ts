@@ -1,18 +1,19 @@
-import type { SliceRange, Tensor } from "@dfine/tensor";
+import { split, type Tensor } from "@dfine/tensor";
 import type { DecoderStackOutput } from "./decoderStack.ts";
 import type { DenoisingQueries } from "./denoising.ts";
 import type { PredictionSet, TrainingOutputs } from "./outputs.ts";
 
-/** A range of the queries of a set. */
-function queriesOf(set: PredictionSet, range: SliceRange): PredictionSet {
-  const cut = (x: Tensor): Tensor => x.slice([null, range]);
-  const { logits, boxes, corners, refPoints } = set;
-  return {
-    logits: cut(logits),
-    boxes: cut(boxes),
-    ...(corners ? { corners: cut(corners) } : {}),
-    ...(refPoints ? { refPoints: cut(refPoints) } : {}),
-  };
+/** The first `first` queries of a set, and the others. */
+function parted({ logits, boxes, corners, refPoints }: PredictionSet, first: number): [PredictionSet, PredictionSet] {
+  const cut = (x: Tensor | undefined): Tensor[] => (x ? split(x, [first, x.shape[1]! - first], 1) : []);
+  const pieces = { logits: cut(logits), boxes: cut(boxes), corners: cut(corners), refPoints: cut(refPoints) };
+  const part = (i: 0 | 1): PredictionSet => ({
+    logits: pieces.logits[i]!,
+    boxes: pieces.boxes[i]!,
+    ...(corners ? { corners: pieces.corners[i]! } : {}),
+    ...(refPoints ? { refPoints: pieces.refPoints[i]! } : {}),
+  });
+  return [part(0), part(1)];
 }
 
 /** The sets with what the last of them teaches, where edges are distributions. */
@@ -27,20 +28,20 @@ export function trainingOutputs(
   enc: PredictionSet,
   denoising: DenoisingQueries | undefined,
 ): TrainingOutputs {
-  const first = denoising?.numQueries ?? 0;
-  const ordinary = (set: PredictionSet) => (first === 0 ? set : queriesOf(set, { start: first }));
-  const sets = layers.map(ordinary);
-  const outputs: TrainingOutputs = {
+  const judged = (sets: readonly PredictionSet[], pre: PredictionSet | undefined): TrainingOutputs => ({
     last: sets.at(-1)!,
     aux: taught(sets).slice(0, -1),
     enc: [enc],
-    ...(pre ? { pre: ordinary(pre) } : {}),
-  };
-  if (!denoising || first === 0) return outputs;
-  const noisy = (set: PredictionSet) => queriesOf(set, { end: first });
-  const { positives, groups } = denoising;
+    ...(pre ? { pre } : {}),
+  });
+  if (!denoising?.numQueries) return judged(layers, pre);
+  const { numQueries, positives, groups } = denoising;
+  const parts = layers.map((set) => parted(set, numQueries));
+  const [noisyPre, ordinaryPre] = pre ? parted(pre, numQueries) : [];
+  const noisy = parts.map(([first]) => first);
+  const ordinary = parts.map(([, second]) => second);
   return {
-    ...outputs,
-    dn: { layers: taught(layers.map(noisy)), ...(pre ? { pre: noisy(pre) } : {}), positives, groups },
+    ...judged(ordinary, ordinaryPre),
+    dn: { layers: taught(noisy), ...(noisyPre ? { pre: noisyPre } : {}), positives, groups },
   };
 }

@@ -1,4 +1,4 @@
-import { defineRow, linear, matmul, type OpCase, type Tensor } from "@dfine/tensor";
+import { defineRow, linear, matmul, type OpCase, split, type Tensor } from "@dfine/tensor";
 import { xavierUniform } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
@@ -52,23 +52,26 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
     this.#heads = heads;
   }
 
-  /** Heads of the projection whose rows start at `start` features, [B, heads, L, d]. */
-  #project(x: Tensor, part: { start: number; count: number }): Tensor[] {
+  /** Heads of x [B, L, D] by each D rows of a weight, [B, heads, L, d]. */
+  #project(x: Tensor, weight: Tensor, bias: Tensor): Tensor[] {
     const [batch, length, features] = x.shape as [number, number, number];
-    const rows = [{ start: part.start * features, end: (part.start + part.count) * features }];
-    const y = linear(x, this.inProjWeight.slice(rows), this.inProjBias.slice(rows));
-    const depth = features / this.#heads;
-    const heads = y.reshape([batch, length, part.count, this.#heads, depth]).permute([2, 0, 3, 1, 4]);
-    return Array.from({ length: part.count }, (_, i) => heads.slice([{ start: i, end: i + 1 }]).squeeze(0));
+    const count = weight.shape[0]! / features;
+    const heads = linear(x, weight, bias)
+      .reshape([batch, length, count, this.#heads, features / this.#heads])
+      .permute([2, 0, 3, 1, 4]);
+    return split(heads, new Array<number>(count).fill(1)).map((part) => part.squeeze(0));
   }
 
   /** [B, L, D] */
   protected forward({ query, value, bias }: AttentionInput): Tensor {
-    const [q, k] = this.#project(query, { start: 0, count: 2 }) as [Tensor, Tensor];
-    const [v] = this.#project(value, { start: 2, count: 1 }) as [Tensor];
+    const features = query.shape[2]!;
+    const ofQueryAndValue = (packed: Tensor) => split(packed, [2 * features, features]) as [Tensor, Tensor];
+    const [weights, biases] = [ofQueryAndValue(this.inProjWeight), ofQueryAndValue(this.inProjBias)];
+    const [q, k] = this.#project(query, weights[0], biases[0]) as [Tensor, Tensor];
+    const [v] = this.#project(value, weights[1], biases[1]) as [Tensor];
     const scores = matmul(q, k.transpose(-1, -2));
-    const weights = attentionRow([scores, bias ?? 0, 1 / Math.sqrt(q.shape[3]!)], -1)[0]!;
-    const mixed = matmul(weights, v).permute([0, 2, 1, 3]).reshape(value.shape);
+    const attention = attentionRow([scores, bias ?? 0, 1 / Math.sqrt(q.shape[3]!)], -1)[0]!;
+    const mixed = matmul(attention, v).permute([0, 2, 1, 3]).reshape(value.shape);
     return this.outProj.call(mixed);
   }
 }

@@ -1,14 +1,16 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
-import { normalizeAxis, shapeText } from "../shape.ts";
+import { normalizeAxis, type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { copyInto, filled } from "./copy.ts";
+import { copyInto, filled, fillInto } from "./copy.ts";
 import { register } from "./registry.ts";
 import { commonBackend, empty } from "./result.ts";
 import { type SliceRange, slice, sliceLayout, unsqueeze } from "./view.ts";
 
+type Ranges = readonly (SliceRange | null)[];
+
 /** Ranges that cut `axis` into consecutive pieces. */
-function rangesOf(sizes: readonly number[], axis: number): (SliceRange | null)[][] {
+function rangesOf(sizes: readonly number[], axis: number): Ranges[] {
   let start = 0;
   return sizes.map((size) => {
     const range = { start, end: start + size };
@@ -47,7 +49,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   return output;
 }
 
-function writeSlice(target: Tensor, ranges: readonly (SliceRange | null)[], source: Tensor): void {
+function writeSlice(target: Tensor, ranges: Ranges, source: Tensor): void {
   using view = target.alias({ layout: sliceLayout(target, ranges) });
   copyInto(view, source);
 }
@@ -59,14 +61,35 @@ export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
     axis,
   );
 
-/** Cuts a tensor along an axis into pieces of the given sizes. Views. @throws ShapeError when they don't add up */
+/**
+ * Cuts a tensor along an axis into pieces of the given sizes. Views, whose gradients are joined at once, where those of slices are
+ * padded one by one and added. @throws ShapeError when the sizes don't add up
+ */
 export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
   const along = normalizeAxis("split", axis, x.rank);
   if (sizes.reduce((a, b) => a + b, 0) !== x.shape[along])
     throw new ShapeError(
       `split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`,
     );
-  return rangesOf(sizes, along).map((ranges) => slice(x, ranges));
+  const ranges = rangesOf(sizes, along);
+  const from = x.shape;
+  const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
+  if (recordsGradient([x]))
+    record("split", pieces, { inputs: [x], saved: [], vjp: ({ grads }) => [joined(grads, from, ranges)] });
+  return pieces;
+}
+
+/** Gradients of the pieces that `ranges` cut from `shape`, one of them at least, in their places; zeros where there is none. */
+function joined(grads: readonly (Tensor | undefined)[], shape: Shape, ranges: readonly Ranges[]): Tensor {
+  const like = grads.find((gradient) => gradient !== undefined)!;
+  const all = empty(like.backend, shape, like.dtype);
+  for (const [i, range] of ranges.entries()) {
+    const gradient = grads[i];
+    using place = all.alias({ layout: sliceLayout(all, range) });
+    if (gradient) copyInto(place, gradient);
+    else fillInto(place, 0);
+  }
+  return all;
 }
 
 /** x [B, C, H, W] with `value` around the last two axes; widths are top, left, bottom, right. */
@@ -104,6 +127,24 @@ register({
       name: "[3, 4] [17, 4] along 0",
       inputs: [{ shape: [3, 4] }, { shape: [17, 4] }],
       run: (tensors) => [concat(tensors as Tensor[])],
+      differentiable: true,
+    },
+  ],
+});
+register({
+  name: "split",
+  kind: "op",
+  cases: () => [
+    {
+      name: "[3, 7] into 2, 0, 4 and 1 along 1",
+      inputs: [{ shape: [3, 7] }],
+      run: ([x]) => split(x as Tensor, [2, 0, 4, 1], 1),
+      differentiable: true,
+    },
+    {
+      name: "[5, 4] into 2 and 3, the second alone",
+      inputs: [{ shape: [5, 4] }],
+      run: ([x]) => split(x as Tensor, [2, 3]).slice(1),
       differentiable: true,
     },
   ],
