@@ -57,6 +57,19 @@ describe("memory", () => {
     own.dispose();
   });
 
+  it("that a turn of a loop needs is kept for the next, also where that needs more", async () => {
+    const own = await webgpu();
+    const turn = (lengths: readonly number[]): number => {
+      const before = own.counters.allocatedBytes;
+      for (const buffer of lengths.map((length) => own.alloc(length, "f32"))) own.free(buffer);
+      return own.counters.allocatedBytes - before;
+    };
+    const large = new Array<number>(20).fill(4 * MEBIBYTE);
+    expect(turn(large)).toBe(4 * 80 * MEBIBYTE);
+    expect(turn([MEBIBYTE, ...large])).toBe(4 * MEBIBYTE);
+    own.dispose();
+  });
+
   it("of one buffer has a limit that is named before the device is asked", () => {
     const { maxBufferBytes } = backend.limits;
     expect(() => backend.alloc(maxBufferBytes / 2, "f32")).toThrow(/at most \d+\.0 MiB; .*50 %/);

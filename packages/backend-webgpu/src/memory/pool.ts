@@ -17,7 +17,10 @@ export interface PoolOptions {
   readonly onDestroy: () => void;
 }
 
-/** Idle blocks may take this share of the live bytes' peak, and `IDLE_BYTES` besides, before they are given back. */
+/**
+ * All blocks may take the live bytes' peak and this share of it, and `IDLE_BYTES` besides, before idle ones are given back. What
+ * a loop needs at its peak is idle between its turns: bounding that alone would destroy and make it in every turn.
+ */
 const IDLE_SHARE = 0.5;
 const IDLE_BYTES = 64 * 2 ** 20;
 
@@ -108,7 +111,8 @@ export class Pool {
   #create(bytes: number): Block {
     const { device, faults, limitBytes } = this.#options;
     const wanted = this.#liveBytes + bytes;
-    this.trim(Math.max(0, Math.min(this.#peakBytes * IDLE_SHARE + IDLE_BYTES, limitBytes - wanted)));
+    const most = Math.min(this.#peakBytes * (1 + IDLE_SHARE) + IDLE_BYTES, limitBytes);
+    this.trim(Math.max(0, most - wanted));
     if (wanted > limitBytes) throw this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`);
     const id = this.#created++;
     this.#createdBytes += bytes;
