@@ -6,17 +6,18 @@ import { withNaps } from "./naps.node.ts";
 // Node's modules are asked of `process`: an import would not load in a browser.
 const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;
 const browserGpu = (): GPU | undefined => (globalThis.navigator as Navigator | undefined)?.gpu;
+/** The process in which Dawn computes; none where there is `navigator.gpu`. */
+const dawnProcess = (): NodeJS.Process | undefined => (browserGpu() ? undefined : node);
 
 /** The adapter to compute on: Dawn's in Node, `navigator.gpu`'s in browsers. @throws BackendError when there is none */
 export function findAdapter(): Promise<GPUAdapter> {
   const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
-  const gpu = browserGpu();
-  if (node && !gpu) return dawnAdapter(node, options);
-  return browserAdapter(gpu, options);
+  const process = dawnProcess();
+  return process ? dawnAdapter(process, options) : browserAdapter(browserGpu(), options);
 }
 
-/** Waits for work of the device, in the way that its library likes. */
-export const waitFor = <T>(work: Promise<T>): Promise<T> => (node && !browserGpu() ? withNaps(work) : work);
+/** Waits for work of the device; with Dawn in Node without keeping a core busy. */
+export const waitFor = <T>(work: Promise<T>): Promise<T> => (dawnProcess() ? withNaps(work) : work);
 
 async function browserAdapter(gpu: GPU | undefined, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
   if (!gpu)

@@ -1,6 +1,6 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
-import { normalizeAxis, type Shape, shapeText } from "../shape.ts";
+import { normalizeAxis, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { register } from "./registry.ts";
@@ -39,7 +39,7 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
     first.shape.map((n, i) => (i === along ? sizes.reduce((a, b) => a + b) : n)),
     first.dtype,
   );
-  for (const [i, t] of tensors.entries()) writeSlice(output, ranges[i]!, t);
+  writePieces(output, ranges, tensors);
   if (recordsGradient(tensors))
     record("concat", [output], {
       inputs: tensors,
@@ -49,9 +49,14 @@ export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   return output;
 }
 
-function writeSlice(target: Tensor, ranges: Ranges, source: Tensor): void {
-  using view = target.alias({ layout: sliceLayout(target, ranges) });
-  copyInto(view, source);
+/** Writes pieces into the places that `ranges` cut from `target`; zeros where there is none. */
+function writePieces(target: Tensor, ranges: readonly Ranges[], pieces: readonly (Tensor | undefined)[]): void {
+  for (const [i, range] of ranges.entries()) {
+    const piece = pieces[i];
+    using place = target.alias({ layout: sliceLayout(target, range) });
+    if (piece) copyInto(place, piece);
+    else fillInto(place, 0);
+  }
 }
 
 /** Joins tensors of one shape along a new axis. @throws ShapeError */
@@ -72,24 +77,19 @@ export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
       `split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`,
     );
   const ranges = rangesOf(sizes, along);
-  const from = x.shape;
+  const { backend, shape, dtype } = x;
   const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
   if (recordsGradient([x]))
-    record("split", pieces, { inputs: [x], saved: [], vjp: ({ grads }) => [joined(grads, from, ranges)] });
+    record("split", pieces, {
+      inputs: [x],
+      saved: [],
+      vjp: ({ grads }) => {
+        const dx = empty(backend, shape, dtype);
+        writePieces(dx, ranges, grads);
+        return [dx];
+      },
+    });
   return pieces;
-}
-
-/** Gradients of the pieces that `ranges` cut from `shape`, one of them at least, in their places; zeros where there is none. */
-function joined(grads: readonly (Tensor | undefined)[], shape: Shape, ranges: readonly Ranges[]): Tensor {
-  const like = grads.find((gradient) => gradient !== undefined)!;
-  const all = empty(like.backend, shape, like.dtype);
-  for (const [i, range] of ranges.entries()) {
-    const gradient = grads[i];
-    using place = all.alias({ layout: sliceLayout(all, range) });
-    if (gradient) copyInto(place, gradient);
-    else fillInto(place, 0);
-  }
-  return all;
 }
 
 /** x [B, C, H, W] with `value` around the last two axes; widths are top, left, bottom, right. */
@@ -98,7 +98,7 @@ export function pad2d(x: Tensor, widths: readonly [number, number, number, numbe
   const [b, c, h, w] = x.shape as [number, number, number, number];
   const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
   const output = filled(x.backend, [b, c, h + top + bottom, w + left + right], { value, dtype: x.dtype });
-  writeSlice(output, ranges, x);
+  writePieces(output, [ranges], [x]);
   if (recordsGradient([x]))
     record("pad2d", [output], { inputs: [x], saved: [], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
   return output;
