@@ -1,4 +1,5 @@
-import { type Conv2dAttrs, type OpAttrs, Random, type Tensor, tensor, type View } from "@dfine/tensor";
+import { type Conv2dAttrs, type OpAttrs, Random, type Tensor, tensor } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { BenchError } from "./options.ts";
 import { webgpuPeers } from "./webgpuPeers.ts";
 import type { HostArray, Work } from "./work.ts";

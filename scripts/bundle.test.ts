@@ -39,3 +39,14 @@ test.each(["@dfine/tensor", "@dfine/nn", "@dfine/backend-cpu", "@dfine/backend-w
 test("dfine/node does not, so the test above can fail", async () => {
   expect(await nodeImports("dfine/node")).not.toEqual([]);
 });
+
+test("tensors of a bundle that uses next to nothing have their methods", async () => {
+  const contents = `import { referenceBackend, tensor } from "@dfine/tensor";
+    export const sum = tensor([1, 2, 3], [3], { backend: referenceBackend() }).add(1).sum().item();`;
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: "packages/dfine" },
+    ...{ bundle: true, write: false, format: "esm", minify: true, logLevel: "silent" },
+  });
+  const { sum } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0]!.text)}`);
+  expect(await sum).toBe(9);
+});

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { readSources, violations } from "./dependencyRule.ts";
+import { circles, readSources, violations } from "./dependencyRule.ts";
 
 const check = (path: string, text: string) => violations([{ path: `packages/${path}`, text }]);
 
@@ -8,6 +8,19 @@ describe("dependency rule", () => {
     const sources = readSources(".");
     expect(sources.length).toBeGreaterThan(0);
     expect(violations(sources)).toEqual([]);
+    expect(circles(sources)).toEqual([]);
+  });
+
+  test("refuses circles, of types too", () => {
+    const files = {
+      a: 'import type { B } from "./b.ts";',
+      b: 'export * from "./c.ts";',
+      c: 'import "./a.ts";',
+      d: 'import "./a.ts";',
+    };
+    const sources = Object.entries(files).map(([name, text]) => ({ path: `packages/nn/src/${name}.ts`, text }));
+    const at = (name: string) => `packages/nn/src/${name}.ts`;
+    expect(circles(sources)).toEqual([`circle: ${["a", "b", "c", "a"].map(at).join(" → ")}`]);
   });
 
   test.each([

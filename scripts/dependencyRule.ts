@@ -14,9 +14,9 @@ const DEVICE = "packages/dfine/src/device.ts";
 /** What the sources of a package may import from other packages. Tests may import what they like. */
 const allowed: readonly { readonly folder: RegExp; readonly imports: RegExp }[] = [
   { folder: /^tensor$/, imports: /^(?!)/ },
-  { folder: /^nn$/, imports: /^@dfine\/tensor$/ },
-  { folder: /^backend-/, imports: /^@dfine\/tensor$/ },
-  { folder: /^dfine$/, imports: /^(?!@dfine\/)|^@dfine\/(tensor|nn)$/ },
+  { folder: /^nn$/, imports: /^@dfine\/tensor(\/kernel)?$/ },
+  { folder: /^backend-/, imports: /^@dfine\/tensor(\/kernel)?$/ },
+  { folder: /^dfine$/, imports: /^(?!@dfine\/)|^@dfine\/(tensor(\/kernel)?|nn)$/ },
 ];
 
 function problem(path: string, specifier: string, text: string): string | undefined {
@@ -53,4 +53,32 @@ export function readSources(root: string): Source[] {
     .map((path) => path.replaceAll("\\", "/"))
     .filter((path) => !path.endsWith(".test.ts"))
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+}
+
+/**
+ * One line per circle of files that import each other, types included: `circle: a → b → a`. Who reads one of them would
+ * have to read all.
+ */
+export function circles(sources: readonly Source[]): string[] {
+  const known = new Set(sources.map(({ path }) => path));
+  const imports = new Map(
+    sources.map(({ path, text }) => [
+      path,
+      ts
+        .preProcessFile(text, true, true)
+        .importedFiles.map(({ fileName }) => posix.join(posix.dirname(path), fileName))
+        .filter((target) => known.has(target)),
+    ]),
+  );
+  const done = new Set<string>();
+  const found: string[] = [];
+  const visit = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path);
+    if (start >= 0) found.push(`circle: ${[...trail.slice(start), path].join(" → ")}`);
+    if (done.has(path)) return;
+    done.add(path);
+    for (const target of imports.get(path) ?? []) visit(target, [...trail, path]);
+  };
+  for (const { path } of sources) visit(path, []);
+  return found;
 }

@@ -7,7 +7,7 @@ import { Application, TSConfigReader } from "typedoc";
  */
 const packages: Readonly<Record<string, readonly string[]>> = {
   dfine: ["DeepPartial", "ResolvedDevice", "HgNetV2", "HybridEncoder", "Decoder", "Floats"],
-  "@dfine/tensor": ["Edge", "Layout", "Storage", "Program", "Inputs", "Reduction", "Loss"],
+  "@dfine/tensor": ["Edge", "Handle", "Layout", "Storage", "Program", "Inputs", "Reduction", "Loss"],
   "@dfine/nn": ["STORAGE"],
   "@dfine/backend-cpu": [],
   "@dfine/backend-webgpu": [],
@@ -16,6 +16,7 @@ const entries = [
   "dfine/src",
   "dfine/src/node",
   "tensor/src",
+  "tensor/src/kernel",
   "tensor/src/testing",
   "nn/src",
   "backend-cpu/src",

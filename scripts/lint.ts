@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { readSources, violations } from "./dependencyRule.ts";
+import { circles, readSources, violations } from "./dependencyRule.ts";
 
 const root = join(import.meta.dirname, "..");
 const commands = [
@@ -12,6 +12,7 @@ const failed = commands.filter(([file, ...args]) => {
   const command = [join(root, "node_modules", file), ...args];
   return spawnSync(process.execPath, command, { cwd: root, stdio: "inherit" }).status !== 0;
 });
-const broken = violations(readSources(root));
+const sources = readSources(root);
+const broken = [...violations(sources), ...circles(sources)];
 for (const line of broken) process.stdout.write(`${line}\n`);
 process.exitCode = failed.length + broken.length > 0 ? 1 : 0;

@@ -1,16 +1,10 @@
 import {
   BackendError,
-  type Binding,
   exp,
-  type Kernel,
   layerNorm,
-  load,
-  loadAt,
   mul,
   noGrad,
   readTensors,
-  row,
-  type Stage,
   scope,
   softmax,
   sum,
@@ -19,6 +13,7 @@ import {
   tensor,
   withBackend,
 } from "@dfine/tensor";
+import { type Binding, type Kernel, load, loadAt, row, type Stage } from "@dfine/tensor/kernel";
 import { assertSame } from "@dfine/tensor/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { kernelOf } from "../../tensor/test/kernelTrial.ts";

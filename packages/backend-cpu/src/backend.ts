@@ -1,4 +1,5 @@
-import { type Backend, BackendError, type Binding, type Kernel, type Slice, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
+import type { Binding, Kernel, Slice } from "@dfine/tensor/kernel";
 import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";

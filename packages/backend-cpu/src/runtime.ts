@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 
 /** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
 export interface WasmKernel {

@@ -1,4 +1,5 @@
-import type { Buffer, Dtype, View } from "@dfine/tensor";
+import type { Buffer, Dtype } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import type { CpuRuntime, Job, WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {

@@ -1,4 +1,5 @@
-import type { OpAttrs, Override, OverrideCall, View } from "@dfine/tensor";
+import type { OpAttrs } from "@dfine/tensor";
+import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
 import { expect } from "vitest";
 import { TestRuntime } from "./hostileRuntime.ts";
 

@@ -3,7 +3,6 @@ import {
   copyInto,
   DeviceLostError,
   exp,
-  load,
   mul,
   noGrad,
   readTensors,
@@ -15,6 +14,7 @@ import {
   tensor,
   withBackend,
 } from "@dfine/tensor";
+import { load } from "@dfine/tensor/kernel";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { testDevice } from "../test/device.ts";

@@ -1,4 +1,5 @@
-import { concat, defineMap, type Expr, type Tensor, type TensorLike } from "@dfine/tensor";
+import { concat, defineMap, type Tensor, type TensorLike } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 
 /** Nearest to 0 and 1 that the inverse sigmoid takes. */
 const EPSILON = 1e-5;

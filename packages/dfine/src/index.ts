@@ -30,15 +30,9 @@ export {
 } from "./config/config.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
-export {
-  type CocoAnnotation,
-  type CocoCategory,
-  type CocoDataset,
-  type CocoImage,
-  cocoDataset,
-  parseCoco,
-} from "./data/coco.ts";
+export { cocoDataset, parseCoco } from "./data/coco.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
+export type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./data/dataset.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";
 export { flipBoxes, flipImage } from "./data/flip.ts";
 export { createImage, type RgbImage, rgbImage, type TensorDataOptions, toTensorData } from "./data/image.ts";

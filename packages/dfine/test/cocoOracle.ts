@@ -1,4 +1,4 @@
-import type { CocoAnnotation, CocoDataset } from "../src/data/coco.ts";
+import type { CocoAnnotation, CocoDataset } from "../src/data/dataset.ts";
 import type { Detection } from "../src/evaluation/detections.ts";
 
 /**

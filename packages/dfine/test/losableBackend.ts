@@ -1,4 +1,5 @@
-import { type Backend, type Buffer, DeviceLostError, type Overrides } from "@dfine/tensor";
+import { type Backend, type Buffer, DeviceLostError } from "@dfine/tensor";
+import type { Overrides } from "@dfine/tensor/kernel";
 
 /**
  * How a loss shows: every call throws from then on, or, as on a GPU, commands are dropped without a word and only reads

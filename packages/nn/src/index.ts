@@ -5,6 +5,7 @@
 
 export * from "./float16.ts";
 export * from "./init.ts";
+export * from "./initialize.ts";
 export * from "./layers/batchNorm2d.ts";
 export * from "./layers/biasActivation.ts";
 export * from "./layers/conv2d.ts";

@@ -1,6 +1,4 @@
-import { type Random, type Shape, sizeOf, writeTensor } from "@dfine/tensor";
-import type { Module } from "./module.ts";
-import { initializerOf } from "./parameter.ts";
+import { type Random, type Shape, sizeOf } from "@dfine/tensor";
 
 /** First values of a parameter: one number everywhere, or drawn. */
 export type Initializer = number | ((shape: Shape, random: Random) => Float32Array);
@@ -43,21 +41,3 @@ export const xavierUniform: Initializer = (shape, random) => {
 /** What an initialiser gives a parameter of `shape`. */
 export const initialValues = (init: Initializer, call: { shape: Shape; random: Random }): Float32Array =>
   typeof init === "number" ? new Float32Array(sizeOf(call.shape)).fill(init) : init(call.shape, call.random);
-
-/** What `initialize` may be told. */
-export interface InitializeOptions {
-  /** Name of a parameter's random stream, by default the parameter's own; parameters that share one start alike. */
-  readonly stream?: (name: string) => string;
-}
-
-/**
- * Gives every parameter its first values. Each draws from a stream of its own, so that values depend on the seed and the
- * parameter's name alone.
- */
-export function initialize(module: Module, random: Random, options: InitializeOptions = {}): void {
-  const { stream = (name) => name } = options;
-  for (const [name, tensor] of module.namedParameters()) {
-    const call = { shape: tensor.shape, random: random.fork(stream(name)) };
-    writeTensor(tensor, initialValues(initializerOf(tensor), call));
-  }
-}

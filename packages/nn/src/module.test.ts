@@ -10,7 +10,7 @@ import {
   zeros,
 } from "@dfine/tensor";
 import { beforeAll, describe, expect, test } from "vitest";
-import { initialize } from "./init.ts";
+import { initialize } from "./initialize.ts";
 import { BatchNorm2d } from "./layers/batchNorm2d.ts";
 import { Linear } from "./layers/linear.ts";
 import { Mlp } from "./layers/mlp.ts";

@@ -3,44 +3,39 @@
  * @module @dfine/tensor
  */
 
+import "./methods.ts";
+
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
-export type * from "./backend.ts";
+export type { Backend, Buffer, MemoryUse } from "./backend.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";
-export * from "./kernel/describe.ts";
-export * from "./kernel/expr.ts";
-export type * from "./kernel/exprOps.ts";
-export * from "./kernel/kernel.ts";
-export { kernelCount } from "./kernel/plan.ts";
-export * from "./kernel/polynomials.ts";
 export * from "./ops/activation.ts";
 export * from "./ops/arithmetic.ts";
 export type * from "./ops/attrs.ts";
-export type { Conv2dOptions } from "./ops/conv.ts";
-export { type Conv2dActOptions, conv2d, conv2dAct, convEpilogue } from "./ops/conv2d.ts";
+export { type Conv2dActOptions, conv2d, conv2dAct } from "./ops/conv2d.ts";
+export type { Conv2dOptions } from "./ops/conv2dOptions.ts";
 export { copyInto, fillInto, zerosLike } from "./ops/copy.ts";
 export * from "./ops/create.ts";
 export { defineMap, type MapOptions } from "./ops/defineMap.ts";
 export { defineRow, type RowBuilder, type RowOp } from "./ops/defineRow.ts";
 export { defineUpdate, type UpdateOp } from "./ops/defineUpdate.ts";
-export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/index.ts";
+export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/indexing.ts";
 export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
 export { type MaxPool2dOptions, maxPool2d } from "./ops/pool.ts";
-export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/random.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type CaseInput, type OpCase, type RegisteredOp, registeredOps } from "./ops/registry.ts";
 export { type BatchNormOptions, batchNorm, frozenBatchNorm, layerNorm, logSoftmax, softmax } from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";
+export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/uniform.ts";
 export {
   contiguous,
   expand,
   flatten,
   permute,
   reshape,
-  type SliceRange,
   slice,
   squeeze,
   transpose,
@@ -60,7 +55,7 @@ export {
   type TraceEvent,
   withBackend,
 } from "./runtime.ts";
-export { keep, openScope, Scope, scope, tensorsIn } from "./scope.ts";
+export { keep, openScope, Scope, scope } from "./scope.ts";
 export * from "./shape.ts";
 export { liveStorages } from "./storage.ts";
-export { Tensor, type TensorLike } from "./tensor.ts";
+export { type SliceRange, Tensor, type TensorLike, type TensorMethods } from "./tensor.ts";

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import "./methods.ts";
 import { identity } from "./ops/arithmetic.ts";
 import { copyInto } from "./ops/copy.ts";
 import { tensor } from "./ops/create.ts";

@@ -1,4 +1,4 @@
-import { type RandomKey, uniformAt } from "./ops/random.ts";
+import { type RandomKey, uniformAt } from "./ops/uniform.ts";
 
 /** Where a stream of random numbers stands: enough to go on exactly there. */
 export interface RandomState {

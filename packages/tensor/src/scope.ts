@@ -1,12 +1,32 @@
 import { OwnershipError } from "./errors.ts";
 import { settle } from "./runtime.ts";
-import { Tensor } from "./tensor.ts";
+
+/** What a scope owns: a tensor's handle. */
+export abstract class Handle implements Disposable {
+  /** The scope that frees this handle. */
+  owner: Scope | undefined;
+
+  /** Belongs to the innermost scope from now on; without one the collector frees it. */
+  protected enter(): void {
+    if (innermost) innermost.own(this);
+    else this.watch();
+  }
+
+  /** Frees this handle. */
+  abstract dispose(): void;
+  /** Lets the collector free this handle when nothing refers to it. */
+  abstract watch(): void;
+  /** Same as `dispose`, for `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
 
 /** Owns the handles made while it is the innermost open scope, and frees them when it closes. */
 export class Scope implements Disposable {
   readonly name: string;
   readonly parent: Scope | undefined;
-  readonly #owned = new Set<Tensor>();
+  readonly #owned = new Set<Handle>();
 
   constructor(name: string) {
     this.name = name;
@@ -15,15 +35,15 @@ export class Scope implements Disposable {
   }
 
   /** Takes a handle: it is freed with the scope. */
-  own(tensor: Tensor): void {
-    this.#owned.add(tensor);
-    tensor.owner = this;
+  own(handle: Handle): void {
+    this.#owned.add(handle);
+    handle.owner = this;
   }
 
   /** Lets a handle go; somebody else frees it. */
-  disown(tensor: Tensor): void {
-    this.#owned.delete(tensor);
-    tensor.owner = undefined;
+  disown(handle: Handle): void {
+    this.#owned.delete(handle);
+    handle.owner = undefined;
   }
 
   /** @throws OwnershipError when a scope opened later is still open */
@@ -33,7 +53,7 @@ export class Scope implements Disposable {
         `scope "${this.name}" closes while "${innermost?.name ?? "none"}" is innermost: two asynchronous flows share this runtime; await one before the other`,
       );
     innermost = this.parent;
-    for (const tensor of this.#owned) tensor.dispose();
+    for (const handle of this.#owned) handle.dispose();
     this.#owned.clear();
   }
 
@@ -45,16 +65,13 @@ export class Scope implements Disposable {
 
 let innermost: Scope | undefined;
 
-/** The scope that owns tensors made now. */
-export const currentScope = (): Scope | undefined => innermost;
-
 /** Every tensor inside arrays, plain objects and maps. */
-export function tensorsIn(value: unknown, found: Tensor[] = []): Tensor[] {
-  if (value instanceof Tensor) found.push(value);
-  else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found);
-  else if (value instanceof Map) for (const item of value.values()) tensorsIn(item, found);
+function handlesIn(value: unknown, found: Handle[] = []): Handle[] {
+  if (value instanceof Handle) found.push(value);
+  else if (Array.isArray(value)) for (const item of value) handlesIn(item, found);
+  else if (value instanceof Map) for (const item of value.values()) handlesIn(item, found);
   else if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) tensorsIn(item, found);
+    for (const item of Object.values(value)) handlesIn(item, found);
   return found;
 }
 
@@ -68,7 +85,7 @@ export const openScope = (name: string): Scope => new Scope(name);
 export function scope<T>(name: string, body: () => T): T {
   const own = new Scope(name);
   const hand = <R>(result: R): R => {
-    for (const tensor of tensorsIn(result)) if (tensor.owner === own) moveTo(tensor, own.parent);
+    for (const handle of handlesIn(result)) if (handle.owner === own) moveTo(handle, own.parent);
     return result;
   };
   return settle(
@@ -82,12 +99,12 @@ export function scope<T>(name: string, body: () => T): T {
 
 /** Takes tensors out of all scopes: they live until `dispose()` or until nothing refers to them. */
 export function keep<T>(value: T): T {
-  for (const tensor of tensorsIn(value)) moveTo(tensor, undefined);
+  for (const handle of handlesIn(value)) moveTo(handle, undefined);
   return value;
 }
 
-function moveTo(tensor: Tensor, target: Scope | undefined): void {
-  tensor.owner?.disown(tensor);
-  if (target) target.own(tensor);
-  else tensor.watch();
+function moveTo(handle: Handle, target: Scope | undefined): void {
+  handle.owner?.disown(handle);
+  if (target) target.own(handle);
+  else handle.watch();
 }

@@ -1,81 +1,115 @@
-import { type Edge, Node } from "./autograd/tape.ts";
+import { Node, type Edge as TapeEdge } from "./autograd/node.ts";
 import type { Backend, View } from "./backend.ts";
 import type { Dtype, TypedArray } from "./dtype.ts";
-import { GradientError, ShapeError } from "./errors.ts";
-import { add, div, mul, neg, sub } from "./ops/arithmetic.ts";
-import { readTensors } from "./ops/create.ts";
-import { matmul } from "./ops/matmul.ts";
-import { mean, sum } from "./ops/reduce.ts";
-import {
-  contiguous,
-  expand,
-  flatten,
-  permute,
-  reshape,
-  type SliceRange,
-  slice,
-  squeeze,
-  transpose,
-  unsqueeze,
-} from "./ops/view.ts";
-import { currentScope, type Scope } from "./scope.ts";
-import { isContiguous, type Shape, shapeText, sizeOf } from "./shape.ts";
+import { GradientError } from "./errors.ts";
+import { Handle } from "./scope.ts";
+import { isContiguous, type Shape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
+
+type Edge = TapeEdge<Tensor>;
 
 /** A tensor, or a number that becomes a run-time parameter. */
 export type TensorLike = Tensor | number;
 
-interface Layout {
+/** How a tensor lies in its storage: strides and offset in elements. */
+export interface Layout {
   readonly shape: Shape;
   readonly strides: readonly number[];
   readonly offset: number;
 }
 
+/** A range of an axis: start (default 0), end (default the size), step; negative bounds count from the end. */
+export interface SliceRange {
+  readonly start?: number;
+  readonly end?: number;
+  /** Default 1; negative steps are not allowed. */
+  readonly step?: number;
+}
+
 /** What must be released with a handle; held by the finalizer, so it may not refer to the tensor. */
-interface Handle {
+interface Held {
   storage: Storage;
   edge: Edge | undefined;
   live: boolean;
 }
 
-function release(handle: Handle): void {
-  if (!handle.live) return;
-  handle.live = false;
-  handle.edge?.node.release();
-  handle.storage.release();
+function release(held: Held): void {
+  if (!held.live) return;
+  held.live = false;
+  held.edge?.node.release();
+  held.storage.release();
 }
 
 // A net, not a plan: the collector can't feel device memory, so scopes do the work.
-const finalizer = new FinalizationRegistry<Handle>(release);
+const finalizer = new FinalizationRegistry<Held>(release);
+
+/** What ops can do to a tensor, as methods: `a.add(b)` is `add(a, b)`. Each is the op of its name. */
+export interface TensorMethods {
+  /** All elements in row-major order. Of several tensors, `readTensors` reads all with one synchronisation. */
+  data(): Promise<TypedArray>;
+  /** The value of a one-element tensor. @throws ShapeError */
+  item(): Promise<number>;
+  /** this + other, with broadcasting. */
+  add(other: TensorLike): Tensor;
+  /** this − other, with broadcasting. */
+  sub(other: TensorLike): Tensor;
+  /** this · other, elementwise with broadcasting. */
+  mul(other: TensorLike): Tensor;
+  /** this / other, with broadcasting. */
+  div(other: TensorLike): Tensor;
+  /** −this. */
+  neg(): Tensor;
+  /** [..., M, K] · [..., K, N] → [..., M, N]; leading axes broadcast. */
+  matmul(other: Tensor): Tensor;
+  /** Sum over axes, by default all. */
+  sum(axes?: number | readonly number[], options?: { keepDim?: boolean }): Tensor;
+  /** Mean over axes, by default all. */
+  mean(axes?: number | readonly number[], options?: { keepDim?: boolean }): Tensor;
+  /** The same elements in another shape; copies only if it must. */
+  reshape(shape: Shape): Tensor;
+  /** Joins the axes from `start` to `end`, by default all. */
+  flatten(start?: number, end?: number): Tensor;
+  /** The axes in another order, without copying. */
+  permute(axes: readonly number[]): Tensor;
+  /** Exchanges two axes, without copying. */
+  transpose(a: number, b: number): Tensor;
+  /** Repeats axes of size 1, without copying. */
+  expand(shape: Shape): Tensor;
+  /** Inserts an axis of size 1. */
+  unsqueeze(axis: number): Tensor;
+  /** Removes an axis of size 1. */
+  squeeze(axis: number): Tensor;
+  /** One range per leading axis; a missing or null range keeps the whole axis. */
+  slice(ranges: readonly (SliceRange | null)[]): Tensor;
+  /** The same values row-major in memory; itself when they are. */
+  contiguous(): Tensor;
+}
 
 /** A view of counted storage: shape, strides and offset in elements. Values never change except by optimiser-style updates. */
-export class Tensor implements Disposable {
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: `defineMethods` gives the class what the interface promises.
+export class Tensor extends Handle {
   readonly shape: Shape;
   readonly dtype: Dtype;
   #strides: readonly number[];
   #offset: number;
-  /** The scope that frees this handle. */
-  owner: Scope | undefined;
-  readonly #handle: Handle;
+  readonly #held: Held;
 
   /** Takes over one count of `storage`. */
   constructor(storage: Storage, dtype: Dtype, options: { layout: Layout; scoped?: boolean }) {
-    this.#handle = { storage, edge: undefined, live: true };
+    super();
+    this.#held = { storage, edge: undefined, live: true };
     this.dtype = dtype;
     this.shape = options.layout.shape;
     this.#strides = options.layout.strides;
     this.#offset = options.layout.offset;
-    if (options.scoped === false) return;
-    const scope = currentScope();
-    if (scope) scope.own(this);
-    else this.watch();
+    if (options.scoped !== false) this.enter();
   }
 
   get storage(): Storage {
-    return this.#handle.storage;
+    return this.#held.storage;
   }
   get backend(): Backend {
-    return this.#handle.storage.backend;
+    return this.#held.storage.backend;
   }
   /** One per axis, in elements. */
   get strides(): readonly number[] {
@@ -101,7 +135,7 @@ export class Tensor implements Disposable {
 
   /** Where gradients flow: a recorded op's output, or a leaf. */
   get edge(): Edge | undefined {
-    return this.#handle.edge;
+    return this.#held.edge;
   }
   get requiresGrad(): boolean {
     return this.edge !== undefined;
@@ -125,13 +159,13 @@ export class Tensor implements Disposable {
       );
     if (value && this.dtype !== "f32")
       throw new GradientError(`requiresGrad: only f32 tensors have gradients, this one is ${this.dtype}`);
-    this.#handle.edge?.node.release();
-    this.#handle.edge = undefined;
+    this.#held.edge?.node.release();
+    this.#held.edge = undefined;
     if (value) this.attach({ node: new Node("leaf", { leaf: true }), output: 0 });
   }
   /** Makes the tensor the output of a tape node. */
   attach(edge: Edge): void {
-    this.#handle.edge = edge;
+    this.#held.edge = edge;
     edge.node.retain();
   }
 
@@ -144,8 +178,8 @@ export class Tensor implements Disposable {
   }
   /** Lets go of its elements and takes those of `place`, alike in shape and dtype. Views made before keep the old ones. */
   moveTo(place: Tensor): void {
-    const before = this.#handle.storage;
-    this.#handle.storage = place.storage.retain();
+    const before = this.#held.storage;
+    this.#held.storage = place.storage.retain();
     this.#strides = place.strides;
     this.#offset = place.offset;
     before.release();
@@ -156,99 +190,32 @@ export class Tensor implements Disposable {
   }
 
   /** Frees this handle; the elements go with the last handle, view or tape save. */
-  dispose(): void {
+  override dispose(): void {
     this.owner?.disown(this);
-    finalizer.unregister(this.#handle);
-    release(this.#handle);
-  }
-  /** Same as `dispose`, for `using`. */
-  [Symbol.dispose](): void {
-    this.dispose();
+    finalizer.unregister(this.#held);
+    release(this.#held);
   }
   /** Lets the collector free this handle when nothing refers to it. */
-  watch(): void {
-    finalizer.register(this, this.#handle, this.#handle);
+  override watch(): void {
+    finalizer.register(this, this.#held, this.#held);
   }
+}
 
-  /** All elements in row-major order. Of several tensors, `readTensors` reads all with one synchronisation. */
-  async data(): Promise<TypedArray> {
-    return (await readTensors([this]))[0]!;
-  }
-  /** The value of a one-element tensor. @throws ShapeError */
-  async item(): Promise<number> {
-    if (this.size !== 1)
-      throw new ShapeError(
-        `item: the tensor has shape ${shapeText(this.shape)}; only one element can be read this way`,
-      );
-    return (await this.data())[0]!;
-  }
+export interface Tensor extends TensorMethods {}
 
-  /** this + other, with broadcasting. */
-  add(other: TensorLike): Tensor {
-    return add(this, other);
-  }
-  /** this − other, with broadcasting. */
-  sub(other: TensorLike): Tensor {
-    return sub(this, other);
-  }
-  /** this · other, elementwise with broadcasting. */
-  mul(other: TensorLike): Tensor {
-    return mul(this, other);
-  }
-  /** this / other, with broadcasting. */
-  div(other: TensorLike): Tensor {
-    return div(this, other);
-  }
-  /** −this. */
-  neg(): Tensor {
-    return neg(this);
-  }
-  /** [..., M, K] · [..., K, N] → [..., M, N]; leading axes broadcast. */
-  matmul(other: Tensor): Tensor {
-    return matmul(this, other);
-  }
-  /** Sum over axes, by default all. */
-  sum(axes?: number | readonly number[], options?: { keepDim?: boolean }): Tensor {
-    return sum(this, axes, options);
-  }
-  /** Mean over axes, by default all. */
-  mean(axes?: number | readonly number[], options?: { keepDim?: boolean }): Tensor {
-    return mean(this, axes, options);
-  }
-  /** The same elements in another shape; copies only if it must. */
-  reshape(shape: Shape): Tensor {
-    return reshape(this, shape);
-  }
-  /** Joins the axes from `start` to `end`, by default all. */
-  flatten(start?: number, end?: number): Tensor {
-    return flatten(this, start, end);
-  }
-  /** The axes in another order, without copying. */
-  permute(axes: readonly number[]): Tensor {
-    return permute(this, axes);
-  }
-  /** Exchanges two axes, without copying. */
-  transpose(a: number, b: number): Tensor {
-    return transpose(this, a, b);
-  }
-  /** Repeats axes of size 1, without copying. */
-  expand(shape: Shape): Tensor {
-    return expand(this, shape);
-  }
-  /** Inserts an axis of size 1. */
-  unsqueeze(axis: number): Tensor {
-    return unsqueeze(this, axis);
-  }
-  /** Removes an axis of size 1. */
-  squeeze(axis: number): Tensor {
-    return squeeze(this, axis);
-  }
-  /** One range per leading axis; a missing or null range keeps the whole axis. */
-  slice(ranges: readonly (SliceRange | null)[]): Tensor {
-    return slice(this, ranges);
-  }
-  /** The same values row-major in memory; itself when they are. */
-  contiguous(): Tensor {
-    return contiguous(this);
-  }
+/** Puts ops on tensors as methods, so that this file knows none of them. */
+export function defineMethods(
+  ops: {
+    readonly [Name in keyof TensorMethods]: (
+      x: Tensor,
+      ...args: Parameters<TensorMethods[Name]>
+    ) => ReturnType<TensorMethods[Name]>;
+  },
+): void {
+  for (const [name, op] of Object.entries(ops) as [string, (x: Tensor, ...args: never[]) => unknown][])
+    Object.defineProperty(Tensor.prototype, name, {
+      value(this: Tensor, ...args: never[]) {
+        return op(this, ...args);
+      },
+    });
 }

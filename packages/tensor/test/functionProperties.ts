@@ -1,4 +1,5 @@
-import { type Backend, type Dtype, type Expr, load, type Stage } from "@dfine/tensor";
+import type { Backend, Dtype } from "@dfine/tensor";
+import { type Expr, load, type Stage } from "@dfine/tensor/kernel";
 import { expect, it } from "vitest";
 import { kernelOf, runTrial, type TrialOperand } from "./kernelTrial.ts";
 

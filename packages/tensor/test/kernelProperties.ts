@@ -1,16 +1,5 @@
-import {
-  axisIndex,
-  type Backend,
-  constant,
-  type Dtype,
-  load,
-  loadAt,
-  param,
-  referenceBackend,
-  row,
-  type Stage,
-  type TypedArray,
-} from "@dfine/tensor";
+import { type Backend, type Dtype, referenceBackend, type TypedArray } from "@dfine/tensor";
+import { axisIndex, constant, load, loadAt, param, row, type Stage } from "@dfine/tensor/kernel";
 import { assertClose } from "@dfine/tensor/testing";
 import fc from "fast-check";
 import { describe, it } from "vitest";

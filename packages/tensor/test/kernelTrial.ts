@@ -1,8 +1,7 @@
+import type { Backend, Dtype, TypedArray } from "@dfine/tensor";
 import {
-  type Backend,
   type Binding,
   constant,
-  type Dtype,
   type Expr,
   expressionText,
   type Kernel,
@@ -11,9 +10,8 @@ import {
   row,
   type Stage,
   stageExpressions,
-  type TypedArray,
   type Walk,
-} from "@dfine/tensor";
+} from "@dfine/tensor/kernel";
 import fc from "fast-check";
 
 /** Test helper: a kernel, its launch and the contents of all its buffers, for any backend. */

@@ -1,4 +1,5 @@
-import type { Conv2dActAttrs, Conv2dAttrs, Override, OverrideCall, View } from "@dfine/tensor";
+import type { Conv2dActAttrs, Conv2dAttrs } from "@dfine/tensor";
+import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { forwardAxis, tapOffsets } from "./convGeometry.ts";
 import { convTaps } from "./convTaps.ts";

@@ -1,4 +1,5 @@
-import type { Conv2dInputGradAttrs, Override, View } from "@dfine/tensor";
+import type { Conv2dInputGradAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { type GradAxis, inputGradAxes, tapOffsets } from "./convGeometry.ts";
 import { convTaps } from "./convTaps.ts";

@@ -1,4 +1,5 @@
-import type { Conv2dWeightGradAttrs, Override, View } from "@dfine/tensor";
+import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { type Axis, forwardAxis, tapOffsets } from "./convGeometry.ts";
 import { convVariant, type Shape4, shape4 } from "./convVariant.ts";

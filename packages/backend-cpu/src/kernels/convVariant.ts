@@ -1,4 +1,5 @@
-import type { Conv2dAttrs, View } from "@dfine/tensor";
+import type { Conv2dAttrs } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 
 export type Shape4 = readonly [number, number, number, number];
 export const shape4 = (view: View): Shape4 => view.shape as Shape4;

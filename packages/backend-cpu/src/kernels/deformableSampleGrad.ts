@@ -1,4 +1,5 @@
-import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
+import type { DeformableSampleAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs } from "./args.ts";

@@ -1,4 +1,4 @@
-import { type Activation, convEpilogue, row } from "@dfine/tensor";
+import { type Activation, convEpilogue, row } from "@dfine/tensor/kernel";
 import { printExpression } from "../print/node.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 

@@ -1,4 +1,4 @@
-import type { Overrides } from "@dfine/tensor";
+import type { Overrides } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";

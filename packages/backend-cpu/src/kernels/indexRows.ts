@@ -1,4 +1,5 @@
-import type { IndexAddAttrs, IndexSelectAttrs, Override } from "@dfine/tensor";
+import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";

@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import {
   type MatmulCase,
   type MatmulData,

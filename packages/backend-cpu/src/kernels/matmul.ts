@@ -1,4 +1,5 @@
-import { broadcastShapes, broadcastStrides, type MatmulAttrs, type Override, type View } from "@dfine/tensor";
+import { broadcastShapes, broadcastStrides, type MatmulAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { cutSummed, type GemmRows, gemm } from "./gemm.ts";
 import { steps, withTables } from "./tables.ts";

@@ -1,4 +1,5 @@
-import type { MaxPool2dAttrs, Override } from "@dfine/tensor";
+import type { MaxPool2dAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";

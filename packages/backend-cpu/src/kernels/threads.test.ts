@@ -1,5 +1,6 @@
-import type { OpAttrs, Override, View } from "@dfine/tensor";
+import type { OpAttrs } from "@dfine/tensor";
 import { contiguousStrides } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { numbers } from "../../../tensor/test/sums.ts";
 import { Runtime } from "../cpuRuntime.ts";

@@ -1,4 +1,5 @@
-import type { Override, TopKAttrs } from "@dfine/tensor";
+import type { TopKAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";

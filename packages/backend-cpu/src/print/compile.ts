@@ -1,4 +1,4 @@
-import type { Kernel } from "@dfine/tensor";
+import type { Kernel } from "@dfine/tensor/kernel";
 import type { WasmKernel } from "../runtime.ts";
 import { makeNest, type Nest } from "./nest.ts";
 import { printKernel } from "./print.ts";

@@ -1,4 +1,4 @@
-import type { Expr, Stage } from "@dfine/tensor";
+import type { Expr, Stage } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import type { Op } from "../wasm/opcodes.ts";
 import type { Strips } from "./loops.ts";

@@ -1,4 +1,4 @@
-import { constant, type Expr, LN2, POLYNOMIALS, rewrite, type Stage } from "@dfine/tensor";
+import { constant, type Expr, LN2, POLYNOMIALS, rewrite, type Stage } from "@dfine/tensor/kernel";
 
 /** Products that may be fused with the sum that uses them: those of the polynomials below, where one rounding less only helps. */
 const fusable = new WeakSet<Expr>();

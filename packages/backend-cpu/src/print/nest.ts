@@ -1,4 +1,4 @@
-import { type Expr, type Kernel, postorder, type Stage, stageExpressions, type Walk } from "@dfine/tensor";
+import { type Expr, type Kernel, postorder, type Stage, stageExpressions, type Walk } from "@dfine/tensor/kernel";
 import { lowerStage } from "./lower.ts";
 
 /** What a node depends on, and who needs it. */

@@ -1,4 +1,4 @@
-import { type Expr, postorder } from "@dfine/tensor";
+import { type Expr, postorder } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { isFusable, lower } from "./lower.ts";
 import { EXTREMA_OF_CONSTANT, printOperation, printUniformShift } from "./operations.ts";

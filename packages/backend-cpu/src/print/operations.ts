@@ -1,4 +1,5 @@
-import type { Dtype, Expr } from "@dfine/tensor";
+import type { Dtype } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import type { Assembler } from "../wasm/assembler.ts";
 import type { Op } from "../wasm/opcodes.ts";
 

@@ -1,4 +1,4 @@
-import { load } from "@dfine/tensor";
+import { load } from "@dfine/tensor/kernel";
 import { assertClose, assertSame } from "@dfine/tensor/testing";
 import { afterAll, describe, expect, it } from "vitest";
 import {

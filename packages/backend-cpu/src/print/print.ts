@@ -1,4 +1,4 @@
-import { stageExpressions } from "@dfine/tensor";
+import { stageExpressions } from "@dfine/tensor/kernel";
 import { Assembler, type AssemblerOptions, type Local } from "../wasm/assembler.ts";
 import { vectorLoop } from "./loops.ts";
 import type { Nest } from "./nest.ts";

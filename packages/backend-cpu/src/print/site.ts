@@ -1,4 +1,4 @@
-import type { Expr } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import type { Nest } from "./nest.ts";
 import type { Words } from "./words.ts";

@@ -1,4 +1,4 @@
-import { type Expr, postorder, type Stage, stageExpressions } from "@dfine/tensor";
+import { type Expr, postorder, type Stage, stageExpressions } from "@dfine/tensor/kernel";
 import { scatter, store } from "./access.ts";
 import { Fold } from "./fold.ts";
 import { type Strips, stepLoop, vectorLoop } from "./loops.ts";

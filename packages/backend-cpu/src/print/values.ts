@@ -1,4 +1,4 @@
-import { type Expr, postorder } from "@dfine/tensor";
+import { type Expr, postorder } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import { maskIfBool, pushGather, pushLoad } from "./access.ts";
 import { printNode } from "./node.ts";

@@ -1,4 +1,4 @@
-import type { Binding, Launch } from "@dfine/tensor";
+import type { Binding, Launch } from "@dfine/tensor/kernel";
 import { floatBits } from "../runtime.ts";
 import type { Nest } from "./nest.ts";
 

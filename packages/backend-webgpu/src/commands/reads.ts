@@ -1,4 +1,5 @@
-import { type Dtype, OutOfMemoryError, type Slice, type TypedArray } from "@dfine/tensor";
+import { type Dtype, OutOfMemoryError, type TypedArray } from "@dfine/tensor";
+import type { Slice } from "@dfine/tensor/kernel";
 import { waitFor } from "../device/adapter.ts";
 import { MAP_READ, USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";

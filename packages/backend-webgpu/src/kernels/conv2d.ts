@@ -1,4 +1,5 @@
-import type { Conv2dActAttrs, Conv2dAttrs, Override, OverrideCall, View } from "@dfine/tensor";
+import type { Conv2dActAttrs, Conv2dAttrs } from "@dfine/tensor";
+import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
 import { convKind, forwardAxis, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";

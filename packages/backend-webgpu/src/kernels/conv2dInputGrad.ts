@@ -1,4 +1,5 @@
-import type { Conv2dInputGradAttrs, Override, View } from "@dfine/tensor";
+import type { Conv2dInputGradAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import { asMatrices } from "./conv2d.ts";
 import { convKind, inputGradAxes, shape4 } from "./convGeometry.ts";
 import { convWindows } from "./convWindows.ts";

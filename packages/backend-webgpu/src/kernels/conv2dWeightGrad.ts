@@ -1,4 +1,5 @@
-import type { Conv2dWeightGradAttrs, Override, View } from "@dfine/tensor";
+import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import { asMatrices } from "./conv2d.ts";
 import { convKind, shape4 } from "./convGeometry.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";

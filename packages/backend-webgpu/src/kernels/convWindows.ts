@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import type { Axis } from "./convGeometry.ts";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";

@@ -1,4 +1,5 @@
-import type { DeformableSampleAttrs, Override, View } from "@dfine/tensor";
+import type { DeformableSampleAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import { memo } from "../memo.ts";
 import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";

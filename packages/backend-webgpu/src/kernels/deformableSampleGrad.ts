@@ -1,4 +1,5 @@
-import type { DeformableSampleAttrs, Override } from "@dfine/tensor";
+import type { DeformableSampleAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import { memo } from "../memo.ts";
 import { depthType } from "./deformableSample.ts";
 import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";

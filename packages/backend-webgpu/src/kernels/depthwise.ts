@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { memo } from "../memo.ts";
 import { type Axis, shape4 } from "./convGeometry.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";

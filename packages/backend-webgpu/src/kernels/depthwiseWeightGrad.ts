@@ -1,4 +1,5 @@
-import type { Conv2dAttrs, View } from "@dfine/tensor";
+import type { Conv2dAttrs } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { memo } from "../memo.ts";
 import { shape4 } from "./convGeometry.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";

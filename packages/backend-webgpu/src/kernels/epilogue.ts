@@ -1,4 +1,5 @@
-import { type Activation, type Conv2dActAttrs, convEpilogue, type OverrideCall, row, type View } from "@dfine/tensor";
+import type { Conv2dActAttrs } from "@dfine/tensor";
+import { type Activation, convEpilogue, type OverrideCall, row, type View } from "@dfine/tensor/kernel";
 import { printFunction } from "../print/function.ts";
 import type { Width } from "../print/library.ts";
 import { typeOf } from "../print/operations.ts";

@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import type { GpuRuntime } from "./runtime.ts";
 

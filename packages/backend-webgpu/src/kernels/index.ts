@@ -1,4 +1,4 @@
-import type { Overrides } from "@dfine/tensor";
+import type { Overrides } from "@dfine/tensor/kernel";
 import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";

@@ -1,4 +1,5 @@
-import type { IndexAddAttrs, IndexSelectAttrs, Override } from "@dfine/tensor";
+import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";

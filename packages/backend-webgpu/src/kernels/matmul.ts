@@ -1,4 +1,5 @@
-import { broadcastShapes, broadcastStrides, type MatmulAttrs, type Override, type View } from "@dfine/tensor";
+import { broadcastShapes, broadcastStrides, type MatmulAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";

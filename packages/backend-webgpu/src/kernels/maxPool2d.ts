@@ -1,4 +1,5 @@
-import type { MaxPool2dAttrs, Override } from "@dfine/tensor";
+import type { MaxPool2dAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { ORDER_KEY } from "./orderKey.ts";
 import type { GpuRuntime } from "./runtime.ts";

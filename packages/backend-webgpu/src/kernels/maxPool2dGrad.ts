@@ -1,4 +1,5 @@
-import type { MaxPool2dGradAttrs, Override } from "@dfine/tensor";
+import type { MaxPool2dGradAttrs } from "@dfine/tensor";
+import type { Override } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import type { GpuRuntime } from "./runtime.ts";
 

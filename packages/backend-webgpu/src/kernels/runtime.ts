@@ -1,4 +1,5 @@
-import type { Dtype, View } from "@dfine/tensor";
+import type { Dtype } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { WgslCall, WgslKernel } from "./wgslKernel.ts";
 

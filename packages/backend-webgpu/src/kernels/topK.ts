@@ -1,4 +1,5 @@
-import type { Override, TopKAttrs, View } from "@dfine/tensor";
+import type { TopKAttrs } from "@dfine/tensor";
+import type { Override, View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { ORDER_KEY } from "./orderKey.ts";
 import type { GpuRuntime } from "./runtime.ts";

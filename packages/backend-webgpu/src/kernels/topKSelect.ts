@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { grid } from "../print/launch.ts";
 import { ORDER_KEY } from "./orderKey.ts";
 import type { GpuRuntime } from "./runtime.ts";

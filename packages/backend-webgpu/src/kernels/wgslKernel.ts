@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { floatBits, type Shader } from "../commands/shader.ts";
 import { libraryFor } from "../print/library.ts";
 

@@ -1,4 +1,4 @@
-import type { Kernel, Stage } from "@dfine/tensor";
+import type { Kernel, Stage } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";
 import type { Loops } from "./loops.ts";

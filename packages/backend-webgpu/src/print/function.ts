@@ -1,4 +1,4 @@
-import { type Expr, postorder } from "@dfine/tensor";
+import { type Expr, postorder } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
 import { printConstant, printOperation, typeOf } from "./operations.ts";
 

@@ -1,4 +1,4 @@
-import type { Kernel, Launch } from "@dfine/tensor";
+import type { Kernel, Launch } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import { memo } from "../memo.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";

@@ -1,4 +1,4 @@
-import type { Kernel, Launch } from "@dfine/tensor";
+import type { Kernel, Launch } from "@dfine/tensor/kernel";
 import { floatBits } from "../commands/shader.ts";
 
 /** Which axes a thread owns one index of (rows), and which it loops over. */

@@ -1,4 +1,4 @@
-import { LN2, POLYNOMIALS } from "@dfine/tensor";
+import { LN2, POLYNOMIALS } from "@dfine/tensor/kernel";
 
 // Functions that WGSL lacks or defines too loosely: it allows exp and log more error than a loss can bear, leaves NaN in
 // max and min open, and forbids infinity in constants. Tests for NaN look at bits, since compilers may assume there is none.

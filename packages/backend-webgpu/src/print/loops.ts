@@ -1,4 +1,4 @@
-import type { Kernel } from "@dfine/tensor";
+import type { Kernel } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
 import { indent, type Pointers, stepPointers } from "./walk.ts";
 

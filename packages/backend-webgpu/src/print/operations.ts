@@ -1,4 +1,5 @@
-import type { Dtype, Expr } from "@dfine/tensor";
+import type { Dtype } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import { type Width, widened } from "./library.ts";
 
 type Print = (a: string, b: string, c: string) => string;

@@ -1,4 +1,5 @@
-import { BackendError, type Binding, type Kernel, type Launch } from "@dfine/tensor";
+import { BackendError } from "@dfine/tensor";
+import type { Binding, Kernel, Launch } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";

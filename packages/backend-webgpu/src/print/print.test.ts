@@ -1,4 +1,4 @@
-import { axisIndex, load } from "@dfine/tensor";
+import { axisIndex, load } from "@dfine/tensor/kernel";
 import { afterAll, expect, it } from "vitest";
 import {
   compareWithExact,

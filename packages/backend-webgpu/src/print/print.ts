@@ -1,4 +1,4 @@
-import { describe, type Kernel } from "@dfine/tensor";
+import { describe, type Kernel } from "@dfine/tensor/kernel";
 import { type Shader, type StorageAccess, UNIFORM_BYTES } from "../commands/shader.ts";
 import { type Field, fieldName, fieldsOf, type Nest, nestOf } from "./layout.ts";
 import { libraryFor } from "./library.ts";

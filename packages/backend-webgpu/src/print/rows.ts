@@ -1,4 +1,4 @@
-import { type Expr, type Kernel, type Stage, stageExpressions, type Write } from "@dfine/tensor";
+import { type Expr, type Kernel, type Stage, stageExpressions, type Write } from "@dfine/tensor/kernel";
 import { type FoldOptions, printReduce, sharedArrays } from "./folds.ts";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";

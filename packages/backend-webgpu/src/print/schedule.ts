@@ -1,4 +1,4 @@
-import type { Kernel, Launch } from "@dfine/tensor";
+import type { Kernel, Launch } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 
 /**

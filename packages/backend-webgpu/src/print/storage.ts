@@ -1,4 +1,4 @@
-import type { Kernel } from "@dfine/tensor";
+import type { Kernel } from "@dfine/tensor/kernel";
 import { typeOf } from "./operations.ts";
 
 /** How a kernel's operands are bound: views of one buffer share a slot, and a slot may be seen in fours. */

@@ -1,4 +1,4 @@
-import type { Kernel } from "@dfine/tensor";
+import type { Kernel } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Slots } from "./storage.ts";

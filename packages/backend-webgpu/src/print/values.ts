@@ -1,4 +1,5 @@
-import { type Dtype, type Expr, type Kernel, postorder } from "@dfine/tensor";
+import type { Dtype } from "@dfine/tensor";
+import { type Expr, type Kernel, postorder } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
 import { printConstant, printOperation, typeOf } from "./operations.ts";
 import { type Slots, Storage } from "./storage.ts";

@@ -1,4 +1,4 @@
-import type { Kernel } from "@dfine/tensor";
+import type { Kernel } from "@dfine/tensor/kernel";
 
 /** Index expression of each operand's element at some depth of the nest. */
 export type Pointers = readonly string[];

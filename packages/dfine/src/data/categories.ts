@@ -1,4 +1,4 @@
-import type { CocoDataset } from "./coco.ts";
+import type { CocoDataset } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { describe } from "../describe.ts";
-import type { CocoAnnotation, CocoImage } from "./coco.ts";
+import type { CocoAnnotation, CocoImage } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
 
 /** What annotation rows are checked against. */

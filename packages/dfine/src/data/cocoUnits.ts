@@ -1,4 +1,4 @@
-import type { CocoAnnotation, CocoDataset } from "./coco.ts";
+import type { CocoAnnotation, CocoDataset } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
 
 /** Pixels by which an honest box may leave its image: labelling tools round. */

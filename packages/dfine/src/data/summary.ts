@@ -1,4 +1,4 @@
-import type { CocoDataset } from "./coco.ts";
+import type { CocoDataset } from "./dataset.ts";
 import { type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
 /** Counts over a whole data set, as a trainer says them before the first step. */

@@ -1,4 +1,4 @@
-import type { CocoAnnotation, CocoDataset, CocoImage } from "./coco.ts";
+import type { CocoAnnotation, CocoDataset, CocoImage } from "./dataset.ts";
 
 /** What an image should be found to hold. */
 export interface Targets {

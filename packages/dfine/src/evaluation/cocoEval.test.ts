@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { slowCocoStats } from "../../test/cocoOracle.ts";
-import { type CocoDataset, cocoDataset } from "../data/coco.ts";
+import { cocoDataset } from "../data/coco.ts";
+import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
 import { evaluateDetections } from "./cocoEval.ts";
 import { cocoStats, formatCocoStats } from "./cocoStats.ts";

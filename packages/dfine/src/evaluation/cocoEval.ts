@@ -1,4 +1,4 @@
-import type { CocoAnnotation, CocoDataset } from "../data/coco.ts";
+import type { CocoAnnotation, CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
 import { accumulate, type Curve } from "./cocoAccumulate.ts";
 import { detectionTable, matchDetections, maxDetections, type TruthGroup } from "./cocoMatch.ts";

@@ -1,5 +1,5 @@
 import { areAnonymous } from "../checkpoint/classNames.ts";
-import type { CocoDataset } from "../data/coco.ts";
+import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
 
 /** Which category of a data set each class of a model is. */

@@ -1,4 +1,5 @@
-import { defineMap, type Expr, noGrad, split, type Tensor } from "@dfine/tensor";
+import { defineMap, noGrad, split, type Tensor } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import { sumPerSet } from "./perSet.ts";
 
 interface Corners {

@@ -1,4 +1,5 @@
-import { backward, kernelCount, liveStorages, Random, type Tensor, tensor } from "@dfine/tensor";
+import { backward, liveStorages, Random, type Tensor, tensor } from "@dfine/tensor";
+import { kernelCount } from "@dfine/tensor/kernel";
 import { describe, expect, test } from "vitest";
 import { expectClose, inFloat64 } from "../../test/differences.ts";
 import { resolveConfig } from "../config/resolve.ts";

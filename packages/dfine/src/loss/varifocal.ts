@@ -1,4 +1,5 @@
-import { arange, constant, defineRow, type Expr, type OpCase, type Tensor } from "@dfine/tensor";
+import { arange, defineRow, type OpCase, type Tensor } from "@dfine/tensor";
+import { constant, type Expr } from "@dfine/tensor/kernel";
 import { sumPerSet } from "./perSet.ts";
 
 /** ln(1 + eˣ) without overflow. */

@@ -1,16 +1,6 @@
 import { BatchNorm2d, Conv2d, type Initializer, Module, normAffine } from "@dfine/nn";
-import {
-  type Activation,
-  add,
-  conv2dAct,
-  copyInto,
-  defineMap,
-  noGrad,
-  pad2d,
-  scalar,
-  scope,
-  type Tensor,
-} from "@dfine/tensor";
+import { add, conv2dAct, copyInto, defineMap, noGrad, pad2d, scope, type Tensor } from "@dfine/tensor";
+import { type Activation, scalar } from "@dfine/tensor/kernel";
 
 export interface ConvNormOptions {
   readonly kernel: number;

@@ -1,6 +1,5 @@
 import {
   backward,
-  kernelCount,
   liveStorages,
   noGrad,
   openScope,
@@ -9,6 +8,7 @@ import {
   setBackend,
   type Tensor,
 } from "@dfine/tensor";
+import { kernelCount } from "@dfine/tensor/kernel";
 import { beforeAll, describe, expect, test } from "vitest";
 import { denoising, everything, images, lively, total, without } from "../../test/livelyModel.ts";
 import { tinyModel } from "../../test/tinyModel.ts";

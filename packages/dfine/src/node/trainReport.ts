@@ -1,4 +1,4 @@
-import type { CocoDataset, CocoImage } from "../data/coco.ts";
+import type { CocoDataset, CocoImage } from "../data/dataset.ts";
 import { ImageError } from "../data/errors.ts";
 import type { RgbImage } from "../data/image.ts";
 import type { Detection } from "../evaluation/detections.ts";

@@ -1,4 +1,4 @@
-import type { CocoDataset } from "../data/coco.ts";
+import type { CocoDataset } from "../data/dataset.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import type { Detections } from "../postprocess.ts";

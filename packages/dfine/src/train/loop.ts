@@ -1,4 +1,4 @@
-import type { CocoDataset } from "../data/coco.ts";
+import type { CocoDataset } from "../data/dataset.ts";
 import type { BatchSource } from "./batch.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";

@@ -1,5 +1,6 @@
 import { readSafetensors } from "@dfine/nn";
-import { type Backend, kernelCount, liveStorages, OutOfMemoryError } from "@dfine/tensor";
+import { type Backend, liveStorages, OutOfMemoryError } from "@dfine/tensor";
+import { kernelCount } from "@dfine/tensor/kernel";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { losableBackend } from "../../test/losableBackend.ts";
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";

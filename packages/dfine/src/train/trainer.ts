@@ -4,7 +4,7 @@ import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
-import type { CocoDataset } from "../data/coco.ts";
+import type { CocoDataset } from "../data/dataset.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSource } from "../tensorFile.ts";

@@ -1,9 +1,7 @@
 import {
-  type Activation,
   batchNorm,
   defineMap,
   defineUpdate,
-  type Expr,
   frozenBatchNorm,
   full,
   identity,
@@ -13,6 +11,7 @@ import {
   type Tensor,
   zeros,
 } from "@dfine/tensor";
+import type { Activation, Expr } from "@dfine/tensor/kernel";
 import { Module } from "../module.ts";
 import { buffer, parameter } from "../parameter.ts";
 

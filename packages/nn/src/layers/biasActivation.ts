@@ -1,4 +1,5 @@
-import { type Activation, defineMap, type Expr, scalar } from "@dfine/tensor";
+import { defineMap } from "@dfine/tensor";
+import { type Activation, type Expr, scalar } from "@dfine/tensor/kernel";
 
 const activations = Object.keys(scalar) as Activation[];
 

@@ -1,4 +1,5 @@
-import { type Activation, type Conv2dOptions, conv2d, conv2dAct, type Tensor } from "@dfine/tensor";
+import { type Conv2dOptions, conv2d, conv2dAct, type Tensor } from "@dfine/tensor";
+import type { Activation } from "@dfine/tensor/kernel";
 import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";

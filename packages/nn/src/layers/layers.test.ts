@@ -12,7 +12,7 @@ import {
   tensor,
 } from "@dfine/tensor";
 import { beforeAll, describe, expect, test } from "vitest";
-import { initialize } from "../init.ts";
+import { initialize } from "../initialize.ts";
 import type { Module } from "../module.ts";
 import { BatchNorm2d, FrozenBatchNorm2d, normAffine } from "./batchNorm2d.ts";
 import { Conv2d } from "./conv2d.ts";

@@ -1,4 +1,5 @@
-import { type Activation, linear, type Tensor } from "@dfine/tensor";
+import { linear, type Tensor } from "@dfine/tensor";
+import type { Activation } from "@dfine/tensor/kernel";
 import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";

@@ -6,7 +6,6 @@ import {
   GradientError,
   gradients,
   isRecomputing,
-  kernelCount,
   linear,
   liveStorages,
   noGrad,
@@ -20,6 +19,7 @@ import {
   type Tensor,
   tensor,
 } from "../index.ts";
+import { kernelCount } from "../kernel/index.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 

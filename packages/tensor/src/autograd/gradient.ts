@@ -6,7 +6,10 @@ import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Node, record } from "./tape.ts";
+import type { Node as TapeNode } from "./node.ts";
+import { record } from "./tape.ts";
+
+type Node = TapeNode<Tensor>;
 
 /**
  * Backpropagates from `output`: every leaf it depends on gets d(output)/d(leaf) · dy added to its `grad`. `dy` may be left

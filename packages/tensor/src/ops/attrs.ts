@@ -1,4 +1,4 @@
-import type { Activation } from "./activation.ts";
+import type { Activation } from "../kernel/activation.ts";
 
 /** Attributes of the ops a backend may override, by op name. Shapes and layouts are part of the contract. */
 export interface OpAttrs {

@@ -1,11 +1,12 @@
 import { recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
+import { type Activation, scalar } from "../kernel/activation.ts";
 import type { Expr } from "../kernel/expr.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Activation, scalar } from "./activation.ts";
 import type { Conv2dActAttrs } from "./attrs.ts";
-import { attrsOf, type Conv2dOptions, conv2dOp, inferConv } from "./conv.ts";
+import { conv2dOp } from "./conv2dOps.ts";
+import { attrsOf, type Conv2dOptions, inferConv } from "./conv2dOptions.ts";
 import { convCases } from "./convCases.ts";
 import { ones } from "./create.ts";
 import { defineMap } from "./defineMap.ts";

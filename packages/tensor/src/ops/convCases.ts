@@ -1,6 +1,6 @@
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Conv2dOptions } from "./conv.ts";
+import type { Conv2dOptions } from "./conv2dOptions.ts";
 import type { OpCase } from "./registry.ts";
 
 interface ConvCase {

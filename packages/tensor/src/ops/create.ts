@@ -58,6 +58,18 @@ export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
   }).reading;
 }
 
+/** The elements of `x` in row-major order. */
+export async function data(x: Tensor): Promise<TypedArray> {
+  return (await readTensors([x]))[0]!;
+}
+
+/** The value of a one-element tensor. @throws ShapeError */
+export async function item(x: Tensor): Promise<number> {
+  if (x.size !== 1)
+    throw new ShapeError(`item: the tensor has shape ${shapeText(x.shape)}; only one element can be read this way`);
+  return (await data(x))[0]!;
+}
+
 /** A tensor of one value. */
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
   return filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" });

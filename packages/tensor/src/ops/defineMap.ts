@@ -1,4 +1,5 @@
-import { record, recordsGradient, saveForBackward, type Vjp } from "../autograd/tape.ts";
+import type { Vjp } from "../autograd/node.ts";
+import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiate } from "../kernel/differentiate.ts";
 import { type Expr, load, postorder, row } from "../kernel/expr.ts";
@@ -101,7 +102,7 @@ function recordMap(
   const { tensors, numbers } = signature;
   const shapes = tensors.map((tensor) => tensor.shape);
   const saved = tensors.map((tensor, i) => (variant.reads.has(i) ? saveForBackward(tensor) : undefined));
-  const vjp: Vjp = ({ grads, needs }) => {
+  const vjp: Vjp<Tensor> = ({ grads, needs }) => {
     const dy = grads[0]!;
     const call = { name, variant, signature, saved, dy, numbers };
     const wanted = shapes.flatMap((_, i) => (needs[i] && variant.derivatives[i] ? [i] : []));

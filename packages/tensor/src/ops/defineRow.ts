@@ -1,4 +1,5 @@
-import { record, recordsGradient, saveForBackward, type Vjp } from "../autograd/tape.ts";
+import type { Vjp } from "../autograd/node.ts";
+import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiateStages } from "../kernel/differentiate.ts";
 import { type Expr, load, param, postorder, rewrite, row } from "../kernel/expr.ts";
@@ -154,7 +155,7 @@ function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
     given: outputs.map((o) => o.dtype === "f32"),
   }).reads;
   const saved = tensors.map((tensor, i) => (reads.has(i) ? saveForBackward(tensor) : undefined));
-  const vjp: Vjp = ({ grads, needs }) => {
+  const vjp: Vjp<Tensor> = ({ grads, needs }) => {
     const given = grads.map((g) => g !== undefined);
     const wanted = shapes.map((_, i) => needs[i] === true && tensorsAreFloat(call, i));
     const { gradient } = gradientFor(call, { still, wanted, given });

@@ -1,11 +1,11 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { normalizeAxis, shapeText } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { register } from "./registry.ts";
 import { commonBackend, empty } from "./result.ts";
-import { type SliceRange, slice, sliceLayout, unsqueeze } from "./view.ts";
+import { slice, sliceLayout, unsqueeze } from "./view.ts";
 
 type Ranges = readonly (SliceRange | null)[];
 

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor.ts";
 import type { MaxPool2dAttrs } from "./attrs.ts";
 import { copyInto, filled } from "./copy.ts";
 import { defineOp } from "./defineOp.ts";
-import { flatRows, indexAdd } from "./index.ts";
+import { flatRows, indexAdd } from "./indexing.ts";
 import { bind, empty } from "./result.ts";
 import { sliceLayout } from "./view.ts";
 

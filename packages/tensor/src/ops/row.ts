@@ -1,5 +1,5 @@
+import { type Activation, scalar } from "../kernel/activation.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
-import { type Activation, scalar } from "./activation.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineRow } from "./defineRow.ts";
 import type { OpCase } from "./registry.ts";

@@ -6,7 +6,7 @@ import { clamp, floor, less, logicalAnd, logicalNot, toFloat, toInt } from "./ar
 import type { DeformableLevel, DeformableSampleAttrs } from "./attrs.ts";
 import { arange, tensor } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
-import { indexSelect } from "./index.ts";
+import { indexSelect } from "./indexing.ts";
 import type { OpCase } from "./registry.ts";
 
 type Attrs = DeformableSampleAttrs;

@@ -5,7 +5,7 @@ import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineOp } from "./defineOp.ts";
-import { flatRows, indexAdd } from "./index.ts";
+import { flatRows, indexAdd } from "./indexing.ts";
 import { bind, empty } from "./result.ts";
 
 const isAbove = (a: Expr, b: Expr): Expr => a.gt(b).or(a.isNaN().and(b.isNaN().not()));

@@ -10,24 +10,10 @@ import {
   shapeText,
   sizeOf,
 } from "../shape.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Layout, SliceRange, Tensor } from "../tensor.ts";
 import { identity } from "./arithmetic.ts";
 import { copyInto, zerosLike } from "./copy.ts";
 import { sumTo } from "./sumTo.ts";
-
-/** Start (default 0) and end (default the size) along an axis, and step; negative bounds count from the end. */
-export interface SliceRange {
-  readonly start?: number;
-  readonly end?: number;
-  /** Default 1; negative steps are not allowed. */
-  readonly step?: number;
-}
-
-interface Layout {
-  readonly shape: Shape;
-  readonly strides: readonly number[];
-  readonly offset: number;
-}
 
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
 function viewOf(name: string, x: Tensor, options: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {

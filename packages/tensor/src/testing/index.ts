@@ -3,6 +3,8 @@
  * @module @dfine/tensor/testing
  */
 
+import "../methods.ts";
+
 export { assertClose, assertSame, roundingTolerance, type Tolerance } from "./compare.ts";
 export { bitEquality, type Check, type ConformanceOptions, conformance } from "./conformance.ts";
 export { type GuardedBackend, guardedBackend } from "./guardedBackend.ts";

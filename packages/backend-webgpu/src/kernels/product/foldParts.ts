@@ -1,4 +1,5 @@
-import { sizeOf, type View } from "@dfine/tensor";
+import { sizeOf } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { memo } from "../../memo.ts";
 import { dispatchElements, elementKernel } from "../elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "../epilogue.ts";

@@ -1,4 +1,4 @@
-import type { View } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { memo } from "../../memo.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";

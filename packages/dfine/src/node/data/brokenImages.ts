@@ -1,4 +1,4 @@
-import type { CocoDataset, CocoImage } from "../../data/coco.ts";
+import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
 import { DatasetError, type ImageError } from "../../data/errors.ts";
 
 /** An image that cannot be used: damaged, too large, of another size than its annotations say. */

@@ -1,6 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { checkCategoryNames, checkSameCategories } from "../../data/categories.ts";
-import type { CocoDataset } from "../../data/coco.ts";
+import type { CocoDataset } from "../../data/dataset.ts";
 import { parseDataYaml, type SplitName } from "../../data/dataYaml.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { readCoco, readText } from "./readCoco.ts";

@@ -1,4 +1,4 @@
-import type { CocoImage } from "../../data/coco.ts";
+import type { CocoImage } from "../../data/dataset.ts";
 import type { RgbImage } from "../../data/image.ts";
 import { resizeBilinear } from "../../data/resize.ts";
 import { decodeImage } from "./decode.ts";

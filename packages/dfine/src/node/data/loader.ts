@@ -1,6 +1,6 @@
 import { Random, uniformAt } from "@dfine/tensor";
 import { ConfigError } from "../../config/config.ts";
-import type { CocoDataset, CocoImage } from "../../data/coco.ts";
+import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
 import { DatasetError, ImageError } from "../../data/errors.ts";
 import { flipBoxes } from "../../data/flip.ts";
 import { type RgbImage, toTensorData } from "../../data/image.ts";

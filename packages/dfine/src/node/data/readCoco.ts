@@ -1,5 +1,6 @@
 import { readFile, stat } from "node:fs/promises";
-import { type CocoDataset, parseCoco } from "../../data/coco.ts";
+import { parseCoco } from "../../data/coco.ts";
+import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 
 /** Longest text that V8 holds in one string, in characters. */

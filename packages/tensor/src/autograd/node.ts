@@ -1,0 +1,69 @@
+/** What a gradient function is given. Inputs and outputs that the op did not ask to save are undefined. */
+export interface Backprop<T> {
+  /** Gradients of the outputs; undefined where nothing depends on an output. */
+  readonly grads: readonly (T | undefined)[];
+  /** Which inputs want a gradient. */
+  readonly needs: readonly boolean[];
+}
+
+/** Returns one gradient per input, shaped like it; undefined where none is needed. */
+export type Vjp<T> = (call: Backprop<T>) => readonly (T | undefined)[];
+
+/** An output of a recorded op. */
+export interface Edge<T extends Disposable> {
+  readonly node: Node<T>;
+  readonly output: number;
+}
+
+let created = 0;
+
+/** One recorded op. Counted by the live handles of its outputs and by the nodes that come after it. */
+export class Node<T extends Disposable> {
+  readonly id = created++;
+  readonly name: string;
+  readonly inputs: readonly (Edge<T> | undefined)[];
+  readonly outputCount: number;
+  /** A tensor without history that asked for a gradient. Its node holds no tensor but the gradient, so it can be collected. */
+  readonly leaf: boolean;
+  /** Accumulated gradient of a leaf. */
+  grad: T | undefined;
+  vjp: Vjp<T> | undefined;
+  #saved: readonly T[];
+  #count = 0;
+
+  constructor(
+    name: string,
+    options: {
+      inputs?: readonly (Edge<T> | undefined)[];
+      outputCount?: number;
+      leaf?: boolean;
+      vjp?: Vjp<T>;
+      saved?: readonly T[];
+    },
+  ) {
+    this.name = name;
+    this.inputs = options.inputs ?? [];
+    this.outputCount = options.outputCount ?? 1;
+    this.leaf = options.leaf ?? false;
+    this.vjp = options.vjp;
+    this.#saved = options.saved ?? [];
+    for (const edge of this.inputs) edge?.node.retain();
+  }
+
+  retain(): void {
+    this.#count++;
+  }
+
+  release(): void {
+    if (--this.#count > 0 || this.leaf) return;
+    this.forget();
+    for (const edge of this.inputs) edge?.node.release();
+  }
+
+  /** Frees what was saved for the gradient, which then can't be computed again. */
+  forget(): void {
+    for (const tensor of this.#saved) tensor[Symbol.dispose]();
+    this.#saved = [];
+    this.vjp = undefined;
+  }
+}
