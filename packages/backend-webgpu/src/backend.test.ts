@@ -18,6 +18,8 @@ import { load } from "@dfine/tensor/kernel";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { testDevice } from "../test/device.ts";
+import { makeBackend } from "./backend.ts";
+import { openDevice } from "./device/openDevice.ts";
 import { type WebGpuBackend, webgpu } from "./index.ts";
 import { wgslKernel } from "./kernels/wgslKernel.ts";
 
@@ -117,6 +119,39 @@ describe("reads and writes", () => {
     for (const each of [buffer, ints]) backend.free(each);
   });
 
+  it("larger than a piece are cut, and keep no more than a piece", async () => {
+    const open = await openDevice();
+    const staging: { size: number; destroy: unknown }[] = [];
+    const create = open.device.createBuffer.bind(open.device);
+    vi.spyOn(open.device, "createBuffer").mockImplementation((descriptor) => {
+      const made = create(descriptor);
+      if (descriptor.label === "staging") staging.push({ size: made.size, destroy: vi.spyOn(made, "destroy") });
+      return made;
+    });
+    const writes = vi.spyOn(open.device.queue, "writeBuffer");
+    const { backend: own } = makeBackend(open, { stagingBytes: 1030 });
+    const lengths = [0, 1, 100, 257, 1000, 0, 4099, 3];
+    const sources = lengths.map((length, i) => {
+      const dtype = i % 2 === 0 ? "f32" : "i32";
+      const buffer = own.alloc(length + i, dtype);
+      const data = dtype === "f32" ? values(length) : Int32Array.from({ length }, (_, k) => k * (i + 1) - 2 ** 30);
+      own.write({ buffer, offset: i, length }, data);
+      return { slice: { buffer, offset: i, length }, data };
+    });
+    const slices = sources.map(({ slice }) => slice);
+    const reading = [own.read(slices), own.read(slices), own.read([])];
+    for (const { buffer } of slices) own.free(buffer);
+    const expected = sources.map(({ data }) => data);
+    expect(await Promise.all(reading)).toEqual([expected, expected, []]);
+    // 5460 words in pieces of 257, twice, and a read of nothing.
+    expect(staging.length).toBe(2 * 22 + 1);
+    expect(Math.max(...staging.map(({ size }) => size))).toBe(1028);
+    const kept = staging.filter(({ destroy }) => vi.mocked(destroy as () => void).mock.calls.length === 0);
+    expect(kept.reduce((bytes, { size }) => bytes + size, 0)).toBeLessThanOrEqual(1028);
+    expect(Math.max(...writes.mock.calls.map(([, , , , bytes]) => bytes!))).toBe(1028);
+    own.dispose();
+  });
+
   it("keep their place among kernels", async () => {
     const buffer = backend.alloc(1000, "f32");
     const whole = { buffer, offset: 0, length: 1000 };
@@ -184,14 +219,45 @@ describe("a refused command", () => {
 describe("kernels compiled ahead", () => {
   const f = () => softmax(tensor(values(330), [10, 33]));
 
+  const rehearsal = (own: WebGpuBackend, work: () => void) => withBackend(own, () => scope("test", () => noGrad(work)));
+
   it("are those that run then", async () => {
     const own = await webgpu({ compileAhead: true });
-    await own.precompile(async () => expect([...(await compute(own, f))]).toEqual(new Array(330).fill(0)));
+    let read: Promise<TypedArray[]> | undefined;
+    await own.precompile(() =>
+      rehearsal(own, () => {
+        read = readTensors([f()]);
+      }),
+    );
+    expect(await read).toEqual([new Float32Array(330)]);
     const { pipelines, dispatches } = own.counters;
     expect([pipelines > 0, dispatches]).toEqual([true, 0]);
     const total = Array.from(await compute(own, f)).reduce((a, b) => a + b, 0);
     expect(total).toBeCloseTo(10, 4);
     expect(own.counters.pipelines).toBe(pipelines);
+    own.dispose();
+  });
+
+  it("are compiled while others run, also for two who ask at once", async () => {
+    const own = await webgpu({ compileAhead: true });
+    const twice = () => rehearsal(own, () => void mul(f(), 2));
+    const compiling = [own.precompile(() => rehearsal(own, () => void f())), own.precompile(twice)];
+    const between = compute(own, () => mul(tensor([3, 4]), 5));
+    await Promise.all(compiling);
+    expect(await between).toEqual(Float32Array.of(15, 20));
+    const { pipelines } = own.counters;
+    await compute(own, () => mul(f(), 2));
+    expect(own.counters.pipelines).toBe(pipelines);
+    own.dispose();
+  });
+
+  it("are not those of work that waits, which is refused", async () => {
+    const own = await webgpu({ compileAhead: true });
+    await expect(own.precompile(async () => void (await compute(own, f)))).rejects.toThrow(
+      /precompile rehearses work that returns at once; this returned a promise/,
+    );
+    await expect(own.precompile(() => Promise.reject(new RangeError("lost")))).rejects.toThrow(BackendError);
+    expect((await compute(own, () => tensor([7])))[0]).toBe(7);
     own.dispose();
   });
 
@@ -225,15 +291,15 @@ describe("kernels compiled ahead", () => {
     own.dispose();
   });
 
-  it("hold nobody up when the work does not wait, is at fault, or loses its device", async () => {
+  it("hold nobody up when the work is at fault or its device is lost", async () => {
     const own = await webgpu({ compileAhead: true });
-    const compiling = own.precompile(() => void withBackend(own, () => scope("test", () => void noGrad(f))));
-    expect((await compute(own, () => tensor([7])))[0]).toBe(7);
-    await compiling;
-    const fault = () => Promise.reject(new RangeError("at fault"));
+    const fault = () => {
+      throw new RangeError("at fault");
+    };
     await expect(own.precompile(fault)).rejects.toThrow("at fault");
     expect((await compute(own, () => tensor([7])))[0]).toBe(7);
-    const losing = own.precompile(() => compute(own, () => exp(tensor([1]))).then(() => own.device.destroy()));
+    const losing = own.precompile(() => rehearsal(own, () => void exp(tensor([1]))));
+    own.device.destroy();
     await expect(losing).rejects.toThrow(DeviceLostError);
   });
 

@@ -1,7 +1,7 @@
-import { type Backend, BackendError, type Dtype, settle, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
-import { Reads } from "./commands/reads.ts";
+import { emptyArrays, Reads } from "./commands/reads.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type OpenDevice, openDevice } from "./device/openDevice.ts";
@@ -11,11 +11,17 @@ import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import { Generator, QUAD_VISITS } from "./print/launch.ts";
+import { GPU, SOFTWARE, type Tuning } from "./swiftshader/tuning.ts";
 
 /** What `webgpu` may be told. */
 export interface WebGpuOptions {
   /** Bytes of device memory that may be used, blocks kept for reuse included. Default: what the device gives. */
   readonly memoryLimitBytes?: number;
+  /**
+   * Bytes that cross between host and device at a time, and most bytes kept for the next read; larger reads and writes are
+   * cut. Default 2²⁶; least 256.
+   */
+  readonly stagingBytes?: number;
   /** Whether generated kernels may fold with workgroup memory. Default: yes, but not on software adapters. */
   readonly barriers?: boolean;
   /**
@@ -64,12 +70,14 @@ export interface WebGpuBackend extends Backend {
     destroy(): void;
   };
   /** Does nothing where `compileAhead` is off. @throws BackendError for a kernel that is not valid, DeviceLostError */
-  precompile(work: () => unknown): Promise<void>;
+  precompile(work: () => void): Promise<void>;
   /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
 
 const VISITS_PER_DISPATCH = 2 ** 28;
+const STAGING_BYTES = 2 ** 26;
+const LEAST_STAGING = 256;
 
 /**
  * The GPU as a backend: `navigator.gpu` in browsers, Dawn in Node.
@@ -96,9 +104,12 @@ function reporting(backend: WebGpuBackend, report: (text: string) => void): WebG
 /** A backend on an open device, and what its hand-written kernels run on. */
 export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
   const { device, adapterName, software, features } = open;
+  const tuning = software ? SOFTWARE : GPU;
   const faults = new Faults(device, adapterName);
   const profiler = options.trace ? new Profiler(device, { timestamps: features.has("timestamp-query") }) : undefined;
-  const queue = new CommandQueue(device, { faults, profiler });
+  const stagingBytes = Math.max(LEAST_STAGING, options.stagingBytes ?? STAGING_BYTES);
+  const pieceBytes = Math.min(stagingBytes - (stagingBytes % 4), device.limits.maxBufferSize);
+  const queue = new CommandQueue(device, { faults, profiler, pieceBytes });
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
@@ -110,17 +121,17 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     flush: () => queue.flush(),
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
-  const reads = new Reads(device, { queue, faults });
+  const reads = new Reads(device, { queue, faults, pieceBytes });
   const generator = new Generator({
     queue,
     pool,
     maxBindings,
     maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
-    barriers: options.barriers ?? !software,
+    barriers: options.barriers ?? tuning.barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
-  const compileAhead = options.compileAhead ?? !software;
-  const runtime = kernelRuntime(open, { queue, pool, faults });
+  const compileAhead = options.compileAhead ?? tuning.compileAhead;
+  const runtime = kernelRuntime(open, { tuning, queue, pool, faults });
   let disposed = false;
 
   const backend: WebGpuBackend = {
@@ -159,10 +170,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
     async read(sources) {
       faults.check();
-      if (queue.rehearsing)
-        return sources.map(({ buffer, length }) =>
-          buffer.dtype === "f32" ? new Float32Array(length) : new Int32Array(length),
-        );
+      if (queue.rehearsing) return emptyArrays(sources);
       return reads.read(sources);
     },
     run(kernel, launch) {
@@ -177,11 +185,14 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     async precompile(work) {
       if (!compileAhead) return;
       queue.flush();
-      queue.rehearsing = true;
-      // At once after work that does not wait, so that nobody else can call meanwhile.
-      await settle(work, () => {
-        queue.rehearsing = false;
-      });
+      const result = queue.rehearse<unknown>(work);
+      if (result instanceof Promise) {
+        // Its error is less than that it is a promise.
+        result.catch(() => undefined);
+        throw new BackendError(
+          "webgpu: precompile rehearses work that returns at once; this returned a promise, and what followed its first await ran after the rehearsal",
+        );
+      }
       await queue.pipelines.whenPrepared();
       await faults.settle();
     },
@@ -200,11 +211,11 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
 }
 
 function kernelRuntime(
-  { device, software, features }: OpenDevice,
-  { queue, pool, faults }: { queue: CommandQueue; pool: Pool; faults: Faults },
+  { device, features }: OpenDevice,
+  { tuning, queue, pool, faults }: { tuning: Tuning; queue: CommandQueue; pool: Pool; faults: Faults },
 ): GpuRuntime {
   return {
-    software,
+    tuning,
     features,
     limits: device.limits,
     dispatch(kernel, call) {

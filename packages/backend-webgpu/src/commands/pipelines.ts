@@ -58,13 +58,15 @@ export class Pipelines {
       // Compiling it again, when it is used, tells why.
       () => undefined,
     );
-    this.#prepared.set(shader.key, compiling);
+    this.#prepared.set(
+      shader.key,
+      compiling.then(() => void this.#prepared.delete(shader.key)),
+    );
   }
 
   /** Resolves when all shaders that were prepared are ready. */
   async whenPrepared(): Promise<void> {
     await Promise.all(this.#prepared.values());
-    this.#prepared.clear();
   }
 
   bindGroup({ signature }: Pipeline, blocks: readonly Block[]): GPUBindGroup {

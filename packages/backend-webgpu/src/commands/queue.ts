@@ -47,6 +47,9 @@ export class CommandQueue {
   readonly #uniforms: GPUBuffer;
   readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
   readonly #mostGroups: number;
+  readonly #pieceBytes: number;
+  /** Since the last submit. */
+  #writtenBytes = 0;
   #usedBytes = 0;
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
@@ -56,13 +59,13 @@ export class CommandQueue {
   dispatches = 0;
   copies = 0;
   submits = 0;
-  /** Kernels are compiled instead of run, and nothing is copied. */
-  rehearsing = false;
+  #rehearsing = false;
 
-  constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined }) {
+  constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined; pieceBytes: number }) {
     this.#device = device;
     this.#faults = options.faults;
     this.#profiler = options.profiler;
+    this.#pieceBytes = options.pieceBytes;
     this.#mostGroups = device.limits.maxComputeWorkgroupsPerDimension;
     this.#uniforms = device.createBuffer({
       label: "uniforms",
@@ -72,6 +75,21 @@ export class CommandQueue {
     this.pipelines = new Pipelines(device, { faults: options.faults, uniforms: this.#uniforms });
   }
 
+  /** Within `rehearse`. */
+  get rehearsing(): boolean {
+    return this.#rehearsing;
+  }
+
+  /** Runs `work` so that kernels are compiled instead of run, and nothing is copied. */
+  rehearse<T>(work: () => T): T {
+    this.#rehearsing = true;
+    try {
+      return work();
+    } finally {
+      this.#rehearsing = false;
+    }
+  }
+
   /** Appends a dispatch. @throws BackendError when it is too large for the device */
   dispatch({ shader, blocks, words, workgroups, work = 0 }: Command): void {
     if (workgroups.some((n) => n > this.#mostGroups) || words.length * 4 > UNIFORM_BYTES)
@@ -79,7 +97,7 @@ export class CommandQueue {
         `webgpu: kernel ${shader.name} asks for ${workgroups.join(" × ")} workgroups and ${words.length} uniforms; the most are ${this.#mostGroups} along an axis and ${UNIFORM_BYTES / 4}`,
       );
     if (workgroups.includes(0)) return;
-    if (this.rehearsing) {
+    if (this.#rehearsing) {
       this.pipelines.prepare(shader);
       return;
     }
@@ -96,16 +114,27 @@ export class CommandQueue {
     if (this.#names.push(shader.name) >= MOST_DISPATCHES || this.#work >= MOST_WORK) this.flush();
   }
 
-  /** Writes into a block, after all commands so far and before all later ones. */
+  /**
+   * Writes into a block, after all commands so far and before all later ones. What is written lies beside the device until it
+   * is submitted, so that is done every `pieceBytes`.
+   */
   write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
     // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
     if (block.batch === this.#batch) this.flush();
-    this.#device.queue.writeBuffer(block.gpu, byteOffset, data.buffer, data.byteOffset, data.byteLength);
+    const { queue } = this.#device;
+    for (let at = 0, bytes: number; at < data.byteLength; at += bytes) {
+      bytes = Math.min(data.byteLength - at, this.#pieceBytes);
+      queue.writeBuffer(block.gpu, byteOffset + at, data.buffer, data.byteOffset + at, bytes);
+      this.#writtenBytes += bytes;
+      if (this.#writtenBytes < this.#pieceBytes) continue;
+      queue.submit([]);
+      this.#writtenBytes = 0;
+    }
   }
 
   /** Appends a copy of bytes, a multiple of four, from one buffer to another. */
   copy(from: Place, to: Place, bytes: number): void {
-    if (this.rehearsing) return;
+    if (this.#rehearsing) return;
     this.#closePass();
     this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.block.gpu, to.byteOffset, bytes);
     for (const { block } of [from, to]) block.batch = this.#batch;
@@ -131,6 +160,7 @@ export class CommandQueue {
     this.#profiler?.submitted();
     this.#encoder = undefined;
     this.#usedBytes = 0;
+    this.#writtenBytes = 0;
     this.#names = [];
     this.#work = 0;
     this.#batch++;

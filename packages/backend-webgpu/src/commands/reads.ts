@@ -1,4 +1,4 @@
-import { type Dtype, OutOfMemoryError, type TypedArray } from "@dfine/tensor";
+import { OutOfMemoryError, type TypedArray } from "@dfine/tensor";
 import type { Slice } from "@dfine/tensor/kernel";
 import { waitFor } from "../device/adapter.ts";
 import { MAP_READ, USAGE } from "../device/constants.ts";
@@ -6,56 +6,110 @@ import type { Faults } from "../device/faults.ts";
 import { blockBytes, type GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { CommandQueue } from "./queue.ts";
 
-/** Reads of tensors: all sources of a call cross in one staging buffer with one synchronisation. */
+/** Bytes that cross together, and where they belong. */
+interface Piece {
+  bytes: number;
+  readonly parts: { readonly into: Uint8Array; readonly from: { block: GpuBuffer["block"]; byteOffset: number } }[];
+}
+
+/**
+ * Reads of tensors: all sources of a call cross with one synchronisation, in pieces of at most `pieceBytes`, and buffers of
+ * as many bytes together are kept for the next.
+ */
 export class Reads {
   readonly #device: GPUDevice;
   readonly #queue: CommandQueue;
   readonly #faults: Faults;
-  readonly #spare = new Map<number, GPUBuffer[]>();
+  readonly #pieceBytes: number;
+  /** Mapped by nobody, the longest unused first. */
+  readonly #spare: GPUBuffer[] = [];
+  #spareBytes = 0;
   count = 0;
   bytes = 0;
 
-  constructor(device: GPUDevice, options: { queue: CommandQueue; faults: Faults }) {
+  constructor(device: GPUDevice, options: { queue: CommandQueue; faults: Faults; pieceBytes: number }) {
     this.#device = device;
     this.#queue = options.queue;
     this.#faults = options.faults;
+    this.#pieceBytes = options.pieceBytes;
   }
 
   /** The copies are queued when this returns. @throws BackendError when anything before them failed */
   async read(sources: readonly Slice[]): Promise<TypedArray[]> {
-    const starts: number[] = [];
-    let bytes = 0;
-    for (const { length } of sources) {
-      starts.push(bytes);
-      bytes += length * 4;
-    }
-    const size = blockBytes(bytes);
-    const staging = this.#spare.get(size)?.pop() ?? this.#createStaging(size);
-    for (const [i, { buffer, offset, length }] of sources.entries()) {
-      if (length === 0) continue;
-      const from = { block: (buffer as GpuBuffer).block, byteOffset: offset * 4 };
-      this.#queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset: starts[i]! }, length * 4);
-    }
+    const results = emptyArrays(sources);
+    const crossing = this.#pieces(sources, results).map((piece) => ({ piece, staging: this.#copy(piece) }));
     this.#queue.flush();
     this.count++;
-    this.bytes += bytes;
     try {
-      await waitFor(staging.mapAsync(MAP_READ, 0, Math.max(bytes, 4)));
+      await waitFor(
+        Promise.all(
+          crossing.map(async ({ piece, staging }) => {
+            await staging.mapAsync(MAP_READ);
+            this.#take(piece, staging);
+          }),
+        ),
+      );
     } catch (error) {
       throw await this.#faults.explain(error);
     }
     // A kernel that was refused leaves old contents behind: nothing is handed out before all is known to be right.
     await this.#faults.settle();
-    const mapped = staging.getMappedRange(0, Math.max(bytes, 4));
-    const results = sources.map(({ buffer, length }, i) => copyOf(mapped, starts[i]!, { dtype: buffer.dtype, length }));
-    staging.unmap();
-    const spare = this.#spare.get(size);
-    if (spare) spare.push(staging);
-    else this.#spare.set(size, [staging]);
     return results;
   }
 
-  #createStaging(size: number): GPUBuffer {
+  /** At least one, since a read of nothing waits for what was queued before it too. */
+  #pieces(sources: readonly Slice[], results: readonly TypedArray[]): Piece[] {
+    const pieces: Piece[] = [{ bytes: 0, parts: [] }];
+    for (const [i, { buffer, offset, length }] of sources.entries()) {
+      for (let at = 0, count: number; at < length * 4; at += count) {
+        if (pieces.at(-1)!.bytes === this.#pieceBytes) pieces.push({ bytes: 0, parts: [] });
+        const piece = pieces.at(-1)!;
+        count = Math.min(length * 4 - at, this.#pieceBytes - piece.bytes);
+        piece.parts.push({
+          into: new Uint8Array(results[i]!.buffer, at, count),
+          from: { block: (buffer as GpuBuffer).block, byteOffset: offset * 4 + at },
+        });
+        piece.bytes += count;
+      }
+    }
+    return pieces;
+  }
+
+  /** Queues the copy of a piece to a buffer that can be mapped. */
+  #copy({ bytes, parts }: Piece): GPUBuffer {
+    const staging = this.#staging(Math.min(blockBytes(bytes), this.#pieceBytes));
+    let byteOffset = 0;
+    for (const { into, from } of parts) {
+      this.#queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset }, into.length);
+      byteOffset += into.length;
+    }
+    this.bytes += bytes;
+    return staging;
+  }
+
+  /** Hands out what a mapped buffer holds, and keeps it for the next read. */
+  #take({ parts }: Piece, staging: GPUBuffer): void {
+    const mapped = staging.getMappedRange();
+    let at = 0;
+    for (const { into } of parts) {
+      into.set(new Uint8Array(mapped, at, into.length));
+      at += into.length;
+    }
+    staging.unmap();
+    this.#spareBytes += staging.size;
+    for (this.#spare.push(staging); this.#spareBytes > this.#pieceBytes; ) {
+      const oldest = this.#spare.shift()!;
+      this.#spareBytes -= oldest.size;
+      oldest.destroy();
+    }
+  }
+
+  #staging(size: number): GPUBuffer {
+    const spare = this.#spare.findIndex((staging) => staging.size === size);
+    if (spare >= 0) {
+      this.#spareBytes -= size;
+      return this.#spare.splice(spare, 1)[0]!;
+    }
     const explain = (message: string) =>
       new OutOfMemoryError(`webgpu: no memory to read ${size} bytes back: ${message}`, "read less at a time");
     return this.#faults.watch("out-of-memory", explain, () =>
@@ -64,5 +118,6 @@ export class Reads {
   }
 }
 
-const copyOf = (mapped: ArrayBuffer, start: number, { dtype, length }: { dtype: Dtype; length: number }): TypedArray =>
-  dtype === "f32" ? new Float32Array(mapped, start, length).slice() : new Int32Array(mapped, start, length).slice();
+/** Zeros as a read of `sources` gives them. */
+export const emptyArrays = (sources: readonly Slice[]): TypedArray[] =>
+  sources.map(({ buffer, length }) => (buffer.dtype === "f32" ? new Float32Array(length) : new Int32Array(length)));

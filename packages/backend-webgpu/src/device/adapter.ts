@@ -1,7 +1,7 @@
 /// <reference types="@webgpu/types" />
 import { BackendError } from "@dfine/tensor";
+import { withNaps } from "../swiftshader/naps.node.ts";
 import { dawnAdapter } from "./dawn.node.ts";
-import { withNaps } from "./naps.node.ts";
 
 // Node's modules are asked of `process`: an import would not load in a browser.
 const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;

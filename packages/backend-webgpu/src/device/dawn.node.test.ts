@@ -50,6 +50,6 @@ describe("without an adapter", () => {
     const message = await messageOf(machine(chromium));
     expect(message).toMatch(/no adapter of this machine can be used, and SwiftShader of .* could not be unpacked: /);
     expect(message).toContain(archive);
-    expect(message).toMatch(/Install that package again, or a driver/);
+    expect(message).toMatch(/install that package again; or install a driver/);
   });
 });

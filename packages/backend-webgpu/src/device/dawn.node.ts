@@ -1,5 +1,5 @@
 import { BackendError } from "@dfine/tensor";
-import { useSwiftShader } from "./swiftshader.node.ts";
+import { useSwiftShader } from "../swiftshader/driver.node.ts";
 
 /** What the npm package `webgpu` exports. */
 interface Dawn {
@@ -63,7 +63,7 @@ function swiftShader(process: NodeJS.Process): string | undefined {
     return useSwiftShader(process);
   } catch (error) {
     throw new BackendError(
-      `webgpu: no adapter of this machine can be used, and ${(error as Error).message}. Install that package again, or a driver of the graphics card.`,
+      `webgpu: no adapter of this machine can be used, and ${(error as Error).message}; or install a driver of the graphics card.`,
     );
   }
 }

@@ -10,9 +10,6 @@ import type { UniformType } from "./wgslKernel.ts";
 /** What of the rows' axis is in the text: neighbouring outputs share what they read. */
 type Rows = Pick<Axis, "taps" | "step" | "tapStep">;
 
-/** Output rows of a thread. In software loads cost most; a GPU wants many threads. */
-const stripRows = (software: boolean): number => (software ? 8 : 4);
-
 const UNIFORMS = {
   ...{ channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32", strips: "i32" },
   ...{ base_y: "i32", step_x: "i32", base_x: "i32", taps_x: "i32", tap_x: "i32" },
@@ -93,7 +90,7 @@ export function depthwise(runtime: GpuRuntime, { weight, x, c, axes: [yAxis, xAx
   const [images, channels, height, width] = shape4(x);
   const [, , outHeight, outWidth] = shape4(c);
   const [, , kh, kw] = shape4(weight);
-  const count = stripRows(runtime.software);
+  const count = runtime.tuning.depthwiseRows;
   const { taps, step, tapStep } = yAxis;
   const kernel = memo(kernels, [taps, step, tapStep, count, epilogueName(epilogue)].join(), () =>
     makeKernel({ taps, step, tapStep }, count, epilogue),

@@ -8,8 +8,6 @@ import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import type { UniformType } from "./wgslKernel.ts";
 
-/** Pixels that a thread sums over: few enough for a GPU to have many threads, many enough to make folding cheap. */
-const pixelsOf = (software: boolean): number => (software ? 256 : 64);
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 20;
 
@@ -92,7 +90,7 @@ export function depthwiseWeightGrad(
   const kernel = memo(kernels, [kh, kw, kept].join(), () => makeKernel({ kh, kw, kept }));
   const lines = images * columns;
   const length = channels * kh * kw;
-  const aim = Math.min((lines * rows) / pixelsOf(runtime.software), lines, MOST_PARTIALS / length);
+  const aim = Math.min((lines * rows) / runtime.tuning.summedPixels, lines, MOST_PARTIALS / length);
   const slots = Math.max(1, Math.floor(aim));
   const run = (c: Pick<View, "buffer" | "offset">): void =>
     dispatchElements(runtime, kernel, {

@@ -80,10 +80,9 @@ fn element(i: i32) {
 /** Comparisons up to which looking at every index beats sorting them first, which takes six dispatches more. */
 const MOST_SCANNED = 2 ** 25;
 
-/** In software the fallback, one thread that adds update by update, is as fast. */
 export const indexAddOverride = (runtime: GpuRuntime): Override<IndexAddAttrs> => ({
   select: ([, updates], { rows }) => {
-    if (runtime.software) return undefined;
+    if (!runtime.tuning.addsByIndex) return undefined;
     const [count, columns] = updates!.shape as [number, number];
     return rows * columns * count <= MOST_SCANNED ? "scan" : "grouped";
   },

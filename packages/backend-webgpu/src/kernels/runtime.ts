@@ -1,12 +1,12 @@
 import type { Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Tuning } from "../swiftshader/tuning.ts";
 import type { WgslCall, WgslKernel } from "./wgslKernel.ts";
 
 /** What hand-written kernels run on. */
 export interface GpuRuntime {
-  /** The adapter computes on the CPU: barriers are slow there, workgroups cheap. */
-  readonly software: boolean;
+  readonly tuning: Tuning;
   /** Offered and asked for: "shader-f16", "subgroups", "timestamp-query". */
   readonly features: ReadonlySet<string>;
   readonly limits: GPUSupportedLimits;

@@ -60,7 +60,7 @@ export const topKOverride = (runtime: GpuRuntime): Override<TopKAttrs> => ({
   select: ([x]) => {
     const [rows, size] = x!.shape as [number, number];
     if (size <= SHORT || rows * size * size <= FEW) return "rank";
-    return runtime.software ? "select" : "select together";
+    return runtime.tuning.barriers ? "select together" : "select";
   },
   run({ variant, inputs: [x], outputs: [values, indices], attrs: { k } }) {
     const [rows, size] = x!.shape as [number, number];

@@ -66,17 +66,13 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
 }
 
 /**
- * Has the kernels of a step compiled before it, those of the update excepted, where the backend offers that. It leaves no
- * trace in `state`. What fails here fails in the step too, which tells of it.
+ * Has the kernels of a step's forward pass compiled before it, where the backend offers that. It leaves no trace in `state`.
+ * What fails here fails in the step too, which tells of it.
  */
-export async function compileStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
-  const { model, optimizer } = state;
+export async function compileStep({ model }: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
+  const images = () => tensor(batch.images, batch.shape);
   const rehearsal = () =>
-    scope("rehearsal", async () => {
-      const { total } = await batchLosses(model, batch, context);
-      backward(total);
-      globalNorm(optimizer.gradients());
-    }).finally(() => optimizer.zeroGrad());
+    scope("rehearsal", () => void model.trainingOutputs(images(), { denoising: denoising(batch, context) }));
   await currentBackend()
     .precompile?.(rehearsal)
     .catch(() => undefined);

@@ -1,11 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { GPU, SOFTWARE } from "../../swiftshader/tuning.ts";
 import { type Plan, type ProductSizes, planProduct, tileOf } from "./plan.ts";
 
 const devices = [
-  { software: true, features: new Set(["subgroups"]) },
-  { software: true, features: new Set<string>() },
-  { software: false, features: new Set<string>() },
+  { tuning: SOFTWARE, features: new Set(["subgroups"]) },
+  { tuning: SOFTWARE, features: new Set<string>() },
+  { tuning: GPU, features: new Set<string>() },
 ];
 const size = (max: number) => fc.integer({ min: 1, max });
 const products = fc

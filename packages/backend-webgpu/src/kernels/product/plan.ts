@@ -1,5 +1,5 @@
+import { type DirectShape, directSize } from "../../swiftshader/direct.ts";
 import type { GpuRuntime } from "../runtime.ts";
-import { type DirectShape, directSize } from "./direct.ts";
 import { type TiledShape, tiledSize } from "./tiled.ts";
 
 export type ProductShape = TiledShape | DirectShape;
@@ -36,9 +36,6 @@ const TILED: readonly TiledShape[] = [
   { kind: "tiled", threads: [16, 16], quads: [1, 1], depth: 16 },
   { kind: "tiled", threads: [8, 8], quads: [1, 1], depth: 16 },
 ];
-/** Workgroups that keep a large GPU busy, and the threads of an adapter in software. */
-const BUSY = 160;
-const BUSY_SOFTWARE = 8;
 /** Share of a large tile that rows and columns must fill. */
 const FILLED = 0.75;
 
@@ -57,12 +54,12 @@ const groupsOf = (shape: ProductShape, { m, n, batch }: ProductSizes): number =>
 // Sizes that change a little from step to step should not change the kernel, or each step would compile new ones. So both
 // choices look at powers of two, or at sizes that are as small as a tile.
 
-function chooseTiled(sizes: ProductSizes): TiledShape {
+function chooseTiled(sizes: ProductSizes, busyGroups: number): TiledShape {
   const octave = (size: number): number => 2 ** Math.ceil(Math.log2(size));
   const rounded = { ...sizes, m: octave(sizes.m), n: octave(sizes.n) };
   const fits = (shape: TiledShape): boolean => {
     const [rows, columns] = tileOf(shape);
-    return sizes.m >= FILLED * rows && sizes.n >= FILLED * columns && groupsOf(shape, rounded) >= BUSY;
+    return sizes.m >= FILLED * rows && sizes.n >= FILLED * columns && groupsOf(shape, rounded) >= busyGroups;
   };
   return TILED.find(fits) ?? TILED.at(-1)!;
 }
@@ -75,13 +72,14 @@ function chooseDirect({ m, n }: ProductSizes, hasQuads: boolean): DirectShape {
 
 /** `mayPart`: whether the result may be the sum of several parts of k. */
 export function planProduct(
-  { software, features }: Pick<GpuRuntime, "software" | "features">,
+  { tuning, features }: Pick<GpuRuntime, "tuning" | "features">,
   { sizes, mayPart }: { sizes: ProductSizes; mayPart: boolean },
 ): Plan {
-  const shape = software ? chooseDirect(sizes, features.has("subgroups")) : chooseTiled(sizes);
+  const { barriers, busyGroups } = tuning;
+  const shape = barriers ? chooseTiled(sizes, busyGroups) : chooseDirect(sizes, features.has("subgroups"));
   const { m, n, outer, k, batch } = sizes;
   const results = m * n * batch;
-  const wanted = Math.max((software ? BUSY_SOFTWARE : BUSY) / groupsOf(shape, sizes), k / LONGEST_PART);
+  const wanted = Math.max(busyGroups / groupsOf(shape, sizes), k / LONGEST_PART);
   const most = Math.min(k / SHORTEST_PART, MOST_PARTIALS / results);
   const aim = mayPart ? Math.max(1, Math.floor(Math.min(Math.ceil(wanted), most))) : 1;
   const [length, unit] = shape.kind === "tiled" ? [k, shape.depth] : [outer, 1];

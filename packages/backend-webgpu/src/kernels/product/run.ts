@@ -1,9 +1,9 @@
 import type { View } from "@dfine/tensor/kernel";
 import { memo } from "../../memo.ts";
+import { directBody } from "../../swiftshader/direct.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import { type WgslKernel, wgslKernel } from "../wgslKernel.ts";
-import { directBody } from "./direct.ts";
 import { foldParts } from "./foldParts.ts";
 import { type Plan, type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
 import { COMMON_UNIFORMS, type CommonUniform, type ProductSpec } from "./spec.ts";

@@ -1,10 +1,12 @@
-import { untar } from "./tar.ts";
+import { cacheFiles } from "./cache.node.ts";
+import { type TarFile, untar } from "./tar.ts";
 
 /** The development dependency that carries Google's software Vulkan for Linux on x64. */
 const PACKAGE = "@sparticuz/chromium";
 const ARCHIVE = "bin/swiftshader.tar.br";
 const LOADER = "libvulkan.so.1";
 const DRIVER = "vk_swiftshader_icd.json";
+const NEEDED = [LOADER, DRIVER, "libvk_swiftshader.so"];
 /** glibc's flag, which Node does not name: a library stays loaded though it is no Node module. */
 const RTLD_NODELETE = 0x1000;
 
@@ -24,46 +26,35 @@ function findArchive(process: NodeJS.Process): string | undefined {
   return undefined;
 }
 
-/** Unpacks the archive once per content, for all processes of the user; gives the folder. */
-function unpack(process: NodeJS.Process, archive: string): string {
-  const fs = process.getBuiltinModule("fs");
-  const os = process.getBuiltinModule("os");
-  const { join } = process.getBuiltinModule("path");
-  const packed = fs.readFileSync(archive);
-  const digest = process.getBuiltinModule("crypto").createHash("sha256").update(packed).digest("hex").slice(0, 16);
-  const folder = join(os.tmpdir(), `dfine-swiftshader-${os.userInfo().username}-${digest}`);
-  if (fs.existsSync(join(folder, DRIVER))) return folder;
-  const files = untar(process.getBuiltinModule("zlib").brotliDecompressSync(packed));
-  const missing = [LOADER, DRIVER].filter((name) => !files.some((file) => file.name.endsWith(name)));
+/** The archive's files that are needed, and a name for them that goes by their content. */
+function unpack(process: NodeJS.Process, archive: string): { name: string; files: readonly TarFile[] } {
+  const packed = process.getBuiltinModule("fs").readFileSync(archive);
+  const digest = process.getBuiltinModule("crypto").createHash("sha256").update(packed).digest("hex");
+  const files = untar(process.getBuiltinModule("zlib").brotliDecompressSync(packed)).filter(({ name }) =>
+    NEEDED.includes(name),
+  );
+  const missing = NEEDED.filter((name) => !files.some((file) => file.name === name));
   if (missing.length > 0) throw new Error(`it holds no ${missing.join(" and no ")}`);
-  // Whole or not at all: another process may be unpacking the same.
-  const partial = fs.mkdtempSync(`${folder}-`);
-  for (const { name, bytes } of files)
-    fs.writeFileSync(join(partial, name.replace(/^.*\//, "")), bytes, { mode: 0o755 });
-  try {
-    fs.renameSync(partial, folder);
-  } catch (error) {
-    fs.rmSync(partial, { recursive: true });
-    if (!fs.existsSync(join(folder, DRIVER))) throw error;
-  }
-  return folder;
+  return { name: `swiftshader-${digest.slice(0, 16)}`, files };
 }
 
 /**
  * Makes SwiftShader the Vulkan driver of this process, which must not have loaded Vulkan yet. Gives its folder, or
  * undefined where it is not installed.
- * @throws Error when it is installed but cannot be unpacked
+ * @throws Error when it is installed but cannot be unpacked or loaded, with the remedy
  */
 export function useSwiftShader(process: NodeJS.Process): string | undefined {
   if (process.platform !== "linux" || process.arch !== "x64") return undefined;
   const archive = findArchive(process);
   if (archive === undefined) return undefined;
-  let folder: string;
-  try {
-    folder = unpack(process, archive);
-  } catch (error) {
-    throw new Error(`SwiftShader of ${archive} could not be unpacked: ${(error as Error).message}`);
-  }
+  const { name, files } = attempt(() => unpack(process, archive), {
+    fault: `SwiftShader of ${archive} could not be unpacked`,
+    remedy: "install that package again",
+  });
+  const folder = attempt(() => cacheFiles(process, name, files), {
+    fault: "SwiftShader's files could not be put into your cache folder",
+    remedy: "or set XDG_CACHE_HOME to a folder of your own",
+  });
   const { join } = process.getBuiltinModule("path");
   const { RTLD_NOW, RTLD_GLOBAL } = process.getBuiltinModule("os").constants.dlopen;
   process.env.VK_DRIVER_FILES = join(folder, DRIVER);
@@ -75,4 +66,12 @@ export function useSwiftShader(process: NodeJS.Process): string | undefined {
       throw new Error(`SwiftShader's ${LOADER} in ${folder} could not be loaded: ${String(error)}`);
   }
   return folder;
+}
+
+function attempt<T>(body: () => T, { fault, remedy }: { fault: string; remedy: string }): T {
+  try {
+    return body();
+  } catch (error) {
+    throw new Error(`${fault}: ${(error as Error).message}; ${remedy}`);
+  }
 }

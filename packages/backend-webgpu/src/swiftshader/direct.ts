@@ -1,5 +1,5 @@
-import { type Epilogue, printEpilogue } from "../epilogue.ts";
-import { range, TILE_LINES } from "./spec.ts";
+import { type Epilogue, printEpilogue } from "../kernels/epilogue.ts";
+import { range, TILE_LINES } from "../kernels/product/spec.ts";
 
 /**
  * A quad of threads, which is a workgroup, computes `rows` rows and 4 · `columns` columns. `shares`: its threads load
