@@ -31,7 +31,7 @@ const faulty: WasmKernel = {
   build(options) {
     const f = new Assembler(options);
     const [mode, i] = [f.argLocal(0), f.local("i32")];
-    const trap = () => f.i32(-4).memory("i32.load", 100).drop();
+    const trap = () => f.i32(-4).memory("i32.load", 100).set(i);
     f.get(mode).i32(1).op("i32.eq").get(f.begin).op("i32.and").if(trap);
     f.get(mode).i32(2).op("i32.eq").thread().op("i32.and").if(trap);
     f.get(mode)

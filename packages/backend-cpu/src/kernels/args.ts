@@ -21,4 +21,4 @@ export function divide(
 }
 
 /** Pushes the smaller of two non-negative locals. */
-export const smaller = (f: Assembler, a: Local, b: Local): Assembler => f.get(a, b, a, b).op("i32.lt_s").select("i32");
+export const smaller = (f: Assembler, a: Local, b: Local): Assembler => f.get(a, b, a, b).op("i32.lt_s").select();

@@ -28,7 +28,7 @@ const kernel = (method: Method): WasmKernel => ({
     const addPoint = (): void => {
       locate(f, taps, { level, location, tokenBytes: arg.tokenBytes });
       for (const [i, address] of addresses.entries()) {
-        f.get(slice, taps.offsets[i]!).op("i32.add").get(arg.zeros, taps.insides[i]!).select("i32").set(address);
+        f.get(slice, taps.offsets[i]!).op("i32.add").get(arg.zeros, taps.insides[i]!).select().set(address);
         f.get(weight).memory("f32.load").get(taps.shares[i]!).op("f32.mul", "f32x4.splat").set(shares[i]!);
       }
       f.for(at, { from: 0, to: wide, step: 16 }, () => {

@@ -69,8 +69,8 @@ const kernel = (method: Method): WasmKernel => ({
       locate(f, taps, { level, location, tokenBytes: arg.tokenBytes });
       for (let i = 0; i < count; i++) {
         const [offset, inside] = [taps.offsets[i]!, taps.insides[i]!];
-        f.get(slice, offset).op("i32.add").get(arg.zeros, inside).select("i32").set(addresses[i]!);
-        f.get(dSlice, offset).op("i32.add").get(sink, inside).select("i32").set(targets[i]!);
+        f.get(slice, offset).op("i32.add").get(arg.zeros, inside).select().set(addresses[i]!);
+        f.get(dSlice, offset).op("i32.add").get(sink, inside).select().set(targets[i]!);
         f.get(weight, taps.shares[i]!).op("f32.mul", "f32x4.splat").set(shares[i]!);
         f.f32x4(0).set(dots[i]!);
       }

@@ -108,8 +108,8 @@ function nearest(f: Assembler, pixel: Local, limit: Local): void {
   const last = f.local("i32");
   f.f32(0.5).op("f32.add", "i32.trunc_sat_f32_s").set(pixel);
   f.get(limit).i32(1).op("i32.sub").set(last);
-  f.get(pixel, last, pixel, last).op("i32.lt_s").select("i32").set(pixel);
-  f.get(pixel).i32(0).get(pixel).i32(0).op("i32.gt_s").select("i32").set(pixel);
+  f.get(pixel, last, pixel, last).op("i32.lt_s").select().set(pixel);
+  f.get(pixel).i32(0).get(pixel).i32(0).op("i32.gt_s").select().set(pixel);
   f.release(last);
 }
 

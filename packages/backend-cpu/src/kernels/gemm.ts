@@ -169,7 +169,7 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind |
                 .i32(j * 4)
                 .op("i32.sub")
                 .set(lane);
-              f.i32(4).get(lane, lane).i32(4).op("i32.gt_s").select("i32").set(lane);
+              f.i32(4).get(lane, lane).i32(4).op("i32.gt_s").select().set(lane);
             }
             forBlocks(f, { row, from: m0, to: m1 }, block);
             f.get(panel, kBytes).i32(TILE_COLUMNS).op("i32.mul", "i32.add").set(panel);

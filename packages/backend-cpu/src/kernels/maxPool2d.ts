@@ -22,8 +22,8 @@ const KERNEL: WasmKernel = {
     const [value, best] = [f.local("f32"), f.local("f32")];
     const [values, bests, ats, bestAts, isBetter] = f.locals("v128", 5);
 
-    const atMost = (n: Local, limit: Local) => f.get(n, limit, n, limit).op("i32.lt_s").select("i32").set(n);
-    const atLeast0 = (n: Local) => f.get(n).i32(0).get(n).i32(0).op("i32.gt_s").select("i32").set(n);
+    const atMost = (n: Local, limit: Local) => f.get(n, limit, n, limit).op("i32.lt_s").select().set(n);
+    const atLeast0 = (n: Local) => f.get(n).i32(0).get(n).i32(0).op("i32.gt_s").select().set(n);
     const elementOf = (base: Local, index: Local) => f.get(base, index).i32(2).op("i32.shl", "i32.add");
     const window = (visit: () => void): void => {
       f.for(y, { from: y0, to: y1 }, () => {

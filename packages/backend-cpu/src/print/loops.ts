@@ -38,7 +38,7 @@ function countUp({ f }: Printing, { counter, limit, step, strips }: Counting, bo
         .i32(strips.length * step)
         .op("i32.add")
         .tee(stop);
-      f.get(limit).get(stop).get(limit).op("i32.lt_s").select("i32").set(stop);
+      f.get(limit).get(stop).get(limit).op("i32.lt_s").select().set(stop);
       loop(stop);
       strips.end();
       f.get(counter, limit).op("i32.lt_s").brIf(again);

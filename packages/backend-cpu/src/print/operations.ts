@@ -84,8 +84,8 @@ function printDivision(f: Assembler, e: Expr, width: number): void {
     const special = f.local("i32");
     if (e.op === "div") f.i32(0).get(a).op("i32.sub").get(b).op("i32.and");
     else f.i32(0);
-    f.get(a).i32(1).get(b).get(b).i32(1).op("i32.add").i32(2).op("i32.lt_u").tee(special).select("i32");
-    f.op(division).get(special).select("i32").release(special);
+    f.get(a).i32(1).get(b).get(b).i32(1).op("i32.add").i32(2).op("i32.lt_u").tee(special).select();
+    f.op(division).get(special).select().release(special);
   });
 }
 

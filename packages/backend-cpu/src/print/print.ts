@@ -54,7 +54,7 @@ function printElements(
   f.arg(words.block!).set(to);
   f.get(block, to).op("i32.mul").tee(from).get(to).op("i32.add").set(to);
   f.arg(words.size.get(nest.vectorAxis)!).set(size);
-  f.get(to, size, to, size).op("i32.lt_s").select("i32").set(to);
+  f.get(to, size, to, size).op("i32.lt_s").select().set(to);
   const used = new Set(nest.kernel.operands.keys());
   vectorLoop(printing, { axis: nest.vectorAxis, site, used, from, to, groups: nest.groups[0] ?? 1 }, stages);
   f.release(from, to, size);

@@ -133,14 +133,9 @@ export class Assembler {
     const bytes = lanes.flatMap((lane) => [0, 1, 2, 3].map((i) => lane * 4 + i));
     return this.#emit([...RAW.shuffle, ...bytes], ["v128", "v128"], ["v128"]);
   }
-  drop(): this {
-    const top = this.#stack.at(-1);
-    if (top === undefined) throw new Error("assembler: drop: the operand stack is empty");
-    return this.#emit([RAW.drop], [top], []);
-  }
-  /** Scalar `condition ? a : b` of the stack's a, b, condition. */
-  select(type: "i32" | "f32" | "i64"): this {
-    return this.#emit([RAW.select], [type, type, "i32"], [type]);
+  /** i32 `condition ? a : b` of the stack's a, b, condition. */
+  select(): this {
+    return this.#emit([RAW.select], ["i32", "i32", "i32"], ["i32"]);
   }
   /** Index of the running thread, 0 (the caller) to threads − 1: selects a thread's own scratch. */
   thread(): this {
@@ -149,13 +144,13 @@ export class Assembler {
   }
 
   /** The word at `index` of the launch's arguments. */
-  arg(index: number, type: "i32" | "f32" = "i32"): this {
-    return this.get(this.args).memory(`${type}.load`, index * 4);
+  arg(index: number): this {
+    return this.get(this.args).memory("i32.load", index * 4);
   }
   /** A local holding the word at `index` of the launch's arguments. */
-  argLocal(index: number, type: "i32" | "f32" = "i32"): Local {
-    const local = this.local(type);
-    this.arg(index, type).set(local);
+  argLocal(index: number): Local {
+    const local = this.local("i32");
+    this.arg(index).set(local);
     return local;
   }
 
@@ -195,11 +190,6 @@ export class Assembler {
   }
   brIf(label: Label): this {
     return this.#emit([RAW.brIf, ...unsigned(this.#depth - label.depth)], ["i32"], []);
-  }
-  return(): this {
-    this.#emit([RAW.return], [], []);
-    this.#reachable = false;
-    return this;
   }
   /** Pushes a local or a constant i32. */
   value(value: number | Local): this {

@@ -45,15 +45,12 @@ const COMPARE: Record<string, Binary> = {
   ne: (a, b) => flag(a !== b),
   lt: (a, b) => flag(a < b),
   gt: (a, b) => flag(a > b),
-  le: (a, b) => flag(a <= b),
-  ge: (a, b) => flag(a >= b),
   lt_s: (a, b) => flag(a < b),
   gt_s: (a, b) => flag(a > b),
   le_s: (a, b) => flag(a <= b),
   ge_s: (a, b) => flag(a >= b),
   lt_u: (a, b) => flag(u(a) < u(b)),
   gt_u: (a, b) => flag(u(a) > u(b)),
-  le_u: (a, b) => flag(u(a) <= u(b)),
   ge_u: (a, b) => flag(u(a) >= u(b)),
 };
 const FLOAT: Record<string, Binary> = {
@@ -65,14 +62,9 @@ const FLOAT: Record<string, Binary> = {
   max: (a, b) => Math.max(a, b),
   pmin: (a, b) => (Number.isNaN(b) ? a : Math.min(a, b)),
   pmax: (a, b) => (Number.isNaN(b) ? a : Math.max(a, b)),
-  copysign: (a, b) => (b < 0 || Object.is(b, -0) ? -Math.abs(a) : Math.abs(a)),
   abs: Math.abs,
-  neg: (a) => -a,
   sqrt: Math.sqrt,
-  ceil: Math.ceil,
   floor: Math.floor,
-  trunc: Math.trunc,
-  nearest: (a) => (Math.abs(a % 1) === 0.5 ? 2 * Math.round(a / 2) : Math.round(a)),
 };
 const INT: Record<string, Binary> = {
   add: (a, b) => a + b,
@@ -88,16 +80,8 @@ const INT: Record<string, Binary> = {
   shl: (a, b) => a << b,
   shr_s: (a, b) => a >> b,
   shr_u: (a, b) => a >>> b,
-  rotl: (a, b) => (a << b) | (a >>> (32 - (b & 31))),
   min_s: Math.min,
   max_s: Math.max,
-  min_u: (a, b) => Math.min(u(a), u(b)),
-  max_u: (a, b) => Math.max(u(a), u(b)),
-  abs: Math.abs,
-  neg: (a) => -a,
-  clz: Math.clz32,
-  ctz: (a) => 31 - Math.clz32(a & -a),
-  popcnt: (a) => u(a).toString(2).replaceAll("0", "").length,
   eqz: (a) => flag(a === 0),
 };
 
@@ -135,16 +119,12 @@ describe("instructions do what their names say", () => {
     ["v128.or", (a, b) => a | b],
     ["v128.xor", (a, b) => a ^ b],
     ["v128.andnot", (a, b) => a & ~b],
-    ["v128.not", (a) => ~a],
   ] as [Op, Binary][])("%s", (name, f) => {
     const out = run(name, { a: A_INTS, b: B_INTS, c: [], float: false });
     expect([...out]).toEqual(A_INTS.map((a, i) => f(a, B_INTS[i]!)));
   });
   it.each([
     ["v128.bitselect", false, A_INTS.map((a, i) => (a & 0xff00) | (B_INTS[i]! & ~0xff00))],
-    ["v128.any_true", false, [1]],
-    ["i32x4.all_true", false, [1]],
-    ["i32x4.bitmask", false, [0b0110]],
     ["i32x4.splat", false, [7, 7, 7, 7]],
     ["i32x4.trunc_sat_f32x4_s", true, [1, -2, 0, -7]],
     ["i32.trunc_sat_f32_s", true, [1]],
@@ -154,30 +134,24 @@ describe("instructions do what their names say", () => {
   });
   it.each([
     ["f32x4.convert_i32x4_s", A_INTS.map(Math.fround)],
-    ["f32x4.convert_i32x4_u", A_INTS.map((a) => Math.fround(u(a)))],
     ["f32.convert_i32_s", [7]],
   ] as [Op, number[]][])("%s", (name, expected) => {
     const out = new Float32Array(run(name, { a: A_INTS, b: [], c: [], float: false }).buffer);
     expect([...out.slice(0, expected.length)]).toEqual(expected);
   });
-  it.each([
-    ["f32x4.relaxed_madd", (a: number, b: number, c: number) => a * b + c],
-    ["f32x4.relaxed_nmadd", (a: number, b: number, c: number) => -(a * b) + c],
-  ] as const)("%s", (name, f) => {
+  it("f32x4.relaxed_madd", () => {
     const [b, c] = [
       [2, 4, -8, 0.5],
       [1, 1, 3, -1],
     ];
-    const out = new Float32Array(run(name, { a: A_FLOATS, b, c, float: true }).buffer);
-    expect([...out]).toEqual(A_FLOATS.map((a, i) => f(a, b[i]!, c[i]!)));
+    const out = new Float32Array(run("f32x4.relaxed_madd", { a: A_FLOATS, b, c, float: true }).buffer);
+    expect([...out]).toEqual(A_FLOATS.map((a, i) => a * b[i]! + c[i]!));
   });
-  it("memory.copy and memory.fill", () => {
+  it("memory.fill", () => {
     const f = new Assembler({ relaxed: false, shared: false });
     f.i32(1024).i32(7).i32(12).op("memory.fill");
-    f.i32(2048).i32(1028).i32(4).op("memory.copy");
     const instance = new WebAssembly.Instance(new WebAssembly.Module(f.finish() as BufferSource), { env: { memory } });
     (instance.exports.run as (a: number, b: number, c: number) => void)(0, 0, 0);
     expect([...ints.slice(256, 260)]).toEqual([0x07070707, 0x07070707, 0x07070707, 0]);
-    expect([...ints.slice(512, 514)]).toEqual([0x07070707, 0]);
   });
 });

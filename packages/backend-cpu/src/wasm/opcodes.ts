@@ -1,5 +1,5 @@
-/** Types on the operand stack, one letter each in signatures: i32 `i`, i64 `l`, f32 `f`, f64 `d`, v128 `v`. */
-export type ValueType = "i32" | "i64" | "f32" | "f64" | "v128";
+/** Types on the operand stack, one letter each in signatures: i32 `i`, i64 `l`, f32 `f`, v128 `v`. */
+export type ValueType = "i32" | "i64" | "f32" | "v128";
 
 /** One instruction: its bytes, and what it pops and pushes (deepest operand first). */
 export interface Instruction {
@@ -8,43 +8,31 @@ export interface Instruction {
   readonly gives: readonly ValueType[];
 }
 
-const LETTERS: Readonly<Record<string, ValueType>> = { i: "i32", l: "i64", f: "f32", d: "f64", v: "v128" };
+const LETTERS: Readonly<Record<string, ValueType>> = { i: "i32", l: "i64", f: "f32", v: "v128" };
 const types = (letters: string): ValueType[] => [...letters].map((letter) => LETTERS[letter]!);
 
 const SIMD_PREFIX = 0xfd;
-const plain = (code: number, takes: string, gives: string): Instruction => ({
-  bytes: [code],
-  takes: types(takes),
-  gives: types(gives),
-});
-/** SIMD sub-opcodes are LEB128; they stay below 2¹⁴. */
-const simd = (code: number, takes: string, gives: string): Instruction => ({
-  bytes: code < 0x80 ? [SIMD_PREFIX, code] : [SIMD_PREFIX, (code & 0x7f) | 0x80, code >> 7],
-  takes: types(takes),
-  gives: types(gives),
-});
-const prefixed = (bytes: readonly number[], takes: string, gives: string): Instruction => ({
+const coded = (bytes: readonly number[], takes: string, gives: string): Instruction => ({
   bytes,
   takes: types(takes),
   gives: types(gives),
 });
+const plain = (code: number, takes: string, gives: string): Instruction => coded([code], takes, gives);
+/** SIMD sub-opcodes are LEB128; they stay below 2¹⁴. */
+const simd = (code: number, takes: string, gives: string): Instruction =>
+  coded(code < 0x80 ? [SIMD_PREFIX, code] : [SIMD_PREFIX, (code & 0x7f) | 0x80, code >> 7], takes, gives);
 
 /** Instructions without immediates. */
 export const OPS = {
   "i32.eqz": plain(0x45, "i", "i"),
   "i32.eq": plain(0x46, "ii", "i"),
-  "i32.ne": plain(0x47, "ii", "i"),
   "i32.lt_s": plain(0x48, "ii", "i"),
   "i32.lt_u": plain(0x49, "ii", "i"),
   "i32.gt_s": plain(0x4a, "ii", "i"),
   "i32.gt_u": plain(0x4b, "ii", "i"),
   "i32.le_s": plain(0x4c, "ii", "i"),
-  "i32.le_u": plain(0x4d, "ii", "i"),
   "i32.ge_s": plain(0x4e, "ii", "i"),
   "i32.ge_u": plain(0x4f, "ii", "i"),
-  "i32.clz": plain(0x67, "i", "i"),
-  "i32.ctz": plain(0x68, "i", "i"),
-  "i32.popcnt": plain(0x69, "i", "i"),
   "i32.add": plain(0x6a, "ii", "i"),
   "i32.sub": plain(0x6b, "ii", "i"),
   "i32.mul": plain(0x6c, "ii", "i"),
@@ -58,113 +46,48 @@ export const OPS = {
   "i32.shl": plain(0x74, "ii", "i"),
   "i32.shr_s": plain(0x75, "ii", "i"),
   "i32.shr_u": plain(0x76, "ii", "i"),
-  "i32.rotl": plain(0x77, "ii", "i"),
-  "i32.wrap_i64": plain(0xa7, "l", "i"),
-  "i32.reinterpret_f32": plain(0xbc, "f", "i"),
-  "i32.trunc_sat_f32_s": prefixed([0xfc, 0x00], "f", "i"),
-  "i32.trunc_sat_f32_u": prefixed([0xfc, 0x01], "f", "i"),
-
-  "i64.eqz": plain(0x50, "l", "i"),
-  "i64.lt_s": plain(0x53, "ll", "i"),
-  "i64.add": plain(0x7c, "ll", "l"),
-  "i64.sub": plain(0x7d, "ll", "l"),
-  "i64.mul": plain(0x7e, "ll", "l"),
-  "i64.and": plain(0x83, "ll", "l"),
-  "i64.or": plain(0x84, "ll", "l"),
-  "i64.xor": plain(0x85, "ll", "l"),
-  "i64.shl": plain(0x86, "ll", "l"),
-  "i64.shr_s": plain(0x87, "ll", "l"),
-  "i64.shr_u": plain(0x88, "ll", "l"),
-  "i64.extend_i32_s": plain(0xac, "i", "l"),
-  "i64.extend_i32_u": plain(0xad, "i", "l"),
+  "i32.trunc_sat_f32_s": coded([0xfc, 0x00], "f", "i"),
 
   "f32.eq": plain(0x5b, "ff", "i"),
   "f32.ne": plain(0x5c, "ff", "i"),
-  "f32.lt": plain(0x5d, "ff", "i"),
   "f32.gt": plain(0x5e, "ff", "i"),
-  "f32.le": plain(0x5f, "ff", "i"),
-  "f32.ge": plain(0x60, "ff", "i"),
-  "f32.abs": plain(0x8b, "f", "f"),
-  "f32.neg": plain(0x8c, "f", "f"),
-  "f32.ceil": plain(0x8d, "f", "f"),
   "f32.floor": plain(0x8e, "f", "f"),
-  "f32.trunc": plain(0x8f, "f", "f"),
-  "f32.nearest": plain(0x90, "f", "f"),
-  "f32.sqrt": plain(0x91, "f", "f"),
   "f32.add": plain(0x92, "ff", "f"),
   "f32.sub": plain(0x93, "ff", "f"),
   "f32.mul": plain(0x94, "ff", "f"),
-  "f32.div": plain(0x95, "ff", "f"),
-  "f32.min": plain(0x96, "ff", "f"),
-  "f32.max": plain(0x97, "ff", "f"),
-  "f32.copysign": plain(0x98, "ff", "f"),
   "f32.convert_i32_s": plain(0xb2, "i", "f"),
-  "f32.convert_i32_u": plain(0xb3, "i", "f"),
-  "f32.reinterpret_i32": plain(0xbe, "i", "f"),
-  "f32.demote_f64": plain(0xb6, "d", "f"),
 
-  "f64.add": plain(0xa0, "dd", "d"),
-  "f64.sub": plain(0xa1, "dd", "d"),
-  "f64.mul": plain(0xa2, "dd", "d"),
-  "f64.promote_f32": plain(0xbb, "f", "d"),
+  "memory.fill": coded([0xfc, 0x0b, 0x00], "iii", ""),
 
-  "memory.copy": prefixed([0xfc, 0x0a, 0x00, 0x00], "iii", ""),
-  "memory.fill": prefixed([0xfc, 0x0b, 0x00], "iii", ""),
-
-  "i8x16.swizzle": simd(0x0e, "vv", "v"),
-  "i8x16.splat": simd(0x0f, "i", "v"),
   "i32x4.splat": simd(0x11, "i", "v"),
   "f32x4.splat": simd(0x13, "f", "v"),
-  "f64x2.splat": simd(0x14, "d", "v"),
 
-  "v128.not": simd(0x4d, "v", "v"),
   "v128.and": simd(0x4e, "vv", "v"),
   "v128.andnot": simd(0x4f, "vv", "v"),
   "v128.or": simd(0x50, "vv", "v"),
   "v128.xor": simd(0x51, "vv", "v"),
   /** Bits of the first operand where the third has ones, of the second elsewhere. */
   "v128.bitselect": simd(0x52, "vvv", "v"),
-  "v128.any_true": simd(0x53, "v", "i"),
 
   "i32x4.eq": simd(0x37, "vv", "v"),
   "i32x4.ne": simd(0x38, "vv", "v"),
   "i32x4.lt_s": simd(0x39, "vv", "v"),
-  "i32x4.lt_u": simd(0x3a, "vv", "v"),
   "i32x4.gt_s": simd(0x3b, "vv", "v"),
-  "i32x4.gt_u": simd(0x3c, "vv", "v"),
-  "i32x4.le_s": simd(0x3d, "vv", "v"),
-  "i32x4.le_u": simd(0x3e, "vv", "v"),
-  "i32x4.ge_s": simd(0x3f, "vv", "v"),
-  "i32x4.ge_u": simd(0x40, "vv", "v"),
-  "i32x4.abs": simd(0xa0, "v", "v"),
-  "i32x4.neg": simd(0xa1, "v", "v"),
-  "i32x4.all_true": simd(0xa3, "v", "i"),
-  "i32x4.bitmask": simd(0xa4, "v", "i"),
   "i32x4.shl": simd(0xab, "vi", "v"),
-  "i32x4.shr_s": simd(0xac, "vi", "v"),
   "i32x4.shr_u": simd(0xad, "vi", "v"),
   "i32x4.add": simd(0xae, "vv", "v"),
   "i32x4.sub": simd(0xb1, "vv", "v"),
   "i32x4.mul": simd(0xb5, "vv", "v"),
   "i32x4.min_s": simd(0xb6, "vv", "v"),
-  "i32x4.min_u": simd(0xb7, "vv", "v"),
   "i32x4.max_s": simd(0xb8, "vv", "v"),
-  "i32x4.max_u": simd(0xb9, "vv", "v"),
   "i32x4.trunc_sat_f32x4_s": simd(0xf8, "v", "v"),
-  "i32x4.trunc_sat_f32x4_u": simd(0xf9, "v", "v"),
 
   "f32x4.eq": simd(0x41, "vv", "v"),
   "f32x4.ne": simd(0x42, "vv", "v"),
   "f32x4.lt": simd(0x43, "vv", "v"),
   "f32x4.gt": simd(0x44, "vv", "v"),
-  "f32x4.le": simd(0x45, "vv", "v"),
-  "f32x4.ge": simd(0x46, "vv", "v"),
-  "f32x4.ceil": simd(0x67, "v", "v"),
   "f32x4.floor": simd(0x68, "v", "v"),
-  "f32x4.trunc": simd(0x69, "v", "v"),
-  "f32x4.nearest": simd(0x6a, "v", "v"),
   "f32x4.abs": simd(0xe0, "v", "v"),
-  "f32x4.neg": simd(0xe1, "v", "v"),
   "f32x4.sqrt": simd(0xe3, "v", "v"),
   "f32x4.add": simd(0xe4, "vv", "v"),
   "f32x4.sub": simd(0xe5, "vv", "v"),
@@ -177,17 +100,9 @@ export const OPS = {
   /** `a < b ? b : a`: one x86 instruction, but NaN in b is lost. */
   "f32x4.pmax": simd(0xeb, "vv", "v"),
   "f32x4.convert_i32x4_s": simd(0xfa, "v", "v"),
-  "f32x4.convert_i32x4_u": simd(0xfb, "v", "v"),
-  "f32x4.demote_f64x2_zero": simd(0x5e, "v", "v"),
-  "f64x2.promote_low_f32x4": simd(0x5f, "v", "v"),
-  "f64x2.add": simd(0xf0, "vv", "v"),
-  "f64x2.sub": simd(0xf1, "vv", "v"),
-  "f64x2.mul": simd(0xf2, "vv", "v"),
 
   /** Relaxed SIMD: a · b + c, rounded once or twice as the machine does. */
   "f32x4.relaxed_madd": simd(0x105, "vvv", "v"),
-  /** Relaxed SIMD: −(a · b) + c. */
-  "f32x4.relaxed_nmadd": simd(0x106, "vvv", "v"),
 } as const satisfies Record<string, Instruction>;
 
 /** Loads and stores; the assembler appends alignment and a static offset. The address lies deepest on the stack. */
@@ -195,25 +110,19 @@ export const MEMORY_OPS = {
   "i32.load": plain(0x28, "i", "i"),
   "i64.load": plain(0x29, "i", "l"),
   "f32.load": plain(0x2a, "i", "f"),
-  "i32.load8_u": plain(0x2d, "i", "i"),
   "i32.store": plain(0x36, "ii", ""),
   "i64.store": plain(0x37, "il", ""),
   "f32.store": plain(0x38, "if", ""),
-  "i32.store8": plain(0x3a, "ii", ""),
   "v128.load": simd(0x00, "i", "v"),
   "v128.load32_splat": simd(0x09, "i", "v"),
-  "v128.load64_splat": simd(0x0a, "i", "v"),
   "v128.load32_zero": simd(0x5c, "i", "v"),
-  "v128.load64_zero": simd(0x5d, "i", "v"),
   "v128.store": simd(0x0b, "iv", ""),
 } as const satisfies Record<string, Instruction>;
 
 /** Loads and stores of one lane: static offset, then the lane. */
 export const MEMORY_LANE_OPS = {
   "v128.load32_lane": simd(0x56, "iv", "v"),
-  "v128.load64_lane": simd(0x57, "iv", "v"),
   "v128.store32_lane": simd(0x5a, "iv", ""),
-  "v128.store64_lane": simd(0x5b, "iv", ""),
 } as const satisfies Record<string, Instruction>;
 
 /** Instructions with a lane immediate. */
@@ -221,7 +130,6 @@ export const LANE_OPS = {
   "i32x4.extract_lane": simd(0x1b, "v", "i"),
   "i32x4.replace_lane": simd(0x1c, "vi", "v"),
   "f32x4.extract_lane": simd(0x1f, "v", "f"),
-  "f32x4.replace_lane": simd(0x20, "vf", "v"),
 } as const satisfies Record<string, Instruction>;
 
 export type Op = keyof typeof OPS;
@@ -238,15 +146,12 @@ export const RAW = {
   end: 0x0b,
   br: 0x0c,
   brIf: 0x0d,
-  return: 0x0f,
-  drop: 0x1a,
   select: 0x1b,
   localGet: 0x20,
   localSet: 0x21,
   localTee: 0x22,
   globalGet: 0x23,
   i32Const: 0x41,
-  i64Const: 0x42,
   f32Const: 0x43,
   v128Const: [SIMD_PREFIX, 0x0c],
   shuffle: [SIMD_PREFIX, 0x0d],
@@ -257,6 +162,5 @@ export const TYPE_BYTE: Readonly<Record<ValueType, number>> = {
   i32: 0x7f,
   i64: 0x7e,
   f32: 0x7d,
-  f64: 0x7c,
   v128: 0x7b,
 };
