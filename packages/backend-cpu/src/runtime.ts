@@ -11,7 +11,7 @@ export interface WasmKernel {
 }
 
 export interface Job {
-  /** 32-bit words at `args`: pointers, sizes, and floats as `floatBits`. At most `MAX_ARGS`. */
+  /** 32-bit words at `args`: pointers, sizes, and floats as `wordOf` gives them. At most `MAX_ARGS`. */
   readonly args: readonly number[] | Int32Array;
   /** How many of `args` count; default all. */
   readonly count?: number;
@@ -40,12 +40,3 @@ export interface CpuRuntime {
 
 /** Words that a launch may pass. */
 export const MAX_ARGS = 512;
-
-const float = new Float32Array(1);
-const bits = new Int32Array(float.buffer);
-
-/** A float32 as the 32-bit word that passes it. */
-export function floatBits(value: number): number {
-  float[0] = value;
-  return bits[0]!;
-}

@@ -1,3 +1,4 @@
+import { roundUp } from "./kernel/sizes.ts";
 import { memo } from "./memo.ts";
 import { copyInto, filled } from "./ops/copy.ts";
 import { contiguousStrides, type Shape } from "./shape.ts";
@@ -12,7 +13,7 @@ const MOST_BYTES = 2 ** 26;
 const packed = new WeakSet<Tensor>();
 
 /** At least one step, so that no two tensors start at the same place. */
-const paddedSize = ({ size }: Tensor): number => Math.max(1, Math.ceil(size / ALIGNMENT)) * ALIGNMENT;
+const paddedSize = ({ size }: Tensor): number => roundUp(Math.max(1, size), ALIGNMENT);
 
 function groupBy<T, Key>(items: Iterable<T>, keyOf: (item: T) => Key): T[][] {
   const groups = new Map<Key, T[]>();

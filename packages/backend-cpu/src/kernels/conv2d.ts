@@ -1,23 +1,22 @@
 import type { Conv2dActAttrs, Conv2dAttrs } from "@dfine/tensor";
-import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
+import { convKind, type Override, type OverrideCall, shape4, type View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { forwardAxis, tapOffsets } from "./convGeometry.ts";
 import { convTaps } from "./convTaps.ts";
-import { convVariant, shape4 } from "./convVariant.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, ofChannels } from "./epilogue.ts";
 import { cutSummed, gemm } from "./gemm.ts";
+import { forwardAxis, tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 
 const BYTES = 4;
 
 export const conv2dOverride = (runtime: CpuRuntime): Override<Conv2dAttrs> => ({
-  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
+  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
   run: (call) => convolve(runtime, call, undefined),
 });
 
 export const conv2dActOverride = (runtime: CpuRuntime): Override<Conv2dActAttrs> => ({
-  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
+  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
   run(call) {
     const addresses = call.inputs.slice(2).map((view) => runtime.pointer(view));
     convolve(runtime, call, { activation: call.attrs.activation, addresses });

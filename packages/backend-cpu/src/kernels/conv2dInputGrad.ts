@@ -1,18 +1,17 @@
 import type { Conv2dInputGradAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import { convKind, type Override, shape4, type View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { type GradAxis, inputGradAxes, tapOffsets } from "./convGeometry.ts";
 import { convTaps } from "./convTaps.ts";
-import { convVariant, shape4 } from "./convVariant.ts";
 import { depthwise } from "./depthwise.ts";
 import { cutSummed, gemm } from "./gemm.ts";
+import { type Axis, inputGradAxes, tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { steps, withTables } from "./tables.ts";
 
 const BYTES = 4;
 
 export const conv2dInputGradOverride = (runtime: CpuRuntime): Override<Conv2dInputGradAttrs> => ({
-  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
+  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
   run({ variant, inputs, outputs, attrs }) {
     const operands = { dy: inputs[0]!, weight: inputs[1]!, dx: outputs[0]! };
     if (variant === "pointwise") pointwise(runtime, operands);
@@ -70,7 +69,7 @@ function windows(
   const kernelBytes = kh * kw * BYTES;
 
   withPadded(runtime, { input }, ({ from, first, count }) => {
-    const residue = (y: GradAxis, x: GradAxis): void => {
+    const residue = (y: Axis, x: Axis): void => {
       const to = px + first * channels * planeBytes + (y.start * width + x.start) * BYTES;
       const offsets = tapOffsets([y, x], layout);
       const places = y.taps.flatMap((ty) => x.taps.map((tx) => (ty.index * kw + tx.index) * BYTES));

@@ -1,10 +1,9 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import { convKind, type Override, type Shape4, shape4, type View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { type Axis, forwardAxis, tapOffsets } from "./convGeometry.ts";
-import { convVariant, type Shape4, shape4 } from "./convVariant.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { type GemmSegment, gemm } from "./gemm.ts";
+import { type Axis, forwardAxis, tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";
 import { withTables } from "./tables.ts";
@@ -12,7 +11,7 @@ import { withTables } from "./tables.ts";
 const BYTES = 4;
 
 export const conv2dWeightGradOverride = (runtime: CpuRuntime): Override<Conv2dWeightGradAttrs> => ({
-  select: ([dy, x], attrs) => convVariant(attrs, weightShape(attrs, dy!, x!)),
+  select: ([dy, x], attrs) => convKind(attrs, weightShape(attrs, dy!, x!)),
   run({ variant, inputs, outputs, attrs }) {
     const operands = { dy: inputs[0]!, x: inputs[1]!, dw: outputs[0]! };
     if (variant === "depthwise") perChannel(runtime, { ...operands, attrs });

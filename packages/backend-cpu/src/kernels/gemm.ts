@@ -1,3 +1,4 @@
+import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler } from "../wasm/assembler.ts";
 import { argWords, divide, namedArgs, smaller } from "./args.ts";
@@ -188,8 +189,6 @@ const ROWS_BYTES = 512 * 1024;
 const UNITS = 16;
 const SMALL_UNIT = 1 << 20;
 const CHUNK_WORK = 1 << 19;
-
-const roundUp = (n: number, step: number): number => Math.ceil(n / step) * step;
 
 const longest = (segments: readonly GemmSegment[]): number => segments.reduce((most, { k }) => Math.max(most, k), 0);
 

@@ -1,5 +1,5 @@
 import type { CpuRuntime } from "../runtime.ts";
-import { type Axis, type PlaneLayout, planeLayout } from "./convGeometry.ts";
+import { type Axis, type PlaneLayout, planeLayout } from "./paddedAxes.ts";
 import { padPlanes } from "./planes.ts";
 
 const BYTES = 4;

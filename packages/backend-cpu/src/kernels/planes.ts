@@ -1,7 +1,7 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { Assembler, type Local } from "../wasm/assembler.ts";
 import { argWords, namedArgs } from "./args.ts";
-import type { Axis, PlaneLayout } from "./convGeometry.ts";
+import type { Axis, PlaneLayout } from "./paddedAxes.ts";
 
 const NAMES = [
   ...(["from", "to", "height", "width", "rows", "before", "phasesY", "phasesX"] as const),

@@ -1,12 +1,11 @@
 import { OutOfMemoryError } from "@dfine/tensor";
+import { roundUp, sizeClass } from "@dfine/tensor/kernel";
 import { MAX_PAGES } from "../wasm/encode.ts";
 import { FreeRanges } from "./freeRanges.ts";
 
 /** Vector loads never cross a cache line when blocks start on one. */
 export const ALIGNMENT = 64;
 const PAGE = 65536;
-// Eight classes per octave: at most 12.5 % slack, and near-equal query counts share a class.
-const CLASSES_PER_OCTAVE_LOG2 = 3;
 /** Blocks up to here are cut from slabs and kept by class; larger ones join their free neighbours. */
 const SMALL = 32 * 1024;
 const SLAB = 64 * 1024;
@@ -20,12 +19,7 @@ export interface HeapOptions {
 }
 
 /** Bytes that a request for `bytes` occupies. */
-export function blockBytes(bytes: number): number {
-  const size = Math.max(bytes, 1);
-  const octave = Math.floor(Math.log2(size));
-  const step = Math.min(Math.max(2 ** (octave - CLASSES_PER_OCTAVE_LOG2), ALIGNMENT), LARGEST_STEP);
-  return Math.ceil(size / step) * step;
-}
+export const blockBytes = (bytes: number): number => sizeClass(bytes, { least: ALIGNMENT, most: LARGEST_STEP });
 
 /** One WebAssembly memory and its allocator. Addresses are unsigned and may exceed 2³¹. */
 export class Heap {
@@ -109,7 +103,7 @@ export class Heap {
   }
 
   #grow(needed: number, asked: number): void {
-    const least = Math.ceil(needed / PAGE) * PAGE;
+    const least = roundUp(needed, PAGE);
     const room = this.#limit - this.#end;
     if (least > room) throw this.#outOfMemory(asked, `the memory may not grow past ${size(this.#limit)}`);
     const generous = Math.min(Math.max(least, GROWTH, Math.floor(this.#end / 8 / PAGE) * PAGE), room);

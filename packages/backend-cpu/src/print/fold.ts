@@ -1,21 +1,18 @@
-import type { Expr, Stage } from "@dfine/tensor/kernel";
+import { type Expr, foldPlan, type ReduceStage, STRIP } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import type { Op } from "../wasm/opcodes.ts";
 import type { Strips } from "./loops.ts";
 import { LANES, type Printing, type Site } from "./site.ts";
 import type { Values } from "./values.ts";
 
-type Reduce = Extract<Stage, { kind: "reduce" }>;
-
-const FOLD: Readonly<Record<Reduce["op"], Readonly<Record<"f32" | "i32", readonly [identity: number, op: Op]>>>> = {
-  sum: { f32: [0, "f32x4.add"], i32: [0, "i32x4.add"] },
-  max: { f32: [Number.NEGATIVE_INFINITY, "f32x4.max"], i32: [-(2 ** 31), "i32x4.max_s"] },
-  min: { f32: [Number.POSITIVE_INFINITY, "f32x4.min"], i32: [2 ** 31 - 1, "i32x4.min_s"] },
+const FOLD: Readonly<Record<ReduceStage["op"], Readonly<Record<"f32" | "i32", Op>>>> = {
+  sum: { f32: "f32x4.add", i32: "i32x4.add" },
+  max: { f32: "f32x4.max", i32: "i32x4.max_s" },
+  min: { f32: "f32x4.min", i32: "i32x4.min_s" },
 };
 
-// Long float sums are kept accurate by levels: a strip of at most STRIP additions per lane is added to the first level,
-// and a level to the next one after LEVEL additions. The error grows with these lengths, not with their product.
-const STRIP = 64;
+// Long float sums are kept accurate by levels: a strip is added to the first level, and a level to the next one after LEVEL
+// additions. The error grows with these lengths, not with their product.
 const LEVEL_LOG2 = 5;
 const LEVELS = 3;
 
@@ -34,19 +31,20 @@ export class Fold {
   /** Additions to the first level so far. */
   readonly #added: Local | undefined;
 
-  constructor(printing: Printing, stage: Reduce, groups: number) {
+  constructor(printing: Printing, stage: ReduceStage, groups: number) {
     const { f, nest } = printing;
     this.#printing = printing;
     this.#expr = stage.expr;
-    this.#dtype = stage.expr.dtype === "f32" ? "f32" : "i32";
-    [this.#identity, this.#op] = FOLD[stage.op][this.#dtype];
+    const { dtype, identity, inStrips } = foldPlan(stage, nest.innerAxes.length);
+    this.#dtype = dtype;
+    this.#identity = identity;
+    this.#op = FOLD[stage.op][dtype];
     this.#across = nest.lanes === "reduce";
     this.#groups = groups;
     this.#accumulators = f.locals("v128", groups);
-    const layered = stage.op === "sum" && this.#dtype === "f32" && nest.innerAxes.length > 0;
     const results = this.#across ? 1 : groups;
-    this.#levels = Array.from({ length: layered ? LEVELS : 0 }, () => f.locals("v128", results));
-    this.#added = layered ? f.local("i32") : undefined;
+    this.#levels = Array.from({ length: inStrips ? LEVELS : 0 }, () => f.locals("v128", results));
+    this.#added = inStrips ? f.local("i32") : undefined;
     for (const local of [...this.#accumulators, ...this.#levels.flat()]) this.#reset(local);
     if (this.#added) f.i32(0).set(this.#added);
   }

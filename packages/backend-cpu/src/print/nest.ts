@@ -1,4 +1,12 @@
-import { type Expr, type Kernel, postorder, type Stage, stageExpressions, type Walk } from "@dfine/tensor/kernel";
+import {
+  axesOf,
+  type Expr,
+  type Kernel,
+  postorder,
+  type Stage,
+  stageExpressions,
+  type Walk,
+} from "@dfine/tensor/kernel";
 import { lowerStage } from "./lower.ts";
 
 /** What a node depends on, and who needs it. */
@@ -44,8 +52,7 @@ const UNROLL = 4;
 
 export function makeNest(kernel: Kernel): Nest {
   const stages = kernel.stages.map(lowerStage);
-  const axes = (kind: "map" | "reduce"): number[] => kernel.axes.flatMap((k, axis) => (k === kind ? [axis] : []));
-  const [map, reduce] = [axes("map"), axes("reduce")];
+  const [map, reduce] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
   const lanes = chooseLanes(kernel, map, reduce);
   const vectorAxis = lanes === "reduce" ? reduce.at(-1) : vectorMapAxis(kernel, map);
   const rowAxes = map.filter((axis) => axis !== vectorAxis);

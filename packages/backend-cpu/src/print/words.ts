@@ -1,5 +1,4 @@
-import type { Binding, Launch } from "@dfine/tensor/kernel";
-import { floatBits } from "../runtime.ts";
+import { type Binding, type Launch, wordOf } from "@dfine/tensor/kernel";
 import type { Nest } from "./nest.ts";
 
 const BYTES = 4;
@@ -108,7 +107,6 @@ export function packLaunch(
       wound += stride * (into[words.counters[m]!]! - 1);
     }
   }
-  for (let i = 0; i < params.length; i++)
-    into[words.params[i]!] = kernel.params[i] === "f32" ? floatBits(params[i]!) : params[i]! | 0;
+  for (let i = 0; i < params.length; i++) into[words.params[i]!] = wordOf(params[i]!, kernel.params[i]!);
   return { units, grain: scatters ? Math.max(units, 1) : Math.max(1, Math.floor(CHUNK_WORK / Math.max(unitWork, 1))) };
 }

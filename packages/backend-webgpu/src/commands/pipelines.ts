@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
+import { memo } from "@dfine/tensor/kernel";
 import { STAGE_COMPUTE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
-import { memo } from "../memo.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
 import { type Shader, type StorageAccess, UNIFORM_BYTES } from "./shader.ts";
 

@@ -1,5 +1,5 @@
+import { memo } from "@dfine/tensor/kernel";
 import { MAP_READ, USAGE } from "../device/constants.ts";
-import { memo } from "../memo.ts";
 
 /** How often a kernel ran so far. */
 export interface KernelTime {

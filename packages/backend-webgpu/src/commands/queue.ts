@@ -1,4 +1,5 @@
 import { BackendError } from "@dfine/tensor";
+import { roundUp } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
@@ -11,7 +12,7 @@ export interface Command {
   readonly shader: Shader;
   /** Of the shader's storage bindings, in order. */
   readonly blocks: readonly Block[];
-  /** Uniforms as 32-bit words (`floatBits` for floats). */
+  /** Uniforms as 32-bit words (as `wordOf` gives them). */
   readonly words: readonly number[];
   readonly workgroups: readonly [number, number, number];
   /** Elements that threads will visit, all together; default 0: little. */
@@ -190,7 +191,7 @@ export class CommandQueue {
     const offset = this.#usedBytes;
     const first = offset / 4;
     for (let i = 0; i < words.length; i++) this.#words[first + i] = words[i]!;
-    this.#usedBytes = offset + Math.ceil(Math.max(words.length * 4, 1) / ALIGNMENT) * ALIGNMENT;
+    this.#usedBytes = offset + roundUp(Math.max(words.length * 4, 1), ALIGNMENT);
     return offset;
   }
 }

@@ -15,12 +15,3 @@ export type StorageAccess = "read" | "write";
 
 /** Bytes of the uniforms that one dispatch may have. */
 export const UNIFORM_BYTES = 1024;
-
-const float = new Float32Array(1);
-const bits = new Int32Array(float.buffer);
-
-/** A float32 as the 32-bit word that passes it. */
-export function floatBits(value: number): number {
-  float[0] = value;
-  return bits[0]!;
-}

@@ -1,6 +1,6 @@
 import type { Conv2dActAttrs, Conv2dAttrs } from "@dfine/tensor";
-import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
-import { convKind, forwardAxis, shape4 } from "./convGeometry.ts";
+import { forwardAxis, type Override, type OverrideCall, shape4, type View } from "@dfine/tensor/kernel";
+import { convVariant } from "./convVariant.ts";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, epilogueOf } from "./epilogue.ts";
@@ -8,12 +8,12 @@ import { multiplyViews } from "./matmul.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 export const conv2dOverride = (runtime: GpuRuntime): Override<Conv2dAttrs> => ({
-  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
+  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
   run: (call) => convolve(runtime, call, undefined),
 });
 
 export const conv2dActOverride = (runtime: GpuRuntime): Override<Conv2dActAttrs> => ({
-  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
+  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
   run: (call) => convolve(runtime, call, epilogueOf(call)),
 });
 

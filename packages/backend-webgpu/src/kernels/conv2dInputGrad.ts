@@ -1,14 +1,14 @@
 import type { Conv2dInputGradAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import { inputGradAxes, type Override, shape4, type View } from "@dfine/tensor/kernel";
 import { asMatrices } from "./conv2d.ts";
-import { convKind, inputGradAxes, shape4 } from "./convGeometry.ts";
+import { convVariant } from "./convVariant.ts";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
 import { multiplyViews } from "./matmul.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 export const conv2dInputGradOverride = (runtime: GpuRuntime): Override<Conv2dInputGradAttrs> => ({
-  select: ([, weight], attrs) => convKind(attrs, shape4(weight!)),
+  select: ([, weight], attrs) => convVariant(attrs, shape4(weight!)),
   run({ variant, inputs, outputs, attrs }) {
     const [dy, weight, dx] = [inputs[0]!, inputs[1]!, outputs[0]!];
     if (variant === "pointwise") {

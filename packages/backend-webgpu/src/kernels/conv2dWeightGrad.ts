@@ -1,7 +1,7 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import { type Override, shape4, type View } from "@dfine/tensor/kernel";
 import { asMatrices } from "./conv2d.ts";
-import { convKind, shape4 } from "./convGeometry.ts";
+import { convVariant } from "./convVariant.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplyViews } from "./matmul.ts";
 import { foldParts } from "./product/foldParts.ts";
@@ -63,7 +63,7 @@ fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
 
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: ([dy, x], attrs) =>
-    convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
+    convVariant(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
   run({ variant, inputs, outputs, attrs }) {
     const [dy, x, dw] = [inputs[0]!, inputs[1]!, outputs[0]!];
     if (variant === "depthwise") {

@@ -1,5 +1,4 @@
-import type { View } from "@dfine/tensor/kernel";
-import type { Axis } from "./convGeometry.ts";
+import type { View, WindowAxis } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { runProduct } from "./product/run.ts";
@@ -71,7 +70,7 @@ export interface Windows {
   /** Contiguous [B, rows, H, W]. */
   readonly c: View;
   readonly groups: number;
-  readonly axes: readonly [Axis, Axis];
+  readonly axes: readonly [WindowAxis, WindowAxis];
   /** Elements from group to group, output channel to output channel and input channel to input channel of the weight. */
   readonly weightStrides: { readonly group: number; readonly row: number; readonly channel: number };
   readonly epilogue?: Epilogue | undefined;

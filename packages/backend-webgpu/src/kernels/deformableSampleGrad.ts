@@ -1,6 +1,5 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
-import { memo } from "../memo.ts";
+import { memo, type Override } from "@dfine/tensor/kernel";
 import { depthType } from "./deformableSample.ts";
 import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";

@@ -1,6 +1,4 @@
-import type { View } from "@dfine/tensor/kernel";
-import { memo } from "../memo.ts";
-import { type Axis, shape4 } from "./convGeometry.ts";
+import { memo, shape4, type View, type WindowAxis } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
 import { range } from "./product/spec.ts";
@@ -8,7 +6,7 @@ import type { GpuRuntime } from "./runtime.ts";
 import type { UniformType } from "./wgslKernel.ts";
 
 /** What of the rows' axis is in the text: neighbouring outputs share what they read. */
-type Rows = Pick<Axis, "taps" | "step" | "tapStep">;
+type Rows = Pick<WindowAxis, "taps" | "step" | "tapStep">;
 
 const UNIFORMS = {
   ...{ channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32", strips: "i32" },
@@ -81,7 +79,7 @@ export interface Depthwise {
   readonly x: View;
   /** Contiguous [B, C, H, W]. */
   readonly c: View;
-  readonly axes: readonly [Axis, Axis];
+  readonly axes: readonly [WindowAxis, WindowAxis];
   readonly epilogue?: Epilogue | undefined;
 }
 

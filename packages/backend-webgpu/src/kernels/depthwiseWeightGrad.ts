@@ -1,7 +1,5 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
-import type { View } from "@dfine/tensor/kernel";
-import { memo } from "../memo.ts";
-import { shape4 } from "./convGeometry.ts";
+import { memo, shape4, type View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { foldParts } from "./product/foldParts.ts";
 import { range } from "./product/spec.ts";

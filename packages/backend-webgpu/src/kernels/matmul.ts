@@ -1,5 +1,5 @@
-import { broadcastShapes, broadcastStrides, type MatmulAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import { type MatmulAttrs, sizeOf } from "@dfine/tensor";
+import { type MatmulProblem, type Matrices, matmulProblem, type Override, type View } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
@@ -42,65 +42,16 @@ fn channel_of(batch: Batch, m: i32) -> i32 { return m; }`,
 /** Parts of k are cut between runs of so many. */
 const RUN = 256;
 
-/** A batch of matrices; strides in elements, the batch's along `axes`. */
-interface Matrices {
-  readonly view: Pick<View, "buffer" | "offset">;
-  readonly row: number;
-  readonly column: number;
-  readonly batch: readonly number[];
-}
-interface Problem {
-  readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly axes: readonly number[];
-  readonly a: Matrices;
-  readonly b: Matrices;
+interface Problem extends MatmulProblem {
   /** C is written column by column: rows and columns have changed places. */
   readonly isTransposed: boolean;
   /** Rows of C are then its channels, and stay rows. */
   readonly epilogue: Epilogue | undefined;
 }
 
-const batchShape = (view: View): readonly number[] => view.shape.slice(0, -2);
-
-function matrices(view: View, axes: readonly number[]): Matrices {
-  const [row, column] = [view.strides.at(-2)!, view.strides.at(-1)!];
-  return { view, row, column, batch: broadcastStrides(batchShape(view), view.strides.slice(0, -2), axes) };
-}
-
 function problemOf(a: View, b: View, epilogue?: Epilogue): Problem {
-  const axes = broadcastShapes("matmul", [batchShape(a), batchShape(b)]);
-  const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
-  const problem = { m, n, k, axes, a: matrices(a, axes), b: matrices(b, axes), epilogue, isTransposed: false };
-  return epilogue ? problem : orient(mergeAxes(problem));
-}
-
-/** Drops batch axes of size 1, joins those that both walk evenly, and makes rows of an inner one that shares b. */
-function mergeAxes(problem: Problem): Problem {
-  let { m, a } = problem;
-  const axes: number[] = [];
-  const strides: [number, number][] = [];
-  problem.axes.forEach((size, i) => {
-    if (size === 1) return;
-    const [sa, sb] = [a.batch[i]!, problem.b.batch[i]!];
-    const last = strides.at(-1);
-    if (last && last[0] === sa * size && last[1] === sb * size) {
-      axes.push(axes.pop()! * size);
-      strides[strides.length - 1] = [sa, sb];
-    } else {
-      axes.push(size);
-      strides.push([sa, sb]);
-    }
-  });
-  const inner = strides.at(-1);
-  if (inner && inner[1] === 0 && (m === 1 || inner[0] === a.row * m)) {
-    if (m === 1) a = { ...a, row: inner[0] };
-    m *= axes.pop()!;
-    strides.pop();
-  }
-  const batches = [strides.map(([s]) => s), strides.map(([, s]) => s)] as const;
-  return { ...problem, m, axes, a: { ...a, batch: batches[0] }, b: { ...problem.b, batch: batches[1] } };
+  const problem = { ...matmulProblem(a, b), epilogue, isTransposed: false };
+  return epilogue ? problem : orient(problem);
 }
 
 /** In software, columns of C cost less than rows. */
@@ -111,11 +62,9 @@ function orient(problem: Problem): Problem {
   return { ...problem, m: n, n: m, a: turn(b), b: turn(a), isTransposed: !problem.isTransposed };
 }
 
-const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
-
 /** Sizes of what one call of the kernel computes. */
 const sizesOf = ({ m, n, k, axes }: Problem): ProductSizes => ({
-  ...{ m, n, k, outer: Math.ceil(k / RUN), inner: RUN, batch: product(axes.slice(-2)) },
+  ...{ m, n, k, outer: Math.ceil(k / RUN), inner: RUN, batch: sizeOf(axes.slice(-2)) },
 });
 
 export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
@@ -135,14 +84,14 @@ export function multiplyViews(runtime: GpuRuntime, { a, b, c, epilogue }: Multip
   const problem = problemOf(a, b, epilogue);
   // The kernel knows two batch axes; more become dispatches.
   const leading = problem.axes.slice(0, -2);
-  const step = product(problem.axes.slice(-2)) * problem.m * problem.n;
+  const step = sizeOf(problem.axes.slice(-2)) * problem.m * problem.n;
   const run = (axis: number, { a, b, c }: Places): void => {
     const size = leading[axis];
     if (size === undefined) {
       multiply(runtime, problem, { a, b, c });
       return;
     }
-    const rest = product(leading.slice(axis + 1)) * step;
+    const rest = sizeOf(leading.slice(axis + 1)) * step;
     for (let i = 0; i < size; i++)
       run(axis + 1, {
         a: moved(a, i * problem.a.batch[axis]!),

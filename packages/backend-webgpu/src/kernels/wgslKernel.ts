@@ -1,5 +1,5 @@
-import type { View } from "@dfine/tensor/kernel";
-import { floatBits, type Shader } from "../commands/shader.ts";
+import { type View, wordOf } from "@dfine/tensor/kernel";
+import type { Shader } from "../commands/shader.ts";
 import { libraryFor } from "../print/library.ts";
 
 /** How a kernel sees a buffer. Elements of a view start at `o_‹name›`; as vec4f both count in fours. */
@@ -40,16 +40,6 @@ export const wgslKernel = <const B extends string, const U extends string>(
 
 /** Whether a view can be bound as vec4f. */
 export const isVec4 = (view: Pick<View, "offset">): boolean => view.offset % 4 === 0;
-
-/** Whether a view's elements follow each other in row-major order. */
-export function isContiguous({ shape, strides }: Pick<View, "shape" | "strides">): boolean {
-  let step = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    if (shape[axis] !== 1 && strides[axis] !== step) return false;
-    step *= shape[axis]!;
-  }
-  return true;
-}
 
 const shaders = new WeakMap<WgslKernel, Shader>();
 
@@ -99,7 +89,7 @@ export function wordsOf<B extends string, U extends string>(kernel: WgslKernel<B
   }
   for (const name of Object.keys(kernel.uniforms) as U[]) {
     const value = call.uniforms[name];
-    words.push(kernel.uniforms[name] === "f32" ? floatBits(value) : value | 0);
+    words.push(wordOf(value, kernel.uniforms[name] === "f32" ? "f32" : "i32"));
   }
   return words;
 }

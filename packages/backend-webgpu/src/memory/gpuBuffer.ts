@@ -1,4 +1,5 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
+import { sizeClass } from "@dfine/tensor/kernel";
 
 /** A whole GPUBuffer, lent to a tensor storage. */
 export interface GpuBuffer extends Buffer {
@@ -21,14 +22,8 @@ export function makeBuffer(block: Block, length: number, dtype: Dtype): GpuBuffe
 }
 
 const SMALLEST = 256;
-const STEPS_PER_OCTAVE = 8;
+/** Multiples of 16, so that a whole block can be read as vec4. */
+const LEAST_STEP = 16;
 
-/**
- * Bytes to allocate for `bytes`: eight sizes per octave, at most 12.5 % more than asked, so that tensors of changing sizes
- * share blocks. Multiples of 16, so that a whole block can be read as vec4.
- */
-export function blockBytes(bytes: number): number {
-  if (bytes <= SMALLEST) return SMALLEST;
-  const step = 2 ** Math.floor(Math.log2(bytes)) / STEPS_PER_OCTAVE;
-  return Math.ceil(bytes / step) * step;
-}
+/** Bytes to allocate for `bytes`. */
+export const blockBytes = (bytes: number): number => sizeClass(Math.max(bytes, SMALLEST), { least: LEAST_STEP });

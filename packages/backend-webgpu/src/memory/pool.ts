@@ -1,7 +1,7 @@
 import { BackendError, type Dtype, type MemoryUse, OutOfMemoryError } from "@dfine/tensor";
+import { memo } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
-import { memo } from "../memo.ts";
 import { type Block, blockBytes, type GpuBuffer, makeBuffer } from "./gpuBuffer.ts";
 
 export interface PoolOptions {

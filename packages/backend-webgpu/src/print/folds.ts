@@ -1,19 +1,16 @@
-import type { Kernel, Stage } from "@dfine/tensor/kernel";
+import { foldPlan, type Kernel, type ReduceStage } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";
 import type { Loops } from "./loops.ts";
-import { reduction, typeOf } from "./operations.ts";
+import { printConstant, printFold, typeOf } from "./operations.ts";
 import type { Values } from "./values.ts";
 import type { Pointers } from "./walk.ts";
 
 type Fold = (a: string, b: string) => string;
-type Reduce = Extract<Stage, { kind: "reduce" }>;
-
-const typeOfFold = (stage: Reduce): "f32" | "i32" => (stage.expr.dtype === "f32" ? "f32" : "i32");
 
 /** Workgroup memory in which lanes fold what they have. */
 export function sharedArrays(kernel: Kernel, threads: number): string[] {
-  const types = kernel.stages.flatMap((stage) => (stage.kind === "reduce" ? [typeOfFold(stage)] : []));
+  const types = kernel.stages.flatMap((stage) => (stage.kind === "reduce" ? [foldPlan(stage, 1).dtype] : []));
   return [...new Set(types)].map((type) => `var<workgroup> fold_${type}: array<${type}, ${threads}>;`);
 }
 
@@ -30,19 +27,19 @@ export interface FoldOptions {
 
 /** Lines of a reduce stage. Sums in float32 carry along what rounding loses, block by block (Neumaier). */
 export function printReduce(
-  stage: Reduce,
+  stage: ReduceStage,
   { row, pointers, nest, loops, values, quadAxis, schedule }: FoldOptions,
 ): string[] {
-  const type = typeOfFold(stage);
-  const { start, fold } = reduction(stage.op, type, 1);
+  const { dtype: type, identity, inStrips } = foldPlan(stage, nest.loops.length);
+  const fold = printFold(stage.op, type, 1);
+  const start = printConstant(identity, type);
   const term = (at: Pointers, width: Width, into: string): string[] => {
     const { lines, names } = values.evaluate([stage.expr], { pointers: at, width });
-    return [...lines, `${into} = ${reduction(stage.op, type, width).fold(into, names[0]!)};`];
+    return [...lines, `${into} = ${printFold(stage.op, type, width)(into, names[0]!)};`];
   };
   const total = `a${row}`;
-  const compensates = stage.op === "sum" && type === "f32" && nest.loops.length > 0;
   const add = (part: string): string[] =>
-    compensates
+    inStrips
       ? [
           `let part_sum = ${part};`,
           `let sum = ${total} + part_sum;`,
@@ -54,7 +51,7 @@ export function printReduce(
   const width: Width = quadAxis === undefined ? 1 : 4;
   const body = (outer: Pointers): string[] => {
     if (axis === undefined) return term(outer, 1, total);
-    const begin = (of: Width): string => `var part: ${typeOf(type, of)} = ${reduction(stage.op, type, of).start};`;
+    const begin = (of: Width): string => `var part: ${typeOf(type, of)} = ${typeOf(type, of)}(${start});`;
     const blocks = loops.blocks(axis, outer, {
       before: begin(width),
       body: (at) => term(at, width, "part"),
@@ -66,10 +63,10 @@ export function printReduce(
   const result = `r${row}`;
   return [
     `var ${total}: ${type} = ${start};`,
-    ...(compensates ? [`var lost${row} = 0.0f;`] : []),
+    ...(inStrips ? [`var lost${row} = 0.0f;`] : []),
     ...loops.nest(nest.loops.slice(0, -1), pointers, body),
     // What an infinite sum loses is no number.
-    ...(compensates ? [`${total} = select(${total}, ${total} + lost${row}, is_finite(lost${row}));`] : []),
+    ...(inStrips ? [`${total} = select(${total}, ${total} + lost${row}, is_finite(lost${row}));`] : []),
     ...(schedule.lanes > 1 ? foldLanes(row, { type, fold, schedule }) : [`let ${result} = ${total};`]),
   ];
 }

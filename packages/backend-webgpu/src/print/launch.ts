@@ -1,6 +1,6 @@
-import type { Kernel, Launch } from "@dfine/tensor/kernel";
+import { sizeOf } from "@dfine/tensor";
+import { type Kernel, type Launch, memo } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
-import { memo } from "../memo.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 import { isElementwise, type Nest, nestOf, packWords } from "./layout.ts";
@@ -64,7 +64,7 @@ export class Generator {
     const quads = schedule.kind === "rows" && schedule.quads;
     const steps = (axis: number): number =>
       quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
-    const count = (axes: readonly number[]): number => axes.reduce((product, axis) => product * steps(axis), 1);
+    const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
     const flat = schedule.kind === "tiles";
     const rows = count(flat ? [...nest.rows, ...nest.loops] : nest.rows);
     const visits = flat ? 1 : Math.max(1, count(nest.loops) * kernel.stages.length);
@@ -164,7 +164,7 @@ function chooseQuads(
     (alone || sizes[axis]! % 4 === 0) &&
     kernel.operands.every(({ walk }, k) => walk[axis] !== "unit" || slots.inFours[slots.of[k]!]);
   if (!barriers) {
-    const visits = sizes.reduce((product, size) => product * size, 1);
+    const visits = sizeOf(sizes);
     return { quads: (alone && nest.loops.length === 0) || visits >= quadVisits, vec4: alone && aligned };
   }
   return { quads: aligned && slots.inFours.includes(true), vec4: aligned };

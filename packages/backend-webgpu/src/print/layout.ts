@@ -1,5 +1,4 @@
-import type { Kernel, Launch } from "@dfine/tensor/kernel";
-import { floatBits } from "../commands/shader.ts";
+import { axesOf, type Kernel, type Launch, wordOf } from "@dfine/tensor/kernel";
 
 /** Which axes a thread owns one index of (rows), and which it loops over. */
 export interface Nest {
@@ -14,10 +13,8 @@ export const isElementwise = (kernel: Kernel): boolean =>
 
 /** A kernel of nothing but elementwise stores has no reason to loop: every element is a row of its own. */
 export function nestOf(kernel: Kernel): Nest {
-  const axes = kernel.axes.map((_, axis) => axis);
-  if (isElementwise(kernel)) return { rows: axes, loops: [], innermost: axes.at(-1) };
-  const rows = axes.filter((axis) => kernel.axes[axis] === "map");
-  const loops = axes.filter((axis) => kernel.axes[axis] === "reduce");
+  const [rows, loops] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
+  if (isElementwise(kernel)) return { rows: [...rows, ...loops], loops: [], innermost: loops.at(-1) ?? rows.at(-1) };
   return { rows, loops, innermost: loops.at(-1) ?? rows.at(-1) };
 }
 
@@ -109,10 +106,8 @@ export function packWords(kernel: Kernel, fields: readonly Field[], values: Laun
         return operands[field.operand]!.length;
       case "stride":
         return operands[field.operand]!.strides[field.axis]!;
-      case "param": {
-        const value = params[field.index]!;
-        return kernel.params[field.index] === "f32" ? floatBits(value) : value | 0;
-      }
+      case "param":
+        return wordOf(params[field.index]!, kernel.params[field.index]!);
       default:
         field satisfies never;
         throw new Error("unreachable: unknown field");

@@ -1,9 +1,6 @@
-import type { Kernel } from "@dfine/tensor/kernel";
+import { type Kernel, STRIP } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
 import { indent, type Pointers, stepPointers } from "./walk.ts";
-
-/** Blocks of this many steps per thread are summed by themselves: float32 loses less than in one long sum. */
-const BLOCK = 64;
 
 export interface LoopOptions {
   /** Threads that share a row. */
@@ -47,7 +44,7 @@ export class Loops {
     { before, body, after }: { before: string; body: (pointers: Pointers) => string[]; after: string[] },
   ): string[] {
     const { from, step, end } = this.#share(axis);
-    const stride = `${BLOCK}i * ${step}`;
+    const stride = `${STRIP}i * ${step}`;
     const walk = stepPointers(this.#kernel, axis, { pointers, tag: "p" });
     return [
       `for (var block = ${from}; block < ${end}; block += ${stride}) {`,

@@ -1,5 +1,5 @@
 import type { Dtype } from "@dfine/tensor";
-import type { Expr } from "@dfine/tensor/kernel";
+import type { Expr, ReduceStage } from "@dfine/tensor/kernel";
 import { type Width, widened } from "./library.ts";
 
 type Print = (a: string, b: string, c: string) => string;
@@ -83,32 +83,15 @@ export function printConstant(value: number, dtype: Dtype): string {
   }
 }
 
-/** A fold: where it starts, and its step as a template. */
-interface Fold {
-  readonly start: string;
-  readonly fold: (accumulated: string, value: string) => string;
-}
+/** One step of a fold, of one value or of four side by side. */
+export const printFold =
+  (op: ReduceStage["op"], dtype: "f32" | "i32", width: Width) =>
+  (accumulated: string, value: string): string =>
+    widened(FOLDS[op][dtype](accumulated, value), width);
 
-/** Start and step of a fold, of one value at a time or of four side by side. */
-export function reduction(op: "sum" | "max" | "min", dtype: "f32" | "i32", width: Width): Fold {
-  const { start, fold } = REDUCTIONS[op][dtype];
-  return {
-    start: width === 1 ? start : `${typeOf(dtype, width)}(${start})`,
-    fold: (accumulated, value) => widened(fold(accumulated, value), width),
-  };
-}
-
-const REDUCTIONS: Record<"sum" | "max" | "min", Record<"f32" | "i32", Fold>> = {
-  sum: {
-    f32: { start: "0.0f", fold: (acc, v) => `${acc} + ${v}` },
-    i32: { start: "0i", fold: (acc, v) => `${acc} + ${v}` },
-  },
-  max: {
-    f32: { start: "(-infinity())", fold: (acc, v) => `max_f32$(${acc}, ${v})` },
-    i32: { start: "(-2147483647i - 1i)", fold: (acc, v) => `max(${acc}, ${v})` },
-  },
-  min: {
-    f32: { start: "infinity()", fold: (acc, v) => `min_f32$(${acc}, ${v})` },
-    i32: { start: "2147483647i", fold: (acc, v) => `min(${acc}, ${v})` },
-  },
+const plus = (acc: string, v: string): string => `${acc} + ${v}`;
+const FOLDS: Record<ReduceStage["op"], Record<"f32" | "i32", (acc: string, v: string) => string>> = {
+  sum: { f32: plus, i32: plus },
+  max: { f32: (acc, v) => `max_f32$(${acc}, ${v})`, i32: (acc, v) => `max(${acc}, ${v})` },
+  min: { f32: (acc, v) => `min_f32$(${acc}, ${v})`, i32: (acc, v) => `min(${acc}, ${v})` },
 };

@@ -1,5 +1,5 @@
 import { BackendError } from "@dfine/tensor";
-import type { Binding, Kernel, Launch } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, roundUp } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
@@ -60,7 +60,7 @@ export function runPacked(
   const starts = new Map<Block, number>();
   let length = 0;
   for (const [block, span] of packed) {
-    const shift = Math.ceil(length / 4) * 4 - Math.floor(span.first / 4) * 4;
+    const shift = roundUp(length, 4) - Math.floor(span.first / 4) * 4;
     starts.set(block, shift);
     length = span.last + shift;
   }

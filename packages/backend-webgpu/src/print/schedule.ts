@@ -1,3 +1,4 @@
+import { sizeOf } from "@dfine/tensor";
 import type { Kernel, Launch } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 
@@ -56,7 +57,7 @@ function shareRows(
   if (kernel.stages.some((stage) => stage.kind === "scatter"))
     return barriers && kernel.stages.length === 1 ? TILES : ORDERED;
   if (nest.loops.length === 0) return ELEMENTS;
-  const count = (axes: readonly number[]): number => axes.reduce((product, axis) => product * sizes[axis]!, 1);
+  const count = (axes: readonly number[]): number => sizeOf(axes.map((axis) => sizes[axis]!));
   const [rows, length] = [count(nest.rows), count(nest.loops)];
   if (!barriers) return rows >= 4096 ? ELEMENTS : FEW_ROWS;
   if (length <= SHORT || rows >= MANY_ROWS) return ELEMENTS;

@@ -1,3 +1,4 @@
+import { roundUp } from "@dfine/tensor/kernel";
 /** A file of an archive. */
 export interface TarFile {
   readonly name: string;
@@ -21,7 +22,7 @@ export function untar(archive: Uint8Array): TarFile[] {
       throw new Error(`tar: ${JSON.stringify(name)} does not fit in the archive; it was cut off or is not a tar file`);
     const type = text(at + 156, 1);
     if (type === "" || type === "0") files.push({ name, bytes: archive.subarray(start, start + size) });
-    at = start + Math.ceil(size / BLOCK) * BLOCK;
+    at = start + roundUp(size, BLOCK);
   }
   return files;
 }

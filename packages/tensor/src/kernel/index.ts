@@ -7,11 +7,17 @@
 import "../methods.ts";
 
 export type * from "../backend.ts";
+export { memo } from "../memo.ts";
 export { convEpilogue } from "../ops/conv2d.ts";
 export { type Activation, scalar } from "./activation.ts";
 export * from "./describe.ts";
 export * from "./expr.ts";
 export type * from "./exprOps.ts";
+export * from "./folds.ts";
 export * from "./kernel.ts";
+export * from "./matrices.ts";
 export { kernelCount } from "./plan.ts";
 export * from "./polynomials.ts";
+export * from "./sizes.ts";
+export * from "./windows.ts";
+export * from "./words.ts";

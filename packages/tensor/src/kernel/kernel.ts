@@ -47,6 +47,12 @@ export interface Kernel {
   readonly stages: readonly Stage[];
 }
 
+export type ReduceStage = Extract<Stage, { kind: "reduce" }>;
+
+/** The axes of one kind, outermost first. */
+export const axesOf = ({ axes }: Pick<Kernel, "axes">, kind: "map" | "reduce"): number[] =>
+  axes.flatMap((own, axis) => (own === kind ? [axis] : []));
+
 /** The expressions of a stage. */
 export function stageExpressions(stage: Stage): Expr[] {
   switch (stage.kind) {

@@ -1,5 +1,6 @@
 import { type Expr, postorder } from "../kernel/expr.ts";
-import { type Kernel, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
+import { foldPlan } from "../kernel/folds.ts";
+import { axesOf, type Kernel, type ReduceStage, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 
 /**
  * Prints a kernel as the body of a JavaScript function of (sizes, arrays, offsets, strides, lengths, params, lib). This is
@@ -7,8 +8,7 @@ import { type Kernel, type Stage, stageExpressions, type Write } from "../kernel
  */
 export function printKernel(kernel: Kernel, round: boolean): string {
   const printer = new Printer(kernel, round);
-  const mapAxes = kernel.axes.flatMap((kind, axis) => (kind === "map" ? [axis] : []));
-  const body = printer.loops(mapAxes, "", (pointers) => printer.stages(pointers));
+  const body = printer.loops(axesOf(kernel, "map"), "", (pointers) => printer.stages(pointers));
   return [...printer.header(), ...body].join("\n");
 }
 
@@ -23,7 +23,7 @@ class Printer {
   constructor(kernel: Kernel, round: boolean) {
     this.#kernel = kernel;
     this.#round = round;
-    this.#reduceAxes = kernel.axes.flatMap((kind, axis) => (kind === "reduce" ? [axis] : []));
+    this.#reduceAxes = axesOf(kernel, "reduce");
   }
 
   header(): string[] {
@@ -78,8 +78,8 @@ class Printer {
   #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
     switch (stage.kind) {
       case "reduce": {
-        const { dtype } = stage.expr;
-        const [start, fold] = REDUCTIONS[stage.op][dtype === "f32" ? "f32" : "i32"];
+        const { dtype, identity } = foldPlan(stage, this.#reduceAxes.length);
+        const fold = FOLDS[stage.op][dtype];
         const loop = this.loops(
           this.#reduceAxes,
           "",
@@ -90,7 +90,7 @@ class Printer {
           pointers,
         );
         return [
-          `let r${row} = ${start};`,
+          `let r${row} = ${identity};`,
           ...loop,
           ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
         ];
@@ -189,19 +189,12 @@ class Printer {
 
 type Print = (a: string, b: string, c: string) => string;
 
-const REDUCTIONS: Record<
-  "sum" | "max" | "min",
-  Record<"f32" | "i32", readonly [string, (acc: string, v: string) => string]>
-> = {
-  sum: { f32: ["0", (acc, v) => `${acc} + ${v}`], i32: ["0", (acc, v) => `(${acc} + ${v}) | 0`] },
-  max: {
-    f32: ["-Infinity", (acc, v) => `Math.max(${acc}, ${v})`],
-    i32: ["-2147483648", (acc, v) => `Math.max(${acc}, ${v})`],
-  },
-  min: {
-    f32: ["Infinity", (acc, v) => `Math.min(${acc}, ${v})`],
-    i32: ["2147483647", (acc, v) => `Math.min(${acc}, ${v})`],
-  },
+const maximum = (acc: string, v: string): string => `Math.max(${acc}, ${v})`;
+const minimum = (acc: string, v: string): string => `Math.min(${acc}, ${v})`;
+const FOLDS: Record<ReduceStage["op"], Record<"f32" | "i32", (acc: string, v: string) => string>> = {
+  sum: { f32: (acc, v) => `${acc} + ${v}`, i32: (acc, v) => `(${acc} + ${v}) | 0` },
+  max: { f32: maximum, i32: maximum },
+  min: { f32: minimum, i32: minimum },
 };
 
 const OPERATIONS: Partial<Record<Expr["op"], Partial<Record<"f32" | "i32", Print>>>> = {

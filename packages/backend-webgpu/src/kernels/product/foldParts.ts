@@ -1,6 +1,5 @@
 import { sizeOf } from "@dfine/tensor";
-import type { View } from "@dfine/tensor/kernel";
-import { memo } from "../../memo.ts";
+import { memo, type View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "../elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";

@@ -1,3 +1,4 @@
+import { roundUp } from "@dfine/tensor/kernel";
 import { type DirectShape, directSize } from "../../swiftshader/direct.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import { type TiledShape, tiledSize } from "./tiled.ts";
@@ -83,6 +84,6 @@ export function planProduct(
   const most = Math.min(k / SHORTEST_PART, MOST_PARTIALS / results);
   const aim = mayPart ? Math.max(1, Math.floor(Math.min(Math.ceil(wanted), most))) : 1;
   const [length, unit] = shape.kind === "tiled" ? [k, shape.depth] : [outer, 1];
-  const partSize = Math.max(1, Math.ceil(length / aim / unit) * unit);
+  const partSize = Math.max(1, roundUp(length / aim, unit));
   return { shape, partSize, parts: Math.max(1, Math.ceil(length / partSize)) };
 }

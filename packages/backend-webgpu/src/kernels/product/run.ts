@@ -1,5 +1,4 @@
-import type { View } from "@dfine/tensor/kernel";
-import { memo } from "../../memo.ts";
+import { memo, type View } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";

@@ -1,14 +1,14 @@
-import type { Conv2dAttrs, Conv2dInputGradAttrs } from "@dfine/tensor";
-import type { View } from "@dfine/tensor/kernel";
+import type { View } from "../backend.ts";
+import type { Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
 
 export type Shape4 = readonly [number, number, number, number];
 export const shape4 = (view: View): Shape4 => view.shape as Shape4;
 
 /**
- * How outputs read inputs along one axis: output i is at position start + i · outStep, and its tap j, kernel index
- * firstTap + j · tapIndexStep, reads input i · step + base + j · tapStep, or a zero where that is outside.
+ * How outputs of a convolution read its input along one axis: output i is at position start + i · outStep, and its tap j,
+ * kernel index firstTap + j · tapIndexStep, reads input i · step + base + j · tapStep, or a zero where that is outside.
  */
-export interface Axis {
+export interface WindowAxis {
   readonly outputs: number;
   readonly start: number;
   readonly outStep: number;
@@ -20,12 +20,13 @@ export interface Axis {
   readonly tapIndexStep: number;
 }
 
-type Side = 0 | 1;
+/** Rows or columns. */
+export type Side = 0 | 1;
 
 export function forwardAxis(
   { stride, padding, dilation }: Conv2dAttrs,
   { side, kernel, outputs }: { side: Side; kernel: number; outputs: number },
-): Axis {
+): WindowAxis {
   return {
     ...{ outputs, start: 0, outStep: 1, step: stride[side], base: -padding[side] },
     ...{ taps: kernel, tapStep: dilation[side], firstTap: 0, tapIndexStep: 1 },
@@ -39,7 +40,7 @@ export function forwardAxis(
 export function inputGradAxes(
   { stride, padding, dilation, inputSize }: Conv2dInputGradAttrs,
   { side, kernel }: { side: Side; kernel: number },
-): Axis[] {
+): WindowAxis[] {
   const step = stride[side];
   return Array.from({ length: Math.min(step, inputSize[side]) }, (_, start) => {
     const reach = (tap: number): number => start + padding[side] - tap * dilation[side];
@@ -58,12 +59,8 @@ export function inputGradAxes(
 const isPointwise = ({ stride, padding, groups }: Conv2dAttrs, [, , kh, kw]: Shape4): boolean =>
   kh * kw * groups * stride[0] * stride[1] === 1 && padding.every((p) => p === 0);
 
-/** Kernels written out for one channel hold all its places. */
-const MOST_PLACES = 49;
-
-/** Which kernel a convolution and its gradients run; `weight` is the weight's shape. */
+/** What a convolution and its gradients come down to; `weight` is the weight's shape. */
 export function convKind(attrs: Conv2dAttrs, weight: Shape4): "pointwise" | "depthwise" | "windows" {
   if (isPointwise(attrs, weight)) return "pointwise";
-  const isDepthwise = attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1;
-  return isDepthwise && weight[2] * weight[3] <= MOST_PLACES ? "depthwise" : "windows";
+  return attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1 ? "depthwise" : "windows";
 }
