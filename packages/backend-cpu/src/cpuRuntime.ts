@@ -42,9 +42,6 @@ export class Runtime implements CpuRuntime {
   get kernelCount(): number {
     return this.#instances.count;
   }
-  heapU8(): Uint8Array {
-    return this.heap.u8();
-  }
   heapF32(): Float32Array {
     return this.heap.f32();
   }

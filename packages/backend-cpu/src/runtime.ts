@@ -33,7 +33,6 @@ export interface CpuRuntime {
   /** Byte address of a view's element 0: unsigned, may exceed 2³¹. */
   pointer(view: Pick<View, "buffer" | "offset">): number;
   /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */
-  heapU8(): Uint8Array;
   heapF32(): Float32Array;
   heapI32(): Int32Array;
 }

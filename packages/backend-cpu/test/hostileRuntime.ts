@@ -43,9 +43,6 @@ export class TestRuntime implements CpuRuntime {
     this.#base = this.#top;
   }
 
-  heapU8(): Uint8Array {
-    return new Uint8Array(this.memory.buffer);
-  }
   heapF32(): Float32Array {
     return new Float32Array(this.memory.buffer);
   }

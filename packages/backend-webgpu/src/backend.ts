@@ -211,13 +211,12 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
 }
 
 function kernelRuntime(
-  { device, features }: OpenDevice,
+  { features }: OpenDevice,
   { tuning, queue, pool, faults }: { tuning: Tuning; queue: CommandQueue; pool: Pool; faults: Faults },
 ): GpuRuntime {
   return {
     tuning,
     features,
-    limits: device.limits,
     dispatch(kernel, call) {
       faults.check();
       const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];

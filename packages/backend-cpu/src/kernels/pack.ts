@@ -50,11 +50,7 @@ function packAdjacentColumns(f: Assembler, { source, kStride, kBytes, panels, fu
 }
 
 /** Loads four vectors, transposes them, and stores them `pitch` bytes apart. */
-export function transpose4(
-  f: Assembler,
-  load: (i: number) => void,
-  store: (i: number, push: () => void) => void,
-): void {
+function transpose4(f: Assembler, load: (i: number) => void, store: (i: number, push: () => void) => void): void {
   const v = f.locals("v128", 4);
   const t = f.locals("v128", 4);
   v.forEach((vector, i) => {

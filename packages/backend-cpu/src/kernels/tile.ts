@@ -1,7 +1,7 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
 
 /** Rows and columns of the register tile: ten sums, two vectors and a broadcast stay under x86's sixteen registers. */
-export const TILE_ROWS = 5;
+const TILE_ROWS = 5;
 export const TILE_COLUMNS = 8;
 
 export const TOTALS_BYTES = 192;

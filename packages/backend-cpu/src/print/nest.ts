@@ -102,7 +102,7 @@ function chooseGroups(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): number
 }
 
 /** Depth of the loop over `axis`. */
-export function depthOf(nest: Pick<Nest, "lanes" | "vectorAxis" | "innerAxes">, axis: number): number {
+function depthOf(nest: Pick<Nest, "lanes" | "vectorAxis" | "innerAxes">, axis: number): number {
   const inner = nest.innerAxes.indexOf(axis);
   if (nest.lanes === "reduce") return inner < 0 ? 1 : 2 + inner;
   if (axis === nest.vectorAxis) return 2;
@@ -110,7 +110,7 @@ export function depthOf(nest: Pick<Nest, "lanes" | "vectorAxis" | "innerAxes">, 
 }
 
 /** Depth of a stage's innermost code. */
-export function bodyDepth(nest: Pick<Nest, "stageDepth" | "innerAxes">, stage: Stage): number {
+function bodyDepth(nest: Pick<Nest, "stageDepth" | "innerAxes">, stage: Stage): number {
   const once = stage.kind === "store" && stage.perRow;
   return once ? nest.stageDepth : nest.stageDepth + nest.innerAxes.length;
 }

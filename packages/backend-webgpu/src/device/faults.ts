@@ -19,10 +19,6 @@ export class Faults {
     device.onuncapturederror = ({ error }) => this.fail(new BackendError(`webgpu: ${name}: ${error.message}`));
   }
 
-  get failed(): boolean {
-    return this.#failure !== undefined;
-  }
-
   /** @throws BackendError if the device failed before, DeviceLostError if it is gone */
   check(): void {
     if (this.#failure) throw this.#failure;

@@ -9,7 +9,6 @@ export interface GpuRuntime {
   readonly tuning: Tuning;
   /** Offered and asked for: "shader-f16", "subgroups", "timestamp-query". */
   readonly features: ReadonlySet<string>;
-  readonly limits: GPUSupportedLimits;
   /** Appends a dispatch; it runs after all before and before all after it. @throws BackendError naming the kernel */
   dispatch<B extends string, U extends string>(kernel: WgslKernel<B, U>, call: WgslCall<B, U>): void;
   /** Lends a buffer, contents unspecified, while `use` appends the dispatches that need it; may nest. @throws BackendError */

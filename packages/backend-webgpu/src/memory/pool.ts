@@ -51,9 +51,6 @@ export class Pool {
   get createdBytes(): number {
     return this.#createdBytes;
   }
-  get idleBytes(): number {
-    return this.#idleBytes;
-  }
   memory(): MemoryUse {
     return { bytes: this.#liveBytes, peakBytes: this.#peakBytes, buffers: this.#buffers };
   }
