@@ -1,11 +1,22 @@
-import type { Assembler, Local } from "../wasm/assembler.ts";
+import type { WasmKernel } from "../runtime.ts";
+import { Assembler, type Local } from "../wasm/assembler.ts";
 
-/** Locals holding a launch's words, one per name in order. */
-export function namedArgs<Name extends string>(f: Assembler, names: readonly Name[]): Record<Name, Local> {
-  return Object.fromEntries(names.map((name, i) => [name, f.argLocal(i)])) as Record<Name, Local>;
-}
+/** A kernel whose launch passes a word for each of `names`: `print` finds them in locals. Equal names are the same code. */
+export const namedKernel = <Name extends string>(
+  name: string,
+  names: readonly Name[],
+  print: (f: Assembler, arg: Record<Name, Local>) => void,
+): WasmKernel => ({
+  key: name,
+  name,
+  build(options) {
+    const f = new Assembler(options);
+    print(f, Object.fromEntries(names.map((word, i) => [word, f.argLocal(i)])) as Record<Name, Local>);
+    return f.finish();
+  },
+});
 
-/** The words of a launch whose kernel reads them with `namedArgs(names)`. */
+/** The words of a launch of `namedKernel(…, names, …)`. */
 export function argWords<Name extends string>(names: readonly Name[], values: Record<Name, number>): number[] {
   return names.map((name) => values[name]);
 }

@@ -1,6 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, divide, namedArgs, smaller } from "./args.ts";
+import { argWords, divide, namedKernel, smaller } from "./args.ts";
 import {
   EPILOGUE_NAMES,
   type Epilogue,
@@ -26,12 +25,8 @@ const NAMES = [
  * Units are (chunk of output vectors, chunk of output channels). A vector is up to four neighbours in an output row; each
  * sum over k reads the padded input at the vector's place plus tapTable[k].
  */
-const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | undefined): WasmKernel => ({
-  key: `convTaps/${rows}/${isDense ? "dense" : "strided"}${kindText(kind)}`,
-  name: "convTaps",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
+const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
+  namedKernel(`convTaps/${rows}/${isDense ? "dense" : "strided"}${kindText(kind)}`, NAMES, (f, arg) => {
     const tile = makeTile(f);
     const [unit, mIndex, vector, lastVector, m0, m1, row] = f.locals("i32", 7);
     const [line, image, x] = f.locals("i32", 3);
@@ -99,9 +94,7 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | u
         forBlocks(f, { row, from: m0, to: m1 }, block);
       });
     });
-    return f.finish();
-  },
-});
+  });
 
 export interface ConvTaps {
   /** Address of the padded images, bytes from image to image and from row to row. */

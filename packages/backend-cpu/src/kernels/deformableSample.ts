@@ -1,8 +1,7 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, divide, namedArgs } from "./args.ts";
+import { argWords, divide, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
@@ -12,12 +11,8 @@ const NAMES = [
 ] as const;
 
 /** Units are (image, query): each head's points one after the other, added into the output. */
-const kernel = (method: Method): WasmKernel => ({
-  key: `deformableSample/${method}`,
-  name: "deformableSample",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
+const kernel = (method: Method): WasmKernel =>
+  namedKernel(`deformableSample/${method}`, NAMES, (f, arg) => {
     const taps = makeTaps(f, method);
     const [unit, head, point, image, slice, to] = f.locals("i32", 6);
     const [level, location, weight, at, wide] = f.locals("i32", 5);
@@ -67,9 +62,7 @@ const kernel = (method: Method): WasmKernel => ({
         f.get(slice, arg.depthBytes).op("i32.add").set(slice);
       });
     });
-    return f.finish();
-  },
-});
+  });
 
 const KERNELS = { bilinear: kernel("bilinear"), discrete: kernel("discrete") };
 

@@ -1,8 +1,7 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, divide, namedArgs } from "./args.ts";
+import { argWords, divide, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
@@ -12,12 +11,8 @@ const NAMES = [
 ] as const;
 
 /** Units are (image, head): each owns its part of dValue and walks queries and points in order. */
-const kernel = (method: Method): WasmKernel => ({
-  key: `deformableSampleGrad/${method}`,
-  name: "deformableSampleGrad",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
+const kernel = (method: Method): WasmKernel =>
+  namedKernel(`deformableSampleGrad/${method}`, NAMES, (f, arg) => {
     const taps = makeTaps(f, method);
     const count = taps.offsets.length;
     const [unit, head, query, point, image, slice] = f.locals("i32", 6);
@@ -118,9 +113,7 @@ const kernel = (method: Method): WasmKernel => ({
         });
       });
     });
-    return f.finish();
-  },
-});
+  });
 
 const KERNELS = { bilinear: kernel("bilinear"), discrete: kernel("discrete") };
 

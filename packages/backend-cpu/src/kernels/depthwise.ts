@@ -1,6 +1,5 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, divide, namedArgs } from "./args.ts";
+import { argWords, divide, namedKernel } from "./args.ts";
 import {
   EPILOGUE_NAMES,
   type Epilogue,
@@ -22,12 +21,8 @@ const NAMES = [
 const SIDE = 5;
 
 /** Units are planes (image, channel). A tap is [bytes from an output's place, bytes into the channel's weights]. */
-const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel => ({
-  key: `depthwise/${isDense ? "dense" : "strided"}${kindText(kind)}`,
-  name: "depthwise",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
+const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
+  namedKernel(`depthwise/${isDense ? "dense" : "strided"}${kindText(kind)}`, NAMES, (f, arg) => {
     const [plane, vector, line, x, offset, tap, lastTap] = f.locals("i32", 7);
     const [channel, from, to, weights] = f.locals("i32", 4);
     const sources = f.locals("i32", SIDE);
@@ -89,9 +84,7 @@ const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
         }
       });
     });
-    return f.finish();
-  },
-});
+  });
 
 export interface DepthwiseTap {
   /** Bytes from an output's place in the padded plane, and into the channel's weights. */

@@ -1,6 +1,5 @@
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, namedArgs } from "./args.ts";
+import type { CpuRuntime } from "../runtime.ts";
+import { argWords, namedKernel } from "./args.ts";
 import { withTables } from "./tables.ts";
 
 const NAMES = [
@@ -13,107 +12,93 @@ const SIDE = 7;
 const RUN_BYTES = 192 * 16;
 
 /** Units are channels: the products of dy and the padded input, summed lane by lane over rows, then across lanes. */
-const KERNEL: WasmKernel = {
-  key: "depthwiseWeightGrad",
-  name: "depthwiseWeightGrad",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
-    const [channel, tap, image, line, x, wide] = f.locals("i32", 6);
-    const [plane, from, dy, rest, to, place] = f.locals("i32", 6);
-    const sums = f.locals("v128", SIDE);
-    const sources = f.locals("i32", SIDE);
-    const totals = f.locals("f32", SIDE);
-    const run = f.local("i32");
-    const [value, mask] = [f.local("v128"), f.local("v128")];
+const KERNEL = namedKernel("depthwiseWeightGrad", NAMES, (f, arg) => {
+  const [channel, tap, image, line, x, wide] = f.locals("i32", 6);
+  const [plane, from, dy, rest, to, place] = f.locals("i32", 6);
+  const sums = f.locals("v128", SIDE);
+  const sources = f.locals("i32", SIDE);
+  const totals = f.locals("f32", SIDE);
+  const run = f.local("i32");
+  const [value, mask] = [f.local("v128"), f.local("v128")];
 
-    const step = (isRest: boolean): void => {
-      for (const [j, sum] of sums.entries()) {
-        f.get(sources[j]!, x).op("i32.add").memory("v128.load");
-        // Lanes past the row's end may hold anything: NaN · 0 is not 0.
-        if (isRest) f.get(mask).op("v128.and");
-        f.get(value).madd(sum);
-      }
-    };
-    const row = (): void => {
-      for (const [j, source] of sources.entries()) {
-        f.get(from, line, arg.rowBytes).op("i32.mul", "i32.add");
-        f.get(place)
-          .memory("i32.load", j * 4)
-          .op("i32.add")
-          .set(source);
-      }
-      f.for(x, { from: 0, to: wide, step: 16 }, () => {
-        f.get(dy, x).op("i32.add").memory("v128.load").set(value);
-        step(false);
-      });
-      f.get(rest).if(() => {
-        f.f32x4(0).set(value);
-        f.get(dy, wide).op("i32.add").set(plane);
-        for (let lane = 0; lane < 3; lane++)
-          f.get(rest)
-            .i32(lane)
-            .op("i32.gt_s")
-            .if(() => {
-              f.get(plane, value)
-                .memoryLane("v128.load32_lane", lane, lane * 4)
-                .set(value);
-            });
-        step(true);
-      });
-    };
-
-    const joinTotals = (): void => {
-      for (const [j, sum] of sums.entries()) {
-        f.get(sum, sum, sum).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
-        f.get(totals[j]!, sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1);
-        f.op("f32.add", "f32.add").set(totals[j]!);
-        f.f32x4(0).set(sum);
-      }
-      f.i32(0).set(run);
-    };
-
-    f.get(arg.width).i32(2).op("i32.shr_u").i32(4).op("i32.shl").set(wide);
-    f.get(arg.width).i32(3).op("i32.and").set(rest);
-    f.i32x4(0, 1, 2, 3).get(rest).op("i32x4.splat", "i32x4.lt_s").set(mask);
-    f.for(channel, { from: f.begin, to: f.end }, () => {
-      f.for(tap, { from: 0, to: arg.tapCount, step: SIDE }, () => {
-        f.get(arg.taps, tap).i32(2).op("i32.shl", "i32.add").set(place);
-        for (const sum of sums) f.f32x4(0).set(sum);
-        for (const total of totals) f.f32(0).set(total);
-        f.i32(0).set(run);
-        f.for(image, { from: 0, to: arg.images }, () => {
-          f.get(image, arg.channels).op("i32.mul").get(channel).op("i32.add").set(plane);
-          f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
-          f.get(arg.dy, plane, arg.height).op("i32.mul").get(arg.width).op("i32.mul").i32(2).op("i32.shl", "i32.add");
-          f.set(dy);
-          f.for(line, { from: 0, to: arg.height }, () => {
-            row();
-            f.get(run, wide).op("i32.add").tee(run).i32(RUN_BYTES).op("i32.ge_s").if(joinTotals);
-            f.get(dy, arg.width).i32(2).op("i32.shl", "i32.add").set(dy);
-          });
-        });
-        f.get(channel, arg.tapCount)
-          .op("i32.mul")
-          .get(tap)
-          .op("i32.add")
-          .i32(2)
-          .op("i32.shl")
-          .get(arg.to)
-          .op("i32.add");
-        f.set(to);
-        joinTotals();
-        f.get(arg.tapCount, tap).op("i32.sub").set(image);
-        for (const [j, total] of totals.entries())
-          f.get(image)
-            .i32(j)
-            .op("i32.gt_s")
-            .if(() => f.get(to, total).memory("f32.store", j * 4));
-      });
+  const step = (isRest: boolean): void => {
+    for (const [j, sum] of sums.entries()) {
+      f.get(sources[j]!, x).op("i32.add").memory("v128.load");
+      // Lanes past the row's end may hold anything: NaN · 0 is not 0.
+      if (isRest) f.get(mask).op("v128.and");
+      f.get(value).madd(sum);
+    }
+  };
+  const row = (): void => {
+    for (const [j, source] of sources.entries()) {
+      f.get(from, line, arg.rowBytes).op("i32.mul", "i32.add");
+      f.get(place)
+        .memory("i32.load", j * 4)
+        .op("i32.add")
+        .set(source);
+    }
+    f.for(x, { from: 0, to: wide, step: 16 }, () => {
+      f.get(dy, x).op("i32.add").memory("v128.load").set(value);
+      step(false);
     });
-    return f.finish();
-  },
-};
+    f.get(rest).if(() => {
+      f.f32x4(0).set(value);
+      f.get(dy, wide).op("i32.add").set(plane);
+      for (let lane = 0; lane < 3; lane++)
+        f.get(rest)
+          .i32(lane)
+          .op("i32.gt_s")
+          .if(() => {
+            f.get(plane, value)
+              .memoryLane("v128.load32_lane", lane, lane * 4)
+              .set(value);
+          });
+      step(true);
+    });
+  };
+
+  const joinTotals = (): void => {
+    for (const [j, sum] of sums.entries()) {
+      f.get(sum, sum, sum).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
+      f.get(totals[j]!, sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1);
+      f.op("f32.add", "f32.add").set(totals[j]!);
+      f.f32x4(0).set(sum);
+    }
+    f.i32(0).set(run);
+  };
+
+  f.get(arg.width).i32(2).op("i32.shr_u").i32(4).op("i32.shl").set(wide);
+  f.get(arg.width).i32(3).op("i32.and").set(rest);
+  f.i32x4(0, 1, 2, 3).get(rest).op("i32x4.splat", "i32x4.lt_s").set(mask);
+  f.for(channel, { from: f.begin, to: f.end }, () => {
+    f.for(tap, { from: 0, to: arg.tapCount, step: SIDE }, () => {
+      f.get(arg.taps, tap).i32(2).op("i32.shl", "i32.add").set(place);
+      for (const sum of sums) f.f32x4(0).set(sum);
+      for (const total of totals) f.f32(0).set(total);
+      f.i32(0).set(run);
+      f.for(image, { from: 0, to: arg.images }, () => {
+        f.get(image, arg.channels).op("i32.mul").get(channel).op("i32.add").set(plane);
+        f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
+        f.get(arg.dy, plane, arg.height).op("i32.mul").get(arg.width).op("i32.mul").i32(2).op("i32.shl", "i32.add");
+        f.set(dy);
+        f.for(line, { from: 0, to: arg.height }, () => {
+          row();
+          f.get(run, wide).op("i32.add").tee(run).i32(RUN_BYTES).op("i32.ge_s").if(joinTotals);
+          f.get(dy, arg.width).i32(2).op("i32.shl", "i32.add").set(dy);
+        });
+      });
+      f.get(channel, arg.tapCount).op("i32.mul").get(tap).op("i32.add").i32(2).op("i32.shl").get(arg.to).op("i32.add");
+      f.set(to);
+      joinTotals();
+      f.get(arg.tapCount, tap).op("i32.sub").set(image);
+      for (const [j, total] of totals.entries())
+        f.get(image)
+          .i32(j)
+          .op("i32.gt_s")
+          .if(() => f.get(to, total).memory("f32.store", j * 4));
+    });
+  });
+});
 
 export interface DepthwiseWeightGrad {
   /** Address of dy [images, channels, height, width]. */

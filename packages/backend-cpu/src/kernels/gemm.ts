@@ -1,7 +1,6 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, divide, namedArgs, smaller } from "./args.ts";
+import { argWords, divide, namedKernel, smaller } from "./args.ts";
 import {
   EPILOGUE_NAMES,
   type Epilogue,
@@ -84,102 +83,94 @@ const SEGMENT_WORDS = 3;
 
 /** Units are (batch, column chunk, row chunk): each packs its columns of b, segment by segment, and sweeps its rows over them. */
 function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind | undefined): WasmKernel {
-  const name = `gemm/${rows}/${pack}${kindText(kind)}`;
-  return {
-    key: name,
-    name,
-    build(options) {
-      const f = new Assembler(options);
-      const arg = namedArgs(f, ARGS);
-      const tile = makeTile(f);
-      const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
-      const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
-      const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
-      const [column, panel, row, isFirst, isLast] = f.locals("i32", 5);
-      const addresses = [f.local("i32"), f.local("i32")] as const;
-      const lanes = [f.local("i32"), f.local("i32")] as const;
-      const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
+  return namedKernel(`gemm/${rows}/${pack}${kindText(kind)}`, ARGS, (f, arg) => {
+    const tile = makeTile(f);
+    const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
+    const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
+    const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
+    const [column, panel, row, isFirst, isLast] = f.locals("i32", 5);
+    const addresses = [f.local("i32"), f.local("i32")] as const;
+    const lanes = [f.local("i32"), f.local("i32")] as const;
+    const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
 
-      const block = (height: number) => {
-        rowAddresses(f, tile, { rows, height, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
-        word(2)
-          .get(row, arg.cPitch)
-          .op("i32.mul", "i32.add")
-          .get(n0, column)
-          .op("i32.add")
-          .i32(4)
-          .op("i32.mul", "i32.add");
-        f.tee(addresses[0]).i32(16).op("i32.add").set(addresses[1]);
-        const target = { height, addresses, pitch: arg.cPitch, lanes };
-        multiply(f, tile, {
-          height,
-          kBytes,
-          aTable: rows === "tables" ? arg.kTable : undefined,
-          columns: { kind: "packed", panel },
+    const block = (height: number) => {
+      rowAddresses(f, tile, { rows, height, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
+      word(2)
+        .get(row, arg.cPitch)
+        .op("i32.mul", "i32.add")
+        .get(n0, column)
+        .op("i32.add")
+        .i32(4)
+        .op("i32.mul", "i32.add");
+      f.tee(addresses[0]).i32(16).op("i32.add").set(addresses[1]);
+      const target = { height, addresses, pitch: arg.cPitch, lanes };
+      multiply(f, tile, {
+        height,
+        kBytes,
+        aTable: rows === "tables" ? arg.kTable : undefined,
+        columns: { kind: "packed", panel },
+      });
+      f.get(isFirst)
+        .op("i32.eqz")
+        .if(() => addStored(f, tile, target));
+      if (kind)
+        f.get(isLast).if(() => {
+          for (let i = 0; i < height; i++)
+            finish(f, kind, { arg, channel: row, offset: i, sums: tile.sums.slice(i * 2, i * 2 + 2) });
         });
-        f.get(isFirst)
-          .op("i32.eqz")
-          .if(() => addStored(f, tile, target));
-        if (kind)
-          f.get(isLast).if(() => {
-            for (let i = 0; i < height; i++)
-              finish(f, kind, { arg, channel: row, offset: i, sums: tile.sums.slice(i * 2, i * 2 + 2) });
-          });
-        storeTile(f, tile, target);
-      };
+      storeTile(f, tile, target);
+    };
 
-      f.for(unit, { from: f.begin, to: f.end }, () => {
-        divide(f, [unit, arg.mChunks], { quotient: rest, remainder: mIndex });
-        divide(f, [rest, arg.nChunks], { quotient: batch, remainder: nIndex });
-        f.get(arg.batches, batch)
-          .i32(BATCH_WORDS * 4)
+    f.for(unit, { from: f.begin, to: f.end }, () => {
+      divide(f, [unit, arg.mChunks], { quotient: rest, remainder: mIndex });
+      divide(f, [rest, arg.nChunks], { quotient: batch, remainder: nIndex });
+      f.get(arg.batches, batch)
+        .i32(BATCH_WORDS * 4)
+        .op("i32.mul", "i32.add")
+        .set(batch);
+      f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
+      smaller(f, m1, arg.m).set(m1);
+      f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
+      f.get(arg.n, n0).op("i32.sub").set(columns);
+      smaller(f, columns, arg.nChunk).set(columns);
+      f.get(arg.panels, arg.panelBytes)
+        .thread()
+        .op("i32.mul", "i32.add")
+        .tee(tile.totals)
+        .i32(TOTALS_BYTES)
+        .op("i32.add");
+      f.set(panels);
+      word(4).set(lastSegment);
+      word(3).set(rest);
+      f.for(segment, { from: rest, to: lastSegment }, () => {
+        f.get(segment, rest).op("i32.eq").set(isFirst);
+        f.get(segment).i32(1).op("i32.add").get(lastSegment).op("i32.eq").set(isLast);
+        f.get(arg.segments, segment)
+          .i32(SEGMENT_WORDS * 4)
           .op("i32.mul", "i32.add")
-          .set(batch);
-        f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
-        smaller(f, m1, arg.m).set(m1);
-        f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
-        f.get(arg.n, n0).op("i32.sub").set(columns);
-        smaller(f, columns, arg.nChunk).set(columns);
-        f.get(arg.panels, arg.panelBytes)
-          .thread()
-          .op("i32.mul", "i32.add")
-          .tee(tile.totals)
-          .i32(TOTALS_BYTES)
-          .op("i32.add");
-        f.set(panels);
-        word(4).set(lastSegment);
-        word(3).set(rest);
-        f.for(segment, { from: rest, to: lastSegment }, () => {
-          f.get(segment, rest).op("i32.eq").set(isFirst);
-          f.get(segment).i32(1).op("i32.add").get(lastSegment).op("i32.eq").set(isLast);
-          f.get(arg.segments, segment)
-            .i32(SEGMENT_WORDS * 4)
-            .op("i32.mul", "i32.add")
-            .set(source);
-          word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
-          f.get(source).memory("i32.load", 8).set(kBytes);
-          word(1).get(source).memory("i32.load", 4).op("i32.add").get(n0, arg.columnStride).op("i32.mul", "i32.add");
-          f.set(source);
-          const { kStride, columnStride } = arg;
-          packColumns(f, pack, { source, kStride, columnStride, kBytes, columns, panels });
-          f.get(panels).set(panel);
-          f.for(column, { from: 0, to: columns, step: TILE_COLUMNS }, () => {
-            for (const [j, lane] of lanes.entries()) {
-              f.get(columns, column)
-                .op("i32.sub")
-                .i32(j * 4)
-                .op("i32.sub")
-                .set(lane);
-              f.i32(4).get(lane, lane).i32(4).op("i32.gt_s").select().set(lane);
-            }
-            forBlocks(f, { row, from: m0, to: m1 }, block);
-            f.get(panel, kBytes).i32(TILE_COLUMNS).op("i32.mul", "i32.add").set(panel);
-          });
+          .set(source);
+        word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
+        f.get(source).memory("i32.load", 8).set(kBytes);
+        word(1).get(source).memory("i32.load", 4).op("i32.add").get(n0, arg.columnStride).op("i32.mul", "i32.add");
+        f.set(source);
+        const { kStride, columnStride } = arg;
+        packColumns(f, pack, { source, kStride, columnStride, kBytes, columns, panels });
+        f.get(panels).set(panel);
+        f.for(column, { from: 0, to: columns, step: TILE_COLUMNS }, () => {
+          for (const [j, lane] of lanes.entries()) {
+            f.get(columns, column)
+              .op("i32.sub")
+              .i32(j * 4)
+              .op("i32.sub")
+              .set(lane);
+            f.i32(4).get(lane, lane).i32(4).op("i32.gt_s").select().set(lane);
+          }
+          forBlocks(f, { row, from: m0, to: m1 }, block);
+          f.get(panel, kBytes).i32(TILE_COLUMNS).op("i32.mul", "i32.add").set(panel);
         });
       });
-      return f.finish();
-    },
-  };
+    });
+  });
 }
 
 // A chunk's packed columns of b fit beside the source in cache; its rows of a share a core's second-level cache with c.

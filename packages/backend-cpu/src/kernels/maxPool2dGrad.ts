@@ -1,34 +1,26 @@
 import type { MaxPool2dGradAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, namedArgs } from "./args.ts";
+import type { CpuRuntime } from "../runtime.ts";
+import { argWords, namedKernel } from "./args.ts";
 
 const NAMES = ["dy", "indices", "to", "inSize", "outSize"] as const;
 
 /** Units are planes: zeros, then every window adds its gradient to its largest element, in order. */
-const KERNEL: WasmKernel = {
-  key: "maxPool2dGrad",
-  name: "maxPool2dGrad",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
-    const [plane, to, i, at, last] = f.locals("i32", 5);
-    f.for(plane, { from: f.begin, to: f.end }, () => {
-      f.get(arg.to, plane, arg.inSize).op("i32.mul").i32(2).op("i32.shl", "i32.add").tee(to);
-      f.i32(0).get(arg.inSize).i32(2).op("i32.shl", "memory.fill");
-      f.get(plane, arg.outSize).op("i32.mul").tee(i).get(arg.outSize).op("i32.add").set(last);
-      f.for(i, { from: i, to: last }, () => {
-        f.get(arg.indices, i).i32(2).op("i32.shl", "i32.add").memory("i32.load").tee(at).get(arg.inSize);
-        f.op("i32.lt_u").if(() => {
-          f.get(to, at).i32(2).op("i32.shl", "i32.add").tee(at).get(at).memory("f32.load");
-          f.get(arg.dy, i).i32(2).op("i32.shl", "i32.add").memory("f32.load").op("f32.add").memory("f32.store");
-        });
+const KERNEL = namedKernel("maxPool2dGrad", NAMES, (f, arg) => {
+  const [plane, to, i, at, last] = f.locals("i32", 5);
+  f.for(plane, { from: f.begin, to: f.end }, () => {
+    f.get(arg.to, plane, arg.inSize).op("i32.mul").i32(2).op("i32.shl", "i32.add").tee(to);
+    f.i32(0).get(arg.inSize).i32(2).op("i32.shl", "memory.fill");
+    f.get(plane, arg.outSize).op("i32.mul").tee(i).get(arg.outSize).op("i32.add").set(last);
+    f.for(i, { from: i, to: last }, () => {
+      f.get(arg.indices, i).i32(2).op("i32.shl", "i32.add").memory("i32.load").tee(at).get(arg.inSize);
+      f.op("i32.lt_u").if(() => {
+        f.get(to, at).i32(2).op("i32.shl", "i32.add").tee(at).get(at).memory("f32.load");
+        f.get(arg.dy, i).i32(2).op("i32.shl", "i32.add").memory("f32.load").op("f32.add").memory("f32.store");
       });
     });
-    return f.finish();
-  },
-};
+  });
+});
 
 export const maxPool2dGradOverride = (runtime: CpuRuntime): Override<MaxPool2dGradAttrs> => ({
   select: () => "direct",

@@ -1,41 +1,33 @@
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler } from "../wasm/assembler.ts";
-import { argWords, divide, namedArgs } from "./args.ts";
+import type { CpuRuntime } from "../runtime.ts";
+import { argWords, divide, namedKernel } from "./args.ts";
 
 const NAMES = ["from", "to", "parts", "rows", "columns"] as const;
 
 /** Units are (group, column): sums the partials in order and writes the column as a row. */
-const KERNEL: WasmKernel = {
-  key: "sumPartials",
-  name: "sumPartials",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
-    const [unit, group, column, row, part, from] = f.locals("i32", 6);
-    const [first, to, partBytes, pitch] = f.locals("i32", 4);
-    const sum = f.local("f32");
-    f.get(arg.columns).i32(2).op("i32.shl").set(pitch);
-    f.get(pitch, arg.rows).op("i32.mul").set(partBytes);
-    f.for(unit, { from: f.begin, to: f.end }, () => {
-      divide(f, [unit, arg.columns], { quotient: group, remainder: column });
-      f.get(arg.from, group, arg.parts).op("i32.mul").get(partBytes).op("i32.mul", "i32.add");
-      f.get(column).i32(2).op("i32.shl", "i32.add").set(first);
-      f.get(arg.to, unit, arg.rows).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(to);
-      f.for(row, { from: 0, to: arg.rows }, () => {
-        f.get(first).set(from);
-        f.f32(0).set(sum);
-        f.for(part, { from: 0, to: arg.parts }, () => {
-          f.get(sum, from).memory("f32.load").op("f32.add").set(sum);
-          f.get(from, partBytes).op("i32.add").set(from);
-        });
-        f.get(to, sum).memory("f32.store");
-        f.get(to).i32(4).op("i32.add").set(to);
-        f.get(first, pitch).op("i32.add").set(first);
+const KERNEL = namedKernel("sumPartials", NAMES, (f, arg) => {
+  const [unit, group, column, row, part, from] = f.locals("i32", 6);
+  const [first, to, partBytes, pitch] = f.locals("i32", 4);
+  const sum = f.local("f32");
+  f.get(arg.columns).i32(2).op("i32.shl").set(pitch);
+  f.get(pitch, arg.rows).op("i32.mul").set(partBytes);
+  f.for(unit, { from: f.begin, to: f.end }, () => {
+    divide(f, [unit, arg.columns], { quotient: group, remainder: column });
+    f.get(arg.from, group, arg.parts).op("i32.mul").get(partBytes).op("i32.mul", "i32.add");
+    f.get(column).i32(2).op("i32.shl", "i32.add").set(first);
+    f.get(arg.to, unit, arg.rows).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(to);
+    f.for(row, { from: 0, to: arg.rows }, () => {
+      f.get(first).set(from);
+      f.f32(0).set(sum);
+      f.for(part, { from: 0, to: arg.parts }, () => {
+        f.get(sum, from).memory("f32.load").op("f32.add").set(sum);
+        f.get(from, partBytes).op("i32.add").set(from);
       });
+      f.get(to, sum).memory("f32.store");
+      f.get(to).i32(4).op("i32.add").set(to);
+      f.get(first, pitch).op("i32.add").set(first);
     });
-    return f.finish();
-  },
-};
+  });
+});
 
 export interface Partials {
   /** Address of partial sums [groups, parts, rows, columns]. */

@@ -1,8 +1,8 @@
 import type { TopKAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { Assembler, type Local } from "../wasm/assembler.ts";
-import { argWords, namedArgs } from "./args.ts";
+import type { Assembler, Local } from "../wasm/assembler.ts";
+import { argWords, namedKernel } from "./args.ts";
 import { mergeSort } from "./mergeSort.ts";
 
 const NAMES = ["from", "values", "indices", "size", "k", "scratch", "scratchBytes"] as const;
@@ -42,12 +42,8 @@ const elementOf = (f: Assembler, base: Local, index: Local) => f.get(base, index
 const kernel = (
   name: string,
   body: (f: Assembler, row: { arg: Args; from: Local; indices: Local; scratch: Local }) => void,
-): WasmKernel => ({
-  key: `topK/${name}`,
-  name: "topK",
-  build(options) {
-    const f = new Assembler(options);
-    const arg = namedArgs(f, NAMES);
+): WasmKernel =>
+  namedKernel(`topK/${name}`, NAMES, (f, arg) => {
     const [row, from, values, indices, scratch, rank] = f.locals("i32", 6);
     f.get(arg.scratch, arg.scratchBytes).thread().op("i32.mul", "i32.add").set(scratch);
     f.for(row, { from: f.begin, to: f.end }, () => {
@@ -62,9 +58,7 @@ const kernel = (
         f.memory("i32.load").memory("i32.store");
       });
     });
-    return f.finish();
-  },
-});
+  });
 
 /** Keeps the best k in order: an element moves up past every smaller one. Scratch: k keys. */
 const INSERT = kernel("insert", (f, { arg, from, indices, scratch }) => {

@@ -12,13 +12,14 @@ export interface FoldPlan {
   /** Of what is folded: bools count as 0 and 1. */
   readonly dtype: "f32" | "i32";
   readonly identity: number;
-  /** Whether it is summed in strips of `STRIP` elements per lane, whose sums are then added with care: float32 loses less so. */
+  /** Whether it is summed in strips, whose sums are then added with care: float32 loses less so. */
   readonly inStrips: boolean;
 }
 
+/** Elements per lane that are summed before they are added to a longer sum. */
 export const STRIP = 64;
 
-/** @param loops how many axes the reduction goes along */
+/** How a stage is folded that goes along `loops` reduced axes. */
 export function foldPlan({ op, expr }: ReduceStage, loops: number): FoldPlan {
   const dtype = expr.dtype === "f32" ? "f32" : "i32";
   return { dtype, identity: IDENTITIES[op][dtype], inStrips: op === "sum" && dtype === "f32" && loops > 0 };

@@ -47,6 +47,7 @@ export interface Kernel {
   readonly stages: readonly Stage[];
 }
 
+/** A stage that folds. */
 export type ReduceStage = Extract<Stage, { kind: "reduce" }>;
 
 /** The axes of one kind, outermost first. */

@@ -1,7 +1,9 @@
 import type { View } from "../backend.ts";
 import type { Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
 
+/** Of images [B, C, H, W] and weights [Co, Ci/groups, kh, kw]. */
 export type Shape4 = readonly [number, number, number, number];
+/** The shape of a view that has four axes. */
 export const shape4 = (view: View): Shape4 => view.shape as Shape4;
 
 /**
@@ -20,9 +22,10 @@ export interface WindowAxis {
   readonly tapIndexStep: number;
 }
 
-/** Rows or columns. */
+/** Of a plane: 0 down its rows, 1 along its columns. */
 export type Side = 0 | 1;
 
+/** How a convolution reads its input along one axis; `kernel` and `outputs` are its lengths there. */
 export function forwardAxis(
   { stride, padding, dilation }: Conv2dAttrs,
   { side, kernel, outputs }: { side: Side; kernel: number; outputs: number },
