@@ -1,5 +1,5 @@
 import type { Dtype } from "@dfine/tensor";
-import { type Expr, type Kernel, postorder } from "@dfine/tensor/kernel";
+import { type Expr, type Kernel, memo, postorder } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
 import { printConstant, printOperation, typeOf } from "./operations.ts";
 import { type Slots, Storage } from "./storage.ts";
@@ -98,7 +98,7 @@ export class Values {
 
   /** Whether a value may differ between two elements of a row, or between two moments. */
   #varies(e: Expr): boolean {
-    return recall(this.#varying, e, () => {
+    return memo(this.#varying, e, () => {
       const isUpdated = e.op === "load" && this.#kernel.operands[e.value]!.mode === "update";
       return isUpdated || this.#moves(e, this.#loopAxes) || e.args.some((arg) => this.#varies(arg));
     });
@@ -106,7 +106,7 @@ export class Values {
 
   /** Whether a value may differ along the innermost axis. */
   #isWide(e: Expr): boolean {
-    return recall(this.#wide, e, () => {
+    return memo(this.#wide, e, () => {
       const axes = new Set(this.#innermost === undefined ? [] : [this.#innermost]);
       return this.#moves(e, axes) || e.args.some((arg) => this.#isWide(arg));
     });
@@ -121,12 +121,6 @@ export class Values {
 
 const widen = ({ text, width }: Named, dtype: Dtype, to: Width): string =>
   width === to ? text : `${typeOf(dtype, to)}(${text})`;
-
-function recall(known: Map<Expr, boolean>, e: Expr, find: () => boolean): boolean {
-  const found = known.get(e) ?? find();
-  known.set(e, found);
-  return found;
-}
 
 function leafName(e: Expr): string | undefined {
   switch (e.op) {
