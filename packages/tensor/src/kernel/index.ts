@@ -11,7 +11,7 @@ export { convEpilogue } from "../ops/conv2d.ts";
 export { type Activation, scalar } from "./activation.ts";
 export * from "./describe.ts";
 export * from "./expr.ts";
-export type * from "./exprOps.ts";
+export * from "./exprOps.ts";
 export * from "./kernel.ts";
 export { kernelCount } from "./plan.ts";
 export * from "./polynomials.ts";
