@@ -7,11 +7,17 @@
 import "../methods.ts";
 
 export type * from "../backend.ts";
+export type { OpAttrs } from "../ops/attrs.ts";
 export { convEpilogue } from "../ops/conv2d.ts";
+export { defineOp, type OpBackprop, type OpDefinition, type OutputSpec, type StructuredOp } from "../ops/defineOp.ts";
+export { ANY_DTYPE, type Takes } from "../ops/inputs.ts";
+export { bind, empty } from "../ops/result.ts";
 export { type Activation, scalar } from "./activation.ts";
 export * from "./describe.ts";
 export * from "./expr.ts";
 export * from "./exprOps.ts";
 export * from "./kernel.ts";
-export { kernelCount } from "./plan.ts";
+export { launch } from "./launch.ts";
+export { kernelCount, type Layout } from "./plan.ts";
 export * from "./polynomials.ts";
+export * from "./program.ts";
