@@ -36,8 +36,7 @@ export function defineUpdate(
 ): UpdateOp {
   const programs = new Map<string, Program>();
   const rules = inputRules(takes, true);
-  register({ name, kind: "update", rules, cases, refuses });
-  return (targets, inputs) => {
+  const update: UpdateOp = (targets, inputs) => {
     const count = targets.length;
     const { text, backend, tensors, numbers, dtypes, paramDtypes, leaves } = signatureOf(
       name,
@@ -65,4 +64,7 @@ export function defineUpdate(
     const operands = tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, first.shape)));
     launch(backend, program, { mapSizes: first.shape, reduceSizes: [], operands }, numbers);
   };
+  const call = ([target, ...inputs]: readonly TensorLike[]): void => update([target as Tensor], inputs);
+  register({ name, kind: "update", rules, call, cases, refuses });
+  return update;
 }

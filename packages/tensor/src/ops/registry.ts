@@ -47,7 +47,7 @@ export interface Registration extends Omit<RegisteredOp, "refusals"> {
   /** What its inputs may be; absent where it takes none. */
   readonly rules?: readonly InputRule[];
   /** Calls it with inputs that fail whatever else is wrong; default: its first case, whose inputs are those of `rules`. */
-  readonly call?: OpCase["run"];
+  readonly call?: Refusal["run"];
   /** Refusals of its own, beside those that follow from `rules`. */
   readonly refuses?: (() => readonly Refusal[]) | undefined;
 }
@@ -60,14 +60,14 @@ export const registeredOps = (): readonly RegisteredOp[] => [...ops.values()];
 /** Makes an op known to conformance. */
 export function register({ rules = [], call, refuses, ...op }: Registration): void {
   if (ops.has(op.name)) throw new Error(`op "${op.name}" is defined twice`);
-  const typical = (): Pick<OpCase, "inputs" | "run"> =>
+  const typical = (): Pick<Refusal, "inputs" | "run"> =>
     call ? { inputs: rules.map(({ dtypes }) => ({ shape: [2], dtype: dtypes[0]! })), run: call } : op.cases()[0]!;
   const refusals = (): Refusal[] => [...inputRefusals(rules, typical()), ...(refuses?.() ?? [])];
   ops.set(op.name, { ...op, refusals });
 }
 
 /** A typical call, with one input after the other freed, no tensor, or of an element type that the op does not take. */
-function inputRefusals(rules: readonly InputRule[], { inputs, run }: Pick<OpCase, "inputs" | "run">): Refusal[] {
+function inputRefusals(rules: readonly InputRule[], { inputs, run }: Pick<Refusal, "inputs" | "run">): Refusal[] {
   return inputs.flatMap((input, i): Refusal[] => {
     const rule = rules[i];
     if (typeof input === "number" || !rule) return [];
