@@ -1,10 +1,10 @@
 import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
-import type { Binding, Kernel, Slice } from "@dfine/tensor/kernel";
+import type { Binding, Kernel, Overrides, Slice } from "@dfine/tensor/kernel";
 import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
 import { packLaunch } from "./print/words.ts";
-import { MAX_ARGS } from "./runtime.ts";
+import { type CpuRuntime, MAX_ARGS } from "./runtime.ts";
 import { availableThreads, canShareMemory } from "./threads/spawn.ts";
 import { hasRelaxedSimd } from "./wasm/instances.ts";
 
@@ -14,6 +14,8 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Fused multiply-add where the engine has it (default). Results differ in the last digits from plain SIMD. */
   readonly relaxedSimd?: boolean;
+  /** Hand-written kernels of yours, for ops of yours (`defineOp`) or in place of the backend's own. */
+  readonly kernels?: (runtime: CpuRuntime) => Overrides;
   /** The memory never grows past this; default and most: 4 GiB. */
   readonly memoryLimitBytes?: number;
 }
@@ -64,7 +66,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     limits: { maxBufferBytes: FOUR_GIBIBYTES, maxBindings: 64 },
     threads,
     relaxedSimd,
-    overrides: createOverrides(runtime),
+    overrides: { ...createOverrides(runtime), ...options.kernels?.(runtime) },
     get kernelCount() {
       return runtime.kernelCount;
     },

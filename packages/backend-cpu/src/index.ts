@@ -4,3 +4,4 @@
  */
 
 export { type CpuBackend, type CpuOptions, cpu } from "./backend.ts";
+export type { CpuRuntime, Job, WasmKernel } from "./runtime.ts";

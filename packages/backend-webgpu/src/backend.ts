@@ -1,4 +1,5 @@
 import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { emptyArrays, Reads } from "./commands/reads.ts";
@@ -40,6 +41,8 @@ export interface WebGpuOptions {
    * Default: in Node, whether TRACE is set, and then they are listed on stderr in the end.
    */
   readonly trace?: boolean;
+  /** Hand-written kernels of yours, for ops of yours (`defineOp`) or in place of the backend's own. */
+  readonly kernels?: (runtime: GpuRuntime) => Overrides;
   /** Ops whose hand-written kernels are not used. Default: in Node, those of DISABLE=op,op. */
   readonly disable?: readonly string[];
 }
@@ -143,7 +146,9 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     features,
     device,
     overrides: Object.fromEntries(
-      Object.entries(createOverrides(runtime)).filter(([op]) => !options.disable?.includes(op)),
+      Object.entries({ ...createOverrides(runtime), ...options.kernels?.(runtime) }).filter(
+        ([op]) => !options.disable?.includes(op),
+      ),
     ),
     get counters() {
       return {

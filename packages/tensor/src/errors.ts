@@ -13,7 +13,12 @@ export class DtypeError extends TensorError {
   override readonly name = "DtypeError";
 }
 
-/** A tensor used after it was freed, or scopes closed out of order. */
+/** An argument of another kind than the op takes: no tensor, one too many, an option that does not exist or does not fit. */
+export class ArgumentError extends TensorError {
+  override readonly name = "ArgumentError";
+}
+
+/** A tensor used after it was freed, written where it is read as well, or scopes closed out of order. */
 export class OwnershipError extends TensorError {
   override readonly name = "OwnershipError";
 }

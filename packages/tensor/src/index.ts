@@ -7,6 +7,7 @@ import "./methods.ts";
 
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
 export type { Backend, Buffer, MemoryUse } from "./backend.ts";
+export { closest, editDistance } from "./closest.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";
 export * from "./ops/activation.ts";
@@ -17,16 +18,24 @@ export type { Conv2dOptions } from "./ops/conv2dOptions.ts";
 export { copyInto, fillInto, zerosLike } from "./ops/copy.ts";
 export * from "./ops/create.ts";
 export { defineMap, type MapOptions } from "./ops/defineMap.ts";
-export { defineRow, type RowBuilder, type RowOp } from "./ops/defineRow.ts";
-export { defineUpdate, type UpdateOp } from "./ops/defineUpdate.ts";
+export { defineRow, type RowBuilder, type RowOp, type RowOptions } from "./ops/defineRow.ts";
+export { defineUpdate, type UpdateOp, type UpdateOptions } from "./ops/defineUpdate.ts";
 export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/indexing.ts";
 export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
 export { type MaxPool2dOptions, maxPool2d } from "./ops/pool.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
-export { type CaseInput, type OpCase, type RegisteredOp, registeredOps } from "./ops/registry.ts";
-export { type BatchNormOptions, batchNorm, frozenBatchNorm, layerNorm, logSoftmax, softmax } from "./ops/row.ts";
+export { type CaseInput, type OpCase, type Refusal, type RegisteredOp, registeredOps } from "./ops/registry.ts";
+export {
+  type BatchNormOptions,
+  batchNorm,
+  frozenBatchNorm,
+  type LayerNormOptions,
+  layerNorm,
+  logSoftmax,
+  softmax,
+} from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";
 export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/uniform.ts";
@@ -41,6 +50,21 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.ts";
+export {
+  activationOption,
+  checkOptions,
+  checkValue,
+  flag,
+  listOf,
+  numberOrThing,
+  type OptionRule,
+  type OptionRules,
+  oneOf,
+  real,
+  thing,
+  whole,
+  wholes,
+} from "./options.ts";
 export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
 export * from "./random.ts";
 export { type ReferenceOptions, referenceBackend } from "./reference/backend.ts";

@@ -75,6 +75,21 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
   return result;
 }
 
+/** Whether a tensor of `shape` broadcasts to exactly `target`. */
+export function broadcastsTo(shape: Shape, target: Shape): boolean {
+  const offset = target.length - shape.length;
+  if (offset < 0) return false;
+  for (let axis = 0; axis < shape.length; axis++)
+    if (shape[axis] !== 1 && shape[axis] !== target[axis + offset]) return false;
+  return true;
+}
+
+/** @throws ShapeError unless every size is a whole number from 0 on */
+export function checkShape(op: string, shape: Shape): void {
+  if (!Array.isArray(shape) || shape.some((n) => !Number.isSafeInteger(n) || n < 0))
+    throw new ShapeError(`${op}: [${String(shape)}] is no shape: a list of whole numbers from 0 on`);
+}
+
 /** Strides that walk a tensor of `shape` as if it had the broadcast shape `target`. */
 export function broadcastStrides(shape: Shape, strides: readonly number[], target: Shape): number[] {
   const offset = target.length - shape.length;

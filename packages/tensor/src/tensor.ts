@@ -1,7 +1,7 @@
 import { Node, type Edge as TapeEdge } from "./autograd/node.ts";
 import type { Backend, View } from "./backend.ts";
 import type { Dtype, TypedArray } from "./dtype.ts";
-import { GradientError } from "./errors.ts";
+import { GradientError, OwnershipError } from "./errors.ts";
 import { Handle } from "./scope.ts";
 import { isContiguous, type Shape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
@@ -125,6 +125,10 @@ export class Tensor extends Handle {
   get rank(): number {
     return this.shape.length;
   }
+  /** False once this handle was freed. */
+  get isLive(): boolean {
+    return this.#held.live;
+  }
   get isContiguous(): boolean {
     return isContiguous(this.shape, this.strides);
   }
@@ -171,6 +175,8 @@ export class Tensor extends Handle {
 
   /** Another handle on the same elements, without history. */
   alias(options: { layout?: Layout; scoped?: boolean } = {}): Tensor {
+    if (!this.isLive)
+      throw new OwnershipError("a tensor was used after it was freed; keep(t) takes it out of its scope");
     return new Tensor(this.storage.retain(), this.dtype, {
       layout: options.layout ?? this,
       ...(options.scoped === undefined ? {} : { scoped: options.scoped }),

@@ -72,10 +72,13 @@ function erf(x: Expr): Expr {
   return odd(x, { limit: 0.875, small, large });
 }
 
-const LOWERED: Readonly<Partial<Record<Expr["op"], (x: Expr) => Expr>>> = { exp, log, sigmoid, tanh, erf };
+const LOWERED = { exp, log, sigmoid, tanh, erf };
+/** Operations that no instruction computes. */
+export type LoweredOp = keyof typeof LOWERED;
 
 /** Transcendental functions as arithmetic, so that they run in vectors. */
-export const lower = (e: Expr): Expr => rewrite(e, (node) => LOWERED[node.op]?.(node.args[0]!));
+export const lower = (e: Expr): Expr =>
+  rewrite(e, (node) => (node.op in LOWERED ? LOWERED[node.op as LoweredOp](node.args[0]!) : undefined));
 
 export function lowerStage(stage: Stage): Stage {
   switch (stage.kind) {

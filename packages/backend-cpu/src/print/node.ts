@@ -32,7 +32,7 @@ export function printNode(f: Assembler, e: Expr, { push, width, isUniform }: Nod
     f.op("f32x4.relaxed_madd");
     return;
   }
-  const extremum = e.dtype === "f32" ? EXTREMA_OF_CONSTANT[e.op] : undefined;
+  const extremum = e.dtype === "f32" && (e.op === "min" || e.op === "max") ? EXTREMA_OF_CONSTANT[e.op] : undefined;
   const bound = extremum ? e.args.findIndex((arg) => arg.op === "const" && !Number.isNaN(arg.value)) : -1;
   if (extremum && bound >= 0) {
     push(e.args[1 - bound]!);

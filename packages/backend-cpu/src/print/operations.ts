@@ -1,16 +1,18 @@
-import type { Dtype } from "@dfine/tensor";
-import type { Expr } from "@dfine/tensor/kernel";
+import { type Expr, type Operation, type OperationTable, ruleFor } from "@dfine/tensor/kernel";
 import type { Assembler } from "../wasm/assembler.ts";
 import type { Op } from "../wasm/opcodes.ts";
+import type { LoweredOp } from "./lower.ts";
 
-type Row = Readonly<Partial<Record<Dtype, readonly Op[]>>>;
+/** Instructions, or what puts them down. */
+type Print = readonly Op[] | ((f: Assembler, e: Expr, width: number) => void);
 
-/** Vector instructions by op and the dtype of its first argument; bools are masks, so true is −1. */
-const OPERATIONS: Readonly<Partial<Record<Expr["op"], Row>>> = {
+/** Vector instructions by op and element type; bools are masks, so true is −1. Some are printed as others (`lower`). */
+const OPERATIONS: OperationTable<Print, Exclude<Operation, LoweredOp | "select">> = {
   add: { f32: ["f32x4.add"], i32: ["i32x4.add"] },
   sub: { f32: ["f32x4.sub"], i32: ["i32x4.sub"] },
   mul: { f32: ["f32x4.mul"], i32: ["i32x4.mul"] },
-  div: { f32: ["f32x4.div"] },
+  div: { f32: ["f32x4.div"], i32: printDivision },
+  rem: { i32: printDivision },
   min: { f32: ["f32x4.min"], i32: ["i32x4.min_s"] },
   max: { f32: ["f32x4.max"], i32: ["i32x4.max_s"] },
   lt: { f32: ["f32x4.lt"], i32: ["i32x4.lt_s"], bool: ["i32x4.gt_s"] },
@@ -18,35 +20,34 @@ const OPERATIONS: Readonly<Partial<Record<Expr["op"], Row>>> = {
   and: { i32: ["v128.and"], bool: ["v128.and"] },
   or: { i32: ["v128.or"], bool: ["v128.or"] },
   xor: { i32: ["v128.xor"], bool: ["v128.xor"] },
+  shl: { i32: printShift },
+  shr: { i32: printShift },
   floor: { f32: ["f32x4.floor"] },
   abs: { f32: ["f32x4.abs"] },
   sqrt: { f32: ["f32x4.sqrt"] },
+  isnan: {
+    f32: (f) => {
+      const x = f.local("v128");
+      f.tee(x).get(x).op("f32x4.ne").release(x);
+    },
+  },
+  isfinite: { f32: (f) => f.op("f32x4.abs").f32x4(Number.POSITIVE_INFINITY).op("f32x4.lt") },
+  cast: {
+    f32: ["i32x4.trunc_sat_f32x4_s"],
+    i32: ["f32x4.convert_i32x4_s"],
+    bool: (f, e) => (e.dtype === "f32" ? f.f32x4(1) : f.i32x4(1)).op("v128.and"),
+  },
+  bitcast: { f32: [], i32: [] },
 };
 
 /** One instruction for extrema against a number: it keeps NaN of the other operand, which lies deeper. */
-export const EXTREMA_OF_CONSTANT: Readonly<Partial<Record<Expr["op"], Op>>> = { min: "f32x4.pmin", max: "f32x4.pmax" };
+export const EXTREMA_OF_CONSTANT: Readonly<Record<"min" | "max", Op>> = { min: "f32x4.pmin", max: "f32x4.pmax" };
 
 /** Prints an operation whose arguments lie on the stack. */
 export function printOperation(f: Assembler, e: Expr, width: number): void {
-  const from = e.args[0]!.dtype;
-  const ops = OPERATIONS[e.op]?.[from];
-  if (ops) f.op(...ops);
-  else if (e.op === "isnan") {
-    const x = f.local("v128");
-    f.tee(x).get(x).op("f32x4.ne").release(x);
-  } else if (e.op === "isfinite") f.op("f32x4.abs").f32x4(Number.POSITIVE_INFINITY).op("f32x4.lt");
-  else if (e.op === "cast") printCast(f, from, e.dtype);
-  else if (e.op === "bitcast") return;
-  else if ((e.op === "div" || e.op === "rem") && from === "i32") printDivision(f, e, width);
-  else if (e.op === "shl" || e.op === "shr") printShift(f, e.op, width);
-  else throw new Error(`cpu: ${e.op} of ${from} has no instruction`);
-}
-
-function printCast(f: Assembler, from: Dtype, to: Dtype): void {
-  if (from === "bool") (to === "f32" ? f.f32x4(1) : f.i32x4(1)).op("v128.and");
-  else if (from === "f32" && to === "i32") f.op("i32x4.trunc_sat_f32x4_s");
-  else if (from === "i32" && to === "f32") f.op("f32x4.convert_i32x4_s");
-  else throw new Error(`cpu: no cast from ${from} to ${to}`);
+  const print = ruleFor(OPERATIONS, e);
+  if (typeof print === "function") print(f, e, width);
+  else f.op(...print);
 }
 
 /** Applies scalar code to each lane of the two i32 vectors on the stack; the code finds a and b in locals. */
@@ -90,8 +91,8 @@ function printDivision(f: Assembler, e: Expr, width: number): void {
 }
 
 /** Shift counts are taken modulo 32, as the instructions do. */
-function printShift(f: Assembler, op: "shl" | "shr", width: number): void {
-  byLane(f, width, (a, b) => f.get(a, b).op(op === "shl" ? "i32.shl" : "i32.shr_u"));
+function printShift(f: Assembler, e: Expr, width: number): void {
+  byLane(f, width, (a, b) => f.get(a, b).op(e.op === "shl" ? "i32.shl" : "i32.shr_u"));
 }
 
 /** Shifts the vector on the stack by one count for all lanes. */

@@ -1,64 +1,55 @@
 import type { Dtype } from "@dfine/tensor";
-import type { Expr, ReduceStage } from "@dfine/tensor/kernel";
+import { type Expr, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
 import { type Width, widened } from "./library.ts";
 
-type Print = (a: string, b: string, c: string) => string;
-type Row = Readonly<Partial<Record<Dtype, Print>>>;
+/** `type` is the result's. */
+type Print = (args: readonly string[], type: string) => string;
 
-const bitwise = (symbol: string): Row => ({
-  i32: (a, b) => `(${a} ${symbol} ${b})`,
-  bool: (a, b) => `(${a} ${symbol} ${b})`,
-});
-const arithmetic = (symbol: string): Row => ({
-  f32: (a, b) => `(${a} ${symbol} ${b})`,
-  i32: (a, b) => `(${a} ${symbol} ${b})`,
-});
+const infix =
+  (symbol: string): Print =>
+  ([a, b]) =>
+    `(${a} ${symbol} ${b})`;
+const call =
+  (name: string): Print =>
+  ([a, b]) =>
+    b === undefined ? `${name}(${a})` : `${name}(${a}, ${b})`;
+const convert: Print = ([a], type) => `${type}(${a})`;
+const reinterpret: Print = ([a], type) => `bitcast<${type}>(${a})`;
 
-/** WGSL by op and the dtype of its first argument; `$` and capital types as in the library. */
-const OPERATIONS: Readonly<Partial<Record<Expr["op"], Row>>> = {
-  add: arithmetic("+"),
-  sub: arithmetic("-"),
-  mul: arithmetic("*"),
-  div: { f32: (a, b) => `(${a} / ${b})`, i32: (a, b) => `div_i32$(${a}, ${b})` },
-  rem: { i32: (a, b) => `rem_i32$(${a}, ${b})` },
-  min: { f32: (a, b) => `min_f32$(${a}, ${b})`, i32: (a, b) => `min(${a}, ${b})` },
-  max: { f32: (a, b) => `max_f32$(${a}, ${b})`, i32: (a, b) => `max(${a}, ${b})` },
-  lt: { f32: (a, b) => `(${a} < ${b})`, i32: (a, b) => `(${a} < ${b})`, bool: (a, b) => `(!${a} & ${b})` },
-  eq: {
-    f32: (a, b) => `(${a} == ${b})`,
-    i32: (a, b) => `(${a} == ${b})`,
-    bool: (a, b) => `(${a} == ${b})`,
-  },
-  and: bitwise("&"),
-  or: bitwise("|"),
-  xor: { i32: (a, b) => `(${a} ^ ${b})`, bool: (a, b) => `(${a} != ${b})` },
-  shl: { i32: (a, b) => `(${a} << (bitcast<U>(${b}) & U(31u)))` },
-  shr: { i32: (a, b) => `bitcast<I>(bitcast<U>(${a}) >> (bitcast<U>(${b}) & U(31u)))` },
-  floor: { f32: (a) => `floor(${a})` },
-  abs: { f32: (a) => `abs(${a})` },
-  sqrt: { f32: (a) => `sqrt(${a})` },
-  exp: { f32: (a) => `exp_f32$(${a})` },
-  log: { f32: (a) => `log_f32$(${a})` },
-  tanh: { f32: (a) => `tanh_f32$(${a})` },
-  sigmoid: { f32: (a) => `sigmoid_f32$(${a})` },
-  erf: { f32: (a) => `erf_f32$(${a})` },
-  isnan: { f32: (a) => `is_nan$(${a})` },
-  isfinite: { f32: (a) => `is_finite$(${a})` },
-  select: { bool: (condition, a, b) => `select(${b}, ${a}, ${condition})` },
+/** WGSL by op and element type; `$` and capital types as in the library. */
+const OPERATIONS: OperationTable<Print> = {
+  add: { f32: infix("+"), i32: infix("+") },
+  sub: { f32: infix("-"), i32: infix("-") },
+  mul: { f32: infix("*"), i32: infix("*") },
+  div: { f32: infix("/"), i32: call("div_i32$") },
+  rem: { i32: call("rem_i32$") },
+  min: { f32: call("min_f32$"), i32: call("min") },
+  max: { f32: call("max_f32$"), i32: call("max") },
+  lt: { f32: infix("<"), i32: infix("<"), bool: ([a, b]) => `(!${a} & ${b})` },
+  eq: { f32: infix("=="), i32: infix("=="), bool: infix("==") },
+  and: { i32: infix("&"), bool: infix("&") },
+  or: { i32: infix("|"), bool: infix("|") },
+  xor: { i32: infix("^"), bool: infix("!=") },
+  shl: { i32: ([a, b]) => `(${a} << (bitcast<U>(${b}) & U(31u)))` },
+  shr: { i32: ([a, b]) => `bitcast<I>(bitcast<U>(${a}) >> (bitcast<U>(${b}) & U(31u)))` },
+  floor: { f32: call("floor") },
+  abs: { f32: call("abs") },
+  sqrt: { f32: call("sqrt") },
+  exp: { f32: call("exp_f32$") },
+  log: { f32: call("log_f32$") },
+  tanh: { f32: call("tanh_f32$") },
+  sigmoid: { f32: call("sigmoid_f32$") },
+  erf: { f32: call("erf_f32$") },
+  isnan: { f32: call("is_nan$") },
+  isfinite: { f32: call("is_finite$") },
+  cast: { f32: call("to_i32$"), i32: convert, bool: convert },
+  bitcast: { f32: reinterpret, i32: reinterpret },
+  select: { bool: ([condition, a, b]) => `select(${b}, ${a}, ${condition})` },
 };
 
 /** An operation on printed arguments. */
-export function printOperation(e: Expr, args: readonly string[], width: Width): string {
-  const from = e.args[0]!.dtype;
-  if (e.op === "bitcast") return `bitcast<${typeOf(e.dtype, width)}>(${args[0]})`;
-  if (e.op === "cast") {
-    if (from === "f32" && e.dtype === "i32") return widened(`to_i32$(${args[0]})`, width);
-    return `${typeOf(e.dtype, width)}(${args[0]})`;
-  }
-  const print = OPERATIONS[e.op]?.[from];
-  if (!print) throw new Error(`webgpu: ${e.op} of ${from} has no WGSL form`);
-  return widened(print(args[0]!, args[1]!, args[2]!), width);
-}
+export const printOperation = (e: Expr, args: readonly string[], width: Width): string =>
+  widened(ruleFor(OPERATIONS, e)(args, typeOf(e.dtype, width)), width);
 
 /** WGSL's type of one value or four. */
 export const typeOf = (dtype: Dtype, width: Width): string => (width === 1 ? dtype : `vec4<${dtype}>`);

@@ -4,7 +4,6 @@ import { says, thrown } from "../../test/badInput.ts";
 import { ConfigError } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 import { type ConfigOptions, resolveConfig } from "./resolve.ts";
-import { closest, editDistance } from "./suggest.ts";
 
 describe("resolveConfig", () => {
   test("without options gives the preset", () => {
@@ -116,28 +115,5 @@ describe("resolveConfig", () => {
   test("unknown keys of options are refused too", () => {
     const options = { train: { batchSize: 3 } } as ConfigOptions;
     expect(() => resolveConfig(options)).toThrow(/"train\.batchSize".*known here|did you mean/);
-  });
-});
-
-describe("suggestions", () => {
-  test("edit distance of known pairs", () => {
-    expect(editDistance("kitten", "sitting")).toBe(3);
-    expect(editDistance("", "abc")).toBe(3);
-    expect(editDistance("same", "same")).toBe(0);
-  });
-
-  test("edit distance is symmetric and obeys the triangle inequality", () => {
-    const word = fc.string({ maxLength: 8 });
-    fc.assert(
-      fc.property(word, word, word, (a, b, c) => {
-        expect(editDistance(a, b)).toBe(editDistance(b, a));
-        expect(editDistance(a, c)).toBeLessThanOrEqual(editDistance(a, b) + editDistance(b, c));
-      }),
-    );
-  });
-
-  test("only near words are offered", () => {
-    expect(closest("epoch", ["epochs", "batch"])).toBe("epochs");
-    expect(closest("zebra", ["epochs", "batch"])).toBeUndefined();
   });
 });

@@ -1,9 +1,9 @@
+import { closest } from "@dfine/tensor";
 import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
 import { brokenModelRules } from "./modelRules.ts";
 import { presetConfig } from "./presets.ts";
-import { closest } from "./suggest.ts";
 import { readYaml } from "./yaml.ts";
 
 type DeepPartial<T> = T extends readonly unknown[]

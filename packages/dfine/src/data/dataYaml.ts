@@ -1,5 +1,5 @@
+import { closest } from "@dfine/tensor";
 import * as z from "zod";
-import { closest } from "../config/suggest.ts";
 import { readYaml, type Yaml, YamlError } from "../config/yaml.ts";
 import { DatasetError } from "./errors.ts";
 

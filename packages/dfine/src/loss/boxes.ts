@@ -65,15 +65,11 @@ const giouLossMap = defineMap(
     const wanted = target.map((t, i) => isMatched.select(t, i < 2 ? 0.5 : 1));
     return giouOf(corners(predicted), corners(wanted)).neg().add(1);
   },
-  { inputs: [[-1, 1], ...sampled.inputs] },
+  { inputs: ["i32", ...sampled.inputs] },
 );
 
 const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select(0, box.sub(target).abs()), {
-  inputs: [
-    [-1, 1],
-    [0, 1],
-    [2, 3],
-  ],
+  inputs: ["i32", [0, 1], [2, 3]],
 });
 
 /** The four columns of boxes [..., 4] as views [...]. */
@@ -96,7 +92,9 @@ export interface BoxPairs {
 }
 
 // A query without a target may have collapsed to a box without area, whose IoU with anything is 0/0.
-const matchedMap = defineMap("matchedOnly", (label, value) => label.lt(0).select(0, value), { inputs: [[-1, 1]] });
+const matchedMap = defineMap("matchedOnly", (label, value) => label.lt(0).select(0, value), {
+  inputs: ["i32", [-3, 3]],
+});
 
 /** IoU of each query's box with its target, 0 without one → [S, B, Q], no gradient: a weight or target of other losses. */
 export const matchedIou = ({ boxes, targets, labels }: BoxPairs): Tensor =>

@@ -16,6 +16,7 @@ const divergenceRow = defineRow(
     row.storeRow(row.max(student.sub(teacher).abs()));
   },
   {
+    takes: ["student", "teacher", "weight", "temperature"],
     cases: () =>
       [
         [2, 3, 5],
@@ -37,7 +38,7 @@ const rowWeightMap = defineMap(
   (iou, confidence, label, matched, unmatched) =>
     label.lt(0).select(confidence.sigmoid().mul(unmatched), iou.mul(matched)),
   {
-    inputs: [[0, 1], [-4, 4], [-1, 1], 0.5, 0.25],
+    inputs: [[0, 1], [-4, 4], "i32", 0.5, 0.25],
     differentiable: false,
   },
 );

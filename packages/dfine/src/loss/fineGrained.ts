@@ -15,6 +15,7 @@ const fineGrainedRow = defineRow(
     row.storeRow(weightLeft.add(weightRight).mul(logSum).sub(picked).mul(weight));
   },
   {
+    takes: { logits: "f32", bin: "i32", weightLeft: "f32", weightRight: "f32", weight: "f32", position: "i32" },
     cases: () =>
       [
         [2, 3, 5],

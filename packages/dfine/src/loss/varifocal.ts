@@ -37,6 +37,7 @@ const varifocalRow = defineRow(
     row.storeRow(row.sum(weight.mul(binaryCrossEntropy(logits, quality))));
   },
   {
+    takes: { logits: "f32", frozen: "f32", label: "i32", iou: "f32", position: "i32", alpha: "f32", gamma: "f32" },
     cases: () =>
       shapes.map((shape): OpCase => {
         const { logits, label, iou, classes } = caseInputs(shape);
@@ -60,6 +61,7 @@ const focalRow = defineRow(
     row.storeRow(row.sum(share.mul(sigmoidPower(wrong, gamma)).mul(softplus(wrong))));
   },
   {
+    takes: { logits: "f32", label: "i32", position: "i32", alpha: "f32", gamma: "f32" },
     cases: () =>
       shapes.map((shape): OpCase => {
         const { logits, label, classes } = caseInputs(shape);

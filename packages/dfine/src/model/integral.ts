@@ -29,6 +29,7 @@ const integralRow = defineRow(
     row.storeRow(row.sum(e.mul(weights)).div(row.sum(e)));
   },
   {
+    takes: ["logits", "weights"],
     cases: () =>
       [
         [2, 3, 33],

@@ -1,14 +1,19 @@
 import {
+  activationOption,
   batchNorm,
+  checkOptions,
   defineMap,
   defineUpdate,
   frozenBatchNorm,
   full,
   identity,
   isRecomputing,
+  type OptionRules,
+  real,
   ShapeError,
   shapeText,
   type Tensor,
+  thing,
   zeros,
 } from "@dfine/tensor";
 import type { Activation, Expr } from "@dfine/tensor/kernel";
@@ -30,6 +35,9 @@ export interface BatchNorm2dOptions {
   readonly momentum?: number;
 }
 
+const OPTIONS: OptionRules<BatchNorm2dOptions> = { eps: real, momentum: real };
+const EPILOGUE: OptionRules<NormEpilogue> = { activation: activationOption, affine: thing };
+
 const updateStatistics = defineUpdate(
   "updateStatistics",
   ([mean, variance], [batchMean, batchVariance, momentum, correction]) => {
@@ -37,6 +45,7 @@ const updateStatistics = defineUpdate(
     return [blend(mean!, batchMean!), blend(variance!, batchVariance!.mul(correction!))];
   },
   {
+    takes: ["mean", "variance", "batchMean", "batchVariance", "momentum", "correction"],
     cases: () =>
       [3, 17].map((channels) => ({
         name: `${channels} channels`,
@@ -53,6 +62,7 @@ const updateStatistics = defineUpdate(
 );
 
 const countBatch = defineUpdate("countBatch", ([count]) => [count!.add(1)], {
+  takes: { count: "i32" },
   cases: () => [
     {
       name: "one counter",
@@ -82,6 +92,7 @@ export class BatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Te
 
   constructor(channels: number, options: BatchNorm2dOptions = {}) {
     super();
+    checkOptions("BatchNorm2d", options, OPTIONS);
     this.weight = parameter([channels], 1);
     this.bias = parameter([channels], 0);
     this.runningMean = buffer(zeros([channels]));
@@ -120,6 +131,7 @@ export class FrozenBatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogu
 
   constructor(channels: number, options: { readonly eps?: number } = {}) {
     super();
+    checkOptions("FrozenBatchNorm2d", options, { eps: real });
     this.weight = buffer(full([channels], 1));
     this.bias = buffer(zeros([channels]));
     this.runningMean = buffer(zeros([channels]));
@@ -145,4 +157,8 @@ export function normAffine(norm: BatchNorm2d | FrozenBatchNorm2d): { factor: Ten
   return { factor, bias: normBias(norm.bias, norm.runningMean, factor) };
 }
 
-const pick = ({ activation = "identity", affine }: NormEpilogue) => ({ activation, ...(affine ? { affine } : {}) });
+function pick(epilogue: NormEpilogue) {
+  checkOptions("norm", epilogue, EPILOGUE);
+  const { activation = "identity", affine } = epilogue;
+  return { activation, ...(affine ? { affine } : {}) };
+}

@@ -1,4 +1,16 @@
-import { type Conv2dOptions, conv2d, conv2dAct, type Tensor } from "@dfine/tensor";
+import {
+  ArgumentError,
+  activationOption,
+  type Conv2dOptions,
+  checkOptions,
+  conv2d,
+  conv2dAct,
+  flag,
+  numberOrThing,
+  type OptionRules,
+  type Tensor,
+  whole,
+} from "@dfine/tensor";
 import type { Activation } from "@dfine/tensor/kernel";
 import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
 import { Module } from "../module.ts";
@@ -20,6 +32,11 @@ export interface Conv2dLayerOptions {
   readonly weightInit?: Initializer;
 }
 
+const OPTIONS: OptionRules<Conv2dLayerOptions> = {
+  ...{ kernel: whole(1), stride: whole(1), padding: whole(0), groups: whole(1), bias: flag },
+  ...{ activation: activationOption, weightInit: numberOrThing },
+};
+
 /** activation(convolution + bias): x [B, in, H, W] → [B, out, H', W']. */
 export class Conv2d extends Module<[x: Tensor], Tensor> {
   readonly weight: Tensor;
@@ -28,7 +45,12 @@ export class Conv2d extends Module<[x: Tensor], Tensor> {
 
   constructor(inChannels: number, outChannels: number, options: Conv2dLayerOptions) {
     super();
-    const { kernel, groups = 1, weightInit = kaimingUniform } = options;
+    checkOptions("Conv2d", options, OPTIONS);
+    const { kernel, groups = 1, weightInit = kaimingUniform, activation = "identity" } = options;
+    if (activation !== "identity" && !options.bias)
+      throw new ArgumentError(`Conv2d: the activation ${activation} follows the bias; give bias: true as well`);
+    if (inChannels % groups || outChannels % groups)
+      throw new ArgumentError(`Conv2d: ${inChannels} and ${outChannels} channels do not divide into ${groups} groups`);
     const fanIn = (inChannels / groups) * kernel * kernel;
     this.weight = parameter([outChannels, inChannels / groups, kernel, kernel], weightInit);
     this.bias = options.bias ? parameter([outChannels], uniformInit(1 / Math.sqrt(fanIn))) : undefined;

@@ -1,4 +1,13 @@
-import { equal, indexSelect, type Tensor, where } from "@dfine/tensor";
+import {
+  checkOptions,
+  equal,
+  indexSelect,
+  numberOrThing,
+  type OptionRules,
+  type Tensor,
+  where,
+  whole,
+} from "@dfine/tensor";
 import { type Initializer, initialValues, normalInit } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
@@ -11,6 +20,8 @@ export interface EmbeddingOptions {
   readonly init?: Initializer;
 }
 
+const OPTIONS: OptionRules<EmbeddingOptions> = { paddingIndex: whole(0), init: numberOrThing };
+
 /** A row of a table for each index: i32 [...] → [..., features]. */
 export class Embedding extends Module<[indices: Tensor], Tensor> {
   readonly weight: Tensor;
@@ -18,6 +29,7 @@ export class Embedding extends Module<[indices: Tensor], Tensor> {
 
   constructor(rows: number, features: number, options: EmbeddingOptions = {}) {
     super();
+    checkOptions("Embedding", options, OPTIONS);
     const { paddingIndex, init = normalInit() } = options;
     this.#paddingIndex = paddingIndex;
     this.weight = parameter([rows, features], paddingIndex === undefined ? init : withZeroRow(init, paddingIndex));

@@ -1,4 +1,4 @@
-import { layerNorm, type Tensor } from "@dfine/tensor";
+import { checkOptions, layerNorm, real, type Tensor } from "@dfine/tensor";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
 
@@ -10,6 +10,7 @@ export class LayerNorm extends Module<[x: Tensor], Tensor> {
 
   constructor(features: number, options: { readonly eps?: number } = {}) {
     super();
+    checkOptions("LayerNorm", options, { eps: real });
     this.weight = parameter([features], 1);
     this.bias = parameter([features], 0);
     this.eps = options.eps ?? 1e-5;

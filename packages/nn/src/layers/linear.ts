@@ -1,4 +1,4 @@
-import { linear, type Tensor } from "@dfine/tensor";
+import { activationOption, checkOptions, linear, numberOrThing, type OptionRules, type Tensor } from "@dfine/tensor";
 import type { Activation } from "@dfine/tensor/kernel";
 import { type Initializer, kaimingUniform, uniformInit } from "../init.ts";
 import { Module } from "../module.ts";
@@ -15,6 +15,12 @@ export interface LinearOptions {
   readonly biasInit?: Initializer;
 }
 
+const OPTIONS: OptionRules<LinearOptions> = {
+  activation: activationOption,
+  weightInit: numberOrThing,
+  biasInit: numberOrThing,
+};
+
 /** activation(x · weightᵀ + bias): x [..., in] → [..., out]. */
 export class Linear extends Module<[x: Tensor], Tensor> {
   readonly weight: Tensor;
@@ -23,6 +29,7 @@ export class Linear extends Module<[x: Tensor], Tensor> {
 
   constructor(inFeatures: number, outFeatures: number, options: LinearOptions = {}) {
     super();
+    checkOptions("Linear", options, OPTIONS);
     const {
       activation = "identity",
       weightInit = kaimingUniform,

@@ -1,4 +1,4 @@
-import type { Tensor } from "@dfine/tensor";
+import { checkOptions, type OptionRules, type Tensor, thing, whole } from "@dfine/tensor";
 import { Module } from "../module.ts";
 import { Linear, type LinearOptions } from "./linear.ts";
 
@@ -12,12 +12,15 @@ export interface MlpOptions {
   readonly last?: Pick<LinearOptions, "weightInit" | "biasInit">;
 }
 
+const OPTIONS: OptionRules<MlpOptions> = { layers: whole(1), hidden: whole(1), all: thing, last: thing };
+
 /** Linear layers with ReLU between them: x [..., in] → [..., out]. */
 export class Mlp extends Module<[x: Tensor], Tensor> {
   readonly layers: Linear[];
 
   constructor(inFeatures: number, outFeatures: number, options: MlpOptions) {
     super();
+    checkOptions("Mlp", options, OPTIONS);
     const { layers, hidden, all, last } = options;
     this.layers = Array.from({ length: layers }, (_, i) => {
       const isLast = i === layers - 1;

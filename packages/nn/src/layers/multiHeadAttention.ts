@@ -12,6 +12,7 @@ const attentionRow = defineRow(
     row.store(e.div(row.sum(e)));
   },
   {
+    takes: ["scores", "bias", "scale"],
     cases: () =>
       [
         [2, 3, 5, 7],

@@ -1,12 +1,15 @@
 import {
+  checkOptions,
   coalesce,
   defineUpdate,
   fillInto,
   keep,
   pack,
   packedZerosLike,
+  real,
   scope,
   type Tensor,
+  thing,
   writeTensor,
 } from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
@@ -53,6 +56,7 @@ const update = defineUpdate(
     return [value!.mul(decay!).sub(rate!.mul(mean.div(deviation))), mean, square];
   },
   {
+    takes: ["value", "first", "second", "gradient", "factor", "decay", "rate", "beta1", "beta2", "bias2", "eps"],
     cases: () =>
       [[3, 5], [65], [1]].map((shape) => ({
         name: JSON.stringify(shape),
@@ -81,6 +85,7 @@ export class AdamW {
 
   /** Moves each group's parameters side by side; they stay the tensors that they are. */
   constructor(groups: readonly OptimizerGroup[], options: AdamWOptions = {}) {
+    checkOptions("AdamW", options, { betas: thing, eps: real });
     this.groups = groups;
     this.#betas = options.betas ?? [0.9, 0.999];
     this.#eps = options.eps ?? 1e-8;

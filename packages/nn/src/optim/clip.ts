@@ -1,6 +1,7 @@
 import { coalesce, defineRow, noGrad, type OpCase, sqrt, stack, sum, type Tensor } from "@dfine/tensor";
 
 const sumOfSquares = defineRow("sumOfSquares", (row, x) => row.storeRow(row.sum(x.mul(x))), {
+  takes: ["x"],
   cases: () =>
     [[3, 5], [65], [2, 0], [200, 300]].map(
       (shape): OpCase => ({

@@ -14,6 +14,7 @@ const average = defineUpdate(
   "ema",
   ([mean], [value, decay]) => [mean!.mul(decay!).add(decay!.neg().add(1).mul(value!))],
   {
+    takes: ["mean", "value", "decay"],
     cases: () =>
       [[3, 5], [65], [1]].map((shape) => ({
         name: JSON.stringify(shape),

@@ -1,45 +1,41 @@
 import type { Expr } from "./expr.ts";
+import type { ExprOp } from "./exprOps.ts";
 import type { Kernel, Stage } from "./kernel.ts";
 import type { Program } from "./program.ts";
 
-const INFIX: Partial<Record<Expr["op"], string>> = {
-  add: "+",
-  sub: "−",
-  mul: "·",
-  div: "/",
-  rem: "%",
-  lt: "<",
-  eq: "=",
-  and: "&",
-  or: "|",
-  xor: "^",
-  shl: "<<",
-  shr: ">>",
+type Text = (e: Expr, args: readonly string[]) => string;
+
+const infix =
+  (symbol: string): Text =>
+  (_, args) =>
+    `(${args.join(` ${symbol} `)})`;
+const call: Text = (e, args) => `${e.op}(${args.join(", ")})`;
+
+const TEXTS: Readonly<Record<ExprOp, Text>> = {
+  const: (e) => `${e.value}`,
+  param: (e) => `c${e.value}`,
+  axis: (e) => `i${e.value}`,
+  row: (e) => `r${e.value}`,
+  load: (e, [index]) => (index === undefined ? `x${e.value}` : `x${e.value}[${index}]`),
+  select: (_, [condition, a, b]) => `(${condition} ? ${a} : ${b})`,
+  cast: (e, [x]) => `${e.dtype}(${x})`,
+  add: infix("+"),
+  sub: infix("−"),
+  mul: infix("·"),
+  div: infix("/"),
+  rem: infix("%"),
+  lt: infix("<"),
+  eq: infix("="),
+  and: infix("&"),
+  or: infix("|"),
+  xor: infix("^"),
+  shl: infix("<<"),
+  shr: infix(">>"),
+  ...{ min: call, max: call, floor: call, abs: call, sqrt: call, exp: call, log: call, tanh: call, sigmoid: call },
+  ...{ erf: call, isnan: call, isfinite: call, bitcast: call },
 };
 
-function text(e: Expr): string {
-  const args = e.args.map(text);
-  switch (e.op) {
-    case "const":
-      return `${e.value}`;
-    case "param":
-      return `c${e.value}`;
-    case "axis":
-      return `i${e.value}`;
-    case "row":
-      return `r${e.value}`;
-    case "load":
-      return args.length === 0 ? `x${e.value}` : `x${e.value}[${args[0]}]`;
-    case "select":
-      return `(${args[0]} ? ${args[1]} : ${args[2]})`;
-    case "cast":
-      return `${e.dtype}(${args[0]})`;
-    default: {
-      const infix = INFIX[e.op];
-      return infix ? `(${args.join(` ${infix} `)})` : `${e.op}(${args.join(", ")})`;
-    }
-  }
-}
+const text = (e: Expr): string => TEXTS[e.op](e, e.args.map(text));
 
 function stageLine(stage: Stage, row: number): string {
   switch (stage.kind) {

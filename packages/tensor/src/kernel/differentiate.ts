@@ -1,81 +1,52 @@
 import { constant, type Expr, postorder, row } from "./expr.ts";
+import type { ExprOp } from "./exprOps.ts";
 import type { Stage } from "./kernel.ts";
 
 export type Adjoints = Map<Expr, Expr>;
 
+/** What flows into each argument of node `e` when `g` flows out of it; undefined where nothing does. */
+type Derivative = (g: Expr, e: Expr, args: readonly [Expr, Expr, Expr]) => readonly (Expr | undefined)[];
+
+/** Nothing depends smoothly on the arguments: leaves, steps, and what gives no f32. */
+const FLAT: Derivative = () => [];
+
+/** All to argument a where `lower` < `upper`, all to b where not. A tie gives half to each, as PyTorch's maximum does. */
+const toWinner = (g: Expr, lower: Expr, upper: Expr): [a: Expr, b: Expr] => {
+  const share = lower.lt(upper).select(1, lower.eq(upper).select(0.5, 0));
+  return [g.mul(share), g.mul(constant(1).sub(share))];
+};
+
+const DERIVATIVES: Readonly<Record<ExprOp, Derivative>> = {
+  add: (g) => [g, g],
+  sub: (g) => [g, g.neg()],
+  mul: (g, _, [a, b]) => [g.mul(b), g.mul(a)],
+  div: (g, e, [, b]) => [g.div(b), g.mul(e).div(b).neg()],
+  min: (g, _, [a, b]) => toWinner(g, a, b),
+  max: (g, _, [a, b]) => toWinner(g, b, a),
+  abs: (g, _, [a]) => [a.lt(0).select(g.neg(), a.gt(0).select(g, 0))],
+  sqrt: (g, e) => [g.mul(0.5).div(e)],
+  exp: (g, e) => [g.mul(e)],
+  log: (g, _, [a]) => [g.div(a)],
+  tanh: (g, e) => [g.mul(constant(1).sub(e.mul(e)))],
+  sigmoid: (g, e) => [g.mul(e).mul(constant(1).sub(e))],
+  erf: (g, _, [a]) => [g.mul(a.mul(a).neg().exp()).mul(2 / Math.sqrt(Math.PI))],
+  select: (g, _, [condition]) => [undefined, condition.select(g, 0), condition.select(0, g)],
+  ...{ const: FLAT, param: FLAT, axis: FLAT, load: FLAT, row: FLAT },
+  ...{ floor: FLAT, cast: FLAT, bitcast: FLAT, rem: FLAT, shl: FLAT, shr: FLAT },
+  ...{ isnan: FLAT, isfinite: FLAT, lt: FLAT, eq: FLAT, and: FLAT, or: FLAT, xor: FLAT },
+};
+
 /** Derivatives of `root` times `seed` with respect to every node: reverse mode over the scalar DAG. */
 export function differentiate(root: Expr, seed: Expr): Adjoints {
   const adjoints: Adjoints = new Map([[root, seed]]);
-  const flow = (to: Expr, gradient: Expr): void => {
-    const before = adjoints.get(to);
-    adjoints.set(to, before ? before.add(gradient) : gradient);
-  };
   for (const e of postorder([root]).reverse()) {
     const g = adjoints.get(e);
     if (!g || e.dtype !== "f32") continue;
-    const [a, b, c] = e.args as [Expr, Expr, Expr];
-    switch (e.op) {
-      case "add":
-        flow(a, g);
-        flow(b, g);
-        break;
-      case "sub":
-        flow(a, g);
-        flow(b, g.neg());
-        break;
-      case "mul":
-        flow(a, g.mul(b));
-        flow(b, g.mul(a));
-        break;
-      case "div":
-        flow(a, g.div(b));
-        flow(b, g.mul(e).div(b).neg());
-        break;
-      case "min":
-      case "max": {
-        // A tie gives half to each side, as PyTorch's maximum does.
-        const [lower, upper] = e.op === "max" ? [b, a] : [a, b];
-        const share = lower.lt(upper).select(1, lower.eq(upper).select(0.5, 0));
-        flow(a, g.mul(share));
-        flow(b, g.mul(constant(1).sub(share)));
-        break;
-      }
-      case "abs":
-        flow(a, a.lt(0).select(g.neg(), a.gt(0).select(g, 0)));
-        break;
-      case "sqrt":
-        flow(a, g.mul(0.5).div(e));
-        break;
-      case "exp":
-        flow(a, g.mul(e));
-        break;
-      case "log":
-        flow(a, g.div(a));
-        break;
-      case "tanh":
-        flow(a, g.mul(constant(1).sub(e.mul(e))));
-        break;
-      case "sigmoid":
-        flow(a, g.mul(e).mul(constant(1).sub(e)));
-        break;
-      case "erf":
-        flow(a, g.mul(a.mul(a).neg().exp()).mul(2 / Math.sqrt(Math.PI)));
-        break;
-      case "select":
-        flow(b, a.select(g, 0));
-        flow(c, a.select(0, g));
-        break;
-      case "cast":
-      case "floor":
-      case "bitcast":
-      case "const":
-      case "param":
-      case "axis":
-      case "load":
-      case "row":
-        break;
-      default:
-        throw new Error(`unreachable: ${e.op} gives no f32`);
+    for (const [i, gradient] of DERIVATIVES[e.op](g, e, e.args as [Expr, Expr, Expr]).entries()) {
+      if (!gradient) continue;
+      const to = e.args[i]!;
+      const before = adjoints.get(to);
+      adjoints.set(to, before ? before.add(gradient) : gradient);
     }
   }
   return adjoints;

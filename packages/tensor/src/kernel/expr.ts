@@ -1,6 +1,6 @@
 import type { Dtype } from "../dtype.ts";
 import { DtypeError } from "../errors.ts";
-import type { BinaryOp, ExprOp, UnaryOp } from "./exprOps.ts";
+import { type ExprOp, OPERAND_DTYPES, type Operation, type OperationTable } from "./exprOps.ts";
 
 /** An expression, or a number that becomes a constant of the other side's dtype. */
 export type ExprLike = Expr | number;
@@ -14,7 +14,7 @@ export type ExprLike = Expr | number;
  *
  * Meaning of the rest, on every backend: `min` and `max` propagate NaN; `rem` and integer `div` truncate; `lt` and `eq`
  * give bool and are false for NaN; `shr` is logical, shift counts are taken modulo 32; i32 arithmetic wraps;
- * `cast` f32→i32 truncates and saturates (NaN gives 0); `bitcast` reinterprets 32 bits and occurs only after lowering.
+ * `cast` f32→i32 truncates and saturates (NaN gives 0); `bitcast` reinterprets 32 bits.
  */
 export class Expr {
   readonly id: number;
@@ -36,36 +36,36 @@ export class Expr {
     const b = lift(other, this);
     if (isConst(b, 0)) return this;
     if (isConst(this, 0)) return b;
-    return binary("add", this, b);
+    return operation("add", [this, b]);
   }
   /** this − other. */
   sub(other: ExprLike): Expr {
     const b = lift(other, this);
-    return isConst(b, 0) ? this : binary("sub", this, b);
+    return isConst(b, 0) ? this : operation("sub", [this, b]);
   }
   /** this · other. */
   mul(other: ExprLike): Expr {
     const b = lift(other, this);
     if (isConst(b, 1)) return this;
     if (isConst(this, 1)) return b;
-    return binary("mul", this, b);
+    return operation("mul", [this, b]);
   }
   /** this / other; truncates for i32. */
   div(other: ExprLike): Expr {
     const b = lift(other, this);
-    return isConst(b, 1) ? this : binary("div", this, b);
+    return isConst(b, 1) ? this : operation("div", [this, b]);
   }
   /** Remainder of truncating division, i32. */
   rem(other: ExprLike): Expr {
-    return binary("rem", this, lift(other, this));
+    return operation("rem", [this, lift(other, this)]);
   }
   /** The smaller; NaN if either is. */
   min(other: ExprLike): Expr {
-    return binary("min", this, lift(other, this));
+    return operation("min", [this, lift(other, this)]);
   }
   /** The larger; NaN if either is. */
   max(other: ExprLike): Expr {
-    return binary("max", this, lift(other, this));
+    return operation("max", [this, lift(other, this)]);
   }
   /** −this. */
   neg(): Expr {
@@ -73,51 +73,51 @@ export class Expr {
   }
   /** Largest whole number not above it. */
   floor(): Expr {
-    return unary("floor", this);
+    return operation("floor", [this]);
   }
   /** |this|. */
   abs(): Expr {
-    return unary("abs", this);
+    return operation("abs", [this]);
   }
   /** √this. */
   sqrt(): Expr {
-    return unary("sqrt", this);
+    return operation("sqrt", [this]);
   }
   /** eˣ. */
   exp(): Expr {
-    return unary("exp", this);
+    return operation("exp", [this]);
   }
   /** Natural logarithm. */
   log(): Expr {
-    return unary("log", this);
+    return operation("log", [this]);
   }
   /** Hyperbolic tangent. */
   tanh(): Expr {
-    return unary("tanh", this);
+    return operation("tanh", [this]);
   }
   /** 1 / (1 + e⁻ˣ): a node of its own, because the quotient's derived gradient overflows where x is very negative. */
   sigmoid(): Expr {
-    return unary("sigmoid", this);
+    return operation("sigmoid", [this]);
   }
   /** Error function. */
   erf(): Expr {
-    return unary("erf", this);
+    return operation("erf", [this]);
   }
   /** Whether it is NaN, as bool. */
   isNaN(): Expr {
-    return node("isnan", "bool", [this]);
+    return operation("isnan", [this], "bool");
   }
   /** Whether it is neither NaN nor infinite, as bool. */
   isFinite(): Expr {
-    return node("isfinite", "bool", [this]);
+    return operation("isfinite", [this], "bool");
   }
   /** this < other, as bool; false for NaN. */
   lt(other: ExprLike): Expr {
-    return comparison("lt", this, lift(other, this));
+    return operation("lt", [this, lift(other, this)], "bool");
   }
   /** this > other, as bool; false for NaN. */
   gt(other: ExprLike): Expr {
-    return comparison("lt", lift(other, this), this);
+    return operation("lt", [lift(other, this), this], "bool");
   }
   /** Not `le`'s complement: both are false for NaN. */
   le(other: ExprLike): Expr {
@@ -130,19 +130,19 @@ export class Expr {
   }
   /** this = other, as bool; false for NaN. */
   eq(other: ExprLike): Expr {
-    return comparison("eq", this, lift(other, this));
+    return operation("eq", [this, lift(other, this)], "bool");
   }
   /** Bitwise and, of i32 or bool. */
   and(other: ExprLike): Expr {
-    return binary("and", this, lift(other, this));
+    return operation("and", [this, lift(other, this)]);
   }
   /** Bitwise or, of i32 or bool. */
   or(other: ExprLike): Expr {
-    return binary("or", this, lift(other, this));
+    return operation("or", [this, lift(other, this)]);
   }
   /** Bitwise exclusive or, of i32 or bool. */
   xor(other: ExprLike): Expr {
-    return binary("xor", this, lift(other, this));
+    return operation("xor", [this, lift(other, this)]);
   }
   /** Negation of a bool. */
   not(): Expr {
@@ -150,11 +150,11 @@ export class Expr {
   }
   /** Shift to the left. */
   shl(count: ExprLike): Expr {
-    return binary("shl", this, lift(count, this));
+    return operation("shl", [this, lift(count, this)]);
   }
   /** Logical shift: zeros come in from the left. */
   shr(count: ExprLike): Expr {
-    return binary("shr", this, lift(count, this));
+    return operation("shr", [this, lift(count, this)]);
   }
   /** `this ? whenTrue : whenFalse`; both sides are evaluated. */
   select(whenTrue: ExprLike, whenFalse: ExprLike): Expr {
@@ -175,7 +175,8 @@ export class Expr {
   }
   /** The same 32 bits as another dtype. */
   bitcast(to: Dtype): Expr {
-    return to === this.dtype ? this : node("bitcast", to, [this]);
+    if (to === "bool") throw new DtypeError("bitcast: to f32 or i32; a bool is a comparison's result");
+    return to === this.dtype ? this : operation("bitcast", [this], to);
   }
 }
 
@@ -196,26 +197,20 @@ export function node(op: ExprOp, dtype: Dtype, args: readonly Expr[] = [], value
 const isConst = (e: Expr, value: number): boolean => e.op === "const" && Object.is(e.value, value);
 const lift = (x: ExprLike, like: Expr): Expr => (typeof x === "number" ? constant(x, like.dtype) : x);
 
-function unary(op: UnaryOp, x: Expr): Expr {
-  if (x.dtype !== "f32") throw new DtypeError(`${op}: takes f32, got ${x.dtype}; cast it first`);
-  return node(op, "f32", [x]);
+/** An operation on arguments alike in dtype, which gives that dtype unless told otherwise. @throws DtypeError */
+function operation(op: Operation, args: readonly [Expr, ...Expr[]], result: Dtype = args[0].dtype): Expr {
+  const { dtype } = args[0];
+  const taken: readonly Dtype[] = OPERAND_DTYPES[op];
+  if (!taken.includes(dtype) || args.some((arg) => arg.dtype !== dtype))
+    throw new DtypeError(
+      `${op}: takes ${taken.join(" or ")}${args.length > 1 ? ", both alike" : ""}, got ${args.map((arg) => arg.dtype).join(" and ")}; cast first`,
+    );
+  return node(op, result, args);
 }
-const INTEGER_ONLY: readonly ExprOp[] = ["shl", "shr", "rem"];
-const BITWISE: readonly ExprOp[] = ["and", "or", "xor"];
 
-function binary(op: BinaryOp, a: Expr, b: Expr): Expr {
-  const fits = BITWISE.includes(op)
-    ? a.dtype !== "f32"
-    : INTEGER_ONLY.includes(op)
-      ? a.dtype === "i32"
-      : a.dtype !== "bool";
-  if (a.dtype !== b.dtype || !fits) throw new DtypeError(`${op}: cannot combine ${a.dtype} and ${b.dtype}; cast first`);
-  return node(op, a.dtype, [a, b]);
-}
-function comparison(op: "lt" | "eq", a: Expr, b: Expr): Expr {
-  if (a.dtype !== b.dtype) throw new DtypeError(`${op}: cannot compare ${a.dtype} with ${b.dtype}; cast first`);
-  return node(op, "bool", [a, b]);
-}
+/** An operation's rule for the element type of its first argument. */
+export const ruleFor = <Rule, Op extends Operation>(table: OperationTable<Rule, Op>, e: Expr): Rule =>
+  (table as Readonly<Record<string, Readonly<Record<string, Rule>>>>)[e.op]![e.args[0]!.dtype]!;
 
 /** A number known when the kernel is built. */
 export const constant = (value: number, dtype: Dtype = "f32"): Expr => node("const", dtype, [], value);

@@ -1,15 +1,19 @@
+import type { Dtype } from "../dtype.ts";
 import { defineMap } from "./defineMap.ts";
+import { ANY_DTYPE } from "./inputs.ts";
+
+const NUMBERS: readonly Dtype[] = ["f32", "i32"];
 
 /** The same values in new storage, row-major. */
-export const identity = defineMap("identity", (x) => x, { dtypes: ["f32", "i32"] });
+export const identity = defineMap("identity", (x) => x, { dtypes: ANY_DTYPE });
 
 /** a + b, elementwise with broadcasting. */
-export const add = defineMap("add", (a, b) => a.add(b), { dtypes: ["f32", "i32"] });
+export const add = defineMap("add", (a, b) => a.add(b), { dtypes: NUMBERS });
 /** a − b, elementwise with broadcasting. */
-export const sub = defineMap("sub", (a, b) => a.sub(b), { dtypes: ["f32", "i32"] });
+export const sub = defineMap("sub", (a, b) => a.sub(b), { dtypes: NUMBERS });
 /** a · b, elementwise with broadcasting. */
-export const mul = defineMap("mul", (a, b) => a.mul(b), { dtypes: ["f32", "i32"] });
-/** a / b, elementwise with broadcasting. */
+export const mul = defineMap("mul", (a, b) => a.mul(b), { dtypes: NUMBERS });
+/** a / b, elementwise with broadcasting, of f32. */
 export const div = defineMap("div", (a, b) => a.div(b), {
   inputs: [
     [-3, 3],
@@ -17,15 +21,15 @@ export const div = defineMap("div", (a, b) => a.div(b), {
   ],
 });
 /** −x. */
-export const neg = defineMap("neg", (x) => x.neg());
+export const neg = defineMap("neg", (x) => x.neg(), { dtypes: NUMBERS });
 /** Larger of two; NaN if either is; at a tie each side gets half of the gradient. */
-export const maximum = defineMap("maximum", (a, b) => a.max(b));
+export const maximum = defineMap("maximum", (a, b) => a.max(b), { dtypes: NUMBERS });
 /** Smaller of two; NaN if either is; at a tie each side gets half of the gradient. */
-export const minimum = defineMap("minimum", (a, b) => a.min(b));
+export const minimum = defineMap("minimum", (a, b) => a.min(b), { dtypes: NUMBERS });
 /** Gradient 0 at 0. */
 export const abs = defineMap("abs", (x) => x.abs());
 /** x². */
-export const square = defineMap("square", (x) => x.mul(x));
+export const square = defineMap("square", (x) => x.mul(x), { dtypes: NUMBERS });
 /** √x. */
 export const sqrt = defineMap("sqrt", (x) => x.sqrt(), { inputs: [[0.1, 4]] });
 /** eˣ. */
@@ -37,12 +41,13 @@ export const floor = defineMap("floor", (x) => x.floor(), { differentiable: fals
 /** x limited to low…high; gradient 1 at the limits. NaN stays. */
 export const clamp = defineMap("clamp", (x, low, high) => x.lt(low).select(low, high.lt(x).select(high, x)), {
   inputs: [[-3, 3], -1, 2],
+  dtypes: NUMBERS,
 });
 
 /** a < b as bool; false for NaN. */
-export const less = defineMap("less", (a, b) => a.lt(b), { differentiable: false, dtypes: ["f32", "i32"] });
+export const less = defineMap("less", (a, b) => a.lt(b), { differentiable: false, dtypes: NUMBERS });
 /** a = b as bool; false for NaN. */
-export const equal = defineMap("equal", (a, b) => a.eq(b), { differentiable: false, dtypes: ["f32", "i32"] });
+export const equal = defineMap("equal", (a, b) => a.eq(b), { differentiable: false, dtypes: ANY_DTYPE });
 /** Both, of bools. */
 export const logicalAnd = defineMap("logicalAnd", (a, b) => a.and(b), { differentiable: false, dtypes: ["bool"] });
 /** Negation of a bool. */
@@ -50,12 +55,15 @@ export const logicalNot = defineMap("logicalNot", (x) => x.not(), { differentiab
 /** 1 where finite, tested on bits where a backend needs that. */
 export const isFiniteNumber = defineMap("isFinite", (x) => x.isFinite(), { differentiable: false });
 /** mask ? a : b; mask is bool. */
-export const where = defineMap("where", (mask, a, b) => mask.select(a, b), { inputs: ["bool"] });
+export const where = defineMap("where", (mask, a, b) => mask.select(a, b), {
+  inputs: ["bool", [-3, 3], [-3, 3]],
+  dtypes: ANY_DTYPE,
+});
 
 /** The same values as f32. */
 export const toFloat = defineMap("toFloat", (x) => x.cast("f32"), {
   differentiable: false,
-  dtypes: ["i32", "bool", "f32"],
+  dtypes: ANY_DTYPE,
 });
 /** Truncates toward zero. */
-export const toInt = defineMap("toInt", (x) => x.cast("i32"), { differentiable: false });
+export const toInt = defineMap("toInt", (x) => x.cast("i32"), { differentiable: false, dtypes: ANY_DTYPE });

@@ -2,15 +2,17 @@ import { recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { type Activation, scalar } from "../kernel/activation.ts";
 import type { Expr } from "../kernel/expr.ts";
+import { activationOption, checkOptions, type OptionRules, thing } from "../options.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dActAttrs } from "./attrs.ts";
 import { conv2dOp } from "./conv2dOps.ts";
-import { attrsOf, type Conv2dOptions, inferConv } from "./conv2dOptions.ts";
+import { attrsOf, CONV2D_OPTIONS, type Conv2dOptions, inferConv } from "./conv2dOptions.ts";
 import { convCases } from "./convCases.ts";
 import { ones } from "./create.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineOp } from "./defineOp.ts";
+import { checkInputs, inputRules } from "./inputs.ts";
 
 export interface Conv2dActOptions extends Conv2dOptions {
   /** [Co] */
@@ -44,6 +46,11 @@ const epilogues = Object.fromEntries(
   ]),
 );
 
+const CONV2D_ACT_OPTIONS: OptionRules<Conv2dActOptions> = {
+  ...CONV2D_OPTIONS,
+  ...{ bias: thing, factor: thing, activation: activationOption, affine: thing },
+};
+
 /** conv2d, and its epilogue as an op of its own. */
 function inTurn([x, weight, bias, factor, scale, shift]: readonly Tensor[], attrs: Conv2dActAttrs) {
   const perChannel = (t: Tensor): Tensor => t.reshape([1, -1, 1, 1]);
@@ -63,8 +70,12 @@ function inferAct([x, weight, ...rest]: readonly Tensor[], attrs: Conv2dActAttrs
   return shape;
 }
 
+const TAKES = ["x", "weight", "bias", "factor?", "scale?", "shift?"];
+const RULES = inputRules(TAKES);
+
 // Without a gradient: one would need the values before the activation, which are what this op does not write.
 const conv2dActOp = defineOp("conv2dAct", {
+  takes: TAKES,
   infer: (inputs, attrs) => [{ shape: inferAct(inputs, attrs), dtype: "f32" }],
   fallback: (inputs, attrs) => [inTurn(inputs, attrs)],
   cases: (op) =>
@@ -83,18 +94,22 @@ const conv2dActOp = defineOp("conv2dAct", {
 
 /** scale · activation(factor · (x ⋆ weight) + bias) + shift, in one pass where no gradient is recorded. @throws ShapeError */
 export function conv2dAct(x: Tensor, weight: Tensor, options: Conv2dActOptions): Tensor {
+  checkOptions("conv2dAct", options, CONV2D_ACT_OPTIONS);
   const { bias, factor, affine, activation = "identity" } = options;
   const inputs = [x, weight, bias];
+  checkInputs("conv2dAct", inputs, RULES);
   if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
   if (affine) inputs.push(affine.scale, affine.shift);
   const attrs = { ...attrsOf(options), activation };
   if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
+  checkInputs("conv2dAct", inputs, RULES);
   inferAct(inputs, attrs);
   return inTurn(inputs, attrs);
 }
 
 /** Cross-correlation of x [B, Ci, H, W] with weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. @throws ShapeError */
 export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions & { readonly bias?: Tensor } = {}): Tensor {
+  checkOptions("conv2d", options, { ...CONV2D_OPTIONS, bias: thing });
   const { bias } = options;
   return bias ? conv2dAct(x, weight, { ...options, bias }) : conv2dOp([x, weight], attrsOf(options))[0]!;
 }

@@ -1,3 +1,4 @@
+import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dAttrs } from "./attrs.ts";
 import { contract } from "./contract.ts";
@@ -35,6 +36,7 @@ function padded(x: Tensor, { padding: [top, left, bottom, right] }: Conv2dAttrs)
 }
 
 export const conv2dOp = defineOp("conv2d", {
+  takes: ["x", "weight"],
   infer: ([x, weight], attrs) => [{ shape: inferConv(x!, weight!, attrs), dtype: "f32" }],
   fallback: ([input, kernel], attrs) => {
     const [batch, out, ho, wo] = inferConv(input!, kernel!, attrs) as [number, number, number, number];
@@ -61,9 +63,24 @@ export const conv2dOp = defineOp("conv2d", {
       : undefined,
   ],
   cases: (op) => convCases(({ x, weight, options }) => op([x, weight], attrsOf(options))[0]!, true),
+  refuses: (op) =>
+    (
+      [
+        ["channels that do not fit", [1, 3, 5, 5], [2, 4, 3, 3], {}],
+        ["a kernel larger than the image", [1, 3, 2, 2], [2, 3, 3, 3], {}],
+        ["outputs that are no multiple of the groups", [1, 4, 5, 5], [3, 2, 3, 3], { groups: 2 }],
+        ["three axes", [3, 5, 5], [2, 3, 3, 3], {}],
+      ] as const
+    ).map(([name, x, weight, options]) => ({
+      name,
+      inputs: [{ shape: x }, { shape: weight }],
+      run: (inputs) => op(inputs as Tensor[], attrsOf(options)),
+      error: ShapeError,
+    })),
 });
 
 const conv2dInputGradOp = defineOp("conv2dInputGrad", {
+  takes: ["dy", "weight"],
   infer: ([dy, weight], { inputSize, groups }) => [
     { shape: [dy!.shape[0]!, weight!.shape[1]! * groups, ...inputSize], dtype: "f32" },
   ],
@@ -107,6 +124,7 @@ const conv2dInputGradOp = defineOp("conv2dInputGrad", {
 });
 
 const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
+  takes: ["dy", "x"],
   infer: ([dy, x], { kernelSize, groups }) => [
     { shape: [dy!.shape[1]!, x!.shape[1]! / groups, ...kernelSize], dtype: "f32" },
   ],

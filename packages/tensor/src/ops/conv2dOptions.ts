@@ -1,4 +1,5 @@
 import { ShapeError } from "../errors.ts";
+import { type OptionRules, whole, wholes } from "../options.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dAttrs } from "./attrs.ts";
@@ -15,6 +16,14 @@ export interface Conv2dOptions {
 const pair = (n: number | readonly [number, number]): readonly [number, number] => (typeof n === "number" ? [n, n] : n);
 const sides = (p: NonNullable<Conv2dOptions["padding"]>): Conv2dAttrs["padding"] =>
   typeof p === "number" ? [p, p, p, p] : p.length === 2 ? [p[0], p[1], p[0], p[1]] : p;
+
+/** What each option takes. */
+export const CONV2D_OPTIONS: OptionRules<Conv2dOptions> = {
+  stride: wholes(1, [2]),
+  padding: wholes(0, [2, 4]),
+  dilation: wholes(1, [2]),
+  groups: whole(1),
+};
 
 /** Attributes of a convolution, from what its caller was told. */
 export function attrsOf(options: Conv2dOptions): Conv2dAttrs {

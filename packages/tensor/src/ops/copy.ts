@@ -1,15 +1,18 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
+import { ShapeError } from "../errors.ts";
 import { load, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
 import { broadcastStrides, type Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkSource, checkTarget, shareElements } from "./inPlace.ts";
+import { ANY_DTYPE, checkInputs, checkNumber, checkTensor, inputRules } from "./inputs.ts";
+import { register } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
-const DTYPES: readonly Dtype[] = ["f32", "i32", "bool"];
 const perDtype = (make: (dtype: Dtype) => Program): Record<Dtype, Program> =>
-  Object.fromEntries(DTYPES.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, Program>;
+  Object.fromEntries(ANY_DTYPE.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, Program>;
 
 const copyPrograms = perDtype((dtype) =>
   mapProgram("copy", { inputs: [dtype], params: [], outputs: [load(0, dtype)] }),
@@ -18,8 +21,25 @@ const fillPrograms = perDtype((dtype) =>
   mapProgram("fill", { inputs: [], params: [dtype], outputs: [param(0, dtype)] }),
 );
 
-/** Writes `source`, broadcast, into the elements `target` views. Not recorded: for new tensors and state without gradients. */
+const RULES = inputRules({ target: ANY_DTYPE, source: ANY_DTYPE });
+
+/**
+ * Writes `source`, broadcast, into the elements `target` views; where the two share elements, as if from a copy. Not
+ * recorded: for new tensors and state without gradients.
+ * @throws ShapeError, DtypeError, GradientError, OwnershipError, BackendError
+ */
 export function copyInto(target: Tensor, source: Tensor): void {
+  checkInputs("copyInto", [target, source], RULES);
+  checkTarget("copyInto", target);
+  checkSource("copyInto", source, target);
+  if (shareElements(target, source)) {
+    using copy = empty(source.backend, source.shape, source.dtype);
+    run(copy, source);
+    run(target, copy);
+  } else run(target, source);
+}
+
+function run(target: Tensor, source: Tensor): void {
   const strides = broadcastStrides(source.shape, source.strides, target.shape);
   launch(target.backend, copyPrograms[target.dtype], {
     mapSizes: target.shape,
@@ -28,8 +48,11 @@ export function copyInto(target: Tensor, source: Tensor): void {
   });
 }
 
-/** Writes one value into the elements `target` views. Not recorded. */
+/** Writes one value into the elements `target` views. Not recorded. @throws DtypeError, GradientError, OwnershipError */
 export function fillInto(target: Tensor, value: number): void {
+  checkTensor("fillInto", target, RULES[0]!);
+  checkTarget("fillInto", target);
+  checkNumber("fillInto", value, { name: "the value", dtype: target.dtype });
   launch(
     target.backend,
     fillPrograms[target.dtype],
@@ -48,3 +71,42 @@ export function filled(backend: Backend, shape: Shape, options: { value: number;
 /** Zeros of the dtype and on the backend of `like`. */
 export const zerosLike = (like: Tensor, shape: Shape = like.shape): Tensor =>
   filled(like.backend, shape, { value: 0, dtype: like.dtype });
+
+register({
+  name: "copyInto",
+  kind: "update",
+  rules: RULES,
+  cases: () =>
+    ANY_DTYPE.map((dtype) => ({
+      name: `${dtype}, a row into each`,
+      inputs: [
+        { shape: [3, 5], dtype },
+        { shape: [5], dtype },
+      ],
+      run: ([target, row]) => {
+        copyInto(target as Tensor, row as Tensor);
+        return [target as Tensor];
+      },
+      differentiable: false,
+    })),
+  refuses: () => [
+    {
+      name: "a smaller source",
+      inputs: [{ shape: [3, 5] }, { shape: [3, 4] }],
+      run: ([target, source]) => copyInto(target as Tensor, source as Tensor),
+      error: ShapeError,
+    },
+    {
+      name: "a larger source",
+      inputs: [{ shape: [5] }, { shape: [3, 5] }],
+      run: ([target, source]) => copyInto(target as Tensor, source as Tensor),
+      error: ShapeError,
+    },
+    {
+      name: "an expanded target",
+      inputs: [{ shape: [1, 5] }, { shape: [3, 5] }],
+      run: ([target, source]) => copyInto((target as Tensor).expand([3, 5]), source as Tensor),
+      error: ShapeError,
+    },
+  ],
+});

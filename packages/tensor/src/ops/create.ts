@@ -1,14 +1,17 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype, TypedArray } from "../dtype.ts";
-import { ShapeError } from "../errors.ts";
+import { ArgumentError, BackendError, DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { mapProgram } from "../kernel/program.ts";
+import { checkOptions, dtypeOption, type OptionRules, real, thing, whatIs } from "../options.ts";
 import { currentBackend, noGrad } from "../runtime.ts";
 import { scope } from "../scope.ts";
-import { type Shape, shapeText, sizeOf } from "../shape.ts";
+import { checkShape, type Shape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { filled } from "./copy.ts";
+import { checkTarget } from "./inPlace.ts";
+import { ANY_DTYPE, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
 import { bind, empty } from "./result.ts";
 import { contiguous } from "./view.ts";
 
@@ -19,37 +22,76 @@ export interface CreateOptions {
   readonly backend?: Backend;
 }
 
-/** A tensor of `shape` from values in row-major order (default shape: [length]). @throws ShapeError */
-export function tensor(
-  values: TypedArray | readonly number[],
-  shape: Shape = [values.length],
-  options: CreateOptions = {},
-): Tensor {
-  if (values.length !== sizeOf(shape))
-    throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(shape)}`);
+const CREATE_OPTIONS: OptionRules<CreateOptions> = { dtype: dtypeOption, backend: thing };
+
+/** What a tensor is made of: typed arrays with numbers of up to 64 bits, or numbers one after the other. */
+type Values = TypedArray | readonly number[];
+
+/**
+ * A tensor of `shape` from values in row-major order (default shape: [length]). Values that the element type does not hold
+ * are refused, not converted. @throws ShapeError, DtypeError, ArgumentError
+ */
+export function tensor(values: Values, shape?: Shape, options: CreateOptions = {}): Tensor {
+  checkOptions("tensor", options, CREATE_OPTIONS);
   const dtype = options.dtype ?? (values instanceof Int32Array ? "i32" : "f32");
-  const result = empty(options.backend ?? currentBackend(), shape, dtype);
-  writeTensor(result, values);
+  const elements = elementsOf("tensor", values, dtype);
+  const target = shape ?? [values.length];
+  checkShape("tensor", target);
+  if (values.length !== sizeOf(target))
+    throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(target)}`);
+  const result = empty(options.backend ?? currentBackend(), target, dtype);
+  write(result, elements);
   return result;
 }
 
-/** Overwrites a contiguous tensor's elements. @throws ShapeError */
-export function writeTensor(target: Tensor, values: TypedArray | readonly number[]): void {
+/** Overwrites a contiguous tensor's elements. @throws ShapeError, DtypeError, ArgumentError, OwnershipError, GradientError */
+export function writeTensor(target: Tensor, values: Values): void {
+  checkTensor("writeTensor", target, ANY);
+  checkTarget("writeTensor", target);
+  const elements = elementsOf("writeTensor", values, target.dtype);
   if (values.length !== target.size || !target.isContiguous)
     throw new ShapeError(
       `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
     );
-  const data = ArrayBuffer.isView(values)
-    ? values
-    : target.dtype === "f32"
-      ? Float64Array.from(values)
-      : Int32Array.from(values);
-  target.backend.write({ buffer: target.storage.buffer, offset: target.offset, length: target.size }, data);
+  write(target, elements);
+}
+
+const [ANY] = inputRules({ "the tensor": ANY_DTYPE }) as [InputRule];
+
+const write = (target: Tensor, values: TypedArray): void =>
+  target.backend.write({ buffer: target.storage.buffer, offset: target.offset, length: target.size }, values);
+
+/** Values as they go to the device. @throws ArgumentError, DtypeError */
+function elementsOf(op: string, values: Values, dtype: Dtype): TypedArray {
+  if (values instanceof Int32Array && dtype !== "bool") return values;
+  if ((values instanceof Float32Array || values instanceof Float64Array) && dtype === "f32") return values;
+  if (typeof (values as { length?: unknown } | undefined)?.length !== "number" || typeof values === "string")
+    throw new ArgumentError(`${op}: the values are ${whatIs(values)}; they must be a list of numbers`);
+  const elements = dtype === "f32" ? new Float64Array(values.length) : new Int32Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value: unknown = values[i];
+    if (typeof value === "bigint")
+      throw new DtypeError(
+        `${op}: the values are 64-bit integers; Int32Array.from(values, Number) holds those of 32 bits`,
+      );
+    if (Array.isArray(value))
+      throw new ArgumentError(
+        `${op}: value ${i} is a list; give the numbers one after the other, and the shape after them`,
+      );
+    if (typeof value !== "number" || !holds(dtype, value)) checkNumber(op, value, { name: `value ${i}`, dtype });
+    elements[i] = value as number;
+  }
+  return elements;
 }
 
 /** The elements of all `tensors`, each in row-major order, with one synchronisation. */
 export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
   // The copies are queued when `read` returns, so what was made for them can go.
+  for (const [i, t] of tensors.entries()) {
+    checkTensor("readTensors", t, { ...ANY, name: `tensor ${i + 1}` });
+    if (t.backend !== tensors[0]!.backend)
+      throw new BackendError("readTensors: the tensors live on two backends; read those of each by themselves");
+  }
   return scope("read", () => {
     const sources = noGrad(() => tensors.map(contiguous));
     const backend = sources[0]?.backend;
@@ -70,8 +112,10 @@ export async function item(x: Tensor): Promise<number> {
   return (await data(x))[0]!;
 }
 
-/** A tensor of one value. */
+/** A tensor of one value. @throws ShapeError, DtypeError, ArgumentError */
 export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
+  checkOptions("full", options, CREATE_OPTIONS);
+  checkShape("full", shape);
   return filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" });
 }
 /** A tensor of zeros. */
@@ -85,9 +129,22 @@ const arangeProgram = mapProgram("arange", {
   outputs: [axisIndex(0).mul(param(1, "i32")).add(param(0, "i32"))],
 });
 
-/** start, start + step, … as i32 [length]. */
-export function arange(length: number, options: { start?: number; step?: number; backend?: Backend } = {}): Tensor {
+/** Where `arange` starts and how it goes on. */
+export interface ArangeOptions {
+  /** Default 0. */
+  readonly start?: number;
+  /** Default 1. */
+  readonly step?: number;
+  readonly backend?: Backend;
+}
+const ARANGE_OPTIONS: OptionRules<ArangeOptions> = { start: real, step: real, backend: thing };
+
+/** start, start + step, … as i32 [length]. @throws ShapeError, DtypeError, ArgumentError */
+export function arange(length: number, options: ArangeOptions = {}): Tensor {
+  checkOptions("arange", options, ARANGE_OPTIONS);
+  checkShape("arange", [length]);
   const { start = 0, step = 1, backend = currentBackend() } = options;
+  for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
   const result = empty(backend, [length], "i32");
   launch(backend, arangeProgram, { mapSizes: [length], reduceSizes: [], operands: [bind(result)] }, [start, step]);
   return result;

@@ -9,8 +9,9 @@ import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from
 import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { type InputRule, inputRules } from "./inputs.ts";
 import { type CaseInput, type OpCase, register } from "./registry.ts";
-import { bind, commonBackend, empty } from "./result.ts";
+import { bind, empty } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 
 type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
@@ -19,9 +20,12 @@ type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike }
 export interface MapOptions {
   /** False when the op has no useful derivative (comparisons, rounding): its results never need gradients. */
   readonly differentiable?: boolean;
-  /** Values that conformance draws per input; default −3…3. A number stands for a scalar argument, "bool" for a mask. */
-  readonly inputs?: readonly (readonly [number, number] | number | "bool")[];
-  /** Element types conformance tries; default f32. */
+  /**
+   * Per input the values that conformance draws (default −3…3), a number for a scalar argument, or the element type of an
+   * input that has one of its own.
+   */
+  readonly inputs?: readonly (readonly [number, number] | number | Dtype)[];
+  /** Element types that the other inputs may have, all alike; default f32. */
   readonly dtypes?: readonly Dtype[];
 }
 
@@ -46,8 +50,9 @@ export function defineMap<E extends Expr[]>(
 ): (...inputs: Inputs<E>) => Tensor {
   const variants = new Map<string, Variant>();
   const differentiable = options.differentiable !== false;
+  const rules = mapRules(options.inputs?.length ?? build.length, options);
   const op = (...inputs: Inputs<E>): Tensor => {
-    const signature = signatureOf(name, inputs);
+    const signature = signatureOf(name, inputs, rules);
     const variant = memo(variants, signature.text, () =>
       makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable }),
     );
@@ -59,18 +64,26 @@ export function defineMap<E extends Expr[]>(
   register({
     name,
     kind: "map",
-    cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, build.length, options),
+    rules,
+    cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options),
   });
   return op;
 }
 
+function mapRules(arity: number, { inputs, dtypes = ["f32"] }: MapOptions): InputRule[] {
+  const ownOr = (i: number): readonly Dtype[] => {
+    const own = inputs?.[i];
+    return typeof own === "string" ? [own] : dtypes;
+  };
+  return inputRules(Object.fromEntries(Array.from({ length: arity }, (_, i) => [`input ${i + 1}`, ownOr(i)])), true);
+}
+
 function runMap(name: string, variant: Variant, signature: Signature): Tensor {
-  const { tensors, numbers } = signature;
+  const { backend, tensors, numbers } = signature;
   const shape = broadcastShapes(
     name,
     tensors.map((tensor) => tensor.shape),
   );
-  const backend = commonBackend(name, tensors);
   const output = empty(backend, shape, variant.result.dtype);
   const operands = [...tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape))), bind(output)];
   launch(backend, variant.forward, { mapSizes: shape, reduceSizes: [], operands }, numbers);
@@ -204,7 +217,7 @@ function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, option
       inputs: Array.from({ length: arity }, (_, i): CaseInput | number => {
         const range = options.inputs?.[i] ?? [-3, 3];
         if (typeof range === "number") return range;
-        if (range === "bool") return { shape: group[i % group.length]!, dtype: "bool" };
+        if (typeof range === "string") return { shape: group[i % group.length]!, dtype: range };
         return { shape: group[i % group.length]!, dtype, range };
       }),
       run: (inputs: readonly TensorLike[]) => [op(...inputs)],

@@ -1,5 +1,5 @@
 import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
-import type { Override, View } from "../backend.ts";
+import type { Backend, Override, View } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { GradientError } from "../errors.ts";
 import { noGrad, runtime } from "../runtime.ts";
@@ -7,8 +7,9 @@ import { scope } from "../scope.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { OpAttrs } from "./attrs.ts";
-import { type OpCase, register } from "./registry.ts";
-import { commonBackend, empty } from "./result.ts";
+import { checkInputs, inputRules, type Takes } from "./inputs.ts";
+import { type OpCase, type Refusal, register } from "./registry.ts";
+import { empty } from "./result.ts";
 
 export interface OutputSpec {
   readonly shape: Shape;
@@ -25,8 +26,11 @@ export interface OpBackprop<Attrs> {
   readonly needs: readonly boolean[];
 }
 
+/** What `defineOp` must be told. */
 export interface OpDefinition<Attrs> {
-  /** Checks shapes and dtypes: the only place that throws about them. */
+  /** Names and element types of the inputs. */
+  readonly takes: Takes;
+  /** Gives the outputs, after checking shapes and attributes: the only place that throws about them. */
   infer(inputs: readonly Tensor[], attrs: Attrs): readonly OutputSpec[];
   /** The op's meaning, in other ops and generated kernels. */
   fallback(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[];
@@ -35,7 +39,10 @@ export interface OpDefinition<Attrs> {
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
   /** Whether hand-written kernels take inputs with any strides; otherwise they get contiguous ones. */
   readonly strided?: boolean;
+  /** What conformance tries. */
   readonly cases: (op: StructuredOp<Attrs>) => readonly OpCase[];
+  /** What it must refuse, beside wrong inputs. */
+  readonly refuses?: (op: StructuredOp<Attrs>) => readonly Refusal[];
 }
 
 export type StructuredOp<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
@@ -48,13 +55,21 @@ export function defineOp<Name extends keyof OpAttrs>(
   name: Name,
   definition: OpDefinition<OpAttrs[Name]>,
 ): StructuredOp<OpAttrs[Name]> {
+  const rules = inputRules(definition.takes);
   const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
+    const backend = checkInputs(name, inputs, rules);
     const specs = definition.infer(inputs, attrs);
-    const outputs = compute(name, { definition, inputs, attrs, specs });
+    const outputs = compute(name, { definition, inputs, attrs, specs, backend });
     if (recordsGradient(inputs)) recordOp(name, { definition, inputs, outputs, attrs });
     return outputs;
   };
-  register({ name, kind: "op", cases: () => definition.cases(op) });
+  const { cases, refuses } = definition;
+  register({
+    ...{ name, kind: "op", rules },
+    call: (inputs) => op(inputs as readonly Tensor[], {} as OpAttrs[Name]),
+    cases: () => cases(op),
+    refuses: () => refuses?.(op) ?? [],
+  });
   return op;
 }
 
@@ -66,9 +81,14 @@ interface Call<Attrs> {
 
 function compute<Name extends keyof OpAttrs>(
   name: Name,
-  { definition, inputs, attrs, specs }: Call<OpAttrs[Name]> & { specs: readonly OutputSpec[] },
+  {
+    definition,
+    inputs,
+    attrs,
+    specs,
+    backend,
+  }: Call<OpAttrs[Name]> & { specs: readonly OutputSpec[]; backend: Backend },
 ): readonly Tensor[] {
-  const backend = commonBackend(name, inputs);
   const override = runtime.disabledOverrides.has(name)
     ? undefined
     : (backend.overrides[name] as Override<OpAttrs[Name]> | undefined);

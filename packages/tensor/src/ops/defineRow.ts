@@ -9,8 +9,9 @@ import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/
 import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
-import { type OpCase, register } from "./registry.ts";
-import { bind, commonBackend, empty } from "./result.ts";
+import { inputRules, type Takes } from "./inputs.ts";
+import { type OpCase, type Refusal, register } from "./registry.ts";
+import { bind, empty } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 import { sumTo } from "./sumTo.ts";
 
@@ -46,19 +47,32 @@ interface RowGradient {
 /** Calls a row op: inputs broadcast to one shape, `axes` are the row. */
 export type RowOp = (inputs: readonly TensorLike[], axes: number | readonly number[] | undefined) => Tensor[];
 
+/** What `defineRow` must be told. */
+export interface RowOptions {
+  /** Names and element types of the inputs; any may be given as a number. */
+  readonly takes: Takes;
+  /** What conformance tries. */
+  readonly cases: () => readonly OpCase[];
+  /** What it must refuse, beside wrong inputs. */
+  readonly refuses?: () => readonly Refusal[];
+  /** False when the op has no useful derivative. */
+  readonly differentiable?: boolean;
+}
+
 /**
- * Defines an op that folds and stores along rows: softmax, normalisation, sums. `cases` feeds conformance. Gradients are
+ * Defines an op that folds and stores along rows: softmax, normalisation, sums. Gradients are
  * derived and fused into one kernel; `max` and `min` reductions count as constants.
  */
 export function defineRow<E extends Expr[]>(
   name: string,
   build: (row: RowBuilder, ...inputs: E) => void,
-  options: { cases: () => readonly OpCase[]; differentiable?: boolean },
+  { takes, cases, refuses, differentiable = true }: RowOptions,
 ): RowOp {
   const variants = new Map<string, Variant>();
-  register({ name, kind: "row", cases: options.cases });
+  const rules = inputRules(takes, true);
+  register({ name, kind: "row", rules, cases, refuses });
   return (inputs, axes) => {
-    const signature = signatureOf(name, inputs);
+    const signature = signatureOf(name, inputs, rules);
     const variant = memo(variants, signature.text, () =>
       makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
     );
@@ -68,7 +82,7 @@ export function defineRow<E extends Expr[]>(
     );
     const call = { name, variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
     const outputs = runRow(call);
-    if (options.differentiable !== false && recordsGradient(signature.tensors)) recordRow(call, outputs);
+    if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
     return outputs;
   };
 }
@@ -132,8 +146,7 @@ function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[])
 }
 
 function runRow(call: RowCall): Tensor[] {
-  const { tensors } = call.signature;
-  const backend = commonBackend(call.name, tensors);
+  const { backend, tensors } = call.signature;
   const outputs = call.variant.outputs.map(({ dtype, perRow }) =>
     empty(backend, perRow ? rowShape(call) : call.shape, dtype),
   );

@@ -1,56 +1,70 @@
-import { GradientError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import type { Expr } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, updateOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
 import { broadcastStrides, sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
-import { type OpCase, register } from "./registry.ts";
-import { bind, commonBackend } from "./result.ts";
+import { checkApart, checkSource, checkTarget } from "./inPlace.ts";
+import { inputRules, type Takes } from "./inputs.ts";
+import { type OpCase, type Refusal, register } from "./registry.ts";
+import { bind } from "./result.ts";
 import { signatureOf } from "./signature.ts";
 
 /** Overwrites `targets`, which share one shape; `inputs` broadcast to it. */
 export type UpdateOp = (targets: readonly Tensor[], inputs: readonly TensorLike[]) => void;
 
+/** What `defineUpdate` must be told. */
+export interface UpdateOptions {
+  /** Names and element types of the targets and then the inputs, which may be numbers. */
+  readonly takes: Takes;
+  /** What conformance tries. */
+  readonly cases: () => readonly OpCase[];
+  /** What it must refuse, beside wrong inputs. */
+  readonly refuses?: () => readonly Refusal[];
+}
+
 /**
  * Defines an elementwise change in place, for optimisers, averages and running statistics: `build` gives each target's new
- * value from all old values. Never recorded; refused for results of recorded ops.
+ * value from all old values. Never recorded; refused for results of recorded ops, and for targets that share elements with
+ * another target or input.
  */
 export function defineUpdate(
   name: string,
   build: (targets: Expr[], inputs: Expr[]) => Expr[],
-  options: { cases: () => readonly OpCase[] },
+  { takes, cases, refuses }: UpdateOptions,
 ): UpdateOp {
   const programs = new Map<string, Program>();
-  register({ name, kind: "update", cases: options.cases });
-  return (targets, inputs) => {
-    const shape = targets[0]!.shape;
-    for (const target of targets) {
-      if (!sameShape(target.shape, shape))
-        throw new ShapeError(
-          `${name}: targets are ${shapeText(shape)} and ${shapeText(target.shape)}; they must be alike`,
-        );
-      if (target.edge && !target.edge.node.leaf)
-        throw new GradientError(
-          `${name}: a recorded result can't be changed in place; its gradient needs the old value`,
-        );
-    }
-    const signature = signatureOf(name, [...targets, ...inputs]);
+  const rules = inputRules(takes, true);
+  const update: UpdateOp = (targets, inputs) => {
     const count = targets.length;
-    const program = memo(programs, `${count}:${signature.text}`, () => {
-      const values = build(signature.leaves.slice(0, count) as Expr[], signature.leaves.slice(count) as Expr[]);
+    const { text, backend, tensors, numbers, dtypes, paramDtypes, leaves } = signatureOf(
+      name,
+      [...targets, ...inputs],
+      rules,
+    );
+    const [first] = targets as [Tensor];
+    for (const target of targets) {
+      if (!sameShape(target.shape, first.shape))
+        throw new ShapeError(
+          `${name}: targets are ${shapeText(first.shape)} and ${shapeText(target.shape)}; they must be alike`,
+        );
+      checkTarget(name, target);
+    }
+    for (const tensor of tensors) checkSource(name, tensor, first);
+    checkApart(name, tensors, count);
+    const program = memo(programs, `${count}:${text}`, () => {
+      const values = build(leaves.slice(0, count) as Expr[], leaves.slice(count) as Expr[]);
       return makeProgram(name, {
-        operands: signature.dtypes.map((dtype, i) => (i < count ? updateOperand(dtype) : readOperand(dtype))),
-        params: signature.paramDtypes,
+        operands: dtypes.map((dtype, i) => (i < count ? updateOperand(dtype) : readOperand(dtype))),
+        params: paramDtypes,
         stages: [{ kind: "store", perRow: false, writes: values.map((expr, operand) => ({ operand, expr })) }],
       });
     });
-    const operands = signature.tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape)));
-    launch(
-      commonBackend(name, signature.tensors),
-      program,
-      { mapSizes: shape, reduceSizes: [], operands },
-      signature.numbers,
-    );
+    const operands = tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, first.shape)));
+    launch(backend, program, { mapSizes: first.shape, reduceSizes: [], operands }, numbers);
   };
+  const call = ([target, ...inputs]: readonly TensorLike[]): void => update([target as Tensor], inputs);
+  register({ name, kind: "update", rules, call, cases, refuses });
+  return update;
 }

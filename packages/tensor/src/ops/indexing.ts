@@ -1,14 +1,16 @@
 import type { Dtype } from "../dtype.ts";
-import { DtypeError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { indexedOperand, makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
-import { shapeText, sizeOf } from "../shape.ts";
+import { checkShape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
 import { filled } from "./copy.ts";
 import { arange } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
+import { ANY_DTYPE, checkInputs, inputRules } from "./inputs.ts";
+import { register } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
@@ -49,11 +51,11 @@ const addProgram = makeProgram("indexAdd", {
 });
 
 function checkIndex(op: string, index: Tensor): void {
-  if (index.dtype !== "i32" || index.rank !== 1)
-    throw new DtypeError(`${op}: the index must be i32 [K], got ${index.dtype} ${shapeText(index.shape)}`);
+  if (index.rank !== 1) throw new ShapeError(`${op}: the index must be [K], got ${shapeText(index.shape)}`);
 }
 
 const indexSelectOp = defineOp("indexSelect", {
+  takes: { x: ANY_DTYPE, index: "i32" },
   infer: ([x, index]) => {
     checkIndex("indexSelect", index!);
     if (x!.rank !== 2) throw new ShapeError(`indexSelect: takes rows [R, D], got ${shapeText(x!.shape)}`);
@@ -91,14 +93,24 @@ const indexSelectOp = defineOp("indexSelect", {
       run: ([x, index]) => [indexSelect(x as Tensor, index as Tensor)],
       differentiable: true,
     })),
+  refuses: (op) => [
+    {
+      name: "an index of two axes",
+      inputs: [{ shape: [5, 3] }, { shape: [2, 2], dtype: "i32", below: 5 }],
+      run: (inputs) => op(inputs as Tensor[], {}),
+      error: ShapeError,
+    },
+  ],
 });
 
 /** Rows of x [R, D] at index [K] (i32, 0…R−1) → [K, D]. The gradient adds rows up. @throws ShapeError, DtypeError */
 export const indexSelect = (x: Tensor, index: Tensor): Tensor => indexSelectOp([x, index], {})[0]!;
 
 const indexAddOp = defineOp("indexAdd", {
+  takes: { index: "i32", updates: "f32" },
   infer: ([index, updates], { rows }) => {
     checkIndex("indexAdd", index!);
+    checkShape("indexAdd", [rows]);
     if (updates!.rank !== 2 || updates!.shape[0] !== index!.size)
       throw new ShapeError(
         `indexAdd: ${index!.size} indices need updates [${index!.size}, D], got ${shapeText(updates!.shape)}`,
@@ -136,6 +148,13 @@ const indexAddOp = defineOp("indexAdd", {
       run: ([index, updates]) => [indexAdd(index as Tensor, updates as Tensor, rows)],
       differentiable: true,
     })),
+  refuses: (op) =>
+    [-1, 1.5].map((rows) => ({
+      name: `into ${rows} rows`,
+      inputs: [{ shape: [4], dtype: "i32", below: 1 }, { shape: [4, 3] }],
+      run: (inputs) => op(inputs as Tensor[], { rows }),
+      error: ShapeError,
+    })),
 });
 
 /** Zeros [rows, D] plus updates [K, D] added at index [K] (i32), in ascending k; an index outside is dropped. */
@@ -154,9 +173,13 @@ const oneHotProgram = mapProgram("oneHot", {
   outputs: [load(0, "i32").eq(axisIndex(1)).select(1, 0)],
 });
 
+const LABELS = inputRules({ labels: "i32" });
+
 /** labels [K] (i32) → [K, classes] with a 1 at each label; a label outside 0…classes−1 gives zeros. No gradient. */
 export function oneHot(labels: Tensor, classes: number): Tensor {
+  checkInputs("oneHot", [labels], LABELS);
   checkIndex("oneHot", labels);
+  checkShape("oneHot", [classes]);
   const output = empty(labels.backend, [labels.size, classes], "f32");
   launch(output.backend, oneHotProgram, {
     mapSizes: output.shape,
@@ -165,3 +188,17 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   });
   return output;
 }
+
+register({
+  name: "oneHot",
+  kind: "op",
+  rules: LABELS,
+  cases: () => [
+    {
+      name: "7 labels, some outside",
+      inputs: [{ shape: [7], dtype: "i32", below: 6 }],
+      run: ([labels]) => [oneHot(labels as Tensor, 4)],
+      differentiable: false,
+    },
+  ],
+});

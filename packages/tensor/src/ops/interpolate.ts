@@ -2,6 +2,7 @@ import { ShapeError } from "../errors.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { tensor } from "./create.ts";
+import { checkInputs, inputRules } from "./inputs.ts";
 import { matmul } from "./matmul.ts";
 import { register } from "./registry.ts";
 
@@ -18,9 +19,12 @@ function interpolationWeights(from: number, to: number): Float64Array {
   return weights;
 }
 
+const RULES = inputRules(["x"]);
+
 /** Resizes x [B, C, H, W] to [B, C, h, w] bilinearly, without antialiasing, `align_corners` false. @throws ShapeError */
 export function interpolateBilinear(x: Tensor, size: readonly [number, number]): Tensor {
-  if (x.rank !== 4 || size.some((n) => n < 1))
+  checkInputs("interpolateBilinear", [x], RULES);
+  if (x.rank !== 4 || size.length !== 2 || size.some((n) => !Number.isInteger(n) || n < 1))
     throw new ShapeError(
       `interpolateBilinear: takes [B, C, H, W] and a size from 1 on, got ${shapeText(x.shape)}, ${size}`,
     );
@@ -33,6 +37,7 @@ export function interpolateBilinear(x: Tensor, size: readonly [number, number]):
 register({
   name: "interpolateBilinear",
   kind: "op",
+  rules: RULES,
   cases: () =>
     (
       [
@@ -50,5 +55,12 @@ register({
       inputs: [{ shape }],
       run: ([x]) => [interpolateBilinear(x as Tensor, size)],
       differentiable: true,
+    })),
+  refuses: () =>
+    [[0, 3], [2.5, 3], [3]].map((size) => ({
+      name: `to ${size}`,
+      inputs: [{ shape: [1, 2, 4, 4] }],
+      run: ([x]) => interpolateBilinear(x as Tensor, size as [number, number]),
+      error: ShapeError,
     })),
 });

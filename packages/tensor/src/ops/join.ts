@@ -1,10 +1,12 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
-import { ShapeError } from "../errors.ts";
-import { normalizeAxis, shapeText } from "../shape.ts";
+import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
+import { checkValue, listOf, whole } from "../options.ts";
+import { checkShape, normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
+import { ANY_DTYPE, checkInputs, checkTensor, type InputRule, inputRules } from "./inputs.ts";
 import { register } from "./registry.ts";
-import { commonBackend, empty } from "./result.ts";
+import { empty } from "./result.ts";
 import { slice, sliceLayout, unsqueeze } from "./view.ts";
 
 type Ranges = readonly (SliceRange | null)[];
@@ -19,23 +21,26 @@ function rangesOf(sizes: readonly number[], axis: number): Ranges[] {
   });
 }
 
+const [X] = inputRules({ x: ANY_DTYPE }) as [InputRule];
+const listRules = (count: number): InputRule[] =>
+  Array.from({ length: count }, (_, i) => ({ ...X, name: `tensor ${i + 1}` }));
+
 /** Joins tensors along an axis. @throws ShapeError when another axis differs */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
-  const first = tensors[0];
-  if (!first) throw new ShapeError("concat: needs at least one tensor");
+  const backend = checkInputs("concat", tensors, listRules(tensors.length));
+  const first = tensors[0]!;
   const along = normalizeAxis("concat", axis, first.rank);
   const stranger = tensors.find(
-    (t) =>
-      t.rank !== first.rank || t.dtype !== first.dtype || t.shape.some((n, i) => i !== along && n !== first.shape[i]),
+    (t) => t.rank !== first.rank || t.shape.some((n, i) => i !== along && n !== first.shape[i]),
   );
   if (stranger)
     throw new ShapeError(
-      `concat: ${first.dtype} ${shapeText(first.shape)} and ${stranger.dtype} ${shapeText(stranger.shape)} differ in more than axis ${axis}`,
+      `concat: ${shapeText(first.shape)} and ${shapeText(stranger.shape)} differ in more than axis ${axis}`,
     );
   const sizes = tensors.map((t) => t.shape[along]!);
   const ranges = rangesOf(sizes, along);
   const output = empty(
-    commonBackend("concat", tensors),
+    backend,
     first.shape.map((n, i) => (i === along ? sizes.reduce((a, b) => a + b) : n)),
     first.dtype,
   );
@@ -71,6 +76,8 @@ export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
  * padded one by one and added. @throws ShapeError when the sizes don't add up
  */
 export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
+  checkTensor("split", x, X);
+  checkShape("split", sizes);
   const along = normalizeAxis("split", axis, x.rank);
   if (sizes.reduce((a, b) => a + b, 0) !== x.shape[along])
     throw new ShapeError(
@@ -92,8 +99,17 @@ export function split(x: Tensor, sizes: readonly number[], axis = 0): Tensor[] {
   return pieces;
 }
 
+function checkImages(op: string, x: Tensor): void {
+  checkTensor(op, x, X);
+  if (x.rank !== 4) throw new ShapeError(`${op}: takes [B, C, H, W], got ${shapeText(x.shape)}`);
+}
+
+const WIDTHS = listOf(4, 0);
+
 /** x [B, C, H, W] with `value` around the last two axes; widths are top, left, bottom, right. */
 export function pad2d(x: Tensor, widths: readonly [number, number, number, number], value = 0): Tensor {
+  checkImages("pad2d", x);
+  checkValue("pad2d", "widths", widths, WIDTHS);
   const [top, left, bottom, right] = widths;
   const [b, c, h, w] = x.shape as [number, number, number, number];
   const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
@@ -106,6 +122,8 @@ export function pad2d(x: Tensor, widths: readonly [number, number, number, numbe
 
 /** Repeats each pixel of x [B, C, H, W] scale × scale times. */
 export function upsampleNearest(x: Tensor, scale = 2): Tensor {
+  checkImages("upsampleNearest", x);
+  checkValue("upsampleNearest", "scale", scale, whole(1));
   const [b, c, h, w] = x.shape as [number, number, number, number];
   return x
     .reshape([b, c, h, 1, w, 1])
@@ -116,6 +134,7 @@ export function upsampleNearest(x: Tensor, scale = 2): Tensor {
 register({
   name: "concat",
   kind: "op",
+  rules: listRules(3),
   cases: () => [
     {
       name: "[2, 3] [2, 0] [2, 5] along 1",
@@ -130,10 +149,26 @@ register({
       differentiable: true,
     },
   ],
+  refuses: () => [
+    {
+      name: "another axis that differs",
+      inputs: [{ shape: [2, 3] }, { shape: [3, 3] }],
+      run: (tensors) => concat(tensors as Tensor[], 1),
+      error: ShapeError,
+    },
+    {
+      name: "i32 beside f32",
+      inputs: [{ shape: [2, 3] }, { shape: [2, 3], dtype: "i32" }],
+      run: (tensors) => concat(tensors as Tensor[]),
+      error: DtypeError,
+    },
+    { name: "nothing", inputs: [], run: () => concat([]), error: ArgumentError },
+  ],
 });
 register({
   name: "split",
   kind: "op",
+  rules: [X],
   cases: () => [
     {
       name: "[3, 7] into 2, 0, 4 and 1 along 1",
@@ -148,10 +183,22 @@ register({
       differentiable: true,
     },
   ],
+  refuses: () =>
+    [
+      [2, 2],
+      [-1, 6],
+      [2.5, 2.5],
+    ].map((sizes) => ({
+      name: `5 into ${sizes}`,
+      inputs: [{ shape: [5, 4] }],
+      run: ([x]) => split(x as Tensor, sizes),
+      error: ShapeError,
+    })),
 });
 register({
   name: "pad2d",
   kind: "op",
+  rules: [X],
   cases: () => [
     {
       name: "four different sides",
@@ -160,16 +207,33 @@ register({
       differentiable: true,
     },
   ],
+  refuses: () => [
+    {
+      name: "a negative width",
+      inputs: [{ shape: [2, 3, 4, 5] }],
+      run: ([x]) => pad2d(x as Tensor, [-1, 0, 0, 0]),
+      error: ArgumentError,
+    },
+  ],
 });
 register({
   name: "upsampleNearest",
   kind: "op",
+  rules: [X],
   cases: () => [
     {
       name: "twice",
       inputs: [{ shape: [2, 3, 4, 5] }],
       run: ([x]) => [upsampleNearest(x as Tensor)],
       differentiable: true,
+    },
+  ],
+  refuses: () => [
+    {
+      name: "half",
+      inputs: [{ shape: [2, 3, 4, 5] }],
+      run: ([x]) => upsampleNearest(x as Tensor, 0.5),
+      error: ArgumentError,
     },
   ],
 });

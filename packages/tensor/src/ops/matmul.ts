@@ -4,6 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
 import { contract } from "./contract.ts";
 import { defineOp } from "./defineOp.ts";
+import { checkInputs, inputRules } from "./inputs.ts";
 import type { OpCase } from "./registry.ts";
 import { sumTo } from "./sumTo.ts";
 
@@ -21,6 +22,7 @@ function inferMatmul(a: Tensor, b: Tensor) {
 }
 
 const matmulOp = defineOp("matmul", {
+  takes: ["a", "b"],
   strided: true,
   infer: ([a, b]) => {
     const { batch, m, n } = inferMatmul(a!, b!);
@@ -86,17 +88,31 @@ const matmulOp = defineOp("matmul", {
         differentiable: true,
       }),
     ),
+  refuses: (op) => [
+    {
+      name: "inner sizes",
+      inputs: [{ shape: [2, 3] }, { shape: [2, 3] }],
+      run: (x) => op(x as Tensor[], {}),
+      error: ShapeError,
+    },
+    { name: "vectors", inputs: [{ shape: [3] }, { shape: [3] }], run: (x) => op(x as Tensor[], {}), error: ShapeError },
+  ],
 });
+
+const LINEAR = inputRules(["x", "weight", "bias?"]);
 
 /** a [..., M, K] · b [..., K, N] → [..., M, N]; leading axes broadcast. Transpose views cost nothing. @throws ShapeError */
 export const matmul = (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!;
 
 /** x [..., in] · weightᵀ [in, out] + bias [out], with PyTorch's weight layout [out, in]. @throws ShapeError */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  if (x.shape.at(-1) !== weight.shape[1])
+  checkInputs("linear", [x, weight, bias], LINEAR);
+  if (weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1])
     throw new ShapeError(
       `linear: the input's last axis ${shapeText(x.shape)} must be the weight's second ${shapeText(weight.shape)}`,
     );
+  if (bias && (bias.rank !== 1 || bias.size !== weight.shape[0]))
+    throw new ShapeError(`linear: the bias is ${shapeText(bias.shape)}, the weight needs [${weight.shape[0]}]`);
   // One matrix instead of a batch: the leading axes have the same weight.
   const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
   const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);

@@ -1,7 +1,8 @@
-import { ShapeError } from "../errors.ts";
+import { ArgumentError, ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, load, param, row } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import { checkOptions, checkValue, flag, type OptionRules, whole } from "../options.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { MaxPool2dAttrs } from "./attrs.ts";
@@ -18,8 +19,14 @@ export interface MaxPool2dOptions {
   readonly ceilMode?: boolean;
 }
 
+const OPTIONS: OptionRules<MaxPool2dOptions> = { stride: whole(1), padding: whole(0), ceilMode: flag };
+
 function inferPool(x: Tensor, { kernelSize, stride, padding, ceilMode }: MaxPool2dAttrs): Shape {
   if (x.rank !== 4) throw new ShapeError(`maxPool2d: takes [B, C, H, W], got ${shapeText(x.shape)}`);
+  if (kernelSize.some((size, i) => padding[i]! > size / 2))
+    throw new ShapeError(
+      `maxPool2d: a padding of ${padding} is more than half of the window ${kernelSize}: some would hold nothing`,
+    );
   const along = (i: 0 | 1): number => {
     const size = x.shape[2 + i]!;
     const room = size + 2 * padding[i] - kernelSize[i];
@@ -78,6 +85,7 @@ function padWindows(input: Tensor, attrs: MaxPool2dAttrs, out: readonly number[]
 }
 
 const maxPool2dOp = defineOp("maxPool2d", {
+  takes: ["x"],
   infer: ([input], attrs) => {
     const shape = inferPool(input!, attrs);
     return [
@@ -129,9 +137,25 @@ const maxPool2dOp = defineOp("maxPool2d", {
       differentiable: true,
       special: true,
     })),
+  refuses: () =>
+    (
+      [
+        ["a window larger than the image", 6, {}, ShapeError],
+        ["more padding than half of the window", 2, { padding: 2 }, ShapeError],
+        ["a stride of 0", 2, { stride: 0 }, ArgumentError],
+        ["strides", 2, { strides: 1 } as MaxPool2dOptions, ArgumentError],
+        ["a number for options", 2, 2 as MaxPool2dOptions, ArgumentError],
+      ] as const
+    ).map(([name, kernel, options, error]) => ({
+      name,
+      inputs: [{ shape: [1, 2, 5, 5] }],
+      run: ([input]) => maxPool2d(input as Tensor, kernel, options),
+      error,
+    })),
 });
 
 const maxPool2dGradOp = defineOp("maxPool2dGrad", {
+  takes: { dy: "f32", indices: "i32" },
   infer: ([dy], { inputSize }) => [{ shape: [dy!.shape[0]!, dy!.shape[1]!, ...inputSize], dtype: "f32" }],
   fallback: ([dy, indices], { inputSize: [h, w] }) => {
     const [b, c, ho, wo] = dy!.shape as [number, number, number, number];
@@ -150,6 +174,8 @@ const maxPool2dGradOp = defineOp("maxPool2dGrad", {
 
 /** Largest element of each window of x [B, C, H, W]; the gradient goes to the first largest. @throws ShapeError */
 export function maxPool2d(input: Tensor, kernelSize: number, options: MaxPool2dOptions = {}): Tensor {
+  checkOptions("maxPool2d", options, OPTIONS);
+  checkValue("maxPool2d", "kernelSize", kernelSize, whole(1));
   const { stride = kernelSize, padding = 0, ceilMode = false } = options;
   const attrs = {
     kernelSize: [kernelSize, kernelSize],

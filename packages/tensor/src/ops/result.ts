@@ -1,6 +1,5 @@
 import type { Backend, Binding } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { BackendError } from "../errors.ts";
 import { contiguousStrides, type Shape, sizeOf } from "../shape.ts";
 import { Storage } from "../storage.ts";
 import { Tensor } from "../tensor.ts";
@@ -15,15 +14,4 @@ export function empty(backend: Backend, shape: Shape, dtype: Dtype): Tensor {
 export function bind(tensor: Tensor, strides: readonly number[] = tensor.strides): Binding {
   const { buffer } = tensor.storage;
   return { buffer, offset: tensor.offset, strides, length: buffer.length - tensor.offset };
-}
-
-/** The backend all inputs live on. @throws BackendError when they don't share one */
-export function commonBackend(op: string, inputs: readonly Tensor[]): Backend {
-  const backend = inputs[0]!.backend;
-  const stranger = inputs.find((input) => input.backend !== backend);
-  if (stranger)
-    throw new BackendError(
-      `${op}: inputs live on two backends, ${backend.name} and ${stranger.backend.name}; read one and make it again on the other`,
-    );
-  return backend;
 }

@@ -1,7 +1,11 @@
+import { ShapeError } from "../errors.ts";
 import { type Activation, scalar } from "../kernel/activation.ts";
+import { activationOption, checkOptions, type OptionRules, real, thing } from "../options.ts";
+import { shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineRow } from "./defineRow.ts";
+import { checkInputs, type InputRule, inputRules } from "./inputs.ts";
 import type { OpCase } from "./registry.ts";
 
 const rowCases = (run: (x: Tensor, axis: number) => Tensor) => (): OpCase[] =>
@@ -28,7 +32,7 @@ const softmaxRow = defineRow(
     const e = x.sub(row.max(x)).exp();
     row.store(e.div(row.sum(e)));
   },
-  { cases: rowCases((x, axis) => softmax(x, axis)) },
+  { takes: ["x"], cases: rowCases((x, axis) => softmax(x, axis)) },
 );
 /** Softmax along one axis (default the last). */
 export const softmax = (x: Tensor, axis = -1): Tensor => softmaxRow([x], axis)[0]!;
@@ -39,10 +43,35 @@ const logSoftmaxRow = defineRow(
     const shifted = x.sub(row.max(x));
     row.store(shifted.sub(row.sum(shifted.exp()).log()));
   },
-  { cases: rowCases((x, axis) => logSoftmax(x, axis)) },
+  { takes: ["x"], cases: rowCases((x, axis) => logSoftmax(x, axis)) },
 );
 /** Logarithm of softmax along one axis (default the last). */
 export const logSoftmax = (x: Tensor, axis = -1): Tensor => logSoftmaxRow([x], axis)[0]!;
+
+/** Parameters of a layer normalisation, [D] each. */
+export interface LayerNormOptions {
+  readonly weight: Tensor;
+  readonly bias: Tensor;
+  /** Added to the variance; default 1e-5. */
+  readonly eps?: number;
+}
+
+const LAYER_NORM_OPTIONS: OptionRules<LayerNormOptions> = { weight: thing, bias: thing, eps: real };
+const AFFINE = inputRules(["x", "weight", "bias"]);
+
+/**
+ * Checks x and its parameters, named in `rules`, each of which must have one value per index of x's `axis`.
+ * @throws ShapeError, and what `checkInputs` throws
+ */
+function checkParameters(op: string, inputs: readonly Tensor[], { rules, axis }: { rules: InputRule[]; axis: number }) {
+  checkInputs(op, inputs, rules);
+  const [x, ...parameters] = inputs as [Tensor, ...Tensor[]];
+  for (const [i, { shape }] of parameters.entries())
+    if (shape.length !== 1 || shape[0] !== x.shape.at(axis))
+      throw new ShapeError(
+        `${op}: ${rules[i + 1]!.name} is ${shapeText(shape)}; x ${shapeText(x.shape)} needs [${x.shape.at(axis)}]`,
+      );
+}
 
 const layerNormRow = defineRow(
   "layerNorm",
@@ -52,6 +81,7 @@ const layerNormRow = defineRow(
     row.store(centred.div(variance.add(eps).sqrt()).mul(weight).add(bias));
   },
   {
+    takes: ["x", "weight", "bias", "eps"],
     cases: () =>
       [
         [3, 5],
@@ -63,11 +93,22 @@ const layerNormRow = defineRow(
         run: ([x, weight, bias]) => [layerNorm(x as Tensor, { weight: weight as Tensor, bias: bias as Tensor })],
         differentiable: true,
       })),
+    refuses: () => [
+      {
+        name: "a weight for another axis",
+        inputs: [{ shape: [3, 5] }, { shape: [3] }, { shape: [5] }],
+        run: ([x, weight, bias]) => layerNorm(x as Tensor, { weight: weight as Tensor, bias: bias as Tensor }),
+        error: ShapeError,
+      },
+    ],
   },
 );
 /** Normalises the last axis to mean 0 and variance 1 (biased), then scales and shifts by weight and bias [D]. */
-export function layerNorm(x: Tensor, options: { weight: Tensor; bias: Tensor; eps?: number }): Tensor {
-  return layerNormRow([x, options.weight, options.bias, options.eps ?? 1e-5], -1)[0]!;
+export function layerNorm(x: Tensor, options: LayerNormOptions): Tensor {
+  checkOptions("layerNorm", options, LAYER_NORM_OPTIONS);
+  const { weight, bias, eps = 1e-5 } = options;
+  checkParameters("layerNorm", [x, weight, bias], { rules: AFFINE, axis: -1 });
+  return layerNormRow([x, weight, bias, eps], -1)[0]!;
 }
 
 /** Parameters of a batch normalisation with a fused activation, per channel [C]; scale and shift [1] follow the activation. */
@@ -82,6 +123,16 @@ export interface BatchNormOptions {
 
 const perChannel = (t: Tensor): Tensor => t.reshape([1, t.size, 1, 1]);
 const ACTIVATIONS = Object.keys(scalar) as Activation[];
+const BATCH_NORM_OPTIONS: OptionRules<BatchNormOptions> = {
+  ...LAYER_NORM_OPTIONS,
+  ...{ activation: activationOption, affine: thing },
+};
+const STATISTICS = inputRules(["x", "mean", "variance", "weight", "bias"]);
+
+function checkImages(op: string, inputs: readonly Tensor[], rules: InputRule[]): void {
+  checkParameters(op, inputs, { rules, axis: 1 });
+  if (inputs[0]!.rank !== 4) throw new ShapeError(`${op}: takes [B, C, H, W], got ${shapeText(inputs[0]!.shape)}`);
+}
 
 function batchNormRow(activation: Activation) {
   const name = activation === "identity" ? "batchNorm" : `batchNorm.${activation}`;
@@ -97,6 +148,7 @@ function batchNormRow(activation: Activation) {
       row.store(y.mul(scale).add(shift));
     },
     {
+      takes: ["x", "weight", "bias", "scale", "shift", "eps"],
       cases: () =>
         [
           [2, 3, 4, 5],
@@ -118,6 +170,14 @@ function batchNormRow(activation: Activation) {
           },
           differentiable: true,
         })),
+      refuses: () => [
+        {
+          name: "parameters of other channels",
+          inputs: [{ shape: [2, 3, 4, 5] }, { shape: [1] }],
+          run: ([x, one]) => batchNorm(x as Tensor, { weight: one as Tensor, bias: one as Tensor, activation }),
+          error: ShapeError,
+        },
+      ],
     },
   );
 }
@@ -128,7 +188,9 @@ const batchNormRows = Object.fromEntries(ACTIVATIONS.map((a) => [a, batchNormRow
  * applies the activation and affine block. Returns also the batch mean and biased variance [C], without gradient.
  */
 export function batchNorm(x: Tensor, options: BatchNormOptions): { output: Tensor; mean: Tensor; variance: Tensor } {
+  checkOptions("batchNorm", options, BATCH_NORM_OPTIONS);
   const { weight, bias, eps = 1e-5, activation = "identity", affine } = options;
+  checkImages("batchNorm", [x, weight, bias], AFFINE);
   const inputs: TensorLike[] = [x, perChannel(weight), perChannel(bias), ...affineInputs(affine), eps];
   const [mean, variance, output] = batchNormRows[activation]!(inputs, [0, 2, 3]);
   const channels = [x.shape[1]!];
@@ -156,7 +218,9 @@ const frozenNorms = Object.fromEntries(
 
 /** Batch normalisation of x [B, C, H, W] by given statistics [C], with the same fused activation and affine block. */
 export function frozenBatchNorm(x: Tensor, options: BatchNormOptions & { mean: Tensor; variance: Tensor }): Tensor {
+  checkOptions("frozenBatchNorm", options, { ...BATCH_NORM_OPTIONS, mean: thing, variance: thing });
   const { mean, variance, weight, bias, eps = 1e-5, activation = "identity", affine } = options;
+  checkImages("frozenBatchNorm", [x, mean, variance, weight, bias], STATISTICS);
   const [scale, shift] = affineInputs(affine);
   return frozenNorms[activation]!(
     x,

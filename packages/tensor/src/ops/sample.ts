@@ -1,5 +1,6 @@
 import { gradients } from "../autograd/gradient.ts";
 import { ShapeError } from "../errors.ts";
+import { checkOptions, type OptionRules, oneOf, thing, whole } from "../options.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { clamp, floor, less, logicalAnd, logicalNot, toFloat, toInt } from "./arithmetic.ts";
@@ -7,12 +8,15 @@ import type { DeformableLevel, DeformableSampleAttrs } from "./attrs.ts";
 import { arange, tensor } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
 import { indexSelect } from "./indexing.ts";
+import { checkInputs, inputRules } from "./inputs.ts";
 import type { OpCase } from "./registry.ts";
 
 type Attrs = DeformableSampleAttrs;
 
 function inferSample([value, locations, weights]: readonly Tensor[], { levels }: Attrs) {
   const text = `deformableSample: value ${shapeText(value!.shape)}, locations ${shapeText(locations!.shape)}, weights ${shapeText(weights!.shape)}`;
+  if (value!.rank !== 4 || locations!.rank !== 5 || weights!.rank !== 4)
+    throw new ShapeError(`${text}: their axes are [B, L, heads, d], [B, Q, heads, P, 2] and [B, Q, heads, P]`);
   const [batch, length, heads, depth] = value!.shape as [number, number, number, number];
   const [, queries, , points] = locations!.shape as [number, number, number, number];
   const tokens = levels.reduce((sum, level) => sum + level.height * level.width, 0);
@@ -27,6 +31,9 @@ function inferSample([value, locations, weights]: readonly Tensor[], { levels }:
     );
   return { batch, length, heads, depth, queries, points };
 }
+
+const ATTRS: OptionRules<Attrs> = { method: oneOf(["bilinear", "discrete"]), levels: thing };
+const LEVEL: OptionRules<DeformableLevel> = { height: whole(1), width: whole(1), points: whole(0) };
 
 /** Sizes and start of each point's level, as [P] tensors. */
 function levelTensors(levels: readonly DeformableLevel[], like: Tensor) {
@@ -97,6 +104,7 @@ function composite(inputs: readonly Tensor[], attrs: Attrs): Tensor {
 }
 
 const sampleOp = defineOp("deformableSample", {
+  takes: ["value", "locations", "weights"],
   infer: (inputs, attrs) => {
     const { batch, queries, heads, depth } = inferSample(inputs, attrs);
     return [{ shape: [batch, queries, heads * depth], dtype: "f32" }];
@@ -106,9 +114,18 @@ const sampleOp = defineOp("deformableSample", {
   vjp: ({ inputs, attrs, grads: [dy], needs }) =>
     sampleGradOp([dy!, ...(inputs as Tensor[])], attrs).map((gradient, i) => (needs[i] ? gradient : undefined)),
   cases: (op) => sampleCases(op, true),
+  refuses: (op) => [
+    {
+      name: "levels that do not fill the value",
+      inputs: [{ shape: [1, 5, 2, 4] }, { shape: [1, 3, 2, 4, 2] }, { shape: [1, 3, 2, 4] }],
+      run: (inputs) => op(inputs as Tensor[], { method: "bilinear", levels: [{ height: 2, width: 2, points: 4 }] }),
+      error: ShapeError,
+    },
+  ],
 });
 
 const sampleGradOp = defineOp("deformableSampleGrad", {
+  takes: ["dy", "value", "locations", "weights"],
   infer: ([, ...inputs]) => inputs.map((input) => ({ shape: input.shape, dtype: "f32" as const })),
   fallback: ([dy, ...inputs], attrs) => gradients((leaves) => composite(leaves, attrs), { inputs, dy: dy! }),
   cases: (op) =>
@@ -159,11 +176,20 @@ function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[],
  * (discrete; no gradient to the locations). D-FINE spec §4.6. @throws ShapeError
  */
 export function deformableSample(inputs: { value: Tensor; locations: Tensor; weights: Tensor }, attrs: Attrs): Tensor {
+  checkOptions("deformableSample", attrs, ATTRS);
+  for (const level of attrs.levels) checkOptions("deformableSample", level, LEVEL);
   return sampleOp([inputs.value, inputs.locations, inputs.weights], attrs)[0]!;
 }
 
+const GRID_SAMPLE = inputRules(["x", "grid"]);
+
 /** Samples x [B, C, H, W] at grid [B, Ho, Wo, 2] (x, y in −1…1) bilinearly, zeros outside, `align_corners` false → [B, C, Ho, Wo]. */
 export function gridSample(x: Tensor, grid: Tensor): Tensor {
+  checkInputs("gridSample", [x, grid], GRID_SAMPLE);
+  if (x.rank !== 4 || grid.rank !== 4 || grid.shape[3] !== 2 || grid.shape[0] !== x.shape[0])
+    throw new ShapeError(
+      `gridSample: takes [B, C, H, W] and [B, Ho, Wo, 2], got ${shapeText(x.shape)} and ${shapeText(grid.shape)}`,
+    );
   const [b, c, height, width] = x.shape as [number, number, number, number];
   const [, ho, wo] = grid.shape as [number, number, number, number];
   const value = x.permute([0, 2, 3, 1]).reshape([b, height * width, 1, c]);

@@ -1,12 +1,15 @@
+import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { DtypeError } from "../errors.ts";
 import { type Expr, load, param } from "../kernel/expr.ts";
 import { Tensor, type TensorLike } from "../tensor.ts";
+import { checkInputs, checkNumber, type InputRule } from "./inputs.ts";
 
 /** Inputs of a map or row, sorted into tensors (operands) and numbers (run-time parameters). */
 export interface Signature {
   /** Distinguishes programs: dtypes in order, numbers marked. */
   readonly text: string;
+  /** Where all the tensors are. */
+  readonly backend: Backend;
   readonly tensors: readonly Tensor[];
   readonly numbers: readonly number[];
   readonly dtypes: readonly Dtype[];
@@ -15,23 +18,35 @@ export interface Signature {
   readonly leaves: readonly Expr[];
 }
 
-/** Sorts inputs; a number takes the dtype of the first tensor. @throws DtypeError when all inputs are numbers */
-export function signatureOf(op: string, inputs: readonly TensorLike[]): Signature {
-  const tensors = inputs.filter((input) => input instanceof Tensor);
-  const first = tensors[0];
-  if (!first) throw new DtypeError(`${op}: at least one input must be a tensor`);
-  const numberDtype: Dtype = first.dtype === "i32" ? "i32" : "f32";
+/**
+ * Checks and sorts inputs. A number has its input's element type, or that of the tensors with which its input shares one.
+ * @throws ArgumentError, OwnershipError, DtypeError, BackendError
+ */
+export function signatureOf(op: string, inputs: readonly TensorLike[], rules: readonly InputRule[]): Signature {
+  const backend = checkInputs(op, inputs, rules);
   let text = "";
-  let operand = 0;
+  const tensors: Tensor[] = [];
   const numbers: number[] = [];
-  const leaves = inputs.map((input) => {
+  const dtypes: Dtype[] = [];
+  const paramDtypes: Dtype[] = [];
+  const leaves = inputs.map((input, i) => {
     if (input instanceof Tensor) {
       text += `${input.dtype},`;
-      return load(operand++, input.dtype);
+      tensors.push(input);
+      return load(dtypes.push(input.dtype) - 1, input.dtype);
     }
-    text += `#${numberDtype},`;
-    return param(numbers.push(input) - 1, numberDtype);
+    const dtype = numberDtype(inputs, rules, i);
+    checkNumber(op, input, { name: rules[i]!.name, dtype });
+    text += `#${dtype},`;
+    paramDtypes.push(dtype);
+    return param(numbers.push(input) - 1, dtype);
   });
-  const dtypes = tensors.map((tensor) => tensor.dtype);
-  return { text, tensors, numbers, dtypes, paramDtypes: numbers.map(() => numberDtype), leaves };
+  return { text, backend, tensors, numbers, dtypes, paramDtypes, leaves };
+}
+
+function numberDtype(inputs: readonly TensorLike[], rules: readonly InputRule[], i: number): Dtype {
+  const { dtypes } = rules[i]!;
+  if (dtypes.length === 1) return dtypes[0]!;
+  const peer = inputs.find((input, k) => input instanceof Tensor && rules[k]!.dtypes.length > 1) as Tensor | undefined;
+  return peer?.dtype ?? "f32";
 }

@@ -6,6 +6,7 @@ import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineOp } from "./defineOp.ts";
 import { flatRows, indexAdd } from "./indexing.ts";
+import { checkInputs, inputRules } from "./inputs.ts";
 import { bind, empty } from "./result.ts";
 
 const isAbove = (a: Expr, b: Expr): Expr => a.gt(b).or(a.isNaN().and(b.isNaN().not()));
@@ -46,10 +47,14 @@ const pickProgram = makeProgram("topKPick", {
   ],
 });
 
+const TAKES = ["x"];
+const RULES = inputRules(TAKES);
+
 const topKOp = defineOp("topK", {
+  takes: TAKES,
   infer: ([x], { k }) => {
     const [rows, n] = x!.shape as [number, number];
-    if (!(k >= 1 && k <= n)) throw new ShapeError(`topK: k ${k} does not fit rows of ${n}`);
+    if (!(Number.isInteger(k) && k >= 1 && k <= n)) throw new ShapeError(`topK: k ${k} does not fit rows of ${n}`);
     return [
       { shape: [rows, k], dtype: "f32" },
       { shape: [rows, k], dtype: "i32" },
@@ -98,10 +103,18 @@ const topKOp = defineOp("topK", {
       differentiable: true,
       special: true,
     })),
+  refuses: () =>
+    [0, 5, 1.5, Number.NaN].map((k) => ({
+      name: `${k} of 4`,
+      inputs: [{ shape: [3, 4] }],
+      run: ([x]) => topK(x as Tensor, k),
+      error: ShapeError,
+    })),
 });
 
 /** Largest k elements along the last axis, descending, and their positions (i32); equal elements keep their order. @throws ShapeError */
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
+  checkInputs("topK", [x], RULES);
   if (x.rank < 1) throw new ShapeError(`topK: takes at least one axis, got ${shapeText(x.shape)}`);
   const [values, indices] = topKOp([x.reshape([-1, x.shape.at(-1)!])], { k });
   const shape = [...x.shape.slice(0, -1), k];

@@ -1,10 +1,12 @@
 import type { Backend } from "../backend.ts";
+import { DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { mapProgram } from "../kernel/program.ts";
 import { currentBackend } from "../runtime.ts";
-import { type Shape, sizeOf } from "../shape.ts";
+import { checkShape, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { checkNumber } from "./inputs.ts";
 import { register } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
@@ -51,8 +53,14 @@ const uniformProgram = mapProgram("uniform", {
   ],
 });
 
+function checkStream(op: string, shape: Shape, key: RandomKey): void {
+  checkShape(op, shape);
+  for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
+}
+
 /** Uniform numbers in [0, 1) with 24 bits, the same on every backend and on the host (`uniformAt`). */
 export function uniform(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
+  checkStream("uniform", shape, key);
   const output = empty(backend, [sizeOf(shape)], "f32");
   launch(backend, uniformProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(output)] }, key);
   return output.reshape(shape);
@@ -60,6 +68,7 @@ export function uniform(shape: Shape, key: RandomKey, backend: Backend = current
 
 /** Random bits as i32, the same on every backend. */
 export function bitsTensor(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
+  checkStream("bitsTensor", shape, key);
   const output = empty(backend, [sizeOf(shape)], "i32");
   launch(backend, bitsProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(output)] }, key);
   return output.reshape(shape);
@@ -82,4 +91,18 @@ register({
       },
       differentiable: false,
     })),
+  refuses: () => [
+    {
+      name: "a negative size",
+      inputs: [{ shape: [1] }],
+      run: ([like]) => uniform([-2, -3], [1, 2], (like as Tensor).backend),
+      error: ShapeError,
+    },
+    {
+      name: "a key of fractions",
+      inputs: [{ shape: [1] }],
+      run: ([like]) => uniform([2], [0.5, 2], (like as Tensor).backend),
+      error: DtypeError,
+    },
+  ],
 });

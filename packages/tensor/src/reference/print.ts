@@ -1,4 +1,6 @@
-import { type Expr, postorder } from "../kernel/expr.ts";
+import type { Dtype } from "../dtype.ts";
+import { type Expr, postorder, ruleFor } from "../kernel/expr.ts";
+import type { OperationTable } from "../kernel/exprOps.ts";
 import { foldPlan } from "../kernel/folds.ts";
 import { axesOf, type Kernel, type ReduceStage, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 
@@ -168,13 +170,7 @@ class Printer {
         ? `b${k}[${pointers[k]}]`
         : `b${k}[o${k} + Math.max(0, Math.min(l${k} - 1, ${args[0]}))]`;
     }
-    if (e.op === "cast") {
-      const from = e.args[0]!.dtype;
-      return from === "f32" ? `lib.toInt(${args[0]})` : e.dtype === "f32" ? this.#rounded(args[0]!) : args[0]!;
-    }
-    const print = OPERATIONS[e.op]?.[e.args[0]!.dtype === "f32" ? "f32" : "i32"] ?? SHARED[e.op];
-    if (!print) throw new Error(`reference: ${e.op} of ${e.args[0]!.dtype} has no JavaScript form`);
-    const text = print(args[0]!, args[1]!, args[2]!);
+    const text = ruleFor(OPERATIONS, e)(args[0]!, args[1]!, args[2]!);
     return e.dtype === "f32" && e.op !== "select" ? this.#rounded(text) : text;
   }
 
@@ -197,15 +193,19 @@ const FOLDS: Record<ReduceStage["op"], Record<"f32" | "i32", (acc: string, v: st
   min: { f32: minimum, i32: minimum },
 };
 
-const OPERATIONS: Partial<Record<Expr["op"], Partial<Record<"f32" | "i32", Print>>>> = {
+/** One form for all element types; a bool is 0 or 1. */
+const alike = (print: Print): Record<Dtype, Print> => ({ f32: print, i32: print, bool: print });
+
+/** JavaScript by op and element type; f32 results are rounded afterwards. */
+const OPERATIONS: OperationTable<Print> = {
   add: { f32: (a, b) => `${a} + ${b}`, i32: (a, b) => `(${a} + ${b}) | 0` },
   sub: { f32: (a, b) => `${a} - ${b}`, i32: (a, b) => `(${a} - ${b}) | 0` },
   mul: { f32: (a, b) => `${a} * ${b}`, i32: (a, b) => `Math.imul(${a}, ${b})` },
   div: { f32: (a, b) => `${a} / ${b}`, i32: (a, b) => `(${a} / ${b}) | 0` },
   rem: { i32: (a, b) => `(${a} % ${b}) | 0` },
-  and: { i32: (a, b) => `${a} & ${b}` },
-  or: { i32: (a, b) => `${a} | ${b}` },
-  xor: { i32: (a, b) => `${a} ^ ${b}` },
+  and: alike((a, b) => `${a} & ${b}`),
+  or: alike((a, b) => `${a} | ${b}`),
+  xor: alike((a, b) => `${a} ^ ${b}`),
   shl: { i32: (a, b) => `${a} << ${b}` },
   shr: { i32: (a, b) => `(${a} >>> ${b}) | 0` },
   floor: { f32: (a) => `Math.floor(${a})` },
@@ -218,12 +218,11 @@ const OPERATIONS: Partial<Record<Expr["op"], Partial<Record<"f32" | "i32", Print
   erf: { f32: (a) => `lib.erf(${a})` },
   isnan: { f32: (a) => `(${a} !== ${a} ? 1 : 0)` },
   isfinite: { f32: (a) => `(${a} - ${a} === 0 ? 1 : 0)` },
-};
-
-const SHARED: Partial<Record<Expr["op"], Print>> = {
-  min: (a, b) => `Math.min(${a}, ${b})`,
-  max: (a, b) => `Math.max(${a}, ${b})`,
-  lt: (a, b) => `(${a} < ${b} ? 1 : 0)`,
-  eq: (a, b) => `(${a} === ${b} ? 1 : 0)`,
-  select: (c, a, b) => `(${c} ? ${a} : ${b})`,
+  cast: { f32: (a) => `lib.toInt(${a})`, i32: (a) => a, bool: (a) => a },
+  bitcast: { f32: (a) => `lib.bitsOf(${a})`, i32: (a) => `lib.floatOf(${a})` },
+  min: alike((a, b) => `Math.min(${a}, ${b})`),
+  max: alike((a, b) => `Math.max(${a}, ${b})`),
+  lt: alike((a, b) => `(${a} < ${b} ? 1 : 0)`),
+  eq: alike((a, b) => `(${a} === ${b} ? 1 : 0)`),
+  select: { bool: (c, a, b) => `(${c} ? ${a} : ${b})` },
 };

@@ -4,11 +4,12 @@ import { type OpCase, type RegisteredOp, registeredOps } from "../ops/registry.t
 import { Random } from "../random.ts";
 import { referenceBackend } from "../reference/backend.ts";
 import { disableOverrides } from "../runtime.ts";
+import { scope } from "../scope.ts";
 import { liveStorages } from "../storage.ts";
 import { assertClose, assertSame, roundingTolerance } from "./compare.ts";
 import { type Evaluation, evaluate, weighted } from "./evaluate.ts";
 import { guardedBackend } from "./guardedBackend.ts";
-import { type Drawn, drawInputs, LAYOUTS, withSpecials } from "./inputs.ts";
+import { type Drawn, drawInputs, LAYOUTS, placeInputs, withSpecials } from "./inputs.ts";
 
 /** One test: run it and it throws, or not. `gap` says why it is known not to pass. */
 export interface Check {
@@ -29,14 +30,42 @@ const MOVES = 6;
 const exact = referenceBackend({ floatBits: 64 });
 const rounded = referenceBackend({ floatBits: 32 });
 
+/** Tests that every registered op refuses what it must, with the same error class as on any backend, and leaves nothing. */
+function refusals(backend: Backend, { known }: ConformanceOptions): Check[] {
+  return registeredOps().flatMap((op) =>
+    op.refusals().map((refusal) => ({
+      name: `${op.name} refuses ${refusal.name}`,
+      gap: known?.[op.name],
+      run: async () => {
+        const before = liveStorages();
+        const drawn = drawInputs(op.name + refusal.name, refusal.inputs);
+        const thrown = scope("refusal", () => caught(() => refusal.run(placeInputs(backend, drawn, "contiguous"))));
+        if (!(thrown instanceof Error) || thrown.constructor !== refusal.error)
+          throw new Error(`${op.name} must throw ${refusal.error.name}, but: ${thrown ?? "nothing was thrown"}`);
+        if (liveStorages() !== before)
+          throw new Error(`${op.name}: ${liveStorages() - before} storages were not freed`);
+      },
+    })),
+  );
+}
+
+function caught(body: () => unknown): unknown {
+  try {
+    body();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
 /**
  * Tests for every registered op on a backend: values and gradients against the float64 reference in several memory
- * layouts, hand-written kernels and their fallback alike, special values, guard words, poisoned memory, leaks. On a
- * float64 backend gradients are also held against finite differences.
+ * layouts, hand-written kernels and their fallback alike, special values, guard words, poisoned memory, leaks, and
+ * that wrong calls are refused. On a float64 backend gradients are also held against finite differences.
  */
 export function conformance(backend: Backend, options: ConformanceOptions = {}): Check[] {
   const guarded = guardedBackend(backend);
-  return registeredOps().flatMap((op) =>
+  const checks = registeredOps().flatMap((op) =>
     op.cases().map((opCase) => ({
       name: `${op.name} ${opCase.name}`,
       gap: options.known?.[op.name],
@@ -51,6 +80,7 @@ export function conformance(backend: Backend, options: ConformanceOptions = {}):
       },
     })),
   );
+  return [...checks, ...refusals(backend, options)];
 }
 
 /** Tests that two backends give the same bits for every op, such as one thread and two. */

@@ -1,0 +1,30 @@
+import { describe, expect, it } from "vitest";
+import { roundingTolerance } from "./compare.ts";
+
+const EPSILON = 2 ** -24;
+const step = 1e-6;
+
+describe("tolerance", () => {
+  it("stays finite, and as narrow as elsewhere, where the float32 reference overflows in one element", () => {
+    const expected = Float64Array.of(1e39, 1, 2, 3);
+    const rounded = Float32Array.of(Number.POSITIVE_INFINITY, 1, 2, 3);
+    const tolerance = roundingTolerance(expected, { moved: [expected], step, rounded });
+    for (const [i, value] of [1, 2, 3].entries()) expect(tolerance(i + 1)).toBeCloseTo(8 * EPSILON * value, 12);
+    expect(tolerance(0)).toBeCloseTo(8 * EPSILON * 1e39, -30);
+  });
+
+  it("grants an element its own error, and not another one's", () => {
+    const expected = Float64Array.of(1, 1, 1, 1, 1);
+    const rounded = Float64Array.of(1.25, 1, 1, 1, 1);
+    const tolerance = roundingTolerance(expected, { moved: [expected], step, rounded });
+    expect(tolerance(0)).toBeCloseTo(1, 5);
+    expect(tolerance(1)).toBeLessThan(1e-6);
+  });
+
+  it("grows with what an element moves when inputs move", () => {
+    const expected = Float64Array.of(1, 1);
+    const moved = [Float64Array.of(1 + 100 * step, 1)];
+    const tolerance = roundingTolerance(expected, { moved, step, rounded: expected });
+    expect(tolerance(0) / tolerance(1)).toBeCloseTo(101, 3);
+  });
+});
