@@ -10,8 +10,7 @@ import {
 } from "../../../tensor/test/convProperties.ts";
 import { TestRuntime } from "../../test/hostileRuntime.ts";
 import { runOverride } from "../../test/kernelKit.ts";
-import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
-import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
+import { conv2dActOverride, conv2dInputGradOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 
 // More images than are padded at a time.

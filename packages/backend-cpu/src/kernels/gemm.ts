@@ -11,6 +11,7 @@ import {
   kindText,
 } from "./epilogue.ts";
 import { type PackKind, packColumns } from "./pack.ts";
+import { steps, withTables } from "./tables.ts";
 import {
   addStored,
   forBlocks,
@@ -42,6 +43,16 @@ export interface GemmSegment {
 export type GemmRows =
   | { readonly kind: "matrix"; readonly pitch: number }
   | { readonly kind: "tables"; readonly rows: number; readonly k: number };
+
+/** Lends rows of a, `pitch` bytes apart, whose k-th value is `k[…]` bytes on. */
+export function withRows(
+  runtime: CpuRuntime,
+  { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array },
+  use: (rows: GemmRows) => void,
+): void {
+  if (k.every((offset, i) => offset === i * 4)) use({ kind: "matrix", pitch });
+  else withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
+}
 
 export interface Gemm {
   readonly m: number;

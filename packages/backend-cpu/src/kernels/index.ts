@@ -1,7 +1,6 @@
 import type { Overrides } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
-import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
+import { conv2dActOverride, conv2dInputGradOverride, conv2dOverride } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
