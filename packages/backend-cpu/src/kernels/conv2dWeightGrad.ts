@@ -13,7 +13,7 @@ import { type GemmSegment, gemm } from "./gemm.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";
-import { withTables } from "./tables.ts";
+import { repeated, withTables } from "./tables.ts";
 
 const BYTES = 4;
 
@@ -60,15 +60,14 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const { layout, channels } = input;
   const outputs = co / groups;
   const m = ci * kh * kw;
-  const offsets = tapOffsets(input);
-  const rowOffsets = Array.from({ length: ci }, (_, c) => offsets.map((offset) => c * layout.plane + offset)).flat();
+  const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
   const [xRow, xStep] = [axes[0][0]!.step * layout.row, axes[1][0]!.step * BYTES];
   const segments = pixelSegments(
     { images, ho, wo },
     { xImage: channels * layout.plane, xRow, yImage: co * ho * wo * BYTES },
   );
   const longest = segments[0]!.k;
-  const pixelOffsets = Int32Array.from({ length: longest }, (_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
+  const pixelOffsets = new Int32Array(longest).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
   const parts = Math.min(
     segments.length,
     Math.max(1, Math.ceil(PARTS / (Math.ceil(m / 80) * Math.ceil(outputs / 64)))),

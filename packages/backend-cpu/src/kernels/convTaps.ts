@@ -77,7 +77,7 @@ export interface ConvTaps {
   readonly imageBytes: number;
   readonly rowBytes: number;
   /** Bytes from an output's place to the value that each k multiplies. */
-  readonly taps: readonly number[];
+  readonly taps: readonly number[] | Int32Array;
   /** Address of the weights, and how rows (output channels) and k lie in them. */
   readonly weights: number;
   readonly rows: GemmRows;

@@ -44,14 +44,14 @@ export type GemmRows =
   | { readonly kind: "matrix"; readonly pitch: number }
   | { readonly kind: "tables"; readonly rows: number; readonly k: number };
 
-/** Lends rows of a, `pitch` bytes apart, whose k-th value is `k[…]` bytes on. */
+/** Lends rows of a, `pitch` bytes apart, whose values lie at byte offsets `k`, or next to each other. */
 export function withRows(
   runtime: CpuRuntime,
-  { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array },
+  { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array | undefined },
   use: (rows: GemmRows) => void,
 ): void {
-  if (k.every((offset, i) => offset === i * 4)) use({ kind: "matrix", pitch });
-  else withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
+  if (k) withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
+  else use({ kind: "matrix", pitch });
 }
 
 export interface Gemm {

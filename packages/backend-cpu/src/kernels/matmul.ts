@@ -36,8 +36,8 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
   const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
   const bStrides = [b.row * BYTES, b.column * BYTES] as const;
   const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: bStrides[0] });
-  const lay = { count: m, pitch: a.row * BYTES, k: steps(segments[0]!.k, a.column * BYTES) };
-  withRows(runtime, lay, (rows) =>
+  const ks = a.column === 1 ? undefined : steps(segments[0]!.k, a.column * BYTES);
+  withRows(runtime, { count: m, pitch: a.row * BYTES, k: ks }, (rows) =>
     gemm(runtime, {
       m,
       n,

@@ -30,19 +30,20 @@ export type Axes = readonly [PaddedAxis, PaddedAxis];
 /** One padded copy for windows that go through the input in steps of one length. */
 export function paddedAxis(windows: readonly WindowAxis[]): PaddedAxis {
   const phases = windows[0]?.step ?? 1;
-  const reads = ({ base, taps, tapStep }: WindowAxis) => Array.from({ length: taps }, (_, j) => base + j * tapStep);
-  const first = Math.min(...windows.flatMap(reads));
+  const first = Math.min(...windows.map(({ taps, base }) => (taps > 0 ? base : Number.POSITIVE_INFINITY)));
   const before = Number.isFinite(first) ? 0 - first : 0;
+  let length = 1;
   const walks = windows.map(({ outputs, start, outStep, ...window }) => {
-    const taps = reads({ outputs, start, outStep, ...window }).map((read, j) => ({
-      index: window.firstTap + j * window.tapIndexStep,
-      phase: (read + before) % phases,
-      shift: Math.floor((read + before) / phases),
-    }));
-    return { outputs, start, outStep, taps: taps.sort((a, b) => a.index - b.index) };
+    const taps: AxisTap[] = [];
+    for (let j = 0; j < window.taps; j++) {
+      const position = before + window.base + j * window.tapStep;
+      const shift = Math.floor(position / phases);
+      taps.push({ index: window.firstTap + j * window.tapIndexStep, phase: position % phases, shift });
+      length = Math.max(length, outputs + shift);
+    }
+    return { outputs, start, outStep, taps: window.tapIndexStep < 0 ? taps.reverse() : taps };
   });
-  const ends = walks.flatMap(({ outputs, taps }) => taps.map(({ shift }) => outputs + shift));
-  return { phases, before, length: Math.max(1, ...ends), walks };
+  return { phases, before, length, walks };
 }
 
 /** Where a plane's padded copy puts its elements, in bytes. */

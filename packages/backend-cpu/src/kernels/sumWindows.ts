@@ -6,6 +6,7 @@ import { type Epilogue, ofChannels } from "./epilogue.ts";
 import { withRows } from "./gemm.ts";
 import { tapOffsets, type Walk } from "./paddedAxes.ts";
 import { type PaddedImages, paddedInput, withPadded } from "./paddedInput.ts";
+import { repeated } from "./tables.ts";
 
 const BYTES = 4;
 
@@ -24,8 +25,6 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
   const [weights, target] = [runtime.pointer(weight), runtime.pointer(c)];
   const plane = height * width * BYTES;
   const perGroup = { rows: rows / groups, channels: channels / groups };
-  const overChannels = (list: readonly number[], step: number): number[] =>
-    Array.from({ length: perGroup.channels }, (_, channel) => list.map((offset) => channel * step + offset)).flat();
 
   const walk = ([y, x]: readonly [Walk, Walk], { from, first, count }: PaddedImages): void => {
     const to = target + first * rows * plane + (y.start * width + x.start) * BYTES;
@@ -49,18 +48,17 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
       });
       return;
     }
-    const lay = {
-      count: perGroup.rows,
-      pitch: weightStrides.row * BYTES,
-      k: overChannels(places, weightStrides.channel * BYTES),
-    };
-    withRows(runtime, lay, (weightRows) => {
+    const isAdjacent = weightStrides.channel === places.length && places.every((place, i) => place === i * BYTES);
+    const overChannels = (list: readonly number[], step: number) => repeated(list, { count: perGroup.channels, step });
+    const k = isAdjacent ? undefined : overChannels(places, weightStrides.channel * BYTES);
+    const taps = overChannels(offsets, layout.plane);
+    withRows(runtime, { count: perGroup.rows, pitch: weightStrides.row * BYTES, k }, (weightRows) => {
       for (let group = 0; group < groups; group++)
         convTaps(runtime, {
           from: from + group * perGroup.channels * layout.plane,
           imageBytes: channels * layout.plane,
           rowBytes: layout.row,
-          taps: overChannels(offsets, layout.plane),
+          taps,
           weights: weights + group * weightStrides.group * BYTES,
           rows: weightRows,
           channels: perGroup.rows,
