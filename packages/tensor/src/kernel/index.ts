@@ -10,6 +10,7 @@ export type * from "../backend.ts";
 export { memo } from "../memo.ts";
 export { convEpilogue } from "../ops/conv2d.ts";
 export { type Activation, scalar } from "./activation.ts";
+export * from "./convolution.ts";
 export * from "./describe.ts";
 export * from "./expr.ts";
 export type * from "./exprOps.ts";

@@ -59,77 +59,14 @@ export function inputGradAxes(
   });
 }
 
-interface ConvViews {
-  /** [Co, Ci/groups, kh, kw] */
-  readonly weight: View;
-  /** What windows are taken of [B, channels, H, W]. */
-  readonly x: View;
-  /** [B, rows, H, W] */
-  readonly c: View;
-}
-
-/**
- * A convolution as sums over windows: c[b, m, y, x] = Σ weight · x over channels and kernel positions, for each pair of an
- * axis along rows and one along columns. The input's gradient is such a sum too, of windows of dy; the weight's gradient
- * sums the products of x and c over pixels instead.
- */
-export interface ConvWindows extends ConvViews {
-  readonly groups: number;
-  /** Elements of the weight from group to group, from channel to channel of c (row) and of x (channel). */
-  readonly weightStrides: { readonly group: number; readonly row: number; readonly channel: number };
-  /** Along rows, along columns: together they cover c. */
-  readonly axes: readonly [readonly WindowAxis[], readonly WindowAxis[]];
-}
-
-/** c = conv2d(x, weight) */
-export function forwardWindows(views: ConvViews, attrs: Conv2dAttrs): ConvWindows {
-  const [co, ci, kh, kw] = shape4(views.weight);
-  const [, , ho, wo] = shape4(views.c);
-  const { groups } = attrs;
-  const row = ci * kh * kw;
-  return {
-    ...views,
-    groups,
-    weightStrides: { group: (co / groups) * row, row, channel: kh * kw },
-    axes: [
-      [forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho })],
-      [forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo })],
-    ],
-  };
-}
-
-/** c = the gradient of conv2d's input, x the one of its output. */
-export function inputGradWindows(views: ConvViews, attrs: Conv2dInputGradAttrs): ConvWindows {
-  const [co, ci, kh, kw] = shape4(views.weight);
-  const { groups } = attrs;
-  const channel = ci * kh * kw;
-  return {
-    ...views,
-    groups,
-    weightStrides: { group: (co / groups) * channel, row: kh * kw, channel },
-    axes: [inputGradAxes(attrs, { side: 0, kernel: kh }), inputGradAxes(attrs, { side: 1, kernel: kw })],
-  };
-}
-
-/** [B, C, H, W] as matrices [B, C, H·W]. */
-export function asMatrices(view: View): View {
-  const [batch, channels, height, width] = shape4(view);
-  const pixels = height * width;
-  return { ...view, shape: [batch, channels, pixels], strides: [channels * pixels, pixels, 1] };
-}
-
-/** Pointwise windows as a product: a [rows, channels] · b [B, channels, H·W] = c [B, rows, H·W]. */
-export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel } }: ConvWindows) => ({
-  a: { ...weight, shape: [c.shape[1]!, x.shape[1]!], strides: [row, channel] },
-  b: asMatrices(x),
-  c: asMatrices(c),
-});
-
 const isPointwise = ({ stride, padding, groups }: Conv2dAttrs, [, , kh, kw]: Shape4): boolean =>
   kh * kw * groups * stride[0] * stride[1] === 1 && padding.every((p) => p === 0);
 
+/** A product of matrices, each channel by itself, or windows over all channels of a group. */
+export type ConvKind = "pointwise" | "depthwise" | "windows";
+
 /** What a convolution and its gradients come down to; `weight` is the weight's shape. */
-export function convKind(attrs: Conv2dAttrs, weight: Shape4): "pointwise" | "depthwise" | "windows" {
+export function convKind(attrs: Conv2dAttrs, weight: Shape4): ConvKind {
   if (isPointwise(attrs, weight)) return "pointwise";
   return attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1 ? "depthwise" : "windows";
 }
