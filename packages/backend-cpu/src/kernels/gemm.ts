@@ -10,7 +10,7 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
-import { type PackKind, packColumns } from "./pack.ts";
+import { type PackKind, packColumns } from "./packColumns.ts";
 import { steps, withTables } from "./tables.ts";
 import {
   addStored,

@@ -1,5 +1,5 @@
 import type { MatmulAttrs } from "@dfine/tensor";
-import { matmulProblem, type Override, type View } from "@dfine/tensor/kernel";
+import { type Multiplication, matmulProblem, type Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { cutSummed, gemm, withRows } from "./gemm.ts";
@@ -21,16 +21,7 @@ export const matmulOverride = (runtime: CpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
-interface Multiplication {
-  readonly a: View;
-  readonly b: View;
-  readonly c: View;
-  /** Rows of c are its channels: a batch of b is not shared. */
-  readonly epilogue?: Epilogue | undefined;
-}
-
-/** c = a · b, then the epilogue: matrices with batch axes; a and b may have any strides, c is contiguous. */
-export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: Multiplication): void {
+export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: Multiplication<Epilogue>): void {
   const { m, n, k, axes, a, b } = matmulProblem(factors.a, factors.b);
   const [pa, pb, pc] = [runtime.pointer(a.view), runtime.pointer(b.view), runtime.pointer(c)];
   const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
