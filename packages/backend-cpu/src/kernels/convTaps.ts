@@ -9,7 +9,7 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
-import type { GemmRows } from "./gemm.ts";
+import { type GemmRows, rowWords } from "./gemm.ts";
 import { outputVectors, placeVector, ROW_NAMES } from "./outputVectors.ts";
 import { withTables } from "./tables.ts";
 import { forBlocks, makeTile, multiply, rowAddresses, storeTile, TOTALS_BYTES } from "./tile.ts";
@@ -109,22 +109,15 @@ export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
   withTables(runtime, [taps, new Int32Array((runtime.threads * TOTALS_BYTES) / 4)], ([tapTable, totals]) =>
     runtime.launch(kernel(rows.kind, isDense, epilogueKind(epilogue)), {
       args: argWords(NAMES, {
-        from: problem.from,
-        imageBytes: problem.imageBytes,
-        rowBytes: problem.rowBytes,
+        ...problem,
+        ...rowWords(rows),
         tapTable: tapTable!,
         totals: totals!,
         kBytes: taps.length * 4,
-        weights: problem.weights,
-        aPitch: rows.kind === "matrix" ? rows.pitch : 0,
-        rowTable: rows.kind === "tables" ? rows.rows : 0,
-        kTable: rows.kind === "tables" ? rows.k : 0,
-        to: problem.to,
         toImage: toStrides[0],
         toChannel: toStrides[1],
         toRow: toStrides[2],
         toStep: toStrides[3],
-        channels,
         mChunk,
         mChunks,
         vectors,

@@ -92,15 +92,9 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
     runtime.launch(kernel(isDense, epilogueKind(epilogue)), {
       args: argWords(NAMES, {
-        from: problem.from,
-        planeBytes: problem.planeBytes,
-        rowBytes: problem.rowBytes,
+        ...problem,
         taps: table!,
         tapCount: taps.length,
-        weights: problem.weights,
-        weightBytes: problem.weightBytes,
-        channels: problem.channels,
-        to: problem.to,
         toPlane: toStrides[0],
         toRow: toStrides[1],
         toStep: toStrides[2],

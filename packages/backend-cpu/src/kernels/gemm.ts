@@ -54,6 +54,13 @@ export function withRows(
   else use({ kind: "matrix", pitch });
 }
 
+/** The words by which a launch says where rows are. */
+export const rowWords = (rows: GemmRows) => ({
+  aPitch: rows.kind === "matrix" ? rows.pitch : 0,
+  rowTable: rows.kind === "tables" ? rows.rows : 0,
+  kTable: rows.kind === "tables" ? rows.k : 0,
+});
+
 export interface Gemm {
   readonly m: number;
   readonly n: number;
@@ -244,12 +251,10 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
       args: argWords(ARGS, {
         batches: scratch,
         segments: scratch + batches.length * BATCH_WORDS * 4,
-        rowTable: rows.kind === "tables" ? rows.rows : 0,
-        kTable: rows.kind === "tables" ? rows.k : 0,
+        ...rowWords(rows),
         m,
         n,
         ...chunks,
-        aPitch: rows.kind === "matrix" ? rows.pitch : 0,
         kStride: bStrides[0],
         columnStride: bStrides[1],
         cPitch,
