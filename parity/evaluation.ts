@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { parseCoco } from "../packages/dfine/src/data/coco.ts";
+import { parseCoco } from "../packages/dfine/src/data/parseCoco.ts";
 import { evaluateDetections } from "../packages/dfine/src/evaluation/cocoEval.ts";
 import { cocoStats } from "../packages/dfine/src/evaluation/cocoStats.ts";
 import { parseDetections } from "../packages/dfine/src/evaluation/detections.ts";

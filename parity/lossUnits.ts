@@ -1,6 +1,6 @@
 import { backward, type Tensor, tensor } from "@dfine/tensor";
 import { distanceToBox } from "../packages/dfine/src/boxes.ts";
-import { giouLoss, l1Loss, matchedIou } from "../packages/dfine/src/loss/boxes.ts";
+import { giouLoss, l1Loss, matchedIou } from "../packages/dfine/src/loss/boxOverlap.ts";
 import { denseEdgeTargets, denseTargets } from "../packages/dfine/src/loss/denseTargets.ts";
 import { distillationBalance, distillationLoss, rowCounts } from "../packages/dfine/src/loss/distillation.ts";
 import { fineGrainedLoss } from "../packages/dfine/src/loss/fineGrained.ts";

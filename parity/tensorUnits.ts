@@ -1,7 +1,7 @@
 import { AdamW, clipCoefficient, Ema, emaDecay, globalNorm, linearWarmup, type OptimizerGroup } from "@dfine/nn";
 import { backward, deformableSample, full, type Tensor, tensor } from "@dfine/tensor";
 import { distanceToBox, inverseSigmoid } from "../packages/dfine/src/boxes.ts";
-import { boxGiou, boxIou } from "../packages/dfine/src/loss/boxes.ts";
+import { boxGiou, boxIou } from "../packages/dfine/src/loss/boxOverlap.ts";
 import { binWeights, integral } from "../packages/dfine/src/model/integral.ts";
 import { unitError } from "./compare.ts";
 import { type OperatorAttrs, runOperator } from "./operators.ts";

@@ -10,7 +10,7 @@ export type { Backend, Buffer, MemoryUse } from "./backend.ts";
 export { closest, editDistance } from "./closest.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";
-export * from "./ops/activation.ts";
+export * from "./ops/activationOps.ts";
 export * from "./ops/arithmetic.ts";
 export type * from "./ops/attrs.ts";
 export { type Conv2dActOptions, conv2d, conv2dAct } from "./ops/conv2d.ts";
@@ -24,7 +24,7 @@ export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/indexing.ts";
 export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
-export { type MaxPool2dOptions, maxPool2d } from "./ops/pool.ts";
+export { type MaxPool2dOptions, maxPool2d } from "./ops/maxPool2d.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type CaseInput, type OpCase, type Refusal, type RegisteredOp, registeredOps } from "./ops/registry.ts";
 export {
@@ -67,7 +67,7 @@ export {
 } from "./options.ts";
 export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
 export * from "./random.ts";
-export { type ReferenceOptions, referenceBackend } from "./reference/backend.ts";
+export { type ReferenceOptions, referenceBackend } from "./reference/referenceBackend.ts";
 export {
   currentBackend,
   disableOverrides,

@@ -6,7 +6,7 @@ import { copyInto } from "./ops/copy.ts";
 import { tensor } from "./ops/create.ts";
 import { transpose } from "./ops/view.ts";
 import { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
-import { referenceBackend } from "./reference/backend.ts";
+import { referenceBackend } from "./reference/referenceBackend.ts";
 import { withBackend } from "./runtime.ts";
 import { scope } from "./scope.ts";
 import { sizeOf } from "./shape.ts";

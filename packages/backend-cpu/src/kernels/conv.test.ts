@@ -10,8 +10,7 @@ import {
 } from "../../../tensor/test/convProperties.ts";
 import { TestRuntime } from "../../test/hostileRuntime.ts";
 import { runOverride } from "../../test/kernelKit.ts";
-import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
-import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
+import { conv2dOverrides } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 
 // More images than are padded at a time.
@@ -22,7 +21,7 @@ function run(test: ConvCase, data: ConvData): ConvResults<number[]>[] {
   const { x, weight, y } = convShapes(test);
   const all = { y: [] as number[][], dx: [] as number[][], dw: [] as number[][] };
   runOverride<"conv2d">(
-    conv2dOverride,
+    (runtime) => conv2dOverrides(runtime).conv2d,
     {
       inputs: (runtime) => [runtime.view(x, data.x), runtime.view(weight, data.weight)],
       outputs: (runtime) => [runtime.view(y)],
@@ -31,7 +30,7 @@ function run(test: ConvCase, data: ConvData): ConvResults<number[]>[] {
     ([got]) => all.y.push(got!),
   );
   runOverride<"conv2dInputGrad">(
-    conv2dInputGradOverride,
+    (runtime) => conv2dOverrides(runtime).conv2dInputGrad,
     {
       inputs: (runtime) => [runtime.view(y, data.dy), runtime.view(weight, data.weight)],
       outputs: (runtime) => [runtime.view(x)],
@@ -57,7 +56,7 @@ convProperties(
     chosen: (test) => {
       const runtime = new TestRuntime();
       const { x, weight } = convShapes(test);
-      return [conv2dOverride(runtime).select([runtime.view(x), runtime.view(weight)], convAttrs(test))!];
+      return [conv2dOverrides(runtime).conv2d.select([runtime.view(x), runtime.view(weight)], convAttrs(test))!];
     },
   },
   CASES,
@@ -67,7 +66,7 @@ convActProperties((test, data) => {
   const { x, weight, y } = convShapes(test);
   const results: number[][] = [];
   runOverride<"conv2dAct">(
-    conv2dActOverride,
+    (runtime) => conv2dOverrides(runtime).conv2dAct,
     {
       inputs: (runtime) => [
         runtime.view(x, data.x),

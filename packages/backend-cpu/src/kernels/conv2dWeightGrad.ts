@@ -1,36 +1,30 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
-import { convKind, type Override, type Shape4, shape4, type View } from "@dfine/tensor/kernel";
+import {
+  type ConvWindows,
+  convKind,
+  forwardWindows,
+  type Override,
+  shape4,
+  type WindowAxis,
+} from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { type GemmSegment, gemm } from "./gemm.ts";
-import { type Axis, forwardAxis, tapOffsets } from "./paddedAxes.ts";
+import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";
-import { withTables } from "./tables.ts";
+import { repeated, withTables } from "./tables.ts";
 
 const BYTES = 4;
 
 export const conv2dWeightGradOverride = (runtime: CpuRuntime): Override<Conv2dWeightGradAttrs> => ({
-  select: ([dy, x], attrs) => convKind(attrs, weightShape(attrs, dy!, x!)),
+  select: ([dy, x], attrs) =>
+    convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
   run({ variant, inputs, outputs, attrs }) {
-    const operands = { dy: inputs[0]!, x: inputs[1]!, dw: outputs[0]! };
-    if (variant === "depthwise") perChannel(runtime, { ...operands, attrs });
-    else windows(runtime, { ...operands, attrs });
+    const windows = forwardWindows({ c: inputs[0]!, x: inputs[1]!, weight: outputs[0]! }, attrs);
+    (variant === "depthwise" ? perChannel : overChannels)(runtime, windows);
   },
 });
-
-const weightShape = ({ groups, kernelSize }: Conv2dWeightGradAttrs, dy: View, x: View): Shape4 => [
-  dy.shape[1]!,
-  x.shape[1]! / groups,
-  ...kernelSize,
-];
-
-interface Operands {
-  readonly dy: View;
-  readonly x: View;
-  readonly dw: View;
-  readonly attrs: Conv2dWeightGradAttrs;
-}
 
 // Pixels summed at a time, whole rows of them: dy's panels for these stay in cache.
 const SEGMENT_PIXELS = 512;
@@ -56,34 +50,24 @@ function pixelSegments(
  * dWᵀ [Ci·kh·kw, Co] as a product: row (ci, ky, kx) is the padded input seen through that tap, pixel by pixel; columns are
  * dy. A fixed number of partial sums, each over a run of segments, is added up in order.
  */
-function windows(runtime: CpuRuntime, { dy, x, dw, attrs }: Operands): void {
+function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes }: ConvWindows): void {
   const [images, co, ho, wo] = shape4(dy);
-  const [, channels, height, width] = shape4(x);
   const [, ci, kh, kw] = shape4(dw);
-  const { groups, stride } = attrs;
   // Single values are read, so strides need no phases: only the outputs' reach counts.
-  const axis = (side: 0 | 1): Axis => {
-    const [kernel, outputs] = side === 0 ? [kh, ho] : [kw, wo];
-    return forwardAxis({ ...attrs, stride: [1, 1] }, { side, kernel, outputs: (outputs - 1) * stride[side] + 1 });
-  };
-  const axes = [axis(0), axis(1)] as const;
-  const source = { from: runtime.pointer(x), images, channels, size: [height, width] } as const;
-  const input = paddedInput(source, axes, true);
-  const { layout } = input;
+  const unstrided = (side: readonly WindowAxis[]): WindowAxis[] =>
+    side.map((axis) => ({ ...axis, step: 1, outputs: (axis.outputs - 1) * axis.step + 1 }));
+  const input = paddedInput(runtime, { x, axes: [unstrided(axes[0]), unstrided(axes[1])] }, true);
+  const { layout, channels } = input;
   const outputs = co / groups;
   const m = ci * kh * kw;
-  const offsets = tapOffsets(axes, layout);
-  const rowOffsets = Array.from({ length: ci }, (_, c) => offsets.map((offset) => c * layout.plane + offset)).flat();
-  const xRow = stride[0] * layout.row;
+  const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
+  const [xRow, xStep] = [axes[0][0]!.step * layout.row, axes[1][0]!.step * BYTES];
   const segments = pixelSegments(
     { images, ho, wo },
     { xImage: channels * layout.plane, xRow, yImage: co * ho * wo * BYTES },
   );
   const longest = segments[0]!.k;
-  const pixelOffsets = Int32Array.from(
-    { length: longest },
-    (_, i) => Math.floor(i / wo) * xRow + (i % wo) * stride[1] * BYTES,
-  );
+  const pixelOffsets = new Int32Array(longest).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
   const parts = Math.min(
     segments.length,
     Math.max(1, Math.ceil(PARTS / (Math.ceil(m / 80) * Math.ceil(outputs / 64)))),
@@ -118,24 +102,17 @@ function windows(runtime: CpuRuntime, { dy, x, dw, attrs }: Operands): void {
   );
 }
 
-function perChannel(runtime: CpuRuntime, { dy, x, dw, attrs }: Operands): void {
+function perChannel(runtime: CpuRuntime, windows: ConvWindows): void {
+  const { weight: dw, c: dy } = windows;
   const [images, channels, ho, wo] = shape4(dy);
-  const [, , height, width] = shape4(x);
-  const [, , kh, kw] = shape4(dw);
-  const axes = [
-    forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho }),
-    forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo }),
-  ] as const;
-  const source = { from: runtime.pointer(x), images, channels, size: [height, width] } as const;
-  const input = paddedInput(source, axes, wo % 4 === 0);
-  const { layout } = input;
+  const input = paddedInput(runtime, windows);
   withPadded(runtime, { input, isAtOnce: true }, ({ from }) =>
     depthwiseWeightGrad(runtime, {
       dy: runtime.pointer(dy),
       from,
-      planeBytes: layout.plane,
-      rowBytes: layout.row,
-      taps: tapOffsets(axes, layout),
+      planeBytes: input.layout.plane,
+      rowBytes: input.layout.row,
+      taps: tapOffsets(input),
       images,
       channels,
       to: runtime.pointer(dw),

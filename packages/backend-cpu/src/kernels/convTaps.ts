@@ -9,15 +9,15 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
-import type { GemmRows } from "./gemm.ts";
+import { type GemmRows, rowWords } from "./gemm.ts";
+import { outputVectors, placeVector, ROW_NAMES } from "./outputVectors.ts";
 import { withTables } from "./tables.ts";
 import { forBlocks, makeTile, multiply, rowAddresses, storeTile, TOTALS_BYTES } from "./tile.ts";
 
 const NAMES = [
-  ...(["from", "imageBytes", "rowBytes", "tapTable", "kBytes", "totals"] as const),
-  ...(["weights", "aPitch", "rowTable", "kTable"] as const),
-  ...(["to", "toImage", "toChannel", "toRow", "toStep"] as const),
-  ...(["channels", "mChunk", "mChunks", "vectors", "chunkVectors", "height", "width", "rowVectors"] as const),
+  ...ROW_NAMES,
+  ...(["from", "imageBytes", "tapTable", "kBytes", "totals", "weights", "aPitch", "rowTable", "kTable"] as const),
+  ...(["to", "toImage", "toChannel", "channels", "mChunk", "mChunks", "vectors", "chunkVectors", "height"] as const),
   ...EPILOGUE_NAMES,
 ] as const;
 
@@ -29,42 +29,16 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | u
   namedKernel(`convTaps/${rows}/${isDense ? "dense" : "strided"}${kindText(kind)}`, NAMES, (f, arg) => {
     const tile = makeTile(f);
     const [unit, mIndex, vector, lastVector, m0, m1, row] = f.locals("i32", 7);
-    const [line, image, x] = f.locals("i32", 3);
-    const sources = [f.local("i32"), f.local("i32")] as const;
-    const places = [f.local("i32"), f.local("i32")] as const;
+    const [line, image, x, from, to] = f.locals("i32", 5);
+    const vectors = outputVectors(f, 2);
+    const sources = [vectors[0]!.source, vectors[1]!.source] as const;
+    const lanes = [vectors[0]!.lanes, vectors[1]!.lanes] as const;
     const addresses = [f.local("i32"), f.local("i32")] as const;
-    const lanes = [f.local("i32"), f.local("i32")] as const;
 
-    /** Source, destination and valid lanes of output vector `vector` + j; none past the chunk's last. */
-    const locate = (j: 0 | 1) => {
-      f.i32(0).set(lanes[j]);
-      f.get(sources[0]).set(sources[j]);
-      f.get(vector)
-        .i32(j)
-        .op("i32.add")
-        .tee(x)
-        .get(lastVector)
-        .op("i32.lt_s")
-        .if(() => {
-          divide(f, [x, arg.rowVectors], { quotient: line, remainder: x });
-          divide(f, [line, arg.height], { quotient: image, remainder: line });
-          f.get(arg.width, x)
-            .i32(2)
-            .op("i32.shl", "i32.sub")
-            .tee(lanes[j])
-            .i32(4)
-            .op("i32.gt_s")
-            .if(() => {
-              f.i32(4).set(lanes[j]);
-            });
-          f.get(arg.from, image, arg.imageBytes)
-            .op("i32.mul", "i32.add")
-            .get(line, arg.rowBytes)
-            .op("i32.mul", "i32.add");
-          f.get(x).i32(4).op("i32.shl", "i32.add").set(sources[j]);
-          f.get(arg.to, image, arg.toImage).op("i32.mul", "i32.add").get(line, arg.toRow).op("i32.mul", "i32.add");
-          f.get(x, arg.toStep).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(places[j]);
-        });
+    const split = () => {
+      divide(f, [line, arg.height], { quotient: image, remainder: line });
+      f.get(arg.from, image, arg.imageBytes).op("i32.mul", "i32.add").set(from);
+      f.get(arg.to, image, arg.toImage).op("i32.mul", "i32.add").set(to);
     };
     const block = (height: number) => {
       rowAddresses(f, tile, { rows, height, row, start: arg.weights, pitch: arg.aPitch, table: arg.rowTable });
@@ -77,7 +51,8 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | u
       if (kind)
         for (let i = 0; i < height; i++)
           finish(f, kind, { arg, channel: row, offset: i, sums: tile.sums.slice(i * 2, i * 2 + 2) });
-      for (const j of [0, 1] as const) f.get(places[j], row, arg.toChannel).op("i32.mul", "i32.add").set(addresses[j]);
+      for (const [j, { place }] of vectors.entries())
+        f.get(place, row, arg.toChannel).op("i32.mul", "i32.add").set(addresses[j]!);
       storeTile(f, tile, { height, addresses, pitch: arg.toChannel, lanes, step: isDense ? undefined : arg.toStep });
     };
 
@@ -89,8 +64,8 @@ const kernel = (rows: GemmRows["kind"], isDense: boolean, kind: EpilogueKind | u
       f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
       smaller(f, m1, arg.channels).set(m1);
       f.for(vector, { from: vector, to: lastVector, step: 2 }, () => {
-        locate(0);
-        locate(1);
+        for (const [offset, each] of vectors.entries())
+          placeVector(f, each, { arg, vector, offset, end: lastVector, spare: sources[0], line, x, from, to, split });
         forBlocks(f, { row, from: m0, to: m1 }, block);
       });
     });
@@ -102,7 +77,7 @@ export interface ConvTaps {
   readonly imageBytes: number;
   readonly rowBytes: number;
   /** Bytes from an output's place to the value that each k multiplies. */
-  readonly taps: readonly number[];
+  readonly taps: readonly number[] | Int32Array;
   /** Address of the weights, and how rows (output channels) and k lie in them. */
   readonly weights: number;
   readonly rows: GemmRows;
@@ -134,22 +109,15 @@ export function convTaps(runtime: CpuRuntime, problem: ConvTaps): void {
   withTables(runtime, [taps, new Int32Array((runtime.threads * TOTALS_BYTES) / 4)], ([tapTable, totals]) =>
     runtime.launch(kernel(rows.kind, isDense, epilogueKind(epilogue)), {
       args: argWords(NAMES, {
-        from: problem.from,
-        imageBytes: problem.imageBytes,
-        rowBytes: problem.rowBytes,
+        ...problem,
+        ...rowWords(rows),
         tapTable: tapTable!,
         totals: totals!,
         kBytes: taps.length * 4,
-        weights: problem.weights,
-        aPitch: rows.kind === "matrix" ? rows.pitch : 0,
-        rowTable: rows.kind === "tables" ? rows.rows : 0,
-        kTable: rows.kind === "tables" ? rows.k : 0,
-        to: problem.to,
         toImage: toStrides[0],
         toChannel: toStrides[1],
         toRow: toStrides[2],
         toStep: toStrides[3],
-        channels,
         mChunk,
         mChunks,
         vectors,

@@ -2,7 +2,7 @@ import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { argWords, divide, namedKernel } from "./args.ts";
-import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
+import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
 const NAMES = [
@@ -69,31 +69,18 @@ const KERNELS = { bilinear: kernel("bilinear"), discrete: kernel("discrete") };
 export const deformableSampleOverride = (runtime: CpuRuntime): Override<DeformableSampleAttrs> => ({
   select: (_, { method }) => method,
   run({ inputs, outputs, attrs: { method, levels } }) {
-    const [, length, heads, depth] = inputs[0]!.shape as [number, number, number, number];
-    const [images, queries, , points] = inputs[1]!.shape as [number, number, number, number];
-    const [value, locations, weights, to] = [...inputs, ...outputs].map((view) => runtime.pointer(view)) as [
-      number,
-      number,
-      number,
-      number,
-    ];
-    const tokenBytes = heads * depth * 4;
+    const sizes = sampleSizes(inputs[0]!, inputs[1]!);
+    const { images, length, heads, depth, queries, points, tokenBytes } = sizes;
+    const [value, locations, weights] = inputs.map((view) => runtime.pointer(view)) as [number, number, number];
     // Taps outside a level read zeros.
     withTables(runtime, [new Int32Array(depth), levelTable(levels, tokenBytes)], ([zeros, table]) =>
       runtime.launch(KERNELS[method], {
         args: argWords(NAMES, {
-          value,
-          locations,
-          weights,
-          to,
+          ...sizes,
+          ...{ value, locations, weights, to: runtime.pointer(outputs[0]!) },
           levels: table!,
           zeros: zeros!,
-          queries,
-          heads,
-          points,
-          depthBytes: depth * 4,
           imageBytes: length * tokenBytes,
-          tokenBytes,
         }),
         units: images * queries,
         grain: Math.max(1, Math.floor(65536 / (heads * points * depth))),

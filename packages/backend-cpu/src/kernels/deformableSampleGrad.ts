@@ -2,7 +2,7 @@ import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { argWords, divide, namedKernel } from "./args.ts";
-import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps } from "./deformableTaps.ts";
+import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
 const NAMES = [
@@ -120,33 +120,21 @@ const KERNELS = { bilinear: kernel("bilinear"), discrete: kernel("discrete") };
 export const deformableSampleGradOverride = (runtime: CpuRuntime): Override<DeformableSampleAttrs> => ({
   select: (_, { method }) => method,
   run({ inputs, outputs, attrs: { method, levels } }) {
-    const [, length, heads, depth] = inputs[1]!.shape as [number, number, number, number];
-    const [images, queries, , points] = inputs[2]!.shape as [number, number, number, number];
+    const sizes = sampleSizes(inputs[1]!, inputs[2]!);
+    const { images, heads, depth, tokenBytes } = sizes;
     const [dy, value, locations, weights, dValue, dLocations, dWeights] = [...inputs, ...outputs].map((view) =>
       runtime.pointer(view),
     ) as [number, number, number, number, number, number, number];
-    const tokenBytes = heads * depth * 4;
     // Taps outside a level read zeros, and what they would add goes into a sink of each thread.
     const tables = [new Int32Array(depth), new Int32Array(depth * runtime.threads), levelTable(levels, tokenBytes)];
     withTables(runtime, tables, ([zeros, sink, table]) =>
       runtime.launch(KERNELS[method], {
         args: argWords(NAMES, {
-          dy,
-          value,
-          locations,
-          weights,
-          dValue,
-          dLocations,
-          dWeights,
+          ...sizes,
+          ...{ dy, value, locations, weights, dValue, dLocations, dWeights },
           levels: table!,
           zeros: zeros!,
           sink: sink!,
-          queries,
-          heads,
-          points,
-          depthBytes: depth * 4,
-          length,
-          tokenBytes,
         }),
         units: images * heads,
         grain: 1,

@@ -1,4 +1,5 @@
 import type { DeformableLevel, DeformableSampleAttrs } from "@dfine/tensor";
+import { shape4, type View } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 
 export type Method = DeformableSampleAttrs["method"];
@@ -54,6 +55,14 @@ export function levelTable(levels: readonly DeformableLevel[], tokenBytes: numbe
     start += width * height;
     return Array.from({ length: points }, () => row).flat();
   });
+}
+
+/** Sizes of value [B, L, heads, d] and locations [B, Q, heads, P, 2], under the names of the words that pass them. */
+export function sampleSizes(value: View, locations: View) {
+  const [images, length, heads, depth] = shape4(value);
+  const [, queries, , points] = locations.shape as [number, number, number, number];
+  const tokenBytes = heads * depth * 4;
+  return { images, length, heads, depth, queries, points, depthBytes: depth * 4, tokenBytes };
 }
 
 /** Finds a point's taps. */

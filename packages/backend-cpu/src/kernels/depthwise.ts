@@ -9,12 +9,14 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
+import { outputVectors, placeVector, ROW_NAMES } from "./outputVectors.ts";
 import { withTables } from "./tables.ts";
 import { storeLanes } from "./tile.ts";
 
 const NAMES = [
-  ...(["from", "planeBytes", "rowBytes", "taps", "tapCount", "weights", "weightBytes", "channels"] as const),
-  ...(["to", "toPlane", "toRow", "toStep", "vectors", "width", "rowVectors"] as const),
+  ...ROW_NAMES,
+  ...(["from", "planeBytes", "taps", "tapCount", "weights", "weightBytes"] as const),
+  ...(["channels", "to", "toPlane", "vectors"] as const),
   ...EPILOGUE_NAMES,
 ] as const;
 /** Output vectors summed side by side. */
@@ -25,41 +27,9 @@ const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
   namedKernel(`depthwise/${isDense ? "dense" : "strided"}${kindText(kind)}`, NAMES, (f, arg) => {
     const [plane, vector, line, x, offset, tap, lastTap] = f.locals("i32", 7);
     const [channel, from, to, weights] = f.locals("i32", 4);
-    const sources = f.locals("i32", SIDE);
-    const places = f.locals("i32", SIDE);
-    const lanes = f.locals("i32", SIDE);
+    const vectors = outputVectors(f, SIDE);
     const sums = f.locals("v128", SIDE);
     const weight = f.local("v128");
-
-    const locate = (j: number) => {
-      f.i32(0).set(lanes[j]!).get(from).set(sources[j]!);
-      f.get(vector)
-        .i32(j)
-        .op("i32.add")
-        .tee(x)
-        .get(arg.vectors)
-        .op("i32.lt_s")
-        .if(() => {
-          divide(f, [x, arg.rowVectors], { quotient: line, remainder: x });
-          f.get(arg.width, x)
-            .i32(2)
-            .op("i32.shl", "i32.sub")
-            .tee(lanes[j]!)
-            .i32(4)
-            .op("i32.gt_s")
-            .if(() => {
-              f.i32(4).set(lanes[j]!);
-            });
-          f.get(from, line, arg.rowBytes)
-            .op("i32.mul", "i32.add")
-            .get(x)
-            .i32(4)
-            .op("i32.shl", "i32.add")
-            .set(sources[j]!);
-          f.get(to, line, arg.toRow).op("i32.mul", "i32.add");
-          f.get(x, arg.toStep).op("i32.mul").i32(2).op("i32.shl", "i32.add").set(places[j]!);
-        });
-    };
 
     f.for(plane, { from: f.begin, to: f.end }, () => {
       divide(f, [plane, arg.channels], { quotient: line, remainder: channel });
@@ -67,20 +37,21 @@ const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
       f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
       f.get(arg.to, plane, arg.toPlane).op("i32.mul", "i32.add").set(to);
       f.for(vector, { from: 0, to: arg.vectors, step: SIDE }, () => {
-        for (let j = 0; j < SIDE; j++) locate(j);
+        for (const [offset, each] of vectors.entries())
+          placeVector(f, each, { arg, vector, offset, end: arg.vectors, spare: from, line, x, from, to });
         for (const sum of sums) f.f32x4(0).set(sum);
         f.get(arg.tapCount).i32(3).op("i32.shl").set(lastTap);
         f.for(tap, { from: 0, to: lastTap, step: 8 }, () => {
           f.get(arg.taps, tap).op("i32.add").tee(x).memory("i32.load").set(offset);
           f.get(weights, x).memory("i32.load", 4).op("i32.add").memory("v128.load32_splat").set(weight);
           for (const [j, sum] of sums.entries()) {
-            f.get(sources[j]!, offset).op("i32.add").memory("v128.load").get(weight).madd(sum);
+            f.get(vectors[j]!.source, offset).op("i32.add").memory("v128.load").get(weight).madd(sum);
           }
         });
         if (kind) finish(f, kind, { arg, channel, sums });
         for (const [j, sum] of sums.entries()) {
-          const step = isDense ? undefined : arg.toStep;
-          storeLanes(f, sum, { address: places[j]!, lanes: lanes[j]!, step });
+          const { place: address, lanes } = vectors[j]!;
+          storeLanes(f, sum, { address, lanes, step: isDense ? undefined : arg.toStep });
         }
       });
     });
@@ -121,15 +92,9 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
     runtime.launch(kernel(isDense, epilogueKind(epilogue)), {
       args: argWords(NAMES, {
-        from: problem.from,
-        planeBytes: problem.planeBytes,
-        rowBytes: problem.rowBytes,
+        ...problem,
         taps: table!,
         tapCount: taps.length,
-        weights: problem.weights,
-        weightBytes: problem.weightBytes,
-        channels: problem.channels,
-        to: problem.to,
         toPlane: toStrides[0],
         toRow: toStrides[1],
         toStep: toStrides[2],

@@ -124,15 +124,9 @@ export function depthwiseWeightGrad(runtime: CpuRuntime, problem: DepthwiseWeigh
   withTables(runtime, [[...taps, ...spare]], ([table]) =>
     runtime.launch(KERNEL, {
       args: argWords(NAMES, {
-        dy: problem.dy,
-        from: problem.from,
-        planeBytes: problem.planeBytes,
-        rowBytes: problem.rowBytes,
+        ...problem,
         taps: table!,
         tapCount: taps.length,
-        images: problem.images,
-        channels: problem.channels,
-        to: problem.to,
         height,
         width,
       }),

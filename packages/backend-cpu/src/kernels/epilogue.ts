@@ -1,5 +1,5 @@
 import { type Activation, convEpilogue, row } from "@dfine/tensor/kernel";
-import { printExpression } from "../print/node.ts";
+import { printExpression } from "../print/printNode.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 
 /** What becomes of the sums of a convolution before they are stored: `convEpilogue` of values at these addresses. */

@@ -10,7 +10,8 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
-import { type PackKind, packColumns } from "./pack.ts";
+import { type PackKind, packColumns } from "./packColumns.ts";
+import { steps, withTables } from "./tables.ts";
 import {
   addStored,
   forBlocks,
@@ -42,6 +43,23 @@ export interface GemmSegment {
 export type GemmRows =
   | { readonly kind: "matrix"; readonly pitch: number }
   | { readonly kind: "tables"; readonly rows: number; readonly k: number };
+
+/** Lends rows of a, `pitch` bytes apart, whose values lie at byte offsets `k`, or next to each other. */
+export function withRows(
+  runtime: CpuRuntime,
+  { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array | undefined },
+  use: (rows: GemmRows) => void,
+): void {
+  if (k) withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
+  else use({ kind: "matrix", pitch });
+}
+
+/** The words by which a launch says where rows are. */
+export const rowWords = (rows: GemmRows) => ({
+  aPitch: rows.kind === "matrix" ? rows.pitch : 0,
+  rowTable: rows.kind === "tables" ? rows.rows : 0,
+  kTable: rows.kind === "tables" ? rows.k : 0,
+});
 
 export interface Gemm {
   readonly m: number;
@@ -233,12 +251,10 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
       args: argWords(ARGS, {
         batches: scratch,
         segments: scratch + batches.length * BATCH_WORDS * 4,
-        rowTable: rows.kind === "tables" ? rows.rows : 0,
-        kTable: rows.kind === "tables" ? rows.k : 0,
+        ...rowWords(rows),
         m,
         n,
         ...chunks,
-        aPitch: rows.kind === "matrix" ? rows.pitch : 0,
         kStride: bStrides[0],
         columnStride: bStrides[1],
         cPitch,

@@ -1,7 +1,6 @@
 import type { Overrides } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { conv2dActOverride, conv2dOverride } from "./conv2d.ts";
-import { conv2dInputGradOverride } from "./conv2dInputGrad.ts";
+import { conv2dOverrides } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
@@ -14,9 +13,7 @@ import { topKOverride } from "./topK.ts";
 /** Hand-written kernels by op. */
 export const createOverrides = (runtime: CpuRuntime): Overrides => ({
   matmul: matmulOverride(runtime),
-  conv2d: conv2dOverride(runtime),
-  conv2dAct: conv2dActOverride(runtime),
-  conv2dInputGrad: conv2dInputGradOverride(runtime),
+  ...conv2dOverrides(runtime),
   conv2dWeightGrad: conv2dWeightGradOverride(runtime),
   maxPool2d: maxPool2dOverride(runtime),
   maxPool2dGrad: maxPool2dGradOverride(runtime),

@@ -1,7 +1,7 @@
-import { inputGradAxes as windowAxes, forwardAxis as windowAxis } from "@dfine/tensor/kernel";
+import { forwardAxis, inputGradAxes } from "@dfine/tensor/kernel";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { type Axis, forwardAxis, inputGradAxes } from "./paddedAxes.ts";
+import { type PaddedAxis, paddedAxis, type Walk } from "./paddedAxes.ts";
 
 const size = (max: number) => fc.integer({ min: 1, max });
 const geometry = fc.record({
@@ -12,8 +12,8 @@ const geometry = fc.record({
 });
 
 /** [index in the kernel, position of the input] of every tap of output t, in the order in which they are summed. */
-const reads = (axis: Axis, t: number): (readonly [number, number])[] =>
-  axis.taps.map(({ index, phase, shift }) => {
+const reads = (axis: PaddedAxis, walk: Walk, t: number): (readonly [number, number])[] =>
+  walk.taps.map(({ index, phase, shift }) => {
     expect(t + shift).toBeLessThan(axis.length);
     expect(t + shift).toBeGreaterThanOrEqual(0);
     return [index, (t + shift) * axis.phases + phase - axis.before];
@@ -25,18 +25,18 @@ it("padded copies are read where windows say, by ascending index", () => {
       const attrs = { stride: [stride, 1], padding: [before, 0, 0, 0], dilation: [dilation, 1], groups: 1 } as const;
       const gradAttrs = { ...attrs, inputSize: [input, 1] } as const;
       const forward = { side: 0, kernel, outputs } as const;
-      const pairs = [
-        [windowAxis(attrs, forward), forwardAxis(attrs, forward)] as const,
-        ...windowAxes(gradAttrs, forward).map((window, i) => [window, inputGradAxes(gradAttrs, forward)[i]!] as const),
-      ];
-      for (const [window, axis] of pairs) {
-        expect([axis.start, axis.outputs]).toEqual([window.start, window.outputs]);
-        for (let t = 0; t < window.outputs; t++) {
-          const expected = Array.from({ length: window.taps }, (_, j) => [
-            window.firstTap + j * window.tapIndexStep,
-            t * window.step + window.base + j * window.tapStep,
-          ]).sort(([a], [b]) => a! - b!);
-          expect(reads(axis, t)).toEqual(expected);
+      for (const windows of [[forwardAxis(attrs, forward)], inputGradAxes(gradAttrs, forward)]) {
+        const axis = paddedAxis(windows);
+        for (const [i, window] of windows.entries()) {
+          const walk = axis.walks[i]!;
+          expect(walk).toMatchObject({ start: window.start, outputs: window.outputs, outStep: window.outStep });
+          for (let t = 0; t < window.outputs; t++) {
+            const expected = Array.from({ length: window.taps }, (_, j) => [
+              window.firstTap + j * window.tapIndexStep,
+              t * window.step + window.base + j * window.tapStep,
+            ]).sort(([a], [b]) => a! - b!);
+            expect(reads(axis, walk, t)).toEqual(expected);
+          }
         }
       }
     }),

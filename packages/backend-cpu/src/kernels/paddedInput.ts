@@ -1,6 +1,7 @@
+import { type ConvWindows, shape4 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { type Axis, type PlaneLayout, planeLayout } from "./paddedAxes.ts";
-import { padPlanes } from "./planes.ts";
+import { type Axes, type PaddedAxis, type PlaneLayout, paddedAxis, planeLayout } from "./paddedAxes.ts";
+import { padPlanes } from "./padPlanes.ts";
 
 const BYTES = 4;
 // Padded images kept in scratch at a time: what a cache holds between padding and summing.
@@ -8,17 +9,13 @@ const PADDED_BYTES = 4 * 1024 * 1024;
 // A vector of four may read this far past the last padded element.
 const SLACK_BYTES = 64;
 
-type Axes = readonly [Axis, Axis];
-
-export interface Images {
+/** What windows are taken of, as they will read it. */
+export interface PaddedInput {
   /** Address of contiguous planes [images · channels, height, width]. */
   readonly from: number;
   readonly images: number;
   readonly channels: number;
   readonly size: readonly [number, number];
-}
-
-export interface PaddedInput extends Images {
   readonly axes: Axes;
   readonly layout: PlaneLayout;
   /** The input needs no copy: it is read where it is. */
@@ -26,16 +23,22 @@ export interface PaddedInput extends Images {
 }
 
 /**
- * How windows will read the images: where they are, if nothing is added, left out or dealt to phases, else from a copy.
- * Readers of whole vectors may only stay in place when no vector reaches past a row's end.
+ * How windows will read x: where it is, if nothing is added, left out or dealt to phases, else from a copy. Readers of
+ * whole vectors may only stay in place when no vector reaches past a row's end.
  */
-export function paddedInput(images: Images, axes: Axes, isWithinRows: boolean): PaddedInput {
-  const [height, width] = images.size;
-  const fits = (axis: Axis, size: number): boolean => axis.phases === 1 && axis.before === 0 && axis.length <= size;
+export function paddedInput(
+  runtime: CpuRuntime,
+  { x, axes: [rows, columns] }: Pick<ConvWindows, "x" | "axes">,
+  isWithinRows = columns.every(({ outputs }) => outputs % 4 === 0),
+): PaddedInput {
+  const [images, channels, height, width] = shape4(x);
+  const axes = [paddedAxis(rows), paddedAxis(columns)] as const;
+  const fits = ({ phases, before, length }: PaddedAxis, size: number): boolean =>
+    phases === 1 && before === 0 && length <= size;
   const isInPlace = isWithinRows && fits(axes[0], height) && fits(axes[1], width);
   const plane = height * width * BYTES;
   const layout = isInPlace ? { row: width * BYTES, phase: plane, plane } : planeLayout(axes);
-  return { ...images, axes, layout, isInPlace };
+  return { from: runtime.pointer(x), images, channels, size: [height, width], axes, layout, isInPlace };
 }
 
 export interface PaddedImages {

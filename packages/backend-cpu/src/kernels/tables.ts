@@ -21,5 +21,11 @@ export function withTables(
 }
 
 /** 0, step, 2·step, … */
-export const steps = (count: number, step: number): Int32Array =>
-  Int32Array.from({ length: count }, (_, i) => i * step);
+export const steps = (count: number, step: number): Int32Array => new Int32Array(count).map((_, i) => i * step);
+
+/** `list`, then all of it `step` further, …: `count` times. */
+export function repeated(list: readonly number[], { count, step }: { count: number; step: number }): Int32Array {
+  const all = new Int32Array(list.length * count);
+  for (let i = 0, at = 0; i < count; i++) for (const offset of list) all[at++] = offset + i * step;
+  return all;
+}

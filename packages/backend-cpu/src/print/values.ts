@@ -1,8 +1,8 @@
 import { type Expr, postorder } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import { maskIfBool, pushGather, pushLoad } from "./access.ts";
-import { printNode } from "./node.ts";
 import { pushLanePositions } from "./operations.ts";
+import { printNode } from "./printNode.ts";
 import { factsOf, LANES, type Printing, type Site } from "./site.ts";
 
 type Scope = Map<Expr, Local[]>;

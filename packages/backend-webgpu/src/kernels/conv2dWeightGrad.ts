@@ -1,6 +1,5 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
-import { type Override, shape4, type View } from "@dfine/tensor/kernel";
-import { asMatrices } from "./conv2d.ts";
+import { asMatrices, type Override, shape4, type View } from "@dfine/tensor/kernel";
 import { convVariant } from "./convVariant.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplyViews } from "./matmul.ts";
@@ -103,7 +102,7 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
 /** A product [Co, H·W] · [H·W, Ci] for each image, summed over images. */
 function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: View }): void {
   const [images] = shape4(x);
-  const [a, b] = [asMatrices(dy, 1), asMatrices(x, 1)];
+  const [a, b] = [asMatrices(dy), asMatrices(x)];
   const [, ci, pixels] = b.shape as [number, number, number];
   const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
   if (images === 1) {

@@ -1,4 +1,4 @@
-import type { View, WindowAxis } from "@dfine/tensor/kernel";
+import type { ConvWindows, WindowAxis } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { runProduct } from "./product/run.ts";
@@ -63,16 +63,9 @@ fn channel_of(batch: Batch, m: i32) -> i32 { return batch.channel + m; }`,
   fastest: "outer",
 });
 
-export interface Windows {
-  readonly weight: View;
-  /** What windows are taken of [B, channels, H, W]. */
-  readonly x: View;
-  /** Contiguous [B, rows, H, W]. */
-  readonly c: View;
-  readonly groups: number;
+/** Windows along one pair of axes. */
+export interface Windows extends Omit<ConvWindows, "axes"> {
   readonly axes: readonly [WindowAxis, WindowAxis];
-  /** Elements from group to group, output channel to output channel and input channel to input channel of the weight. */
-  readonly weightStrides: { readonly group: number; readonly row: number; readonly channel: number };
   readonly epilogue?: Epilogue | undefined;
 }
 

@@ -1,4 +1,5 @@
-import { memo, shape4, type View, type WindowAxis } from "@dfine/tensor/kernel";
+import { memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
+import type { Windows } from "./convWindows.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
 import { range } from "./product/spec.ts";
@@ -73,18 +74,8 @@ fn element(i: i32) {
 };
 const kernels = new Map<string, ReturnType<typeof makeKernel>>();
 
-export interface Depthwise {
-  readonly weight: View;
-  /** What windows are taken of [B, C, H, W]. */
-  readonly x: View;
-  /** Contiguous [B, C, H, W]. */
-  readonly c: View;
-  readonly axes: readonly [WindowAxis, WindowAxis];
-  readonly epilogue?: Epilogue | undefined;
-}
-
 /** Convolves every channel by itself: forward, then the epilogue, or the input's gradient at one residue. */
-export function depthwise(runtime: GpuRuntime, { weight, x, c, axes: [yAxis, xAxis], epilogue }: Depthwise): void {
+export function depthwise(runtime: GpuRuntime, { weight, x, c, axes: [yAxis, xAxis], epilogue }: Windows): void {
   const [images, channels, height, width] = shape4(x);
   const [, , outHeight, outWidth] = shape4(c);
   const [, , kh, kw] = shape4(weight);

@@ -1,5 +1,12 @@
 import { type MatmulAttrs, sizeOf } from "@dfine/tensor";
-import { type MatmulProblem, type Matrices, matmulProblem, type Override, type View } from "@dfine/tensor/kernel";
+import {
+  type MatmulProblem,
+  type Matrices,
+  type Multiplication,
+  matmulProblem,
+  type Override,
+  type View,
+} from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
@@ -72,15 +79,7 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
-interface Multiplication {
-  readonly a: View;
-  readonly b: View;
-  readonly c: View;
-  readonly epilogue?: Epilogue | undefined;
-}
-
-/** c = a · b, then the epilogue: matrices with batch axes; a and b may have any strides, c is contiguous. */
-export function multiplyViews(runtime: GpuRuntime, { a, b, c, epilogue }: Multiplication): void {
+export function multiplyViews(runtime: GpuRuntime, { a, b, c, epilogue }: Multiplication<Epilogue>): void {
   const problem = problemOf(a, b, epilogue);
   // The kernel knows two batch axes; more become dispatches.
   const leading = problem.axes.slice(0, -2);

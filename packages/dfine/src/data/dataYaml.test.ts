@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
 import { checkCategoryNames, checkSameCategories } from "./categories.ts";
-import { cocoDataset } from "./coco.ts";
 import { parseDataYaml } from "./dataYaml.ts";
 import { DatasetError } from "./errors.ts";
+import { cocoDataset } from "./parseCoco.ts";
 
 const text = `path: ../data
 train: { images: train, annotations: annotations/train.json }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect } from "vitest";
 import { shared, testWithShared } from "../../../../parity/referencePack.ts";
-import { parseCoco } from "../data/coco.ts";
+import { parseCoco } from "../data/parseCoco.ts";
 import { evaluateDetections } from "./cocoEval.ts";
 import { cocoStats } from "./cocoStats.ts";
 import { parseDetections } from "./detections.ts";

@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { slowCocoStats } from "../../test/cocoOracle.ts";
-import { cocoDataset } from "../data/coco.ts";
 import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
+import { cocoDataset } from "../data/parseCoco.ts";
 import { evaluateDetections } from "./cocoEval.ts";
 import { cocoStats, formatCocoStats } from "./cocoStats.ts";
 import { type Detection, parseDetections, toCocoResults } from "./detections.ts";

@@ -1,7 +1,7 @@
 import { minimum, stack, type Tensor } from "@dfine/tensor";
 import type { CriterionConfig } from "../config/config.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
-import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxes.ts";
+import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxOverlap.ts";
 import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
 import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";

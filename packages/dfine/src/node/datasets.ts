@@ -3,7 +3,7 @@ import * as z from "zod";
 import { checkSameCategories } from "../data/categories.ts";
 import { parseDataYaml } from "../data/dataYaml.ts";
 import { DatasetError } from "../data/errors.ts";
-import { type DatasetSplit, loadDataYaml } from "./data/dataYaml.ts";
+import { type DatasetSplit, loadDataYaml } from "./data/loadDataYaml.ts";
 import { readCoco, readText } from "./data/readCoco.ts";
 
 /** Where one part of a data set lies. */

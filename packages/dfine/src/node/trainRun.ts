@@ -13,7 +13,7 @@ import type { Interrupt } from "./cli/interrupt.ts";
 import { ProgressLine } from "./cli/progressLine.ts";
 import type { Terminal } from "./cli/terminal.ts";
 import type { BrokenImage } from "./data/brokenImages.ts";
-import type { DatasetSplit } from "./data/dataYaml.ts";
+import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { createLoader, type Loader } from "./data/loader.ts";
 import { environment } from "./environment.ts";
 import { LeftOut, type LeftOutPart } from "./leftOut.ts";

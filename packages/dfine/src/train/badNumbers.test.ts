@@ -3,7 +3,7 @@ import { type Backend, copyInto, tensor, withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";
-import { cocoDataset } from "../data/coco.ts";
+import { cocoDataset } from "../data/parseCoco.ts";
 import { resolveBackend } from "../device.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { TrainEvent } from "./events.ts";

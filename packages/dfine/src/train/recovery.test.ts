@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LosableBackend, type LossKind, losableBackend } from "../../test/losableBackend.ts";
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";
-import { cocoDataset } from "../data/coco.ts";
+import { cocoDataset } from "../data/parseCoco.ts";
 import { DeviceError, resolveBackend } from "../device.ts";
 import type { BatchSource } from "./batch.ts";
 import type { TrainEvent } from "./events.ts";

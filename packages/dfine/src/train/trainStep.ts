@@ -6,9 +6,9 @@ import { type DenoisingQueries, denoisingQueries } from "../model/denoising.ts";
 import type { DFineModel } from "../model/dfineModel.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
-import { stepDraws } from "./draws.ts";
 import { NonFiniteError, nonFiniteNames, nonFiniteReport } from "./nonFinite.ts";
 import { countStep, type TrainProgress, totalLoss } from "./progress.ts";
+import { stepDraws } from "./stepDraws.ts";
 
 /** What came of one step. */
 export interface StepResult {

@@ -14,6 +14,7 @@ export { defineOp, type OpBackprop, type OpDefinition, type OutputSpec, type Str
 export { ANY_DTYPE, type Takes } from "../ops/inputs.ts";
 export { bind, empty } from "../ops/result.ts";
 export { type Activation, scalar } from "./activation.ts";
+export * from "./convolution.ts";
 export * from "./describe.ts";
 export * from "./expr.ts";
 export * from "./exprOps.ts";

@@ -19,6 +19,15 @@ export interface MatmulProblem {
   readonly b: Matrices;
 }
 
+/** c = a · b, then the epilogue, matrices with batch axes: a and b may have any strides, c is contiguous. */
+export interface Multiplication<Epilogue> {
+  readonly a: View;
+  readonly b: View;
+  readonly c: View;
+  /** Rows of c are its channels. */
+  readonly epilogue?: Epilogue | undefined;
+}
+
 const batchShape = (view: View): readonly number[] => view.shape.slice(0, -2);
 
 function matrices(view: View, axes: readonly number[]): Matrices {

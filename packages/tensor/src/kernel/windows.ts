@@ -62,8 +62,11 @@ export function inputGradAxes(
 const isPointwise = ({ stride, padding, groups }: Conv2dAttrs, [, , kh, kw]: Shape4): boolean =>
   kh * kw * groups * stride[0] * stride[1] === 1 && padding.every((p) => p === 0);
 
+/** A product of matrices, each channel by itself, or windows over all channels of a group. */
+export type ConvKind = "pointwise" | "depthwise" | "windows";
+
 /** What a convolution and its gradients come down to; `weight` is the weight's shape. */
-export function convKind(attrs: Conv2dAttrs, weight: Shape4): "pointwise" | "depthwise" | "windows" {
+export function convKind(attrs: Conv2dAttrs, weight: Shape4): ConvKind {
   if (isPointwise(attrs, weight)) return "pointwise";
   return attrs.groups > 1 && attrs.groups === weight[0] && weight[1] === 1 ? "depthwise" : "windows";
 }

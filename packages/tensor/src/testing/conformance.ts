@@ -2,7 +2,7 @@ import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
 import { type OpCase, type RegisteredOp, registeredOps } from "../ops/registry.ts";
 import { Random } from "../random.ts";
-import { referenceBackend } from "../reference/backend.ts";
+import { referenceBackend } from "../reference/referenceBackend.ts";
 import { disableOverrides } from "../runtime.ts";
 import { scope } from "../scope.ts";
 import { liveStorages } from "../storage.ts";

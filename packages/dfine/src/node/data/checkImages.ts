@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatasetError, ImageError } from "../../data/errors.ts";
-import type { DatasetSplit } from "./dataYaml.ts";
+import type { DatasetSplit } from "./loadDataYaml.ts";
 import { realFolder, resolveIn } from "./paths.ts";
 
 /** Files looked for at the same time. */

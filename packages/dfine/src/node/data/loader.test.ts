@@ -5,10 +5,10 @@ import fc from "fast-check";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../../test/badInput.ts";
-import { cocoDataset } from "../../data/coco.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
-import { loadDataYaml } from "./dataYaml.ts";
+import { cocoDataset } from "../../data/parseCoco.ts";
+import { loadDataYaml } from "./loadDataYaml.ts";
 import { type Batch, createLoader, type LoaderOptions } from "./loader.ts";
 
 const COUNT = 11;

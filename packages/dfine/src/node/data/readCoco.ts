@@ -1,7 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
-import { parseCoco } from "../../data/coco.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
+import { parseCoco } from "../../data/parseCoco.ts";
 
 /** Longest text that V8 holds in one string, in characters. */
 const MAX_TEXT = 0x1fffffe8;

@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Random } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
-import type { DatasetSplit } from "../data/dataYaml.ts";
+import type { DatasetSplit } from "../data/loadDataYaml.ts";
 import { readCoco } from "../data/readCoco.ts";
 import { loadSharp } from "../optional.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cocoDataset } from "../../data/coco.ts";
+import { cocoDataset } from "../../data/parseCoco.ts";
 import { evaluateDetections } from "../../evaluation/cocoEval.ts";
 import { renderReport } from "./report.ts";
 

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
-import { cocoDataset, parseCoco } from "./coco.ts";
 import { DatasetError } from "./errors.ts";
+import { cocoDataset, parseCoco } from "./parseCoco.ts";
 import { summarizeDataset } from "./summary.ts";
 import { trainingTargets } from "./targets.ts";
 

@@ -1,7 +1,7 @@
 import type { CpuRuntime } from "../runtime.ts";
 import type { Local } from "../wasm/assembler.ts";
 import { argWords, namedKernel } from "./args.ts";
-import type { Axis, PlaneLayout } from "./paddedAxes.ts";
+import type { Axes, PlaneLayout } from "./paddedAxes.ts";
 
 const NAMES = [
   ...(["from", "to", "height", "width", "rows", "before", "phasesY", "phasesX"] as const),
@@ -94,7 +94,7 @@ export interface PadPlanes {
   readonly planes: number;
   /** Of a source plane; source planes follow each other. */
   readonly size: readonly [number, number];
-  readonly axes: readonly [Axis, Axis];
+  readonly axes: Axes;
   readonly layout: PlaneLayout;
 }
 

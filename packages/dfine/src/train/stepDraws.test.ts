@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { stepDraws } from "./draws.ts";
+import { stepDraws } from "./stepDraws.ts";
 
 const names = ["labelMask", "label", "sign", "magnitude"] as const;
 const all = (seed: number, step: number) => {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { differences, expectClose, gradientOf, inFloat64 } from "../../test/differences.ts";
 import { add, array, floats, ints } from "../../test/lossOracles.ts";
-import { boxGiou, boxIou, giouLoss, l1Loss } from "./boxes.ts";
+import { boxGiou, boxIou, giouLoss, l1Loss } from "./boxOverlap.ts";
 
 /** Left, top, right and bottom of a box; negative sides count as 0. */
 function edges([cx, cy, w, h]: readonly number[]): [number, number, number, number] {

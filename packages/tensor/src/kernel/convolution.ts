@@ -1,0 +1,101 @@
+import type { Override, OverrideCall, Overrides, View } from "../backend.ts";
+import type { Conv2dActAttrs, Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
+import { type ConvKind, type convKind, forwardAxis, inputGradAxes, shape4, type WindowAxis } from "./windows.ts";
+
+interface ConvViews {
+  /** [Co, Ci/groups, kh, kw] */
+  readonly weight: View;
+  /** What windows are taken of [B, channels, H, W]. */
+  readonly x: View;
+  /** [B, rows, H, W] */
+  readonly c: View;
+}
+
+/**
+ * A convolution as sums over windows: c[b, m, y, x] = Σ weight · x over channels and kernel positions, for each pair of an
+ * axis along rows and one along columns. The input's gradient is such a sum too, of windows of dy; the weight's gradient
+ * sums the products of x and c over pixels instead.
+ */
+export interface ConvWindows extends ConvViews {
+  readonly groups: number;
+  /** Elements of the weight from group to group, from channel to channel of c (row) and of x (channel). */
+  readonly weightStrides: { readonly group: number; readonly row: number; readonly channel: number };
+  /** Along rows, along columns: together they cover c. */
+  readonly axes: readonly [readonly WindowAxis[], readonly WindowAxis[]];
+}
+
+/** c = conv2d(x, weight) */
+export function forwardWindows(views: ConvViews, attrs: Conv2dAttrs): ConvWindows {
+  const [co, ci, kh, kw] = shape4(views.weight);
+  const [, , ho, wo] = shape4(views.c);
+  const { groups } = attrs;
+  const row = ci * kh * kw;
+  return {
+    ...views,
+    groups,
+    weightStrides: { group: (co / groups) * row, row, channel: kh * kw },
+    axes: [
+      [forwardAxis(attrs, { side: 0, kernel: kh, outputs: ho })],
+      [forwardAxis(attrs, { side: 1, kernel: kw, outputs: wo })],
+    ],
+  };
+}
+
+/** c = the gradient of conv2d's input, x the one of its output. */
+export function inputGradWindows(views: ConvViews, attrs: Conv2dInputGradAttrs): ConvWindows {
+  const [co, ci, kh, kw] = shape4(views.weight);
+  const { groups } = attrs;
+  const channel = ci * kh * kw;
+  return {
+    ...views,
+    groups,
+    weightStrides: { group: (co / groups) * channel, row: kh * kw, channel },
+    axes: [inputGradAxes(attrs, { side: 0, kernel: kh }), inputGradAxes(attrs, { side: 1, kernel: kw })],
+  };
+}
+
+/** [B, C, H, W] as matrices [B, C, H·W]. */
+export function asMatrices(view: View): View {
+  const [batch, channels, height, width] = shape4(view);
+  const pixels = height * width;
+  return { ...view, shape: [batch, channels, pixels], strides: [channels * pixels, pixels, 1] };
+}
+
+/** Pointwise windows as a product: a [rows, channels] · b [B, channels, H·W] = c [B, rows, H·W]. */
+export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel } }: ConvWindows) => ({
+  a: { ...weight, shape: [c.shape[1]!, x.shape[1]!], strides: [row, channel] },
+  b: asMatrices(x),
+  c: asMatrices(c),
+});
+
+/** What a backend does with windows. */
+export interface WindowKernels<Epilogue> {
+  readonly kindOf: typeof convKind;
+  /** What follows the sums. */
+  readonly epilogueOf: (call: OverrideCall<Conv2dActAttrs>) => Epilogue;
+  readonly run: (windows: ConvWindows, how: { kind: ConvKind; epilogue: Epilogue | undefined }) => void;
+}
+
+/** Overrides of convolutions and of their inputs' gradients. */
+export function windowOverrides<Epilogue>({
+  kindOf,
+  epilogueOf,
+  run,
+}: WindowKernels<Epilogue>): Required<Pick<Overrides, "conv2d" | "conv2dAct" | "conv2dInputGrad">> {
+  const override = <Attrs extends Conv2dAttrs>(
+    describe: (views: ConvViews, attrs: Attrs) => ConvWindows,
+    epilogue?: (call: OverrideCall<Attrs>) => Epilogue,
+  ): Override<Attrs> => ({
+    select: ([, weight], attrs) => kindOf(attrs, shape4(weight!)),
+    run(call) {
+      const { variant, inputs, outputs, attrs } = call;
+      const windows = describe({ x: inputs[0]!, weight: inputs[1]!, c: outputs[0]! }, attrs);
+      run(windows, { kind: variant as ConvKind, epilogue: epilogue?.(call) });
+    },
+  });
+  return {
+    conv2d: override(forwardWindows),
+    conv2dAct: override(forwardWindows, epilogueOf),
+    conv2dInputGrad: override(inputGradWindows),
+  };
+}
