@@ -1,4 +1,4 @@
-import { type Backend, BackendError, type Dtype, settle, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { Reads } from "./commands/reads.ts";
@@ -64,7 +64,7 @@ export interface WebGpuBackend extends Backend {
     destroy(): void;
   };
   /** Does nothing where `compileAhead` is off. @throws BackendError for a kernel that is not valid, DeviceLostError */
-  precompile(work: () => unknown): Promise<void>;
+  precompile(work: () => void): Promise<void>;
   /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
@@ -178,10 +178,11 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       if (!compileAhead) return;
       queue.flush();
       queue.rehearsing = true;
-      // At once after work that does not wait, so that nobody else can call meanwhile.
-      await settle(work, () => {
+      try {
+        work();
+      } finally {
         queue.rehearsing = false;
-      });
+      }
       await queue.pipelines.whenPrepared();
       await faults.settle();
     },

@@ -71,10 +71,11 @@ export interface Backend {
   /** Starts queued work (a no-op where nothing queues). */
   flush(): void;
   /**
-   * Compiles the kernels that `work` would run, beside each other; absent where compiling takes no time. No kernel runs
-   * meanwhile: reads give zeros, and what kernels would write is not written. What the host writes is.
+   * Compiles the kernels that `work` would run, beside each other; absent where compiling takes no time. While `work` is
+   * called no kernel runs, so that what kernels would write is not written; what the host writes is. Others may use the
+   * backend until the promise resolves.
    */
-  precompile?(work: () => unknown): Promise<void>;
+  precompile?(work: () => void): Promise<void>;
   /** What is allocated. */
   memory(): MemoryUse;
   /** Ends the backend; nothing may be called afterwards. */

@@ -13,7 +13,7 @@ export class DtypeError extends TensorError {
   override readonly name = "DtypeError";
 }
 
-/** A tensor used after it was freed, or scopes closed out of order. */
+/** A tensor used after it was freed, a scope used after it was closed or closed while it runs, or a stretch that waits. */
 export class OwnershipError extends TensorError {
   override readonly name = "OwnershipError";
 }

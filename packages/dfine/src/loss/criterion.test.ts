@@ -1,4 +1,4 @@
-import { backward, liveStorages, Random, type Tensor, tensor } from "@dfine/tensor";
+import { backward, liveStorages, Random, Scope, type Tensor, tensor } from "@dfine/tensor";
 import { kernelCount } from "@dfine/tensor/kernel";
 import { describe, expect, test } from "vitest";
 import { expectClose, inFloat64 } from "../../test/differences.ts";
@@ -260,13 +260,13 @@ describe("criterion", () => {
   test("changing numbers of boxes build no kernel and leave no storage behind", () =>
     inFloat64(async () => {
       const step = async (seed: number, counts: readonly number[]) => {
-        await inFloat64(async () => {
-          const scene = new Scene(seed);
-          const targets = scene.targets(counts);
-          const { total } = await criterion(scene.outputs(targets), targets, options);
-          backward(total);
-          scene.release();
-        });
+        using flow = new Scope("step");
+        const scene = new Scene(seed);
+        const targets = scene.targets(counts);
+        const outputs = flow.run(() => scene.outputs(targets));
+        const { total } = await criterion(outputs, targets, { ...options, scope: flow });
+        flow.run(() => backward(total));
+        scene.release();
       };
       await step(1, [2, 3]);
       await step(1, [0, 0]);
