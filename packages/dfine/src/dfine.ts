@@ -135,7 +135,10 @@ export class DFine implements Disposable {
       const pixels = new Float32Array(3 * height * width);
       toTensorData(resizeBilinear(image, width, height), pixels);
       const origSize = [image.width, image.height] as const;
-      const [found] = await this.predictor({ images: pixels, shape: [1, 3, height, width], origSizes: [origSize] });
+      const input = { images: pixels, shape: [1, 3, height, width], origSizes: [origSize] } as const;
+      const [found] = await this.predictor(input, signal).catch((error: unknown) => {
+        throw this.#isDisposed ? new OwnershipError("DFine: this detector was disposed", { cause: error }) : error;
+      });
       results.push(
         toResult(found!, { width: image.width, height: image.height, names: this.names, threshold, maxDetections }),
       );

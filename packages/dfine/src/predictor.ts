@@ -12,8 +12,11 @@ export interface PredictorInput {
   readonly origSizes: readonly (readonly [width: number, height: number])[];
 }
 
-/** Detections of a batch: class labels, boxes in pixels, scores. Calls may overlap. */
-export type Predictor = (input: PredictorInput) => Promise<Detections[]>;
+/**
+ * Detections of a batch: class labels, boxes in pixels, scores. Calls may overlap; one that waits for its turn is given up
+ * when the signal says so, with its reason.
+ */
+export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<Detections[]>;
 
 /**
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
@@ -28,16 +31,18 @@ export function modelPredictor(model: DFineModel, backend: Backend): Predictor {
     backend
       .precompile?.(() => withBackend(backend, () => scope("rehearsal", () => void forward(input))))
       .catch(() => undefined);
-  return async (input) => {
+  return async (input, signal) => {
     compiled ??= compile(input);
     await compiled;
     // The read is queued when the turn ends, so the next one need not wait for its arrays.
-    const { reading } = await inTurn(backend, () => ({
-      reading: readResults(backend, () => {
+    const { reading } = await inTurn(backend, () => {
+      signal?.throwIfAborted();
+      const outputs = () => {
         const { logits, boxes } = forward(input);
         return [logits, boxes];
-      }),
-    }));
+      };
+      return { reading: readResults(backend, outputs) };
+    });
     const [logits, boxes] = (await reading) as Exclude<TypedArray, Int32Array>[];
     return postprocess({ logits: logits!, boxes: boxes!, numQueries: decoder.numQueries }, input.origSizes, {
       numTopQueries,
