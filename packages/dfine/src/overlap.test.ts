@@ -97,6 +97,16 @@ describe("calls at the same time", () => {
   });
 });
 
+/** A backend whose reads take a turn of the loop, as a device's do. */
+const slowly = (inner: Backend): Backend => ({
+  ...inner,
+  async read(sources) {
+    const reading = inner.read(sources);
+    await new Promise((resolve) => setImmediate(resolve));
+    return reading;
+  },
+});
+
 describe("what is disposed while calls are under way", () => {
   const turns = async (count: number): Promise<void> => {
     for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
@@ -106,7 +116,7 @@ describe("what is disposed while calls are under way", () => {
 
   test.each([0, 1, 2, 3, 4, 5, 6, 8, 12])("a trainer, after %i turns of the loop", async (count) => {
     const before = held();
-    const trainer = await begin(backend);
+    const trainer = await begin(slowly(backend));
     const dataset = { images: [], annotations: [], categories: [] } as never;
     const evaluating = trainer.evaluate({ batchesPerEpoch: 1, batches: () => tinySource(1).batches(0) }, dataset);
     const calls = [...batches.map((batch) => trainer.step(batch, 3)), trainer.saveState(), trainer.saveModel()];
@@ -123,7 +133,7 @@ describe("what is disposed while calls are under way", () => {
 
   test.each([0, 1, 2, 5])("a detector, after %i turns of the loop", async (count) => {
     const before = held();
-    const detector = await open(backend);
+    const detector = await open(slowly(backend));
     const calls = [0, 1, 2].map(() => found(detector, images));
     await turns(count);
     detector.dispose();

@@ -152,6 +152,43 @@ async function interleave(random: Random): Promise<void> {
   await Promise.all(begun);
 }
 
+test("first calls that overlap give the same bits where kernels are compiled ahead", async () => {
+  const backend = await webgpu({ compileAhead: true });
+  const before = liveStorages();
+  {
+    const [, , { start, expected }] = places as [Place, Place, Place];
+    using one = await Trainer.restore(start, { config: configs[0]!, backend });
+    using two = await Trainer.restore(start, { config: configs[0]!, backend });
+    using detector = await DFine.fromPretrained(await one.saveModel(), { device: backend });
+    const begun = [step(one, 0), detect(detector, images[0]!), step(two, 0), detect(detector, images), step(one, 1)];
+    expect(await Promise.all(begun)).toEqual([
+      expected.steps[0],
+      [expected.detections[0]],
+      expected.steps[0],
+      expected.detections,
+      expected.steps[1],
+    ]);
+  }
+  expect([liveStorages(), backend.memory().buffers]).toEqual([before, 0]);
+  backend.dispose();
+});
+
+test.each([0, 1, 5, 20, 50])("what is disposed after %i ms on webgpu says so and leaves nothing", async (ms) => {
+  const before = liveStorages();
+  const backend = await webgpu();
+  const [config, { start }] = [configs[0]!, places[0]!];
+  const trainer = await Trainer.restore(start, { config, backend });
+  const detector = await DFine.fromPretrained(await trainer.saveModel(), { device: backend });
+  const begun = [step(trainer, 0), detect(detector, images), step(trainer, 1), detect(detector, images)];
+  const settled = Promise.allSettled([...begun, trainer.saveState()]);
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  for (const one of [trainer, detector, backend]) one.dispose();
+  for (const call of await settled)
+    if (call.status === "rejected")
+      expect(`${call.reason}`).toMatch(/OwnershipError: \w+: (it|this detector) was disposed/);
+  expect(liveStorages()).toBe(before);
+});
+
 test("calls that overlap, on two models and two backends, give the bits of the same calls one after the other", async () => {
   const held = () => [liveStorages(), ...backends.map((backend) => backend.memory().buffers)];
   const before = held();
