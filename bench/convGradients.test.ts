@@ -1,4 +1,4 @@
-import { conv2d, gradients, Random, readTensors, scope, tensor, withBackend } from "@dfine/tensor";
+import { conv2d, gradients, Random, readResults, tensor } from "@dfine/tensor";
 import { resolveBackend } from "dfine";
 import { afterAll, expect, it } from "vitest";
 import { gradientWork } from "./convGradients.ts";
@@ -21,16 +21,14 @@ it.each([
     Float32Array.from({ length: length(shape) }, () => 2 * random.uniform() - 1);
   const [dy, other] = [drawn(map), drawn(second)];
   const isInput = gradient === "input";
-  const [expected] = await withBackend(backend, () =>
-    scope("test", () => {
-      const x = tensor(isInput ? new Float32Array(length(map)) : other, map);
-      const w = tensor(isInput ? other : new Float32Array(length(weight)), weight);
-      const both = gradients(([a, b]) => conv2d(a!, b!, { padding: 1 }), { inputs: [x, w], dy: tensor(dy, map) });
-      return readTensors([both[isInput ? 0 : 1]!]);
-    }),
-  );
+  const [expected] = await readResults(backend, () => {
+    const x = tensor(isInput ? new Float32Array(length(map)) : other, map);
+    const w = tensor(isInput ? other : new Float32Array(length(weight)), weight);
+    const both = gradients(([a, b]) => conv2d(a!, b!, { padding: 1 }), { inputs: [x, w], dy: tensor(dy, map) });
+    return [both[isInput ? 0 : 1]!];
+  });
   const work = gradientWork({ name: "small", gradient, channels, size, kernel }, { withPeers: false });
-  const ours = await withBackend(backend, () => work.ours(backend));
+  const ours = await work.ours(backend);
   await ours.run();
   const [got] = await ours.outputs!();
   expect(difference(got!, expected!)).toBeLessThan(1e-6);

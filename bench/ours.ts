@@ -1,4 +1,4 @@
-import { type Backend, noGrad, readTensors, scope, type Tensor, withBackend } from "@dfine/tensor";
+import { type Backend, noGrad, readResults, type Tensor } from "@dfine/tensor";
 import type { Contender } from "./work.ts";
 
 export interface Computation {
@@ -9,12 +9,17 @@ export interface Computation {
 
 /** Ours, on a backend. A run has ended when an element of its first result can be read: some backends only queue. */
 export function onBackend(backend: Backend, { compute, dispose }: Computation): Contender {
-  const results = <T>(use: (results: readonly Tensor[]) => Promise<T>): Promise<T> =>
-    withBackend(backend, () => scope("bench", () => use(noGrad(compute))));
   return {
     implementation: "ours",
-    run: () => results(([first]) => readTensors([first!.reshape([-1]).slice([{ start: 0, end: 1 }])])),
-    outputs: () => results(readTensors),
+    run: () =>
+      readResults(backend, () =>
+        noGrad(() => [
+          compute()[0]!
+            .reshape([-1])
+            .slice([{ start: 0, end: 1 }]),
+        ]),
+      ),
+    outputs: () => readResults(backend, () => noGrad(compute)),
     dispose,
   };
 }

@@ -1,5 +1,6 @@
-import { execFile } from "node:child_process";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -35,4 +36,30 @@ test("detect-in-node prints objects and draws them", async () => {
     expect(line).toMatch(/^digits\/images\/val\/00000\.png: \d \d\.\d\d at [\d. ]+$/);
   expect((await stat(join(folder, "found-00000.png"))).size).toBeGreaterThan(0);
   await expect(run("detect-in-node/detect.ts")).rejects.toThrow("usage: node detect.ts WEIGHTS IMAGES…");
+});
+
+test("detect-over-http answers 32 requests at once as it answers them one at a time", async () => {
+  const script = join(import.meta.dirname, "detect-over-http/serve.ts");
+  const server = spawn(process.execPath, [script, "trained.safetensors", "0"], { cwd: folder });
+  try {
+    const [greeting] = (await once(server.stdout, "data")) as [Buffer];
+    const address = /http:\S+/.exec(`${greeting}`)![0];
+    const post = async (body: Uint8Array<ArrayBuffer>) => {
+      const response = await fetch(`${address}?threshold=0.01`, { method: "POST", body });
+      return { status: response.status, body: (await response.json()) as { error?: string; objects?: unknown[] } };
+    };
+    const images: Uint8Array<ArrayBuffer>[] = [];
+    for (let i = 0; i < 32; i++)
+      images.push(new Uint8Array(await readFile(join(folder, `digits/images/val/${`${i % 8}`.padStart(5, "0")}.png`))));
+    const alone: unknown[] = [];
+    for (const image of images) alone.push(await post(image));
+    expect(alone[0]).toMatchObject({ status: 200, body: { objects: expect.arrayContaining([expect.anything()]) } });
+    expect(new Set(alone.map((answer) => JSON.stringify(answer))).size).toBeGreaterThan(1);
+    expect(await Promise.all(images.map(post))).toEqual(alone);
+    const [first, wrong, last] = await Promise.all([images[0]!, Uint8Array.of(1, 2), images[1]!].map(post));
+    expect([first, last]).toEqual(alone.slice(0, 2));
+    expect([wrong!.status, wrong!.body.error]).toEqual([400, expect.stringContaining("not an image")]);
+  } finally {
+    server.kill();
+  }
 });

@@ -1,4 +1,4 @@
-import { keep, noGrad, readTensors, type Tensor } from "@dfine/tensor";
+import { keep, noGrad, readResults, type Tensor } from "@dfine/tensor";
 import { COCO_CATEGORY_IDS } from "../packages/dfine/src/config/coco.ts";
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
 import { type DFineModel, deploy } from "../packages/dfine/src/model/dfineModel.ts";
@@ -28,10 +28,11 @@ interface Pass {
 
 async function predict(model: DFineModel, images: Tensor): Promise<Pass> {
   const tapped = new Map<string, Tensor>();
-  const { logits, boxes } = noGrad(() =>
-    model.predictions(images, { tap: (name, value) => tapped.set(name, keep(value.alias())) }),
-  );
-  const arrays = await readTensors([logits, boxes, ...tapped.values()]);
+  const arrays = await readResults(images.backend, () => {
+    const tap = (name: string, value: Tensor) => tapped.set(name, keep(value.alias()));
+    const { logits, boxes } = noGrad(() => model.predictions(images, { tap }));
+    return [logits, boxes, ...tapped.values()];
+  });
   for (const value of tapped.values()) value.dispose();
   return {
     logits: arrays[0] as Floats,

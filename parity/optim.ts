@@ -1,5 +1,5 @@
 import { AdamW, clipCoefficient, Ema, globalNorm, linearWarmup, type OptimizerGroup } from "@dfine/nn";
-import { backward, readTensors, scope, type Tensor } from "@dfine/tensor";
+import { backward, readTensors, Scope, type Tensor, type TypedArray } from "@dfine/tensor";
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
 import { groupParameters } from "../packages/dfine/src/config/parameterGroups.ts";
 import { criterion } from "../packages/dfine/src/loss/criterion.ts";
@@ -126,14 +126,17 @@ async function checkStep(run: Run, k: number): Promise<void> {
   const expected = meta.steps[k]!;
   const config = configOf(run.preset);
   const rateFactor = linearWarmup(meta.warmup_duration)(k);
-  const { losses, total, norm } = await scope("step", async () => {
-    const outputs = trainingForward(model, run.images, { targets: run.targets, salt: meta.salt, suffix: `.step${k}` });
-    const options = { config: config.criterion, weighting: weightingOf(config.model.decoder) };
-    const result = await criterion(outputs, run.targets, options);
+  using flow = new Scope("step");
+  const call = { targets: run.targets, salt: meta.salt, suffix: `.step${k}` };
+  const outputs = flow.run(() => trainingForward(model, run.images, call));
+  const options = { config: config.criterion, weighting: weightingOf(config.model.decoder), scope: flow };
+  const result = await criterion(outputs, run.targets, options);
+  const { reading } = flow.run(() => {
     backward(result.total);
-    const [values, sum, length] = await readTensors([result.values, result.total, globalNorm(optimizer.gradients())]);
-    return { losses: lossError(result.names, values!, expected.losses), total: sum![0]!, norm: length![0]! };
+    return { reading: readTensors([result.values, result.total, globalNorm(optimizer.gradients())]) };
   });
+  const [values, [total], [norm]] = (await reading) as [TypedArray, [number], [number]];
+  const losses = lossError(result.names, values, expected.losses);
   optimizer.step({ rateFactor, gradientFactor: clipCoefficient(norm, meta.clip_max_norm) });
   optimizer.zeroGrad();
   ema.update(model.stateDict());

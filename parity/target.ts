@@ -1,4 +1,4 @@
-import { type Backend, referenceBackend, scope, type Tensor, tensor, withBackend } from "@dfine/tensor";
+import { type Backend, referenceBackend, Scope, setBackend, type Tensor, tensor } from "@dfine/tensor";
 import { resolveBackend } from "../packages/dfine/src/device.ts";
 import type { FloatValues, JsonTensor } from "./pack.ts";
 
@@ -29,8 +29,12 @@ export const float64Target = (): Target => ({
   unitAllowance: 1e-7,
 });
 
-/** Runs `body` on a target, freeing the tensors that it makes. */
-export const onTarget = <T>({ backend }: Target, body: () => T): T => withBackend(backend, () => scope("parity", body));
+/** Runs `body` with the target for new tensors; those made in stretches of `flow` are freed in the end. */
+export async function onTarget<T>({ backend }: Target, body: (flow: Scope) => T | Promise<T>): Promise<T> {
+  setBackend(backend);
+  using flow = new Scope("parity", { backend });
+  return await body(flow);
+}
 
 /** A tensor with the numbers of a JSON file or of a safetensors file. */
 export const toTensor = (source: JsonTensor | FloatValues): Tensor =>

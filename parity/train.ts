@@ -179,12 +179,12 @@ export async function checkTrain(
     report.compare(`${path} ${name} (${target.label})`, error, allowed);
   const step: Step = { meta, tensors, isExact, check };
   const { allowed } = meta;
-  await onTarget(target, async () => {
+  await onTarget(target, async (flow) => {
     using model = proceduralModel(preset, { salt: meta.salt, gains: [1, 1, 1], train: true });
     const targets = packTargets(tensors, meta.images.length);
     const images = await packImages(pack, meta.images, meta.size);
     const config = configOf(preset);
-    const outputs = trainingForward(model, images, { targets, salt: meta.salt });
+    const outputs = flow.run(() => trainingForward(model, images, { targets, salt: meta.salt }));
     const { dn } = outputs;
     check("denoising queries", Math.abs((dn?.layers[0]?.boxes.shape[1] ?? 0) - meta.num_denoising_queries), 0);
     check("denoising groups", Math.abs((dn?.groups ?? 0) - meta.dn_groups), 0);
@@ -193,6 +193,7 @@ export async function checkTrain(
     const result = await criterion(outputs, targets, {
       config: config.criterion,
       weighting: weightingOf(config.model.decoder),
+      scope: flow,
     });
     const [values, total] = await readTensors([result.values, result.total]);
     const lossAllowance = isExact ? allowed.float64_relative : allowed.loss_relative;
@@ -203,7 +204,7 @@ export async function checkTrain(
       isExact ? allowed.float64_relative : allowed.total_relative,
     );
     checkMatches(step, result);
-    backward(result.total);
+    flow.run(() => backward(result.total));
     await checkGradients(step, model);
   });
 }

@@ -4,14 +4,12 @@ import {
   layerNorm,
   mul,
   noGrad,
-  readTensors,
-  scope,
+  readResults,
   softmax,
   sum,
   type Tensor,
   type TypedArray,
   tensor,
-  withBackend,
 } from "@dfine/tensor";
 import { type Binding, type Kernel, load, loadAt, row, type Stage } from "@dfine/tensor/kernel";
 import { assertSame } from "@dfine/tensor/testing";
@@ -39,7 +37,7 @@ function values(length: number, seed = 1): Float32Array {
 }
 
 const compute = (backend: typeof one, f: () => Tensor): Promise<TypedArray> =>
-  withBackend(backend, () => scope("test", async () => (await readTensors([noGrad(f)]))[0]!));
+  readResults(backend, () => [noGrad(f)]).then(([result]) => result!);
 
 describe("memory", () => {
   it("is counted, and comes back", () => {

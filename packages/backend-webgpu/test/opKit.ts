@@ -2,14 +2,12 @@ import {
   type Backend,
   type Dtype,
   noGrad,
-  readTensors,
+  readResults,
   referenceBackend,
-  scope,
   setTrace,
   type Tensor,
   type TypedArray,
   tensor,
-  withBackend,
 } from "@dfine/tensor";
 import { guardedBackend } from "@dfine/tensor/testing";
 import { makeBackend, type WebGpuBackend } from "../src/backend.ts";
@@ -50,14 +48,12 @@ export async function bothKinds(): Promise<readonly (readonly ["for software" | 
 export async function evaluate(backend: Backend, inputs: readonly Input[], run: Run): Promise<TypedArray[]> {
   const guarded = backend.name === "webgpu" ? guardedBackend(backend) : undefined;
   const on = guarded ?? backend;
-  const results = await withBackend(on, () =>
-    scope("evaluate", async () => {
-      const leaves = inputs.map(({ values, shape, dtype }) =>
-        tensor(values, shape, { backend: on, ...(dtype === undefined ? {} : { dtype }) }),
-      );
-      return readTensors(noGrad(() => run(leaves)));
-    }),
-  );
+  const results = await readResults(on, () => {
+    const leaves = inputs.map(({ values, shape, dtype }) =>
+      tensor(values, shape, dtype === undefined ? {} : { dtype }),
+    );
+    return noGrad(() => run(leaves));
+  });
   await guarded?.verify();
   return results;
 }

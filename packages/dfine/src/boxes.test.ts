@@ -1,4 +1,4 @@
-import { openScope, referenceBackend, setBackend, tensor } from "@dfine/tensor";
+import { referenceBackend, setBackend, tensor } from "@dfine/tensor";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../parity/referencePack.ts";
@@ -17,14 +17,12 @@ describe("inverseSigmoid", () => {
   test("undoes the sigmoid inside and stays finite outside", async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.double({ min: -11, max: 11, noNaN: true }), { minLength: 1 }), async (xs) => {
-        using _ = openScope("test");
         const y = await inverseSigmoid(tensor(xs.map((x) => 1 / (1 + Math.exp(-x))))).data();
         xs.forEach((x, i) => {
           expect(y[i]!).toBeCloseTo(x, 8);
         });
       }),
     );
-    using _ = openScope("test");
     const ends = await inverseSigmoid(tensor([-3, 0, 1e-6, 1, 7])).data();
     expect([...ends].map((value) => value.toFixed(4))).toEqual([
       "-11.5129",
@@ -38,7 +36,6 @@ describe("inverseSigmoid", () => {
   test("agrees with the reference pack", async (context) => {
     const unit = referenceJson<{ x: JsonTensor; y: JsonTensor }>("units/inverse_sigmoid.json");
     if (!unit) return context.skip(NO_PACK);
-    using _ = openScope("test");
     const x = tensor(unit.x.data);
     const [y, moved] = [await inverseSigmoid(x).data(), await moveBox(tensor(unit.x.data.map(() => 0)), x).data()];
     unit.y.data.forEach((expected, i) => {
@@ -56,7 +53,6 @@ describe("distanceToBox", () => {
     const distance = fc.tuple(...[0, 0, 0, 0].map(() => fc.double({ min: -2, max: 2, noNaN: true })));
     await fc.assert(
       fc.asyncProperty(box, distance, async (point, shift) => {
-        using _ = openScope("test");
         const points = tensor(point, [1, 4]);
         const decode = async (factor: number, scale: number) =>
           (await distanceToBox(
@@ -85,7 +81,6 @@ describe("distanceToBox", () => {
     const weights = weightingFunction(parameters);
     await fc.assert(
       fc.asyncProperty(fc.tuple(side, side, side, side), fc.tuple(nudge, nudge, nudge, nudge), async (point, by) => {
-        using _ = openScope("test");
         const [cx, cy, w, h] = point;
         const target = [cx + by[0] * w, cy + by[1] * h, w * (1 + by[2]), h * (1 + by[3])];
         const { bins, weightLeft, weightRight } = bbox2distance(
@@ -110,7 +105,6 @@ describe("distanceToBox", () => {
         "units/distance2bbox.json",
       );
     if (!units) return context.skip(NO_PACK);
-    using _ = openScope("test");
     for (const { reg_scale, points, distance, out_cxcywh } of units) {
       const boxes = await distanceToBox(
         tensor(points.data, points.shape),

@@ -1,4 +1,4 @@
-import { type Backend, Random, withBackend } from "@dfine/tensor";
+import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
 import { fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
@@ -56,6 +56,7 @@ export class DFine implements Disposable {
   readonly #device: ResolvedDevice;
   #deployed: DFineModel | undefined;
   #predictor: Predictor | undefined;
+  #isDisposed = false;
 
   protected constructor(
     device: ResolvedDevice,
@@ -112,20 +113,21 @@ export class DFine implements Disposable {
   }
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
+    if (this.#isDisposed) throw new OwnershipError("DFine: this detector was disposed");
     this.#deployed ??= withBackend(this.backend, () => deploy(this.model));
     this.#predictor ??= modelPredictor(this.#deployed, this.backend);
     return this.#predictor;
   }
 
   /**
-   * Finds objects in images, one result per image. They are squeezed to the network's size, as in training.
+   * Finds objects in images, one result per image. They are squeezed to the network's size, as in training. Calls may
+   * overlap.
    * @throws RangeError for pixels that do not fit the size
    */
   async detect(images: RgbImage | readonly RgbImage[], options: DetectOptions = {}): Promise<Result[]> {
     const { threshold = 0.5, maxDetections = 300, signal } = options;
     const list = "data" in images ? [images] : images;
     const [height, width] = this.size;
-    const { predictor, names } = this;
     const results: Result[] = [];
     for (const given of list) {
       signal?.throwIfAborted();
@@ -133,8 +135,13 @@ export class DFine implements Disposable {
       const pixels = new Float32Array(3 * height * width);
       toTensorData(resizeBilinear(image, width, height), pixels);
       const origSize = [image.width, image.height] as const;
-      const [found] = await predictor({ images: pixels, shape: [1, 3, height, width], origSizes: [origSize] });
-      results.push(toResult(found!, { width: image.width, height: image.height, names, threshold, maxDetections }));
+      const input = { images: pixels, shape: [1, 3, height, width], origSizes: [origSize] } as const;
+      const [found] = await this.predictor(input, signal).catch((error: unknown) => {
+        throw this.#isDisposed ? new OwnershipError("DFine: this detector was disposed", { cause: error }) : error;
+      });
+      results.push(
+        toResult(found!, { width: image.width, height: image.height, names: this.names, threshold, maxDetections }),
+      );
     }
     return results;
   }
@@ -147,8 +154,9 @@ export class DFine implements Disposable {
     });
   }
 
-  /** Frees the weights, and the backend if it was made here. */
+  /** Frees the weights, and the backend if it was made here. Calls that have not ended reject. */
   dispose(): void {
+    this.#isDisposed = true;
     this.#deployed?.dispose();
     this.model.dispose();
     if (this.#device.owned) this.backend.dispose();

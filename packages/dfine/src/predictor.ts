@@ -1,4 +1,5 @@
-import { type Backend, noGrad, readTensors, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
+import { type Backend, noGrad, readResults, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
+import { inTurn } from "./deviceQueue.ts";
 import type { DFineModel } from "./model/dfineModel.ts";
 import { type Detections, postprocess } from "./postprocess.ts";
 
@@ -11,8 +12,11 @@ export interface PredictorInput {
   readonly origSizes: readonly (readonly [width: number, height: number])[];
 }
 
-/** Detections of a batch: class labels, boxes in pixels, scores. */
-export type Predictor = (input: PredictorInput) => Promise<Detections[]>;
+/**
+ * Detections of a batch: class labels, boxes in pixels, scores. Calls may overlap; one that waits for its turn is given up
+ * when the signal says so, with its reason.
+ */
+export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<Detections[]>;
 
 /**
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
@@ -21,22 +25,27 @@ export type Predictor = (input: PredictorInput) => Promise<Detections[]>;
 export function modelPredictor(model: DFineModel, backend: Backend): Predictor {
   const { numTopQueries, decoder } = model.config;
   const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
-  const predict = (input: PredictorInput): Promise<Detections[]> =>
-    scope("predict", async () => {
-      const { logits, boxes } = forward(input);
-      const [scores, corners] = (await readTensors([logits, boxes])) as Exclude<TypedArray, Int32Array>[];
-      return postprocess({ logits: scores!, boxes: corners!, numQueries: decoder.numQueries }, input.origSizes, {
-        numTopQueries,
-      });
+  let compiled: Promise<void> | undefined;
+  // What fails here fails in the prediction too, which tells of it.
+  const compile = async (input: PredictorInput): Promise<void> =>
+    backend
+      .precompile?.(() => withBackend(backend, () => scope("rehearsal", () => void forward(input))))
+      .catch(() => undefined);
+  return async (input, signal) => {
+    compiled ??= compile(input);
+    await compiled;
+    // The read is queued when the turn ends, so the next one need not wait for its arrays.
+    const { reading } = await inTurn(backend, () => {
+      signal?.throwIfAborted();
+      const outputs = () => {
+        const { logits, boxes } = forward(input);
+        return [logits, boxes];
+      };
+      return { reading: readResults(backend, outputs) };
     });
-  let isFirst = true;
-  return (input) =>
-    withBackend(backend, async () => {
-      if (isFirst && backend.precompile) {
-        isFirst = false;
-        // What fails here fails in the prediction too, which tells of it.
-        await backend.precompile(() => scope("rehearsal", () => void forward(input))).catch(() => undefined);
-      }
-      return await predict(input);
+    const [logits, boxes] = (await reading) as Exclude<TypedArray, Int32Array>[];
+    return postprocess({ logits: logits!, boxes: boxes!, numQueries: decoder.numQueries }, input.origSizes, {
+      numTopQueries,
     });
+  };
 }

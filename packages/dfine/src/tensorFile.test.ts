@@ -1,11 +1,11 @@
 import { readSafetensors, writeSafetensors } from "@dfine/nn";
-import { referenceBackend, scope, tensor } from "@dfine/tensor";
+import { referenceBackend, tensor } from "@dfine/tensor";
 import { expect, test } from "vitest";
 import { hostTensors, tensorSources } from "./tensorFile.ts";
 
 test.each([32, 64] as const)("tensors of a float%i backend come back exactly", async (floatBits) => {
   const backend = referenceBackend({ floatBits });
-  await scope("test", async () => {
+  {
     const tensors = new Map([
       ["a", tensor([1 / 3, 1e-42, -7], [3], { backend })],
       ["b", tensor([1, -(2 ** 31)], [1, 2], { dtype: "i32", backend })],
@@ -19,5 +19,5 @@ test.each([32, 64] as const)("tensors of a float%i backend come back exactly", a
       expect(data).toEqual(await tensors.get(name)!.data());
     }
     expect([...back.keys()]).toEqual(["a", "b"]);
-  });
+  }
 });

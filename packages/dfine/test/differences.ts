@@ -1,11 +1,14 @@
-import { backward, referenceBackend, scope, type Tensor, tensor, withBackend } from "@dfine/tensor";
+import { backward, referenceBackend, setBackend, type Tensor, tensor } from "@dfine/tensor";
 import { expect } from "vitest";
 
 /** Double precision: finite differences mean something there. */
 export const float64 = referenceBackend({ floatBits: 64 });
 
-/** Runs `body` in a scope on `float64`. */
-export const inFloat64 = <T>(body: () => T): T => withBackend(float64, () => scope("test", body));
+/** Runs `body`, which may wait, with `float64` as the backend of what follows. */
+export function inFloat64<T>(body: () => T): T {
+  setBackend(float64);
+  return body();
+}
 
 /** Gradient of a one-element loss at a tensor of the given values. */
 export async function gradientOf(

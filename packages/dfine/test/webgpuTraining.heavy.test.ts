@@ -1,6 +1,6 @@
 import { cpu } from "@dfine/backend-cpu";
 import { type WebGpuBackend, webgpu } from "@dfine/backend-webgpu";
-import { type Backend, liveStorages, OutOfMemoryError, Random, scope, withBackend } from "@dfine/tensor";
+import { type Backend, liveStorages, OutOfMemoryError, Random, withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Config } from "../src/config/config.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
@@ -65,18 +65,22 @@ describe("training on webgpu", () => {
     const firstStep = async (compileAhead: boolean) => {
       const backend = await webgpu({ compileAhead });
       const before = liveStorages();
-      const made = await withBackend(backend, async () => {
-        using state = new DeviceState(new DFineModel(config.model).initialize(new Random(7)), config.train);
+      const firstOf = async () => {
+        using state = withBackend(
+          backend,
+          () => new DeviceState(new DFineModel(config.model).initialize(new Random(7)), config.train),
+        );
         const context = { config, progress: startProgress(), schedule: () => 1 };
         const { dispatches, pipelines } = backend.counters;
         await compileStep(state, batch, context);
         expect(backend.counters.dispatches).toBe(dispatches);
         const ahead = backend.counters.pipelines - pipelines;
-        const result = await scope("step", () => trainStep(state, batch, context));
+        const result = await trainStep(state, batch, context);
         const inStep = backend.counters.pipelines - pipelines - ahead;
         const left = { ...backend.memory(), storages: liveStorages() - before };
         return { ahead, inStep, end: { result, left, values: await state.read(context.progress) } };
-      });
+      };
+      const made = await firstOf();
       expect(backend.memory().buffers).toBe(0);
       backend.dispose();
       return made;

@@ -1,4 +1,4 @@
-import { scope, Tensor } from "@dfine/tensor";
+import { OwnershipError, scope, Tensor } from "@dfine/tensor";
 import { isParameter } from "./parameter.ts";
 import { type LoadOptions, type LoadReport, loadState, type StateValue } from "./state.ts";
 
@@ -22,13 +22,18 @@ function modulesIn(name: string, value: unknown, found: [string, Module][]): voi
 export abstract class Module<Args extends readonly unknown[] = never[], Result = unknown> implements Disposable {
   /** Whether layers behave as in training: batch statistics, training outputs. */
   training = true;
+  #isDisposed = false;
 
   /** What the module computes; called through `call`. */
   protected abstract forward(...args: Args): Result;
 
-  /** Runs the module in a scope of its own: intermediate tensors are freed when it returns. */
+  /**
+   * Runs the module in a scope of its own: intermediate tensors are freed when it returns.
+   * @throws OwnershipError after `dispose`
+   */
   call(...args: Args): Result {
-    return scope(this.constructor.name, () => this.forward(...args));
+    if (this.#isDisposed) throw new OwnershipError(`${this.constructor.name}: it was disposed`);
+    return scope<unknown>(this.constructor.name, () => this.forward(...args)) as Result;
   }
 
   /** Direct children with their names: `layers.0`, `norm`. */
@@ -112,6 +117,7 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
 
   /** Frees all tensors of this module and those below it. */
   dispose(): void {
+    this.#isDisposed = true;
     this.zeroGrad();
     for (const [, child] of this.children()) child.dispose();
     for (const value of Object.values(this)) if (value instanceof Tensor) value.dispose();

@@ -18,7 +18,10 @@ export class ArgumentError extends TensorError {
   override readonly name = "ArgumentError";
 }
 
-/** A tensor used after it was freed, written where it is read as well, or scopes closed out of order. */
+/**
+ * A tensor used after it was freed or written where it is read as well, a scope used after it was closed or closed while it
+ * runs, or a stretch that waits.
+ */
 export class OwnershipError extends TensorError {
   override readonly name = "OwnershipError";
 }

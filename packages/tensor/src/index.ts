@@ -70,16 +70,16 @@ export * from "./random.ts";
 export { type ReferenceOptions, referenceBackend } from "./reference/referenceBackend.ts";
 export {
   currentBackend,
-  disableOverrides,
   isRecomputing,
   noGrad,
+  type Stretch,
   setBackend,
   setTrace,
-  settle,
   type TraceEvent,
   withBackend,
+  withoutOverrides,
 } from "./runtime.ts";
-export { keep, openScope, Scope, scope } from "./scope.ts";
+export { keep, Scope, type ScopeOptions, scope } from "./scope.ts";
 export * from "./shape.ts";
 export { liveStorages } from "./storage.ts";
 export { type SliceRange, Tensor, type TensorLike, type TensorMethods } from "./tensor.ts";

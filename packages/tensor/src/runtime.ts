@@ -1,5 +1,5 @@
 import type { Backend } from "./backend.ts";
-import { BackendError } from "./errors.ts";
+import { BackendError, OwnershipError } from "./errors.ts";
 import type { Kernel } from "./kernel/kernel.ts";
 
 /** One device call, as `trace` sees it. */
@@ -14,11 +14,11 @@ interface Runtime {
   backend: Backend | undefined;
   gradientEnabled: boolean;
   recomputing: boolean;
-  readonly disabledOverrides: Set<string>;
+  disabledOverrides: ReadonlySet<string>;
   trace: ((event: TraceEvent) => void) | undefined;
 }
 
-/** The engine's only global state. */
+/** The engine's only global state, with the innermost scope. But for what was set for good, it changes only inside calls. */
 export const runtime: Runtime = {
   backend: undefined,
   gradientEnabled: true,
@@ -26,6 +26,13 @@ export const runtime: Runtime = {
   disabledOverrides: new Set(),
   trace: undefined,
 };
+
+/**
+ * A function that does not wait: it returns no promise. What the engine sets for the time of a call must not be seen by
+ * others, who run while a promise is awaited.
+ */
+export type Stretch<T> = (() => T) &
+  (Extract<T, PromiseLike<unknown>> extends never ? unknown : "must not wait: hold a Scope and run each stretch in it");
 
 /** Chooses where new tensors are made. Ops run where their inputs are. */
 export function setBackend(backend: Backend | undefined): void {
@@ -41,44 +48,41 @@ export function currentBackend(): Backend {
   return runtime.backend;
 }
 
-/** Runs `body`, which may be asynchronous, with `change` applied to the runtime and undone afterwards. */
+/** Runs `body` with `change` applied to the runtime, and undoes it. @throws OwnershipError when `body` waits */
 export function withRuntime<T>(change: Partial<Runtime>, body: () => T): T {
   const before: Partial<Runtime> = {};
   for (const key of Object.keys(change) as (keyof Runtime)[]) Object.assign(before, { [key]: runtime[key] });
   Object.assign(runtime, change);
-  return settle(body, () => Object.assign(runtime, before));
+  try {
+    return ended(body());
+  } finally {
+    Object.assign(runtime, before);
+  }
 }
 
-/** Runs `body` with another default backend. */
-export const withBackend = <T>(backend: Backend, body: () => T): T => withRuntime({ backend }, body);
+function ended<T>(result: T): T {
+  if (typeof (result as Partial<PromiseLike<unknown>> | undefined | null)?.then !== "function") return result;
+  Promise.resolve(result).catch(() => undefined);
+  throw new OwnershipError(
+    "scope, Scope.run, withBackend and noGrad take functions that do not wait, but this one returned a promise: hold a " +
+      "scope (using flow = new Scope(name, { backend })), make tensors in flow.run(() => …), and await between such calls",
+  );
+}
 
-/** Runs `body` without recording gradients. */
-export const noGrad = <T>(body: () => T): T => withRuntime({ gradientEnabled: false }, body);
+/** Runs `body` with another default backend. @throws OwnershipError when `body` waits */
+export const withBackend = <T>(backend: Backend, body: Stretch<T>): T => withRuntime({ backend }, body);
+
+/** Runs `body` without recording gradients. @throws OwnershipError when `body` waits */
+export const noGrad = <T>(body: Stretch<T>): T => withRuntime({ gradientEnabled: false }, body);
 
 /** True while `checkpoint` runs a forward pass again: running statistics must not be updated then. */
 export const isRecomputing = (): boolean => runtime.recomputing;
 
-/** Turns hand-written kernels off by op name, so that a wrong number can be located. */
-export function disableOverrides(ops: readonly string[]): void {
-  runtime.disabledOverrides.clear();
-  for (const op of ops) runtime.disabledOverrides.add(op);
-}
+/** Runs `body` without the hand-written kernels of `ops`, so that a wrong number can be located. */
+export const withoutOverrides = <T>(ops: readonly string[], body: Stretch<T>): T =>
+  withRuntime({ disabledOverrides: new Set(ops) }, body);
 
 /** Calls `trace` for every kernel that runs; undefined stops it. */
 export function setTrace(trace: ((event: TraceEvent) => void) | undefined): void {
   runtime.trace = trace;
-}
-
-/** Runs `body` and then `cleanup`, after a returned promise has settled. */
-export function settle<T>(body: () => T, cleanup: () => void): T {
-  let result: T;
-  try {
-    result = body();
-  } catch (error) {
-    cleanup();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(cleanup) as T;
-  cleanup();
-  return result;
 }

@@ -1,5 +1,6 @@
+import type { Backend } from "./backend.ts";
 import { OwnershipError } from "./errors.ts";
-import { settle } from "./runtime.ts";
+import { type Stretch, withRuntime } from "./runtime.ts";
 
 /** What a scope owns: a tensor's handle. */
 export abstract class Handle implements Disposable {
@@ -22,20 +23,53 @@ export abstract class Handle implements Disposable {
   }
 }
 
-/** Owns the handles made while it is the innermost open scope, and frees them when it closes. */
+/** What holds in a scope's stretches; what is left out stays as it is outside. */
+export interface ScopeOptions {
+  /** Where tensors are made. */
+  readonly backend?: Backend;
+  /** Whether gradients are recorded. */
+  readonly gradients?: boolean;
+}
+
+/**
+ * Owns the tensors made in its stretches, and frees them when it is closed. One that is held across awaits belongs to what
+ * its holder does, whoever else computes meanwhile: `using flow = new Scope("train step")`, then `flow.run(() => …)`.
+ */
 export class Scope implements Disposable {
   readonly name: string;
-  readonly parent: Scope | undefined;
+  readonly #runtime: { backend?: Backend; gradientEnabled?: boolean };
   readonly #owned = new Set<Handle>();
+  #stretches = 0;
+  #isClosed = false;
 
-  constructor(name: string) {
+  constructor(name: string, { backend, gradients }: ScopeOptions = {}) {
     this.name = name;
-    this.parent = innermost;
-    innermost = this;
+    this.#runtime = {
+      ...(backend === undefined ? {} : { backend }),
+      ...(gradients === undefined ? {} : { gradientEnabled: gradients }),
+    };
   }
 
-  /** Takes a handle: it is freed with the scope. */
+  /**
+   * Runs a stretch: this scope is the innermost one until `body` returns. Its results stay this scope's.
+   * @throws OwnershipError when the scope is closed, or when `body` waits
+   */
+  run<T>(body: Stretch<T>): T {
+    this.#check("runs");
+    const outer = innermost;
+    innermost = this;
+    this.#stretches++;
+    try {
+      return withRuntime(this.#runtime, body);
+    } finally {
+      this.#stretches--;
+      innermost = outer;
+    }
+  }
+
+  /** Takes a handle: it is freed with the scope. @throws OwnershipError when the scope is closed */
   own(handle: Handle): void {
+    this.#check("takes a tensor");
     this.#owned.add(handle);
     handle.owner = this;
   }
@@ -46,13 +80,17 @@ export class Scope implements Disposable {
     handle.owner = undefined;
   }
 
-  /** @throws OwnershipError when a scope opened later is still open */
+  #check(what: string): void {
+    if (this.#isClosed) throw new OwnershipError(`scope "${this.name}" ${what} after it was closed`);
+  }
+
+  /** Frees what the scope owns. Closed again, it does nothing. @throws OwnershipError inside one of its stretches */
   close(): void {
-    if (innermost !== this)
+    if (this.#stretches > 0)
       throw new OwnershipError(
-        `scope "${this.name}" closes while "${innermost?.name ?? "none"}" is innermost: two asynchronous flows share this runtime; await one before the other`,
+        `scope "${this.name}" closes inside a stretch of its own; close it after run() returned`,
       );
-    innermost = this.parent;
+    this.#isClosed = true;
     for (const handle of this.#owned) handle.dispose();
     this.#owned.clear();
   }
@@ -75,26 +113,15 @@ function handlesIn(value: unknown, found: Handle[] = []): Handle[] {
   return found;
 }
 
-/** Opens a scope for `using`: `using step = openScope("train step")`. */
-export const openScope = (name: string): Scope => new Scope(name);
-
 /**
  * Runs `body` in a scope of its own. Tensors in its result (also inside arrays, plain objects and maps) move to the
- * surrounding scope; everything else made inside is freed. A promise closes the scope when it settles.
+ * surrounding scope; everything else made inside is freed. @throws OwnershipError when `body` waits
  */
-export function scope<T>(name: string, body: () => T): T {
-  const own = new Scope(name);
-  const hand = <R>(result: R): R => {
-    for (const handle of handlesIn(result)) if (handle.owner === own) moveTo(handle, own.parent);
-    return result;
-  };
-  return settle(
-    () => {
-      const result = body();
-      return (result instanceof Promise ? result.then(hand) : hand(result)) as T;
-    },
-    () => own.close(),
-  );
+export function scope<T>(name: string, body: Stretch<T>): T {
+  using own = new Scope(name);
+  const result = own.run(body);
+  for (const handle of handlesIn(result)) if (handle.owner === own) moveTo(handle, innermost);
+  return result;
 }
 
 /** Takes tensors out of all scopes: they live until `dispose()` or until nothing refers to them. */

@@ -1,4 +1,4 @@
-import { concat, mul, noGrad, readTensors, scope, silu, sum, type Tensor, tensor, withBackend } from "@dfine/tensor";
+import { concat, mul, noGrad, readResults, silu, sum, type Tensor, tensor } from "@dfine/tensor";
 import { afterAll, expect, it } from "vitest";
 import { webgpu } from "../backend.ts";
 
@@ -14,9 +14,7 @@ const data = Float32Array.from({ length: 300 * 100 }, (_, i) => ((i * 7919) % 10
 /** What an op gives of [300, 100] or [30000], and in how many dispatches. */
 async function run(backend: typeof short, op: (x: Tensor) => Tensor, shape: readonly number[]) {
   const before = backend.counters.dispatches;
-  const [values] = await withBackend(backend, () =>
-    scope("test", () => readTensors([noGrad(() => op(tensor(data, shape)))])),
-  );
+  const [values] = await readResults(backend, () => [noGrad(() => op(tensor(data, shape)))]);
   return { values, dispatches: backend.counters.dispatches - before };
 }
 
@@ -34,18 +32,16 @@ it("what lies side by side is copied without a kernel, and not overtaken by late
   const rows = { first: [1, 2, 3, 4, 5, 6], second: [7, 8, 9, 10, 11, 12] };
   const joined = async (axis: number) => {
     const before = long.counters;
-    const values = await withBackend(long, () =>
-      scope("concat", async () => {
-        const [first, second] = Object.values(rows).map((values) => tensor(values, [2, 3]));
-        const all = concat([first!, second!], axis);
-        for (const part of [first!, second!]) part.dispose();
-        for (const _ of "ab") tensor(new Array(6).fill(-1), [2, 3]);
-        return Array.from(await all.data());
-      }),
-    );
+    const [values] = await readResults(long, () => {
+      const [first, second] = Object.values(rows).map((values) => tensor(values, [2, 3]));
+      const all = concat([first!, second!], axis);
+      for (const part of [first!, second!]) part.dispose();
+      for (const _ of "ab") tensor(new Array(6).fill(-1), [2, 3]);
+      return [all];
+    });
     const { dispatches, copies } = long.counters;
     // One copy is the read's.
-    return { values, dispatches: dispatches - before.dispatches, copies: copies - before.copies - 1 };
+    return { values: [...values!], dispatches: dispatches - before.dispatches, copies: copies - before.copies - 1 };
   };
   expect(await joined(0)).toEqual({ values: [...rows.first, ...rows.second], dispatches: 0, copies: 2 });
   const beside = [1, 2, 3, 7, 8, 9, 4, 5, 6, 10, 11, 12];

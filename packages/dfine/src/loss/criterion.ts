@@ -1,4 +1,16 @@
-import { concat, defineMap, noGrad, readTensors, scope, sum, type Tensor, tensor } from "@dfine/tensor";
+import {
+  concat,
+  defineMap,
+  noGrad,
+  readTensors,
+  type Scope,
+  type Stretch,
+  scope,
+  sum,
+  type Tensor,
+  type TypedArray,
+  tensor,
+} from "@dfine/tensor";
 import type { CriterionConfig } from "../config/config.ts";
 import type { TrainingOutputs } from "../model/outputs.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
@@ -42,17 +54,39 @@ const weightedLoss = defineMap("weightedLoss", (value, factor) => {
 
 /**
  * All losses of a training step, weighted: classification on each set's own Hungarian match, boxes and edges on the union
- * of all matches or on the own ones, denoising on its given targets. Predictions are read back once, for the matching.
- * D-FINE's criterion.
+ * of all matches or on the own ones, denoising on its given targets. Predictions are read back once, for the matching; the
+ * results belong to `scope`, without one to nobody. D-FINE's criterion.
  */
-export function criterion(
+export async function criterion(
   outputs: TrainingOutputs,
   targets: readonly MatchTargets[],
-  options: CriterionOptions,
+  options: CriterionOptions & { readonly scope?: Scope },
 ): Promise<CriterionResult> {
-  return scope("criterion", async () => {
+  const own = options.scope ?? { run: <T>(body: Stretch<T>): T => body() };
+  const { reading } = own.run(() => ({ reading: readTensors(matchingInputs(outputs, targets)) }));
+  const read = await reading;
+  return own.run(() => criterionLosses(outputs, targets, { ...options, read }));
+}
+
+/** The tensors whose elements the host needs for the losses: none where there is no target to match. */
+export function matchingInputs(outputs: TrainingOutputs, targets: readonly MatchTargets[]): Tensor[] {
+  if (targets.every(({ labels }) => labels.length === 0)) return [];
+  const points = [outputs.last.refPoints, outputs.dn?.layers[0]?.refPoints];
+  return [
+    ...ordinarySets(outputs).flatMap(({ set }) => [set.logits, set.boxes]),
+    ...points.filter((t) => t !== undefined),
+  ];
+}
+
+/** `criterion` once the elements of `matchingInputs` are `read`. */
+export function criterionLosses(
+  outputs: TrainingOutputs,
+  targets: readonly MatchTargets[],
+  options: CriterionOptions & { readonly read: readonly TypedArray[] },
+): CriterionResult {
+  return scope("criterion", () => {
     const ordinary = ordinarySets(outputs);
-    const read = await readPredictions(outputs, targets, ordinary);
+    const read = hostPredictions(outputs, ordinary, options.read as readonly Floats[]);
     const matches = ordinary.map(({ set }, i) =>
       matchSet(set.logits.shape[2]!, read.predictions[i], { targets, options }),
     );
@@ -75,27 +109,18 @@ interface HostPredictions {
 
 const NOTHING = new Float64Array();
 
-/** Reads what the host needs, with one synchronisation. */
-async function readPredictions(
-  outputs: TrainingOutputs,
-  targets: readonly MatchTargets[],
+/** The arrays of `matchingInputs` by what they are. */
+function hostPredictions(
+  { last }: TrainingOutputs,
   ordinary: readonly NamedSet[],
-): Promise<HostPredictions> {
-  if (targets.every(({ labels }) => labels.length === 0))
-    return { predictions: [], refPoints: NOTHING, dnRefPoints: NOTHING };
-  const refPoints = outputs.last.refPoints;
-  const dnRefPoints = outputs.dn?.layers[0]?.refPoints;
-  const wanted = ordinary.flatMap(({ set }) => [set.logits, set.boxes]);
-  const arrays = (await readTensors([
-    ...wanted,
-    ...(refPoints ? [refPoints] : []),
-    ...(dnRefPoints ? [dnRefPoints] : []),
-  ])) as Floats[];
-  const rest = arrays.slice(wanted.length);
+  arrays: readonly Floats[],
+): HostPredictions {
+  if (arrays.length === 0) return { predictions: [], refPoints: NOTHING, dnRefPoints: NOTHING };
+  const rest = arrays.slice(2 * ordinary.length);
   return {
     predictions: ordinary.map((_, i) => ({ logits: arrays[2 * i]!, boxes: arrays[2 * i + 1]! })),
-    refPoints: (refPoints && rest.shift()) ?? NOTHING,
-    dnRefPoints: (dnRefPoints && rest.shift()) ?? NOTHING,
+    refPoints: (last.refPoints && rest.shift()) ?? NOTHING,
+    dnRefPoints: rest.shift() ?? NOTHING,
   };
 }
 

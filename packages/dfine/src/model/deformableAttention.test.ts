@@ -1,5 +1,5 @@
 import { initialize } from "@dfine/nn";
-import { openScope, Random, referenceBackend, setBackend, tensor } from "@dfine/tensor";
+import { Random, referenceBackend, setBackend, tensor } from "@dfine/tensor";
 import { beforeAll, describe, expect, test } from "vitest";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { DeformableAttention } from "./deformableAttention.ts";
@@ -37,7 +37,6 @@ function setup(reference: number[], change = {}) {
 
 describe("DeformableAttention", () => {
   test("a fresh one looks from the box's centre in eight directions, evenly over all points", async () => {
-    using _ = openScope("test");
     const [cx, cy, w, h] = [0.5, 0.5, 0.2, 0.1] as const;
     const { module, input } = setup([cx, cy, w, h]);
     const out = await module.call(input).data();
@@ -62,7 +61,6 @@ describe("DeformableAttention", () => {
   });
 
   test("outside the maps there is nothing; discrete sampling takes the nearest pixel instead", async () => {
-    using _ = openScope("test");
     const outside = [3, 3, 0.01, 0.01];
     const bilinear = setup(outside);
     expect([...(await bilinear.module.call(bilinear.input).data())]).toEqual(Array(32).fill(0));

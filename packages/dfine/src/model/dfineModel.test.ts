@@ -1,4 +1,4 @@
-import { openScope, Random, readTensors, referenceBackend, setBackend } from "@dfine/tensor";
+import { Random, readTensors, referenceBackend, setBackend } from "@dfine/tensor";
 import { beforeAll, describe, expect, test } from "vitest";
 import { denoising, images, lively } from "../../test/livelyModel.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
@@ -38,7 +38,6 @@ describe("shapes", () => {
     [3, 160, 64],
   ] as const)("%s images of %s x %s", ([batch, height, width]) => {
     using model = lively(tinyModel());
-    using _ = openScope("test");
     const input = images(batch, height, width);
     const { last, aux, pre, enc, dn } = model.trainingOutputs(input);
     const bins = 4 * 9;
@@ -64,7 +63,6 @@ describe("shapes", () => {
   test("denoising queries come apart from the ordinary ones", () => {
     const config = tinyModel();
     using model = lively(config);
-    using _ = openScope("test");
     const queries = denoising(config, 2);
     const { last, dn } = model.trainingOutputs(images(2, 96), { denoising: queries });
     expect(last.boxes.shape).toEqual([2, 12, 4]);
@@ -80,7 +78,6 @@ describe("shapes", () => {
   test("a batch without targets has no denoising part", () => {
     const config = tinyModel();
     using model = lively(config);
-    using _ = openScope("test");
     const outputs = model.trainingOutputs(images(2, 96), { denoising: denoising(config, 0) });
     expect(outputs.dn).toBeUndefined();
     expect(outputs.last.boxes.shape).toEqual([2, 12, 4]);
@@ -88,7 +85,6 @@ describe("shapes", () => {
 
   test("sizes that cannot work are refused with what can", () => {
     using model = lively(tinyModel((config) => (config.decoder.numQueries = 21)));
-    using _ = openScope("test");
     expect(() => model.call(images(1, 64))).toThrow(/64x64 gives 20 tokens for 21 queries; use at least 96x96/);
     expect(() => model.call(images(1, 100))).toThrow(ConfigError);
   });
@@ -98,7 +94,6 @@ describe("modes", () => {
   test("ordinary queries don't see denoising ones", async () => {
     const config = tinyModel();
     using model = lively(config);
-    using _ = openScope("test");
     const input = images(2, 96);
     const alone = model.trainingOutputs(input);
     const together = model.trainingOutputs(input, { denoising: denoising(config, 2) });
@@ -110,7 +105,6 @@ describe("modes", () => {
 
   test("images of a batch don't see each other outside training", async () => {
     using model = lively(tinyModel()).eval();
-    using _ = openScope("test");
     const input = images(2, 96);
     const both = model.predictions(input);
     const second = model.predictions(input.slice([{ start: 1 }]));
@@ -123,7 +117,6 @@ describe("modes", () => {
   test("the evaluation layer predicts as it does in training", async () => {
     for (const evalLayer of [-1, 1]) {
       using model = lively(tinyModel((config) => (config.decoder.evalLayer = evalLayer)));
-      using _ = openScope("test");
       const input = images(1, 96);
       model.eval();
       const { logits, boxes } = model.predictions(input);
@@ -141,7 +134,6 @@ describe("modes", () => {
   test("the deploy form predicts the same and has no way back", async () => {
     for (const evalLayer of [-1, 0]) {
       using model = lively(tinyModel((config) => (config.decoder.evalLayer = evalLayer)));
-      using _ = openScope("test");
       const input = images(2, 96, 64);
       // Moves the running statistics away from 0 and 1.
       model.trainingOutputs(input);
@@ -162,7 +154,6 @@ describe("modes", () => {
 
   test("outputs of the other mode are refused", () => {
     using model = lively(tinyModel());
-    using _ = openScope("test");
     expect(() => model.predictions(images(1, 96))).toThrow(/call eval\(\)/);
     expect(() => model.eval().trainingOutputs(images(1, 96))).toThrow(/call train\(\)/);
   });
@@ -174,7 +165,6 @@ describe("modes", () => {
     expect(await layer(2)).toEqual(await layer(0));
     expect(await of("decoder.dec_score_head.1.weight")).not.toEqual(await of("decoder.dec_score_head.0.weight"));
     // All edges rest at first, so each layer repeats the anchor's box.
-    using _ = openScope("test");
     const { aux, last, pre } = model.trainingOutputs(images(1, 96));
     const [first, second, plain] = await readTensors([aux[0]!.boxes, last.boxes, pre!.boxes]);
     plain!.forEach((value, i) => {

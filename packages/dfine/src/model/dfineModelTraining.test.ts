@@ -1,13 +1,4 @@
-import {
-  backward,
-  liveStorages,
-  noGrad,
-  openScope,
-  referenceBackend,
-  scope,
-  setBackend,
-  type Tensor,
-} from "@dfine/tensor";
+import { backward, liveStorages, noGrad, referenceBackend, scope, setBackend, type Tensor } from "@dfine/tensor";
 import { kernelCount } from "@dfine/tensor/kernel";
 import { beforeAll, describe, expect, test } from "vitest";
 import { denoising, everything, images, lively, total, without } from "../../test/livelyModel.ts";
@@ -36,7 +27,6 @@ describe("gradients", () => {
   ])("reach every trainable parameter: %s", ([, change]) => {
     const config = tinyModel(change);
     using model = lively(config);
-    using _ = openScope("test");
     backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, 2) }))));
     expect(without(model)).toEqual([]);
   });
@@ -45,7 +35,6 @@ describe("gradients", () => {
   function trained(chosen: (outputs: TrainingOutputs) => (Tensor | undefined)[]): Set<string> {
     const config = tinyModel();
     using model = lively(config);
-    using _ = openScope("test");
     backward(total(chosen(model.trainingOutputs(images(2, 96), { denoising: denoising(config, 2) }))));
     const names = [...model.namedParameters()].filter(([, { grad }]) => grad).map(([name]) => name);
     return new Set(

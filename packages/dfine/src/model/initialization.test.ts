@@ -90,8 +90,8 @@ describe("first values are those of the official code", () => {
     const { model: config } = presetConfig("n");
     change(config);
     const classes = config.classes.length;
-    await withBackend(referenceBackend(), async () => {
-      using model = new DFineModel(config).initialize(new Random(0));
+    {
+      using model = withBackend(referenceBackend(), () => new DFineModel(config).initialize(new Random(0)));
       const parameters = model.namedParameters();
       const trained = [...parameters].filter(([, { requiresGrad }]) => requiresGrad);
       const arrays = await readTensors(trained.map(([, tensor]) => tensor));
@@ -108,6 +108,6 @@ describe("first values are those of the official code", () => {
       expect(trained.length).toBeGreaterThan(400);
       const embedding = arrays[trained.findIndex(([name]) => name.endsWith("denoising_class_embed.weight"))]!;
       expect(embedding.subarray(-config.decoder.hiddenDim).every((x) => x === 0)).toBe(true);
-    });
+    }
   });
 });

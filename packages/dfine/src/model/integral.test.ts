@@ -1,4 +1,4 @@
-import { backward, openScope, referenceBackend, setBackend, tensor, withBackend } from "@dfine/tensor";
+import { type Backend, backward, readResults, referenceBackend, setBackend, tensor } from "@dfine/tensor";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
@@ -10,11 +10,14 @@ const single = referenceBackend();
 
 beforeAll(() => setBackend(double));
 
-const weightsOf = (given: { regMax: number; regScale: number; up: number }) => {
-  const regScale = Number.isInteger(given.regScale)
-    ? tensor(Int32Array.from([given.regScale]))
-    : tensor([given.regScale]);
-  return binWeights({ up: tensor([given.up]), regScale, regMax: given.regMax }).data();
+const weightsOf = async (backend: Backend, given: { regMax: number; regScale: number; up: number }) => {
+  const [weights] = await readResults(backend, () => {
+    const regScale = Number.isInteger(given.regScale)
+      ? tensor(Int32Array.from([given.regScale]))
+      : tensor([given.regScale]);
+    return [binWeights({ up: tensor([given.up]), regScale, regMax: given.regMax })];
+  });
+  return weights!;
 };
 
 describe("binWeights", () => {
@@ -27,9 +30,8 @@ describe("binWeights", () => {
   test("is the weighting function on the device, in its precision", async () => {
     await fc.assert(
       fc.asyncProperty(parameters, async (given) => {
-        using _ = openScope("test");
         const expected = weightingFunction(given);
-        const [exact, rounded] = [await weightsOf(given), await withBackend(single, () => weightsOf(given))];
+        const [exact, rounded] = [await weightsOf(double, given), await weightsOf(single, given)];
         const bound = 1 + given.up * given.regScale;
         expected.forEach((value, n) => {
           expect(Math.abs(exact[n]! - value)).toBeLessThan(1e-13 * bound);
@@ -43,7 +45,6 @@ describe("binWeights", () => {
 
 describe("integral", () => {
   test("of a single certain bin is its weight, of equal bins the mean", async () => {
-    using _ = openScope("test");
     const weights = tensor([-4, -1, 0, 1.5, 4]);
     const logits = [0, 1, 3, 4].flatMap((bin) => [0, 1, 2, 3, 4].map((n) => (n === bin ? 800 : -800)));
     expect([...(await integral(tensor(logits, [1, 20]), weights).data())]).toEqual([-4, -1, 1.5, 4]);
@@ -56,7 +57,6 @@ describe("integral", () => {
     const unit =
       referenceJson<Record<"logits" | "out" | "grad_out" | "grad_logits", JsonTensor>>("units/integral.json");
     if (!unit) return context.skip(NO_PACK);
-    using _ = openScope("test");
     const logits = tensor(unit.logits.data, unit.logits.shape);
     logits.requiresGrad = true;
     const weights = binWeights({ up: tensor([0.5]), regScale: tensor([4]), regMax: 32 });

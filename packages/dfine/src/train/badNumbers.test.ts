@@ -67,7 +67,7 @@ describe("numbers that are not finite", () => {
     // A view of the state's bytes.
     const { bytes } = entries.get(`ema.${SOME}`)!;
     new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4, Number.POSITIVE_INFINITY, true);
-    trainer.restoreState(state);
+    await trainer.restoreState(state);
     says("weights-average-nan", await thrown(() => trainer.saveModel()));
   });
 });

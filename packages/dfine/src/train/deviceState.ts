@@ -1,4 +1,5 @@
 import { type AdamW, Ema, readNamed } from "@dfine/nn";
+import { type Backend, currentBackend, Scope } from "@dfine/tensor";
 import type { TrainConfig } from "../config/config.ts";
 import type { DFineModel } from "../model/dfineModel.ts";
 import { BufferBackup } from "./bufferBackup.ts";
@@ -8,13 +9,16 @@ import type { TrainStateValues } from "./stateFile.ts";
 
 /** What of a training run lies on its device: gone when that is lost, and made anew from values on the host. */
 export class DeviceState implements Disposable {
+  readonly backend: Backend;
   readonly model: DFineModel;
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
+  #flow: Scope | undefined;
 
   /** Takes `model`, which it disposes. */
   constructor(model: DFineModel, config: TrainConfig) {
+    this.backend = currentBackend();
     this.model = model.train();
     // These move what they work on side by side, and the average lays its copies out like that.
     this.optimizer = makeOptimizer(model, config.optimizer);
@@ -40,8 +44,16 @@ export class DeviceState implements Disposable {
     this.optimizer.restore(values.optimizer);
   }
 
-  /** Frees everything, also on a device that is lost. */
+  /** A scope for the stretches of one pass; another one, or `dispose`, ends it. */
+  flow(name: string): Scope {
+    this.#flow?.close();
+    this.#flow = new Scope(name, { backend: this.backend });
+    return this.#flow;
+  }
+
+  /** Frees everything, also on a device that is lost. A pass under way fails at its next stretch. */
   dispose(): void {
+    this.#flow?.close();
     this.model.dispose();
     this.ema.dispose();
     this.optimizer.dispose();

@@ -29,7 +29,7 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
   const detections: Detection[] = [];
   let done = 0;
   for await (const batch of source.batches(0, signal ? { signal } : {})) {
-    const found = await predict(batch);
+    const found = await predict(batch, signal);
     for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
     done += found.length;
     onBatch?.(done);

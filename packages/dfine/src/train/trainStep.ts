@@ -1,9 +1,16 @@
 import { clipCoefficient, globalNorm, readNamed, type Schedule } from "@dfine/nn";
-import { backward, currentBackend, readTensors, scope, tensor } from "@dfine/tensor";
+import { backward, readTensors, type Scope, tensor } from "@dfine/tensor";
 import type { Config } from "../config/config.ts";
-import { type CriterionResult, criterion } from "../loss/criterion.ts";
+import {
+  type CriterionOptions,
+  type CriterionResult,
+  criterion,
+  criterionLosses,
+  matchingInputs,
+} from "../loss/criterion.ts";
 import { type DenoisingQueries, denoisingQueries } from "../model/denoising.ts";
 import type { DFineModel } from "../model/dfineModel.ts";
+import type { TrainingOutputs } from "../model/outputs.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
 import { NonFiniteError, nonFiniteNames, nonFiniteReport } from "./nonFinite.ts";
@@ -38,22 +45,28 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
   const { model, optimizer, ema, buffers } = state;
   const { config, progress, schedule } = context;
   const { clipMaxNorm, learningRate: baseRate } = config.train.optimizer;
-  buffers.take();
-  const result = await batchLosses(model, batch, context);
-  backward(result.total);
-  const [terms, norms] = await readTensors([result.values, globalNorm(optimizer.gradients())]);
+  using flow = state.flow("train step");
+  flow.run(() => buffers.take());
+  const result = await batchLosses(flow, model, { batch, context });
+  const { reading } = flow.run(() => {
+    backward(result.total);
+    return { reading: readTensors([result.values, globalNorm(optimizer.gradients())]) };
+  });
+  const [terms, norms] = await reading;
   const gradientNorm = norms![0]!;
   const byName = new Map(result.names.map((name, i) => [name, terms![i]!]));
   const losses = Object.fromEntries([...result.losses.keys()].map((name) => [name, byName.get(name)!]));
   const loss = totalLoss(losses);
   const skipped = !Number.isFinite(loss) || !Number.isFinite(gradientNorm);
   const rateFactor = schedule(progress.step);
-  if (skipped) buffers.putBack();
-  else {
-    optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) });
-    ema.update(model.stateDict());
-  }
-  optimizer.zeroGrad();
+  flow.run(() => {
+    if (skipped) buffers.putBack();
+    else {
+      optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) });
+      ema.update(model.stateDict());
+    }
+    optimizer.zeroGrad();
+  });
   countStep(progress, skipped ? undefined : losses);
   if (progress.skippedInARow >= config.train.limits.nonFiniteSteps) {
     const { step, epoch } = progress;
@@ -66,28 +79,48 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
 }
 
 /**
- * Has the kernels of a step's forward pass compiled before it, where the backend offers that. It leaves no trace in `state`.
- * What fails here fails in the step too, which tells of it.
+ * Has the kernels of a step compiled before it, those of the update excepted, where the backend offers that. It leaves no
+ * trace in `state`. What fails here fails in the step too, which tells of it.
  */
-export async function compileStep({ model }: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
-  const images = () => tensor(batch.images, batch.shape);
-  const rehearsal = () =>
-    scope("rehearsal", () => void model.trainingOutputs(images(), { denoising: denoising(batch, context) }));
-  await currentBackend()
-    .precompile?.(rehearsal)
-    .catch(() => undefined);
+export async function compileStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
+  const { model, optimizer, backend } = state;
+  const rehearsal = () => {
+    using flow = state.flow("rehearsal");
+    try {
+      flow.run(() => {
+        const outputs = outputsFor(model, batch, context);
+        const read = matchingInputs(outputs, batch.targets).map(({ size }) => new Float32Array(size));
+        backward(criterionLosses(outputs, batch.targets, { ...lossOptions(context), read }).total);
+        globalNorm(optimizer.gradients());
+      });
+    } finally {
+      optimizer.zeroGrad();
+    }
+  };
+  await backend.precompile?.(rehearsal).catch(() => undefined);
 }
 
-/** The criterion's result for a batch, with the denoising queries of the step that comes next. */
+/** The criterion's result for a batch, which `flow` owns, with the denoising queries of the step that comes next. */
 export function batchLosses(
+  flow: Scope,
+  model: DFineModel,
+  { batch, context }: { batch: TrainingBatch; context: Pick<StepContext, "config" | "progress"> },
+): Promise<CriterionResult> {
+  const outputs = flow.run(() => outputsFor(model, batch, context));
+  return criterion(outputs, batch.targets, { ...lossOptions(context), scope: flow });
+}
+
+const lossOptions = ({ config }: Pick<StepContext, "config">): CriterionOptions => ({
+  config: config.criterion,
+  weighting: config.model.decoder,
+});
+
+const outputsFor = (
   model: DFineModel,
   batch: TrainingBatch,
   context: Pick<StepContext, "config" | "progress">,
-): Promise<CriterionResult> {
-  const { config } = context;
-  const outputs = model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: denoising(batch, context) });
-  return criterion(outputs, batch.targets, { config: config.criterion, weighting: config.model.decoder });
-}
+): TrainingOutputs =>
+  model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: denoising(batch, context) });
 
 function denoising(
   { targets }: TrainingBatch,

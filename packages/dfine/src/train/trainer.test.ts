@@ -46,7 +46,7 @@ describe("resuming", () => {
     const state = await trainer.saveState();
     await run(trainer, tinySource(4), 4);
     expect(Buffer.compare(await trainer.saveState(), state)).not.toBe(0);
-    trainer.restoreState(state);
+    await trainer.restoreState(state);
     expect(Buffer.compare(await trainer.saveState(), state)).toBe(0);
   });
 });

@@ -1,10 +1,11 @@
 import { type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
-import { type Backend, DeviceLostError, OutOfMemoryError, Random, scope, withBackend } from "@dfine/tensor";
+import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/dataset.ts";
+import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSource } from "../tensorFile.ts";
@@ -35,7 +36,7 @@ const emptyModel = (config: Config, backend: Backend): DFineModel =>
 
 /**
  * A model in training with its average, optimiser and position. Everything that later steps depend on is in `saveState`;
- * shuffling and noise are functions of seed, epoch and step.
+ * shuffling and noise are functions of seed, epoch and step. Calls may overlap: steps and saved states take turns.
  */
 export class Trainer implements Disposable {
   readonly config: Config;
@@ -47,6 +48,7 @@ export class Trainer implements Disposable {
   /** What the kernels of a step were compiled for. */
   #compiledFor: DeviceState | undefined;
   #snapshot: TrainStateValues | undefined;
+  #isDisposed = false;
 
   private constructor(options: TrainerOptions, model: DFineModel) {
     this.config = options.config;
@@ -67,6 +69,7 @@ export class Trainer implements Disposable {
   }
 
   get #live(): DeviceState {
+    if (this.#isDisposed) throw new OwnershipError("trainer: it was disposed");
     if (this.#onDevice) return this.#onDevice;
     throw new DeviceLostError(
       "trainer: its device is lost and was not replaced; call recover(), or restore a saved state",
@@ -138,20 +141,30 @@ export class Trainer implements Disposable {
    */
   async step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
     checkBatch(batch, this.config.model);
-    return await withBackend(this.backend, async () => {
+    return await this.#inTurn(async () => {
+      const [state, context] = [this.#live, this.#at(stepsPerEpoch)];
       try {
-        const [state, context] = [this.#live, this.#at(stepsPerEpoch)];
         if (this.#compiledFor !== state) await compileStep(state, batch, context);
         this.#compiledFor = state;
-        return await scope("train step", () => trainStep(state, batch, context));
+        return await trainStep(state, batch, context);
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
         throw await adviseOnMemory(error, batch, {
-          ...{ state: this.#live, backend: this.backend, model: this.config.model },
-          losses: (smaller) => batchLosses(this.model, smaller, this.#at(stepsPerEpoch)),
+          ...{ state, model: this.config.model },
+          losses: (flow, smaller) => batchLosses(flow, state.model, { batch: smaller, context }),
         });
       }
     });
+  }
+
+  /** Runs what must not be interrupted by another step or saved state. @throws OwnershipError when disposed meanwhile */
+  async #inTurn<T>(task: () => T | Promise<T>): Promise<T> {
+    try {
+      return await inTurn(this.#backend, task);
+    } catch (error) {
+      if (!this.#isDisposed) throw error;
+      throw new OwnershipError("trainer: it was disposed before this call ended", { cause: error });
+    }
   }
 
   #at(stepsPerEpoch: number): StepContext {
@@ -164,7 +177,7 @@ export class Trainer implements Disposable {
     dataset: CocoDataset,
     options: { signal?: AbortSignal } = {},
   ): Promise<Evaluation> {
-    using model = this.#averaged();
+    using model = await this.#inTurn(() => this.#averaged());
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });
   }
 
@@ -207,20 +220,24 @@ export class Trainer implements Disposable {
     read: (state: DeviceState) => Promise<T>,
     recall: (snapshot: TrainStateValues) => T,
   ): Promise<T> {
-    try {
-      return await read(this.#live);
-    } catch (error) {
-      if (!(error instanceof DeviceLostError) || !this.#snapshot) throw error;
-      return recall(this.#snapshot);
-    }
+    return await this.#inTurn(async () => {
+      try {
+        return await read(this.#live);
+      } catch (error) {
+        if (!(error instanceof DeviceLostError) || !this.#snapshot) throw error;
+        return recall(this.#snapshot);
+      }
+    });
   }
 
   /** Puts back what `saveState` gave. @throws ModelFileError, StateDictError for another model's */
-  restoreState(bytes: Uint8Array, file?: string): void {
+  async restoreState(bytes: Uint8Array, file?: string): Promise<void> {
     const values = readTrainState(bytes, file);
-    this.#live.write(values);
-    this.#moveTo(values);
-    if (this.isRecoverable) this.#snapshot = values;
+    await this.#inTurn(() => {
+      this.#live.write(values);
+      this.#moveTo(values);
+      if (this.isRecoverable) this.#snapshot = values;
+    });
   }
 
   /** Steps done at the last snapshot. */
@@ -234,7 +251,10 @@ export class Trainer implements Disposable {
    * @throws DeviceLostError, keeping the snapshot before
    */
   async snapshot(): Promise<void> {
-    if (this.isRecoverable) this.#snapshot = await this.#live.read(this.progress);
+    if (!this.isRecoverable) return;
+    await this.#inTurn(async () => {
+      this.#snapshot = await this.#live.read(this.progress);
+    });
   }
 
   /**
@@ -243,25 +263,31 @@ export class Trainer implements Disposable {
    * @throws DeviceLostError when the new device is lost too, or there is no `reviveBackend`
    */
   async recover(): Promise<void> {
-    const snapshot = this.#snapshot;
-    if (!this.#reviveBackend || !snapshot)
-      throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
-    this.#onDevice?.dispose();
-    this.#onDevice = undefined;
-    this.#backend = await this.#reviveBackend(this.#backend);
-    const model = emptyModel(this.config, this.#backend);
-    const state = withBackend(this.#backend, () => new DeviceState(model, this.config.train));
-    state.write(snapshot);
-    this.#onDevice = state;
-    this.#moveTo(snapshot);
+    await this.#inTurn(async () => {
+      const snapshot = this.#snapshot;
+      if (!this.#reviveBackend || !snapshot)
+        throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
+      this.#onDevice?.dispose();
+      this.#onDevice = undefined;
+      const lost = this.#backend;
+      this.#backend = await this.#reviveBackend(lost);
+      continueTurns(lost, this.#backend);
+      if (this.#isDisposed) throw new OwnershipError("trainer: it was disposed");
+      const model = emptyModel(this.config, this.#backend);
+      const state = withBackend(this.#backend, () => new DeviceState(model, this.config.train));
+      state.write(snapshot);
+      this.#onDevice = state;
+      this.#moveTo(snapshot);
+    });
   }
 
   #moveTo({ progress }: Pick<TrainStateValues, "progress">): void {
     Object.assign(this.progress, structuredClone(progress));
   }
 
-  /** Frees model, average and optimiser; the backend stays. */
+  /** Frees model, average and optimiser; the backend stays. Calls that have not ended reject. */
   dispose(): void {
+    this.#isDisposed = true;
     this.#onDevice?.dispose();
   }
   /** Same as `dispose`, for `using`. */

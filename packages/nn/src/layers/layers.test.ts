@@ -1,7 +1,6 @@
 import {
   backward,
   checkpoint,
-  openScope,
   Random,
   referenceBackend,
   relu,
@@ -59,7 +58,6 @@ describe("BatchNorm2d", () => {
 
   test("normalises by the batch and moves the running statistics, the variance unbiased", async () => {
     using norm = lively(new BatchNorm2d(3));
-    using _ = openScope("test");
     const x = drawn(shape);
     const values = await numbers(x);
     const [weight, bias] = [await numbers(norm.weight), await numbers(norm.bias)];
@@ -84,7 +82,6 @@ describe("BatchNorm2d", () => {
   test("uses the running statistics outside training and leaves them", async () => {
     using norm = lively(new BatchNorm2d(3));
     using frozen = new FrozenBatchNorm2d(3);
-    using _ = openScope("test");
     const x = drawn(shape);
     norm.call(x);
     const before = await numbers(norm.runningMean);
@@ -108,7 +105,6 @@ describe("BatchNorm2d", () => {
 
   test("counts a batch once when a checkpoint computes it twice", async () => {
     using norm = lively(new BatchNorm2d(3));
-    using _ = openScope("test");
     const x = drawn(shape);
     x.requiresGrad = true;
     const y = checkpoint(([input]) => norm.call(input!), [x]);
@@ -121,7 +117,6 @@ describe("BatchNorm2d", () => {
 
   test("refuses a single value per channel", () => {
     using norm = new BatchNorm2d(3);
-    using _ = openScope("test");
     expect(() => norm.call(drawn([1, 3, 1, 1]))).toThrow(ShapeError);
   });
 });
@@ -132,7 +127,6 @@ describe("Embedding", () => {
     initialize(table, random);
     const weight = await numbers(table.weight);
     expect(weight.slice(9)).toEqual([0, 0, 0]);
-    using _ = openScope("test");
     const rows = table.call(tensor(Int32Array.from([2, 3, 2, 0]), [2, 2]));
     expect(rows.shape).toEqual([2, 2, 3]);
     expect(await numbers(rows)).toEqual([...weight.slice(6, 9), 0, 0, 0, ...weight.slice(6, 9), ...weight.slice(0, 3)]);
@@ -145,7 +139,6 @@ describe("Linear, Conv2d, Mlp, LayerNorm", () => {
   test("a 1x1 convolution with bias is a linear layer of the channels", async () => {
     using conv = lively(new Conv2d(3, 5, { kernel: 1, bias: true, activation: "silu" }));
     using linear = new Linear(3, 5, { activation: "silu" });
-    using _ = openScope("test");
     linear.loadStateDict(
       new Map([
         ["weight", conv.weight.reshape([5, 3])],
@@ -159,7 +152,6 @@ describe("Linear, Conv2d, Mlp, LayerNorm", () => {
 
   test("an Mlp has ReLU between its layers and none after", async () => {
     using mlp = lively(new Mlp(3, 2, { layers: 2, hidden: 4 }));
-    using _ = openScope("test");
     const x = drawn([5, 3]);
     const [w0, b0, w1, b1] = await Promise.all([...mlp.namedParameters().values()].map(numbers));
     const rows = await numbers(x);
@@ -178,7 +170,6 @@ describe("Linear, Conv2d, Mlp, LayerNorm", () => {
 
   test("LayerNorm with weight 1 and bias 0 gives rows of mean 0 and variance 1", async () => {
     using norm = new LayerNorm(50);
-    using _ = openScope("test");
     const values = await numbers(norm.call(drawn([1, 50])));
     expect(values.reduce((a, b) => a + b)).toBeCloseTo(0, 9);
     expect(values.reduce((sum, v) => sum + v * v, 0) / 50).toBeCloseTo(1, 3);
@@ -224,7 +215,6 @@ describe("MultiHeadAttention", () => {
 
   test.for([false, true])("equals attention written out with loops (blocked pairs: %s)", async (blocked) => {
     using module = lively(new MultiHeadAttention(features, heads));
-    using _ = openScope("test");
     const [query, value] = [drawn([batch, length, features], "query"), drawn([batch, length, features], "value")];
     const bias = Array.from({ length: length * length }, (_, i) =>
       blocked && i % length < 2 && i >= 2 * length ? Number.NEGATIVE_INFINITY : 0,

@@ -1,12 +1,11 @@
-import { full, liveStorages, referenceBackend, scope, type Tensor, tensor, withBackend } from "@dfine/tensor";
+import { full, liveStorages, referenceBackend, scope, setBackend, type Tensor, tensor } from "@dfine/tensor";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { StateDictError } from "../state.ts";
 import { AdamW } from "./adamW.ts";
 import { clipCoefficient, globalNorm } from "./clip.ts";
 
-const float64 = referenceBackend({ floatBits: 64 });
-const inFloat64 = <T>(body: () => T): T => withBackend(float64, () => scope("test", body));
+beforeAll(() => setBackend(referenceBackend({ floatBits: 64 })));
 
 const BETAS = [0.8, 0.95] as const;
 const EPS = 1e-6;
@@ -59,85 +58,78 @@ const steps = fc.array(
 describe("AdamW", () => {
   test("follows the formulas, and leaves parameters without a gradient alone", () =>
     fc.assert(
-      fc.asyncProperty(three, three, steps, (a, b, list) =>
-        inFloat64(async () => {
-          const parameters = new Map([
-            ["a", leaf(a)],
-            ["b", leaf(b)],
-          ]);
-          const optimizer = make(parameters);
-          const oracles = { a: new Oracle(a), b: new Oracle(b) };
-          for (const { factor, ...gradients } of list) {
-            for (const name of ["a", "b"] as const) {
-              const gradient = gradients[name];
-              if (!gradient) continue;
-              parameters.get(name)!.grad = tensor(gradient);
-              oracles[name].update(
-                gradient.map((g) => g * factor),
-                0.01 * factor,
-                0.1,
-              );
-            }
-            optimizer.step({ rateFactor: factor, gradientFactor: factor });
-            optimizer.zeroGrad();
-          }
+      fc.asyncProperty(three, three, steps, async (a, b, list) => {
+        const parameters = new Map([
+          ["a", leaf(a)],
+          ["b", leaf(b)],
+        ]);
+        const optimizer = make(parameters);
+        const oracles = { a: new Oracle(a), b: new Oracle(b) };
+        for (const { factor, ...gradients } of list) {
           for (const name of ["a", "b"] as const) {
-            const found = await parameters.get(name)!.data();
-            for (const [i, value] of oracles[name].values.entries()) expect(found[i]).toBeCloseTo(value, 12);
+            const gradient = gradients[name];
+            if (!gradient) continue;
+            parameters.get(name)!.grad = tensor(gradient);
+            oracles[name].update(
+              gradient.map((g) => g * factor),
+              0.01 * factor,
+              0.1,
+            );
           }
-          optimizer.dispose();
-        }),
-      ),
+          optimizer.step({ rateFactor: factor, gradientFactor: factor });
+          optimizer.zeroGrad();
+        }
+        for (const name of ["a", "b"] as const) {
+          const found = await parameters.get(name)!.data();
+          for (const [i, value] of oracles[name].values.entries()) expect(found[i]).toBeCloseTo(value, 12);
+        }
+        optimizer.dispose();
+      }),
       { numRuns: 60 },
     ));
 
   test("saved and restored it goes on exactly as before", () =>
     fc.assert(
-      fc.asyncProperty(three, steps, steps, (start, before, after) =>
-        inFloat64(async () => {
-          const run = (optimizer: AdamW, parameter: Tensor, list: typeof before) => {
-            for (const { a } of list) {
-              parameter.grad = tensor(a);
-              optimizer.step();
-            }
-          };
-          const whole = leaf(start);
-          const first = make(new Map([["a", whole]]));
-          run(first, whole, before);
-          const copy = leaf([...(await whole.data())]);
-          const second = make(new Map([["a", copy]]));
-          second.restore(await first.save());
-          run(first, whole, after);
-          run(second, copy, after);
-          expect([...(await copy.data())]).toEqual([...(await whole.data())]);
-          for (const optimizer of [first, second]) {
-            optimizer.zeroGrad();
-            optimizer.dispose();
+      fc.asyncProperty(three, steps, steps, async (start, before, after) => {
+        const run = (optimizer: AdamW, parameter: Tensor, list: typeof before) => {
+          for (const { a } of list) {
+            parameter.grad = tensor(a);
+            optimizer.step();
           }
-        }),
-      ),
+        };
+        const whole = leaf(start);
+        const first = make(new Map([["a", whole]]));
+        run(first, whole, before);
+        const copy = leaf([...(await whole.data())]);
+        const second = make(new Map([["a", copy]]));
+        second.restore(await first.save());
+        run(first, whole, after);
+        run(second, copy, after);
+        expect([...(await copy.data())]).toEqual([...(await whole.data())]);
+        for (const optimizer of [first, second]) {
+          optimizer.zeroGrad();
+          optimizer.dispose();
+        }
+      }),
       { numRuns: 30 },
     ));
 
-  test("refuses another model's state", () =>
-    inFloat64(async () => {
-      const parameter = leaf([1, 2]);
-      parameter.grad = tensor([1, 1]);
-      const optimizer = make(new Map([["a", parameter]]));
-      optimizer.step();
-      optimizer.zeroGrad();
-      const state = await optimizer.save();
-      expect([...state.keys()]).toEqual(["a.exp_avg", "a.exp_avg_sq", "a.step"]);
-      expect(() => make(new Map([["a", leaf([1, 2, 3])]])).restore(state)).toThrow(StateDictError);
-      expect(() => make(new Map([["a", leaf([1, 2, 3])]])).restore(state)).toThrow(
-        /exp_avg is \[2\], the model's \[3\]/,
-      );
-      optimizer.dispose();
-    }));
+  test("refuses another model's state", async () => {
+    const parameter = leaf([1, 2]);
+    parameter.grad = tensor([1, 1]);
+    const optimizer = make(new Map([["a", parameter]]));
+    optimizer.step();
+    optimizer.zeroGrad();
+    const state = await optimizer.save();
+    expect([...state.keys()]).toEqual(["a.exp_avg", "a.exp_avg_sq", "a.step"]);
+    expect(() => make(new Map([["a", leaf([1, 2, 3])]])).restore(state)).toThrow(StateDictError);
+    expect(() => make(new Map([["a", leaf([1, 2, 3])]])).restore(state)).toThrow(/exp_avg is \[2\], the model's \[3\]/);
+    optimizer.dispose();
+  });
 
   test("keeps nothing alive beyond its averages", () => {
     const before = liveStorages();
-    inFloat64(() => {
+    scope("test", () => {
       const parameter = leaf([1, 2, 3]);
       const optimizer = make(new Map([["a", parameter]]));
       for (let i = 0; i < 3; i++) {
@@ -156,19 +148,17 @@ describe("clipping", () => {
     fc.assert(
       fc.asyncProperty(
         fc.array(fc.array(number, { minLength: 1, maxLength: 40 }), { minLength: 1, maxLength: 5 }),
-        (lists) =>
-          inFloat64(async () => {
-            const norm = await globalNorm(lists.map((list) => tensor(list))).item();
-            expect(norm).toBeCloseTo(Math.hypot(...lists.flat()), 10);
-          }),
+        async (lists) => {
+          const norm = await globalNorm(lists.map((list) => tensor(list))).item();
+          expect(norm).toBeCloseTo(Math.hypot(...lists.flat()), 10);
+        },
       ),
     ));
 
-  test("large tensors, views and matrices count whole", () =>
-    inFloat64(async () => {
-      const ones = full([300, 400], 1);
-      expect(await globalNorm([ones, ones.transpose(0, 1), full([1], 3)]).item()).toBeCloseTo(Math.sqrt(240009), 9);
-    }));
+  test("large tensors, views and matrices count whole", async () => {
+    const ones = full([300, 400], 1);
+    expect(await globalNorm([ones, ones.transpose(0, 1), full([1], 3)]).item()).toBeCloseTo(Math.sqrt(240009), 9);
+  });
 
   test("the coefficient brings large norms to the limit and leaves small ones", () => {
     expect(clipCoefficient(5, 0.1) * 5).toBeCloseTo(0.1, 7);

@@ -5,7 +5,7 @@ import { axisIndex, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { mapProgram } from "../kernel/program.ts";
 import { checkOptions, dtypeOption, type OptionRules, real, thing, whatIs } from "../options.ts";
-import { currentBackend, noGrad } from "../runtime.ts";
+import { currentBackend, noGrad, withBackend } from "../runtime.ts";
 import { scope } from "../scope.ts";
 import { checkShape, type Shape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -98,6 +98,14 @@ export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
     const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
     return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
   }).reading;
+}
+
+/**
+ * The elements of the tensors that `body` gives, which runs in a scope of its own on `backend`: all that it makes is freed
+ * before this returns, and only arrays are waited for.
+ */
+export async function readResults(backend: Backend, body: () => readonly Tensor[]): Promise<TypedArray[]> {
+  return withBackend(backend, () => scope("results", () => ({ reading: readTensors(body()) }))).reading;
 }
 
 /** The elements of `x` in row-major order. */

@@ -1,11 +1,10 @@
 import { backward } from "../autograd/gradient.ts";
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
-import { readTensors, tensor } from "../ops/create.ts";
+import { readResults, tensor } from "../ops/create.ts";
 import type { OpCase } from "../ops/registry.ts";
 import { Random } from "../random.ts";
-import { withBackend } from "../runtime.ts";
-import { scope } from "../scope.ts";
+import { withoutOverrides } from "../runtime.ts";
 import { Tensor } from "../tensor.ts";
 import { type Drawn, type LayoutName, placeInputs } from "./inputs.ts";
 
@@ -18,6 +17,8 @@ export interface Evaluation {
 export interface EvaluationOptions {
   readonly layout?: LayoutName;
   readonly gradients?: boolean;
+  /** Ops whose hand-written kernels are not used. */
+  readonly without?: readonly string[];
 }
 
 /** Gradient that flows into each f32 output: the same numbers for the same case on every backend. */
@@ -27,27 +28,32 @@ const incoming = (output: Tensor, i: number): Float64Array => {
 };
 
 /** Runs a case on a backend, and backpropagates through it. */
-export function evaluate(
+export async function evaluate(
   backend: Backend,
   call: { readonly opCase: OpCase; readonly inputs: readonly (Drawn | number)[] },
-  options: EvaluationOptions = {},
+  { layout = "contiguous", gradients = false, without = [] }: EvaluationOptions = {},
 ): Promise<Evaluation> {
-  return withBackend(backend, () =>
-    scope("evaluate", async () => {
-      const inputs = placeInputs(backend, call.inputs, options.layout ?? "contiguous");
-      const leaves = inputs.filter((input) => input instanceof Tensor && input.dtype === "f32") as Tensor[];
-      const wanted = options.gradients === true && call.opCase.differentiable;
-      if (wanted) for (const leaf of leaves) leaf.requiresGrad = true;
-      const outputs = call.opCase.run(inputs);
-      if (wanted) backpropagate(outputs);
-      const grads = wanted
-        ? leaves.map((leaf) => leaf.grad ?? tensor(new Float64Array(leaf.size), leaf.shape, { backend }))
-        : [];
-      const arrays = await readTensors([...outputs, ...grads]);
-      for (const leaf of leaves) if (leaf.edge) leaf.grad = undefined;
-      return { values: arrays.slice(0, outputs.length), gradients: arrays.slice(outputs.length) };
-    }),
-  );
+  let count = 0;
+  const compute = (): readonly Tensor[] => {
+    const inputs = placeInputs(backend, call.inputs, layout);
+    const leaves = inputs.filter((input) => input instanceof Tensor && input.dtype === "f32") as Tensor[];
+    const wanted = gradients && call.opCase.differentiable;
+    if (wanted) for (const leaf of leaves) leaf.requiresGrad = true;
+    const outputs = call.opCase.run(inputs);
+    count = outputs.length;
+    if (!wanted) return outputs;
+    backpropagate(outputs);
+    return [...outputs, ...leaves.map((leaf) => gradientOf(leaf) ?? tensor(new Float64Array(leaf.size), leaf.shape))];
+  };
+  const arrays = await readResults(backend, () => withoutOverrides(without, compute));
+  return { values: arrays.slice(0, count), gradients: arrays.slice(count) };
+}
+
+/** A leaf's gradient, which the scope frees. */
+function gradientOf(leaf: Tensor): Tensor | undefined {
+  const gradient = leaf.grad?.alias();
+  leaf.grad = undefined;
+  return gradient;
 }
 
 function backpropagate(outputs: readonly Tensor[]): void {
