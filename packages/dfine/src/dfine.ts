@@ -5,12 +5,12 @@ import { loadCheckpoint } from "./checkpoint/fit.ts";
 import { writeModelFile } from "./checkpoint/modelFile.ts";
 import { type CheckpointOptions, openCheckpoint } from "./checkpoint/open.ts";
 import type { PresetName } from "./config/config.ts";
-import { checkInputSize } from "./config/derived.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
-import { DFineModel, deploy } from "./model/dfineModel.ts";
+import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
+import type { Detector } from "./model/detector.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
@@ -49,17 +49,17 @@ export interface DetectOptions {
  * `Trainer`'s, whose weights `fromPretrained` opens.
  */
 export class DFine implements Disposable {
-  readonly model: DFineModel;
+  readonly model: Detector<ModelConfig>;
   readonly preset: PresetName;
   /** Network input [height, width]. */
   readonly size: readonly [number, number];
   readonly #device: ResolvedDevice;
-  #deployed: DFineModel | undefined;
+  #deployed: Detector | undefined;
   #predictor: Predictor | undefined;
 
   protected constructor(
     device: ResolvedDevice,
-    parts: { model: DFineModel; preset: PresetName; size?: readonly [number, number] | undefined },
+    parts: { model: Detector<ModelConfig>; preset: PresetName; size?: readonly [number, number] | undefined },
   ) {
     this.#device = device;
     this.model = parts.model.eval();
@@ -75,7 +75,7 @@ export class DFine implements Disposable {
     const config = resolveConfig({ preset, model: { classes: names, evalSize: size && [...size] } });
     const random = new Random(options.seed ?? 0).fork("weights");
     return await onDevice(options, (device) => {
-      const model = withBackend(device.backend, () => new DFineModel(config.model).initialize(random));
+      const model = withBackend(device.backend, () => buildDetector(config.model).initialize(random));
       // `this`, so that a subclass makes detectors of its own kind.
       return new this(device, { model, preset });
     });
@@ -91,7 +91,7 @@ export class DFine implements Disposable {
     const bytes = isAddress ? await fetchBytes(weights) : weights;
     const checkpoint = openCheckpoint(bytes, isAddress ? { ...options, file: weights } : options);
     return await onDevice(options, async (device) => {
-      const model = withBackend(device.backend, () => new DFineModel(checkpoint.model));
+      const model = withBackend(device.backend, () => buildDetector(checkpoint.model));
       try {
         await loadCheckpoint(model, checkpoint);
         // `this`, so that a subclass makes detectors of its own kind.
@@ -112,7 +112,7 @@ export class DFine implements Disposable {
   }
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
-    this.#deployed ??= withBackend(this.backend, () => deploy(this.model));
+    this.#deployed ??= withBackend(this.backend, () => this.model.deploy());
     this.#predictor ??= modelPredictor(this.#deployed, this.backend);
     return this.#predictor;
   }

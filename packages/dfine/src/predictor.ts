@@ -1,5 +1,5 @@
 import { type Backend, noGrad, readTensors, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
-import type { DFineModel } from "./model/dfineModel.ts";
+import type { Detector } from "./model/detector.ts";
 import { type Detections, postprocess } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
@@ -18,14 +18,14 @@ export type Predictor = (input: PredictorInput) => Promise<Detections[]>;
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
  * other before the first input.
  */
-export function modelPredictor(model: DFineModel, backend: Backend): Predictor {
-  const { numTopQueries, decoder } = model.config;
+export function modelPredictor(model: Detector, backend: Backend): Predictor {
+  const { numTopQueries } = model.config;
   const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
   const predict = (input: PredictorInput): Promise<Detections[]> =>
     scope("predict", async () => {
       const { logits, boxes } = forward(input);
       const [scores, corners] = (await readTensors([logits, boxes])) as Exclude<TypedArray, Int32Array>[];
-      return postprocess({ logits: scores!, boxes: corners!, numQueries: decoder.numQueries }, input.origSizes, {
+      return postprocess({ logits: scores!, boxes: corners!, numQueries: logits.shape[1]! }, input.origSizes, {
         numTopQueries,
       });
     });

@@ -9,6 +9,7 @@ export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
 export type { Backend, Buffer, MemoryUse } from "./backend.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";
+export { type MetaOptions, metaBackend } from "./metaBackend.ts";
 export * from "./ops/activation.ts";
 export * from "./ops/arithmetic.ts";
 export type * from "./ops/attrs.ts";

@@ -5,8 +5,7 @@ import { freshState, presetModel, type State } from "../../test/checkpoints.ts";
 import { PRESET_NAMES, type PresetName } from "../config/config.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { tensorSource } from "../tensorFile.ts";
-import { classCount, modelOf, presetOf } from "./identify.ts";
-import { architectureDifferences } from "./signature.ts";
+import { architectureDifferences, classCount, modelOf, presetOf } from "./identify.ts";
 
 const entriesOf = (state: State): ReadonlyMap<string, SafetensorsEntry> =>
   readSafetensors(writeSafetensors(new Map([...state].map(([name, value]) => [name, tensorSource(value)])))).entries;
@@ -21,7 +20,7 @@ const shapesOf = (preset: PresetName): ReadonlyMap<string, { shape: readonly num
 test.each(["n", "s", "m"] as const)("preset %s is told from its shapes, and from no other", (preset) => {
   const shapes = shapesOf(preset);
   expect(presetOf(shapes, "x")).toBe(preset);
-  expect(classCount(shapes, "x")).toBe(2);
+  expect(classCount(shapes, { preset, file: "x" })).toBe(2);
   const fitting = PRESET_NAMES.filter((name) => architectureDifferences(shapes, presetModel(name, ["a"])).length === 0);
   expect(fitting).toEqual([preset]);
 });

@@ -1,10 +1,13 @@
 import { COCO_CLASSES } from "./coco.ts";
 import type { Config, CriterionConfig, ModelConfig, PresetName, TaskName, TrainConfig } from "./config.ts";
-import { type BackboneName, HGNETV2 } from "./hgnetv2.ts";
+import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
+
+/** Presets have HGNetv2 as their backbone. */
+export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
 
 /** What distinguishes the architectures of the presets. D and E are the widths of decoder and encoder. */
 interface ModelRow {
-  backbone: BackboneName;
+  backbone: keyof typeof HGNETV2;
   learnableAffine: boolean;
   returnStages: number[];
   /** Fixed stem and fixed batch norm. */
@@ -105,11 +108,13 @@ const FROZEN_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
   { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn)).*$", learningRate: "base", weightDecay: 0 },
 ];
 
-function model(row: ModelRow): ModelConfig {
+function model(row: ModelRow): PresetModel {
   return {
+    architecture: "dfine",
     classes: [...COCO_CLASSES],
     evalSize: [640, 640],
     backbone: {
+      type: "hgnetv2",
       ...HGNETV2[row.backbone],
       learnableAffine: row.learnableAffine,
       returnStages: row.returnStages,
@@ -118,6 +123,7 @@ function model(row: ModelRow): ModelConfig {
       freezeNorm: row.frozen,
     },
     encoder: {
+      type: "hybrid",
       ...row.encoder,
       heads: 8,
       layers: 1,
@@ -126,6 +132,7 @@ function model(row: ModelRow): ModelConfig {
       block: "gelan",
     },
     decoder: {
+      type: "dfine",
       ...row.decoder,
       heads: 8,
       evalLayer: -1,
@@ -140,7 +147,7 @@ function model(row: ModelRow): ModelConfig {
       regMax: 32,
       up: 0.5,
     },
-    denoising: { numDenoising: 100, labelNoiseRatio: 0.5, boxNoiseScale: 1 },
+    denoising: { type: "contrastive", numDenoising: 100, labelNoiseRatio: 0.5, boxNoiseScale: 1 },
     numTopQueries: 300,
   };
 }
@@ -181,7 +188,7 @@ function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
 }
 
 /** Complete configuration of a preset with the official recipe of a task; a fresh copy at every call. */
-export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config {
+export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config & { model: PresetModel } {
   const row = MODELS[preset];
   return structuredClone({
     preset,

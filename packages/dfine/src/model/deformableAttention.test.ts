@@ -1,8 +1,7 @@
 import { initialize } from "@dfine/nn";
 import { openScope, Random, referenceBackend, setBackend, tensor } from "@dfine/tensor";
 import { beforeAll, describe, expect, test } from "vitest";
-import { tinyModel } from "../../test/tinyModel.ts";
-import { DeformableAttention } from "./deformableAttention.ts";
+import { DeformableAttention, type DeformableOptions } from "./deformableAttention.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64 })));
 
@@ -13,9 +12,8 @@ const levels = [
 const tokens = 40;
 
 /** A fresh module, its query, and a value that tells where it was sampled: x, y, level, 1 in each head. */
-function setup(reference: number[], change = {}) {
-  const config = { ...tinyModel().decoder, hiddenDim: 32, heads: 8, points: [2, 1], ...change };
-  const module = new DeformableAttention(config);
+function setup(reference: number[], options: Partial<DeformableOptions> = {}) {
+  const module = new DeformableAttention(32, { heads: 8, points: [2, 1], storesPointScale: true, ...options });
   initialize(module, new Random(1));
   const places = levels.flatMap(({ height, width }, level) =>
     Array.from({ length: height * width }, (_, i) => [
@@ -66,7 +64,7 @@ describe("DeformableAttention", () => {
     const outside = [3, 3, 0.01, 0.01];
     const bilinear = setup(outside);
     expect([...(await bilinear.module.call(bilinear.input).data())]).toEqual(Array(32).fill(0));
-    const discrete = setup(outside, { crossAttention: "discrete" });
+    const discrete = setup(outside, { method: "discrete" });
     const [x, y, , one] = await discrete.module.call(discrete.input).data();
     expect(x!).toBeCloseTo((2 * (3.5 / 4) + 1.5 / 2) / 3, 9);
     expect(y!).toBeCloseTo((2 * (7.5 / 8) + 3.5 / 4) / 3, 9);

@@ -1,6 +1,6 @@
 import { type AdamW, Ema, readNamed } from "@dfine/nn";
 import type { TrainConfig } from "../config/config.ts";
-import type { DFineModel } from "../model/dfineModel.ts";
+import type { Detector } from "../model/detector.ts";
 import { BufferBackup } from "./bufferBackup.ts";
 import { makeOptimizer } from "./optimizer.ts";
 import type { TrainProgress } from "./progress.ts";
@@ -8,13 +8,13 @@ import type { TrainStateValues } from "./stateFile.ts";
 
 /** What of a training run lies on its device: gone when that is lost, and made anew from values on the host. */
 export class DeviceState implements Disposable {
-  readonly model: DFineModel;
+  readonly model: Detector;
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
 
   /** Takes `model`, which it disposes. */
-  constructor(model: DFineModel, config: TrainConfig) {
+  constructor(model: Detector, config: TrainConfig) {
     this.model = model.train();
     // These move what they work on side by side, and the average lays its copies out like that.
     this.optimizer = makeOptimizer(model, config.optimizer);

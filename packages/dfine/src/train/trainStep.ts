@@ -2,8 +2,7 @@ import { clipCoefficient, globalNorm, readNamed, type Schedule } from "@dfine/nn
 import { backward, currentBackend, readTensors, scope, tensor } from "@dfine/tensor";
 import type { Config } from "../config/config.ts";
 import { type CriterionResult, criterion } from "../loss/criterion.ts";
-import { type DenoisingQueries, denoisingQueries } from "../model/denoising.ts";
-import type { DFineModel } from "../model/dfineModel.ts";
+import type { Detector } from "../model/detector.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
 import { stepDraws } from "./draws.ts";
@@ -80,20 +79,11 @@ export async function compileStep({ model }: DeviceState, batch: TrainingBatch, 
 
 /** The criterion's result for a batch, with the denoising queries of the step that comes next. */
 export function batchLosses(
-  model: DFineModel,
-  batch: TrainingBatch,
-  context: Pick<StepContext, "config" | "progress">,
+  model: Detector,
+  { images, shape, targets }: TrainingBatch,
+  { config, progress }: Pick<StepContext, "config" | "progress">,
 ): Promise<CriterionResult> {
-  const { config } = context;
-  const outputs = model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: denoising(batch, context) });
-  return criterion(outputs, batch.targets, { config: config.criterion, weighting: config.model.decoder });
-}
-
-function denoising(
-  { targets }: TrainingBatch,
-  { config: { model, train }, progress }: Pick<StepContext, "config" | "progress">,
-): DenoisingQueries | undefined {
-  if (model.denoising.numDenoising === 0) return undefined;
-  const draws = stepDraws(train.seed, progress.step);
-  return denoisingQueries(targets, { ...model.denoising, classes: model.classes.length, draws });
+  const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step));
+  const outputs = model.trainingOutputs(tensor(images, shape), { denoising });
+  return criterion(outputs, targets, { config: config.criterion, weighting: model.weighting });
 }
