@@ -105,7 +105,7 @@ function project(x: Values, state: State, { name, out }: { name: string; out: nu
 /** Zhu et al. 2021, eq. 3, as loops; → [B, M, D]. */
 function loops(
   state: State,
-  { points, numbers, perLevel, projections, padded, offsetScale }: Case,
+  { points, numbers, perLevel, projections, storesPointScale, padded, offsetScale }: Case,
   input: { query: Values; reference: Values; value: Values; padding: Values },
 ): number[] {
   const all = points.reduce((sum, count) => sum + count, 0);
@@ -129,7 +129,8 @@ function loops(
               const offset = offsets[(row * all + point) * 2 + axis]!;
               const centre = input.reference[at + axis]!;
               if (numbers === 2) return centre + offset / (axis === 0 ? width : height);
-              return centre + (offset / points[level]!) * input.reference[at + 2 + axis]! * offsetScale;
+              const scale = storesPointScale ? Math.fround(1 / points[level]!) : 1 / points[level]!;
+              return centre + offset * scale * input.reference[at + 2 + axis]! * offsetScale;
             });
             const [px, py] = [place[0]! * width - 0.5, place[1]! * height - 0.5];
             for (let y = Math.floor(py); y <= Math.floor(py) + 1; y++)

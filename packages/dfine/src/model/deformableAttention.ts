@@ -99,20 +99,19 @@ export class DeformableAttention extends Module<[input: DeformableInput], Tensor
     this.attentionWeights = new Linear(features, heads * this.#points, zero);
     this.valueProj = projections ? projection() : undefined;
     this.outputProj = projections ? projection() : undefined;
-    if (this.numPointsScale)
-      writeTensor(
-        this.numPointsScale,
-        this.#perPoint(points, (_, count) => [1 / count]),
-      );
+    // In float32 whatever the model computes in, as officially.
+    if (this.numPointsScale) writeTensor(this.numPointsScale, Float32Array.from(this.#pointScales()));
     if (method === "discrete") this.samplingOffsets.freeze();
   }
 
   /** Numbers of each level, repeated for each of its points. */
-  #perPoint<T>(levels: readonly T[], numbers: (level: T, points: number) => number[]): Float32Array {
+  #perPoint<T>(levels: readonly T[], numbers: (level: T, points: number) => number[]): number[] {
     const { points } = this.#options;
-    return Float32Array.from(
-      levels.flatMap((level, i) => Array.from({ length: points[i]! }, () => numbers(level, points[i]!)).flat()),
-    );
+    return levels.flatMap((level, i) => Array.from({ length: points[i]! }, () => numbers(level, points[i]!)).flat());
+  }
+
+  #pointScales(): number[] {
+    return this.#perPoint(this.#options.points, (_, count) => [1 / count]);
   }
 
   protected forward({ query, reference, value, levels, padding }: DeformableInput): Tensor {
@@ -138,14 +137,14 @@ export class DeformableAttention extends Module<[input: DeformableInput], Tensor
 
   /** Offsets [B, M, heads, P, 2] → places in 0–1 of each level. */
   #locations(offsets: Tensor, reference: Tensor, levels: readonly LevelSize[]): Tensor {
-    const { points, offsetScale = 0.5 } = this.#options;
+    const { offsetScale = 0.5 } = this.#options;
     const around = this.#aroundPoints(reference);
     if (around.shape.at(-1) === 2) {
       const sizes = this.#perPoint(levels, ({ width, height }) => [width, height]);
       return locationsByLevel(offsets, around, tensor(sizes, [this.#points, 2], { backend: offsets.backend }));
     }
     const [centre, side] = split(around, [2, 2], -1) as [Tensor, Tensor];
-    const scale = this.numPointsScale ?? tensor(this.#perPoint(points, (_, count) => [1 / count]));
+    const scale = this.numPointsScale ?? tensor(this.#pointScales(), [this.#points], { backend: offsets.backend });
     return samplingLocations(offsets, centre, side, scale.unsqueeze(1), offsetScale);
   }
 
