@@ -1,3 +1,7 @@
+import { dfineDecoder } from "../model/decoder.ts";
+import { contrastive } from "../model/denoising.ts";
+import { hgNetV2 } from "../model/hgnetv2.ts";
+import { hybrid } from "../model/hybridEncoder.ts";
 import { COCO_CLASSES } from "./coco.ts";
 import type { Config, CriterionConfig, ModelConfig, PresetName, TaskName, TrainConfig } from "./config.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
@@ -5,25 +9,22 @@ import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
 /** Presets have HGNetv2 as their backbone. */
 export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
 
-/** What distinguishes the architectures of the presets. D and E are the widths of decoder and encoder. */
+/** What distinguishes the architectures of the presets, which use as many levels as they have points for. D and E are the widths of decoder and encoder. */
 interface ModelRow {
   backbone: keyof typeof HGNETV2;
   learnableAffine: boolean;
-  returnStages: number[];
   /** Fixed stem and fixed batch norm. */
   frozen: boolean;
   encoder: { hiddenDim: number; feedForwardDim: number; expansion: number; depthMult: number };
   decoder: { hiddenDim: number; feedForwardDim: number; layers: number; points: number[]; regScale: number };
 }
 
-const fine = [1, 2, 3];
 const uneven = [3, 6, 3];
 
 const MODELS: Record<PresetName, ModelRow> = {
   n: {
     backbone: "B0",
     learnableAffine: true,
-    returnStages: [2, 3],
     frozen: false,
     encoder: { hiddenDim: 128, feedForwardDim: 512, expansion: 0.34, depthMult: 0.5 },
     decoder: { hiddenDim: 128, feedForwardDim: 512, layers: 3, points: [6, 6], regScale: 4 },
@@ -31,7 +32,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   s: {
     backbone: "B0",
     learnableAffine: true,
-    returnStages: fine,
     frozen: false,
     encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 0.5, depthMult: 0.34 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 3, points: uneven, regScale: 4 },
@@ -39,7 +39,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   m: {
     backbone: "B2",
     learnableAffine: true,
-    returnStages: fine,
     frozen: false,
     encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 0.67 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 4, points: uneven, regScale: 4 },
@@ -47,7 +46,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   l: {
     backbone: "B4",
     learnableAffine: false,
-    returnStages: fine,
     frozen: true,
     encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 1 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 4 },
@@ -55,7 +53,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   x: {
     backbone: "B5",
     learnableAffine: false,
-    returnStages: fine,
     frozen: true,
     encoder: { hiddenDim: 384, feedForwardDim: 2048, expansion: 1, depthMult: 1 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 8 },
@@ -108,46 +105,17 @@ const FROZEN_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
   { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn)).*$", learningRate: "base", weightDecay: 0 },
 ];
 
-function model(row: ModelRow): PresetModel {
+function model({ frozen, ...row }: ModelRow): PresetModel {
+  const levels = row.decoder.points.length;
+  const backbone = { ...hgNetV2.defaults(levels), ...HGNETV2[row.backbone], learnableAffine: row.learnableAffine };
   return {
     architecture: "dfine",
     classes: [...COCO_CLASSES],
     evalSize: [640, 640],
-    backbone: {
-      type: "hgnetv2",
-      ...HGNETV2[row.backbone],
-      learnableAffine: row.learnableAffine,
-      returnStages: row.returnStages,
-      freezeAt: row.frozen ? 0 : -1,
-      freezeStemOnly: true,
-      freezeNorm: row.frozen,
-    },
-    encoder: {
-      type: "hybrid",
-      ...row.encoder,
-      heads: 8,
-      layers: 1,
-      transformerLevels: [row.returnStages.length - 1],
-      positionTemperature: 10000,
-      block: "gelan",
-    },
-    decoder: {
-      type: "dfine",
-      ...row.decoder,
-      heads: 8,
-      evalLayer: -1,
-      offsetScale: 0.5,
-      crossAttention: "default",
-      fusion: "gate",
-      numQueries: 300,
-      querySelect: "default",
-      learnQueryContent: false,
-      anchorMargin: 1e-2,
-      boxHead: "distribution",
-      regMax: 32,
-      up: 0.5,
-    },
-    denoising: { type: "contrastive", numDenoising: 100, labelNoiseRatio: 0.5, boxNoiseScale: 1 },
+    backbone: { ...backbone, freezeAt: frozen ? 0 : -1, freezeNorm: frozen },
+    encoder: { ...hybrid.defaults(levels), ...row.encoder },
+    decoder: { ...dfineDecoder.defaults(levels), ...row.decoder },
+    denoising: contrastive.defaults(levels),
     numTopQueries: 300,
   };
 }

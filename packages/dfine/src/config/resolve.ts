@@ -22,10 +22,10 @@ function isTree(value: unknown): value is Tree {
 }
 
 /** Every key of a tree as a dotted path, inner ones included. */
-function paths(tree: Tree, prefix = ""): string[] {
+export function keyPaths(tree: object, prefix = ""): string[] {
   return Object.entries(tree).flatMap(([key, value]) => {
     const path = prefix + key;
-    return isTree(value) ? [path, ...paths(value, `${path}.`)] : [path];
+    return isTree(value) ? [path, ...keyPaths(value, `${path}.`)] : [path];
   });
 }
 
@@ -149,7 +149,7 @@ export function resolveConfig(options: ConfigOptions = {}, overrides: readonly s
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
   const usual = presetConfig(preset, task);
   const base: Tree = usual;
-  const place = { prefix: "", all: paths(base), under: underOf(usual) };
+  const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
   const result = configSchema.safeParse(merged);
   if (!result.success) {

@@ -1,5 +1,5 @@
 import { keep, type Tensor, writeTensor, zeros } from "@dfine/tensor";
-import { logFloat32 } from "./logFloat32.ts";
+import { logFloat32 } from "./float32Functions.ts";
 
 const f32 = Math.fround;
 

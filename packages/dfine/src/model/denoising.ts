@@ -1,7 +1,7 @@
 import * as z from "zod";
 import { count, rate, share } from "../config/numbers.ts";
 import type { MatchedPairs, MatchTargets } from "../loss/matches.ts";
-import { logFloat32 } from "./logFloat32.ts";
+import { logFloat32 } from "./float32Functions.ts";
 import type { DenoisingDraws, DenoisingQueries } from "./outputs.ts";
 import type { Denoiser, Part } from "./parts.ts";
 
