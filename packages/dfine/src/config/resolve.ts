@@ -57,7 +57,7 @@ interface Place {
 
 /** A part of another type begins with that type's own configuration. @throws ConfigError for types that there are not */
 function underOf({ model }: Config): Place["under"] {
-  const { levels } = ARCHITECTURES.plan(model).sizes();
+  const { levels } = ARCHITECTURES.plan(model).facts();
   const parts = new Map(Object.entries(PARTS[model.architecture]).map(([key, part]) => [`model.${key}`, part]));
   return (path, old, { type }) => {
     const part = parts.get(path);

@@ -20,8 +20,8 @@ interface Blueprint<Config extends DetectorConfig> {
   readonly build: () => Detector<Config>;
   /** @throws ConfigError for images of a height and width, pixels, that the detector cannot take */
   readonly checkInputSize: (size: readonly [number, number]) => void;
-  /** Levels of the backbone, queries, and tokens that they are chosen from. */
-  readonly sizes: () => { levels: number; queries: number; tokens: number };
+  /** The backbone and its levels, queries, and tokens that they are chosen from. */
+  readonly facts: () => { backbone: string; levels: number; queries: number; tokens: number };
   /** The configuration with what the tensors of a file tell of. */
   readonly ofFile: (entries: ReadonlyMap<string, SafetensorsEntry>) => Config;
 }
@@ -32,7 +32,8 @@ const dfine: Row<typeof dfineSchema, Blueprint<z.infer<typeof dfineSchema>>> = {
     problems: () => brokenModelRules(config),
     build: () => new DFineModel(config),
     checkInputSize: (size) => checkDFineInput(config, size),
-    sizes: () => ({
+    facts: () => ({
+      backbone: config.backbone.type,
       levels: backboneLevels(config).length,
       queries: config.decoder.numQueries,
       tokens: tokenCount(config, config.evalSize),

@@ -3,6 +3,7 @@ import { backward, currentBackend, readTensors, scope, tensor } from "@dfine/ten
 import type { Config } from "../config/config.ts";
 import { type CriterionResult, criterion } from "../loss/criterion.ts";
 import type { Detector } from "../model/detector.ts";
+import type { TrainingOutputs } from "../model/outputs.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
 import { stepDraws } from "./draws.ts";
@@ -69,9 +70,7 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
  * What fails here fails in the step too, which tells of it.
  */
 export async function compileStep({ model }: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
-  const images = () => tensor(batch.images, batch.shape);
-  const rehearsal = () =>
-    scope("rehearsal", () => void model.trainingOutputs(images(), { denoising: denoising(batch, context) }));
+  const rehearsal = () => scope("rehearsal", () => void trainingOutputs(model, batch, context));
   await currentBackend()
     .precompile?.(rehearsal)
     .catch(() => undefined);
@@ -80,10 +79,18 @@ export async function compileStep({ model }: DeviceState, batch: TrainingBatch, 
 /** The criterion's result for a batch, with the denoising queries of the step that comes next. */
 export function batchLosses(
   model: Detector,
+  batch: TrainingBatch,
+  context: Pick<StepContext, "config" | "progress">,
+): Promise<CriterionResult> {
+  const { criterion: config } = context.config;
+  return criterion(trainingOutputs(model, batch, context), batch.targets, { config, weighting: model.weighting });
+}
+
+function trainingOutputs(
+  model: Detector,
   { images, shape, targets }: TrainingBatch,
   { config, progress }: Pick<StepContext, "config" | "progress">,
-): Promise<CriterionResult> {
+): TrainingOutputs {
   const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step));
-  const outputs = model.trainingOutputs(tensor(images, shape), { denoising });
-  return criterion(outputs, targets, { config: config.criterion, weighting: model.weighting });
+  return model.trainingOutputs(tensor(images, shape), { denoising });
 }

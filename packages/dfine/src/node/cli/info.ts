@@ -85,9 +85,9 @@ function fileFacts({ file, format, entries, chosen, sets, training }: RawCheckpo
 
 function modelFacts({ preset, model, entries, classNamesFrom }: Checkpoint) {
   const { classes, evalSize } = model;
-  const { queries, tokens } = ARCHITECTURES.plan(model).sizes();
+  const { backbone, queries, tokens } = ARCHITECTURES.plan(model).facts();
   return {
-    ...{ preset, classes, classNamesFrom, size: evalSize },
+    ...{ preset, backbone, classes, classNamesFrom, size: evalSize },
     values: valuesIn(entries),
     parameters: onPaper(model, (detector) => detector.parameterCount()),
     ...{ queries, tokens },
