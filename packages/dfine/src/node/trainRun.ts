@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DeviceLostError } from "@dfine/tensor";
-import { stringify } from "yaml";
 import type { FitReport } from "../checkpoint/fit.ts";
+import { stringify } from "../config/yaml.ts";
 import { DatasetError, ImageError } from "../data/errors.ts";
 import { formatCocoStats } from "../evaluation/cocoStats.ts";
 import type { EpochEvent, RecoveryEvent, StepEvent } from "../train/events.ts";

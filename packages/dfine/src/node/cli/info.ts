@@ -1,10 +1,10 @@
 import { Command } from "commander";
-import { stringify } from "yaml";
 import { countValues } from "../../checkpoint/count.ts";
 import { type Checkpoint, identifyCheckpoint, type RawCheckpoint, readCheckpoint } from "../../checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { tokenCount } from "../../config/derived.ts";
 import { resolveConfig } from "../../config/resolve.ts";
+import { stringify } from "../../config/yaml.ts";
 import { packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
