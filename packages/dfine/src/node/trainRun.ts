@@ -96,7 +96,8 @@ function loaders(
 } {
   const { model, train: recipe } = trainer.config;
   const size = model.evalSize;
-  const broken = (part: LeftOutPart) => ({ mostBroken: recipe.limits.brokenImages, onBroken: leftOut.of(part) });
+  const { brokenImages: mostBroken, maxPixels } = recipe.limits;
+  const images = (part: LeftOutPart) => ({ mostBroken, maxPixels, onBroken: leftOut.of(part) });
   const training = createLoader({
     ...train,
     size,
@@ -104,10 +105,10 @@ function loaders(
     training: true,
     seed: recipe.seed,
     flip: recipe.augmentation.flip,
-    ...broken("train"),
+    ...images("train"),
   });
   if (!val) return { train: training };
-  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false, ...broken("val") });
+  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false, ...images("val") });
   return { train: training, val: { source, dataset: val.dataset } };
 }
 
@@ -140,7 +141,11 @@ class RunRecorder {
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
     const curves = await ReportCurves.read(run.events);
-    return new RunRecorder(options, { log, curves, samples: val ? await reportSamples(val) : [] });
+    return new RunRecorder(options, {
+      log,
+      curves,
+      samples: val ? await reportSamples(val, trainer.config.train.limits) : [],
+    });
   }
 
   async step(event: StepEvent): Promise<void> {

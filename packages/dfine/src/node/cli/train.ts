@@ -26,6 +26,7 @@ import {
   deviceOptions,
   emaOption,
   folderOptions,
+  maxPixelsOption,
   modelOption,
   type OutputOptionValues,
   positiveNumber,
@@ -49,6 +50,7 @@ interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOption
   readonly lr?: number;
   readonly backboneLr?: number;
   readonly seed?: number;
+  readonly maxPixels?: number;
   readonly weights?: string;
   readonly ema: boolean;
   readonly resume?: string;
@@ -75,6 +77,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     )
     .addOption(emaOption())
     .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0))
+    .addOption(maxPixelsOption())
     .option("--resume <run>", "go on with the run in this folder, exactly where it stood");
   for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
   return command.action(async (overrides: string[], values: TrainValues) => {
@@ -222,6 +225,7 @@ function configOptions(
       // The result doesn't depend on it, the memory does.
       valBatch: values.batch ?? MODEST_BATCH,
       seed: values.seed,
+      limits: { maxPixels: values.maxPixels },
       optimizer: { learningRate: values.lr, backboneLearningRate: values.backboneLr },
     },
   };

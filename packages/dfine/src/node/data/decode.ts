@@ -5,6 +5,7 @@ import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
 import { isDecodedKind, undecodableKind } from "../../data/imageKinds.ts";
 import { loadSharp } from "../optional.ts";
+import { missingHint } from "./onDisk.ts";
 
 /** Formats that are decoded; others that the library knows are drawings and documents. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
@@ -14,7 +15,7 @@ export const MAX_PIXELS = 100_000_000;
 /** Options of `decodeImage`. */
 export interface DecodeOptions {
   /** Largest width * height that is decoded; checked in the header, before memory is taken. Default `MAX_PIXELS`, 100 million. */
-  readonly maxPixels?: number;
+  readonly maxPixels?: number | undefined;
   /** The size on which the image was annotated, in pixels. */
   readonly frame?: { readonly width: number; readonly height: number };
 }
@@ -61,7 +62,9 @@ async function readBytes(path: string): Promise<Uint8Array> {
     return await readFile(path);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const remedy = missing ? "Check the image folder and the file name." : "Check the file and its permissions.";
+    const remedy = missing
+      ? ((await missingHint(path)) ?? "Check the image folder and the file name.")
+      : "Check the file and its permissions.";
     throw new ImageError(path, missing ? "does not exist" : `cannot be read (${reason(error)})`, remedy);
   }
 }
