@@ -20,7 +20,7 @@ export interface DFineOptions extends DeviceOptions {
   /** Default "auto". A backend given here stays the caller's. */
   readonly device?: Device;
   /** Network input [height, width], multiples of 32; default: the model's. */
-  readonly size?: readonly [number, number];
+  readonly size?: readonly [number, number] | undefined;
 }
 
 /** How weights are opened. */

@@ -1,8 +1,10 @@
 import { decodeFloat32, decodeInt32, type SafetensorsEntry } from "@dfine/nn";
 import { type ModelConfig, PRESET_NAMES, type PresetName } from "../config/config.ts";
+import { featureStrides } from "../config/derived.ts";
 import { presetConfig } from "../config/presets.ts";
 import { ModelFileError } from "./errors.ts";
-import { anchorCount, architectureDifferences, type Difference, type Shapes, sideOfTokens } from "./signature.ts";
+import { inputSizeOf } from "./inputSize.ts";
+import { architectureDifferences, type Difference, type Shapes } from "./signature.ts";
 
 type Entries = ReadonlyMap<string, SafetensorsEntry>;
 
@@ -44,13 +46,12 @@ export function classCount(shapes: Shapes, file: string): number {
 /** A preset's model as a file's tensors have it: their input size, sampling points and bins where they tell of other ones. */
 export function modelOf(entries: Entries, facts: { preset: PresetName; classes: readonly string[] }): ModelConfig {
   const { model } = presetConfig(facts.preset, "coco");
-  const tokens = anchorCount(entries);
-  const side = tokens === undefined ? undefined : sideOfTokens(model, tokens);
+  const anchors = entries.get("decoder.anchors");
   const { up, regScale } = model.decoder;
   return {
     ...model,
     classes: [...facts.classes],
-    evalSize: side === undefined ? model.evalSize : [side, side],
+    evalSize: [...((anchors && inputSizeOf(anchors, featureStrides(model.backbone))) ?? model.evalSize)],
     decoder: {
       ...model.decoder,
       up: constant(entries.get("decoder.up"), up),

@@ -12,6 +12,7 @@ import { classCount, modelOf, presetOf } from "./identify.ts";
 import { isModelFile, readModelFile } from "./modelFile.ts";
 import { missingSet, readPth, type TrainingFacts, type WeightSet, type WeightsFile } from "./pth.ts";
 import { anchorCount, architectureDifferences } from "./signature.ts";
+import { unwrapped } from "./wrappers.ts";
 
 /** How weights are stored: our own file, a checkpoint of torch.save, Hugging Face's names, or official names in safetensors. */
 export type CheckpointFormat = "dfine" | "pth" | "huggingface" | "safetensors";
@@ -27,6 +28,8 @@ export interface CheckpointOptions {
   readonly ema?: boolean | undefined;
   /** Names of the classes for a file that has none. */
   readonly classNames?: readonly string[] | undefined;
+  /** Input size [height, width] of a file whose anchors do not tell it. */
+  readonly size?: readonly [number, number] | undefined;
   /** Text of the config.json beside Hugging Face's weights, which has the class names. */
   readonly configJson?: string | undefined;
 }
@@ -67,7 +70,7 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   const { file = "weights", ema } = options;
   if (ZIP.every((byte, i) => bytes[i] === byte)) {
     const read = readPth(bytes, { file, ema });
-    return { ...read, file, format: "pth", entries: withOfficialNames(read.entries, file) };
+    return { ...read, file, format: "pth", entries: withOfficialNames(unwrapped(read.entries), file) };
   }
   const isSafetensors = bytes[SAFETENSORS.at] === SAFETENSORS.byte;
   const advice = isSafetensors ? undefined : foreignAdvice(bytes);
@@ -80,23 +83,21 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   const single = { file, chosen: "only", sets: ["only"] } as const;
   if (isModelFile(safetensors))
     return { ...single, format: "dfine", entries, described: readModelFile(safetensors, file) };
-  const isHuggingFace = [...entries.keys()].some(isHuggingFaceName);
+  const model = unwrapped(entries);
   return {
     ...single,
-    format: isHuggingFace ? "huggingface" : "safetensors",
-    entries: withOfficialNames(entries, file),
+    format: isHuggingFace(model) ? "huggingface" : "safetensors",
+    entries: withOfficialNames(model, file),
   };
 }
+
+const isHuggingFace = (entries: ReadonlyMap<string, unknown>): boolean => [...entries.keys()].some(isHuggingFaceName);
 
 function withOfficialNames(
   entries: ReadonlyMap<string, SafetensorsEntry>,
   file: string,
 ): ReadonlyMap<string, SafetensorsEntry> {
-  const names = [...entries.keys()];
-  if (names.some(isHuggingFaceName)) return fromHuggingFace(entries, file);
-  const wrapper = "module.";
-  if (!names.every((name) => name.startsWith(wrapper))) return entries;
-  return new Map([...entries].map(([name, entry]) => [name.slice(wrapper.length), entry]));
+  return isHuggingFace(entries) ? fromHuggingFace(entries, file) : entries;
 }
 
 /**
@@ -118,7 +119,14 @@ export function identifyCheckpoint(raw: RawCheckpoint, options: CheckpointOption
   }
   const preset = presetOf(entries, file);
   const names = classNames(classCount(entries, file), { ...options, file });
-  const model = modelOf(entries, { preset, classes: names.list });
+  const found = modelOf(entries, { preset, classes: names.list });
+  const tokens = anchorCount(entries) ?? tokenCount(found.backbone, found.evalSize);
+  const isKnown = tokens === tokenCount(found.backbone, found.evalSize);
+  if (!isKnown && !options.size)
+    throw new ModelFileError(
+      `${file}: its ${tokens} anchors are not those of an input size that could be told; give the size it was trained for: --size HEIGHTxWIDTH (size: [height, width])`,
+    );
+  const model = isKnown ? found : { ...found, evalSize: [...options.size!] satisfies [number, number] };
   return { ...read, preset, model, classNamesFrom: names.from };
 }
 

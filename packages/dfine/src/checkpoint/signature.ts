@@ -1,6 +1,6 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import type { ModelConfig } from "../config/config.ts";
-import { elanWidth, featureChannels, repBlocks, tokenCount } from "../config/derived.ts";
+import { elanWidth, featureChannels, repBlocks } from "../config/derived.ts";
 
 type Named = readonly [name: string, shape: readonly number[]];
 
@@ -82,11 +82,3 @@ export function architectureDifferences(shapes: Shapes, config: ModelConfig, lim
 
 /** Tokens of the size that a file's anchors were made for; undefined where it holds none. */
 export const anchorCount = (shapes: Shapes): number | undefined => shapes.get("decoder.anchors")?.shape[1];
-
-/** Sides of square inputs that are tried, pixels. */
-const SIDES = Array.from({ length: 64 }, (_, i) => 32 * (i + 1));
-
-/** The square input that has this many tokens. */
-export function sideOfTokens(config: ModelConfig, tokens: number): number | undefined {
-  return SIDES.find((side) => tokenCount(config.backbone, [side, side]) === tokens);
-}

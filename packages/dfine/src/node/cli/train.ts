@@ -160,7 +160,7 @@ async function freshJob(given: TrainValues, overrides: readonly string[]): Promi
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
-  const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given.ema);
+  const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const { values, notes } = withBatch({ ...given, model: given.model ?? initial?.preset ?? "n" }, completed);
   // A wrong key or value is said before any data is read.
   const { preset } = resolveConfig(configOptions(values, { classes: ["any"], initial }), completed);
@@ -181,9 +181,9 @@ async function freshJob(given: TrainValues, overrides: readonly string[]): Promi
   };
 }
 
-async function openWeights(place: string, ema: boolean): Promise<Checkpoint> {
+async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
   const { bytes, ...about } = await readWeights(place);
-  return openCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
+  return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
 }
 
 /** Images per step where nothing is said. */
