@@ -1,6 +1,6 @@
 import { type Backend, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
-import { fetchBytes } from "./checkpoint/fetch.ts";
+import { type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
 import { writeModelFile } from "./checkpoint/modelFile.ts";
 import { type CheckpointOptions, openCheckpoint } from "./checkpoint/open.ts";
@@ -24,7 +24,7 @@ export interface DFineOptions extends DeviceOptions {
 }
 
 /** How weights are opened. */
-export interface PretrainedOptions extends DFineOptions, CheckpointOptions {}
+export interface PretrainedOptions extends DFineOptions, CheckpointOptions, FetchOptions {}
 
 /** What a new detector is. */
 export interface CreateOptions extends DFineOptions {
@@ -91,7 +91,7 @@ export class DFine implements Disposable {
    */
   static async fromPretrained(weights: Uint8Array | string, options: PretrainedOptions = {}): Promise<DFine> {
     const isAddress = typeof weights === "string";
-    const bytes = isAddress ? await fetchBytes(weights) : weights;
+    const bytes = isAddress ? await fetchBytes(weights, options) : weights;
     const checkpoint = openCheckpoint(bytes, isAddress ? { ...options, file: weights } : options);
     return await onDevice(options, async (device) => {
       const model = withBackend(device.backend, () => new DFineModel(checkpoint.model));

@@ -19,7 +19,7 @@ export class DFine extends Detector {
    * @throws ModelFileError, SafetensorsError, DeviceError
    */
   static override async fromPretrained(weights: string | Uint8Array, options: PretrainedOptions = {}): Promise<DFine> {
-    const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights) : { bytes: weights };
+    const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights, options) : { bytes: weights };
     // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
     return (await super.fromPretrained(bytes, { ...about, ...options })) as DFine;
   }
