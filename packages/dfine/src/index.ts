@@ -4,6 +4,7 @@
  */
 
 export { ModelFileError } from "./checkpoint/errors.ts";
+export type { FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
 export { huggingFaceNames, officialName } from "./checkpoint/huggingFaceNames.ts";

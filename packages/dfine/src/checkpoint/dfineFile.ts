@@ -1,24 +1,34 @@
 import { decodeFloat32, decodeInt32, type SafetensorsEntry } from "@dfine/nn";
-import { type DFineConfig, tokenCount } from "../model/dfineConfig.ts";
+import { backboneLevels, type DFineConfig } from "../model/dfineConfig.ts";
+import { ModelFileError } from "./errors.ts";
+import { inputSizeOf } from "./inputSize.ts";
 
 type Entries = ReadonlyMap<string, SafetensorsEntry>;
 
-/** Sides of square inputs that are tried, pixels. */
-const SIDES = Array.from({ length: 64 }, (_, i) => 32 * (i + 1));
-
-/** The square input that has this many tokens. */
-export function sideOfTokens(model: DFineConfig, tokens: number): number | undefined {
-  return SIDES.find((side) => tokenCount(model, [side, side]) === tokens);
+/** What is known of a file besides its tensors. */
+export interface FileFacts {
+  /** Names it in messages. */
+  readonly file: string;
+  /** Input size [height, width], where the tensors do not tell it. */
+  readonly size?: readonly [number, number] | undefined;
 }
 
-/** A model as a file's tensors have it: their input size, sampling points and bins where they tell of other ones. */
-export function dfineOfFile(model: DFineConfig, entries: Entries): DFineConfig {
-  const tokens = entries.get("decoder.anchors")?.shape[1];
-  const side = tokens === undefined ? undefined : sideOfTokens(model, tokens);
+/**
+ * A model as a file's tensors have it: their input size, sampling points and bins where they tell of other ones.
+ * @throws ModelFileError where the input size is neither told nor given
+ */
+export function dfineOfFile(model: DFineConfig, entries: Entries, { file, size }: FileFacts): DFineConfig {
+  const anchors = entries.get("decoder.anchors");
+  const strides = backboneLevels(model).map(({ stride }) => stride);
+  const evalSize = anchors ? (inputSizeOf(anchors, strides) ?? size) : model.evalSize;
+  if (!evalSize)
+    throw new ModelFileError(
+      `${file}: its ${anchors?.shape[1]} anchors are not those of an input size that could be told; give the size it was trained for: --size HEIGHTxWIDTH (size: [height, width])`,
+    );
   const { up, regScale } = model.decoder;
   return {
     ...model,
-    evalSize: side === undefined ? model.evalSize : [side, side],
+    evalSize: [evalSize[0], evalSize[1]],
     decoder: {
       ...model.decoder,
       up: constant(entries.get("decoder.up"), up),

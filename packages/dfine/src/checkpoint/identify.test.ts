@@ -27,10 +27,10 @@ test.each(["n", "s", "m"] as const)("preset %s is told from its shapes, and from
 
 test("the input size is that of the anchors", async () => {
   const model = presetModel("n", ["a", "b"], 416);
-  expect(modelOf(entriesOf(await freshState(model)), { preset: "n", classes: ["a", "b"] })).toEqual(model);
+  expect(modelOf(entriesOf(await freshState(model)), { preset: "n", classes: ["a", "b"], file: "x" })).toEqual(model);
   const state = await freshState(model);
   state.delete("decoder.anchors");
-  expect(modelOf(entriesOf(state), { preset: "n", classes: ["a"] }).evalSize).toEqual([640, 640]);
+  expect(modelOf(entriesOf(state), { preset: "n", classes: ["a"], file: "x" }).evalSize).toEqual([640, 640]);
 });
 
 test("constants and sampling points are the file's, but for rounding", async () => {
@@ -47,7 +47,7 @@ test("constants and sampling points are the file's, but for rounding", async () 
           ["decoder.decoder.layers.0.cross_attn.num_points_scale", { shape: [12], data: scales(points) }],
         ]),
       ),
-      { preset: "n", classes: ["a"] },
+      { preset: "n", classes: ["a"], file: "x" },
     ).decoder;
   expect(with_(0.50000006, 4.0000005, [6, 6])).toMatchObject({ up: 0.5, regScale: 4, points: [6, 6] });
   expect(with_(0.25, 6, [4, 8])).toMatchObject({ up: 0.25, regScale: 6, points: [4, 8] });

@@ -3,6 +3,7 @@ import { type MetaOptions, OutOfMemoryError, sizeOf } from "@dfine/tensor";
 import { type ModelConfig, PRESET_NAMES, type PresetName } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
 import { ARCHITECTURES } from "../model/architectures.ts";
+import type { FileFacts } from "./dfineFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { onPaper } from "./onPaper.ts";
 
@@ -86,10 +87,12 @@ export function classCount(shapes: Shapes, { preset, file }: { preset: PresetNam
   );
 }
 
-/** A preset's model as a file's tensors have it. */
-export function modelOf(entries: Entries, facts: { preset: PresetName; classes: readonly string[] }): ModelConfig {
-  const { preset, classes } = facts;
-  return ARCHITECTURES.plan({ ...presetModel(preset), classes: [...classes] }).ofFile(entries);
+/** A preset's model as a file's tensors have it. @throws ModelFileError where they do not tell the input size, nor `size` */
+export function modelOf(
+  entries: Entries,
+  { preset, classes, ...about }: FileFacts & { readonly preset: PresetName; readonly classes: readonly string[] },
+): ModelConfig {
+  return ARCHITECTURES.plan({ ...presetModel(preset), classes: [...classes] }).ofFile(entries, about);
 }
 
 /** How much larger than its file a described model may be: files lack counters, and anchors of another size. */

@@ -11,7 +11,7 @@ import {
   torchState,
 } from "../../test/checkpoints.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
-import { torchFile } from "../../test/torchFile.ts";
+import { type Source, torchFile } from "../../test/torchFile.ts";
 import { COCO_CLASSES } from "../config/coco.ts";
 import type { PresetModel } from "../config/presets.ts";
 import { tensorSource } from "../tensorFile.ts";
@@ -63,6 +63,32 @@ describe("formats", () => {
   test("a state dict, also of a model on several GPUs", () => {
     const wrapped = new Map([...state].map(([name, value]) => [`module.${name}`, value]));
     expectState(openCheckpoint(torchFile((file) => torchState(file, wrapped))), state);
+  });
+
+  test.each(["module.", "_orig_mod.", "model.", "_orig_mod.module.", "module._orig_mod.", "model._orig_mod.model."])(
+    "wrapped as %s, beside what is no weight of the model",
+    (prefix) => {
+      const wrapped = new Map([...state].map(([name, value]) => [`${prefix}${name}`, value]));
+      expectState(openCheckpoint(safetensors(wrapped)), state);
+      const lightning = new Map([...wrapped, ["criterion.weight", { shape: [1], data: Float32Array.of(1) }]]);
+      const bytes = torchFile(
+        (file) =>
+          new Map<Source, Source>([
+            ["epoch", 3],
+            ["state_dict", torchState(file, lightning)],
+          ]),
+      );
+      expectState(openCheckpoint(bytes), state);
+    },
+  );
+
+  test("compiled part by part, or of Hugging Face in a wrapper", () => {
+    const compiled = new Map([...state].map(([name, value]) => [name.replace(".", "._orig_mod."), value]));
+    expectState(openCheckpoint(safetensors(compiled)), state);
+    const wrapped = [...huggingFaceState(state)].map(([name, value]) => [`module.${name}`, value] as const);
+    const found = openCheckpoint(writeSafetensors(new Map(wrapped)));
+    expect(found).toMatchObject({ format: "huggingface", preset: "n" });
+    expect([...found.entries.keys()].filter((name) => !state.has(name))).toEqual([]);
   });
 
   test("safetensors with official names, with or without metadata", () => {

@@ -9,6 +9,7 @@ import { isHuggingFaceName } from "./huggingFaceNames.ts";
 import { classCount, descriptionProblem, modelOf, presetOf } from "./identify.ts";
 import { isModelFile, readModelFile } from "./modelFile.ts";
 import { missingSet, readPth, type TrainingFacts, type WeightSet, type WeightsFile } from "./pth.ts";
+import { unwrapped } from "./wrappers.ts";
 
 /** How weights are stored: our own file, a checkpoint of torch.save, Hugging Face's names, or official names in safetensors. */
 export type CheckpointFormat = "dfine" | "pth" | "huggingface" | "safetensors";
@@ -24,6 +25,8 @@ export interface CheckpointOptions {
   readonly ema?: boolean | undefined;
   /** Names of the classes for a file that has none. */
   readonly classNames?: readonly string[] | undefined;
+  /** Input size [height, width] of a file whose anchors do not tell it. */
+  readonly size?: readonly [number, number] | undefined;
   /** Text of the config.json beside Hugging Face's weights, which has the class names. */
   readonly configJson?: string | undefined;
 }
@@ -64,7 +67,7 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   const { file = "weights", ema } = options;
   if (ZIP.every((byte, i) => bytes[i] === byte)) {
     const read = readPth(bytes, { file, ema });
-    return { ...read, file, format: "pth", entries: withOfficialNames(read.entries, file) };
+    return { ...read, file, format: "pth", entries: withOfficialNames(unwrapped(read.entries), file) };
   }
   const isSafetensors = bytes[SAFETENSORS.at] === SAFETENSORS.byte;
   const advice = isSafetensors ? undefined : foreignAdvice(bytes);
@@ -77,10 +80,11 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   const single = { file, chosen: "only", sets: ["only"] } as const;
   if (isModelFile(safetensors))
     return { ...single, format: "dfine", entries, described: readModelFile(safetensors, file) };
+  const model = unwrapped(entries);
   return {
     ...single,
-    format: namingOf(entries) ? "huggingface" : "safetensors",
-    entries: withOfficialNames(entries, file),
+    format: namingOf(model) ? "huggingface" : "safetensors",
+    entries: withOfficialNames(model, file),
   };
 }
 
@@ -97,12 +101,7 @@ function withOfficialNames(
   entries: ReadonlyMap<string, SafetensorsEntry>,
   file: string,
 ): ReadonlyMap<string, SafetensorsEntry> {
-  const names = [...entries.keys()];
-  const naming = namingOf(entries);
-  if (naming) return naming.toOfficial(entries, file);
-  const wrapper = "module.";
-  if (!names.every((name) => name.startsWith(wrapper))) return entries;
-  return new Map([...entries].map(([name, entry]) => [name.slice(wrapper.length), entry]));
+  return namingOf(entries)?.toOfficial(entries, file) ?? entries;
 }
 
 /**
@@ -128,7 +127,7 @@ export function identifyCheckpoint(raw: RawCheckpoint, options: CheckpointOption
   }
   const preset = presetOf(entries, file);
   const names = classNames(classCount(entries, { preset, file }), { ...options, file });
-  const model = modelOf(entries, { preset, classes: names.list });
+  const model = modelOf(entries, { preset, classes: names.list, file, size: options.size });
   return { ...read, preset, model, classNamesFrom: names.from };
 }
 

@@ -86,6 +86,8 @@ export const trainSchema = z.strictObject({
     nonFiniteSteps: size,
     /** Share of the images that may turn out unusable (one may always); 0: none. */
     brokenImages: share,
+    /** Largest image that is read, width times height in pixels. */
+    maxPixels: size,
   }),
 });
 

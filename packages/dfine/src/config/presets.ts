@@ -151,7 +151,7 @@ function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
     augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat: repeat },
     checkpointEvery: 12,
     snapshotEvery: 50,
-    limits: { nonFiniteSteps: 5, brokenImages: 0.05 },
+    limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };
 }
 

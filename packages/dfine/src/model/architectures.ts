@@ -1,6 +1,6 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import type * as z from "zod";
-import { dfineOfFile } from "../checkpoint/dfineFile.ts";
+import { dfineOfFile, type FileFacts } from "../checkpoint/dfineFile.ts";
 import type { Detector, DetectorConfig } from "./detector.ts";
 import {
   backboneLevels,
@@ -22,8 +22,8 @@ interface Blueprint<Config extends DetectorConfig> {
   readonly checkInputSize: (size: readonly [number, number]) => void;
   /** The backbone and its levels, queries, and tokens that they are chosen from. */
   readonly facts: () => { backbone: string; levels: number; queries: number; tokens: number };
-  /** The configuration with what the tensors of a file tell of. */
-  readonly ofFile: (entries: ReadonlyMap<string, SafetensorsEntry>) => Config;
+  /** The configuration with what a file tells of. @throws ModelFileError where that is not enough */
+  readonly ofFile: (entries: ReadonlyMap<string, SafetensorsEntry>, about: FileFacts) => Config;
 }
 
 const dfine: Row<typeof dfineSchema, Blueprint<z.infer<typeof dfineSchema>>> = {
@@ -38,7 +38,7 @@ const dfine: Row<typeof dfineSchema, Blueprint<z.infer<typeof dfineSchema>>> = {
       queries: config.decoder.numQueries,
       tokens: tokenCount(config, config.evalSize),
     }),
-    ofFile: (entries) => dfineOfFile(config, entries),
+    ofFile: (entries, about) => dfineOfFile(config, entries, about),
   }),
 };
 

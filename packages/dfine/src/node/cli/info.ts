@@ -1,10 +1,10 @@
 import { Command } from "commander";
-import { stringify } from "yaml";
 import { valuesIn } from "../../checkpoint/identify.ts";
 import { onPaper } from "../../checkpoint/onPaper.ts";
 import { type Checkpoint, identifyCheckpoint, type RawCheckpoint, readCheckpoint } from "../../checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { resolveConfig } from "../../config/resolve.ts";
+import { stringify } from "../../config/yaml.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
 import { packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
