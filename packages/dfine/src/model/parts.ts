@@ -96,7 +96,6 @@ export function choiceTable<Key extends string, Schemas extends Record<string, z
   const named = (value: unknown): unknown =>
     typeof value === "object" && value !== null && !(key in value) ? { [key]: usual, ...value } : value;
   return {
-    key,
     names: Object.keys(rows),
     schema: z.preprocess(named, z.discriminatedUnion(key, [first!, ...others])),
     plan: <Name extends keyof Schemas>(config: ConfigOf<Name>): Planned => table[config[key]].plan(config),
