@@ -1,5 +1,5 @@
 import { Random, tensor, withBackend } from "@dfine/tensor";
-import { DFineModel, deploy, type PresetName, resolveConfig } from "dfine";
+import { DFineModel, type PresetName, resolveConfig } from "dfine";
 import { onBackend } from "./ours.ts";
 import { onnxPeers } from "./peers.ts";
 import type { HostArray, Work } from "./work.ts";
@@ -36,7 +36,7 @@ export function inferWork({ preset, size, threads, peersFolder }: InferOptions):
       const model = withBackend(backend, () => {
         const { model: config } = resolveConfig({ preset, task: "coco", model: { evalSize: [size, size] } });
         using trained = new DFineModel(config).initialize(random.fork("weights"));
-        return deploy(trained);
+        return trained.deploy();
       });
       const contender = onBackend(backend, {
         compute: () => {

@@ -1,8 +1,8 @@
 import { readNamed } from "@dfine/nn";
-import { countValues } from "../packages/dfine/src/checkpoint/count.ts";
 import { loadCheckpoint } from "../packages/dfine/src/checkpoint/fit.ts";
 import { huggingFaceNames, officialName, PROJECTIONS } from "../packages/dfine/src/checkpoint/huggingFaceNames.ts";
 import { classCount, presetOf } from "../packages/dfine/src/checkpoint/identify.ts";
+import { onPaper } from "../packages/dfine/src/checkpoint/onPaper.ts";
 import { type Checkpoint, openCheckpoint } from "../packages/dfine/src/checkpoint/open.ts";
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
 import { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
@@ -75,8 +75,8 @@ function checkNames(model: ModelPack, report: Report, preset: PresetName): void 
     ]),
   );
   check("preset from shapes", presetOf(entries, file) === preset ? 0 : 1);
-  check("classes from shapes", classCount(entries, file) - configOf(preset).model.classes.length);
-  check("parameters", countValues(entries, configOf(preset).model.backbone).parameters - model.params_train);
+  check("classes from shapes", classCount(entries, { preset, file }) - configOf(preset).model.classes.length);
+  check("parameters", onPaper(configOf(preset).model, (detector) => detector.parameterCount()) - model.params_train);
 }
 
 /** Tensors of a loaded model that are not, bit by bit, the procedural numbers or else the model's own. */

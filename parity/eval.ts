@@ -1,7 +1,7 @@
 import { keep, noGrad, readResults, type Tensor } from "@dfine/tensor";
 import { COCO_CATEGORY_IDS } from "../packages/dfine/src/config/coco.ts";
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
-import { type DFineModel, deploy } from "../packages/dfine/src/model/dfineModel.ts";
+import type { Detector } from "../packages/dfine/src/model/detector.ts";
 import { postprocess } from "../packages/dfine/src/postprocess.ts";
 import { compareDetections } from "./detections.ts";
 import { packImages, proceduralModel } from "./model.ts";
@@ -26,7 +26,7 @@ interface Pass {
   readonly tapped: ReadonlyMap<string, Floats | Int32Array>;
 }
 
-async function predict(model: DFineModel, images: Tensor): Promise<Pass> {
+async function predict(model: Detector, images: Tensor): Promise<Pass> {
   const tapped = new Map<string, Tensor>();
   const arrays = await readResults(images.backend, () => {
     const tap = (name: string, value: Tensor) => tapped.set(name, keep(value.alias()));
@@ -105,7 +105,7 @@ export async function checkEval(
     using model = proceduralModel(preset, { salt: meta.salt, gains, train: false }).eval();
     const images = await packImages(pack, [meta.image], meta.size);
     const topk = tensors.integers("topk_index");
-    const alignedPass = async (form: DFineModel): Promise<Pass & { rows: Int32Array }> => {
+    const alignedPass = async (form: Detector): Promise<Pass & { rows: Int32Array }> => {
       const pass = await predict(form, images);
       return { ...pass, rows: alignRows(pass.tapped.get("topk_index") as Int32Array, topk) };
     };
@@ -146,7 +146,7 @@ export async function checkEval(
     check("post.scores", detections.score, allowed["post.scores"]!);
     check("post.boxes per side", detections.box, 2 * allowed.pred_boxes!);
 
-    using deployed = deploy(model);
+    using deployed = model.deploy();
     const fused = await alignedPass(deployed);
     check("deploy topk rows missing", fused.rows.filter((row) => row < 0).length, allowed.topk_missing_rows!);
     for (const name of ["deploy.pred_logits", "deploy.pred_boxes"] as const) {

@@ -1,5 +1,6 @@
 import { goUnion } from "../packages/dfine/src/loss/goUnion.ts";
-import { hungarianMatchBatch, type MatchedPairs } from "../packages/dfine/src/loss/matcher.ts";
+import { hungarianMatchBatch } from "../packages/dfine/src/loss/matcher.ts";
+import type { MatchedPairs } from "../packages/dfine/src/loss/matches.ts";
 import { bbox2distance } from "../packages/dfine/src/model/distance.ts";
 import { weightingFunction } from "../packages/dfine/src/model/weighting.ts";
 import { absoluteError, unitError } from "./compare.ts";

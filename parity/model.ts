@@ -3,7 +3,7 @@ import { type Tensor, tensor } from "@dfine/tensor";
 import type { Config, PresetName } from "../packages/dfine/src/config/config.ts";
 import { presetConfig } from "../packages/dfine/src/config/presets.ts";
 import { toTensorData } from "../packages/dfine/src/data/image.ts";
-import type { MatchTargets } from "../packages/dfine/src/loss/matcher.ts";
+import type { MatchTargets } from "../packages/dfine/src/loss/matches.ts";
 import { denoisingQueries } from "../packages/dfine/src/model/denoising.ts";
 import { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../packages/dfine/src/model/outputs.ts";

@@ -3,7 +3,7 @@ import { backward, readTensors, Scope, type Tensor, type TypedArray } from "@dfi
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
 import { groupParameters } from "../packages/dfine/src/config/parameterGroups.ts";
 import { criterion } from "../packages/dfine/src/loss/criterion.ts";
-import type { MatchTargets } from "../packages/dfine/src/loss/matcher.ts";
+import type { MatchTargets } from "../packages/dfine/src/loss/matches.ts";
 import type { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import { relativeError } from "./compare.ts";
 import { configOf, packImages, packTargets, proceduralModel, trainingForward, weightingOf } from "./model.ts";

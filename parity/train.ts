@@ -1,7 +1,7 @@
 import { backward, readTensors, type Tensor, type TypedArray } from "@dfine/tensor";
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
 import { type CriterionResult, criterion } from "../packages/dfine/src/loss/criterion.ts";
-import type { MatchedPairs } from "../packages/dfine/src/loss/matcher.ts";
+import type { MatchedPairs } from "../packages/dfine/src/loss/matches.ts";
 import type { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../packages/dfine/src/model/outputs.ts";
 import { median, normError, relativeError } from "./compare.ts";

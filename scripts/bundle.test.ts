@@ -1,6 +1,10 @@
+import { execFileSync } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
 import { isBuiltin } from "node:module";
-import { build } from "esbuild";
-import { expect, test } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BuildOptions, build } from "esbuild";
+import { afterAll, beforeAll, expect, test } from "vitest";
 
 /** Bundles what a package exports to browsers; lists the imports of Node's own modules that this meets. */
 async function nodeImports(entry: string): Promise<string[]> {
@@ -49,4 +53,56 @@ test("tensors of a bundle that uses next to nothing have their methods", async (
   });
   const { sum } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0]!.text)}`);
   expect(await sum).toBe(9);
+});
+
+let folder = "";
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "dfine-bundle-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+/** A detector whose kernels run on three threads. */
+const APP = `
+  import { cpu } from "@dfine/backend-cpu";
+  import { DFine } from "dfine/node";
+  (async () => {
+    const device = cpu({ threads: 3 });
+    await device.ready();
+    const detector = await DFine.create({ classes: ["a"], size: [320, 320], device });
+    const image = { width: 40, height: 30, data: new Uint8Array(3600) };
+    const [found] = await detector.detect(image, { threshold: 0, maxDetections: 3 });
+    detector.dispose();
+    device.dispose();
+    console.log(found.length + " objects");
+  })();
+`;
+
+const kinds: Record<string, BuildOptions> = {
+  plain: {},
+  "keep names": { keepNames: true },
+  minified: { minify: true },
+  "minified, names kept": { minify: true, keepNames: true },
+  "for an old target": { target: "es2020", minify: true },
+};
+
+test.each(
+  (["esm", "cjs"] as const).flatMap((format) => Object.entries(kinds).map(([name, kind]) => ({ format, name, kind }))),
+)("a bundle for Node runs on its threads: $format, $name", { timeout: 60_000 }, async ({ format, name, kind }) => {
+  const extension = format === "esm" ? ".mjs" : ".cjs";
+  const outdir = join(folder, `${format} ${name}`);
+  await build({
+    ...kind,
+    stdin: { contents: APP, resolveDir: "packages/dfine", sourcefile: "app.js" },
+    entryNames: "app",
+    bundle: true,
+    splitting: format === "esm",
+    platform: "node",
+    // What is built, as users have it, in place of the sources.
+    tsconfigRaw: {},
+    // Programs and their libraries of machine code stay outside, as in every bundle.
+    external: ["sharp", "webgpu", "@sparticuz/chromium"],
+    ...{ format, outdir, outExtension: { ".js": extension }, logLevel: "silent" },
+  });
+  const said = execFileSync(process.execPath, [join(outdir, `app${extension}`)], { encoding: "utf8" });
+  expect(said).toBe("3 objects\n");
 });

@@ -6,7 +6,7 @@ import { Application, TSConfigReader } from "typedoc";
  * mentions is exported too, but for inner parts that no reader calls, listed here by package.
  */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  dfine: ["DeepPartial", "ResolvedDevice", "HgNetV2", "HybridEncoder", "Decoder", "Floats"],
+  dfine: ["DeepPartial", "ResolvedDevice", "PresetModel", "Backbone", "Encoder", "Decoder", "Floats"],
   "@dfine/tensor": ["Edge", "Handle", "Layout", "Storage", "Program", "Inputs", "Reduction", "Loss"],
   "@dfine/nn": ["STORAGE"],
   "@dfine/backend-cpu": [],

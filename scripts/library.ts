@@ -1,4 +1,6 @@
 import { globSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import type { Options } from "tsup";
 
 /**
@@ -15,6 +17,7 @@ export function library(entries: readonly string[]): Options {
     clean: true,
     splitting: false,
     skipNodeModulesBundle: true,
+    noExternal: ["yaml"],
     silent: true,
     tsconfig: "../../tsconfig.base.json",
     dts: { entry: entries.map((name) => `src/${name}.ts`) },
@@ -25,6 +28,16 @@ export function library(entries: readonly string[]): Options {
           build.onResolve({ filter: /^\..*\.ts$/ }, ({ path, kind }) =>
             kind === "entry-point" ? undefined : { path: path.replace(/\.ts$/, ".js"), external: true },
           );
+        },
+      },
+      {
+        // Its form for Node asks for Node's modules as only CommonJS can, so that bundles as ES modules would not load.
+        name: "yaml in its form for browsers, inside",
+        setup(build) {
+          build.onResolve({ filter: /^yaml$/ }, () => {
+            const manifest = createRequire(join(process.cwd(), "package.json")).resolve("yaml/package.json");
+            return { path: join(manifest, "../browser/index.js") };
+          });
         },
       },
     ],

@@ -1,16 +1,16 @@
 import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
-import { fetchBytes } from "./checkpoint/fetch.ts";
+import { type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
 import { writeModelFile } from "./checkpoint/modelFile.ts";
 import { type CheckpointOptions, openCheckpoint } from "./checkpoint/open.ts";
 import type { PresetName } from "./config/config.ts";
-import { checkInputSize } from "./config/derived.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
-import { DFineModel, deploy } from "./model/dfineModel.ts";
+import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
+import type { Detector } from "./model/detector.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
@@ -20,11 +20,11 @@ export interface DFineOptions extends DeviceOptions {
   /** Default "auto". A backend given here stays the caller's. */
   readonly device?: Device;
   /** Network input [height, width], multiples of 32; default: the model's. */
-  readonly size?: readonly [number, number];
+  readonly size?: readonly [number, number] | undefined;
 }
 
 /** How weights are opened. */
-export interface PretrainedOptions extends DFineOptions, CheckpointOptions {}
+export interface PretrainedOptions extends DFineOptions, CheckpointOptions, FetchOptions {}
 
 /** What a new detector is. */
 export interface CreateOptions extends DFineOptions {
@@ -41,7 +41,10 @@ export interface DetectOptions {
   readonly threshold?: number;
   /** Most objects per image; default 300. */
   readonly maxDetections?: number;
-  readonly signal?: AbortSignal;
+  /** Images that go through the network together; default 4. More take more memory, and change no result. */
+  readonly batch?: number;
+  /** Ends the detection before the next batch, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -49,18 +52,18 @@ export interface DetectOptions {
  * `Trainer`'s, whose weights `fromPretrained` opens.
  */
 export class DFine implements Disposable {
-  readonly model: DFineModel;
+  readonly model: Detector<ModelConfig>;
   readonly preset: PresetName;
   /** Network input [height, width]. */
   readonly size: readonly [number, number];
   readonly #device: ResolvedDevice;
-  #deployed: DFineModel | undefined;
+  #deployed: Detector | undefined;
   #predictor: Predictor | undefined;
   #isDisposed = false;
 
   protected constructor(
     device: ResolvedDevice,
-    parts: { model: DFineModel; preset: PresetName; size?: readonly [number, number] | undefined },
+    parts: { model: Detector<ModelConfig>; preset: PresetName; size?: readonly [number, number] | undefined },
   ) {
     this.#device = device;
     this.model = parts.model.eval();
@@ -76,7 +79,7 @@ export class DFine implements Disposable {
     const config = resolveConfig({ preset, model: { classes: names, evalSize: size && [...size] } });
     const random = new Random(options.seed ?? 0).fork("weights");
     return await onDevice(options, (device) => {
-      const model = withBackend(device.backend, () => new DFineModel(config.model).initialize(random));
+      const model = withBackend(device.backend, () => buildDetector(config.model).initialize(random));
       // `this`, so that a subclass makes detectors of its own kind.
       return new this(device, { model, preset });
     });
@@ -89,10 +92,10 @@ export class DFine implements Disposable {
    */
   static async fromPretrained(weights: Uint8Array | string, options: PretrainedOptions = {}): Promise<DFine> {
     const isAddress = typeof weights === "string";
-    const bytes = isAddress ? await fetchBytes(weights) : weights;
+    const bytes = isAddress ? await fetchBytes(weights, options) : weights;
     const checkpoint = openCheckpoint(bytes, isAddress ? { ...options, file: weights } : options);
     return await onDevice(options, async (device) => {
-      const model = withBackend(device.backend, () => new DFineModel(checkpoint.model));
+      const model = withBackend(device.backend, () => buildDetector(checkpoint.model));
       try {
         await loadCheckpoint(model, checkpoint);
         // `this`, so that a subclass makes detectors of its own kind.
@@ -114,7 +117,7 @@ export class DFine implements Disposable {
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
     if (this.#isDisposed) throw new OwnershipError("DFine: this detector was disposed");
-    this.#deployed ??= withBackend(this.backend, () => deploy(this.model));
+    this.#deployed ??= withBackend(this.backend, () => this.model.deploy());
     this.#predictor ??= modelPredictor(this.#deployed, this.backend);
     return this.#predictor;
   }
@@ -125,23 +128,38 @@ export class DFine implements Disposable {
    * @throws RangeError for pixels that do not fit the size
    */
   async detect(images: RgbImage | readonly RgbImage[], options: DetectOptions = {}): Promise<Result[]> {
-    const { threshold = 0.5, maxDetections = 300, signal } = options;
-    const list = "data" in images ? [images] : images;
+    return await this.detectAll("data" in images ? [images] : images, (image) => image, options);
+  }
+
+  /** `detect` for images that `read` gives, batch by batch: no more than one batch of them is held. */
+  protected async detectAll<T>(
+    list: readonly T[],
+    read: (image: T) => RgbImage | Promise<RgbImage>,
+    options: DetectOptions,
+  ): Promise<Result[]> {
+    const { threshold = 0.5, maxDetections = 300, batch = 4, signal } = options;
+    if (!Number.isSafeInteger(batch) || batch < 1)
+      throw new RangeError(`detect: batch is ${batch}. It must be a whole number from 1 on.`);
     const [height, width] = this.size;
+    const plane = 3 * height * width;
     const results: Result[] = [];
-    for (const given of list) {
+    for (let first = 0; first < list.length; first += batch) {
       signal?.throwIfAborted();
-      const image = rgbImage(given.width, given.height, given.data);
-      const pixels = new Float32Array(3 * height * width);
-      toTensorData(resizeBilinear(image, width, height), pixels);
-      const origSize = [image.width, image.height] as const;
-      const input = { images: pixels, shape: [1, 3, height, width], origSizes: [origSize] } as const;
-      const [found] = await this.predictor(input, signal).catch((error: unknown) => {
+      const group = await Promise.all(list.slice(first, first + batch).map(read));
+      const images = new Float32Array(group.length * plane);
+      for (const [i, given] of group.entries()) {
+        const image = rgbImage(given.width, given.height, given.data);
+        toTensorData(resizeBilinear(image, width, height), images, { offset: i * plane });
+      }
+      const origSizes = group.map((image) => [image.width, image.height] as const);
+      const input = { images, shape: [group.length, 3, height, width], origSizes } as const;
+      const found = await this.predictor(input, signal).catch((error: unknown) => {
         throw this.#isDisposed ? new OwnershipError("DFine: this detector was disposed", { cause: error }) : error;
       });
-      results.push(
-        toResult(found!, { width: image.width, height: image.height, names: this.names, threshold, maxDetections }),
-      );
+      for (const [i, detections] of found.entries()) {
+        const { width, height } = group[i]!;
+        results.push(toResult(detections, { width, height, names: this.names, threshold, maxDetections }));
+      }
     }
     return results;
   }

@@ -4,6 +4,7 @@
  */
 
 export { ModelFileError } from "./checkpoint/errors.ts";
+export type { FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
 export { huggingFaceNames, officialName } from "./checkpoint/huggingFaceNames.ts";
@@ -54,15 +55,23 @@ export { type Detection, parseDetections, toCocoResults } from "./evaluation/det
 export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionOptions, type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
-export { hungarianMatch, type MatchedPairs, type MatchTargets } from "./loss/matcher.ts";
+export { hungarianMatch } from "./loss/matcher.ts";
+export type { MatchedPairs, MatchTargets } from "./loss/matches.ts";
+export { buildDetector } from "./model/architectures.ts";
 export {
-  type DenoisingDraws,
   type DenoisingOptions,
-  type DenoisingQueries,
   denoisingQueries,
 } from "./model/denoising.ts";
-export { DFineModel, deploy, type ForwardOptions } from "./model/dfineModel.ts";
-export type { DenoisingOutputs, PredictionSet, Predictions, TrainingOutputs } from "./model/outputs.ts";
+export { type ClassRows, Detector, type DetectorConfig, type ForwardOptions } from "./model/detector.ts";
+export { DFineModel } from "./model/dfineModel.ts";
+export type {
+  DenoisingDraws,
+  DenoisingOutputs,
+  DenoisingQueries,
+  PredictionSet,
+  Predictions,
+  TrainingOutputs,
+} from "./model/outputs.ts";
 export type { Tap } from "./model/taps.ts";
 export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";

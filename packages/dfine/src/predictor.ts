@@ -1,6 +1,6 @@
 import { type Backend, noGrad, readResults, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
 import { inTurn } from "./deviceQueue.ts";
-import type { DFineModel } from "./model/dfineModel.ts";
+import type { Detector } from "./model/detector.ts";
 import { type Detections, postprocess } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
@@ -22,8 +22,8 @@ export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
  * other before the first input.
  */
-export function modelPredictor(model: DFineModel, backend: Backend): Predictor {
-  const { numTopQueries, decoder } = model.config;
+export function modelPredictor(model: Detector, backend: Backend): Predictor {
+  const { numTopQueries } = model.config;
   const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
   let compiled: Promise<void> | undefined;
   // What fails here fails in the prediction too, which tells of it.
@@ -44,8 +44,7 @@ export function modelPredictor(model: DFineModel, backend: Backend): Predictor {
       return { reading: readResults(backend, outputs) };
     });
     const [logits, boxes] = (await reading) as Exclude<TypedArray, Int32Array>[];
-    return postprocess({ logits: logits!, boxes: boxes!, numQueries: decoder.numQueries }, input.origSizes, {
-      numTopQueries,
-    });
+    const numQueries = boxes!.length / (4 * input.shape[0]);
+    return postprocess({ logits: logits!, boxes: boxes!, numQueries }, input.origSizes, { numTopQueries });
   };
 }

@@ -1,16 +1,15 @@
-import type { ModelConfig } from "../src/config/config.ts";
-import { resolveConfig } from "../src/config/resolve.ts";
+import { type PresetModel, presetConfig } from "../src/config/presets.ts";
 
 /** A model with all parts of D-FINE but few channels, queries and classes, for images from 64 x 64 on. */
-export function tinyModel(change: (model: ModelConfig) => void = () => {}): ModelConfig {
-  const { model } = resolveConfig({ preset: "n" });
+export function tinyModel(change: (model: PresetModel) => void = () => {}): PresetModel {
+  const { model } = presetConfig("n");
   const stage = (i: number, sizes: { in: number; mid: number; out: number }) => ({
     ...model.backbone.stages[i]!,
     ...sizes,
     blocks: i === 2 ? 2 : 1,
     layers: 2,
   });
-  const tiny: ModelConfig = {
+  const tiny: PresetModel = {
     ...model,
     classes: ["one", "two", "three"],
     evalSize: [96, 96],

@@ -19,4 +19,11 @@ export * from "./optim/index.ts";
 export { buffer, isDerived, isParameter, type ParameterOptions, parameter } from "./parameter.ts";
 export * from "./safetensors.ts";
 export * from "./schedule.ts";
-export { type HostTensor, type LoadOptions, type LoadReport, StateDictError, type StateValue } from "./state.ts";
+export {
+  compareState,
+  type HostTensor,
+  type LoadOptions,
+  type LoadReport,
+  StateDictError,
+  type StateValue,
+} from "./state.ts";

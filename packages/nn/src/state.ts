@@ -62,32 +62,40 @@ function write(target: Tensor, value: StateValue): void {
   else writeTensor(target, target.dtype === "f32" ? value.data : Int32Array.from(value.data));
 }
 
+/** What `state` and `targets` do not have in common, by name; see `Module.loadStateDict` for what may differ. */
+export function compareState(
+  targets: ReadonlyMap<string, Tensor>,
+  state: ReadonlyMap<string, { readonly shape: Shape }>,
+): LoadReport {
+  const filled = new Set([...targets].filter(([name]) => state.has(name)).map(([, target]) => target));
+  const mismatched = [...targets].filter(([name, target]) => {
+    const value = state.get(name);
+    return value && !sameShape(value.shape, target.shape) && !isDerived(target);
+  });
+  const missing = [...targets].filter(
+    ([name, target]) => !filled.has(target) && !isCounter(name) && !isDerived(target),
+  );
+  return {
+    missing: missing.map(([name]) => name),
+    unexpected: [...state.keys()].filter((name) => !targets.has(name) && !isCounter(name)),
+    mismatched: mismatched.map(([name]) => name),
+  };
+}
+
 /** Copies `state` into `targets` by name; see `Module.loadStateDict`. */
 export function loadState(
   targets: ReadonlyMap<string, Tensor>,
   state: ReadonlyMap<string, StateValue>,
   options: LoadOptions & { owner: string },
 ): LoadReport {
-  const fitting: [Tensor, StateValue][] = [];
-  const filled = new Set<Tensor>();
-  const mismatched: string[] = [];
-  for (const [name, target] of targets) {
-    const value = state.get(name);
-    if (!value) continue;
-    filled.add(target);
-    if (sameShape(value.shape, target.shape)) fitting.push([target, value]);
-    else if (!isDerived(target))
-      mismatched.push(`${name} (${shapeText(value.shape)} in the file, ${shapeText(target.shape)} in the model)`);
-  }
-  const missing = [...targets]
-    .filter(([name, target]) => !filled.has(target) && !isCounter(name) && !isDerived(target))
-    .map(([name]) => name);
-  const unexpected = [...state.keys()].filter((name) => !targets.has(name) && !isCounter(name));
-  const report = { missing, unexpected, mismatched };
+  const { missing, unexpected, mismatched } = compareState(targets, state);
+  const shapes = (name: string) =>
+    `${name} (${shapeText(state.get(name)!.shape)} in the file, ${shapeText(targets.get(name)!.shape)} in the model)`;
+  const report = { missing, unexpected, mismatched: mismatched.map(shapes) };
   const problems = [
     ...listed("missing", missing),
     ...listed("unexpected", unexpected),
-    ...listed("of another shape", mismatched),
+    ...listed("of another shape", report.mismatched),
   ];
   if (problems.length > 0 && options.strict !== false)
     throw new StateDictError(
@@ -95,6 +103,9 @@ export function loadState(
         "Choose the preset and classes they were made with, or load with { strict: false }",
       report,
     );
-  for (const [target, value] of fitting) write(target, value);
+  for (const [name, target] of targets) {
+    const value = state.get(name);
+    if (value && sameShape(value.shape, target.shape)) write(target, value);
+  }
   return report;
 }

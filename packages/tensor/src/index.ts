@@ -10,6 +10,7 @@ export type { Backend, Buffer, MemoryUse } from "./backend.ts";
 export { closest, editDistance } from "./closest.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";
+export { type MetaOptions, metaBackend } from "./metaBackend.ts";
 export * from "./ops/activationOps.ts";
 export * from "./ops/arithmetic.ts";
 export type * from "./ops/attrs.ts";

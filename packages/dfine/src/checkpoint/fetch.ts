@@ -3,16 +3,73 @@ import { ModelFileError } from "./errors.ts";
 /** Whether text is a web address rather than a path. */
 export const isAddress = (text: string): boolean => /^(https?|data|blob):/i.test(text);
 
-/** The bytes at an address. @throws ModelFileError when the server refuses or cannot be reached */
-export async function fetchBytes(address: string): Promise<Uint8Array> {
-  let response: Response;
+/** How far a download may go. */
+export interface FetchOptions {
+  /** Ends the download, with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Largest download, bytes; default 4 GiB. */
+  readonly maxBytes?: number | undefined;
+  /** Longest wait for an answer, and for the next bytes of it, milliseconds; default 30 000. */
+  readonly timeout?: number | undefined;
+}
+
+/**
+ * The bytes at an address.
+ * @throws ModelFileError when the server refuses, cannot be reached, falls silent, or has a web page or too much
+ */
+export async function fetchBytes(address: string, options: FetchOptions = {}): Promise<Uint8Array> {
+  const { signal, maxBytes = 2 ** 32, timeout = 30_000 } = options;
+  const refusal = (problem: string) => new ModelFileError(`${address}: ${problem}`);
+  const silence = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let received = 0;
+  const checkSize = (bytes: number): void => {
+    clearTimeout(timer);
+    timer = setTimeout(() => silence.abort(), timeout);
+    if (bytes > maxBytes)
+      throw refusal(`has more than the ${maxBytes} bytes that are downloaded; download it yourself, or raise maxBytes`);
+  };
   try {
-    response = await fetch(address);
+    checkSize(0);
+    const response = await fetch(address, { signal: AbortSignal.any([silence.signal, ...(signal ? [signal] : [])]) });
+    if (!response.ok) throw refusal(`the server answers ${response.status}; check the address of the weights`);
+    if (response.headers.get("content-type")?.startsWith("text/html")) throw refusal(webPage(address));
+    checkSize(Number(response.headers.get("content-length")));
+    const counted = new TransformStream<Uint8Array, Uint8Array>({
+      transform(chunk, out) {
+        received += chunk.length;
+        checkSize(received);
+        out.enqueue(chunk);
+      },
+    });
+    return new Uint8Array(await new Response(response.body?.pipeThrough(counted)).arrayBuffer());
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ModelFileError(`${address}: cannot be reached (${reason}); check the address and the connection`);
+    signal?.throwIfAborted();
+    if (error instanceof ModelFileError) throw error;
+    const after = received > 0 ? ` after ${received} bytes` : "";
+    if (silence.signal.aborted)
+      throw refusal(
+        `nothing has come for ${timeout / 1000} s${after}; try again, or download the file and give its path`,
+      );
+    // What fetch itself throws says nothing; its cause does.
+    const { cause = error } = error as Error;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    if (received > 0) throw refusal(`the download broke off${after} (${reason}); try again`);
+    throw refusal(`cannot be reached (${reason}); check the address and the connection`);
+  } finally {
+    clearTimeout(timer);
+    // What is left of a refused download is not waited for.
+    silence.abort();
   }
-  if (!response.ok)
-    throw new ModelFileError(`${address}: the server answers ${response.status}; check the address of the weights`);
-  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Pages that show a file, and the address of the file itself. */
+const SHOWN: readonly (readonly [page: RegExp, file: string])[] = [
+  [/^(https:\/\/huggingface\.co\/.+)\/blob\//, "$1/resolve/"],
+  [/^(https:\/\/github\.com\/.+)\/blob\//, "$1/raw/"],
+];
+
+function webPage(address: string): string {
+  const shown = SHOWN.find(([page]) => page.test(address));
+  return `is a web page, not weights; give the address of the file itself${shown ? `: ${address.replace(...shown)}` : ""}`;
 }

@@ -1,4 +1,4 @@
-import { type HostTensor, readNamed } from "@dfine/nn";
+import { type HostTensor, readNamed, readSafetensors } from "@dfine/nn";
 import { Random, referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
@@ -38,8 +38,10 @@ async function load(
   change: (state: State) => void = () => {},
 ): Promise<Loaded> {
   const file = await freshState(fileModel, 1);
+  const whole = openCheckpoint(ownFile(file, fileModel), { file: "x.safetensors" });
   change(file);
-  const checkpoint = openCheckpoint(ownFile(file, fileModel), { file: "x.safetensors" });
+  const { entries } = readSafetensors(ownFile(file, fileModel), "x.safetensors");
+  const checkpoint = { ...whole, entries };
   using target = withBackend(referenceBackend(), () => new DFineModel(model).initialize(new Random(2)));
   const report = await loadCheckpoint(target, checkpoint);
   return { report, file, fresh: await freshState(model, 2), loaded: await readNamed(target.stateDict()) };

@@ -1,6 +1,6 @@
 import { type HostTensor, isDerived, type LoadReport, readNamed, type SafetensorsEntry } from "@dfine/nn";
 import type { Tensor } from "@dfine/tensor";
-import type { DFineModel } from "../model/dfineModel.ts";
+import type { Detector } from "../model/detector.ts";
 import { hostTensor } from "../tensorFile.ts";
 import { areAnonymous } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
@@ -35,32 +35,28 @@ export interface FitReport {
   readonly byOrder: boolean;
 }
 
-const EMBEDDING = "decoder.denoising_class_embed.weight";
-/** Tensors with a row for each class; the denoising embedding has one more, for padding. */
-const CLASS_TENSOR = /^decoder\.(?:enc_score_head|dec_score_head\.\d+)\.(?:weight|bias)$/;
-const hasClassRows = (name: string): boolean => name === EMBEDDING || CLASS_TENSOR.test(name);
-const extraRows = (name: string): number => (name === EMBEDDING ? 1 : 0);
-
 /**
  * Loads a checkpoint into a model that is initialised. Where the classes are others, the tensors with a row per class keep
  * the rows of classes that both sides name and stay as initialised otherwise. Everything else has to fit.
  * @throws ModelFileError listing what does not
  */
-export async function loadCheckpoint(model: DFineModel, checkpoint: Checkpoint): Promise<FitReport> {
+export async function loadCheckpoint(model: Detector, checkpoint: Checkpoint): Promise<FitReport> {
   const { file, entries, chosen } = checkpoint;
   const [fileClasses, modelClasses] = [checkpoint.model.classes, model.config.classes];
   const targets = model.stateDict();
+  const rows = model.classTensors();
   const classes = matchClasses(fileClasses, modelClasses);
   const state = new Map<string, HostTensor>();
   const mixed = new Map<string, Tensor>();
   const changes: TensorChange[] = [];
   for (const [name, entry] of entries) {
     const target = targets.get(name);
-    const counts = { inFile: fileClasses.length + extraRows(name), inModel: modelClasses.length + extraRows(name) };
-    const other = !classes.same && hasClassRows(name) && target && rowsDiffer(entry, target, counts);
+    const { extra = 0, optional } = rows.get(name) ?? {};
+    const counts = { inFile: fileClasses.length + extra, inModel: modelClasses.length + extra };
+    const other = !classes.same && rows.has(name) && target && rowsDiffer(entry, target, counts);
     const change = (fate: TensorChange["fate"]) =>
       changes.push({ name, fate, inFile: entry.shape, inModel: target?.shape });
-    if (!target && name === EMBEDDING) change("unused");
+    if (!target && optional) change("unused");
     else if (!other) state.set(name, fileTensor(entry, target));
     else if (classes.pairs.length === 0) change("initialised");
     else {
@@ -68,9 +64,11 @@ export async function loadCheckpoint(model: DFineModel, checkpoint: Checkpoint):
       mixed.set(name, target);
     }
   }
-  const embedding = targets.get(EMBEDDING);
-  if (embedding && !entries.has(EMBEDDING))
-    changes.push({ name: EMBEDDING, fate: "initialised", inFile: undefined, inModel: embedding.shape });
+  for (const [name, { optional }] of rows) {
+    const target = targets.get(name);
+    if (optional && target && !entries.has(name))
+      changes.push({ name, fate: "initialised", inFile: undefined, inModel: target.shape });
+  }
   for (const [name, fresh] of await readNamed(mixed))
     state.set(name, withRows(fresh, fileTensor(entries.get(name)!, targets.get(name)), classes.pairs));
   const changed = new Set(changes.map(({ name }) => name));

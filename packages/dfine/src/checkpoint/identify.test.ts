@@ -5,8 +5,7 @@ import { freshState, presetModel, type State } from "../../test/checkpoints.ts";
 import { PRESET_NAMES, type PresetName } from "../config/config.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { tensorSource } from "../tensorFile.ts";
-import { classCount, modelOf, presetOf } from "./identify.ts";
-import { architectureDifferences } from "./signature.ts";
+import { architectureDifferences, classCount, modelOf, presetOf } from "./identify.ts";
 
 const entriesOf = (state: State): ReadonlyMap<string, SafetensorsEntry> =>
   readSafetensors(writeSafetensors(new Map([...state].map(([name, value]) => [name, tensorSource(value)])))).entries;
@@ -21,17 +20,17 @@ const shapesOf = (preset: PresetName): ReadonlyMap<string, { shape: readonly num
 test.each(["n", "s", "m"] as const)("preset %s is told from its shapes, and from no other", (preset) => {
   const shapes = shapesOf(preset);
   expect(presetOf(shapes, "x")).toBe(preset);
-  expect(classCount(shapes, "x")).toBe(2);
+  expect(classCount(shapes, { preset, file: "x" })).toBe(2);
   const fitting = PRESET_NAMES.filter((name) => architectureDifferences(shapes, presetModel(name, ["a"])).length === 0);
   expect(fitting).toEqual([preset]);
 });
 
 test("the input size is that of the anchors", async () => {
   const model = presetModel("n", ["a", "b"], 416);
-  expect(modelOf(entriesOf(await freshState(model)), { preset: "n", classes: ["a", "b"] })).toEqual(model);
+  expect(modelOf(entriesOf(await freshState(model)), { preset: "n", classes: ["a", "b"], file: "x" })).toEqual(model);
   const state = await freshState(model);
   state.delete("decoder.anchors");
-  expect(modelOf(entriesOf(state), { preset: "n", classes: ["a"] }).evalSize).toEqual([640, 640]);
+  expect(modelOf(entriesOf(state), { preset: "n", classes: ["a"], file: "x" }).evalSize).toEqual([640, 640]);
 });
 
 test("constants and sampling points are the file's, but for rounding", async () => {
@@ -48,7 +47,7 @@ test("constants and sampling points are the file's, but for rounding", async () 
           ["decoder.decoder.layers.0.cross_attn.num_points_scale", { shape: [12], data: scales(points) }],
         ]),
       ),
-      { preset: "n", classes: ["a"] },
+      { preset: "n", classes: ["a"], file: "x" },
     ).decoder;
   expect(with_(0.50000006, 4.0000005, [6, 6])).toMatchObject({ up: 0.5, regScale: 4, points: [6, 6] });
   expect(with_(0.25, 6, [4, 8])).toMatchObject({ up: 0.25, regScale: 6, points: [4, 8] });

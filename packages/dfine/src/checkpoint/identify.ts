@@ -1,13 +1,52 @@
-import { decodeFloat32, decodeInt32, type SafetensorsEntry } from "@dfine/nn";
+import { compareState, isDerived, type SafetensorsEntry } from "@dfine/nn";
+import { type MetaOptions, OutOfMemoryError, sizeOf } from "@dfine/tensor";
 import { type ModelConfig, PRESET_NAMES, type PresetName } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
+import { ARCHITECTURES } from "../model/architectures.ts";
+import type { FileFacts } from "./dfineFile.ts";
 import { ModelFileError } from "./errors.ts";
-import { anchorCount, architectureDifferences, type Difference, type Shapes, sideOfTokens } from "./signature.ts";
+import { onPaper } from "./onPaper.ts";
 
 type Entries = ReadonlyMap<string, SafetensorsEntry>;
+/** Tensors of a file by name; only names and shapes matter here. */
+export type Shapes = ReadonlyMap<string, Pick<SafetensorsEntry, "shape">>;
 
-/** Differences looked for to tell which preset comes closest, and shown of it. */
-const COMPARED = 1000;
+/** A tensor of which file and configuration have different ideas. */
+export interface Difference {
+  readonly name: string;
+  /** Undefined: the file lacks it. */
+  readonly inFile: readonly number[] | undefined;
+  readonly expected: readonly number[];
+}
+
+/**
+ * Where a file has another architecture than a configuration. Tensors with a row per class are left aside, and what
+ * follows from the configuration alone unless `derived` is set.
+ * @throws OutOfMemoryError where the configuration's model is larger than `limits`
+ */
+export function architectureDifferences(
+  shapes: Shapes,
+  config: ModelConfig,
+  { derived = false, ...limits }: MetaOptions & { readonly derived?: boolean } = {},
+): Difference[] {
+  return onPaper(
+    config,
+    (detector) => {
+      const rows = detector.classTensors();
+      const state = new Map([...detector.stateDict()].filter(([name]) => !rows.has(name)));
+      const { missing, mismatched } = compareState(state, shapes);
+      const differing = new Set([...missing, ...mismatched]);
+      return [...state].flatMap(([name, tensor]): Difference[] => {
+        const [inFile, expected] = [shapes.get(name)?.shape, tensor.shape];
+        const isOther = derived && isDerived(tensor) && inFile && inFile.join() !== expected.join();
+        return differing.has(name) || isOther ? [{ name, inFile, expected }] : [];
+      });
+    },
+    limits,
+  );
+}
+
+/** Differences shown of the preset that comes closest. */
 const SHOWN = 5;
 
 const sizes = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
@@ -15,14 +54,16 @@ const sizes = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
 const differenceText = ({ name, inFile, expected }: Difference): string =>
   `${name} (${inFile ? sizes(inFile) : "missing"} in the file, ${sizes(expected)} in the preset)`;
 
+const presetModel = (preset: PresetName): ModelConfig => presetConfig(preset, "coco").model;
+
 /** The preset that a file's tensors are of. @throws ModelFileError telling how it differs from the closest one */
 export function presetOf(shapes: Shapes, file: string): PresetName {
-  const configs = PRESET_NAMES.map((preset) => ({ preset, config: presetConfig(preset, "coco").model }));
-  const exact = configs.find(({ config }) => architectureDifferences(shapes, config).length === 0);
-  if (exact) return exact.preset;
-  const [closest] = configs
-    .map(({ preset, config }) => ({ preset, found: architectureDifferences(shapes, config, COMPARED) }))
-    .sort((a, b) => a.found.length - b.found.length);
+  let closest: { preset: PresetName; found: Difference[] } | undefined;
+  for (const preset of PRESET_NAMES) {
+    const found = architectureDifferences(shapes, presetModel(preset));
+    if (found.length === 0) return preset;
+    if (!closest || found.length < closest.found.length) closest = { preset, found };
+  }
   const { preset, found } = closest!;
   const more = found.length > SHOWN ? `, and ${found.length - SHOWN} more` : "";
   throw new ModelFileError(
@@ -32,59 +73,54 @@ export function presetOf(shapes: Shapes, file: string): PresetName {
   );
 }
 
-/** How many classes the heads have. @throws ModelFileError where there is no head */
-export function classCount(shapes: Shapes, file: string): number {
-  const rows = shapes.get("decoder.enc_score_head.bias")?.shape[0];
-  if (rows !== undefined && rows > 0) return rows;
+/** How many classes the heads of a preset's weights have. @throws ModelFileError where there is no head */
+export function classCount(shapes: Shapes, { preset, file }: { preset: PresetName; file: string }): number {
+  const heads = [...onPaper(presetModel(preset), (detector) => detector.classTensors())];
+  const counts = heads
+    .filter(([, { optional }]) => !optional)
+    .map(([name, { extra }]) => ({ name, rows: shapes.get(name)?.shape[0], extra }));
+  const broken = counts.find(({ rows }) => !rows);
+  const [first] = counts;
+  if (first?.rows && !broken) return first.rows - first.extra;
   throw new ModelFileError(
-    `${file}: its tensor decoder.enc_score_head.bias is ${rows === undefined ? "missing" : "empty"}, so the classes cannot be counted; give weights with their heads`,
+    `${file}: its tensor ${broken?.name} is ${broken?.rows === undefined ? "missing" : "empty"}, so the classes cannot be counted; give weights with their heads`,
   );
 }
 
-/** A preset's model as a file's tensors have it: their input size, sampling points and bins where they tell of other ones. */
-export function modelOf(entries: Entries, facts: { preset: PresetName; classes: readonly string[] }): ModelConfig {
-  const { model } = presetConfig(facts.preset, "coco");
-  const tokens = anchorCount(entries);
-  const side = tokens === undefined ? undefined : sideOfTokens(model, tokens);
-  const { up, regScale } = model.decoder;
-  return {
-    ...model,
-    classes: [...facts.classes],
-    evalSize: side === undefined ? model.evalSize : [side, side],
-    decoder: {
-      ...model.decoder,
-      up: constant(entries.get("decoder.up"), up),
-      regScale: constant(entries.get("decoder.reg_scale"), regScale),
-      points: points(entries.get("decoder.decoder.layers.0.cross_attn.num_points_scale"), model.decoder.points),
-    },
+/** A preset's model as a file's tensors have it. @throws ModelFileError where they do not tell the input size, nor `size` */
+export function modelOf(
+  entries: Entries,
+  { preset, classes, ...about }: FileFacts & { readonly preset: PresetName; readonly classes: readonly string[] },
+): ModelConfig {
+  return ARCHITECTURES.plan({ ...presetModel(preset), classes: [...classes] }).ofFile(entries, about);
+}
+
+/** How much larger than its file a described model may be: files lack counters, and anchors of another size. */
+const ROOM = { tensors: 64, elements: 65536 };
+
+/** Numbers in a file's tensors. */
+export const valuesIn = (shapes: Shapes): number =>
+  [...shapes.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+
+/**
+ * What of a description is not so in the file beside it, or undefined. Nothing large is made of it, whatever it says.
+ */
+export function descriptionProblem(shapes: Shapes, model: ModelConfig): string | undefined {
+  const [broken] = ARCHITECTURES.plan(model).problems();
+  if (broken !== undefined) return broken;
+  const limits = {
+    buffers: 2 * shapes.size + ROOM.tensors,
+    elements: 2 * valuesIn(shapes) + ROOM.elements,
   };
-}
-
-/** Averaging leaves constants off by their last bits, which is no other constant. */
-const ROUNDING = 1e-4;
-
-function constant(entry: SafetensorsEntry | undefined, usual: number): number {
-  if (entry?.shape.join() !== "1") return usual;
-  const value = Math.abs(number(entry));
-  return !(value > 0) || Math.abs(value - usual) < ROUNDING * usual ? usual : value;
-}
-
-const isFloat = ({ dtype }: SafetensorsEntry): boolean => dtype.startsWith("F") || dtype === "BF16";
-
-const number = (entry: SafetensorsEntry): number =>
-  (isFloat(entry) ? decodeFloat32(entry) : decodeInt32(entry))[0] ?? Number.NaN;
-
-/** Points per level from 1 / points of the level for every point. */
-function points(entry: SafetensorsEntry | undefined, usual: readonly number[]): number[] {
-  const scales = entry && isFloat(entry) ? decodeFloat32(entry) : new Float32Array();
-  const found: number[] = [];
-  for (let at = 0; at < scales.length && found.length < usual.length; ) {
-    const count = Math.round(1 / scales[at]!);
-    if (!(count > 0) || !scales.subarray(at, at + count).every((scale) => Math.abs(scale * count - 1) < ROUNDING))
-      break;
-    found.push(count);
-    at += count;
+  try {
+    const [difference] = architectureDifferences(shapes, model, { derived: true, ...limits });
+    if (!difference) return undefined;
+    const { name, inFile, expected } = difference;
+    return `${name} should be [${expected}], but is ${inFile ? `[${inFile}]` : "missing"}`;
+  } catch (error) {
+    if (error instanceof OutOfMemoryError) return `that has ${error.facts}`;
+    // Lists of more parts than a list can have.
+    if (error instanceof RangeError) return "that has too many parts";
+    throw error;
   }
-  const sum = found.reduce((all, count) => all + count, 0);
-  return found.length === usual.length && sum === scales.length ? found : [...usual];
 }

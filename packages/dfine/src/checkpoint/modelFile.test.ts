@@ -12,6 +12,12 @@ test("a file tells preset and model", () => {
   expect(read(writeModelFile(tensors, { preset, model }))).toEqual({ preset, model });
 });
 
+test("a description that names no parts is one of D-FINE's", () => {
+  const unsaid = JSON.stringify(model, (key, value) => (key === "type" || key === "architecture" ? undefined : value));
+  expect(unsaid).not.toContain("hgnetv2");
+  expect(read(withMetadata({ ...described, model: unsaid }))).toEqual({ preset, model });
+});
+
 const withMetadata = (entries: Record<string, string>) => writeSafetensors(tensors, new Map(Object.entries(entries)));
 const described = { format: "dfine-model", version: "1", preset: "n", model: JSON.stringify(model) };
 

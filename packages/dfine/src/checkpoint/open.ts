@@ -1,17 +1,15 @@
 import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
 import { COCO_CLASSES } from "../config/coco.ts";
 import type { ModelConfig, PresetName } from "../config/config.ts";
-import { tokenCount } from "../config/derived.ts";
-import { brokenModelRules } from "../config/modelRules.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { foreignAdvice } from "./foreign.ts";
 import { fromHuggingFace, huggingFaceClassNames } from "./huggingFace.ts";
 import { isHuggingFaceName } from "./huggingFaceNames.ts";
-import { classCount, modelOf, presetOf } from "./identify.ts";
+import { classCount, descriptionProblem, modelOf, presetOf } from "./identify.ts";
 import { isModelFile, readModelFile } from "./modelFile.ts";
 import { missingSet, readPth, type TrainingFacts, type WeightSet, type WeightsFile } from "./pth.ts";
-import { anchorCount, architectureDifferences } from "./signature.ts";
+import { unwrapped } from "./wrappers.ts";
 
 /** How weights are stored: our own file, a checkpoint of torch.save, Hugging Face's names, or official names in safetensors. */
 export type CheckpointFormat = "dfine" | "pth" | "huggingface" | "safetensors";
@@ -27,6 +25,8 @@ export interface CheckpointOptions {
   readonly ema?: boolean | undefined;
   /** Names of the classes for a file that has none. */
   readonly classNames?: readonly string[] | undefined;
+  /** Input size [height, width] of a file whose anchors do not tell it. */
+  readonly size?: readonly [number, number] | undefined;
   /** Text of the config.json beside Hugging Face's weights, which has the class names. */
   readonly configJson?: string | undefined;
 }
@@ -67,7 +67,7 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   const { file = "weights", ema } = options;
   if (ZIP.every((byte, i) => bytes[i] === byte)) {
     const read = readPth(bytes, { file, ema });
-    return { ...read, file, format: "pth", entries: withOfficialNames(read.entries, file) };
+    return { ...read, file, format: "pth", entries: withOfficialNames(unwrapped(read.entries), file) };
   }
   const isSafetensors = bytes[SAFETENSORS.at] === SAFETENSORS.byte;
   const advice = isSafetensors ? undefined : foreignAdvice(bytes);
@@ -80,23 +80,28 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   const single = { file, chosen: "only", sets: ["only"] } as const;
   if (isModelFile(safetensors))
     return { ...single, format: "dfine", entries, described: readModelFile(safetensors, file) };
-  const isHuggingFace = [...entries.keys()].some(isHuggingFaceName);
+  const model = unwrapped(entries);
   return {
     ...single,
-    format: isHuggingFace ? "huggingface" : "safetensors",
-    entries: withOfficialNames(entries, file),
+    format: namingOf(model) ? "huggingface" : "safetensors",
+    entries: withOfficialNames(model, file),
   };
 }
+
+/** How Hugging Face calls the tensors of each architecture. */
+const NAMINGS: Record<
+  ModelConfig["architecture"],
+  { readonly isForeign: (name: string) => boolean; readonly toOfficial: typeof fromHuggingFace }
+> = { dfine: { isForeign: isHuggingFaceName, toOfficial: fromHuggingFace } };
+
+const namingOf = (entries: ReadonlyMap<string, unknown>) =>
+  Object.values(NAMINGS).find(({ isForeign }) => [...entries.keys()].some(isForeign));
 
 function withOfficialNames(
   entries: ReadonlyMap<string, SafetensorsEntry>,
   file: string,
 ): ReadonlyMap<string, SafetensorsEntry> {
-  const names = [...entries.keys()];
-  if (names.some(isHuggingFaceName)) return fromHuggingFace(entries, file);
-  const wrapper = "module.";
-  if (!names.every((name) => name.startsWith(wrapper))) return entries;
-  return new Map([...entries].map(([name, entry]) => [name.slice(wrapper.length), entry]));
+  return namingOf(entries)?.toOfficial(entries, file) ?? entries;
 }
 
 /**
@@ -113,34 +118,17 @@ export function identifyCheckpoint(raw: RawCheckpoint, options: CheckpointOption
   const { described, ...read } = raw;
   const { entries, file } = read;
   if (described) {
-    checkDescription(raw, described.model);
+    const problem = descriptionProblem(entries, described.model);
+    if (problem !== undefined)
+      throw new ModelFileError(
+        `${file}: its tensors are not of the model that it describes: ${problem}; write the file again`,
+      );
     return { ...read, ...described, classNamesFrom: "file" };
   }
   const preset = presetOf(entries, file);
-  const names = classNames(classCount(entries, file), { ...options, file });
-  const model = modelOf(entries, { preset, classes: names.list });
+  const names = classNames(classCount(entries, { preset, file }), { ...options, file });
+  const model = modelOf(entries, { preset, classes: names.list, file, size: options.size });
   return { ...read, preset, model, classNamesFrom: names.from };
-}
-
-/** A description may not make another model, perhaps a much larger one, than the tensors beside it are of. */
-function checkDescription(raw: RawCheckpoint, model: ModelConfig): void {
-  const problem = descriptionProblem(raw, model);
-  if (problem === undefined) return;
-  throw new ModelFileError(
-    `${raw.file}: its tensors are not of the model that it describes: ${problem}; write the file again`,
-  );
-}
-
-function descriptionProblem({ entries }: RawCheckpoint, model: ModelConfig): string | undefined {
-  const [broken] = brokenModelRules(model);
-  if (broken !== undefined) return broken;
-  const [difference] = architectureDifferences(entries, model);
-  if (difference) {
-    const { name, inFile, expected } = difference;
-    return `${name} should be [${expected}], but is ${inFile ? `[${inFile}]` : "missing"}`;
-  }
-  const isSize = anchorCount(entries) === tokenCount(model.backbone, model.evalSize);
-  return isSize ? undefined : `its anchors are not of inputs of ${model.evalSize.join("x")}`;
 }
 
 function classNames(

@@ -32,8 +32,8 @@ export interface WeightsFile {
 const MAX_PICKLE = 16_000_000;
 
 /**
- * Opens a checkpoint written by torch.save: `{model, ema: {module}, …}` as D-FINE's trainer writes it, `{model}` or a
- * plain state dict. The averaged weights are taken where there are any, unless `ema` says otherwise.
+ * Opens a checkpoint written by torch.save: `{model, ema: {module}, …}` as D-FINE's trainer writes it, `{model}` (or another
+ * of `MODEL_KEYS`) or a plain state dict. The averaged weights are taken where there are any, unless `ema` says otherwise.
  * Tensors are views of `bytes`, and nothing that the file holds is executed.
  * @throws ModelFileError
  */
@@ -108,13 +108,16 @@ function stateDict(value: PickleValue | undefined): PickleDict | undefined {
   return undefined;
 }
 
+/** Where trainers keep their weights: D-FINE's, Lightning, PyTorch's own examples. */
+const MODEL_KEYS = ["model", "state_dict", "model_state_dict"];
+
 /** The sets of weights that a checkpoint has, best first. */
 function weightSets(root: PickleValue, file: string): Map<WeightSet, PickleDict> {
   const sets = new Map<WeightSet, PickleDict>();
   if (root instanceof PickleDict) {
     const ema = root.get("ema");
     const averaged = stateDict(ema instanceof PickleDict ? (ema.get("module") ?? ema) : undefined);
-    const model = stateDict(root.get("model"));
+    const [model] = MODEL_KEYS.flatMap((key) => stateDict(root.get(key)) ?? []);
     if (averaged) sets.set("ema", averaged);
     if (model) sets.set("model", model);
     if (sets.size === 0 && stateDict(root)) sets.set("only", root);

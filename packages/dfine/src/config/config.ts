@@ -1,9 +1,8 @@
 import * as z from "zod";
+import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
+import { count, rate, share, size } from "./numbers.ts";
 
-/** A configuration that cannot be used; the message names the key, both facts and the remedy. */
-export class ConfigError extends Error {
-  override readonly name = "ConfigError";
-}
+export { ConfigError } from "./errors.ts";
 
 /** Sizes of D-FINE, smallest first. */
 export const PRESET_NAMES = ["n", "s", "m", "l", "x"] as const;
@@ -14,11 +13,6 @@ export type PresetName = (typeof PRESET_NAMES)[number];
 /** One of `TASK_NAMES`. */
 export type TaskName = (typeof TASK_NAMES)[number];
 
-const count = z.int().min(0);
-const size = z.int().min(1);
-const rate = z.number().min(0);
-const share = z.number().min(0).max(1);
-
 const isPattern = (text: string) => {
   try {
     new RegExp(text);
@@ -28,97 +22,8 @@ const isPattern = (text: string) => {
   }
 };
 
-/** One stage of HGNetv2: an optional stride-2 downsampling, then `blocks` blocks of `layers` convolutions. */
-const backboneStage = z.strictObject({
-  in: size,
-  mid: size,
-  out: size,
-  blocks: size,
-  layers: size,
-  downsample: z.boolean(),
-  /** A 1x1 convolution followed by a depthwise one instead of one dense convolution. */
-  light: z.boolean(),
-  kernel: size,
-});
-
-const backbone = z.strictObject({
-  stem: z.strictObject({ mid: size, out: size }),
-  stages: z.array(backboneStage).min(1),
-  /** A learnable scale and bias after each activation. */
-  learnableAffine: z.boolean(),
-  /** Stages whose outputs go on to the encoder, finest first. */
-  returnStages: z.array(count).min(1),
-  /** -1: nothing; 0: the stem; k: the stem and, without `freezeStemOnly`, the first k + 1 stages. */
-  freezeAt: z.int().min(-1),
-  freezeStemOnly: z.boolean(),
-  /** Batch norm with fixed statistics and no parameters. */
-  freezeNorm: z.boolean(),
-});
-
-const encoder = z.strictObject({
-  hiddenDim: size,
-  feedForwardDim: size,
-  heads: size,
-  /** Transformer layers on each level of `transformerLevels`. */
-  layers: count,
-  /** Positions in the list of levels, finest 0. */
-  transformerLevels: z.array(count),
-  positionTemperature: z.number().positive(),
-  block: z.enum(["gelan", "csp"]),
-  /** Inner width of a block relative to `hiddenDim`; see `elanWidth`. */
-  expansion: z.number().positive(),
-  /** Depth of a block relative to 3; see `repBlocks`. */
-  depthMult: z.number().positive(),
-});
-
-const decoder = z.strictObject({
-  hiddenDim: size,
-  feedForwardDim: size,
-  heads: size,
-  layers: size,
-  /** Layer whose output is used outside training; negative counts from the end. */
-  evalLayer: z.int(),
-  /** Sampling points per head on each level, finest first. */
-  points: z.array(size).min(1),
-  /** Scale of sampling offsets relative to the reference box. */
-  offsetScale: z.number().positive(),
-  crossAttention: z.enum(["default", "discrete"]),
-  /** How the cross-attention result joins the query: D-FINE's target gate, or residual and layer norm. */
-  fusion: z.enum(["gate", "residual"]),
-  numQueries: size,
-  querySelect: z.enum(["default", "one2many", "agnostic"]),
-  learnQueryContent: z.boolean(),
-  /** Anchors nearer than this to 0 or 1 in any component are invalid. */
-  anchorMargin: rate,
-  /** Edges as distributions over bins refined layer by layer, or four plain deltas per layer. */
-  boxHead: z.enum(["distribution", "delta"]),
-  /** Bins per edge, N of the paper. */
-  regMax: z.int().min(4).multipleOf(2),
-  /** 1/c of the paper's W(n). */
-  regScale: z.number().positive(),
-  /** a of the paper's W(n). */
-  up: z.number().positive(),
-});
-
-const denoising = z.strictObject({
-  /** Queries shared by the groups; 0 turns denoising off. */
-  numDenoising: count,
-  labelNoiseRatio: share,
-  boxNoiseScale: rate,
-});
-
-/** The architecture: everything that fixes the names and shapes of the weights and the forward pass. */
-export const modelSchema = z.strictObject({
-  classes: z.array(z.string()).min(1, "at least one class name is needed"),
-  /** Input height and width outside multi-scale training, pixels. */
-  evalSize: z.tuple([z.int().positive().multipleOf(32), z.int().positive().multipleOf(32)]),
-  backbone,
-  encoder,
-  decoder,
-  denoising,
-  /** Detections per image. */
-  numTopQueries: size,
-});
+export const modelSchema = ARCHITECTURES.schema;
+export type { ModelConfig };
 
 /** Losses and the matching that they rest on. */
 export const criterionSchema = z.strictObject({
@@ -181,6 +86,8 @@ export const trainSchema = z.strictObject({
     nonFiniteSteps: size,
     /** Share of the images that may turn out unusable (one may always); 0: none. */
     brokenImages: share,
+    /** Largest image that is read, width times height in pixels. */
+    maxPixels: size,
   }),
 });
 
@@ -192,13 +99,6 @@ export const configSchema = z.strictObject({
   train: trainSchema,
 });
 
-/** The architecture: everything that fixes the names and shapes of the weights and the forward pass. @interface */
-export type ModelConfig = z.infer<typeof modelSchema>;
-export type BackboneConfig = ModelConfig["backbone"];
-export type BackboneStageConfig = BackboneConfig["stages"][number];
-export type EncoderConfig = ModelConfig["encoder"];
-export type DecoderConfig = ModelConfig["decoder"];
-export type DenoisingConfig = ModelConfig["denoising"];
 /** Losses and the matching that they rest on. @interface */
 export type CriterionConfig = z.infer<typeof criterionSchema>;
 export type MatcherConfig = CriterionConfig["matcher"];

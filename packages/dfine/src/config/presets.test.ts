@@ -1,17 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
+import { checkInputSize } from "../model/architectures.ts";
+import { evalLayerIndex } from "../model/decoderConfig.ts";
+import { backboneLevels, tokenCount } from "../model/dfineConfig.ts";
 import { COCO_CATEGORY_IDS, COCO_CLASSES } from "./coco.ts";
 import { configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
-import {
-  checkInputSize,
-  elanWidth,
-  evalLayerIndex,
-  featureChannels,
-  featureStrides,
-  repBlocks,
-  roundHalfEven,
-  tokenCount,
-} from "./derived.ts";
+import { elanWidth, repBlocks, roundHalfEven } from "./derived.ts";
 import { presetConfig } from "./presets.ts";
 
 interface Listing {
@@ -41,9 +35,9 @@ describe("presets", () => {
     const { model } = presetConfig(preset);
     expect(elanWidth(model.encoder)).toBe(width);
     expect(repBlocks(model.encoder)).toBe(blocks);
-    expect(featureChannels(model.backbone)).toEqual(channels);
-    expect(featureStrides(model.backbone)).toEqual(strides);
-    expect(tokenCount(model.backbone, model.evalSize)).toBe(tokens);
+    expect(backboneLevels(model).map(({ channels }) => channels)).toEqual(channels);
+    expect(backboneLevels(model).map(({ stride }) => stride)).toEqual(strides);
+    expect(tokenCount(model, model.evalSize)).toBe(tokens);
     expect(model.decoder.points.reduce((sum, points) => sum + points, 0)).toBe(12);
     expect(model.encoder.transformerLevels).toEqual([strides.length - 1]);
     expect(evalLayerIndex(model.decoder)).toBe(model.decoder.layers - 1);
@@ -74,7 +68,7 @@ describe("presets", () => {
     });
     expect(shapes.has("backbone.stem.stem1.lab.scale")).toBe(backbone.learnableAffine);
     expect(shapes.has("backbone.stem.stem1.bn.num_batches_tracked")).toBe(!backbone.freezeNorm);
-    featureChannels(backbone).forEach((channels, i) => {
+    backboneLevels({ backbone }).forEach(({ channels }, i) => {
       expect(shapeOf(`encoder.input_proj.${i}.conv.weight`)).toEqual([encoder.hiddenDim, channels, 1, 1]);
     });
     expect(shapeOf("encoder.encoder.0.layers.0.linear1.weight")).toEqual([encoder.feedForwardDim, encoder.hiddenDim]);
@@ -87,7 +81,7 @@ describe("presets", () => {
     expect(shapeOf("decoder.decoder.layers.0.linear1.weight")).toEqual([decoder.feedForwardDim, decoder.hiddenDim]);
     expect(shapeOf("decoder.dec_bbox_head.0.layers.2.weight")).toEqual([4 * (decoder.regMax + 1), decoder.hiddenDim]);
     expect(shapeOf("decoder.decoder.layers.0.cross_attn.num_points_scale")).toEqual([12]);
-    expect(shapeOf("decoder.anchors")).toEqual([1, tokenCount(backbone, [640, 640]), 4]);
+    expect(shapeOf("decoder.anchors")).toEqual([1, tokenCount({ backbone }, [640, 640]), 4]);
   });
 });
 

@@ -1,26 +1,30 @@
+import { dfineDecoder } from "../model/decoder.ts";
+import { contrastive } from "../model/denoising.ts";
+import { hgNetV2 } from "../model/hgnetv2.ts";
+import { hybrid } from "../model/hybridEncoder.ts";
 import { COCO_CLASSES } from "./coco.ts";
 import type { Config, CriterionConfig, ModelConfig, PresetName, TaskName, TrainConfig } from "./config.ts";
-import { type BackboneName, HGNETV2 } from "./hgnetv2.ts";
+import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
 
-/** What distinguishes the architectures of the presets. D and E are the widths of decoder and encoder. */
+/** Presets have HGNetv2 as their backbone. */
+export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
+
+/** What distinguishes the architectures of the presets, which use as many levels as they have points for. D and E are the widths of decoder and encoder. */
 interface ModelRow {
-  backbone: BackboneName;
+  backbone: keyof typeof HGNETV2;
   learnableAffine: boolean;
-  returnStages: number[];
   /** Fixed stem and fixed batch norm. */
   frozen: boolean;
   encoder: { hiddenDim: number; feedForwardDim: number; expansion: number; depthMult: number };
   decoder: { hiddenDim: number; feedForwardDim: number; layers: number; points: number[]; regScale: number };
 }
 
-const fine = [1, 2, 3];
 const uneven = [3, 6, 3];
 
 const MODELS: Record<PresetName, ModelRow> = {
   n: {
     backbone: "B0",
     learnableAffine: true,
-    returnStages: [2, 3],
     frozen: false,
     encoder: { hiddenDim: 128, feedForwardDim: 512, expansion: 0.34, depthMult: 0.5 },
     decoder: { hiddenDim: 128, feedForwardDim: 512, layers: 3, points: [6, 6], regScale: 4 },
@@ -28,7 +32,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   s: {
     backbone: "B0",
     learnableAffine: true,
-    returnStages: fine,
     frozen: false,
     encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 0.5, depthMult: 0.34 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 3, points: uneven, regScale: 4 },
@@ -36,7 +39,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   m: {
     backbone: "B2",
     learnableAffine: true,
-    returnStages: fine,
     frozen: false,
     encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 0.67 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 4, points: uneven, regScale: 4 },
@@ -44,7 +46,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   l: {
     backbone: "B4",
     learnableAffine: false,
-    returnStages: fine,
     frozen: true,
     encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 1 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 4 },
@@ -52,7 +53,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   x: {
     backbone: "B5",
     learnableAffine: false,
-    returnStages: fine,
     frozen: true,
     encoder: { hiddenDim: 384, feedForwardDim: 2048, expansion: 1, depthMult: 1 },
     decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 8 },
@@ -105,42 +105,17 @@ const FROZEN_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
   { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn)).*$", learningRate: "base", weightDecay: 0 },
 ];
 
-function model(row: ModelRow): ModelConfig {
+function model({ frozen, ...row }: ModelRow): PresetModel {
+  const levels = row.decoder.points.length;
+  const backbone = { ...hgNetV2.defaults(levels), ...HGNETV2[row.backbone], learnableAffine: row.learnableAffine };
   return {
+    architecture: "dfine",
     classes: [...COCO_CLASSES],
     evalSize: [640, 640],
-    backbone: {
-      ...HGNETV2[row.backbone],
-      learnableAffine: row.learnableAffine,
-      returnStages: row.returnStages,
-      freezeAt: row.frozen ? 0 : -1,
-      freezeStemOnly: true,
-      freezeNorm: row.frozen,
-    },
-    encoder: {
-      ...row.encoder,
-      heads: 8,
-      layers: 1,
-      transformerLevels: [row.returnStages.length - 1],
-      positionTemperature: 10000,
-      block: "gelan",
-    },
-    decoder: {
-      ...row.decoder,
-      heads: 8,
-      evalLayer: -1,
-      offsetScale: 0.5,
-      crossAttention: "default",
-      fusion: "gate",
-      numQueries: 300,
-      querySelect: "default",
-      learnQueryContent: false,
-      anchorMargin: 1e-2,
-      boxHead: "distribution",
-      regMax: 32,
-      up: 0.5,
-    },
-    denoising: { numDenoising: 100, labelNoiseRatio: 0.5, boxNoiseScale: 1 },
+    backbone: { ...backbone, freezeAt: frozen ? 0 : -1, freezeNorm: frozen },
+    encoder: { ...hybrid.defaults(levels), ...row.encoder },
+    decoder: { ...dfineDecoder.defaults(levels), ...row.decoder },
+    denoising: contrastive.defaults(levels),
     numTopQueries: 300,
   };
 }
@@ -176,12 +151,12 @@ function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
     augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat: repeat },
     checkpointEvery: 12,
     snapshotEvery: 50,
-    limits: { nonFiniteSteps: 5, brokenImages: 0.05 },
+    limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };
 }
 
 /** Complete configuration of a preset with the official recipe of a task; a fresh copy at every call. */
-export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config {
+export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config & { model: PresetModel } {
   const row = MODELS[preset];
   return structuredClone({
     preset,

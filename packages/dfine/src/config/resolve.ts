@@ -1,8 +1,8 @@
 import { closest } from "@dfine/tensor";
 import type * as z from "zod";
 import { describe } from "../describe.ts";
+import { ARCHITECTURES, PARTS } from "../model/architectures.ts";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
-import { brokenModelRules } from "./modelRules.ts";
 import { presetConfig } from "./presets.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -22,10 +22,10 @@ function isTree(value: unknown): value is Tree {
 }
 
 /** Every key of a tree as a dotted path, inner ones included. */
-function paths(tree: Tree, prefix = ""): string[] {
+export function keyPaths(tree: object, prefix = ""): string[] {
   return Object.entries(tree).flatMap(([key, value]) => {
     const path = prefix + key;
-    return isTree(value) ? [path, ...paths(value, `${path}.`)] : [path];
+    return isTree(value) ? [path, ...keyPaths(value, `${path}.`)] : [path];
   });
 }
 
@@ -48,18 +48,43 @@ function advice(key: string, prefix: string, known: { siblings: string[]; all: s
   return `known here: ${known.siblings.join(", ")}`;
 }
 
+interface Place {
+  readonly prefix: string;
+  readonly all: string[];
+  /** What lies under a path where `patch` is laid, in place of `old`. */
+  readonly under: (path: string, old: Tree, patch: Tree) => Tree;
+}
+
+/** A part of another type begins with that type's own configuration. @throws ConfigError for types that there are not */
+function underOf({ model }: Config): Place["under"] {
+  const { levels } = ARCHITECTURES.plan(model).facts();
+  const parts = new Map(Object.entries(PARTS[model.architecture]).map(([key, part]) => [`model.${key}`, part]));
+  return (path, old, { type }) => {
+    const part = parts.get(path);
+    if (!part || type === undefined || type === old.type) return old;
+    const found = typeof type === "string" ? part.defaults(type, levels) : undefined;
+    if (found) return { ...found };
+    const meant = typeof type === "string" ? closest(type, part.names) : undefined;
+    const hint = meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`;
+    throw new ConfigError(
+      `configuration: ${path}.type = ${describe(type)}; choose one of ${part.names.join(", ")}${hint}`,
+    );
+  };
+}
+
 /** Lays `patch` over `base`: trees merge key by key, lists and single values are replaced. */
-function merge(base: Tree, patch: Tree, root: { prefix: string; all: string[] }): Tree {
+function merge(base: Tree, patch: Tree, place: Place): Tree {
   const out = { ...base };
   for (const [key, value] of Object.entries(patch)) {
     if (!Object.hasOwn(base, key)) {
-      const hint = advice(key, root.prefix, { siblings: Object.keys(base), all: root.all });
-      throw new ConfigError(`configuration: unknown key ${describe(root.prefix + key)}; ${hint}`);
+      const hint = advice(key, place.prefix, { siblings: Object.keys(base), all: place.all });
+      throw new ConfigError(`configuration: unknown key ${describe(place.prefix + key)}; ${hint}`);
     }
     const old = base[key];
     if (value === undefined) continue;
-    out[key] =
-      isTree(old) && isTree(value) ? merge(old, value, { prefix: `${root.prefix}${key}.`, all: root.all }) : value;
+    const path = place.prefix + key;
+    const isInner = isTree(old) && isTree(value);
+    out[key] = isInner ? merge(place.under(path, old, value), value, { ...place, prefix: `${path}.` }) : value;
   }
   return out;
 }
@@ -107,7 +132,7 @@ function checkTogether({ model, train }: Config): void {
   const { milestones } = train.schedule;
   const ascend = milestones.every((epoch, i) => i === 0 || epoch > milestones[i - 1]!);
   const broken = [
-    ...brokenModelRules(model),
+    ...ARCHITECTURES.plan(model).problems(),
     ...(ascend ? [] : [`train.schedule.milestones [${milestones}] must ascend`]),
   ];
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
@@ -122,9 +147,10 @@ export function resolveConfig(options: ConfigOptions = {}, overrides: readonly s
   const patches: Tree[] = [options as Tree, ...overrides.map(parseOverride)];
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
-  const base: Tree = presetConfig(preset, task);
-  const all = paths(base);
-  const merged = patches.reduce((tree, patch) => merge(tree, patch, { prefix: "", all }), base);
+  const usual = presetConfig(preset, task);
+  const base: Tree = usual;
+  const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
+  const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));

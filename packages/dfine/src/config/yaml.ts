@@ -1,5 +1,7 @@
 import { type Document, isAlias, isNode, isScalar, LineCounter, type Node, parseDocument, visit } from "yaml";
 
+export { stringify } from "yaml";
+
 /** Text that is not YAML of settings. The message says the line and what is wrong there. */
 export class YamlError extends Error {
   override readonly name = "YamlError";

@@ -101,6 +101,27 @@ test("targets always lie inside the image; every box is either kept or counted a
   );
 });
 
+describe("ids of 64 bits are quoted as they stand in the file", () => {
+  const large = "9123456789012345679";
+  const text = (key: string) => JSON.stringify(valid).replace(new RegExp(`"${key}":\\d+`), `"${key}":${large}`);
+
+  test("of images and categories", async () => {
+    says("coco-large-id", await thrown(() => parseCoco(text("id"), "x.json")));
+    const rounded = await thrown(() => cocoDataset(JSON.parse(text("id")), "x.json"));
+    expect(rounded.message).toContain("images[0].id is about 9.123e+18, beyond 2^53");
+  });
+
+  test("of annotations", async () => {
+    says("coco-large-image-id", await thrown(() => parseCoco(text("image_id"), "x.json")));
+    says("coco-large-category-id", await thrown(() => parseCoco(text("category_id"), "x.json")));
+  });
+
+  test("other mistakes keep their message", async () => {
+    const json = text("area").replace('"file_name":"a.jpg"', '"file_name":3');
+    expect((await thrown(() => parseCoco(json, "x.json"))).message).toContain("file_name");
+  });
+});
+
 describe("the summary says what was mapped, cut and left out", () => {
   test("mapped ids, boxes cut and dropped, crowds", () => {
     const summary = summarizeDataset(cocoDataset(valid, "x.json"));

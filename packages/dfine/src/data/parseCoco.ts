@@ -9,9 +9,19 @@ import { DatasetError } from "./errors.ts";
  * @throws DatasetError naming the place, what stands there and the remedy
  */
 export function parseCoco(text: string, file: string): CocoDataset {
-  let json: unknown;
+  const json = readJson(text, file);
   try {
-    json = JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
+    return cocoDataset(json, file);
+  } catch (error) {
+    // Numbers beyond 2^53 were rounded: read exactly, they stand in the message as they stand in the file.
+    if (error instanceof DatasetError && LARGE_ID.test(text)) cocoDataset(readJson(text, file, exactIds), file);
+    throw error;
+  }
+}
+
+function readJson(text: string, file: string, reviver?: Reviver): unknown {
+  try {
+    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, reviver);
   } catch (error) {
     throw new DatasetError(
       file,
@@ -19,8 +29,18 @@ export function parseCoco(text: string, file: string): CocoDataset {
       "Check that the file is complete, or export the annotations again.",
     );
   }
-  return cocoDataset(json, file);
 }
+
+/** What JSON.parse calls for each value; older browsers give no `context`. */
+type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
+
+const LARGE_ID = /id"\s*:\s*-?\d{16}/;
+
+/** Whole numbers under "id", "image_id", … that a number cannot hold, as bigints. */
+const exactIds: Reviver = (key, value, context) =>
+  key.endsWith("id") && Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
+    ? BigInt(context!.source!)
+    : value;
 
 /**
  * Checks parsed JSON of the COCO instances form and indexes it.
@@ -125,6 +145,11 @@ function record(row: unknown, at: string, file: string): Record<string, unknown>
 
 function integer(value: unknown, at: string, file: string): number {
   if (Number.isSafeInteger(value)) return value as number;
+  if (typeof value === "bigint" || Number.isInteger(value)) {
+    const number = typeof value === "bigint" ? String(value) : `about ${(value as number).toExponential(3)}`;
+    const remedy = "Most programs round such numbers in JSON: number images and categories anew, from 1 on.";
+    throw new DatasetError(file, `${at} is ${number}, beyond 2^53`, remedy);
+  }
   throw new DatasetError(
     file,
     `${at} is ${describe(value)}, not a whole number`,

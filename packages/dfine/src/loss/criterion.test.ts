@@ -5,7 +5,7 @@ import { expectClose, inFloat64 } from "../../test/differences.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { criterion } from "./criterion.ts";
-import type { MatchedPairs, MatchTargets } from "./matcher.ts";
+import type { MatchedPairs, MatchTargets } from "./matches.ts";
 
 const LAYERS = 3;
 const QUERIES = 7;

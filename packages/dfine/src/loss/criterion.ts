@@ -17,7 +17,8 @@ import type { WeightingParameters } from "../model/weighting.ts";
 import { rowCounts } from "./distillation.ts";
 import { goUnionBatch } from "./goUnion.ts";
 import { lossTerms, pairCount, type SetGroup, stackGroup } from "./lossTerms.ts";
-import { hungarianMatchBatch, type MatchedPairs, type MatchTargets } from "./matcher.ts";
+import { hungarianMatchBatch } from "./matcher.ts";
+import type { MatchedPairs, MatchTargets } from "./matches.ts";
 import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
 
 type Floats = Float32Array | Float64Array;

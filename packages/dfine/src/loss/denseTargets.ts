@@ -2,7 +2,7 @@ import { type Backend, type Tensor, tensor } from "@dfine/tensor";
 import { bbox2distance } from "../model/distance.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
 import type { EdgeTargets } from "./fineGrained.ts";
-import type { MatchedPairs, MatchTargets } from "./matcher.ts";
+import type { MatchedPairs, MatchTargets } from "./matches.ts";
 
 type Floats = Float32Array | Float64Array;
 

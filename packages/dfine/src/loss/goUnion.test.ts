@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
 import { goUnion, goUnionBatch } from "./goUnion.ts";
-import type { MatchedPairs } from "./matcher.ts";
+import type { MatchedPairs } from "./matches.ts";
 
 const pairs = (list: readonly (readonly [number, number])[]): MatchedPairs => ({
   queries: Int32Array.from(list, ([query]) => query),

@@ -1,4 +1,4 @@
-import type { MatchedPairs } from "./matcher.ts";
+import type { MatchedPairs } from "./matches.ts";
 
 /**
  * Merges the matches of one image by several layers: each query goes to the target that it was matched to most often,

@@ -5,7 +5,7 @@ import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxOverlap.ts";
 import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
 import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";
-import type { MatchedPairs, MatchTargets } from "./matcher.ts";
+import type { MatchedPairs, MatchTargets } from "./matches.ts";
 import { stackShared, takeSets } from "./perSet.ts";
 import type { NamedSet } from "./predictionSets.ts";
 import { varifocalLoss } from "./varifocal.ts";

@@ -1,5 +1,5 @@
-import { keep, type Tensor, tensor } from "@dfine/tensor";
-import { logFloat32 } from "./logFloat32.ts";
+import { keep, type Tensor, writeTensor, zeros } from "@dfine/tensor";
+import { logFloat32 } from "./float32Functions.ts";
 
 const f32 = Math.fround;
 
@@ -65,11 +65,12 @@ export class AnchorCache implements Disposable {
     const key = levels.map(({ height, width }) => `${height}x${width}`).join();
     let found = this.#made.get(key);
     if (!found) {
+      const tokens = levels.reduce((sum, { height, width }) => sum + height * width, 0);
+      // Sizes that no device holds are refused here, before anything is computed.
+      found = keep({ anchors: zeros([1, tokens, 4]), valid: zeros([1, tokens, 1], { dtype: "bool" }) });
       const { anchors, valid } = makeAnchors(levels, this.#margin);
-      found = keep({
-        anchors: tensor(anchors, [1, valid.length, 4]),
-        valid: tensor(valid, [1, valid.length, 1], { dtype: "bool" }),
-      });
+      writeTensor(found.anchors, anchors);
+      writeTensor(found.valid, valid);
       this.#made.set(key, found);
     }
     return found;

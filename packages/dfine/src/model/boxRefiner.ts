@@ -1,7 +1,7 @@
 import type { Module } from "@dfine/nn";
 import type { Tensor } from "@dfine/tensor";
+import * as z from "zod";
 import { distanceToBox, moveBox } from "../boxes.ts";
-import type { DecoderConfig } from "../config/config.ts";
 import { integral } from "./integral.ts";
 import type { PredictionSet } from "./outputs.ts";
 import type { Tap } from "./taps.ts";
@@ -32,7 +32,7 @@ export type Refine = (layer: number, x: Tensor, reference: Tensor) => RefinedBox
 /** A way in which decoder layers predict boxes. */
 export interface BoxHead {
   /** Numbers per query that each layer's head gives. */
-  features(config: DecoderConfig): number;
+  features(config: { readonly regMax: number }): number;
   /** Whether edges are distributions: then there is a plain head after the first layer, and quality is read off them. */
   readonly distributions: boolean;
   /** Starts a pass through the layers. */
@@ -82,4 +82,15 @@ const delta: BoxHead = {
   },
 };
 
-export const BOX_HEADS: Record<DecoderConfig["boxHead"], BoxHead> = { distribution, delta };
+/** Edges as distributions over bins refined layer by layer, or four plain deltas per layer. */
+export const BOX_HEADS = { distribution, delta } satisfies Record<string, BoxHead>;
+
+/** What box heads are told, among the decoder's keys. */
+export const boxHeadKeys = {
+  /** Bins per edge, N of the paper. */
+  regMax: z.int().min(4).multipleOf(2),
+  /** 1/c of the paper's W(n). */
+  regScale: z.number().positive(),
+  /** a of the paper's W(n). */
+  up: z.number().positive(),
+};

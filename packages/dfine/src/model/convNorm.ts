@@ -1,4 +1,13 @@
-import { BatchNorm2d, Conv2d, type Initializer, Module, normAffine } from "@dfine/nn";
+import {
+  BatchNorm2d,
+  Conv2d,
+  FrozenBatchNorm2d,
+  type Initializer,
+  Module,
+  type NormEpilogue,
+  normAffine,
+  parameter,
+} from "@dfine/nn";
 import { add, conv2dAct, copyInto, defineMap, noGrad, pad2d, scope, type Tensor } from "@dfine/tensor";
 import { type Activation, scalar } from "@dfine/tensor/kernel";
 
@@ -9,10 +18,27 @@ export interface ConvNormOptions {
   /** Default identity. */
   readonly activation?: Activation;
   readonly weightInit?: Initializer;
+  /** Name of the norm in the state dict; default norm. */
+  readonly normName?: "norm" | "bn";
+  /** A norm by fixed numbers. */
+  readonly freezeNorm?: boolean;
+  /** A learnable scale and shift after the activation, `lab` in the state dict. */
+  readonly learnableAffine?: boolean;
+}
+
+interface ConvParts {
+  readonly conv: Conv2d;
+  readonly norm: BatchNorm2d | FrozenBatchNorm2d;
+}
+
+/** Convolution without bias, batch norm and what follows it: x [B, in, H, W] → [B, out, H', W']; one kernel outside training. */
+export function normedConv(x: Tensor, { conv, norm }: ConvParts, epilogue: NormEpilogue = {}): Tensor {
+  if (norm.training) return norm.call(conv.call(x), epilogue);
+  return conv2dAct(x, conv.weight, { ...conv.geometry, ...normAffine(norm), ...epilogue });
 }
 
 /** The weight and bias of a convolution that does what `conv` and then `norm` outside training do. */
-function folded({ conv, norm }: { conv: Conv2d; norm: BatchNorm2d }): { weight: Tensor; bias: Tensor } {
+function folded({ conv, norm }: ConvParts): { weight: Tensor; bias: Tensor } {
   const { factor, bias } = normAffine(norm);
   return { weight: conv.weight.mul(factor.reshape([-1, 1, 1, 1])), bias };
 }
@@ -34,43 +60,55 @@ function convWithBias(
   return fused;
 }
 
-/** Convolution without bias, batch norm, activation: x [B, in, H, W] → [B, out, H', W']. */
+/** A scale and a shift [1], which the norm before them applies after its activation. */
+class LearnableAffine extends Module<[], { scale: Tensor; shift: Tensor }> {
+  readonly scale = parameter([1], 1);
+  readonly bias = parameter([1], 0);
+
+  protected forward(): { scale: Tensor; shift: Tensor } {
+    return { scale: this.scale, shift: this.bias };
+  }
+}
+
+/** Convolution without bias, batch norm, activation, learnable affine block: x [B, in, H, W] → [B, out, H', W']. */
 export class ConvNorm extends Module<[x: Tensor], Tensor> {
   conv: Conv2d | undefined;
-  norm: BatchNorm2d | undefined;
-  /** In the deploy form, instead of the other two. */
+  norm: ConvParts["norm"] | undefined;
+  /** In place of `norm`, where that is the norm's name. */
+  bn: ConvParts["norm"] | undefined;
+  readonly lab: LearnableAffine | undefined;
+  /** In the deploy form, instead of convolution and norm. */
   convBnFused: Conv2d | undefined;
   readonly #activation: Activation;
 
   constructor(inChannels: number, outChannels: number, options: ConvNormOptions) {
     super();
-    const { activation = "identity", ...conv } = options;
+    const { activation = "identity", normName = "norm", freezeNorm, learnableAffine, ...conv } = options;
     this.conv = new Conv2d(inChannels, outChannels, { ...conv, padding: Math.floor((options.kernel - 1) / 2) });
-    this.norm = new BatchNorm2d(outChannels);
+    this[normName] = freezeNorm ? new FrozenBatchNorm2d(outChannels) : new BatchNorm2d(outChannels);
+    this.lab = learnableAffine ? new LearnableAffine() : undefined;
     this.#activation = activation;
   }
 
-  get parts(): { conv: Conv2d; norm: BatchNorm2d } {
-    if (!this.conv || !this.norm) throw new Error("ConvNorm: already fused");
-    return { conv: this.conv, norm: this.norm };
+  get parts(): ConvParts {
+    const norm = this.norm ?? this.bn;
+    if (!this.conv || !norm) throw new Error("ConvNorm: already fused");
+    return { conv: this.conv, norm };
   }
 
   /** Joins convolution and norm, for good. */
   fuse(): void {
     const { parts } = this;
+    if (this.lab) throw new Error("ConvNorm: an affine block cannot be fused");
     this.convBnFused = convWithBias(parts.conv, { activation: this.#activation, values: () => folded(parts) });
     parts.conv.dispose();
     parts.norm.dispose();
-    this.conv = undefined;
-    this.norm = undefined;
+    this.conv = this.norm = this.bn = undefined;
   }
 
   protected forward(x: Tensor): Tensor {
     if (this.convBnFused) return this.convBnFused.call(x);
-    const { conv, norm } = this.parts;
-    const activation = this.#activation;
-    if (this.training) return norm.call(conv.call(x), { activation });
-    return conv2dAct(x, conv.weight, { ...conv.geometry, ...normAffine(norm), activation });
+    return normedConv(x, this.parts, { activation: this.#activation, affine: this.lab?.call() });
   }
 }
 

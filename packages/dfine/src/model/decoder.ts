@@ -1,14 +1,15 @@
 import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, xavierUniform } from "@dfine/nn";
 import { concat, noGrad, scope, sigmoid, type Tensor, tensor, where } from "@dfine/tensor";
-import { ConfigError, type ModelConfig } from "../config/config.ts";
-import { evalLayerIndex, featureStrides } from "../config/derived.ts";
+import { ConfigError } from "../config/errors.ts";
 import { AnchorCache, type LevelSize } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { ConvNorm } from "./convNorm.ts";
+import { type DecoderConfig, decoderSchema, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderStack, keepOnly } from "./decoderStack.ts";
-import { type DenoisingQueries, denoisingMask } from "./denoising.ts";
-import type { Predictions, TrainingOutputs } from "./outputs.ts";
-import { gatherTokens, QUERY_SELECTION } from "./querySelection.ts";
+import { denoisingMask } from "./denoising.ts";
+import type { DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
+import type { Decoder, DecoderContext, DecoderInput, Part, Plan } from "./parts.ts";
+import { gatherTokens, QUERY_SOURCES } from "./querySelection.ts";
 import type { Tap } from "./taps.ts";
 import { trainingOutputs } from "./trainingOutputs.ts";
 
@@ -28,18 +29,11 @@ class EncoderOutput extends Module<[x: Tensor], Tensor> {
   }
 }
 
-export interface DecoderInput {
-  /** Maps of the encoder [B, E, h, w], finest first. */
-  readonly maps: readonly Tensor[];
-  readonly denoising?: DenoisingQueries | undefined;
-  readonly tap: Tap;
-}
-
 /** Logit of the probability 0.01: few queries hold an object of a given class. */
 const SCORE_BIAS = -Math.log((1 - 0.01) / 0.01);
 
 /** Chooses queries among the encoder's tokens and refines them layer by layer. D-FINE's `DFINETransformer`. */
-export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Predictions> {
+export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs | Predictions> {
   readonly up: Tensor;
   readonly regScale: Tensor;
   readonly anchors: Tensor;
@@ -55,16 +49,13 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
   readonly decScoreHead: (Linear | undefined)[];
   readonly preBboxHead: Mlp | undefined;
   readonly decBboxHead: (Mlp | undefined)[];
-  readonly #config: ModelConfig["decoder"];
+  readonly #config: DecoderConfig;
   readonly #anchors: AnchorCache;
 
-  constructor(mapChannels: number, config: ModelConfig) {
+  constructor(decoder: DecoderConfig, { classes, denoises, evalSize, levels }: DecoderContext) {
     super();
-    const { decoder, denoising, evalSize } = config;
     const { hiddenDim, regScale, numQueries, querySelect, boxHead } = decoder;
-    const classes = config.classes.length;
-    const strides = featureStrides(config.backbone);
-    const each = Array.from({ length: decoder.layers });
+    const each = <T>(make: () => T): T[] => Array.from({ length: decoder.layers }, make);
     const { features, distributions } = BOX_HEADS[boxHead];
     const boxMlp = (outputs: number): Mlp =>
       new Mlp(hiddenDim, outputs, { layers: 3, hidden: hiddenDim, last: { weightInit: 0, biasInit: 0 } });
@@ -72,7 +63,7 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
     this.#config = decoder;
     this.#anchors = new AnchorCache(decoder.anchorMargin);
     const preset = this.#anchors.get(
-      strides.map((stride) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
+      levels.map(({ stride }) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
     );
     this.up = parameter([1], decoder.up, { trainable: false });
     this.regScale = parameter([1], regScale, {
@@ -81,14 +72,11 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
     });
     this.anchors = buffer(preset.anchors, { derived: true });
     this.validMask = buffer(preset.valid, { derived: true });
-    this.inputProj = strides.map(() =>
-      mapChannels === hiddenDim
-        ? undefined
-        : new ConvNorm(mapChannels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
+    this.inputProj = levels.map(({ channels }) =>
+      channels === hiddenDim ? undefined : new ConvNorm(channels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
     );
     this.decoder = new DecoderStack(decoder, this);
-    this.denoisingClassEmbed =
-      denoising.numDenoising > 0 ? new Embedding(classes + 1, hiddenDim, { paddingIndex: classes }) : undefined;
+    this.denoisingClassEmbed = denoises ? new Embedding(classes + 1, hiddenDim, { paddingIndex: classes }) : undefined;
     this.tgtEmbed = decoder.learnQueryContent
       ? new Embedding(numQueries, hiddenDim, { init: xavierUniform })
       : undefined;
@@ -98,11 +86,11 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
       all: { weightInit: xavierUniform },
     });
     this.encOutput = new EncoderOutput(hiddenDim);
-    this.encScoreHead = scoreHead(querySelect === "agnostic" ? 1 : classes);
+    this.encScoreHead = scoreHead(QUERY_SOURCES[querySelect].logits(classes));
     this.encBboxHead = boxMlp(4);
-    this.decScoreHead = each.map(() => scoreHead(classes));
+    this.decScoreHead = each(() => scoreHead(classes));
     this.preBboxHead = distributions ? boxMlp(4) : undefined;
-    this.decBboxHead = each.map(() => boxMlp(features(decoder)));
+    this.decBboxHead = each(() => boxMlp(features(decoder)));
   }
 
   protected forward({ maps, denoising, tap }: DecoderInput): TrainingOutputs | Predictions {
@@ -148,7 +136,7 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
     // Only the chosen tokens get a gradient, so only they pass the heads again with a tape.
     const chosen = noGrad(() =>
       scope("query selection", () =>
-        QUERY_SELECTION[querySelect](this.encScoreHead.call(this.encOutput.call(masked)), numQueries),
+        QUERY_SOURCES[querySelect].select(this.encScoreHead.call(this.encOutput.call(masked)), numQueries),
       ),
     );
     tap("topk_index", chosen.tokens);
@@ -194,3 +182,29 @@ export class Decoder extends Module<[input: DecoderInput], TrainingOutputs | Pre
     this.#anchors[Symbol.dispose]();
   }
 }
+
+function problems(config: DecoderConfig, levels: number): string[] {
+  const { points, hiddenDim, heads, evalLayer, layers } = config;
+  const last = evalLayerIndex(config);
+  const rules: [holds: boolean, problem: string][] = [
+    [points.length === levels, `points has ${points.length} entries for ${levels} levels; give one for each`],
+    [hiddenDim % heads === 0, `hiddenDim ${hiddenDim} must be a multiple of ${heads} heads`],
+    [last >= 0 && last < layers, `evalLayer ${evalLayer} is none of the ${layers} layers`],
+  ];
+  return rules.filter(([holds]) => !holds).map(([, problem]) => `model.decoder.${problem}`);
+}
+
+export const dfineDecoder: Part<typeof decoderSchema, Plan<DecoderContext, Decoder>> = {
+  schema: decoderSchema,
+  defaults: (levels) => ({
+    type: "dfine",
+    ...{ hiddenDim: 256, feedForwardDim: 1024, heads: 8, layers: 6, evalLayer: -1 },
+    ...{ points: Array.from({ length: levels }, () => 4), offsetScale: 0.5, crossAttention: "default", fusion: "gate" },
+    ...{ numQueries: 300, querySelect: "default", learnQueryContent: false, anchorMargin: 1e-2 },
+    ...{ boxHead: "distribution", regMax: 32, regScale: 4, up: 0.5 },
+  }),
+  plan: (config) => ({
+    problems: ({ levels }) => problems(config, levels.length),
+    make: (context) => new DFineDecoder(config, context),
+  }),
+};

@@ -1,9 +1,8 @@
 import { type Linear, type Mlp, Module } from "@dfine/nn";
 import { clamp, sigmoid, type Tensor, toFloat } from "@dfine/tensor";
-import type { DecoderConfig } from "../config/config.ts";
-import { evalLayerIndex } from "../config/derived.ts";
 import type { LevelSize } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
+import { type DecoderConfig, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderLayer } from "./decoderLayer.ts";
 import { binWeights } from "./integral.ts";
 import { Lqe } from "./lqe.ts";
@@ -55,11 +54,11 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
   /** `up` and `regScale` [1] are shared with the module around it, as officially. */
   constructor(config: DecoderConfig, shared: { up: Tensor; regScale: Tensor }) {
     super();
-    const each = Array.from({ length: config.layers });
+    const each = <T>(make: () => T): T[] => Array.from({ length: config.layers }, make);
     this.up = shared.up;
     this.regScale = shared.regScale;
-    this.layers = each.map(() => new DecoderLayer(config));
-    this.lqeLayers = BOX_HEADS[config.boxHead].distributions ? each.map(() => new Lqe()) : [];
+    this.layers = each(() => new DecoderLayer(config));
+    this.lqeLayers = BOX_HEADS[config.boxHead].distributions ? each(() => new Lqe()) : [];
     this.#config = config;
   }
 

@@ -3,8 +3,9 @@ import { describe, expect, test } from "vitest";
 import { proceduralDraws } from "../../../../parity/procedural.ts";
 import { NO_PACK, referenceBytes, referenceJson } from "../../../../parity/referencePack.ts";
 import { decodeFloat32, decodeInt32, readSafetensors } from "../../../nn/src/safetensors.ts";
-import type { MatchTargets } from "../loss/matcher.ts";
-import { type DenoisingDraws, type DenoisingOptions, denoisingMask, denoisingQueries } from "./denoising.ts";
+import type { MatchTargets } from "../loss/matches.ts";
+import { type DenoisingOptions, denoisingMask, denoisingQueries } from "./denoising.ts";
+import type { DenoisingDraws } from "./outputs.ts";
 
 const CLASSES = 7;
 const silent: DenoisingDraws = { labelMask: () => 0.99, label: () => 0, sign: () => 0, magnitude: () => 0 };

@@ -1,38 +1,20 @@
-import type { DenoisingConfig } from "../config/config.ts";
-import type { MatchedPairs, MatchTargets } from "../loss/matcher.ts";
-import { logFloat32 } from "./logFloat32.ts";
+import * as z from "zod";
+import { count, rate, share } from "../config/numbers.ts";
+import type { MatchedPairs, MatchTargets } from "../loss/matches.ts";
+import { logFloat32 } from "./float32Functions.ts";
+import type { DenoisingDraws, DenoisingQueries } from "./outputs.ts";
+import type { Denoiser, Part } from "./parts.ts";
 
-/**
- * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: into [B, Qdn] for the labels,
- * into [B, Qdn, 4] for the boxes. Padded entries have numbers too.
- */
-export interface DenoisingDraws {
-  /** Whether the label may change. */
-  labelMask(index: number): number;
-  /** Which class it changes to. */
-  label(index: number): number;
-  /** To which side an edge moves. */
-  sign(index: number): number;
-  /** How far it moves. */
-  magnitude(index: number): number;
-}
-
-/** Noisy copies of the targets, which the decoder learns to restore. Qdn = groups · groupSize, 0 without targets. */
-export interface DenoisingQueries {
-  readonly numQueries: number;
-  readonly groups: number;
-  /** Twice the largest number of targets of an image: a positive half, then a negative one. */
-  readonly groupSize: number;
-  /** [B, Qdn]; padding has the label `classes`. */
-  readonly labels: Int32Array;
-  /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
-  readonly boxesUnact: Float32Array;
-  /** Positive queries of each image with their targets. */
-  readonly positives: MatchedPairs[];
-}
+const schema = z.strictObject({
+  type: z.literal("contrastive"),
+  /** Queries shared by the groups; 0 turns denoising off. */
+  numDenoising: count,
+  labelNoiseRatio: share,
+  boxNoiseScale: rate,
+});
 
 /** How many noisy queries there are and how noisy they are. */
-export interface DenoisingOptions extends DenoisingConfig {
+export interface DenoisingOptions extends Omit<z.infer<typeof schema>, "type"> {
   readonly classes: number;
   readonly draws: DenoisingDraws;
 }
@@ -114,6 +96,17 @@ export function denoisingQueries(targets: readonly MatchTargets[], options: Deno
   const positives = targets.map((target) => positivePairs(target.labels.length, groups, groupSize));
   return { numQueries, groups, groupSize, labels, boxesUnact, positives };
 }
+
+/** Each target lightly moved and further moved, in groups. */
+export const contrastive: Part<typeof schema, Denoiser> = {
+  schema,
+  defaults: () => ({ type: "contrastive", numDenoising: 100, labelNoiseRatio: 0.5, boxNoiseScale: 1 }),
+  plan: (config) => ({
+    queries: config.numDenoising
+      ? (targets, options) => denoisingQueries(targets, { ...config, ...options })
+      : undefined,
+  }),
+};
 
 /**
  * Self-attention mask [M, M] of Qdn denoising queries before `numQueries` ordinary ones, 1 = blocked: ordinary queries

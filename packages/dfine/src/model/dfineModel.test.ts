@@ -4,7 +4,7 @@ import { denoising, images, lively } from "../../test/livelyModel.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { ConfigError, PRESET_NAMES } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
-import { DFineModel, deploy } from "./dfineModel.ts";
+import { DFineModel } from "./dfineModel.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 
@@ -121,8 +121,8 @@ describe("modes", () => {
       model.eval();
       const { logits, boxes } = model.predictions(input);
       // Norms must not use batch statistics, which differ.
-      model.decoder.training = true;
-      model.decoder.decoder.training = true;
+      const [, stack] = model.decoder.children().find(([name]) => name === "decoder")!;
+      for (const module of [model.decoder, stack]) module.training = true;
       const outputs = model.trainingOutputs(input);
       const set = evalLayer === 1 ? outputs.aux[1]! : outputs.last;
       const read = await readTensors([logits, set.logits, boxes, set.boxes]);
@@ -138,7 +138,7 @@ describe("modes", () => {
       // Moves the running statistics away from 0 and 1.
       model.trainingOutputs(input);
       model.eval();
-      using deployed = deploy(model);
+      using deployed = model.deploy();
       const [a, b] = [model.predictions(input), deployed.predictions(input)];
       const [logits, boxes, fusedLogits, fusedBoxes] = await readTensors([a.logits, a.boxes, b.logits, b.boxes]);
       logits!.forEach((value, i) => {

@@ -1,96 +1,71 @@
-import { initialize, Module } from "@dfine/nn";
-import type { Random, Tensor } from "@dfine/tensor";
-import { ConfigError, type ModelConfig } from "../config/config.ts";
-import { checkInputSize, featureChannels } from "../config/derived.ts";
-import { Decoder } from "./decoder.ts";
-import type { DenoisingQueries } from "./denoising.ts";
-import { HgNetV2 } from "./hgnetv2.ts";
-import { HybridEncoder } from "./hybridEncoder.ts";
-import type { Predictions, TrainingOutputs } from "./outputs.ts";
-import { noTap, type Tap } from "./taps.ts";
+import type { Tensor } from "@dfine/tensor";
+import type { MatchTargets } from "../loss/matches.ts";
+import { type ClassRows, Detector, type ForwardOptions } from "./detector.ts";
+import { checkDFineInput, type DFineConfig, planParts } from "./dfineConfig.ts";
+import type { DenoisingDraws, DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
+import type { Backbone, Decoder, Encoder } from "./parts.ts";
+import { noTap } from "./taps.ts";
+import type { WeightingParameters } from "./weighting.ts";
 
-/** What a forward pass may be given besides images. */
-export interface ForwardOptions {
-  /** Used in training only. */
-  readonly denoising?: DenoisingQueries | undefined;
-  /** Sees intermediate tensors. */
-  readonly tap?: Tap;
-}
+const EMBEDDING = "decoder.denoising_class_embed.weight";
+/** Heads of the decoder layers; those that choose queries, which may judge all classes as one. */
+const HEAD = /^decoder\.(?:enc_score_head|dec_score_head\.\d+)\.(?:weight|bias)$/;
 
-/**
- * D-FINE: images [B, 3, H, W] (RGB / 255, sides multiples of 32) → in training what the criterion judges, otherwise class
- * logits and boxes. Its weights are zeros until `initialize` or `loadStateDict`. Peng et al. 2024.
- */
-export class DFineModel extends Module<[images: Tensor, options?: ForwardOptions], TrainingOutputs | Predictions> {
-  readonly backbone: HgNetV2;
+/** D-FINE, or a model with other parts in its places: images with sides that are multiples of 32. Peng et al. 2024. */
+export class DFineModel extends Detector<DFineConfig> {
+  readonly backbone: Backbone;
   readonly decoder: Decoder;
-  readonly encoder: HybridEncoder;
-  readonly config: ModelConfig;
-  #isDeployed = false;
+  readonly encoder: Encoder;
+  readonly config: DFineConfig;
+  readonly #denoiser: ReturnType<typeof planParts>["denoiser"];
 
-  constructor(config: ModelConfig) {
+  constructor(config: DFineConfig) {
     super();
-    this.backbone = new HgNetV2(config.backbone);
-    this.decoder = new Decoder(config.encoder.hiddenDim, config);
-    this.encoder = new HybridEncoder(featureChannels(config.backbone), config.encoder);
+    const { backbone, encoder, decoder, denoiser, maps, context } = planParts(config);
+    this.backbone = backbone.make();
+    this.decoder = decoder.make(context);
+    this.encoder = encoder.make(maps);
     this.config = config;
+    this.#denoiser = denoiser;
   }
 
-  /** Gives all parameters the official first values. Layers of the decoder start alike, as copies of one. */
-  initialize(random: Random): this {
-    initialize(this, random, {
-      stream: (name) => name.replace(/^decoder\.decoder\.layers\.\d+/, "decoder.decoder.layers"),
-    });
-    return this;
+  get weighting(): WeightingParameters {
+    return this.config.decoder;
+  }
+
+  denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined {
+    return this.#denoiser.queries?.(targets, { classes: this.config.classes.length, draws });
+  }
+
+  classTensors(): ReadonlyMap<string, ClassRows> {
+    const heads = [...this.stateDict().keys()].filter((name) => HEAD.test(name));
+    return new Map([
+      [EMBEDDING, { extra: 1, optional: true }],
+      ...heads.map((name): [string, ClassRows] => [name, { extra: 0, optional: false }]),
+    ]);
+  }
+
+  protected another(): DFineModel {
+    return new DFineModel(this.config);
+  }
+
+  /** Layers of the decoder start alike, as copies of one. */
+  protected stream(name: string): string {
+    return name.replace(/^decoder\.decoder\.layers\.\d+/, "decoder.decoder.layers");
+  }
+
+  protected simplify(): void {
+    this.encoder.fuse?.();
+    this.decoder.prune();
   }
 
   /** @throws ConfigError where the images' size does not suit the model */
   protected forward(images: Tensor, { denoising, tap = noTap }: ForwardOptions = {}): TrainingOutputs | Predictions {
-    checkInputSize(this.config, [images.shape[2]!, images.shape[3]!]);
+    checkDFineInput(this.config, [images.shape[2]!, images.shape[3]!]);
     const features = this.backbone.call(images);
     const maps = this.encoder.call(features);
     for (const [i, feature] of features.entries()) tap(`backbone.${i}`, feature);
     for (const [i, map] of maps.entries()) tap(`encoder.${i}`, map);
     return this.decoder.call({ maps, denoising, tap });
   }
-
-  /** Predictions for a training step. @throws ConfigError outside training mode */
-  trainingOutputs(images: Tensor, options: ForwardOptions = {}): TrainingOutputs {
-    const outputs = this.call(images, options);
-    if ("last" in outputs) return outputs;
-    throw new ConfigError("model: training outputs were asked of a model in evaluation mode; call train() first");
-  }
-
-  /** Logits [B, Q, C] and boxes [B, Q, 4] of the evaluation layer. @throws ConfigError in training mode */
-  predictions(images: Tensor, options: ForwardOptions = {}): Predictions {
-    const outputs = this.call(images, options);
-    if ("logits" in outputs) return outputs;
-    throw new ConfigError("model: predictions were asked of a model in training mode; call eval() first");
-  }
-
-  /** @throws ConfigError when a deployed model is to be trained */
-  override train(mode = true): this {
-    if (mode && this.#isDeployed)
-      throw new ConfigError("model: the deploy form cannot be trained; train the model it was made from");
-    return super.train(mode);
-  }
-
-  /** Turns this model into its deploy form, for good: see `deploy`. */
-  fuse(): this {
-    this.eval();
-    this.#isDeployed = true;
-    this.encoder.fuse();
-    this.decoder.prune();
-    return this.freeze();
-  }
-}
-
-/**
- * A copy of a model for inference: convolutions of the encoder joined with their norms, and without the heads that only
- * training uses. Same outputs up to rounding. D-FINE's `deploy()`.
- */
-export function deploy(model: DFineModel): DFineModel {
-  const copy = new DFineModel(model.config);
-  copy.loadStateDict(model.stateDict());
-  return copy.fuse();
 }

@@ -1,7 +1,6 @@
 import { Module } from "@dfine/nn";
 import { concat, split, type Tensor } from "@dfine/tensor";
-import type { EncoderConfig } from "../config/config.ts";
-import { elanWidth, repBlocks } from "../config/derived.ts";
+import { type BlockSize, elanWidth, repBlocks } from "../config/derived.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 
 type Map2d = Module<[x: Tensor], Tensor>;
@@ -64,7 +63,7 @@ class RepNcspElan extends Module<[x: Tensor], Tensor> {
 }
 
 /** Fuses two maps of `hiddenDim` channels each, concatenated, into one. */
-export const ENCODER_BLOCKS: Record<EncoderConfig["block"], (config: EncoderConfig) => Map2d> = {
+export const ENCODER_BLOCKS = {
   gelan: (config) =>
     new RepNcspElan(2 * config.hiddenDim, config.hiddenDim, {
       wide: 2 * config.hiddenDim,
@@ -73,7 +72,7 @@ export const ENCODER_BLOCKS: Record<EncoderConfig["block"], (config: EncoderConf
     }),
   csp: (config) =>
     new CspLayer(2 * config.hiddenDim, config.hiddenDim, { blocks: repBlocks(config), expansion: config.expansion }),
-};
+} satisfies Record<string, (config: BlockSize) => Map2d>;
 
 /** Halves the size: 1x1 convolution, then a depthwise one of stride 2, both without activation. */
 export class ScDown extends Module<[x: Tensor], Tensor> {

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { logFloat32 } from "./logFloat32.ts";
-import { cosFloat32, sinFloat32 } from "./trigFloat32.ts";
+import { cosFloat32, logFloat32, sinFloat32 } from "./float32Functions.ts";
 
 const f32 = Math.fround;
 

@@ -1,6 +1,8 @@
-import { BatchNorm2d, Conv2d, FrozenBatchNorm2d, Module, normAffine, parameter } from "@dfine/nn";
-import { concat, conv2dAct, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
-import type { BackboneConfig, BackboneStageConfig } from "../config/config.ts";
+import { Module } from "@dfine/nn";
+import { concat, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
+import { HGNETV2, type HgNetV2Config, type HgStageConfig, hgNetV2Schema } from "../config/hgnetv2Sizes.ts";
+import { ConvNorm } from "./convNorm.ts";
+import { type Backbone, beyond, type Level, type Part, type Plan } from "./parts.ts";
 
 /** What all units of a backbone have in common. */
 interface Style {
@@ -8,17 +10,7 @@ interface Style {
   readonly freezeNorm: boolean;
 }
 
-/** A scale and a shift [1], which the norm before them applies after its activation. */
-class LearnableAffine extends Module<[], { scale: Tensor; shift: Tensor }> {
-  readonly scale = parameter([1], 1);
-  readonly bias = parameter([1], 0);
-
-  protected forward(): { scale: Tensor; shift: Tensor } {
-    return { scale: this.scale, shift: this.bias };
-  }
-}
-
-interface ConvBnActOptions {
+interface ConvBnActOptions extends Style {
   readonly kernel: number;
   readonly stride?: number;
   readonly groups?: number;
@@ -27,30 +19,14 @@ interface ConvBnActOptions {
 }
 
 /** Convolution without bias, batch norm, ReLU, learnable affine block. */
-class ConvBnAct extends Module<[x: Tensor], Tensor> {
-  readonly conv: Conv2d;
-  readonly bn: BatchNorm2d | FrozenBatchNorm2d;
-  readonly lab: LearnableAffine | undefined;
-  readonly #activation: "relu" | "identity";
-
-  constructor(inChannels: number, outChannels: number, options: ConvBnActOptions & Style) {
-    super();
-    const { kernel, stride = 1, groups = 1, activation = true } = options;
-    this.conv = new Conv2d(inChannels, outChannels, {
-      kernel,
-      stride,
-      groups,
-      padding: Math.floor((kernel - 1) / 2),
+class ConvBnAct extends ConvNorm {
+  constructor(inChannels: number, outChannels: number, options: ConvBnActOptions) {
+    const { kernel, stride = 1, groups = 1, activation = true, freezeNorm } = options;
+    super(inChannels, outChannels, {
+      ...{ kernel, stride, groups, freezeNorm, normName: "bn" },
+      activation: activation ? "relu" : "identity",
+      learnableAffine: activation && options.learnableAffine,
     });
-    this.bn = options.freezeNorm ? new FrozenBatchNorm2d(outChannels) : new BatchNorm2d(outChannels);
-    this.lab = activation && options.learnableAffine ? new LearnableAffine() : undefined;
-    this.#activation = activation ? "relu" : "identity";
-  }
-
-  protected forward(x: Tensor): Tensor {
-    const epilogue = { activation: this.#activation, affine: this.lab?.call() };
-    if (this.training) return this.bn.call(this.conv.call(x), epilogue);
-    return conv2dAct(x, this.conv.weight, { ...this.conv.geometry, ...normAffine(this.bn), ...epilogue });
   }
 }
 
@@ -81,7 +57,7 @@ class Stem extends Module<[x: Tensor], Tensor> {
   readonly stem3: ConvBnAct;
   readonly stem4: ConvBnAct;
 
-  constructor({ mid, out }: BackboneConfig["stem"], style: Style) {
+  constructor({ mid, out }: HgNetV2Config["stem"], style: Style) {
     super();
     const half = Math.floor(mid / 2);
     this.stem1 = new ConvBnAct(3, mid, { kernel: 3, stride: 2, ...style });
@@ -105,7 +81,7 @@ class HgBlock extends Module<[x: Tensor], Tensor> {
   readonly aggregation: ConvBnAct[];
   readonly #residual: boolean;
 
-  constructor(inChannels: number, stage: BackboneStageConfig, options: { residual: boolean } & Style) {
+  constructor(inChannels: number, stage: HgStageConfig, options: { residual: boolean } & Style) {
     super();
     const { mid, out, layers, light, kernel } = stage;
     const Unit = light ? LightConvBnAct : ConvBnAct;
@@ -133,7 +109,7 @@ class HgStage extends Module<[x: Tensor], Tensor> {
   readonly downsample: ConvBnAct | undefined;
   readonly blocks: HgBlock[];
 
-  constructor(stage: BackboneStageConfig, style: Style) {
+  constructor(stage: HgStageConfig, style: Style) {
     super();
     const { in: inChannels, out, blocks, downsample } = stage;
     this.downsample = downsample
@@ -156,7 +132,7 @@ export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
   readonly stages: HgStage[];
   readonly #returnStages: readonly number[];
 
-  constructor(config: BackboneConfig) {
+  constructor(config: HgNetV2Config) {
     super();
     this.stem = new Stem(config.stem, config);
     this.stages = config.stages.map((stage) => new HgStage(stage, config));
@@ -172,3 +148,25 @@ export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
     return this.#returnStages.map((stage) => outputs[stage]!);
   }
 }
+
+/** The first stage halves nothing: it gets a quarter of the image from the stem. */
+function levels({ stages, returnStages }: HgNetV2Config): Level[] {
+  const halvings = (stage: number) => stages.slice(0, stage + 1).filter(({ downsample }) => downsample).length;
+  return returnStages.map((stage) => ({ channels: stages[stage]!.out, stride: 4 * 2 ** halvings(stage) }));
+}
+
+export const hgNetV2: Part<typeof hgNetV2Schema, Plan<void, Backbone>> = {
+  schema: hgNetV2Schema,
+  defaults: (levels) => ({
+    type: "hgnetv2",
+    ...HGNETV2.B0,
+    learnableAffine: true,
+    returnStages: [0, 1, 2, 3].slice(-levels),
+    ...{ freezeAt: -1, freezeStemOnly: true, freezeNorm: false },
+  }),
+  plan: (config) => ({
+    problems: () => beyond(config.returnStages, config.stages.length),
+    levels: () => levels(config),
+    make: () => new HgNetV2(config),
+  }),
+};

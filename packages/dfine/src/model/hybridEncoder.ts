@@ -1,9 +1,29 @@
 import { LayerNorm, Linear, Module, MultiHeadAttention } from "@dfine/nn";
 import { concat, keep, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
-import type { EncoderConfig } from "../config/config.ts";
+import * as z from "zod";
+import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 import { ENCODER_BLOCKS, ScDown } from "./encoderBlocks.ts";
+import { choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding } from "./positionEmbedding.ts";
+
+const schema = z.strictObject({
+  type: z.literal("hybrid"),
+  hiddenDim: size,
+  feedForwardDim: size,
+  heads: size,
+  /** Transformer layers on each level of `transformerLevels`. */
+  layers: count,
+  /** Positions in the list of levels, finest 0. */
+  transformerLevels: z.array(count),
+  positionTemperature: z.number().positive(),
+  block: choiceOf(ENCODER_BLOCKS),
+  /** Inner width of a block relative to `hiddenDim`; see `elanWidth`. */
+  expansion: z.number().positive(),
+  /** Depth of a block relative to 3; see `repBlocks`. */
+  depthMult: z.number().positive(),
+});
+type EncoderConfig = z.infer<typeof schema>;
 
 /** Post-norm transformer layer: x, position [B or 1, L, E] → [B, L, E]. */
 class EncoderLayer extends Module<[x: Tensor, position: Tensor], Tensor> {
@@ -130,3 +150,32 @@ function fuseAll(module: Module): void {
   if (module instanceof ConvNorm || module instanceof VggBlock) module.fuse();
   else for (const [, child] of module.children()) fuseAll(child);
 }
+
+function problems({ transformerLevels, hiddenDim, heads }: EncoderConfig, levels: number): string[] {
+  const known = transformerLevels.every((level) => level < levels);
+  const divides = hiddenDim % heads === 0 && hiddenDim % 4 === 0;
+  return [
+    ...(known
+      ? []
+      : [`model.encoder.transformerLevels [${transformerLevels}] name levels beyond the ${levels} there are`]),
+    ...(divides ? [] : [`model.encoder.hiddenDim ${hiddenDim} must be a multiple of 4 and of ${heads} heads`]),
+  ];
+}
+
+export const hybrid: Part<typeof schema, Plan<readonly Level[], Encoder>> = {
+  schema,
+  defaults: (levels) => ({
+    type: "hybrid",
+    ...{ hiddenDim: 256, feedForwardDim: 1024, heads: 8, layers: 1, transformerLevels: [levels - 1] },
+    ...{ positionTemperature: 10000, block: "gelan", expansion: 1, depthMult: 1 },
+  }),
+  plan: (config) => ({
+    problems: (levels) => problems(config, levels.length),
+    levels: (levels) => levels.map(({ stride }) => ({ channels: config.hiddenDim, stride })),
+    make: (levels) =>
+      new HybridEncoder(
+        levels.map(({ channels }) => channels),
+        config,
+      ),
+  }),
+};

@@ -1,5 +1,5 @@
 import type { Tensor } from "@dfine/tensor";
-import type { MatchedPairs } from "../loss/matcher.ts";
+import type { MatchedPairs } from "../loss/matches.ts";
 
 /** What one head predicts for Q queries per image, and what the criterion needs to judge it. */
 export interface PredictionSet {
@@ -13,6 +13,35 @@ export interface PredictionSet {
   readonly refPoints?: Tensor;
   /** The last layer's predictions for the same queries. */
   readonly teacher?: { readonly logits: Tensor; readonly corners: Tensor };
+}
+
+/**
+ * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: into [B, Qdn] for the labels,
+ * into [B, Qdn, 4] for the boxes. Padded entries have numbers too.
+ */
+export interface DenoisingDraws {
+  /** Whether the label may change. */
+  labelMask(index: number): number;
+  /** Which class it changes to. */
+  label(index: number): number;
+  /** To which side an edge moves. */
+  sign(index: number): number;
+  /** How far it moves. */
+  magnitude(index: number): number;
+}
+
+/** Noisy copies of the targets, which the decoder learns to restore. Qdn = groups · groupSize, 0 without targets. */
+export interface DenoisingQueries {
+  readonly numQueries: number;
+  readonly groups: number;
+  /** Twice the largest number of targets of an image: a positive half, then a negative one. */
+  readonly groupSize: number;
+  /** [B, Qdn]; padding has the label `classes`. */
+  readonly labels: Int32Array;
+  /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
+  readonly boxesUnact: Float32Array;
+  /** Positive queries of each image with their targets. */
+  readonly positives: MatchedPairs[];
 }
 
 /** Predictions for the denoising queries, with the targets that they were made from. */

@@ -1,4 +1,4 @@
-import { cosFloat32, sinFloat32 } from "./trigFloat32.ts";
+import { cosFloat32, sinFloat32 } from "./float32Functions.ts";
 
 const f32 = Math.fround;
 

@@ -1,5 +1,4 @@
 import { amax, defineMap, flatRows, indexSelect, type Tensor, topK } from "@dfine/tensor";
-import type { DecoderConfig } from "../config/config.ts";
 
 export interface Selection {
   /** Positions of the chosen tokens [B, Q], i32, best first. */
@@ -8,8 +7,14 @@ export interface Selection {
   readonly scores: Tensor;
 }
 
-/** Chooses `count` tokens by class logits [B, N, C]. */
-type Select = (logits: Tensor, count: number) => Selection;
+/** A way of choosing tokens as queries. */
+export interface QuerySource {
+  /** Logits per token by which it is chosen. */
+  logits(classes: number): number;
+  /** Chooses `count` tokens by their logits [B, N, C]. */
+  select(logits: Tensor, count: number): Selection;
+}
+type Select = QuerySource["select"];
 
 const quotient = defineMap("quotient", (x, divisor) => x.div(divisor), {
   differentiable: false,
@@ -27,12 +32,14 @@ const byTokenAndClass: Select = (logits, count) => {
   return { tokens: quotient(indices, logits.shape[2]!), scores: values };
 };
 
+const ofClass = (classes: number): number => classes;
+
 /** `one2many` may choose a token several times, for different classes; `agnostic` has a head with a single logit. */
-export const QUERY_SELECTION: Record<DecoderConfig["querySelect"], Select> = {
-  default: byBestClass,
-  one2many: byTokenAndClass,
-  agnostic: byBestClass,
-};
+export const QUERY_SOURCES = {
+  default: { logits: ofClass, select: byBestClass },
+  one2many: { logits: ofClass, select: byTokenAndClass },
+  agnostic: { logits: () => 1, select: byBestClass },
+} satisfies Record<string, QuerySource>;
 
 /** Rows of x [B or 1, N, D] at `tokens` [B, Q] → [B, Q, D]. */
 export function gatherTokens(x: Tensor, tokens: Tensor): Tensor {

@@ -1,7 +1,6 @@
 import { split, type Tensor } from "@dfine/tensor";
 import type { DecoderStackOutput } from "./decoderStack.ts";
-import type { DenoisingQueries } from "./denoising.ts";
-import type { PredictionSet, TrainingOutputs } from "./outputs.ts";
+import type { DenoisingQueries, PredictionSet, TrainingOutputs } from "./outputs.ts";
 
 /** The first `first` queries of a set, and the others. */
 function parted({ logits, boxes, corners, refPoints }: PredictionSet, first: number): [PredictionSet, PredictionSet] {

@@ -1,3 +1,11 @@
 import { main } from "./cli/main.ts";
+import { watchOutput } from "./cli/output.ts";
 
-process.exitCode = await main(process.argv.slice(2));
+let worst = 0;
+watchOutput([process.stdout, process.stderr], (message, code) => {
+  worst = code;
+  process.exitCode = code;
+  process.stderr.write(`error: ${message}\n`);
+});
+const code = await main(process.argv.slice(2));
+process.exitCode = code || worst;

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { resolveBackend } from "../device.ts";
 import { DFine as BrowserDFine } from "../dfine.ts";
+import type { Result } from "../result.ts";
 import { DFine } from "./detector.ts";
 import { encodeImage } from "./draw.ts";
 
@@ -37,6 +38,33 @@ test("weights and images may be pixels, bytes or paths, with the same result", a
   const [expected] = await made.detect(image, options);
   expect(expected!.length).toBe(20);
   for (const result of await opened.detect([image, png, bytes], options)) expect(result).toEqual(expected);
+});
+
+test("batches of any size give the same bits, and no more than one of them is read ahead", async () => {
+  using made = await DFine.create({ classes: 2, size: [320, 320], device: backend });
+  const images = Array.from({ length: 5 }, (_, i) => ({
+    ...{ width: 40 + i, height: 30, data: Uint8Array.from({ length: 90 * (40 + i) }, (_, p) => (p * (31 + i)) % 256) },
+  }));
+  const one: Result[] = [];
+  for (const image of images) one.push(...(await made.detect(image, { threshold: 0 })));
+  for (const batch of [1, 2, 4, 8])
+    expect(await made.detect(images, { threshold: 0, batch }), `batch ${batch}`).toEqual(one);
+  await expect(made.detect(images, { batch: 0 })).rejects.toThrow(
+    "detect: batch is 0. It must be a whole number from 1",
+  );
+  expect(await made.detect([])).toEqual([]);
+  // The third batch has a file that is not there, which is met when its turn comes.
+  const stop = new AbortController();
+  const last = {
+    ...images[3]!,
+    get data() {
+      stop.abort(new Error("enough"));
+      return images[3]!.data;
+    },
+  };
+  const list = [...images.slice(0, 3), last, join(folder, "none.png")];
+  await expect(made.detect(list, { batch: 2, signal: stop.signal })).rejects.toThrow("enough");
+  await expect(made.detect(list, { batch: 2 })).rejects.toThrow("none.png: does not exist");
 });
 
 test("detection stops when it is told to, and other files are refused with their name", async () => {

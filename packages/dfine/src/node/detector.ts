@@ -2,7 +2,7 @@ import type { RgbImage } from "../data/image.ts";
 import { type CreateOptions, type DetectOptions, DFine as Detector, type PretrainedOptions } from "../dfine.ts";
 import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
-import { decodeImage } from "./data/decode.ts";
+import { type DecodeOptions, decodeImage } from "./data/decode.ts";
 import { readWeights } from "./files.ts";
 
 /** The detector with files: weights by path or run folder, images by path. */
@@ -19,21 +19,21 @@ export class DFine extends Detector {
    * @throws ModelFileError, SafetensorsError, DeviceError
    */
   static override async fromPretrained(weights: string | Uint8Array, options: PretrainedOptions = {}): Promise<DFine> {
-    const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights) : { bytes: weights };
+    const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights, options) : { bytes: weights };
     // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
     return (await super.fromPretrained(bytes, { ...about, ...options })) as DFine;
   }
 
-  /** Finds objects in images, given as pixels, paths or encoded bytes. @throws ImageError */
-  override async detect(images: ImageLike | readonly ImageLike[], options: DetectOptions = {}): Promise<Result[]> {
+  /**
+   * Finds objects in images, given as pixels, paths or encoded bytes, which are decoded batch by batch.
+   * @throws ImageError
+   */
+  override async detect(images: ImageLike | readonly ImageLike[], options: DetectFileOptions = {}): Promise<Result[]> {
     const list = Array.isArray(images) ? (images as readonly ImageLike[]) : [images as ImageLike];
-    const results: Result[] = [];
-    for (const image of list) {
-      options.signal?.throwIfAborted();
-      const pixels = typeof image === "string" || image instanceof Uint8Array ? await decodeImage(image) : image;
-      results.push(...(await super.detect([pixels], options)));
-    }
-    return results;
+    const { maxPixels } = options;
+    const read = (image: ImageLike) =>
+      typeof image === "string" || image instanceof Uint8Array ? decodeImage(image, { maxPixels }) : image;
+    return await this.detectAll(list, read, options);
   }
 
   /** Writes the weights into a file, in one piece or not at all. */
@@ -41,6 +41,9 @@ export class DFine extends Detector {
     await writeFileAtomic(path, await this.save());
   }
 }
+
+/** `DetectOptions` for images that must be decoded. */
+export interface DetectFileOptions extends DetectOptions, Pick<DecodeOptions, "maxPixels"> {}
 
 /** Pixels, a path, or the bytes of an encoded image. */
 export type ImageLike = RgbImage | string | Uint8Array;

@@ -1,12 +1,9 @@
-import { readFileSync } from "node:fs";
 import { arch, availableParallelism, cpus, platform, release, totalmem } from "node:os";
 import type { Backend } from "@dfine/tensor";
+import { version } from "../../package.json";
 
 /** The version of this package. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
-}
+export const packageVersion = (): string => version;
 
 /** On what a run ran: what one needs to compare it with another. */
 export function environment(backend: Backend): Record<string, string | number> {

@@ -2,7 +2,8 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../checkpoint/errors.ts";
-import { fetchBytes, isAddress } from "../checkpoint/fetch.ts";
+import { type FetchOptions, fetchBytes, isAddress } from "../checkpoint/fetch.ts";
+import { missingHint } from "./data/onDisk.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
 export async function readBytes(path: string): Promise<Uint8Array> {
@@ -10,8 +11,9 @@ export async function readBytes(path: string): Promise<Uint8Array> {
     return await readFile(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    const problem = code === "ENOENT" ? "does not exist; check the path" : `cannot be read (${message})`;
-    throw new ModelFileError(`${path}: ${problem}`);
+    if (code !== "ENOENT") throw new ModelFileError(`${path}: cannot be read (${message})`);
+    const hint = await missingHint(path);
+    throw new ModelFileError(`${path}: does not exist${hint ? `. ${hint}` : "; check the path"}`);
   }
 }
 
@@ -59,8 +61,8 @@ export interface WeightBytes {
  * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address.
  * @throws ModelFileError
  */
-export async function readWeights(place: string): Promise<WeightBytes> {
-  if (isAddress(place)) return { bytes: await fetchBytes(place), file: place };
+export async function readWeights(place: string, options: FetchOptions = {}): Promise<WeightBytes> {
+  if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
   const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
   const configJson = await neighbouringConfig(file);
   return { bytes: await readBytes(file), file, ...(configJson === undefined ? {} : { configJson }) };

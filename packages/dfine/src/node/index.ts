@@ -12,5 +12,5 @@ export { type DatasetSplit, loadDataYaml } from "./data/loadDataYaml.ts";
 export { type Batch, type BatchesOptions, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
-export { DFine, type ImageLike } from "./detector.ts";
+export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
 export { drawObjects, encodeImage } from "./draw.ts";

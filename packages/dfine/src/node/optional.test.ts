@@ -12,6 +12,6 @@ test("one that is not is named with its purpose, the reason and the remedy", asy
   const failure = loadOptional(name, "telling fortunes", () => import(/* @vite-ignore */ name));
   await expect(failure).rejects.toThrow(MissingPackageError);
   await expect(failure).rejects.toThrow(
-    /^telling fortunes needs the package no-such-package, which cannot be loaded \(.+\). Install it: npm install no-such-package$/,
+    /^telling fortunes needs the package no-such-package, which cannot be loaded \(.+\). Install it: npm install no-such-package; a bundler must leave it outside \(external\)$/,
   );
 });

@@ -14,7 +14,7 @@ export async function loadOptional<T>(name: string, purpose: string, load: () =>
   } catch (cause) {
     const reason = String((cause as Error).message).split("\n")[0];
     throw new MissingPackageError(
-      `${purpose} needs the package ${name}, which cannot be loaded (${reason}). Install it: npm install ${name}`,
+      `${purpose} needs the package ${name}, which cannot be loaded (${reason}). Install it: npm install ${name}; a bundler must leave it outside (external)`,
       { cause },
     );
   }

@@ -4,7 +4,7 @@ import type { RgbImage } from "../data/image.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import type { DetectedObject } from "../result.ts";
 import type { EpochEvent } from "../train/events.ts";
-import { decodeImage } from "./data/decode.ts";
+import { type DecodeOptions, decodeImage } from "./data/decode.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { resolveInside } from "./data/paths.ts";
 import { thumbnail } from "./draw.ts";
@@ -22,14 +22,17 @@ const SHOWN_SCORE = 0.4;
 export type Sample = Omit<GalleryImage, "objects"> & { readonly imageId: number };
 
 /** Takes images spread evenly over a data set; those that cannot be used are left out. */
-export async function reportSamples({ dataset, imageRoot }: DatasetSplit): Promise<Sample[]> {
+export async function reportSamples(
+  { dataset, imageRoot }: DatasetSplit,
+  { maxPixels }: Pick<DecodeOptions, "maxPixels">,
+): Promise<Sample[]> {
   const { images } = dataset;
   const count = Math.min(SHOWN, images.length);
   const picked = Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!);
   const samples = await Promise.all(
     picked.map(async (image): Promise<Sample[]> => {
       const { id, fileName, width, height } = image;
-      const pixels = await decode(imageRoot, image);
+      const pixels = await decode(imageRoot, image, maxPixels);
       if (!pixels) return [];
       const truth = (dataset.annotationsByImage.get(id) ?? []).filter(({ iscrowd }) => !iscrowd);
       return [
@@ -45,9 +48,9 @@ export async function reportSamples({ dataset, imageRoot }: DatasetSplit): Promi
 }
 
 /** Undefined for an image that cannot be used, which the loader is to say. */
-async function decode(imageRoot: string, image: CocoImage): Promise<RgbImage | undefined> {
+async function decode(imageRoot: string, image: CocoImage, maxPixels?: number): Promise<RgbImage | undefined> {
   try {
-    return await decodeImage(await resolveInside(imageRoot, image.fileName), { frame: image });
+    return await decodeImage(await resolveInside(imageRoot, image.fileName), { frame: image, maxPixels });
   } catch (error) {
     if (error instanceof ImageError) return undefined;
     throw error;

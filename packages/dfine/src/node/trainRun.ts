@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DeviceLostError } from "@dfine/tensor";
-import { stringify } from "yaml";
 import type { FitReport } from "../checkpoint/fit.ts";
+import { stringify } from "../config/yaml.ts";
 import { DatasetError, ImageError } from "../data/errors.ts";
 import { formatCocoStats } from "../evaluation/cocoStats.ts";
 import type { EpochEvent, RecoveryEvent, StepEvent } from "../train/events.ts";
@@ -96,7 +96,8 @@ function loaders(
 } {
   const { model, train: recipe } = trainer.config;
   const size = model.evalSize;
-  const broken = (part: LeftOutPart) => ({ mostBroken: recipe.limits.brokenImages, onBroken: leftOut.of(part) });
+  const { brokenImages: mostBroken, maxPixels } = recipe.limits;
+  const images = (part: LeftOutPart) => ({ mostBroken, maxPixels, onBroken: leftOut.of(part) });
   const training = createLoader({
     ...train,
     size,
@@ -104,10 +105,10 @@ function loaders(
     training: true,
     seed: recipe.seed,
     flip: recipe.augmentation.flip,
-    ...broken("train"),
+    ...images("train"),
   });
   if (!val) return { train: training };
-  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false, ...broken("val") });
+  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false, ...images("val") });
   return { train: training, val: { source, dataset: val.dataset } };
 }
 
@@ -140,7 +141,11 @@ class RunRecorder {
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
     const curves = await ReportCurves.read(run.events);
-    return new RunRecorder(options, { log, curves, samples: val ? await reportSamples(val) : [] });
+    return new RunRecorder(options, {
+      log,
+      curves,
+      samples: val ? await reportSamples(val, trainer.config.train.limits) : [],
+    });
   }
 
   async step(event: StepEvent): Promise<void> {

@@ -1,6 +1,5 @@
-import type { ModelConfig } from "../config/config.ts";
-import { checkInputSize } from "../config/derived.ts";
 import { describe } from "../describe.ts";
+import { checkInputSize, type ModelConfig } from "../model/architectures.ts";
 import type { TrainingBatch } from "./batch.ts";
 
 /** A batch that would fail somewhere in the model, or worse, train it to something senseless. */

@@ -1,7 +1,7 @@
 import { type AdamW, Ema, readNamed } from "@dfine/nn";
 import { type Backend, currentBackend, Scope } from "@dfine/tensor";
 import type { TrainConfig } from "../config/config.ts";
-import type { DFineModel } from "../model/dfineModel.ts";
+import type { Detector } from "../model/detector.ts";
 import { BufferBackup } from "./bufferBackup.ts";
 import { makeOptimizer } from "./optimizer.ts";
 import type { TrainProgress } from "./progress.ts";
@@ -10,14 +10,14 @@ import type { TrainStateValues } from "./stateFile.ts";
 /** What of a training run lies on its device: gone when that is lost, and made anew from values on the host. */
 export class DeviceState implements Disposable {
   readonly backend: Backend;
-  readonly model: DFineModel;
+  readonly model: Detector;
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
   #flow: Scope | undefined;
 
   /** Takes `model`, which it disposes. */
-  constructor(model: DFineModel, config: TrainConfig) {
+  constructor(model: Detector, config: TrainConfig) {
     this.backend = currentBackend();
     this.model = model.train();
     // These move what they work on side by side, and the average lays its copies out like that.

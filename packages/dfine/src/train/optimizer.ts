@@ -1,10 +1,10 @@
 import { AdamW } from "@dfine/nn";
 import type { OptimizerConfig } from "../config/config.ts";
 import { groupParameters } from "../config/parameterGroups.ts";
-import type { DFineModel } from "../model/dfineModel.ts";
+import type { Detector } from "../model/detector.ts";
 
 /** AdamW over a model's trainable parameters, in the configuration's groups. */
-export function makeOptimizer(model: DFineModel, config: OptimizerConfig): AdamW {
+export function makeOptimizer(model: Detector, config: OptimizerConfig): AdamW {
   const trainable = new Map([...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad));
   const rates = { base: config.learningRate, backbone: config.backboneLearningRate };
   const groups = groupParameters([...trainable.keys()], config.groups).map((group) => ({

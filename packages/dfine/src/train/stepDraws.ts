@@ -1,5 +1,5 @@
 import { Random, uniformAt } from "@dfine/tensor";
-import type { DenoisingDraws } from "../model/denoising.ts";
+import type { DenoisingDraws } from "../model/outputs.ts";
 
 /** Denoising's random numbers for one step: a function of seed and step, so that a resumed run draws the same. */
 export function stepDraws(seed: number, step: number): DenoisingDraws {

@@ -8,8 +8,7 @@ import {
   criterionLosses,
   matchingInputs,
 } from "../loss/criterion.ts";
-import { type DenoisingQueries, denoisingQueries } from "../model/denoising.ts";
-import type { DFineModel } from "../model/dfineModel.ts";
+import type { Detector } from "../model/detector.ts";
 import type { TrainingOutputs } from "../model/outputs.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
@@ -88,9 +87,9 @@ export async function compileStep(state: DeviceState, batch: TrainingBatch, cont
     using flow = state.flow("rehearsal");
     try {
       flow.run(() => {
-        const outputs = outputsFor(model, batch, context);
+        const outputs = trainingOutputs(model, batch, context);
         const read = matchingInputs(outputs, batch.targets).map(({ size }) => new Float32Array(size));
-        backward(criterionLosses(outputs, batch.targets, { ...lossOptions(context), read }).total);
+        backward(criterionLosses(outputs, batch.targets, { ...lossOptions(model, context), read }).total);
         globalNorm(optimizer.gradients());
       });
     } finally {
@@ -103,30 +102,23 @@ export async function compileStep(state: DeviceState, batch: TrainingBatch, cont
 /** The criterion's result for a batch, which `flow` owns, with the denoising queries of the step that comes next. */
 export function batchLosses(
   flow: Scope,
-  model: DFineModel,
+  model: Detector,
   { batch, context }: { batch: TrainingBatch; context: Pick<StepContext, "config" | "progress"> },
 ): Promise<CriterionResult> {
-  const outputs = flow.run(() => outputsFor(model, batch, context));
-  return criterion(outputs, batch.targets, { ...lossOptions(context), scope: flow });
+  const outputs = flow.run(() => trainingOutputs(model, batch, context));
+  return criterion(outputs, batch.targets, { ...lossOptions(model, context), scope: flow });
 }
 
-const lossOptions = ({ config }: Pick<StepContext, "config">): CriterionOptions => ({
+const lossOptions = (model: Detector, { config }: Pick<StepContext, "config">): CriterionOptions => ({
   config: config.criterion,
-  weighting: config.model.decoder,
+  weighting: model.weighting,
 });
 
-const outputsFor = (
-  model: DFineModel,
-  batch: TrainingBatch,
-  context: Pick<StepContext, "config" | "progress">,
-): TrainingOutputs =>
-  model.trainingOutputs(tensor(batch.images, batch.shape), { denoising: denoising(batch, context) });
-
-function denoising(
-  { targets }: TrainingBatch,
-  { config: { model, train }, progress }: Pick<StepContext, "config" | "progress">,
-): DenoisingQueries | undefined {
-  if (model.denoising.numDenoising === 0) return undefined;
-  const draws = stepDraws(train.seed, progress.step);
-  return denoisingQueries(targets, { ...model.denoising, classes: model.classes.length, draws });
+function trainingOutputs(
+  model: Detector,
+  { images, shape, targets }: TrainingBatch,
+  { config, progress }: Pick<StepContext, "config" | "progress">,
+): TrainingOutputs {
+  const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step));
+  return model.trainingOutputs(tensor(images, shape), { denoising });
 }

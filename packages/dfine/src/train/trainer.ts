@@ -6,7 +6,8 @@ import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/dataset.ts";
 import { continueTurns, inTurn } from "../deviceQueue.ts";
-import { DFineModel } from "../model/dfineModel.ts";
+import { buildDetector } from "../model/architectures.ts";
+import type { Detector } from "../model/detector.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSource } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
@@ -31,8 +32,8 @@ export interface TrainerOptions {
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
 
-const emptyModel = (config: Config, backend: Backend): DFineModel =>
-  withBackend(backend, () => new DFineModel(config.model));
+const emptyModel = (config: Config, backend: Backend): Detector =>
+  withBackend(backend, () => buildDetector(config.model));
 
 /**
  * A model in training with its average, optimiser and position. Everything that later steps depend on is in `saveState`;
@@ -50,7 +51,7 @@ export class Trainer implements Disposable {
   #snapshot: TrainStateValues | undefined;
   #isDisposed = false;
 
-  private constructor(options: TrainerOptions, model: DFineModel) {
+  private constructor(options: TrainerOptions, model: Detector) {
     this.config = options.config;
     this.progress = startProgress();
     this.#reviveBackend = options.reviveBackend;
@@ -64,7 +65,7 @@ export class Trainer implements Disposable {
   }
 
   /** The model in training: another object after each lost device. */
-  get model(): DFineModel {
+  get model(): Detector {
     return this.#live.model;
   }
 
@@ -112,7 +113,7 @@ export class Trainer implements Disposable {
 
   static async #begin(
     options: TrainerOptions,
-    model: DFineModel,
+    model: Detector,
     start: (trainer: Trainer) => void | Promise<void>,
   ): Promise<Trainer> {
     const trainer = new Trainer(options, model);
@@ -181,9 +182,9 @@ export class Trainer implements Disposable {
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });
   }
 
-  #averaged(): DFineModel {
+  #averaged(): Detector {
     return withBackend(this.backend, () => {
-      const model = new DFineModel(this.config.model);
+      const model = buildDetector(this.config.model);
       model.loadStateDict(this.#live.ema.entries);
       return model.freeze().eval();
     });

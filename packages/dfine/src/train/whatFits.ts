@@ -1,6 +1,5 @@
 import { OutOfMemoryError } from "@dfine/tensor";
-import type { ModelConfig } from "../config/config.ts";
-import { checkInputSize } from "../config/derived.ts";
+import { checkInputSize, type ModelConfig } from "../model/architectures.ts";
 import type { TrainingBatch } from "./batch.ts";
 
 /** Bytes held when everything that the gradients need is there: about the height of a step. @throws OutOfMemoryError */

@@ -85,6 +85,58 @@ describe("damaged images", () => {
   });
 });
 
+describe("prediction of a folder", () => {
+  const predict = (path: string, ...more: string[]) =>
+    runCommand(
+      "predict",
+      path,
+      "--weights",
+      inRun(folder, "whole"),
+      "--threads",
+      "1",
+      "--out",
+      folder,
+      "--quiet",
+      ...more,
+    );
+
+  test("names what it passes over, but not what systems put there", async () => {
+    const images = join(folder, await damaged("mixed", []), "images/val");
+    for (const name of ["a.heic", "b.HEIC", "notes.txt", "README", ".DS_Store", "._00000.png", "Thumbs.db"])
+      writeFileSync(join(images, name), "x");
+    const { code, out, err } = await predict(images, "--json");
+    expect(code).toBe(0);
+    says("cli-predict-passed-over", err);
+    const { images: found, passedOver } = JSON.parse(out);
+    expect(found).toHaveLength(2);
+    expect(passedOver).toEqual(["README", "a.heic", "b.HEIC", "notes.txt"].map((name) => join(images, name)));
+    for (const name of ["00000.png", "00001.png"]) rmSync(join(images, name));
+    const none = await predict(images);
+    expect(none.code).toBe(2);
+    says("cli-predict-no-images", none.err);
+  });
+
+  test("says what a file is called on disk", async () => {
+    const { code, err } = await predict(join(folder, "digits/images/VAL"));
+    expect(code).toBe(2);
+    says("cli-predict-missing", err);
+  });
+
+  test("the largest image is an option, for all commands that read images", async () => {
+    const images = join(folder, "digits/images/val");
+    const small = await predict(images, "--max-pixels", "9000");
+    expect(small.code).toBe(1);
+    says("cli-max-pixels", small.err);
+    expect((await predict(images, "--max-pixels", "9216")).code).toBe(0);
+    const trained = await runCommand(...train("limit", "digits"), "--quiet", "--max-pixels", "9000");
+    expect(trained.err).toContain("images cannot be used, more than the 1");
+    expect(readFileSync(inRun(folder, "limit", "config.yaml"), "utf8")).toContain("maxPixels: 9000");
+    const options = ["--weights", inRun(folder, "whole"), "--threads", "1", "--max-pixels", "9000", "--quiet"];
+    const evaluated = await runCommand("val", "--data", join(folder, "digits/data.yaml"), ...options);
+    expect(evaluated.err).toContain("2 of 2 images cannot be used");
+  });
+});
+
 test("missing images are said before anything is made", async () => {
   const data = await damaged("missing", []);
   rmSync(join(folder, data, "images/val/00001.png"));

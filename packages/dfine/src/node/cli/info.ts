@@ -1,10 +1,11 @@
 import { Command } from "commander";
-import { stringify } from "yaml";
-import { countValues } from "../../checkpoint/count.ts";
+import { valuesIn } from "../../checkpoint/identify.ts";
+import { onPaper } from "../../checkpoint/onPaper.ts";
 import { type Checkpoint, identifyCheckpoint, type RawCheckpoint, readCheckpoint } from "../../checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
-import { tokenCount } from "../../config/derived.ts";
 import { resolveConfig } from "../../config/resolve.ts";
+import { stringify } from "../../config/yaml.ts";
+import { ARCHITECTURES } from "../../model/architectures.ts";
 import { packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -83,11 +84,12 @@ function fileFacts({ file, format, entries, chosen, sets, training }: RawCheckpo
 }
 
 function modelFacts({ preset, model, entries, classNamesFrom }: Checkpoint) {
-  const { classes, evalSize, decoder, backbone } = model;
+  const { classes, evalSize } = model;
+  const { backbone, queries, tokens } = ARCHITECTURES.plan(model).facts();
   return {
-    ...{ preset, classes, classNamesFrom, size: evalSize },
-    ...countValues(entries, backbone),
-    queries: decoder.numQueries,
-    tokens: tokenCount(backbone, evalSize),
+    ...{ preset, backbone, classes, classNamesFrom, size: evalSize },
+    values: valuesIn(entries),
+    parameters: onPaper(model, (detector) => detector.parameterCount()),
+    ...{ queries, tokens },
   };
 }

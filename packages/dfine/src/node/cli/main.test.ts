@@ -21,6 +21,13 @@ const tiny = (name: string): string[] => tinyTrain({ data, out: folder, name });
 const run = (name: string, ...parts: string[]) => inRun(folder, name, ...parts);
 const state = (name: string) => readFileSync(run(name, "weights", "state.safetensors"));
 
+test("info shows a model with another backbone", async () => {
+  const { code, out } = await runCommand("info", "backbone.type=resnet50", "backbone.freezeNorm=true", "--json");
+  expect(code).toBe(0);
+  const backbone = { type: "resnet50", returnStages: [2, 3], freezeAt: -1, freezeNorm: true };
+  expect(JSON.parse(out).config.model.backbone).toEqual(backbone);
+});
+
 describe("a run", () => {
   test("leaves configuration, results, logs, weights and report, and tells programs what they need", async () => {
     const { code, out } = await runCommand(...tiny("whole"), "--json", "--quiet");
@@ -86,7 +93,7 @@ describe("a run", () => {
     expect((await decodeImage(join(folder, "predict", "predict", "00000.png"))).width).toBe(96);
 
     const info = await runCommand("info", "--weights", run("whole"), "--json");
-    expect(JSON.parse(info.out)).toMatchObject({ preset: "n", size: [96, 96], queries: 12 });
+    expect(JSON.parse(info.out)).toMatchObject({ preset: "n", backbone: "hgnetv2", size: [96, 96], queries: 12 });
   });
 });
 

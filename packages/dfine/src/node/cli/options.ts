@@ -44,6 +44,10 @@ export const emaOption = () =>
   new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
 export const sizeOption = (text: string) => new Option("--size <size>", text).argParser(inputSize);
 export const batchOption = (text: string) => new Option("--batch <images>", text).argParser(wholeNumber(1));
+export const maxPixelsOption = () =>
+  new Option("--max-pixels <count>", "largest image that is read, width times height (default: 100 million)").argParser(
+    wholeNumber(1),
+  );
 export const thresholdOption = () =>
   new Option("--threshold <score>", "lowest score shown").argParser(share).default(0.5);
 

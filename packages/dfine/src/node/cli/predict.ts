@@ -1,11 +1,12 @@
 import { readdir, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, extname, join } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
+import { missingHint } from "../data/onDisk.ts";
 import { DFine } from "../detector.ts";
 import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
@@ -15,10 +16,12 @@ import { createRunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import {
+  batchOption,
   type DeviceOptionValues,
   deviceOptions,
   emaOption,
   folderOptions,
+  maxPixelsOption,
   type OutputOptionValues,
   sizeOption,
   talkOptions,
@@ -34,12 +37,18 @@ interface PredictValues extends DeviceOptionValues, OutputOptionValues {
   readonly size?: [number, number];
   readonly threshold: number;
   readonly maxDetections: number;
+  readonly batch: number;
+  readonly maxPixels?: number;
 }
 
 /** Images that the report shows; more would make it heavy. */
 const REPORTED = 60;
 const SIDE = 640;
-const IMAGE_NAME = /\.(jpe?g|png|webp|gif|tiff?|avif)$/i;
+const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
+/** What systems put into folders by themselves, of which nothing is said. */
+const SYSTEM_NAME = /^(\.|Thumbs\.db$|desktop\.ini$)/i;
+/** File names shown of those that are passed over. */
+const NAMED = 5;
 
 export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
@@ -51,40 +60,51 @@ export function predictCommand(finish: (code: number) => void): Command {
     .addOption(emaOption())
     .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
     .addOption(thresholdOption())
-    .option("--max-detections <count>", "most objects in an image", wholeNumber(1), 300);
+    .option("--max-detections <count>", "most objects in an image", wholeNumber(1), 300)
+    .addOption(batchOption("images at a time").default(4))
+    .addOption(maxPixelsOption());
   for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
   return command.action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
 }
 
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {
   const terminal = new Terminal(values);
-  const files = await imageFiles(images);
-  const { device, threads, size, ema, threshold, maxDetections } = values;
+  const { files, passedOver } = await imageFiles(images);
+  if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
+  const { device, threads, size, ema, threshold, maxDetections, batch, maxPixels } = values;
   using detector = await DFine.fromPretrained(values.weights, {
     device,
     ...(threads === undefined ? {} : { threads }),
     ...(size ? { size } : {}),
     ...(ema ? {} : { ema }),
   });
-  using interrupt = watchInterrupt(() => terminal.warn("stopping after this image"));
+  using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
   const found: { file: string; result: Result }[] = [];
   const shown: GalleryImage[] = [];
   const unread: string[] = [];
-  for (const file of files) {
-    if (interrupt.requested) break;
-    const image = await decodeImage(file).catch((error: unknown) => {
+  const read = async (file: string) => {
+    try {
+      return [{ file, image: await decodeImage(file, { maxPixels }) }];
+    } catch (error) {
       if (!(error instanceof ImageError) || files.length === 1) throw error;
       terminal.warn(error.message);
       unread.push(file);
-    });
-    if (!image) continue;
-    const [result] = await detector.detect([image], { threshold, maxDetections });
-    const written = await writeDrawn(run.path, file, { image, result: result! });
-    found.push({ file, result: result! });
-    if (shown.length < REPORTED) shown.push(await galleryImage(file, image, result!));
-    terminal.say(`${file}: ${describe(result!)} → ${written}`);
-    terminal.progress(`${found.length}/${files.length} images`);
+      return [];
+    }
+  };
+  for (let first = 0; first < files.length && !interrupt.requested; first += batch) {
+    const group = (await Promise.all(files.slice(first, first + batch).map(read))).flat();
+    const pixels = group.map(({ image }) => image);
+    const results = await detector.detect(pixels, { threshold, maxDetections, batch });
+    for (const [i, { file, image }] of group.entries()) {
+      const result = results[i]!;
+      const written = await writeDrawn(run.path, file, { image, result });
+      found.push({ file, result });
+      if (shown.length < REPORTED) shown.push(await galleryImage(file, image, result));
+      terminal.say(`${file}: ${describe(result)} → ${written}`);
+      terminal.progress(`${found.length}/${files.length} images`);
+    }
   }
   const predictions = join(run.path, "predictions.json");
   await writeFileAtomic(predictions, JSON.stringify(found.map(({ file, result }) => ({ file, ...result.toJSON() }))));
@@ -101,7 +121,7 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     predictions,
     report: run.report,
     images: found.map(({ file, result }) => ({ file, ...result.toJSON() })),
-    unread,
+    ...{ unread, passedOver },
   });
   terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
@@ -109,22 +129,44 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
 
-/** Files as given, folders as the images in them, by name. @throws UsageError */
-async function imageFiles(paths: readonly string[]): Promise<string[]> {
+/**
+ * Files as given, and folders as the images in them, by name; "passedOver" are the other files and folders in these.
+ * @throws UsageError
+ */
+async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; passedOver: string[] }> {
   const files: string[] = [];
+  const passedOver: string[] = [];
   for (const path of paths) {
-    const found = await stat(path).catch(() => {
-      throw new UsageError(`${path}: there is no such file or folder`);
+    const found = await stat(path).catch(async () => {
+      throw new UsageError(`${path}: there is no such file or folder. ${(await missingHint(path)) ?? ""}`.trim());
     });
     if (!found.isDirectory()) {
       files.push(path);
       continue;
     }
-    const names = (await readdir(path)).filter((name) => IMAGE_NAME.test(name)).sort();
-    if (names.length === 0) throw new UsageError(`${path}: holds no images`);
-    files.push(...names.map((name) => join(path, name)));
+    const inside = (await readdir(path, { withFileTypes: true }))
+      .filter(({ name }) => !SYSTEM_NAME.test(name))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+    const images = inside.filter((entry) => !entry.isDirectory() && IMAGE_NAME.test(entry.name));
+    const others = inside.filter((entry) => !images.includes(entry)).map(({ name }) => join(path, name));
+    if (images.length === 0)
+      throw new UsageError(`${path}: holds no images${others.length > 0 ? `; ${passedOverText(others)}` : ""}`);
+    files.push(...images.map(({ name }) => join(path, name)));
+    passedOver.push(...others);
   }
-  return files;
+  return { files, passedOver };
+}
+
+/** "3 of the entries are no images that are read (2 .heic, 1 without ending): a.heic, …". */
+function passedOverText(paths: readonly string[]): string {
+  const kinds = new Map<string, number>();
+  for (const path of paths) {
+    const kind = extname(path).toLowerCase() || "without an ending";
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+  }
+  const counts = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${count} ${kind}`);
+  const names = paths.slice(0, NAMED).join(", ") + (paths.length > NAMED ? ", …" : "");
+  return `passed over ${paths.length} ${paths.length === 1 ? "file or folder" : "files or folders"} (${counts.slice(0, NAMED).join(", ")}): ${names}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
 }
 
 /** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */

@@ -26,6 +26,7 @@ import {
   deviceOptions,
   emaOption,
   folderOptions,
+  maxPixelsOption,
   modelOption,
   type OutputOptionValues,
   positiveNumber,
@@ -49,6 +50,7 @@ interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOption
   readonly lr?: number;
   readonly backboneLr?: number;
   readonly seed?: number;
+  readonly maxPixels?: number;
   readonly weights?: string;
   readonly ema: boolean;
   readonly resume?: string;
@@ -75,6 +77,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     )
     .addOption(emaOption())
     .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0))
+    .addOption(maxPixelsOption())
     .option("--resume <run>", "go on with the run in this folder, exactly where it stood");
   for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
   return command.action(async (overrides: string[], values: TrainValues) => {
@@ -157,7 +160,7 @@ async function freshJob(given: TrainValues, overrides: readonly string[]): Promi
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
-  const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given.ema);
+  const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const { values, notes } = withBatch({ ...given, model: given.model ?? initial?.preset ?? "n" }, completed);
   // A wrong key or value is said before any data is read.
   const { preset } = resolveConfig(configOptions(values, { classes: ["any"], initial }), completed);
@@ -178,9 +181,9 @@ async function freshJob(given: TrainValues, overrides: readonly string[]): Promi
   };
 }
 
-async function openWeights(place: string, ema: boolean): Promise<Checkpoint> {
+async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
   const { bytes, ...about } = await readWeights(place);
-  return openCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
+  return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
 }
 
 /** Images per step where nothing is said. */
@@ -222,6 +225,7 @@ function configOptions(
       // The result doesn't depend on it, the memory does.
       valBatch: values.batch ?? MODEST_BATCH,
       seed: values.seed,
+      limits: { maxPixels: values.maxPixels },
       optimizer: { learningRate: values.lr, backboneLearningRate: values.backboneLr },
     },
   };

@@ -22,6 +22,7 @@ import {
   deviceOptions,
   emaOption,
   folderOptions,
+  maxPixelsOption,
   type OutputOptionValues,
   sizeOption,
   talkOptions,
@@ -36,6 +37,7 @@ interface ValValues extends DataOptionValues, DeviceOptionValues, OutputOptionVa
   readonly ema: boolean;
   readonly size?: [number, number];
   readonly batch: number;
+  readonly maxPixels?: number;
 }
 
 export function valCommand(finish: (code: number) => void): Command {
@@ -48,7 +50,8 @@ export function valCommand(finish: (code: number) => void): Command {
   for (const option of valDataOptions()) command.addOption(option);
   command
     .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
-    .addOption(batchOption("images at a time").default(8));
+    .addOption(batchOption("images at a time").default(8))
+    .addOption(maxPixelsOption());
   for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
   return command.action(async (values: ValValues) => finish(await val(values)));
 }
@@ -58,7 +61,7 @@ async function val(values: ValValues): Promise<number> {
   const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
   const { dataset } = split!;
   await checkImages(split!);
-  const { device, threads, size, ema } = values;
+  const { device, threads, size, ema, maxPixels } = values;
   using detector = await DFine.fromPretrained(values.weights, {
     device,
     ...(threads === undefined ? {} : { threads }),
@@ -70,7 +73,7 @@ async function val(values: ValValues): Promise<number> {
   const leftOut = new LeftOut(terminal);
   const source = createLoader({
     ...split!,
-    ...{ size: detector.size, batchSize: values.batch, training: false },
+    ...{ size: detector.size, batchSize: values.batch, training: false, maxPixels },
     onBroken: leftOut.of("val"),
   });
   const evaluation = await evaluate(detector.predictor, source, {
@@ -89,7 +92,7 @@ async function val(values: ValValues): Promise<number> {
       title: `Evaluation of ${values.weights}`,
       ...{ steps: [], epochs: [], config: "" },
       evaluation: evaluation.result,
-      images: samplesWithDetections(await reportSamples(split!), evaluation.detections, dataset),
+      images: samplesWithDetections(await reportSamples(split!, { maxPixels }), evaluation.detections, dataset),
       environment: environment(detector.backend),
       notes,
     }),

@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatasetError, ImageError } from "../../data/errors.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
+import { missingHint, withSeparators } from "./onDisk.ts";
 import { realFolder, resolveIn } from "./paths.ts";
 
 /** Files looked for at the same time. */
@@ -43,8 +44,9 @@ async function isThere(folder: string, fileName: string): Promise<boolean> {
 
 async function remedy(folder: string, fileName: string): Promise<string> {
   const parent = dirname(folder);
-  const besides = await stat(join(parent, fileName)).catch(() => undefined);
-  return besides
-    ? `file_name starts with the folder's own name: give ${parent} as the image folder.`
-    : "Check the image folder, from which file_name starts; or take the missing images out of the annotations.";
+  const besides = await stat(await withSeparators(join(parent, fileName))).catch(() => undefined);
+  if (besides) return `file_name starts with the folder's own name: give ${parent} as the image folder.`;
+  const hint = await missingHint(join(folder, fileName));
+  if (hint) return `${hint} Correct file_name in the annotations, or rename the files.`;
+  return "Check the image folder, from which file_name starts; or take the missing images out of the annotations.";
 }

@@ -188,6 +188,33 @@ describe("what cannot be decoded is said with the path and a remedy", () => {
       says(row, await failure(await file(`cut.${format}`, cut)));
     }
   });
+  test("a file cut within its first bytes", async () => {
+    says("image-truncated-start", await failure(await file("start.png", Uint8Array.of(0x89, 0x50, 0x4e, 0x47))));
+  });
+  test("whole files of kinds that are not decoded: their kind, and what to do", async () => {
+    // HEIF with HEVC inside, whose header is understood but not its pixels, and one whose header is all there is.
+    const brands = Buffer.from("\0\0\0\x18ftypheic\0\0\0\0mif1heic", "latin1");
+    says("image-heic", await failure(await file("photo.jpg", brands)));
+    says("image-bmp", await failure(await file("a.bmp", Buffer.from("BM\x36\0\0\0\0\0\0\0\x36\0", "latin1"))));
+    says("image-web-page", await failure(await file("page.jpg", Buffer.from("<!DOCTYPE html><p>Not found"))));
+    says(
+      "image-lfs-pointer",
+      await failure(await file("lfs.jpg", Buffer.from("version https://git-lfs.github.com/1"))),
+    );
+    // A TIFF to every reader, but by its name the preview in a camera's raw image.
+    const tiff = await plain().tiff().toBuffer();
+    says("image-raw", await failure(await file("DSC_1.NEF", tiff)));
+    await expect(decodeImage(await file("DSC_1.tif", tiff))).resolves.toMatchObject({ width: 40 });
+  });
+  testWithShared("an iPhone's photo", "cases/heic-said-damaged", async () => {
+    says("image-heic", await failure(`${shared}cases/heic-said-damaged/photo.heic`));
+  });
+  test("a coding that is not supported is no damage", async () => {
+    const jpeg = await plain().jpeg().toBuffer();
+    const start = jpeg.indexOf(Buffer.of(0xff, 0xc0));
+    jpeg[start + 4] = 12;
+    says("image-coding", await failure(await file("twelve-bits.jpg", jpeg)));
+  });
   test("more pixels than allowed, before decoding", async () => {
     const bytes = await plain().png().toBuffer();
     says("image-too-large", await thrown(() => decodeImage(bytes, { maxPixels: 1199 })));

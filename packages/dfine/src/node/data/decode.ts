@@ -3,15 +3,19 @@ import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
+import { isDecodedKind, undecodableKind } from "../../data/imageKinds.ts";
 import { loadSharp } from "../optional.ts";
+import { missingHint } from "./onDisk.ts";
 
-/** Formats that are decoded; others that the library knows (SVG, PDF, …) are programs or documents rather than images. */
-const formats = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
+/** Formats that are decoded; others that the library knows are drawings and documents. */
+const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
+/** Largest width * height that is decoded where nothing else is said. */
+export const MAX_PIXELS = 100_000_000;
 
 /** Options of `decodeImage`. */
 export interface DecodeOptions {
-  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default 100 million. */
-  readonly maxPixels?: number;
+  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default `MAX_PIXELS`, 100 million. */
+  readonly maxPixels?: number | undefined;
   /** The size on which the image was annotated, in pixels. */
   readonly frame?: { readonly width: number; readonly height: number };
 }
@@ -25,17 +29,19 @@ export interface DecodeOptions {
  * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
-  const { maxPixels = 100_000_000, frame } = options;
+  const { maxPixels = MAX_PIXELS, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
   const bytes = typeof source === "string" ? await readBytes(source) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
-  const metadata = await readHeader(path, () => sharp(bytes, { ...settings, limitInputPixels: false }).metadata());
+  const metadata = await readHeader(path, bytes, () =>
+    sharp(bytes, { ...settings, limitInputPixels: false }).metadata(),
+  );
   if (metadata.width * metadata.height > maxPixels) {
     throw new ImageError(
       path,
       `has ${metadata.width}x${metadata.height} pixels, over the limit of ${maxPixels}`,
-      "Scale the image down first, or raise maxPixels.",
+      "Scale the image down first, or raise maxPixels (on the command line --max-pixels).",
     );
   }
   const decoder = sharp(bytes, { ...settings, autoOrient: shouldTurn(path, metadata, frame) });
@@ -47,37 +53,46 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     const pixels = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     return rgbImage(info.width, info.height, inks ? cmykToRgb(pixels) : pixels);
   } catch (error) {
-    throw new ImageError(path, `cannot be decoded (${reason(error)})`, DAMAGED);
+    throw unreadable(path, bytes, `cannot be decoded (${reason(error)})`);
   }
 }
-
-const DAMAGED = "The file is damaged or cut short: replace it.";
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const remedy = missing ? "Check the image folder and the file name." : "Check the file and its permissions.";
+    const remedy = missing
+      ? ((await missingHint(path)) ?? "Check the image folder and the file name.")
+      : "Check the file and its permissions.";
     throw new ImageError(path, missing ? "does not exist" : `cannot be read (${reason(error)})`, remedy);
   }
 }
 
-async function readHeader(path: string, read: () => Promise<Metadata>): Promise<Metadata> {
-  const remedy = "Use JPEG, PNG, WebP, GIF, TIFF or AVIF.";
+async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<Metadata>): Promise<Metadata> {
   let metadata: Metadata;
   try {
     metadata = await read();
   } catch (error) {
-    const why = reason(error);
-    throw new ImageError(
-      path,
-      `is not an image that can be read (${why})`,
-      why.includes("corrupt header") ? DAMAGED : remedy,
-    );
+    throw unreadable(path, bytes, `is not an image that can be read (${reason(error)})`);
   }
-  if (!formats.has(metadata.format)) throw new ImageError(path, `is ${metadata.format}, not a pixel image`, remedy);
-  return metadata;
+  const { format } = metadata;
+  // Raw images of cameras pass for TIFF, with the small preview that they begin with.
+  if (FORMATS.has(format) && !(format === "tiff" && undecodableKind(path, bytes))) return metadata;
+  throw unreadable(path, bytes, `is ${format}, not a pixel image`);
+}
+
+/** A coding that the library was built without, or that nobody decodes; the file may be whole. */
+const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format)|not (configured|implemented)/i;
+
+/** Why an image could not be read, and what to do: by its kind, by its coding, or because it is damaged. */
+function unreadable(path: string, bytes: Uint8Array, problem: string): ImageError {
+  const kind = undecodableKind(path, bytes);
+  if (kind) return new ImageError(path, `is ${kind.is}; it cannot be decoded here`, kind.remedy);
+  if (UNSUPPORTED.test(problem))
+    return new ImageError(path, problem, "Its coding is not supported: save it again as an ordinary JPEG or PNG.");
+  if (isDecodedKind(bytes)) return new ImageError(path, problem, "The file is damaged or cut short: replace it.");
+  return new ImageError(path, problem, "Use JPEG, PNG, WebP, GIF, TIFF or AVIF.");
 }
 
 /** Whether to apply the EXIF orientation. Orientations from 5 on exchange width and height. */
@@ -94,7 +109,8 @@ function shouldTurn(path: string, metadata: Metadata, frame: DecodeOptions["fram
   );
 }
 
-/** The first line of an error's message. */
+/** The first line of an error's message that tells something. */
 function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0]!;
+  const lines = (error instanceof Error ? error.message : String(error)).split("\n");
+  return (lines.find((line) => !line.includes("bad seek")) ?? lines[0]!).replace(/:$/, "");
 }

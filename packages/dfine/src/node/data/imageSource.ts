@@ -14,7 +14,7 @@ export interface ImageSourceOptions {
   readonly size: readonly [number, number];
   /** Memory for resized images that are kept, in bytes. Default 512 MB. */
   readonly cacheBytes?: number;
-  readonly maxPixels?: number;
+  readonly maxPixels?: number | undefined;
 }
 
 /** Gives an image of the data set, decoded and resized. */
@@ -39,7 +39,7 @@ export function createImageSource(options: ImageSourceOptions): ImageSource {
       signal?.throwIfAborted();
       folder ??= realFolder(imageRoot);
       const path = await resolveIn(await folder, image.fileName);
-      const decoded = await decodeImage(path, { frame: image, ...(maxPixels === undefined ? {} : { maxPixels }) });
+      const decoded = await decodeImage(path, { frame: image, maxPixels });
       return resizeBilinear(decoded, width, height);
     });
     if (kept.size < room) kept.set(image.id, resized);

@@ -43,7 +43,7 @@ export interface LoaderOptions extends BrokenImagesOptions {
   /** Memory for resized images, kept for later epochs, in bytes. Default 512 MB. */
   readonly cacheBytes?: number;
   /** Largest image that is decoded, in pixels. */
-  readonly maxPixels?: number;
+  readonly maxPixels?: number | undefined;
 }
 
 /** Where to start in an epoch, and how to stop. */

@@ -1,9 +1,11 @@
 import { realpath } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { ImageError } from "../../data/errors.ts";
+import { missingHint, withSeparators } from "./onDisk.ts";
 
 /**
  * The file that an annotation names, which must lie inside the image folder: no absolute path, no `..`, no link out.
+ * Backslashes separate folders, as on Windows, unless a file is called so.
  * @throws ImageError when it does not, or when folder or file do not exist
  */
 export async function resolveInside(root: string, fileName: string): Promise<string> {
@@ -12,8 +14,8 @@ export async function resolveInside(root: string, fileName: string): Promise<str
 
 /** An image folder without links in its path, as `resolveIn` takes it. @throws ImageError when it does not exist */
 export async function realFolder(root: string): Promise<string> {
-  return await realpath(root).catch(() => {
-    throw new ImageError(root, "does not exist", "Give the folder that holds the images.");
+  return await realpath(root).catch(async () => {
+    throw new ImageError(root, "does not exist", (await missingHint(root)) ?? "Give the folder that holds the images.");
   });
 }
 
@@ -23,7 +25,7 @@ export async function resolveIn(folder: string, fileName: string): Promise<strin
   if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0")) {
     throw new ImageError(fileName, `leaves the image folder ${folder}`, "Name images by their path inside the folder.");
   }
-  const path = join(folder, fileName);
+  const path = await withSeparators(join(folder, fileName));
   const target = await realpath(path).catch(() => {
     throw new ImageError(path, "does not exist", "Check the image folder and file_name in the annotations.");
   });

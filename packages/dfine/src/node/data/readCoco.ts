@@ -2,6 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { parseCoco } from "../../data/parseCoco.ts";
+import { missingHint } from "./onDisk.ts";
 
 /** Longest text that V8 holds in one string, in characters. */
 const MAX_TEXT = 0x1fffffe8;
@@ -26,7 +27,8 @@ export async function readText(path: string): Promise<string> {
   } catch (error) {
     if (error instanceof DatasetError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw new DatasetError(path, "does not exist", "Check the path.");
+    if (code === "ENOENT")
+      throw new DatasetError(path, "does not exist", (await missingHint(path)) ?? "Check the path.");
     throw new DatasetError(path, `cannot be read (${message})`, "Give a readable file.");
   }
 }

@@ -1,0 +1,61 @@
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join, normalize, sep } from "node:path";
+
+/** A way in which programs write one name differently. */
+interface Spelling {
+  readonly differs: string;
+  /** The same text for all spellings. */
+  readonly plain: (name: string) => string;
+}
+
+const decoded = (name: string): string => {
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+};
+
+const SPELLINGS: readonly Spelling[] = [
+  { differs: "in upper and lower case", plain: (name) => name.toLowerCase() },
+  { differs: "in how Unicode writes its accents (NFC and NFD)", plain: (name) => name.normalize("NFC") },
+  { differs: "in percent-encoding (as %20 for a space)", plain: decoded },
+  { differs: "in its separators (backslashes)", plain: (name) => name.replaceAll("\\", "/") },
+];
+const plainest = (name: string, spellings = SPELLINGS): string =>
+  spellings.reduceRight((text, { plain }) => plain(text), name);
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+/** The path under which a file is there whose name is spelt in another way; undefined where there is none. */
+async function onDisk(path: string): Promise<string | undefined> {
+  if (await exists(path)) return path;
+  const parent = dirname(path);
+  const folder = parent === path ? undefined : await onDisk(parent);
+  if (folder === undefined) return undefined;
+  const wanted = plainest(basename(path));
+  const name = (await readdir(folder).catch(() => [])).find((one) => plainest(one) === wanted);
+  return name === undefined ? undefined : join(folder, name);
+}
+
+/** What a missing file is called on disk, as a sentence, where only the spelling differs; undefined where it is not there. */
+export async function missingHint(given: string): Promise<string | undefined> {
+  const path = normalize(given);
+  const written = decoded(path).replaceAll("\\", "/");
+  const found = (await onDisk(path)) ?? (written.includes("..") ? undefined : await onDisk(written));
+  if (found === undefined) return undefined;
+  const differ = (spellings: readonly Spelling[]) => plainest(path, spellings) !== plainest(found, spellings);
+  const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
+  const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);
+  return `On disk it is called ${found}: the names differ ${kinds.map(({ differs }) => differs).join(" and ")}.`;
+}
+
+/** A path as programs on Windows write it, with the separators of this system; as it is where a file is called so. */
+export async function withSeparators(path: string): Promise<string> {
+  if (sep === "\\" || !path.includes("\\") || (await exists(path))) return path;
+  return path.replaceAll("\\", "/");
+}
