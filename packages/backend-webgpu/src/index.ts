@@ -3,5 +3,5 @@
  * @module @dfine/backend-webgpu
  */
 
-export { type Counters, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
+export { type Counters, hardwareWebgpu, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
 export type { KernelTime } from "./commands/profiler.ts";

@@ -1,6 +1,6 @@
 import type * as z from "zod";
 import { describe } from "../describe.ts";
-import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
+import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES, WITHOUT_EFFECT } from "./config.ts";
 import { brokenModelRules } from "./modelRules.ts";
 import { presetConfig } from "./presets.ts";
 import { closest } from "./suggest.ts";
@@ -22,7 +22,7 @@ function isTree(value: unknown): value is Tree {
 }
 
 /** Every key of a tree as a dotted path, inner ones included. */
-function paths(tree: Tree, prefix = ""): string[] {
+export function paths(tree: Tree, prefix = ""): string[] {
   return Object.entries(tree).flatMap(([key, value]) => {
     const path = prefix + key;
     return isTree(value) ? [path, ...paths(value, `${path}.`)] : [path];
@@ -102,6 +102,19 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   return `${key} = ${describe(valueAt(given, issue.path))}: ${problem}${example}`;
 }
 
+/** @throws ConfigError for an override, or a value other than the preset's, of a key that nothing reads */
+function checkEffect([options, ...overrides]: readonly Tree[], base: Tree): void {
+  for (const key of WITHOUT_EFFECT) {
+    const path = key.split(".");
+    const given = valueAt(options, path);
+    const isOther = given !== undefined && given !== valueAt(base, path);
+    if (isOther || overrides.some((patch) => valueAt(patch, path) !== undefined))
+      throw new ConfigError(
+        `configuration: ${key} has no effect yet: strong augmentation and multi-scale training are not there; leave it out`,
+      );
+  }
+}
+
 /** @throws ConfigError for values that do not go together */
 function checkTogether({ model, train }: Config): void {
   const { milestones } = train.schedule;
@@ -116,7 +129,7 @@ function checkTogether({ model, train }: Config): void {
 /**
  * Complete configuration: the preset's (default n, task custom), under `options`, under `overrides` of the form
  * `train.batch=8`.
- * @throws ConfigError naming the key for unknown keys, wrong types and values that do not go together
+ * @throws ConfigError naming the key for unknown keys, keys without effect, wrong types and values that do not go together
  */
 export function resolveConfig(options: ConfigOptions = {}, overrides: readonly string[] = []): Config {
   const patches: Tree[] = [options as Tree, ...overrides.map(parseOverride)];
@@ -125,6 +138,7 @@ export function resolveConfig(options: ConfigOptions = {}, overrides: readonly s
   const base: Tree = presetConfig(preset, task);
   const all = paths(base);
   const merged = patches.reduce((tree, patch) => merge(tree, patch, { prefix: "", all }), base);
+  checkEffect(patches, base);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));

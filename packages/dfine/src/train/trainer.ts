@@ -12,6 +12,7 @@ import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
+import type { LearnedFrom } from "./learnedFrom.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
@@ -40,6 +41,8 @@ const emptyModel = (config: Config, backend: Backend): DFineModel =>
 export class Trainer implements Disposable {
   readonly config: Config;
   readonly progress: TrainProgress;
+  /** What `takeUpData` has seen last; undefined before the first epoch. */
+  learnedFrom: LearnedFrom | undefined;
   readonly #reviveBackend: TrainerOptions["reviveBackend"];
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
@@ -128,7 +131,9 @@ export class Trainer implements Disposable {
   }
 
   #schedule(stepsPerEpoch: number): Schedule {
-    return warmupMultiStep({ ...this.config.train.schedule, stepsPerEpoch });
+    const { epoch, step, stepInEpoch } = this.progress;
+    const shift = step - stepInEpoch - epoch * stepsPerEpoch;
+    return warmupMultiStep({ ...this.config.train.schedule, stepsPerEpoch, shift });
   }
 
   /**
@@ -162,7 +167,7 @@ export class Trainer implements Disposable {
   async evaluate(
     source: BatchSource,
     dataset: CocoDataset,
-    options: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal | undefined } = {},
   ): Promise<Evaluation> {
     using model = this.#averaged();
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });
@@ -194,12 +199,11 @@ export class Trainer implements Disposable {
 
   /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */
   async saveState(): Promise<Uint8Array> {
-    return writeTrainState(
-      await this.#orSnapshot(
-        (state) => state.read(this.progress),
-        (snapshot) => snapshot,
-      ),
+    const values = await this.#orSnapshot(
+      (state) => state.read(this.progress),
+      (snapshot) => snapshot,
     );
+    return writeTrainState({ ...values, learnedFrom: this.learnedFrom });
   }
 
   /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */
@@ -220,6 +224,7 @@ export class Trainer implements Disposable {
     const values = readTrainState(bytes, file);
     this.#live.write(values);
     this.#moveTo(values);
+    this.learnedFrom = values.learnedFrom;
     if (this.isRecoverable) this.#snapshot = values;
   }
 

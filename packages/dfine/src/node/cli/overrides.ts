@@ -1,14 +1,6 @@
 import { type Config, ConfigError } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
-
-/** Every key of the configuration as a dotted path. */
-function keys(tree: object, prefix = ""): string[] {
-  return Object.entries(tree).flatMap(([key, value]) => {
-    const path = prefix + key;
-    const inner = typeof value === "object" && value !== null && !Array.isArray(value);
-    return inner ? [path, ...keys(value, `${path}.`)] : [path];
-  });
-}
+import { paths } from "../../config/resolve.ts";
 
 /** The sections that a key may leave out. */
 const SECTIONS: readonly (keyof Config)[] = ["train", "model", "criterion"];
@@ -19,7 +11,7 @@ const SECTIONS: readonly (keyof Config)[] = ["train", "model", "criterion"];
  * @throws ConfigError where several keys end alike
  */
 export function completeOverrides(overrides: readonly string[]): string[] {
-  const known = keys(presetConfig("n"));
+  const known = paths(presetConfig("n"));
   return overrides.map((text) => {
     const [key = "", ...value] = text.split("=");
     return [complete(key.trim(), known), ...value].join("=");

@@ -6,7 +6,6 @@ import type { RgbImage } from "../../data/image.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
-import { DFine } from "../detector.ts";
 import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import type { GalleryImage } from "../report/gallery.ts";
@@ -14,8 +13,8 @@ import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
+import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
 import {
-  type DeviceOptionValues,
   deviceOptions,
   emaOption,
   folderOptions,
@@ -28,10 +27,7 @@ import {
 } from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
-interface PredictValues extends DeviceOptionValues, OutputOptionValues {
-  readonly weights: string;
-  readonly ema: boolean;
-  readonly size?: [number, number];
+interface PredictValues extends OutputOptionValues, DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
 }
@@ -59,20 +55,15 @@ export function predictCommand(finish: (code: number) => void): Command {
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {
   const terminal = new Terminal(values);
   const files = await imageFiles(images);
-  const { device, threads, size, ema, threshold, maxDetections } = values;
-  using detector = await DFine.fromPretrained(values.weights, {
-    device,
-    ...(threads === undefined ? {} : { threads }),
-    ...(size ? { size } : {}),
-    ...(ema ? {} : { ema }),
-  });
+  const { threshold, maxDetections } = values;
+  using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after this image"));
   const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
   const found: { file: string; result: Result }[] = [];
   const shown: GalleryImage[] = [];
   const unread: string[] = [];
   for (const file of files) {
-    if (interrupt.requested) break;
+    if (interrupt.signal.aborted) break;
     const image = await decodeImage(file).catch((error: unknown) => {
       if (!(error instanceof ImageError) || files.length === 1) throw error;
       terminal.warn(error.message);
@@ -105,7 +96,7 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   });
   terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
-  if (interrupt.requested) return EXIT.interrupted;
+  if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
 
