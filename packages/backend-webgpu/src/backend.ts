@@ -5,7 +5,7 @@ import { CommandQueue } from "./commands/queue.ts";
 import { emptyArrays, Reads } from "./commands/reads.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
-import { type OpenDevice, openDevice } from "./device/openDevice.ts";
+import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { createOverrides } from "./kernels/index.ts";
 import type { GpuRuntime } from "./kernels/runtime.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
@@ -87,8 +87,21 @@ const LEAST_STAGING = 256;
  * @throws BackendError when there is no adapter, with what was found and how to install a driver
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
+  return onDevice(await openDevice(), options);
+}
+
+/**
+ * `webgpu` on hardware; undefined where there is no adapter.
+ * @throws BackendError for an adapter that cannot be used, or that computes in software
+ */
+export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend | undefined> {
+  const open = await openHardware();
+  return open && onDevice(open, options);
+}
+
+function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   const { disable, trace, report } = environment();
-  const { backend } = makeBackend(await openDevice(), { disable, trace, ...options });
+  const { backend } = makeBackend(open, { disable, trace, ...options });
   return options.trace === undefined && trace ? reporting(backend, report) : backend;
 }
 

@@ -3,7 +3,7 @@
  * @module @dfine/backend-webgpu
  */
 
-export { type Counters, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
+export { type Counters, hardwareWebgpu, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
 export type { KernelTime } from "./commands/profiler.ts";
 export type { GpuRuntime } from "./kernels/runtime.ts";
 export { type WgslCall, type WgslKernel, wgslKernel } from "./kernels/wgslKernel.ts";

@@ -11,6 +11,13 @@ export function describe(value: unknown): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
 }
 
+/** Names shown of a list. */
+const SHOWN = 5;
+
+/** The first names of a list, and whether there are more. */
+export const someOf = (names: readonly string[]): string =>
+  names.slice(0, SHOWN).join(", ") + (names.length > SHOWN ? ", …" : "");
+
 function sketch(value: unknown, depth: number): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, LONGEST));
   if (typeof value !== "object" || value === null) return String(value);

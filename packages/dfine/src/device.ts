@@ -2,7 +2,7 @@ import type { Backend } from "@dfine/tensor";
 
 /** Names that `resolveBackend` takes. */
 export const DEVICE_NAMES = ["auto", "cpu", "webgpu"] as const;
-/** One of `DEVICE_NAMES`; "auto" takes the best that is there. */
+/** One of `DEVICE_NAMES`; "auto" takes a GPU that WebGPU can use where there is one, and the CPU otherwise. */
 export type DeviceName = (typeof DEVICE_NAMES)[number];
 
 /** Where to compute: a name, or a backend that the caller made and disposes. */
@@ -17,6 +17,8 @@ export class DeviceError extends Error {
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: as many as the machine has cores. */
   readonly threads?: number;
+  /** Told in words which device "auto" has taken. */
+  readonly onDevice?: (text: string) => void;
 }
 
 /** A backend, and whether it was made here, so that its maker can dispose it. */
@@ -29,9 +31,9 @@ export interface ResolvedDevice {
 
 type Loader = (options: DeviceOptions) => Promise<Backend>;
 
-const loadCpu: Loader = async (options) => {
+const loadCpu: Loader = async ({ threads }) => {
   const { cpu } = await import("@dfine/backend-cpu");
-  const backend = cpu(options);
+  const backend = cpu(threads === undefined ? {} : { threads });
   try {
     await backend.ready();
   } catch (error) {
@@ -46,10 +48,24 @@ const loadWebGpu: Loader = async () => {
   return webgpu();
 };
 
-const LOADERS: Record<DeviceName, Loader> = { auto: loadCpu, cpu: loadCpu, webgpu: loadWebGpu };
+/** The GPU where there is one; an adapter that computes in software is slower than the CPU backend. */
+const loadBest: Loader = async (options) => {
+  let reason = "";
+  try {
+    const { hardwareWebgpu } = await import("@dfine/backend-webgpu");
+    const gpu = await hardwareWebgpu();
+    if (gpu) {
+      options.onDevice?.(`${gpu.adapterName}, through WebGPU`);
+      return gpu;
+    }
+  } catch (error) {
+    reason = `, because ${(error as Error).message}`;
+  }
+  options.onDevice?.(`CPU${reason}`);
+  return await loadCpu(options);
+};
 
-/** Devices that a driver may take away while they are in use. */
-const CAN_BE_LOST: ReadonlySet<DeviceName> = new Set(["webgpu"]);
+const LOADERS: Record<DeviceName, Loader> = { auto: loadBest, cpu: loadCpu, webgpu: loadWebGpu };
 
 /**
  * Makes the backend of a device name; its package is loaded only now. A backend is handed back as it is.
@@ -59,12 +75,13 @@ export async function resolveDevice(device: Device, options: DeviceOptions = {})
   if (typeof device !== "string") return { backend: device, owned: false };
   if (!Object.hasOwn(LOADERS, device))
     throw new DeviceError(`device ${JSON.stringify(device)} is unknown; choose one of ${DEVICE_NAMES.join(", ")}`);
-  const load = () => LOADERS[device](options);
+  const backend = await LOADERS[device](options);
+  // A driver may take a GPU away while it is in use.
   const revive = async (lost: Backend): Promise<Backend> => {
     lost.dispose();
-    return load();
+    return loadWebGpu(options);
   };
-  return { backend: await load(), owned: true, ...(CAN_BE_LOST.has(device) ? { revive } : {}) };
+  return { backend, owned: true, ...(backend.name === "webgpu" ? { revive } : {}) };
 }
 
 /** `resolveDevice` for callers that dispose whatever they get. @throws DeviceError */

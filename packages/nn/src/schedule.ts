@@ -28,13 +28,18 @@ export function multiStepFactor(epoch: number, { milestones, gamma }: MultiStepO
  * warm-up does are not counted towards the milestones.
  */
 export function warmupMultiStep(
-  options: MultiStepOptions & { readonly warmupSteps: number; readonly stepsPerEpoch: number },
+  options: MultiStepOptions & {
+    readonly warmupSteps: number;
+    readonly stepsPerEpoch: number;
+    /** Steps by which epochs begin later than at a multiple of `stepsPerEpoch`, after epochs of other lengths; default 0. */
+    readonly shift?: number;
+  },
 ): Schedule {
-  const { warmupSteps, stepsPerEpoch } = options;
+  const { warmupSteps, stepsPerEpoch, shift = 0 } = options;
   const warmup = linearWarmup(warmupSteps);
   const uncounted = Math.max(0, Math.ceil(warmupSteps / stepsPerEpoch) - 1);
   return (step) => {
-    const epoch = Math.floor(step / stepsPerEpoch);
+    const epoch = Math.floor((step - shift) / stepsPerEpoch);
     return warmup(step) * multiStepFactor(Math.max(0, epoch - uncounted), options);
   };
 }

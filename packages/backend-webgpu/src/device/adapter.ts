@@ -1,7 +1,7 @@
 /// <reference types="@webgpu/types" />
 import { BackendError } from "@dfine/tensor";
 import { withNaps } from "../swiftshader/naps.node.ts";
-import { dawnAdapter } from "./dawn.node.ts";
+import { dawnAdapter, installedAdapter } from "./dawn.node.ts";
 
 // Node's modules are asked of `process`: an import would not load in a browser.
 const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;
@@ -9,17 +9,25 @@ const browserGpu = (): GPU | undefined => (globalThis.navigator as Navigator | u
 /** The process in which Dawn computes; none where there is `navigator.gpu`. */
 const dawnProcess = (): NodeJS.Process | undefined => (browserGpu() ? undefined : node);
 
+const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
+
 /** The adapter to compute on: Dawn's in Node, `navigator.gpu`'s in browsers. @throws BackendError when there is none */
 export function findAdapter(): Promise<GPUAdapter> {
-  const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
   const process = dawnProcess();
-  return process ? dawnAdapter(process, options) : browserAdapter(browserGpu(), options);
+  return process ? dawnAdapter(process, options) : browserAdapter(browserGpu());
+}
+
+/** The same, but nothing is looked for that only computes in software. @throws BackendError when Dawn cannot be loaded */
+export async function presentAdapter(): Promise<GPUAdapter | undefined> {
+  const process = dawnProcess();
+  if (process) return await installedAdapter(process, options);
+  return (await browserGpu()?.requestAdapter(options)) ?? undefined;
 }
 
 /** Waits for work of the device; with Dawn in Node without keeping a core busy. */
 export const waitFor = <T>(work: Promise<T>): Promise<T> => (dawnProcess() ? withNaps(work) : work);
 
-async function browserAdapter(gpu: GPU | undefined, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
+async function browserAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
   if (!gpu)
     throw new BackendError(
       'webgpu: this page has no navigator.gpu: use a browser with WebGPU and serve the page over https or from localhost, or use device "cpu"',

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackendError } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { dawnAdapter } from "./dawn.node.ts";
+import { dawnAdapter, installedAdapter } from "./dawn.node.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dfine-no-adapter-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -40,6 +40,10 @@ describe("without an adapter", () => {
       "no adapter was found (no Vulkan driver is installed; @sparticuz/chromium is not installed)",
     );
     expect(message).toMatch(/Install a driver of the graphics card \(Linux: Vulkan; Windows: D3D12; macOS has Metal\)/);
+  });
+
+  it("nothing is loaded where only an installed one will do", async () => {
+    expect(await installedAdapter(machine(undefined), {})).toBeUndefined();
   });
 
   it("a software driver that cannot be unpacked is a failure, not a reason to go without", async () => {

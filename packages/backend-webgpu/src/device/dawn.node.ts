@@ -25,16 +25,10 @@ let instance: GPU | undefined;
  * @throws BackendError when there is none, with what was looked at and the remedy
  */
 export async function dawnAdapter(process: NodeJS.Process, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
-  const again = await instance?.requestAdapter(options);
-  if (again) return again;
+  const installed = await installedAdapter(process, options);
+  if (installed) return installed;
   const dawn = await loadDawn();
-  const tried: string[] = [];
-  if (mayHaveDriver(process)) {
-    instance = dawn.create([]);
-    const adapter = await instance.requestAdapter(options);
-    if (adapter) return adapter;
-    tried.push(await visibleAdapters(dawn));
-  } else tried.push("no Vulkan driver is installed");
+  const tried = [mayHaveDriver(process) ? await visibleAdapters(dawn) : "no Vulkan driver is installed"];
   const folder = swiftShader(process);
   if (folder !== undefined) {
     instance = dawn.create(UNCHECKED);
@@ -46,6 +40,17 @@ export async function dawnAdapter(process: NodeJS.Process, options: GPURequestAd
     tried.push(`SwiftShader in ${folder}: ${await visibleAdapters(dawn)}`);
   } else tried.push("@sparticuz/chromium is not installed");
   throw new BackendError(`webgpu: no adapter was found (${tried.join("; ")}). ${INSTALL}`);
+}
+
+/** The adapter of this machine's drivers, or that in use already. @throws BackendError when Dawn cannot be loaded */
+export async function installedAdapter(
+  process: NodeJS.Process,
+  options: GPURequestAdapterOptions,
+): Promise<GPUAdapter | undefined> {
+  const again = await instance?.requestAdapter(options);
+  if (again || !mayHaveDriver(process)) return again ?? undefined;
+  instance = (await loadDawn()).create([]);
+  return (await instance.requestAdapter(options)) ?? undefined;
 }
 
 async function loadDawn(): Promise<Dawn> {

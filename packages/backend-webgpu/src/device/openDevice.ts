@@ -1,5 +1,5 @@
 import { BackendError } from "@dfine/tensor";
-import { findAdapter } from "./adapter.ts";
+import { findAdapter, presentAdapter } from "./adapter.ts";
 
 /** A device and what kernels and schedules may count on. */
 export interface OpenDevice {
@@ -28,11 +28,29 @@ const LIMITS = [
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|warp|basic render|softpipe/i;
 
+/** What an adapter says of itself. */
+function about({ info }: GPUAdapter): { adapterName: string; software: boolean } {
+  const { vendor, architecture, device: model, description, isFallbackAdapter } = info;
+  const adapterName = description || model || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+  return { adapterName, software: isFallbackAdapter || SOFTWARE.test(`${adapterName} ${architecture}`) };
+}
+
 /** Opens a device with all that its adapter offers. @throws BackendError when there is no adapter, or it refuses */
 export async function openDevice(): Promise<OpenDevice> {
-  const adapter = await findAdapter();
-  const { vendor, architecture, device: model, description, isFallbackAdapter } = adapter.info;
-  const adapterName = description || model || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+  return await open(await findAdapter());
+}
+
+/** The same on hardware; undefined where there is no adapter. @throws BackendError where it computes in software, or refuses */
+export async function openHardware(): Promise<OpenDevice | undefined> {
+  const adapter = await presentAdapter();
+  if (!adapter) return undefined;
+  const { adapterName, software } = about(adapter);
+  if (software) throw new BackendError(`webgpu: the only adapter here, ${adapterName}, computes in software`);
+  return await open(adapter);
+}
+
+async function open(adapter: GPUAdapter): Promise<OpenDevice> {
+  const { adapterName, software } = about(adapter);
   const features = FEATURES.filter((feature) => adapter.features.has(feature));
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   let device: GPUDevice;
@@ -41,10 +59,5 @@ export async function openDevice(): Promise<OpenDevice> {
   } catch (error) {
     throw new BackendError(`webgpu: ${adapterName} gave no device: ${String(error)}`);
   }
-  return {
-    device,
-    adapterName,
-    software: isFallbackAdapter || SOFTWARE.test(`${adapterName} ${architecture}`),
-    features: new Set<string>(features),
-  };
+  return { device, adapterName, software, features: new Set<string>(features) };
 }

@@ -1,5 +1,6 @@
 import { type SafetensorsFile, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
 import { type ModelConfig, modelSchema, PRESET_NAMES, type PresetName } from "../config/config.ts";
+import { parseJson } from "../parseJson.ts";
 import { ModelFileError } from "./errors.ts";
 
 /** What a file of ours says about its weights. */
@@ -22,24 +23,16 @@ export function readModelFile({ metadata }: SafetensorsFile, file: string): Mode
   const format = metadata.get("format");
   if (format !== FORMAT)
     throw new ModelFileError(
-      `${file}: holds ${format}, not ${FORMAT}; use weights/last.safetensors or best.safetensors of a run`,
+      `${file}: holds ${format}, not ${FORMAT}; give last.safetensors or best.safetensors beside it, which a run has after its first epoch or when it is stopped; dfine train --resume goes on with the run itself`,
     );
   const version = metadata.get("version");
   if (version !== VERSION)
     throw new ModelFileError(`${file}: version ${version} of the format is not known, only ${VERSION}; update dfine`);
   const preset = PRESET_NAMES.find((name) => name === metadata.get("preset"));
-  const model = modelSchema.safeParse(parseJson(metadata.get("model")));
+  const model = modelSchema.safeParse(parseJson(metadata.get("model") ?? ""));
   if (!preset || !model.success)
     throw new ModelFileError(`${file}: its description of the model is damaged; write the file again`);
   return { preset, model: model.data };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? "");
-  } catch {
-    return undefined;
-  }
 }
 
 /** Weights and the model's description as one safetensors file. Metadata repeats what people look for: classes and size. */

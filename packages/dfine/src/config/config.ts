@@ -65,8 +65,8 @@ export const trainSchema = z.strictObject({
   optimizer,
   /** Linear warm-up in steps; the rate is multiplied by `gamma` at each epoch of `milestones`. */
   schedule: z.strictObject({ warmupSteps: count, milestones: z.array(count), gamma: rate }),
-  /** `warmups`: steps over which the decay rises. `restartDecay`: nominal decay of the last phase, without effect. */
-  ema: z.strictObject({ decay: share, warmups: count, restartDecay: share }),
+  /** `warmups`: steps over which the decay rises. */
+  ema: z.strictObject({ decay: share, warmups: count }),
   augmentation: z.strictObject({
     flip: share,
     /** Epoch from which strong augmentation and multi-scale stop. */
@@ -106,5 +106,8 @@ export type MatcherConfig = CriterionConfig["matcher"];
 export type TrainConfig = z.infer<typeof trainSchema>;
 export type OptimizerConfig = TrainConfig["optimizer"];
 export type ParameterGroupConfig = OptimizerConfig["groups"][number];
+/** Keys that nothing reads yet, as paths: giving them another value than the preset's is an error. */
+export const WITHOUT_EFFECT: readonly string[] = ["train.augmentation.stopEpoch", "train.augmentation.baseSizeRepeat"];
+
 /** A whole configuration, as `resolveConfig` makes it. @interface */
 export type Config = z.infer<typeof configSchema>;

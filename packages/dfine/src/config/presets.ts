@@ -67,24 +67,23 @@ type RecipeRow = readonly [
   valBatch: number,
   epochs: number,
   stopEpoch: number,
-  restartDecay: number,
   baseSizeRepeat: number | null,
 ];
 
 const RECIPES: Record<TaskName, Record<PresetName, RecipeRow>> = {
   coco: {
-    n: [8e-4, 4e-4, 1e-4, 128, 256, 160, 148, 0.9999, null],
-    s: [2e-4, 1e-4, 1e-4, 32, 64, 132, 120, 0.9999, 20],
-    m: [2e-4, 2e-5, 1e-4, 32, 64, 132, 120, 0.9999, 6],
-    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 0.9999, 4],
-    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 0.9998, 3],
+    n: [8e-4, 4e-4, 1e-4, 128, 256, 160, 148, null],
+    s: [2e-4, 1e-4, 1e-4, 32, 64, 132, 120, 20],
+    m: [2e-4, 2e-5, 1e-4, 32, 64, 132, 120, 6],
+    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 4],
+    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 3],
   },
   custom: {
-    n: [8e-4, 4e-4, 1e-4, 128, 256, 220, 200, 0.9999, null],
-    s: [4e-4, 2e-4, 1e-4, 64, 128, 220, 200, 0.9999, 20],
-    m: [2.5e-4, 2.5e-5, 1.25e-4, 32, 64, 132, 120, 0.9999, 6],
-    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 0.9999, 4],
-    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 0.9998, 3],
+    n: [8e-4, 4e-4, 1e-4, 128, 256, 220, 200, null],
+    s: [4e-4, 2e-4, 1e-4, 64, 128, 220, 200, 20],
+    m: [2.5e-4, 2.5e-5, 1.25e-4, 32, 64, 132, 120, 6],
+    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 4],
+    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 3],
   },
 };
 
@@ -130,8 +129,7 @@ const CRITERION: CriterionConfig = {
 };
 
 function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
-  const [learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs, stopEpoch, restartDecay, repeat] =
-    row;
+  const [learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs, stopEpoch, baseSizeRepeat] = row;
   return {
     epochs,
     batch,
@@ -147,8 +145,8 @@ function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
       clipMaxNorm: 0.1,
     },
     schedule: { warmupSteps: 500, milestones: [500], gamma: 0.1 },
-    ema: { decay: 0.9999, warmups: 1000, restartDecay },
-    augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat: repeat },
+    ema: { decay: 0.9999, warmups: 1000 },
+    augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat },
     checkpointEvery: 12,
     snapshotEvery: 50,
     limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },

@@ -27,13 +27,19 @@ describe("resolveConfig", () => {
     expect(config).toEqual(expected);
   });
 
-  test("null and text are values", () => {
-    const config = resolveConfig({ preset: "s" }, [
-      "train.augmentation.baseSizeRepeat=null",
-      "model.classes=[cat, dog]",
-    ]);
-    expect(config.train.augmentation.baseSizeRepeat).toBeNull();
-    expect(config.model.classes).toEqual(["cat", "dog"]);
+  test("text is a value", () => {
+    expect(resolveConfig({ preset: "s" }, ["model.classes=[cat, dog]"]).model.classes).toEqual(["cat", "dog"]);
+  });
+
+  test("keys without effect are refused, but for the preset's values in a whole configuration", async () => {
+    const whole = presetConfig("s");
+    expect(resolveConfig(whole)).toEqual(whole);
+    const other = { preset: "s", train: { augmentation: { stopEpoch: 3 } } } as const;
+    const without = /train\.augmentation\.stopEpoch has no effect yet.*; leave it out/;
+    expect(() => resolveConfig(other)).toThrow(without);
+    says("config-without-effect", await thrown(() => resolveConfig(other)));
+    expect(() => resolveConfig(whole, ["train.augmentation.stopEpoch=200"])).toThrow(without);
+    expect(() => resolveConfig({}, ["train.augmentation.baseSizeRepeat=null"])).toThrow(/baseSizeRepeat has no effect/);
   });
 
   test("shares nothing with the options", () => {

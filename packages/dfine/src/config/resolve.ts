@@ -2,7 +2,7 @@ import { closest } from "@dfine/tensor";
 import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { ARCHITECTURES, PARTS } from "../model/architectures.ts";
-import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
+import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES, WITHOUT_EFFECT } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -127,6 +127,19 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   return `${key} = ${describe(valueAt(given, issue.path))}: ${problem}${example}`;
 }
 
+/** @throws ConfigError for an override, or a value other than the preset's, of a key that nothing reads */
+function checkEffect([options, ...overrides]: readonly Tree[], base: Tree): void {
+  for (const key of WITHOUT_EFFECT) {
+    const path = key.split(".");
+    const given = valueAt(options, path);
+    const isOther = given !== undefined && given !== valueAt(base, path);
+    if (isOther || overrides.some((patch) => valueAt(patch, path) !== undefined))
+      throw new ConfigError(
+        `configuration: ${key} has no effect yet: strong augmentation and multi-scale training are not there; leave it out`,
+      );
+  }
+}
+
 /** @throws ConfigError for values that do not go together */
 function checkTogether({ model, train }: Config): void {
   const { milestones } = train.schedule;
@@ -141,7 +154,7 @@ function checkTogether({ model, train }: Config): void {
 /**
  * Complete configuration: the preset's (default n, task custom), under `options`, under `overrides` of the form
  * `train.batch=8`.
- * @throws ConfigError naming the key for unknown keys, wrong types and values that do not go together
+ * @throws ConfigError naming the key for unknown keys, keys without effect, wrong types and values that do not go together
  */
 export function resolveConfig(options: ConfigOptions = {}, overrides: readonly string[] = []): Config {
   const patches: Tree[] = [options as Tree, ...overrides.map(parseOverride)];
@@ -151,6 +164,7 @@ export function resolveConfig(options: ConfigOptions = {}, overrides: readonly s
   const base: Tree = usual;
   const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
+  checkEffect(patches, base);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));

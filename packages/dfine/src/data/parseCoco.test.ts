@@ -160,6 +160,26 @@ describe("the summary says what was mapped, cut and left out", () => {
     says("category-names-repeated", notes.join("\n"));
   });
 
+  test("files that several images have, and more boxes than queries", () => {
+    const json = clone();
+    json.images[0]!.file_name = "a.jpg";
+    const notes = summarizeDataset(cocoDataset(json, "x.json"), { queries: 1 }).notes.join("\n");
+    says("files-repeated", notes);
+    says("boxes-over-queries", notes);
+  });
+
+  test("an evaluation leaves no box out, and says nothing of learning", () => {
+    const summary = summarizeDataset(cocoDataset(valid, "x.json"), { use: "evaluation" });
+    expect(summary.boxes).toBe(valid.annotations.filter((one) => one.iscrowd !== 1).length);
+    expect(summary.notes.join("\n")).not.toMatch(/cut|left out|learn/);
+    const crowds = valid.annotations.map((one) => ({ ...one, iscrowd: 1 }));
+    const { notes, boxes } = summarizeDataset(cocoDataset({ ...valid, annotations: crowds }, "x.json"), {
+      use: "evaluation",
+    });
+    expect(boxes).toBe(0);
+    says("boxes-none-val", notes.join("\n"));
+  });
+
   test("a clean data set needs no words", () => {
     const json = {
       images: [image],

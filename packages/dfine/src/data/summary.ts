@@ -1,3 +1,4 @@
+import { someOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
 import { type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
@@ -18,29 +19,38 @@ export interface DatasetSummary {
   readonly notes: readonly string[];
 }
 
+/** What a data set is for, and what the model can take. */
+export interface SummaryOptions extends TrainingTargetsOptions {
+  /** Default "training". An evaluation compares with boxes as they are, also beyond the image. */
+  readonly use?: "training" | "evaluation";
+  /** Objects that the model can find in one image. */
+  readonly queries?: number;
+}
+
 /** Counts a data set's targets and says what was mapped, cut or left out. */
-export function summarizeDataset(dataset: CocoDataset, options: TrainingTargetsOptions = {}): DatasetSummary {
+export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions = {}): DatasetSummary {
+  const { use = "training", queries = Number.POSITIVE_INFINITY } = options;
+  const training = use === "training";
   const perLabel = new Float64Array(dataset.categories.length);
-  let boxes = 0;
-  let imagesWithoutBoxes = 0;
-  let clipped = 0;
-  let dropped = 0;
-  let tiny = 0;
-  let crowd = 0;
+  const sums = { boxes: 0, imagesWithoutBoxes: 0, clipped: 0, dropped: 0, tiny: 0, crowd: 0 };
+  let crowded = 0;
+  let most = 0;
   for (const image of dataset.images) {
     const targets = trainingTargets(dataset, image, options);
-    boxes += targets.labels.length;
-    if (targets.labels.length === 0) imagesWithoutBoxes++;
-    clipped += targets.clipped;
-    dropped += targets.dropped;
-    tiny += targets.tiny;
-    crowd += targets.crowd;
+    const count = targets.labels.length + (training ? 0 : targets.dropped);
+    most = Math.max(most, count);
+    sums.boxes += count;
+    if (count === 0) sums.imagesWithoutBoxes++;
+    if (count > queries) crowded++;
+    for (const kind of ["clipped", "dropped", "tiny", "crowd"] as const) sums[kind] += targets[kind];
     for (const label of targets.labels) perLabel[label]! += 1;
   }
+  const { boxes, imagesWithoutBoxes, clipped, dropped, tiny, crowd } = sums;
   const emptyCategories = dataset.categories.filter((_, label) => perLabel[label] === 0).map(({ name }) => name);
   const { categories, remapped } = dataset;
   const names = new Set(categories.map(({ name }) => name));
   const repeated = repeatedIds(dataset);
+  const files = repeatedFiles(dataset);
   const ids =
     categories.length > 4 ? `${categories[0]!.id}–${categories.at(-1)!.id}` : categories.map(({ id }) => id).join(", ");
   const notes = [
@@ -48,21 +58,30 @@ export function summarizeDataset(dataset: CocoDataset, options: TrainingTargetsO
     names.size < categories.length &&
       `${categories.length} categories share ${counted(names.size, "name", "names")}; results by name cannot tell them apart`,
     repeated > 0 && `${counted(repeated, "annotation has", "annotations have")} the id of an earlier one, all are kept`,
-    clipped > 0 && `${counted(clipped, "box", "boxes")} beyond the image, cut at its edge`,
-    dropped > 0 && `${counted(dropped, "box", "boxes")} without area inside the image, left out`,
+    files.length > 0 &&
+      `${counted(files.length, "image has", "images have")} the file of an earlier one (${someOf(files)}): each is used with its own boxes only`,
+    training && clipped > 0 && `${counted(clipped, "box", "boxes")} beyond the image, cut at its edge`,
+    training && dropped > 0 && `${counted(dropped, "box", "boxes")} without area inside the image, left out`,
     tiny > 0 &&
       `${counted(tiny, "box", "boxes")} under one pixel at ${options.size?.join("x")}, left out; a larger --size would keep some`,
     crowd > 0 && `${counted(crowd, "crowd region", "crowd regions")}, no targets`,
-    boxes === 0 && "no image has a box: a model can only learn to find nothing",
+    crowded > 0 &&
+      `${counted(crowded, "image has", "images have")} more boxes, up to ${most}, than the model has queries (${queries}), so not all can be found; raise model.decoder.numQueries`,
+    boxes === 0 && `no image has a box: ${training ? "a model can only learn to find nothing" : "there is no AP"}`,
     boxes > 0 &&
       imagesWithoutBoxes > 0 &&
       `${imagesWithoutBoxes} of ${counted(dataset.images.length, "image", "images")} without boxes`,
     boxes > 0 &&
       emptyCategories.length > 0 &&
-      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${emptyCategories.slice(0, 5).join(", ")}${emptyCategories.length > 5 ? ", …" : ""})`,
+      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${someOf(emptyCategories)})`,
   ].filter((note) => note !== false);
-  const images = dataset.images.length;
-  return { images, boxes, imagesWithoutBoxes, clipped, dropped, tiny, crowd, emptyCategories, notes };
+  return { images: dataset.images.length, ...sums, emptyCategories, notes };
+}
+
+/** File names that an earlier image has too. */
+function repeatedFiles({ images }: CocoDataset): string[] {
+  const seen = new Set<string>();
+  return images.map(({ fileName }) => fileName).filter((name) => seen.size === seen.add(name).size);
 }
 
 /** Annotations whose id an earlier one has. */

@@ -1,6 +1,7 @@
 import { areAnonymous } from "../checkpoint/classNames.ts";
 import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
+import { someOf } from "../describe.ts";
 
 /** Which category of a data set each class of a model is. */
 export interface CategoryMatch {
@@ -9,10 +10,6 @@ export interface CategoryMatch {
   /** What the user should know about it. */
   readonly notes: readonly string[];
 }
-
-const SHOWN = 5;
-const shown = (names: readonly string[]): string =>
-  `${names.slice(0, SHOWN).join(", ")}${names.length > SHOWN ? ", …" : ""}`;
 
 /**
  * Matches a model's classes with a data set's categories by name, or by order (class i is the i-th category by id) where
@@ -34,19 +31,19 @@ export function matchCategories(names: readonly string[], dataset: CocoDataset):
     return {
       categoryIds: categories.map(({ id }) => id),
       notes: [
-        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${shown(own)}, in this order`,
+        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${someOf(own)}, in this order`,
       ],
     };
   }
   if (unknown.length === own.length)
     throw new DatasetError(
       file,
-      `has the categories ${shown(own)}, but the model knows ${shown(names)}`,
+      `has the categories ${someOf(own)}, but the model knows ${someOf(names)}`,
       "Give the annotations that belong to these weights, or rename the categories.",
     );
   const notes =
     unknown.length === 0
       ? []
-      : [`the model knows nothing of the categories ${shown(unknown)}: nothing is found of them`];
+      : [`the model knows nothing of the categories ${someOf(unknown)}: nothing is found of them`];
   return { categoryIds: names.map((name) => ids.get(name)), notes };
 }

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { checkSameCategories } from "../data/categories.ts";
 import { parseDataYaml } from "../data/dataYaml.ts";
 import { DatasetError } from "../data/errors.ts";
+import { parseJson } from "../parseJson.ts";
 import { type DatasetSplit, loadDataYaml } from "./data/loadDataYaml.ts";
 import { readCoco, readText } from "./data/readCoco.ts";
 
@@ -66,14 +67,6 @@ export function parseDataFiles(text: string, path: string): DataFiles {
     "does not say which data the run used",
     `Write { "data": "…/data.yaml" } into it, or start a new run beside ${dirname(path)}.`,
   );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** The files that a run folder recorded. @throws DatasetError */

@@ -23,8 +23,8 @@ const exists = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Weights in a folder: a run's best ones, or those of a model from Hugging Face. */
-const IN_FOLDER = [join("weights", "best.safetensors"), "model.safetensors"];
+/** Weights in a folder: a run's best ones, or its last where it stopped in its first epoch; those of a model from Hugging Face. */
+const IN_FOLDER = [join("weights", "best.safetensors"), join("weights", "last.safetensors"), "model.safetensors"];
 
 /** A file of weights, given itself or by its folder. */
 async function weightsPath(path: string): Promise<string> {
@@ -34,6 +34,10 @@ async function weightsPath(path: string): Promise<string> {
   );
   if (!isFolder) return path;
   for (const name of IN_FOLDER) if (await exists(join(path, name))) return join(path, name);
+  if (await exists(join(path, "weights", "state.safetensors")))
+    throw new ModelFileError(
+      `${path}: holds the state of a run but no weights, since it stopped in its first epoch; go on with dfine train --resume ${path}, or start a new run`,
+    );
   throw new ModelFileError(`${path}: holds no weights (neither ${IN_FOLDER.join(" nor ")}); give the file itself`);
 }
 

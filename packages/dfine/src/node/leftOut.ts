@@ -1,32 +1,29 @@
-import type { Terminal } from "./cli/terminal.ts";
 import type { BrokenImage } from "./data/brokenImages.ts";
+import type { DataPart, LeftOutEvent, RunSink } from "./runEvents.ts";
 
-export type LeftOutPart = "train" | "val";
-
-/** Warnings for single images; beyond that they are only counted, and logged. */
-const WARNINGS = 10;
-
-/** Says which images a command could not use, and keeps account of them. */
+/** Tells which images a command could not use, and keeps account of them. */
 export class LeftOut {
-  readonly #terminal: Terminal;
-  readonly #onImage: ((image: BrokenImage, part: LeftOutPart) => void) | undefined;
-  readonly #counts: Record<LeftOutPart, number> = { train: 0, val: 0 };
-  #warnings = 0;
+  readonly #sink: RunSink;
+  readonly #counts: Record<DataPart, number> = { train: 0, val: 0 };
+  #new: LeftOutEvent[] = [];
 
-  constructor(terminal: Terminal, onImage?: (image: BrokenImage, part: LeftOutPart) => void) {
-    this.#terminal = terminal;
-    this.#onImage = onImage;
+  constructor(sink: RunSink) {
+    this.#sink = sink;
   }
 
   /** What a loader of this part tells. */
-  of(part: LeftOutPart): (image: BrokenImage) => void {
+  of(part: DataPart): (image: BrokenImage) => void {
     return (image) => {
       this.#counts[part]++;
-      this.#onImage?.(image, part);
-      this.#warnings++;
-      if (this.#warnings <= WARNINGS) this.#terminal.warn(`left out: ${image.message}`);
-      if (this.#warnings === WARNINGS) this.#terminal.warn("further images that are left out are only counted");
+      const event = { kind: "left out", part, image } as const;
+      this.#new.push(event);
+      this.#sink(event);
     };
+  }
+
+  /** What was left out since the last call. */
+  takeNew(): readonly LeftOutEvent[] {
+    return this.#new.splice(0);
   }
 
   /** A sentence for each part of which images were left out. */

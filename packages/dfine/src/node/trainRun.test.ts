@@ -3,11 +3,13 @@ import { readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Backend, DeviceLostError } from "@dfine/tensor";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { experimentIn, timeless } from "../../test/experiment.ts";
 import { type LosableBackend, losableBackend } from "../../test/losableBackend.ts";
 import { tinyConfig } from "../../test/tinyTraining.ts";
 import { resolveBackend } from "../device.ts";
 import { Trainer } from "../train/trainer.ts";
+import { runTerminal } from "./cli/runTerminal.ts";
 import { Terminal } from "./cli/terminal.ts";
 import { type DigitsDataset, makeDigits } from "./demo/digits.ts";
 import { createRunFolder, type RunFolder } from "./runFolder.ts";
@@ -51,9 +53,15 @@ async function run(name: string, lose: (device: LosableBackend, before: number) 
   const sink = { write: (text: string) => (said += text) };
   const terminal = new Terminal({ json: true, quiet: false }, { out: sink, err: sink, color: false });
   const run = await createRunFolder(folder, "train", name);
-  const interrupt = { requested: false, signal: new AbortController().signal, [Symbol.dispose]() {} };
   const { train, val } = digits;
-  const failure = await runTraining({ trainer, run, train, val, terminal, interrupt, title: name }).then(
+  const failure = await runTraining({
+    trainer,
+    run: () => run,
+    train,
+    val,
+    onEvent: runTerminal(terminal, 2),
+    title: name,
+  }).then(
     () => undefined,
     (error: unknown) => error,
   );
@@ -61,7 +69,6 @@ async function run(name: string, lose: (device: LosableBackend, before: number) 
 }
 
 const steps = async ({ run }: Ran) => (await readEvents(run.events)).filter(({ kind }) => kind === "step");
-const timeless = (lines: readonly object[]) => lines.map((line) => ({ ...line, seconds: 0 }));
 
 let whole: Ran;
 /** A moment in the second epoch. */
@@ -87,6 +94,44 @@ test("a lost device is said and logged, and otherwise leaves the same log and we
   expect(lost.said).toContain(`{"kind":"recovery","epoch":1,"step":${step},"lostAt":${lostAt},"reason":"${reason}"}\n`);
   for (const file of ["state", "best"] as const)
     expect((await readFile(lost.run[file])).equals(await readFile(whole.run[file]))).toBe(true);
+});
+
+const experiment = (name: string, backend: Backend, seed = 0) => experimentIn(folder, { name, backend, seed, digits });
+
+test("a run needs no terminal: everything is told to a sink, once it is on the disk", async () => {
+  const output = [vi.spyOn(process.stdout, "write"), vi.spyOn(process.stderr, "write")];
+  const { told, report } = await experiment("sink", inner);
+  for (const stream of output) expect(stream).not.toHaveBeenCalled();
+  vi.restoreAllMocks();
+  const steps = ["step", "step", "step", "epoch"];
+  expect(told.map(({ kind }) => kind)).toEqual(["started", ...steps, ...steps]);
+  expect(report).toContain("<h1>sink</h1>");
+});
+
+test("what can be refused is refused before the folder is made", async () => {
+  const config = tinyConfig((c) => {
+    Object.assign(c.model, { classes });
+    Object.assign(c.train, { batch: 7 });
+  });
+  using trainer = await Trainer.create({ config, backend: inner });
+  const run = vi.fn<() => RunFolder>();
+  await expect(runTraining({ trainer, run, train: digits.train, title: "x" })).rejects.toThrow("do not fill one batch");
+  expect(run).not.toHaveBeenCalled();
+});
+
+test("two runs after each other, and two beside each other on two backends, are the same runs", async () => {
+  const after = [await experiment("first", inner, 1), await experiment("second", inner, 2)];
+  const other = await resolveBackend("cpu", { threads: 2 });
+  try {
+    const beside = await Promise.all([experiment("left", inner, 1), experiment("right", other, 2)]);
+    for (const [i, { state, best, log }] of beside.entries()) {
+      expect(state.equals(after[i]!.state)).toBe(true);
+      expect(best.equals(after[i]!.best)).toBe(true);
+      expect(timeless(log)).toEqual(timeless(after[i]!.log));
+    }
+  } finally {
+    other.dispose();
+  }
 });
 
 test("when no device lasts, what the last snapshot has is saved", async () => {

@@ -1,3 +1,4 @@
+import type { CocoDataset } from "../data/dataset.ts";
 import type { Targets } from "../data/targets.ts";
 
 /** Images and what they hold, in typed arrays: what a loader hands over, whatever it reads from. */
@@ -14,9 +15,17 @@ export interface TrainingBatch {
   readonly index: number;
 }
 
+/** What a run learns from and is judged by. */
+export interface TrainData {
+  readonly train: BatchSource;
+  readonly val?: { readonly source: BatchSource; readonly dataset: CocoDataset };
+}
+
 /** Batches epoch by epoch. A batch must follow from epoch and index alone, or resumed runs differ. */
 export interface BatchSource {
   readonly batchesPerEpoch: number;
+  /** What the batches are of, so that a run knows its data again when it goes on. */
+  readonly dataset?: CocoDataset;
   /** The batches of one epoch, from `start` on. */
   batches(
     epoch: number,

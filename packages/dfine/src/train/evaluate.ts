@@ -19,7 +19,7 @@ export interface EvaluateOptions {
   readonly categoryIds?: readonly (number | undefined)[];
   /** Told after each batch how many images are done. */
   readonly onBatch?: (done: number) => void;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** COCO evaluation of a predictor over all batches of a source. @throws the signal's reason when it is aborted */

@@ -43,7 +43,7 @@ export interface EpochEvent {
   readonly skipped: number;
   /** Of the averaged weights; absent without validation data. */
   readonly evaluation?: Evaluation;
-  /** The best AP so far; without validation data the last epoch always counts as best. */
+  /** The best AP so far; while none was above 0, the last epoch always counts as best. */
   readonly best: boolean;
   /** False when the run ended inside the epoch. */
   readonly complete: boolean;

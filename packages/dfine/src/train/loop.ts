@@ -1,42 +1,38 @@
-import type { CocoDataset } from "../data/dataset.ts";
-import type { BatchSource } from "./batch.ts";
+import type { BatchSource, TrainData } from "./batch.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
 import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
 import { Recovery } from "./recovery.ts";
+import { takeUpData } from "./takeUpData.ts";
 import type { Trainer } from "./trainer.ts";
-
-/** What a run learns from and is judged by. */
-export interface TrainData {
-  readonly train: BatchSource;
-  readonly val?: { readonly source: BatchSource; readonly dataset: CocoDataset };
-}
 
 /** When a training loop ends early. */
 export interface TrainLoopOptions {
   /** Ends the run after this many steps in all, also inside an epoch. */
-  readonly maxSteps?: number;
+  readonly maxSteps?: number | undefined;
   /** Ends an evaluation early; between steps the caller just leaves the loop. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Trains from where the trainer stands to the end, telling after each step and epoch. Leaving the loop early, saving and
  * going on later gives the same weights. Where the trainer can replace a lost device, the run goes back to its last
  * snapshot (`train.snapshotEvery`), says so, repeats the steps since then, and ends with the same weights.
- * @throws NonFiniteError, ImageError, DeviceLostError
+ * @throws DatasetError for data that the run cannot go on with; NonFiniteError, ImageError, DeviceLostError
  */
 export async function* trainLoop(
   trainer: Trainer,
   data: TrainData,
   options: TrainLoopOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
+  takeUpData(trainer, data);
   const { progress } = trainer;
   const recovery = new Recovery(trainer);
   const stepsPerEpoch = data.train.batchesPerEpoch;
+  const begun = progress.step - progress.stepInEpoch;
   const stepsInAll = Math.min(
     options.maxSteps ?? Number.POSITIVE_INFINITY,
-    trainer.config.train.epochs * stepsPerEpoch,
+    begun + (trainer.config.train.epochs - progress.epoch) * stepsPerEpoch,
   );
   while (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch) {
     const start = performance.now();
@@ -92,9 +88,11 @@ function closeEpoch(
   const { evaluation, ...rest } = facts;
   const { epoch, step, skipped } = progress;
   const losses = meanLosses(progress);
-  const ap = evaluation?.result.stats.AP;
-  const best = ap === undefined || progress.best === null || ap > progress.best.ap;
-  if (best && ap !== undefined) progress.best = { ap, epoch };
+  // An AP of 0, or of -1 where there is nothing to find, tells no epoch from another.
+  const ap = evaluation?.result.stats.AP ?? 0;
+  const before = Math.max(0, progress.best?.ap ?? 0);
+  const best = before === 0 || ap > before;
+  if (best) progress.best = ap > 0 ? { ap, epoch } : null;
   if (facts.complete) nextEpoch(progress);
   return {
     kind: "epoch",

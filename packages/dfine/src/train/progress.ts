@@ -1,22 +1,27 @@
 import * as z from "zod";
+import { parseJson } from "../parseJson.ts";
 
-/** Where a training run stands, besides its weights. Plain data: it travels inside the saved state. */
-export interface TrainProgress {
+const count = z.int().min(0);
+
+const progressSchema = z.object({
   /** Epoch in progress, from 0. */
-  epoch: number;
+  epoch: count,
   /** Steps done in it. */
-  stepInEpoch: number;
+  stepInEpoch: count,
   /** Steps done over the whole run, skipped ones included: the schedule's position and the random numbers' counter. */
-  step: number;
+  step: count,
   /** Steps whose loss or gradient was not finite, so that nothing was updated. */
-  skipped: number;
-  skippedInARow: number;
-  /** Best AP so far and its epoch, from 0. */
-  best: { ap: number; epoch: number } | null;
+  skipped: count,
+  skippedInARow: count,
+  /** Best AP so far and its epoch, from 0; null while none was above 0. */
+  best: z.object({ ap: z.number(), epoch: count }).nullable(),
   /** Sums of the loss terms over the epoch's steps so far, skipped ones left out. */
-  lossSums: Record<string, number>;
-  lossCount: number;
-}
+  lossSums: z.record(z.string(), z.number()),
+  lossCount: count,
+});
+
+/** Where a training run stands, besides its weights. Plain data: it travels inside the saved state. @interface */
+export type TrainProgress = z.infer<typeof progressSchema>;
 
 export const startProgress = (): TrainProgress => ({
   epoch: 0,
@@ -61,25 +66,6 @@ export function nextEpoch(progress: TrainProgress): void {
 export const totalLoss = (losses: Readonly<Record<string, number>>): number =>
   Object.values(losses).reduce((sum, value) => sum + value, 0);
 
-const count = z.int().min(0);
-
-/** What `TrainProgress` looks like when it comes back from a file. */
-const progressSchema: z.ZodType<TrainProgress> = z.object({
-  epoch: count,
-  stepInEpoch: count,
-  step: count,
-  skipped: count,
-  skippedInARow: count,
-  best: z.object({ ap: z.number(), epoch: count }).nullable(),
-  lossSums: z.record(z.string(), z.number()),
-  lossCount: count,
-});
-
 /** Reads progress from its JSON; undefined where that is damaged. */
-export function parseProgress(text: string): TrainProgress | undefined {
-  try {
-    return progressSchema.safeParse(JSON.parse(text)).data;
-  } catch {
-    return undefined;
-  }
-}
+export const parseProgress = (text: string): TrainProgress | undefined =>
+  progressSchema.safeParse(parseJson(text)).data;

@@ -5,9 +5,9 @@ import { type LosableBackend, type LossKind, losableBackend } from "../../test/l
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";
 import { cocoDataset } from "../data/parseCoco.ts";
 import { DeviceError, resolveBackend } from "../device.ts";
-import type { BatchSource } from "./batch.ts";
+import type { BatchSource, TrainData } from "./batch.ts";
 import type { TrainEvent } from "./events.ts";
-import { type TrainData, trainLoop } from "./loop.ts";
+import { trainLoop } from "./loop.ts";
 import { Trainer, type TrainerOptions } from "./trainer.ts";
 
 let inner: Backend;

@@ -1,6 +1,7 @@
 import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { hostTensors, tensorSource } from "../tensorFile.ts";
+import { type LearnedFrom, parseLearnedFrom } from "./learnedFrom.ts";
 import { parseProgress, type TrainProgress } from "./progress.ts";
 
 /** Everything that a training run is at some moment, on the host. Random numbers follow from the progress. */
@@ -10,6 +11,8 @@ export interface TrainStateValues {
   readonly emaUpdates: number;
   readonly optimizer: ReadonlyMap<string, HostTensor>;
   readonly progress: TrainProgress;
+  /** Absent before the first step, and in states of versions that did not remember it. */
+  readonly learnedFrom?: LearnedFrom | undefined;
 }
 
 const FORMAT = "dfine-training-state";
@@ -20,13 +23,14 @@ export function writeTrainState(state: TrainStateValues): Uint8Array {
   const tensors = new Map<string, SafetensorsSource>();
   for (const part of PARTS)
     for (const [name, value] of state[part]) tensors.set(`${part}.${name}`, tensorSource(value));
-  const { emaUpdates, progress } = state;
+  const { emaUpdates, progress, learnedFrom } = state;
   return writeSafetensors(
     tensors,
     new Map([
       ["format", FORMAT],
       ["emaUpdates", String(emaUpdates)],
       ["progress", JSON.stringify(progress)],
+      ...(learnedFrom ? [["learnedFrom", JSON.stringify(learnedFrom)] as const] : []),
     ]),
   );
 }
@@ -39,9 +43,13 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
   const [model, ema, optimizer] = PARTS.map((part) => hostTensors(entries, `${part}.`));
   const emaUpdates = Number(metadata.get("emaUpdates") || Number.NaN);
   const progress = parseProgress(metadata.get("progress") ?? "");
-  if (!progress || !Number.isSafeInteger(emaUpdates) || emaUpdates < 0)
+  const learnedFrom = parseLearnedFrom(metadata.get("learnedFrom") ?? "null");
+  if (!progress || learnedFrom === undefined || !Number.isSafeInteger(emaUpdates) || emaUpdates < 0)
     throw new ModelFileError(
       `${file}: its record of the steps done is damaged; start a new run from its weights, as with --weights weights/last.safetensors`,
     );
-  return { ...{ model: model!, ema: ema!, optimizer: optimizer! }, emaUpdates, progress };
+  return {
+    ...{ model: model!, ema: ema!, optimizer: optimizer!, emaUpdates, progress },
+    ...(learnedFrom ? { learnedFrom } : {}),
+  };
 }

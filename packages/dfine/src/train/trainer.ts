@@ -14,6 +14,7 @@ import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
+import type { LearnedFrom } from "./learnedFrom.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
@@ -42,6 +43,8 @@ const emptyModel = (config: Config, backend: Backend): Detector =>
 export class Trainer implements Disposable {
   readonly config: Config;
   readonly progress: TrainProgress;
+  /** What `takeUpData` has seen last; undefined before the first epoch. */
+  learnedFrom: LearnedFrom | undefined;
   readonly #reviveBackend: TrainerOptions["reviveBackend"];
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
@@ -132,7 +135,9 @@ export class Trainer implements Disposable {
   }
 
   #schedule(stepsPerEpoch: number): Schedule {
-    return warmupMultiStep({ ...this.config.train.schedule, stepsPerEpoch });
+    const { epoch, step, stepInEpoch } = this.progress;
+    const shift = step - stepInEpoch - epoch * stepsPerEpoch;
+    return warmupMultiStep({ ...this.config.train.schedule, stepsPerEpoch, shift });
   }
 
   /**
@@ -176,7 +181,7 @@ export class Trainer implements Disposable {
   async evaluate(
     source: BatchSource,
     dataset: CocoDataset,
-    options: { signal?: AbortSignal } = {},
+    options: { signal?: AbortSignal | undefined } = {},
   ): Promise<Evaluation> {
     using model = await this.#inTurn(() => this.#averaged());
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });
@@ -208,12 +213,11 @@ export class Trainer implements Disposable {
 
   /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */
   async saveState(): Promise<Uint8Array> {
-    return writeTrainState(
-      await this.#orSnapshot(
-        (state) => state.read(this.progress),
-        (snapshot) => snapshot,
-      ),
+    const values = await this.#orSnapshot(
+      (state) => state.read(this.progress),
+      (snapshot) => snapshot,
     );
+    return writeTrainState({ ...values, learnedFrom: this.learnedFrom });
   }
 
   /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */
@@ -237,6 +241,7 @@ export class Trainer implements Disposable {
     await this.#inTurn(() => {
       this.#live.write(values);
       this.#moveTo(values);
+      this.learnedFrom = values.learnedFrom;
       if (this.isRecoverable) this.#snapshot = values;
     });
   }

@@ -6,15 +6,14 @@ import { resolveConfig } from "../../config/resolve.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
-import { absoluteDataFiles } from "../datasets.ts";
 import { type DigitsDataset, makeDigits } from "../demo/digits.ts";
 import { DEMO } from "../demo/recipe.ts";
 import { DFine } from "../detector.ts";
 import { drawObjects, encodeImage } from "../draw.ts";
-import { createRunFolder, type RunFolder } from "../runFolder.ts";
+import type { RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT } from "./exit.ts";
-import { HeldDevice } from "./heldDevice.ts";
+import { holdDevice } from "./heldDevice.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import {
   type DeviceOptionValues,
@@ -24,7 +23,9 @@ import {
   talkOptions,
   wholeNumber,
 } from "./options.ts";
+import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
+import { createTrainFolder } from "./trainFolder.ts";
 
 interface DemoValues extends DeviceOptionValues, OutputOptionValues {
   readonly steps?: number;
@@ -51,20 +52,18 @@ async function demo(values: DemoValues): Promise<number> {
     model: { classes, evalSize: [size, size] },
     train: { ...DEMO.train, seed: values.seed },
   });
-  using device = await HeldDevice.open(values);
+  using device = await holdDevice(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after this step; press Ctrl-C again to stop at once"));
-  using trainer = await Trainer.create({ config, ...device.forTrainer });
-  const run = await createRunFolder(values.out, "train", values.name ?? "demo");
-  const dataFiles = absoluteDataFiles({ data: digits.dataYaml });
-  await writeFileAtomic(run.data, `${JSON.stringify(dataFiles, null, 2)}\n`);
-  const outcome = await runTraining({
-    ...{ trainer, run, terminal, interrupt },
+  using trainer = await Trainer.create({ config, ...device });
+  const { run, interrupted, last } = await runTraining({
+    ...{ trainer, signal: interrupt.signal, maxSteps: values.steps },
+    run: () => createTrainFolder({ ...values, name: values.name ?? "demo" }, { data: digits.dataYaml }),
     train: digits.train,
     val: digits.val,
     title: "D-FINE-N learns handwritten digits",
-    maxSteps: values.steps,
+    onEvent: runTerminal(terminal, config.train.epochs),
   });
-  if (outcome.interrupted) {
+  if (interrupted) {
     terminal.note(`saved; go on with: npx dfine train --resume ${run.path}`);
     return EXIT.interrupted;
   }
@@ -72,7 +71,7 @@ async function demo(values: DemoValues): Promise<number> {
     run,
     backend: device.backend,
   });
-  const ap = outcome.last?.evaluation?.result.stats.AP ?? 0;
+  const ap = last?.evaluation?.result.stats.AP ?? 0;
   terminal.data({ kind: "done", run: run.path, report: run.report, ap, unseen: found });
   for (const { file, digits: seen } of found) terminal.say(`${file}: ${seen.join(", ") || "nothing"}`);
   terminal.say(

@@ -2,8 +2,7 @@ import { EXIT } from "./exit.ts";
 
 /** Ctrl-C while something runs that should end well. */
 export interface Interrupt extends Disposable {
-  /** Whether the user asked to stop; look after each step. */
-  readonly requested: boolean;
+  /** Aborted once the user has asked to stop. */
   readonly signal: AbortSignal;
 }
 
@@ -21,9 +20,6 @@ export function watchInterrupt(onRequest: () => void): Interrupt {
   process.on("SIGINT", handle).on("SIGTERM", handle);
   return {
     signal: controller.signal,
-    get requested() {
-      return controller.signal.aborted;
-    },
     [Symbol.dispose]() {
       process.off("SIGINT", handle).off("SIGTERM", handle);
     },

@@ -7,7 +7,6 @@ import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
 import { missingHint } from "../data/onDisk.ts";
-import { DFine } from "../detector.ts";
 import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import type { GalleryImage } from "../report/gallery.ts";
@@ -15,9 +14,9 @@ import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
+import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
 import {
   batchOption,
-  type DeviceOptionValues,
   deviceOptions,
   emaOption,
   folderOptions,
@@ -31,10 +30,7 @@ import {
 } from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
-interface PredictValues extends DeviceOptionValues, OutputOptionValues {
-  readonly weights: string;
-  readonly ema: boolean;
-  readonly size?: [number, number];
+interface PredictValues extends OutputOptionValues, DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
   readonly batch: number;
@@ -71,13 +67,8 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   const terminal = new Terminal(values);
   const { files, passedOver } = await imageFiles(images);
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
-  const { device, threads, size, ema, threshold, maxDetections, batch, maxPixels } = values;
-  using detector = await DFine.fromPretrained(values.weights, {
-    device,
-    ...(threads === undefined ? {} : { threads }),
-    ...(size ? { size } : {}),
-    ...(ema ? {} : { ema }),
-  });
+  const { threshold, maxDetections, batch, maxPixels } = values;
+  using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
   const found: { file: string; result: Result }[] = [];
@@ -93,7 +84,7 @@ async function predict(images: readonly string[], values: PredictValues): Promis
       return [];
     }
   };
-  for (let first = 0; first < files.length && !interrupt.requested; first += batch) {
+  for (let first = 0; first < files.length && !interrupt.signal.aborted; first += batch) {
     const group = (await Promise.all(files.slice(first, first + batch).map(read))).flat();
     const pixels = group.map(({ image }) => image);
     const results = await detector.detect(pixels, { threshold, maxDetections, batch });
@@ -125,7 +116,7 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   });
   terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
-  if (interrupt.requested) return EXIT.interrupted;
+  if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
 

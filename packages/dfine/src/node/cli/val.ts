@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { Command } from "commander";
+import { summarizeDataset } from "../../data/summary.ts";
 import { formatCocoStats } from "../../evaluation/cocoStats.ts";
 import { toCocoResults } from "../../evaluation/detections.ts";
 import { matchCategories } from "../../evaluation/matchCategories.ts";
@@ -8,17 +9,16 @@ import { writeFileAtomic } from "../checkpointFile.ts";
 import { checkImages } from "../data/checkImages.ts";
 import { createLoader } from "../data/loader.ts";
 import { loadDatasets } from "../datasets.ts";
-import { DFine } from "../detector.ts";
 import { environment } from "../environment.ts";
 import { LeftOut } from "../leftOut.ts";
 import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { reportSamples, samplesWithDetections } from "../trainReport.ts";
 import { EXIT } from "./exit.ts";
+import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
 import {
   batchOption,
   type DataOptionValues,
-  type DeviceOptionValues,
   deviceOptions,
   emaOption,
   folderOptions,
@@ -30,12 +30,10 @@ import {
   valDataOptions,
   weightsOption,
 } from "./options.ts";
+import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 
-interface ValValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
-  readonly weights: string;
-  readonly ema: boolean;
-  readonly size?: [number, number];
+interface ValValues extends DataOptionValues, OutputOptionValues, DetectorOptionValues {
   readonly batch: number;
   readonly maxPixels?: number;
 }
@@ -60,17 +58,13 @@ async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
   const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
   const { dataset } = split!;
+  for (const note of summarizeDataset(dataset, { use: "evaluation" }).notes) terminal.note(`data: ${note}`);
   await checkImages(split!);
-  const { device, threads, size, ema, maxPixels } = values;
-  using detector = await DFine.fromPretrained(values.weights, {
-    device,
-    ...(threads === undefined ? {} : { threads }),
-    ...(size ? { size } : {}),
-    ...(ema ? {} : { ema }),
-  });
+  const { maxPixels } = values;
+  using detector = await openDetector(values, terminal);
   const { categoryIds, notes: matched } = matchCategories(detector.names, dataset);
   for (const note of matched) terminal.note(note);
-  const leftOut = new LeftOut(terminal);
+  const leftOut = new LeftOut(runTerminal(terminal));
   const source = createLoader({
     ...split!,
     ...{ size: detector.size, batchSize: values.batch, training: false, maxPixels },

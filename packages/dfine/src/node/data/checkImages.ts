@@ -1,14 +1,13 @@
 import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatasetError, ImageError } from "../../data/errors.ts";
+import { someOf } from "../../describe.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
 import { missingHint, withSeparators } from "./onDisk.ts";
 import { realFolder, resolveIn } from "./paths.ts";
 
 /** Files looked for at the same time. */
 const PARALLEL = 64;
-/** File names shown. */
-const SHOWN = 5;
 
 /**
  * Makes sure that every image of a part is there, before hours of training come to the first that is not.
@@ -23,10 +22,9 @@ export async function checkImages({ dataset, imageRoot }: DatasetSplit): Promise
     for (const [j, there] of found.entries()) if (!there) missing.push(images[i + j]!.fileName);
   }
   if (missing.length === 0) return;
-  const names = missing.slice(0, SHOWN).join(", ") + (missing.length > SHOWN ? ", …" : "");
   throw new DatasetError(
     file,
-    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${names}`,
+    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${someOf(missing)}`,
     await remedy(folder, missing[0]!),
   );
 }

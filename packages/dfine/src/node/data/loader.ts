@@ -57,6 +57,7 @@ export interface BatchesOptions {
 /** Batches of a data set, epoch by epoch. (seed, epoch, index) determines a batch, so resuming is exact. */
 export interface Loader {
   readonly batchesPerEpoch: number;
+  readonly dataset: CocoDataset;
   /** Images met so far that cannot be used. */
   readonly broken: readonly BrokenImage[];
   /**
@@ -119,6 +120,7 @@ export function createLoader(options: LoaderOptions): Loader {
   }
   return {
     batchesPerEpoch,
+    dataset,
     batches,
     get broken() {
       return broken.all;

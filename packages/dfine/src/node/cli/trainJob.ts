@@ -1,0 +1,141 @@
+import type { FitReport } from "../../checkpoint/fit.ts";
+import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
+import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
+import { presetConfig } from "../../config/presets.ts";
+import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
+import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import { readText } from "../data/readCoco.ts";
+import { type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
+import { readBytes, readWeights } from "../files.ts";
+import { parseRunConfig } from "../runConfig.ts";
+import { openRunFolder, type RunFolder } from "../runFolder.ts";
+import { UsageError } from "./exit.ts";
+import { type DataOptionValues, type DeviceOptionValues, type OutputOptionValues, trainDataFiles } from "./options.ts";
+import { completeOverrides } from "./overrides.ts";
+
+/** Options of `dfine train`. */
+export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
+  /** Undefined where nothing was said. */
+  readonly model?: PresetName;
+  readonly size?: [number, number];
+  readonly epochs?: number;
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly lr?: number;
+  readonly backboneLr?: number;
+  readonly seed?: number;
+  readonly maxPixels?: number;
+  readonly weights?: string;
+  readonly ema: boolean;
+  readonly resume?: string;
+}
+
+/** What to train, before any run folder is made. */
+export interface Job {
+  readonly config: Config;
+  readonly datasets: Datasets;
+  readonly dataFiles: DataFiles;
+  readonly makeTrainer: (
+    device: Omit<TrainerOptions, "config">,
+    onFit: (report: FitReport) => void,
+  ) => Promise<Trainer>;
+  /** What the user should know about the choices made. */
+  readonly notes: readonly string[];
+  /** The folder of a run that goes on. */
+  readonly run?: RunFolder;
+}
+
+/** A new run, as options and overrides ask for it. @throws UsageError, ConfigError, DatasetError, ModelFileError */
+export async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
+  const dataFiles = trainDataFiles(given);
+  const completed = completeOverrides(overrides);
+  if (given.weights === undefined && !given.ema)
+    throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
+  const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
+  const chosen = { ...given, model: given.model ?? initial?.preset ?? "n" };
+  // A wrong key or value is said before any data is read.
+  const { preset } = resolveConfig(configOptions(chosen, { classes: ["any"], initial }), completed);
+  if (initial && initial.preset !== preset)
+    throw new ConfigError(
+      `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
+    );
+  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const { categories, images } = datasets.train!.dataset;
+  const classes = categories.map(({ name }) => name);
+  const { values, notes } = withBatch(chosen, { overrides: completed, images: images.length });
+  const config = resolveConfig(configOptions(values, { classes, initial }), completed);
+  if (config.model.classes.length !== classes.length)
+    throw new ConfigError(
+      `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
+    );
+  return {
+    ...{ config, datasets, dataFiles, notes },
+    makeTrainer: (device, onFit) => Trainer.create({ config, ...device, onFit, ...(initial ? { initial } : {}) }),
+  };
+}
+
+async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
+  const { bytes, ...about } = await readWeights(place);
+  return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
+}
+
+/** Images per step where nothing is said. */
+const MODEST_BATCH = 8;
+
+/**
+ * Presets are made for batches on four GPUs. Without a batch of the user's own it is a modest one that the data fills, and
+ * rates that the user did not give shrink with its square root, as suits Adam.
+ */
+function withBatch(
+  values: TrainValues & { readonly model: PresetName },
+  { overrides, images }: { overrides: readonly string[]; images: number },
+): { values: TrainValues; notes: string[] } {
+  if (values.batch !== undefined || overrides.some((text) => text.startsWith("train.batch=")))
+    return { values, notes: [] };
+  const own = presetConfig(values.model).train;
+  const batch = Math.max(1, Math.min(MODEST_BATCH, images));
+  const scaled = (rate: number) => Number((rate * Math.sqrt(batch / own.batch)).toPrecision(2));
+  const lr = values.lr ?? scaled(own.optimizer.learningRate);
+  const backboneLr = values.backboneLr ?? scaled(own.optimizer.backboneLearningRate);
+  const few = batch < MODEST_BATCH ? `, and the data has ${batch} images` : "";
+  const note = `batch ${batch} and learning rates ${lr} and ${backboneLr} (backbone), because the preset's batch of ${own.batch} is made for four GPUs${few}; set --batch, --lr and --backbone-lr to choose`;
+  return { values: { ...values, batch, lr, backboneLr }, notes: [note] };
+}
+
+/** The configuration that options stand for; the classes are the data's, the architecture that of the weights. */
+function configOptions(
+  values: Partial<TrainValues>,
+  { classes, initial }: { classes: string[]; initial: Checkpoint | undefined },
+): ConfigOptions {
+  return {
+    preset: values.model,
+    model: {
+      ...(values.model === initial?.preset ? initial?.model : {}),
+      classes,
+      evalSize: values.size ?? initial?.model.evalSize,
+    },
+    train: {
+      epochs: values.epochs,
+      batch: values.batch,
+      // The result doesn't depend on it, the memory does.
+      valBatch: values.batch ?? MODEST_BATCH,
+      seed: values.seed,
+      limits: { maxPixels: values.maxPixels },
+      optimizer: { learningRate: values.lr, backboneLearningRate: values.backboneLr },
+    },
+  };
+}
+
+/** The run in a folder, to go on. @throws RunFolderError, DatasetError */
+export async function resumedJob(path: string, values: TrainValues): Promise<Job> {
+  const run = await openRunFolder(path);
+  const stored = parseRunConfig(await readText(run.config), run.config);
+  const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
+  const dataFiles = await readDataFiles(run.data);
+  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const state = await readBytes(run.state);
+  return {
+    ...{ config, datasets, dataFiles, run, notes: [] },
+    makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
+  };
+}

@@ -1,0 +1,19 @@
+import type { TrainEvent } from "../train/events.ts";
+import type { BrokenImage } from "./data/brokenImages.ts";
+import type { RunFolder } from "./runFolder.ts";
+
+/** Part of the data that a run reads. */
+export type DataPart = "train" | "val";
+
+/** An image was met that cannot be used. */
+export type LeftOutEvent = { readonly kind: "left out"; readonly part: DataPart; readonly image: BrokenImage };
+
+/** What a run tells: that its folder is there and training begins, what training tells, and what should be known as a sentence. */
+export type RunEvent =
+  | { readonly kind: "started"; readonly run: RunFolder }
+  | TrainEvent
+  | LeftOutEvent
+  | { readonly kind: "warning"; readonly text: string };
+
+/** Whoever is told of a run: a terminal, a page, a test. */
+export type RunSink = (event: RunEvent) => void;
