@@ -39,7 +39,7 @@ export function convData(test: ConvCase): ConvData {
 }
 
 /** Calls `visit` with the flat positions in y, x (undefined: a zero of the padding) and weight of every product. */
-function products(test: ConvCase, visit: (y: number, x: number | undefined, weight: number) => void): void {
+export function eachProduct(test: ConvCase, visit: (y: number, x: number | undefined, weight: number) => void): void {
   const { stride, padding, dilation, groups } = convAttrs(test);
   const { x, weight, y } = convShapes(test);
   const [, channels, height, width] = x;
@@ -79,7 +79,7 @@ export function convOracles(
     target.values[i]! += term;
     target.magnitudes[i]! += Math.abs(term);
   };
-  products(test, (yi, xi, wi) => {
+  eachProduct(test, (yi, xi, wi) => {
     const value = xi === undefined ? 0 : x[xi]!;
     add(y, yi, value * weight[wi]!);
     if (xi !== undefined) add(dx, xi, dy[yi]! * weight[wi]!);
