@@ -22,7 +22,7 @@ const program = (reverse: boolean) =>
   });
 const programs = { forward: program(false), reverse: program(true) };
 
-const op: k.StructuredOp<{ readonly reverse: boolean }> = k.defineOp("cumulativeSum", {
+const op: k.StructuredOp<k.OpAttrs["cumulativeSum"]> = k.defineOp("cumulativeSum", {
   takes: ["x"],
   infer: ([x]) => {
     if (x!.rank !== 2) throw new ShapeError(`cumulativeSum: takes rows [R, N], got [${x!.shape}]`);

@@ -51,21 +51,7 @@ export {
   transpose,
   unsqueeze,
 } from "./ops/view.ts";
-export {
-  activationOption,
-  checkOptions,
-  checkValue,
-  flag,
-  listOf,
-  numberOrThing,
-  type OptionRule,
-  type OptionRules,
-  oneOf,
-  real,
-  thing,
-  whole,
-  wholes,
-} from "./options.ts";
+export * from "./options.ts";
 export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
 export * from "./random.ts";
 export { type ReferenceOptions, referenceBackend } from "./reference/referenceBackend.ts";

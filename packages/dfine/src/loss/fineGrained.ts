@@ -27,20 +27,15 @@ const fineGrainedRow = defineRow(
         const share = { shape: rows, range: [0, 1] } as const;
         return {
           name: JSON.stringify(shape),
-          inputs: [
-            { shape },
-            { shape: rows, dtype: "i32", below: bins - 1 },
-            share,
-            share,
-            share,
-            { shape: [bins], dtype: "i32", below: bins },
-          ],
-          run: (inputs) => fineGrainedRow(inputs, -1),
+          inputs: [{ shape }, { shape: rows, dtype: "i32", below: bins - 1 }, share, share, share],
+          run: (inputs) => fineGrainedRow([...inputs, positions(inputs[0] as Tensor)], -1),
           differentiable: true,
         };
       }),
   },
 );
+
+const positions = (rows: Tensor): Tensor => arange(rows.shape.at(-1)!, { backend: rows.backend });
 
 /** Where each edge's target lies between two bins, [S or 1, B, Q, 4]; both weights are 0 for queries without a target. */
 export interface EdgeTargets {
@@ -60,6 +55,5 @@ export function fineGrainedLoss(corners: Tensor, targets: EdgeTargets, weights: 
   const rows = corners.reshape([...corners.shape.slice(0, -1), 4, corners.shape.at(-1)! / 4]);
   const perEdge = [bins, weightLeft, weightRight].map((t) => t.unsqueeze(-1));
   const weight = weights.detach().unsqueeze(-1).unsqueeze(-1);
-  const position = arange(rows.shape.at(-1)!, { backend: rows.backend });
-  return sumPerSet(fineGrainedRow([rows, ...perEdge, weight, position], -1)[0]!);
+  return sumPerSet(fineGrainedRow([rows, ...perEdge, weight, positions(rows)], -1)[0]!);
 }

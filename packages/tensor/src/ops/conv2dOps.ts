@@ -1,4 +1,3 @@
-import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dAttrs } from "./attrs.ts";
 import { contract } from "./contract.ts";
@@ -63,20 +62,6 @@ export const conv2dOp = defineOp("conv2d", {
       : undefined,
   ],
   cases: (op) => convCases(({ x, weight, options }) => op([x, weight], attrsOf(options))[0]!, true),
-  refuses: (op) =>
-    (
-      [
-        ["channels that do not fit", [1, 3, 5, 5], [2, 4, 3, 3], {}],
-        ["a kernel larger than the image", [1, 3, 2, 2], [2, 3, 3, 3], {}],
-        ["outputs that are no multiple of the groups", [1, 4, 5, 5], [3, 2, 3, 3], { groups: 2 }],
-        ["three axes", [3, 5, 5], [2, 3, 3, 3], {}],
-      ] as const
-    ).map(([name, x, weight, options]) => ({
-      name,
-      inputs: [{ shape: x }, { shape: weight }],
-      run: (inputs) => op(inputs as Tensor[], attrsOf(options)),
-      error: ShapeError,
-    })),
 });
 
 const conv2dInputGradOp = defineOp("conv2dInputGrad", {

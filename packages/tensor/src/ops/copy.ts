@@ -1,6 +1,5 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { ShapeError } from "../errors.ts";
 import { load, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
@@ -89,24 +88,4 @@ register({
       },
       differentiable: false,
     })),
-  refuses: () => [
-    {
-      name: "a smaller source",
-      inputs: [{ shape: [3, 5] }, { shape: [3, 4] }],
-      run: ([target, source]) => copyInto(target as Tensor, source as Tensor),
-      error: ShapeError,
-    },
-    {
-      name: "a larger source",
-      inputs: [{ shape: [5] }, { shape: [3, 5] }],
-      run: ([target, source]) => copyInto(target as Tensor, source as Tensor),
-      error: ShapeError,
-    },
-    {
-      name: "an expanded target",
-      inputs: [{ shape: [1, 5] }, { shape: [3, 5] }],
-      run: ([target, source]) => copyInto((target as Tensor).expand([3, 5]), source as Tensor),
-      error: ShapeError,
-    },
-  ],
 });

@@ -70,8 +70,7 @@ export function defineRow<E extends Expr[]>(
 ): RowOp {
   const variants = new Map<string, Variant>();
   const rules = inputRules(takes, true);
-  register({ name, kind: "row", rules, cases, refuses });
-  return (inputs, axes) => {
+  const op: RowOp = (inputs, axes) => {
     const signature = signatureOf(name, inputs, rules);
     const variant = memo(variants, signature.text, () =>
       makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
@@ -85,6 +84,8 @@ export function defineRow<E extends Expr[]>(
     if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
     return outputs;
   };
+  register({ name, kind: "row", rules, call: (inputs) => op(inputs, -1), cases, refuses });
+  return op;
 }
 
 function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtypes, paramDtypes }: Signature): Variant {

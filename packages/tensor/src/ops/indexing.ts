@@ -10,7 +10,6 @@ import { filled } from "./copy.ts";
 import { arange } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
 import { ANY_DTYPE, checkInputs, inputRules } from "./inputs.ts";
-import { register } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
@@ -93,14 +92,6 @@ const indexSelectOp = defineOp("indexSelect", {
       run: ([x, index]) => [indexSelect(x as Tensor, index as Tensor)],
       differentiable: true,
     })),
-  refuses: (op) => [
-    {
-      name: "an index of two axes",
-      inputs: [{ shape: [5, 3] }, { shape: [2, 2], dtype: "i32", below: 5 }],
-      run: (inputs) => op(inputs as Tensor[], {}),
-      error: ShapeError,
-    },
-  ],
 });
 
 /** Rows of x [R, D] at index [K] (i32, 0…R−1) → [K, D]. The gradient adds rows up. @throws ShapeError, DtypeError */
@@ -148,13 +139,6 @@ const indexAddOp = defineOp("indexAdd", {
       run: ([index, updates]) => [indexAdd(index as Tensor, updates as Tensor, rows)],
       differentiable: true,
     })),
-  refuses: (op) =>
-    [-1, 1.5].map((rows) => ({
-      name: `into ${rows} rows`,
-      inputs: [{ shape: [4], dtype: "i32", below: 1 }, { shape: [4, 3] }],
-      run: (inputs) => op(inputs as Tensor[], { rows }),
-      error: ShapeError,
-    })),
 });
 
 /** Zeros [rows, D] plus updates [K, D] added at index [K] (i32), in ascending k; an index outside is dropped. */
@@ -188,17 +172,3 @@ export function oneHot(labels: Tensor, classes: number): Tensor {
   });
   return output;
 }
-
-register({
-  name: "oneHot",
-  kind: "op",
-  rules: LABELS,
-  cases: () => [
-    {
-      name: "7 labels, some outside",
-      inputs: [{ shape: [7], dtype: "i32", below: 6 }],
-      run: ([labels]) => [oneHot(labels as Tensor, 4)],
-      differentiable: false,
-    },
-  ],
-});

@@ -1,5 +1,5 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
-import { ArgumentError, DtypeError, ShapeError } from "../errors.ts";
+import { ShapeError } from "../errors.ts";
 import { checkValue, listOf, whole } from "../options.ts";
 import { checkShape, normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
@@ -149,21 +149,6 @@ register({
       differentiable: true,
     },
   ],
-  refuses: () => [
-    {
-      name: "another axis that differs",
-      inputs: [{ shape: [2, 3] }, { shape: [3, 3] }],
-      run: (tensors) => concat(tensors as Tensor[], 1),
-      error: ShapeError,
-    },
-    {
-      name: "i32 beside f32",
-      inputs: [{ shape: [2, 3] }, { shape: [2, 3], dtype: "i32" }],
-      run: (tensors) => concat(tensors as Tensor[]),
-      error: DtypeError,
-    },
-    { name: "nothing", inputs: [], run: () => concat([]), error: ArgumentError },
-  ],
 });
 register({
   name: "split",
@@ -183,17 +168,6 @@ register({
       differentiable: true,
     },
   ],
-  refuses: () =>
-    [
-      [2, 2],
-      [-1, 6],
-      [2.5, 2.5],
-    ].map((sizes) => ({
-      name: `5 into ${sizes}`,
-      inputs: [{ shape: [5, 4] }],
-      run: ([x]) => split(x as Tensor, sizes),
-      error: ShapeError,
-    })),
 });
 register({
   name: "pad2d",
@@ -207,14 +181,6 @@ register({
       differentiable: true,
     },
   ],
-  refuses: () => [
-    {
-      name: "a negative width",
-      inputs: [{ shape: [2, 3, 4, 5] }],
-      run: ([x]) => pad2d(x as Tensor, [-1, 0, 0, 0]),
-      error: ArgumentError,
-    },
-  ],
 });
 register({
   name: "upsampleNearest",
@@ -226,14 +192,6 @@ register({
       inputs: [{ shape: [2, 3, 4, 5] }],
       run: ([x]) => [upsampleNearest(x as Tensor)],
       differentiable: true,
-    },
-  ],
-  refuses: () => [
-    {
-      name: "half",
-      inputs: [{ shape: [2, 3, 4, 5] }],
-      run: ([x]) => upsampleNearest(x as Tensor, 0.5),
-      error: ArgumentError,
     },
   ],
 });

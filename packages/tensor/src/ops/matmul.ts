@@ -88,15 +88,6 @@ const matmulOp = defineOp("matmul", {
         differentiable: true,
       }),
     ),
-  refuses: (op) => [
-    {
-      name: "inner sizes",
-      inputs: [{ shape: [2, 3] }, { shape: [2, 3] }],
-      run: (x) => op(x as Tensor[], {}),
-      error: ShapeError,
-    },
-    { name: "vectors", inputs: [{ shape: [3] }, { shape: [3] }], run: (x) => op(x as Tensor[], {}), error: ShapeError },
-  ],
 });
 
 const LINEAR = inputRules(["x", "weight", "bias?"]);

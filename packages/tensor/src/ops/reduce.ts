@@ -1,10 +1,9 @@
 import type { Dtype } from "../dtype.ts";
-import { ArgumentError, ShapeError } from "../errors.ts";
 import { checkOptions, flag } from "../options.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineRow, type RowOp } from "./defineRow.ts";
-import type { OpCase, Refusal } from "./registry.ts";
+import type { OpCase } from "./registry.ts";
 
 /** What reductions may be told. */
 export interface ReduceOptions {
@@ -57,23 +56,12 @@ const reduceCases =
     );
   };
 
-const refuses = (run: () => Reduction) => (): Refusal[] => [
-  { name: "an axis too many", inputs: [{ shape: [3, 5] }], run: ([x]) => run()(x as Tensor, 2), error: ShapeError },
-  {
-    name: "keepdim",
-    inputs: [{ shape: [3, 5] }],
-    run: ([x]) => run()(x as Tensor, 1, { keepdim: true } as ReduceOptions),
-    error: ArgumentError,
-  },
-];
-
 /** Sum over `axes` (default all). */
 export const sum: Reduction = reduction(
   "sum",
   defineRow("sum", (row, x) => row.storeRow(row.sum(x)), {
     takes: { x: NUMBERS },
     cases: reduceCases(() => sum, { differentiable: true }),
-    refuses: refuses(() => sum),
   }),
 );
 /** Mean of f32 over `axes` (default all); NaN when there is nothing to average. */
@@ -82,7 +70,6 @@ export const mean: Reduction = reduction(
   defineRow("mean", (row, x) => row.storeRow(row.sum(x).div(row.count)), {
     takes: ["x"],
     cases: reduceCases(() => mean, { differentiable: true, dtypes: ["f32"] }),
-    refuses: refuses(() => mean),
   }),
 );
 /** Largest element over `axes`; NaN if there is one. Has no gradient. */
@@ -91,7 +78,6 @@ export const amax: Reduction = reduction(
   defineRow("amax", (row, x) => row.storeRow(row.max(x)), {
     takes: { x: NUMBERS },
     cases: reduceCases(() => amax),
-    refuses: refuses(() => amax),
     differentiable: false,
   }),
 );
@@ -101,7 +87,6 @@ export const amin: Reduction = reduction(
   defineRow("amin", (row, x) => row.storeRow(row.min(x)), {
     takes: { x: NUMBERS },
     cases: reduceCases(() => amin),
-    refuses: refuses(() => amin),
     differentiable: false,
   }),
 );

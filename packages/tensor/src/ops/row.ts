@@ -93,14 +93,6 @@ const layerNormRow = defineRow(
         run: ([x, weight, bias]) => [layerNorm(x as Tensor, { weight: weight as Tensor, bias: bias as Tensor })],
         differentiable: true,
       })),
-    refuses: () => [
-      {
-        name: "a weight for another axis",
-        inputs: [{ shape: [3, 5] }, { shape: [3] }, { shape: [5] }],
-        run: ([x, weight, bias]) => layerNorm(x as Tensor, { weight: weight as Tensor, bias: bias as Tensor }),
-        error: ShapeError,
-      },
-    ],
   },
 );
 /** Normalises the last axis to mean 0 and variance 1 (biased), then scales and shifts by weight and bias [D]. */
@@ -170,14 +162,6 @@ function batchNormRow(activation: Activation) {
           },
           differentiable: true,
         })),
-      refuses: () => [
-        {
-          name: "parameters of other channels",
-          inputs: [{ shape: [2, 3, 4, 5] }, { shape: [1] }],
-          run: ([x, one]) => batchNorm(x as Tensor, { weight: one as Tensor, bias: one as Tensor, activation }),
-          error: ShapeError,
-        },
-      ],
     },
   );
 }

@@ -114,14 +114,6 @@ const sampleOp = defineOp("deformableSample", {
   vjp: ({ inputs, attrs, grads: [dy], needs }) =>
     sampleGradOp([dy!, ...(inputs as Tensor[])], attrs).map((gradient, i) => (needs[i] ? gradient : undefined)),
   cases: (op) => sampleCases(op, true),
-  refuses: (op) => [
-    {
-      name: "levels that do not fill the value",
-      inputs: [{ shape: [1, 5, 2, 4] }, { shape: [1, 3, 2, 4, 2] }, { shape: [1, 3, 2, 4] }],
-      run: (inputs) => op(inputs as Tensor[], { method: "bilinear", levels: [{ height: 2, width: 2, points: 4 }] }),
-      error: ShapeError,
-    },
-  ],
 });
 
 const sampleGradOp = defineOp("deformableSampleGrad", {

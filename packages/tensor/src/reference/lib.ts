@@ -1,18 +1,19 @@
 /** What printed kernels need beyond `Math`. */
 export const lib = { erf, toInt, bitsOf, floatOf };
 
-const word = new DataView(new ArrayBuffer(4));
+const float = new Float32Array(1);
+const word = new Int32Array(float.buffer);
 
 /** The bits of a float32 as an i32. */
 function bitsOf(x: number): number {
-  word.setFloat32(0, x);
-  return word.getInt32(0);
+  float[0] = x;
+  return word[0]!;
 }
 
 /** The float32 that has the bits of an i32. */
 function floatOf(bits: number): number {
-  word.setInt32(0, bits);
-  return word.getFloat32(0);
+  word[0] = bits;
+  return float[0]!;
 }
 
 /** f32 → i32: truncates, saturates, NaN gives 0. */

@@ -19,8 +19,8 @@ export interface Loss {
 /**
  * What float32 may lose in an element: 8 ε times the result and times what it moves when inputs move by a relative 1
  * (conditioning and sums), and 4 times the float32 reference's own error (cancellation inside an expression). Both are seen
- * in few draws and may be small by chance: an element gets at least what half of all elements get, as long as the largest own
- * error of the output would explain it. Where the reference overflows, its error says nothing and counts as none.
+ * in few draws and may be small by chance: an element gets at least what nine in ten elements keep to, as long as the largest
+ * own error of the output explains it. Where the reference overflows, its error says nothing and counts as none.
  */
 export function roundingTolerance(expected: TypedArray, { moved, step, rounded }: Loss): Tolerance {
   const own = Float64Array.from(expected, (value, i) => 4 * finiteOr0(Math.abs(rounded[i]! - value)));
@@ -29,8 +29,12 @@ export function roundingTolerance(expected: TypedArray, { moved, step, rounded }
     return 8 * EPSILON * (finiteOr0(Math.abs(value)) + swing);
   });
   const largest = own.reduce((a, b) => Math.max(a, b), 0);
-  const usual = own.map((error, i) => error + conditioning[i]!).sort()[own.length >> 1] ?? 0;
-  return (i) => Math.min(Math.max(own[i]!, usual - conditioning[i]!), largest) + conditioning[i]! + TINY;
+  const usual = (losses: Float64Array): number => losses.slice().sort()[Math.floor(0.9 * losses.length)] ?? 0;
+  const [usualOwn, usualConditioning] = [usual(own), usual(conditioning)];
+  return (i) => {
+    const loss = Math.max(own[i]!, usualOwn) + Math.max(conditioning[i]!, usualConditioning);
+    return Math.min(loss, conditioning[i]! + largest) + TINY;
+  };
 }
 
 const finiteOr0 = (x: number): number => (Number.isFinite(x) ? x : 0);
