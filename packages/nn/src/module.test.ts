@@ -100,7 +100,7 @@ describe("Module", () => {
     expect(outer.pairs[0]![0]!.training).toBe(true);
   });
 
-  test("frees intermediate tensors, and with dispose its own", () => {
+  test("frees intermediate tensors, and with dispose its own", async () => {
     const before = liveStorages();
     const outer = new Outer();
     const x = tensor([1, 2], [1, 2]);
@@ -111,7 +111,11 @@ describe("Module", () => {
     });
     expect(liveStorages()).toBe(owned);
     scope("step with gradient", () => backward(outer.call(x).sum()));
-    expect(outer.layers[1]!.outProj.weight.grad).toBeDefined();
+    // y = W · 2x + b + shared, of which shared is not trainable: the rows of W get 2x.
+    const { outProj, shared } = outer.layers[1]!;
+    expect([...(await outProj.weight.grad!.data())]).toEqual([2, 4, 2, 4]);
+    expect([...(await outProj.bias!.grad!.data())]).toEqual([1, 1]);
+    expect(shared.grad).toBeUndefined();
     x.dispose();
     outer.dispose();
     expect(liveStorages()).toBe(before);

@@ -2,6 +2,7 @@ import { backward, Random, referenceBackend, Scope, type Tensor, tensor } from "
 import { kernelCount } from "@dfine/tensor/kernel";
 import { describe, expect, test } from "vitest";
 import { expectClose, inFloat64 } from "../../test/differences.ts";
+import { sigmoid, softmax } from "../../test/lossOracles.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { criterion } from "./criterion.ts";
@@ -198,7 +199,31 @@ describe("criterion", () => {
       expect(values.get("loss_ddf_aux_0")).toBeGreaterThan(0);
       expect([...matches.values()].flat().every(({ queries }) => queries.length === 0)).toBe(true);
       backward(total);
-      expect(scene.leaves.every((leaf) => leaf.grad !== undefined)).toBe(true);
+      const { weights } = config;
+      const { weight: share, temperature } = config.distillation[0]!;
+      const students = [...outputs.aux, outputs.last];
+      for (const { logits: x, boxes } of [...students, outputs.pre!, ...outputs.enc]) {
+        // The focal weight 0.75 p² counts as a constant: -log(1 - p) has the derivative p.
+        const wanted = Array.from(await x.data(), (value) => weights.vfl * 0.75 * sigmoid(value) ** 3);
+        expectClose(await x.grad!.data(), wanted, 1e-9);
+        expectClose(await boxes.grad!.data(), new Float64Array(boxes.size), 0);
+      }
+      const bins = weighting.regMax + 1;
+      const teacher = await outputs.last.corners!.data();
+      const edges = teacher.length / bins;
+      for (const { corners } of students) {
+        // T² · KL(teacher ‖ student) has the derivative T (student - teacher), each at temperature T; the mean over all edges.
+        const student = await corners!.data();
+        const wanted = Array.from({ length: edges }, (_, edge) => {
+          const at = (values: ArrayLike<number>) =>
+            softmax(Array.from({ length: bins }, (_, i) => values[edge * bins + i]! / temperature));
+          const query = Math.floor(edge / 4);
+          const confidence = sigmoid(Math.max(...logits.slice(query * CLASSES, (query + 1) * CLASSES)));
+          const [p, q] = [at(student), at(teacher)];
+          return p.map((value, i) => (share * confidence * temperature * (value - q[i]!)) / edges);
+        });
+        expectClose(await corners!.grad!.data(), wanted.flat(), 1e-9);
+      }
       scene.release();
     }));
 
@@ -221,8 +246,23 @@ describe("criterion", () => {
       backward(total);
       expect(outputs.last.corners!.grad).toBeUndefined();
       expect(outputs.last.logits.grad).toBeUndefined();
-      expect(outputs.aux[0]!.corners!.grad).toBeDefined();
       expect(outputs.aux[0]!.boxes.grad).toBeUndefined();
+      // Along a direction of its own, the loss changes as the gradient of the first student says.
+      const corners = outputs.aux[0]!.corners!;
+      const [values, gradient] = [await corners.data(), await corners.grad!.data()];
+      const direction = Array.from(values, () => scene.random.normal());
+      const along = async (step: number) => {
+        const moved = tensor(
+          Float64Array.from(values, (value, i) => value + step * direction[i]!),
+          corners.shape,
+        );
+        const aux = [{ ...outputs.aux[0]!, corners: moved }, ...outputs.aux.slice(1)];
+        const { total } = await criterion({ ...outputs, aux }, targets, { ...options, config: onlyDistillation });
+        return await total.item();
+      };
+      const slope = direction.reduce((sum, d, i) => sum + d * gradient[i]!, 0);
+      expect(Math.abs(slope)).toBeGreaterThan(1e-3);
+      expectClose([slope], [((await along(1e-5)) - (await along(-1e-5))) / 2e-5], 1e-7);
       const lastDenoising = await outputs.dn!.layers.at(-1)!.corners!.grad!.data();
       expect(Array.from(lastDenoising).every((g) => g === 0)).toBe(true);
       scene.release();

@@ -1,6 +1,17 @@
-import { backward, liveStorages, noGrad, referenceBackend, scope, setBackend, type Tensor } from "@dfine/tensor";
+import {
+  backward,
+  liveStorages,
+  noGrad,
+  Random,
+  referenceBackend,
+  scope,
+  setBackend,
+  type Tensor,
+  type TypedArray,
+} from "@dfine/tensor";
 import { kernelCount } from "@dfine/tensor/kernel";
 import { beforeAll, describe, expect, test } from "vitest";
+import { expectClose } from "../../test/differences.ts";
 import { denoising, everything, images, lively, total, without } from "../../test/livelyModel.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import type { ModelConfig } from "../config/config.ts";
@@ -29,6 +40,73 @@ describe("gradients", () => {
     using model = lively(config);
     backward(total(everything(model.trainingOutputs(images(2, 96), { denoising: denoising(config, 2) }))));
     expect(without(model)).toEqual([]);
+  });
+
+  /**
+   * Compares the gradient of a loss on `chosen`, with respect to the parameters of one part, with the change of the loss
+   * when they all move along a direction of their own. Only for parts that no detached tensor leads to the loss.
+   */
+  async function expectSlope(
+    config: ModelConfig,
+    { part, chosen }: { part: RegExp; chosen: (outputs: TrainingOutputs) => Tensor[] },
+  ): Promise<void> {
+    using model = lively(config);
+    const x = images(2, 64);
+    const loss = () => total(chosen(model.trainingOutputs(x)));
+    backward(loss());
+    const moving = [...model.namedParameters()].filter(([name, { requiresGrad }]) => requiresGrad && part.test(name));
+    const random = new Random(5);
+    let slope = 0;
+    const directions = new Map<string, { values: TypedArray; direction: number[] }>();
+    for (const [name, parameter] of moving) {
+      const [values, gradient] = [await parameter.data(), await parameter.grad!.data()];
+      const direction = Array.from(values, () => random.normal());
+      directions.set(name, { values, direction });
+      slope += direction.reduce((sum, d, i) => sum + d * gradient[i]!, 0);
+    }
+    const along = async (step: number) => {
+      for (const [name, { shape }] of moving) {
+        const { values, direction } = directions.get(name)!;
+        const data = Float64Array.from(values, (value, i) => value + step * direction[i]!);
+        model.loadStateDict(new Map([[name, { shape, data }]]), { strict: false });
+      }
+      return await noGrad(loss).item();
+    };
+    // So small that next to none of the thousands of values before a ReLU changes its sign.
+    const difference = ((await along(1e-8)) - (await along(-1e-8))) / 2e-8;
+    expect(Math.abs(slope)).toBeGreaterThan(1e-3);
+    expectClose([slope], [difference], 1e-5);
+  }
+
+  test.for<[string, (config: ModelConfig) => void]>([
+    ["as D-FINE", () => {}],
+    [
+      "CSP blocks, two transformer layers",
+      (config) => Object.assign(config.encoder, { block: "csp", layers: 2, transformerLevels: [0, 1] }),
+    ],
+    [
+      "residual fusion, frozen stem and norms",
+      (config) => {
+        config.decoder.fusion = "residual";
+        Object.assign(config.backbone, { freezeAt: 0, freezeNorm: true });
+      },
+    ],
+  ])("are the slopes of the outputs: %s", async ([, change]) => {
+    const single = tinyModel((config) => {
+      change(config);
+      config.decoder.layers = 1;
+    });
+    await expectSlope(single, {
+      part: /^(backbone|encoder|decoder\.enc_)/,
+      chosen: ({ enc }) => enc.flatMap(({ logits, boxes }) => [logits, boxes]),
+    });
+    // With one layer, all that is detached comes before the decoder: the references of its queries. (Boxes add to others.)
+    await expectSlope(single, {
+      part: /^decoder\.(decoder|dec_|query_pos)/,
+      chosen: ({ last }) => [last.logits, last.corners!],
+    });
+    await expectSlope(single, { part: /^decoder\.dec_bbox/, chosen: ({ last }) => [last.boxes] });
+    await expectSlope(single, { part: /^decoder\.pre_bbox/, chosen: ({ pre }) => [pre!.boxes] });
   });
 
   /** Parameters, by module, that a loss on `chosen` trains. */

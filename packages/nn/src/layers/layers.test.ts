@@ -48,6 +48,20 @@ const expectClose = (actual: readonly number[], expected: readonly number[]): vo
   });
 };
 
+/** Central differences of a function of plain numbers. */
+function differences(f: (values: readonly number[]) => number, values: readonly number[]): number[] {
+  const step = 1e-5;
+  const at = (i: number, move: number) => f(values.map((value, k) => (k === i ? value + move : value)));
+  return values.map((_, i) => (at(i, step) - at(i, -step)) / (2 * step));
+}
+const sumOfSquares = (values: readonly number[]): number => values.reduce((sum, v) => sum + v * v, 0);
+const expectGradient = async (t: Tensor, f: (values: readonly number[]) => number, values: readonly number[]) => {
+  const found = await numbers(t.grad!);
+  differences(f, values).forEach((wanted, i) => {
+    expect(Math.abs(found[i]! - wanted), `element ${i}`).toBeLessThan(1e-7 * (1 + Math.abs(wanted)));
+  });
+};
+
 describe("BatchNorm2d", () => {
   const shape = [2, 3, 2, 4];
   /** Values of each channel over batch and space. */
@@ -55,6 +69,15 @@ describe("BatchNorm2d", () => {
     [0, 1, 2].map((c) => values.filter((_, i) => Math.floor(i / 8) % 3 === c));
   const meanOf = (values: readonly number[]): number => values.reduce((a, b) => a + b) / values.length;
   const squares = (values: readonly number[]): number => values.reduce((sum, v) => sum + (v - meanOf(values)) ** 2, 0);
+  /** Each value by its channel's mean and variance, scaled and moved. */
+  function normalised(values: readonly number[], weight: readonly number[], bias: readonly number[]): number[] {
+    const channels = channelsOf(values);
+    return values.map((value, i) => {
+      const c = Math.floor(i / 8) % 3;
+      const spread = Math.sqrt(squares(channels[c]!) / 16 + 1e-5);
+      return ((value - meanOf(channels[c]!)) / spread) * weight[c]! + bias[c]!;
+    });
+  }
 
   test("normalises by the batch and moves the running statistics, the variance unbiased", async () => {
     using norm = lively(new BatchNorm2d(3));
@@ -62,11 +85,7 @@ describe("BatchNorm2d", () => {
     const values = await numbers(x);
     const [weight, bias] = [await numbers(norm.weight), await numbers(norm.bias)];
     const channels = channelsOf(values);
-    const expected = values.map((value, i) => {
-      const c = Math.floor(i / 8) % 3;
-      const spread = Math.sqrt(squares(channels[c]!) / 16 + 1e-5);
-      return Math.max(0, ((value - meanOf(channels[c]!)) / spread) * weight[c]! + bias[c]!);
-    });
+    const expected = normalised(values, weight, bias).map((value) => Math.max(0, value));
     expectClose(await numbers(norm.call(x, { activation: "relu" })), expected);
     expectClose(
       await numbers(norm.runningMean),
@@ -110,7 +129,10 @@ describe("BatchNorm2d", () => {
     const y = checkpoint(([input]) => norm.call(input!), [x]);
     const after = await numbers(norm.runningVar);
     backward(y.mul(y).sum());
-    expect(norm.weight.grad).toBeDefined();
+    const [values, weight, bias] = await Promise.all([x, norm.weight, norm.bias].map(numbers));
+    await expectGradient(norm.weight, (moved) => sumOfSquares(normalised(values!, moved, bias!)), weight!);
+    await expectGradient(norm.bias, (moved) => sumOfSquares(normalised(values!, weight!, moved)), bias!);
+    await expectGradient(x, (moved) => sumOfSquares(normalised(moved, weight!, bias!)), values!);
     expect(await numbers(norm.runningVar)).toEqual(after);
     expect(await norm.numBatchesTracked.item()).toBe(1);
   });
@@ -219,17 +241,19 @@ describe("MultiHeadAttention", () => {
     const bias = Array.from({ length: length * length }, (_, i) =>
       blocked && i % length < 2 && i >= 2 * length ? Number.NEGATIVE_INFINITY : 0,
     );
-    const [wIn, bIn, wOut, bOut] = await Promise.all([...module.namedParameters().values()].map(numbers));
-    const expected = attention(
-      { query: await numbers(query), value: await numbers(value), bias },
-      { wIn: wIn!, bIn: bIn!, wOut: wOut!, bOut: bOut! },
-    );
+    const weights = { wIn: [0], bIn: [0], wOut: [0], bOut: [0] };
+    const names = ["wIn", "bIn", "wOut", "bOut"] as const;
+    const parameters = [...module.namedParameters().values()];
+    for (const [i, name] of names.entries()) weights[name] = await numbers(parameters[i]!);
+    const inputs = { query: await numbers(query), value: await numbers(value), bias };
+    const expected = attention(inputs, weights);
     const output = module.call({ query, value, ...(blocked ? { bias: tensor(bias, [length, length]) } : {}) });
     expect(output.shape).toEqual([batch, length, features]);
     expectClose(await numbers(output), expected);
     backward(output.mul(output).sum());
-    expect([...module.namedParameters().values()].every(({ grad }) => grad)).toBe(true);
-    const gradient = await numbers(module.inProjWeight.grad!);
-    expect(gradient.every(Number.isFinite)).toBe(true);
+    for (const [i, name] of names.entries()) {
+      const loss = (moved: readonly number[]) => sumOfSquares(attention(inputs, { ...weights, [name]: [...moved] }));
+      await expectGradient(parameters[i]!, loss, weights[name]);
+    }
   });
 });

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { says, thrown } from "../../../test/badInput.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
@@ -138,8 +138,27 @@ describe("stopping", () => {
     expect(seen).toEqual([0]);
   });
 
-  test("leaving the loop early leaves nothing behind", async () => {
-    for await (const _ of loader({ prefetch: 3 }).batches(0)) break;
+  test("leaving the loop early: what was read ahead fails unseen, and nothing more is read", async () => {
+    const few = join(folder, "few");
+    await mkdir(few);
+    for (let i = 0; i < 3; i++) await copyFile(join(folder, `images/${i}.png`), join(few, `${i}.png`));
+    const failures = vi.fn();
+    process.on("unhandledRejection", failures);
+    const one = loader({ imageRoot: few, training: false, prefetch: 1, mostBroken: 0 });
+    for await (const { imageIds } of one.batches(0)) {
+      expect(imageIds).toEqual([0, 1, 2]);
+      break;
+    }
+    // The next batch was asked for, and the missing images of it are all that is met.
+    await vi.waitUntil(() => one.broken.length === 3);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(one.broken.map(({ id }) => id).sort()).toEqual([3, 4, 5]);
+    expect(failures).not.toHaveBeenCalled();
+    process.off("unhandledRejection", failures);
+    // Who stays meets the failure.
+    await expect(collect(loader({ imageRoot: few, training: false, mostBroken: 0 }).batches(0))).rejects.toThrow(
+      DatasetError,
+    );
   });
 });
 
