@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { basename } from "node:path";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
@@ -88,7 +89,8 @@ const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format
 /** Why an image could not be read, and what to do: by its kind, by its coding, or because it is damaged. */
 function unreadable(path: string, bytes: Uint8Array, problem: string): ImageError {
   const kind = undecodableKind(path, bytes);
-  if (kind) return new ImageError(path, `is ${kind.is}; it cannot be decoded here`, kind.remedy);
+  // Named without its folder, whose name may sound like a reason of its own.
+  if (kind) return new ImageError(basename(path), `is ${kind.is}; it cannot be decoded here`, kind.remedy);
   if (UNSUPPORTED.test(problem))
     return new ImageError(path, problem, "Its coding is not supported: save it again as an ordinary JPEG or PNG.");
   if (isDecodedKind(bytes)) return new ImageError(path, problem, "The file is damaged or cut short: replace it.");
