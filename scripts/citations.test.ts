@@ -3,11 +3,14 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 
 const SPECIFICATION = "docs/specification.md";
-const exclude = ["**/node_modules/**", "**/dist/**", "scripts/citations.test.ts"];
+const OWN = "scripts/citations.test.ts";
+const exclude = ["**/node_modules/**", "**/dist/**"];
 const read = (pattern: string) =>
   globSync(pattern, { exclude }).map((path) => ({ path, text: readFileSync(path, "utf8") }));
 
-const sources = read("{packages,parity,scripts,bench,examples}/**/*.{ts,mjs,html,md}");
+const sources = read("{packages,parity,scripts,bench,examples}/**/*.{ts,mjs,html,md}").filter(
+  ({ path }) => path !== OWN,
+);
 const pages = [...read("*.md"), ...read("docs/*.md"), ...read("{packages,examples}/*/README.md")];
 const specification = readFileSync(SPECIFICATION, "utf8");
 
@@ -32,18 +35,29 @@ test("a section that does not exist, the bare word and a paper's section that is
   expect(unfounded("Specification, Appendix D; docs/specification.md §2; DINO §3.4.", specified)).toEqual(wrong);
 });
 
-/** Files that a page links or names between backquotes, as seen from its own folder, the root or a package's sources. */
+const files = globSync("{packages,parity,scripts,bench,examples,docs}/**/*.{ts,mjs,md}", { exclude }).map(
+  (path) => `/${path.replaceAll("\\", "/")}`,
+);
+
+/** Files and folders that a page links, or names between backquotes by the end of their path, and that do not exist. */
 function missingFiles({ path, text }: { path: string; text: string }): string[] {
-  const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, file]) => join(dirname(path), file!));
-  const paths = /`((?:docs|packages|parity|scripts|bench|examples)\/[\w./-]+\.\w+|[\w-]+\/src\/[\w./-]+\.ts)`/g;
-  const places = (file: string) => [file, join("packages", file), join(dirname(path), file)];
-  const named = [...text.matchAll(paths)].map(([, file]) => file!);
-  return [...links, ...named].filter((file) => !places(file).some(existsSync)).map((file) => `${path}: ${file}`);
+  const links = [...text.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link]) => link!);
+  const ends = [...text.matchAll(/`([\w./-]+(?:\.ts|\.mjs|\.md|\/))`/g)].map(([, end]) => end!);
+  const isThere = (end: string) =>
+    /^(\.|name\.|runs\/)/.test(end) ||
+    files.some((file) => (end.endsWith("/") ? file.includes(`/${end}`) : file.endsWith(`/${end}`)));
+  return [
+    ...links.filter((link) => !existsSync(join(dirname(path), link))),
+    ...ends.filter((end) => !isThere(end)),
+  ].map((what) => `${path}: ${what}`);
 }
 
 test("files that the documentation links or names exist", () => {
   expect(pages.length).toBeGreaterThan(10);
   expect(pages.flatMap(missingFiles)).toEqual([]);
-  const page = { path: "docs/design.md", text: "[a](missing.md) `tensor/src/scope.ts` `tensor/src/gone.ts`" };
-  expect(missingFiles(page)).toEqual(["docs/design.md: docs/missing.md", "docs/design.md: tensor/src/gone.ts"]);
+  const page = {
+    path: "docs/design.md",
+    text: "[a](gone.md) `tensor/src/scope.ts` `src/gone.ts` `ops/` `gone/` `main.ts`",
+  };
+  expect(missingFiles(page)).toEqual(["gone.md", "src/gone.ts", "gone/"].map((what) => `docs/design.md: ${what}`));
 });
