@@ -1,7 +1,7 @@
 import { type Tensor, tensor } from "@dfine/tensor";
 import fc from "fast-check";
 
-// What the tests of losses draw from, and oracles straight from the specification's formulas, one number at a time.
+// What the tests of losses draw from, and oracles straight from the formulas of docs/specification.md §11, one number at a time.
 export const ints = (values: readonly number[], shape: readonly number[]): Tensor =>
   tensor(Int32Array.from(values), shape);
 export const floats = (values: readonly number[], shape: readonly number[]): Tensor =>

@@ -16,7 +16,7 @@ export interface TinyPng {
   readonly palette?: readonly number[];
 }
 
-/** A PNG written from its specification, as a second source of images beside the library that reads them. */
+/** A PNG written byte by byte, as a second source of images beside the library that reads them. */
 export function tinyPng(image: TinyPng): Uint8Array {
   const { width, height, colorType, bitDepth, samples, palette } = image;
   const perRow = width * CHANNELS[colorType]!;

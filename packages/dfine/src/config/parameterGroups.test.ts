@@ -9,7 +9,7 @@ interface Listing {
   frozen: string[];
 }
 
-/** Parameter tensors in each group for 80 classes, from the specification. */
+/** Parameter tensors in each group for 80 classes, docs/specification.md §2. */
 const COUNTS = {
   n: [186, 0, 151, 91],
   s: [186, 0, 191, 111],
@@ -49,7 +49,7 @@ describe("groupParameters", () => {
     expect(() => groupParameters(["a.weight"], patterns)).toThrow(/a\.weight matches both weight and \^a/);
   });
 
-  test.for(PRESET_NAMES)("%s has the group sizes of the specification", (preset, context) => {
+  test.for(PRESET_NAMES)("%s has the group sizes of docs/specification.md §2", (preset, context) => {
     const listing = referenceJson<Listing>(`models/${preset}.json`);
     if (!listing) return context.skip(NO_PACK);
     const frozen = new Set(listing.frozen);

@@ -24,14 +24,14 @@ describe("presets", () => {
     },
   );
 
-  // Columns of the specification's table: c4, RepVGG blocks, encoder input channels, strides, tokens at 640.
+  // Rows of the table in docs/specification.md §1: c4, RepVGG blocks, encoder input channels, strides, tokens at 640.
   test.each([
     ["n", 21, 2, [512, 1024], [16, 32], 2000],
     ["s", 64, 1, [256, 512, 1024], [8, 16, 32], 8400],
     ["m", 128, 2, [384, 768, 1536], [8, 16, 32], 8400],
     ["l", 128, 3, [512, 1024, 2048], [8, 16, 32], 8400],
     ["x", 192, 3, [512, 1024, 2048], [8, 16, 32], 8400],
-  ] as const)("%s has the derived sizes of the specification", (preset, width, blocks, channels, strides, tokens) => {
+  ] as const)("%s has the derived sizes of docs/specification.md §1", (preset, width, blocks, channels, strides, tokens) => {
     const { model } = presetConfig(preset);
     expect(elanWidth(model.encoder)).toBe(width);
     expect(repBlocks(model.encoder)).toBe(blocks);

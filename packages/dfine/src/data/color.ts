@@ -2,7 +2,7 @@ import { createImage, type RgbImage } from "./image.ts";
 
 /**
  * Scales brightness by `factor` (0 black, 1 unchanged), as torchvision does on a PIL image.
- * Specification, Appendix E. @throws RangeError when the factor is negative or not finite
+ * docs/specification.md §14. @throws RangeError when the factor is negative or not finite
  */
 export function adjustBrightness(image: RgbImage, factor: number): RgbImage {
   const table = blendTable(0, checkedFactor("adjustBrightness", factor));
@@ -11,7 +11,7 @@ export function adjustBrightness(image: RgbImage, factor: number): RgbImage {
 
 /**
  * Moves every value away from (or towards, below 1) the image's mean luminance, as torchvision does on a PIL image.
- * Specification, Appendix E. @throws RangeError when the factor is negative or not finite
+ * docs/specification.md §14. @throws RangeError when the factor is negative or not finite
  */
 export function adjustContrast(image: RgbImage, factor: number): RgbImage {
   const { data } = image;
@@ -23,7 +23,7 @@ export function adjustContrast(image: RgbImage, factor: number): RgbImage {
 
 /**
  * Moves every pixel away from (or towards, below 1) its own grey, as torchvision does on a PIL image.
- * Specification, Appendix E. @throws RangeError when the factor is negative or not finite
+ * docs/specification.md §14. @throws RangeError when the factor is negative or not finite
  */
 export function adjustSaturation(image: RgbImage, factor: number): RgbImage {
   const amount = Math.fround(checkedFactor("adjustSaturation", factor));
@@ -38,7 +38,7 @@ export function adjustSaturation(image: RgbImage, factor: number): RgbImage {
 
 /**
  * Turns the hue by `factor` of a full circle in 8-bit HSV, as torchvision does on a PIL image.
- * Specification, Appendix E. @throws RangeError when the factor is outside -0.5 to 0.5
+ * docs/specification.md §14. @throws RangeError when the factor is outside -0.5 to 0.5
  */
 export function adjustHue(image: RgbImage, factor: number): RgbImage {
   if (!(factor >= -0.5 && factor <= 0.5)) {

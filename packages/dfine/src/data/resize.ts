@@ -18,7 +18,7 @@ interface AxisWeights {
 /**
  * Resizes to `width` x `height` by Pillow's antialiased 8-bit bilinear filter, one axis after the other, rounding to
  * 8 bits after each; the aspect ratio is not kept. Rows come first, except where the height shrinks by more than the
- * width, as in Pillow 13 (the order moves a value by at most one level). Specification, Appendix D.
+ * width, as in Pillow 13 (the order moves a value by at most one level). docs/specification.md §13.
  * @throws RangeError when a side is not a positive integer
  */
 export function resizeBilinear(image: RgbImage, width: number, height: number): RgbImage {

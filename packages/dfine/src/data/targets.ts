@@ -28,7 +28,7 @@ export interface TrainingTargetsOptions {
 
 /**
  * Turns an image's annotations into targets: without crowds, clamped to the image, with boxes of no area left out.
- * Specification §9.1.
+ * docs/specification.md §12.
  */
 export function trainingTargets(
   dataset: CocoDataset,

@@ -10,7 +10,7 @@ function edges([cx, cy, w, h]: readonly number[]): [number, number, number, numb
   return [cx! - half, cy! - tall, cx! + half, cy! + tall];
 }
 
-/** GIoU and IoU of two boxes (cxcywh) by the specification's formulas. */
+/** GIoU and IoU of two boxes (cxcywh) by the formulas of docs/specification.md §7. */
 function overlap(a: readonly number[], b: readonly number[]): { iou: number; giou: number } {
   const [p, q] = [edges(a), edges(b)];
   const area = (e: readonly number[]) => (e[2]! - e[0]!) * (e[3]! - e[1]!);

@@ -6,7 +6,7 @@ import { add, array, floats, ints, number, sigmoid, softmax } from "../../test/l
 import { distillationBalance, distillationLoss, rowCounts } from "./distillation.ts";
 
 describe("DDF", () => {
-  test("the specification's example", () =>
+  test("the example of docs/specification.md §11", () =>
     inFloat64(async () => {
       const row = (slope: number) => Array.from({ length: 3 * 132 }, (_, i) => slope * (i % 33));
       const logit = (p: number) => Math.log(p / (1 - p));

@@ -87,7 +87,7 @@ export interface DistillationInputs {
 /**
  * Decoupled distillation focal loss → [S]: T²·KL(teacher ‖ student) of each edge's distribution at temperature T, weighted
  * by the IoU of matched queries and by the teacher's confidence in all others. Gradients reach the student's corners only.
- * A set that equals its teacher element by element gives exactly 0. D-FINE §4.3, eq. 6.
+ * A set that equals its teacher element by element gives exactly 0. D-FINE §4.2, eq. 6.
  */
 export function distillationLoss(inputs: DistillationInputs): Tensor {
   const { student, teacher, ious, labels, balance, temperature } = inputs;

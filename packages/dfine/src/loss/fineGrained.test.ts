@@ -6,7 +6,7 @@ import { add, array, floats, ints, number, softmax } from "../../test/lossOracle
 import { fineGrainedLoss } from "./fineGrained.ts";
 
 describe("FGL", () => {
-  test("the specification's example", () =>
+  test("the example of docs/specification.md §11", () =>
     inFloat64(async () => {
       const corners = Array.from({ length: 132 }, (_, i) => 0.1 * (i % 33));
       const right = [0.519804, 0.585203, 0.585203, 0.480196];

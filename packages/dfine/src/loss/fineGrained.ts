@@ -48,7 +48,7 @@ export interface EdgeTargets {
 /**
  * Fine-grained localisation loss: cross-entropy of each edge's distribution with its two neighbouring bins, weighted by
  * `weights` [S or 1, B, Q] (IoU of the query's box, no gradient), Σ over queries and edges → [S]. `corners` are
- * [S, B, Q, 4·(regMax + 1)] logits. D-FINE §4.2, eq. 5.
+ * [S, B, Q, 4·(regMax + 1)] logits. D-FINE §4.1, eq. 5.
  */
 export function fineGrainedLoss(corners: Tensor, targets: EdgeTargets, weights: Tensor): Tensor {
   const { bins, weightLeft, weightRight } = targets;

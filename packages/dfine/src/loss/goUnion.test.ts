@@ -17,7 +17,7 @@ const layer = fc
 const layers = fc.array(layer, { minLength: 1, maxLength: 8 });
 
 describe("goUnion", () => {
-  test("the specification's example", () => {
+  test("the example of docs/specification.md §10", () => {
     const union = goUnion([
       pairs([
         [0, 0],

@@ -43,7 +43,7 @@ const image = fc
   );
 
 describe("matching cost", () => {
-  test("class cost of the specification's example", () => {
+  test("class cost of the example in docs/specification.md §9", () => {
     expect(classCost(-1, 0.25, 2)).toBeCloseTo(0.158474, 6);
   });
 

@@ -6,7 +6,7 @@ import { add, array, crossEntropy, floats, ints, number, sigmoid } from "../../t
 import { focalLoss, varifocalLoss } from "./varifocal.ts";
 
 describe("classification", () => {
-  test("VFL of the specification's example", () =>
+  test("VFL of the example of docs/specification.md §11", () =>
     inFloat64(async () => {
       const loss = varifocalLoss({
         logits: floats([0.5, -1, 0, -2], [1, 1, 2, 2]),

@@ -30,7 +30,7 @@ const objects = (count: number): MatchTargets => ({
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 
 describe("denoisingQueries", () => {
-  // Largest number of boxes, groups, queries: the specification's examples.
+  // Largest number of boxes, groups, queries: the examples of docs/specification.md §8.
   test.each([
     [1, 100, 200],
     [3, 33, 198],

@@ -9,7 +9,7 @@ import { DFineModel } from "./dfineModel.ts";
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 
 describe("presets", () => {
-  /** Specification §11.1; trainable ones lack `up`, `regScale` and the frozen stems. */
+  /** docs/specification.md §2; trainable ones lack `up`, `regScale` and the frozen stems. */
   const COUNTS = {
     n: { train: 3_782_693, trainable: 3_782_691, deploy: 3_753_799, entries: [674, 506] },
     s: { train: 10_321_877, trainable: 10_321_875, deploy: 10_237_491, entries: [794, 550] },

@@ -6,7 +6,7 @@ import { type WeightingParameters, weightingFunction } from "./weighting.ts";
 
 const standard: WeightingParameters = { regMax: 32, regScale: 4, up: 0.5 };
 
-/** Decoding as the specification gives it: edges (xyxy) from a reference (cxcywh) and four distances. */
+/** Decoding by docs/specification.md §7: edges (xyxy) from a reference (cxcywh) and four distances. */
 function decode([cx, cy, w, h]: number[], [l, t, r, b]: number[], s: number): number[] {
   return [
     cx! - ((s / 2 + l!) * w!) / s,
@@ -39,7 +39,7 @@ const parameters = fc.record({
 });
 
 describe("bbox2distance", () => {
-  test("the specification's example", () => {
+  test("the example of docs/specification.md §7", () => {
     const target = toCentre([0.41, 0.38, 0.62, 0.61]);
     const found = bbox2distance(Float64Array.from([0.5, 0.5, 0.2, 0.2]), Float64Array.from(target), standard);
     expect([...found.bins]).toEqual([13, 20, 20, 18]);
@@ -49,7 +49,7 @@ describe("bbox2distance", () => {
     });
   });
 
-  test("the specification's ends", () => {
+  test("the ends of docs/specification.md §7", () => {
     // With s = 4 a reference of side 4 makes a distance the edge's own shift outward; W(31) = 2 and W(32) = 4.
     const at = (delta: number) => {
       const found = bbox2distance(

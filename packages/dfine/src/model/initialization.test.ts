@@ -39,7 +39,7 @@ function rays(points: readonly number[]) {
   });
 }
 
-/** Specification §2.6, §3.7 and §4.14; the first pattern that a name matches counts. */
+/** docs/specification.md §3; the first pattern that a name matches counts. */
 const rules = (points: readonly number[]): readonly (readonly [RegExp, (parameter: Parameter) => Start])[] => [
   [/\.(bn|norm\d?)\.weight$|\.lab\.scale$/, value(1)],
   [/\.(bn|norm\d?)\.bias$|\.lab\.bias$/, value(0)],

@@ -48,7 +48,7 @@ const integralRow = defineRow(
 
 /**
  * Expected distance of each edge: corners [..., 4 · (regMax + 1)] (logits of bins, edges left, top, right, bottom) and
- * W(n) [regMax + 1] → [..., 4] in units of box side / regScale. D-FINE §3.2, eq. 3.
+ * W(n) [regMax + 1] → [..., 4] in units of box side / regScale. D-FINE §4.1, eq. 2.
  */
 export function integral(corners: Tensor, weights: Tensor): Tensor {
   const leading = corners.shape.slice(0, -1);

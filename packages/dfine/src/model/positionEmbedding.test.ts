@@ -4,7 +4,7 @@ import { positionEmbedding } from "./positionEmbedding.ts";
 const temperature = 10000;
 
 describe("positionEmbedding", () => {
-  test("has the specification's frequencies", () => {
+  test("has the frequencies of docs/specification.md §5", () => {
     // ω of 256 features; column 1, row 0 of a 2 x 1 map.
     const embedding = positionEmbedding({ width: 2, height: 1, features: 256, temperature });
     [1, 0.865964, 0.749894, 0.649382].forEach((omega, j) => {

@@ -10,7 +10,7 @@ const parameters = fc.record({
 });
 
 describe("weightingFunction", () => {
-  test("values of the specification's table", () => {
+  test("values of the table in docs/specification.md §6", () => {
     const four = weightingFunction({ regMax: 32, regScale: 4, up: 0.5 });
     const eight = weightingFunction({ regMax: 32, regScale: 8, up: 0.5 });
     const table: [number, number, number][] = [

@@ -165,7 +165,7 @@ function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[],
 /**
  * Weighted samples of multi-level maps: value [B, L, heads, d], locations [B, Q, heads, P, 2] (x, y, 0–1 on each level),
  * weights [B, Q, heads, P] → [B, Q, heads·d]. Bilinear with zeros outside and pixel centres at ½, or the nearest pixel
- * (discrete; no gradient to the locations). D-FINE spec §4.6. @throws ShapeError
+ * (discrete; no gradient to the locations). docs/specification.md §4. @throws ShapeError
  */
 export function deformableSample(inputs: { value: Tensor; locations: Tensor; weights: Tensor }, attrs: Attrs): Tensor {
   checkOptions("deformableSample", attrs, ATTRS);
