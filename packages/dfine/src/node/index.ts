@@ -15,6 +15,7 @@ export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digit
 export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
 export { drawObjects, encodeImage } from "./draw.ts";
 export { LeftOut } from "./leftOut.ts";
+export type { GalleryImage } from "./report/gallery.ts";
 export { type ReportData, type ReportEpoch, renderReport } from "./report/report.ts";
 export type { DataPart, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
 export { createRunFolder, openRunFolder, type RunFolder, RunFolderError } from "./runFolder.ts";

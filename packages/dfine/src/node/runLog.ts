@@ -8,11 +8,11 @@ export type LogLine = { readonly kind: string; readonly epoch: number; readonly 
   readonly [key: string]: unknown;
 };
 
-/** A row of results.csv by column. */
-export type ResultsRow = Readonly<Record<(typeof RESULT_COLUMNS)[number], number | string>>;
+/** A row of results.csv by column; a column that it lacks stays empty. */
+export type ResultsRow = Readonly<Record<string, number>>;
 
 /** Columns of results.csv. `epoch` counts from 1 as people do; losses are means over the epoch, weighted. */
-export const RESULT_COLUMNS = [
+const RESULT_COLUMNS = [
   "epoch",
   "step",
   "seconds",
@@ -51,12 +51,14 @@ export class RunLog {
     await writeFileAtomic(this.#run.events, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
   }
 
+  /** Adds a line to events.jsonl. @throws FileWriteError */
   async event(line: LogLine): Promise<void> {
     await appendText(this.#run.events, `${JSON.stringify(line)}\n`);
   }
 
+  /** Adds a row to results.csv. @throws FileWriteError */
   async row(row: ResultsRow): Promise<void> {
-    await appendText(this.#run.results, `${RESULT_COLUMNS.map((column) => row[column]).join(",")}\n`);
+    await appendText(this.#run.results, `${RESULT_COLUMNS.map((column) => row[column] ?? "").join(",")}\n`);
   }
 }
 

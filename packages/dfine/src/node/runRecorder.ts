@@ -11,7 +11,7 @@ import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
 import type { RunFolder } from "./runFolder.ts";
-import { RESULT_COLUMNS, type ResultsRow, RunLog } from "./runLog.ts";
+import { type ResultsRow, RunLog } from "./runLog.ts";
 import { ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
 /** What a run folder is filled from. */
@@ -148,13 +148,12 @@ export class RunRecorder {
 }
 
 function resultsRow({ epoch, step, seconds, loss, losses, learningRate, skipped, evaluation }: EpochEvent): ResultsRow {
-  const known: Readonly<Record<string, number>> = {
+  return {
     ...short(losses),
     ...{ epoch: epoch + 1, step, seconds: Math.round(seconds), loss: Number(loss.toPrecision(6)) },
     ...{ learning_rate: learningRate, skipped },
     ...evaluation?.result.stats,
   };
-  return Object.fromEntries(RESULT_COLUMNS.map((column) => [column, known[column] ?? ""])) as ResultsRow;
 }
 
 /** Six digits are plenty for a log of some fifty terms a step. */

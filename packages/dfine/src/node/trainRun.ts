@@ -13,6 +13,7 @@ import type { DataPart, RunSink } from "./runEvents.ts";
 import type { RunFolder } from "./runFolder.ts";
 import { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 
+/** What a run trains on, where it is kept, and who is told of it. */
 export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"> {
   /** Makes or opens the run folder: called once nothing can be refused any more. */
   readonly run: () => RunFolder | Promise<RunFolder>;
@@ -21,9 +22,11 @@ export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"
   readonly onEvent?: RunSink;
   /** Ends the run after the step in progress, with its state saved. */
   readonly signal?: AbortSignal;
+  /** Ends the run after this many steps in all. */
   readonly maxSteps?: number | undefined;
 }
 
+/** How a run came to its end. */
 export interface TrainRunOutcome {
   readonly run: RunFolder;
   readonly interrupted: boolean;
@@ -63,7 +66,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
     if (isAboutData && trainer.progress.step > 0) {
       await recorder.stop();
       warn(
-        `the training so far is saved; go on, once this is mended, with: dfine train --resume ${run.path}; with images taken out, start a new run: dfine train --weights ${run.path}`,
+        `the training so far is saved; go on, once this is mended, with: dfine train --resume ${run.path}; with other images, start a new run: dfine train --weights ${run.path}`,
       );
     }
     if (error instanceof DeviceLostError && trainer.snapshotStep > 0) await recorder.stop();

@@ -14,6 +14,7 @@ export interface ReportEpoch {
   readonly ap50?: number | undefined;
 }
 
+/** What a report shows. */
 export interface ReportData {
   readonly title: string;
   /** Total loss of every step, by step. */
