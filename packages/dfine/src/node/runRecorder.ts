@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "yaml";
+import { stringify } from "../config/yaml.ts";
 import type { FitReport } from "../checkpoint/fit.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
