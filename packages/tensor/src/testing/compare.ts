@@ -29,7 +29,7 @@ export function roundingTolerance(expected: TypedArray, { moved, step, rounded }
     return 8 * EPSILON * (finiteOr0(Math.abs(value)) + swing);
   });
   const largest = own.reduce((a, b) => Math.max(a, b), 0);
-  const usual = (losses: Float64Array): number => losses.slice().sort()[Math.floor(0.99 * losses.length)] ?? 0;
+  const usual = (losses: Float64Array): number => losses.slice().sort()[Math.floor(0.99 * (losses.length - 1))] ?? 0;
   const [usualOwn, usualConditioning] = [usual(own), usual(conditioning)];
   return (i) => {
     const loss = Math.max(own[i]!, usualOwn) + Math.max(conditioning[i]!, usualConditioning);
