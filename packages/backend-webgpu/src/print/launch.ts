@@ -3,7 +3,7 @@ import { type Kernel, type Launch, memo } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import { isElementwise, type Nest, nestOf, packWords } from "./layout.ts";
+import { isElementwise, type Nest, nestOf } from "./layout.ts";
 import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
 import { chooseSchedule, laneSplit, scheduleText } from "./schedule.ts";
@@ -77,7 +77,7 @@ export class Generator {
       this.#options.queue.dispatch({
         shader,
         blocks,
-        words: packWords(kernel, fields, { launch, first, last, lanes }),
+        words: fields.map((field) => field.word({ launch, first, last, lanes })),
         workgroups: schedule.kind === "rows" ? grid(Math.ceil((last - first) / perGroup)) : [1, 1, 1],
         work: (last - first) * cost,
       });

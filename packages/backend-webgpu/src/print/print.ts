@@ -1,6 +1,6 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
 import { type Shader, type StorageAccess, UNIFORM_BYTES } from "../commands/shader.ts";
-import { type Field, fieldName, fieldsOf, type Nest, nestOf } from "./layout.ts";
+import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
 import { libraryFor } from "./library.ts";
 import { typeOf } from "./operations.ts";
 import { printRows } from "./rows.ts";
@@ -28,7 +28,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
       ? printTiles(kernel, { nest, slots, schedule })
       : printRows(kernel, { nest, slots, schedule });
   const code = [
-    `struct Uniforms { ${fields.map((field) => `${fieldName(field)}: ${fieldType(kernel, field)}`).join(", ")} }`,
+    `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
     "@group(0) @binding(0) var<uniform> u: Uniforms;",
     ...access.map((mode, slot) => {
       const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
@@ -53,10 +53,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
 }
 
 const uniformLets = (fields: readonly Field[]): string =>
-  fields.map((field) => `let ${fieldName(field)} = u.${fieldName(field)};`).join(" ");
-
-const fieldType = (kernel: Kernel, field: Field): string =>
-  field.kind === "param" && kernel.params[field.index] === "f32" ? "f32" : "i32";
+  fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
 
 function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
   const count = slots.inFours.length;
