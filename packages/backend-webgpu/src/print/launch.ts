@@ -65,9 +65,8 @@ export class Generator {
     const steps = (axis: number): number =>
       quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
     const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
-    const flat = schedule.kind === "tiles";
-    const rows = count(flat ? [...nest.rows, ...nest.loops] : nest.rows);
-    const visits = flat ? 1 : Math.max(1, count(nest.loops) * kernel.stages.length);
+    const rows = count(nest.rows);
+    const visits = Math.max(1, count(nest.loops) * kernel.stages.length);
     const perGroup = schedule.kind === "rows" ? schedule.rows : 1;
     const lanes = schedule.kind === "rows" && schedule.lanes > 1 ? laneSplit(nest, launch.sizes, schedule) : new Map();
     const cost = schedule.kind === "rows" ? visits : visits * SERIAL_COST;

@@ -6,7 +6,6 @@ import { typeOf } from "./operations.ts";
 import { printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
 import { type Slots, slotDtype, slotsText } from "./storage.ts";
-import { printTiles } from "./tiles.ts";
 
 /** A kernel printed for a schedule. */
 export interface Printed {
@@ -23,10 +22,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   if (fields.length * 4 > UNIFORM_BYTES)
     throw new Error(`webgpu: kernel ${kernel.name} has ${fields.length} uniforms, more than ${UNIFORM_BYTES / 4}`);
   const access = slotAccess(kernel, slots);
-  const body =
-    schedule.kind === "tiles"
-      ? printTiles(kernel, { nest, slots, schedule })
-      : printRows(kernel, { nest, slots, schedule });
+  const body = printRows(kernel, { nest, slots, schedule });
   const code = [
     `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
     "@group(0) @binding(0) var<uniform> u: Uniforms;",

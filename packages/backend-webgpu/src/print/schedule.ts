@@ -4,27 +4,15 @@ import type { Nest } from "./layout.ts";
 
 /**
  * How threads share a kernel. `rows`: each workgroup takes `rows` rows with `lanes` threads each; one lane is a thread per
- * row (or element), more lanes fold together in a fixed tree; with `quads`, the innermost axis goes by four. `ordered`: one thread takes everything in order. `tiles`: one
- * workgroup scatters tile by tile, each thread owning a part of the targets.
+ * row (or element), more lanes fold together in a fixed tree; with `quads`, the innermost axis goes by four. `ordered`: one
+ * thread takes everything in order, since no atomics may decide the order of a scatter's sums.
  */
 export type Schedule =
   | { readonly kind: "rows"; readonly rows: number; readonly lanes: number; readonly quads: boolean }
-  | { readonly kind: "ordered" }
-  | { readonly kind: "tiles"; readonly threads: number };
+  | { readonly kind: "ordered" };
 
-export const scheduleText = (schedule: Schedule): string => {
-  switch (schedule.kind) {
-    case "rows":
-      return `${schedule.rows}×${schedule.lanes}${schedule.quads ? " by 4" : ""}`;
-    case "ordered":
-      return "ordered";
-    case "tiles":
-      return `tiles of ${schedule.threads}`;
-    default:
-      schedule satisfies never;
-      throw new Error("unreachable: unknown schedule");
-  }
-};
+export const scheduleText = (schedule: Schedule): string =>
+  schedule.kind === "ordered" ? "ordered" : `${schedule.rows}×${schedule.lanes}${schedule.quads ? " by 4" : ""}`;
 
 const ELEMENTS: Schedule = { kind: "rows", rows: 64, lanes: 1, quads: false };
 /** For software: few rows per workgroup, since workgroups are what its threads share. */
@@ -33,7 +21,6 @@ const LONG_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 64, quads: false };
 const LONGEST_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 256, quads: false };
 /** For rows that lie across memory: neighbouring threads read neighbouring rows. */
 const COLUMNS: Schedule = { kind: "rows", rows: 16, lanes: 16, quads: false };
-const TILES: Schedule = { kind: "tiles", threads: 256 };
 const ORDERED: Schedule = { kind: "ordered" };
 
 const SHORT = 64;
@@ -54,8 +41,7 @@ function shareRows(
   kernel: Kernel,
   { nest, sizes, barriers }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean },
 ): Schedule {
-  if (kernel.stages.some((stage) => stage.kind === "scatter"))
-    return barriers && kernel.stages.length === 1 ? TILES : ORDERED;
+  if (kernel.stages.some((stage) => stage.kind === "scatter")) return ORDERED;
   if (nest.loops.length === 0) return ELEMENTS;
   const count = (axes: readonly number[]): number => sizeOf(axes.map((axis) => sizes[axis]!));
   const [rows, length] = [count(nest.rows), count(nest.loops)];
