@@ -1,7 +1,7 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
 import { memo, shape4, type View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { foldParts } from "./product/foldParts.ts";
+import { inParts } from "./product/parts.ts";
 import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import type { UniformType } from "./wgslKernel.ts";
@@ -90,7 +90,7 @@ export function depthwiseWeightGrad(
   const length = channels * kh * kw;
   const aim = Math.min((lines * rows) / runtime.tuning.summedPixels, lines, MOST_PARTIALS / length);
   const slots = Math.max(1, Math.floor(aim));
-  const run = (c: Pick<View, "buffer" | "offset">): void =>
+  inParts(runtime, { to: dw, length, parts: slots }, (c) =>
     dispatchElements(runtime, kernel, {
       views: { dy, x, c },
       uniforms: {
@@ -100,11 +100,6 @@ export function depthwiseWeightGrad(
       },
       count: channels * slots,
       visits: Math.ceil(lines / slots) * rows * kh * kw,
-    });
-  if (slots === 1) run(dw);
-  else
-    runtime.withScratch(slots * length, "f32", (partials) => {
-      run(partials);
-      foldParts(runtime, { partials, to: dw, length, parts: slots });
-    });
+    }),
+  );
 }

@@ -1,17 +1,17 @@
-import { memo, type View } from "@dfine/tensor/kernel";
+import { memo } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
-import { type WgslKernel, wgslKernel } from "../wgslKernel.ts";
-import { foldParts } from "./foldParts.ts";
+import { type BufferView, type WgslKernel, wgslKernel } from "../wgslKernel.ts";
+import { inParts } from "./parts.ts";
 import { type Plan, type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
 import { COMMON_UNIFORMS, type CommonUniform, type ProductSpec } from "./spec.ts";
 import { tiledBody } from "./tiled.ts";
 
 export interface ProductCall<B extends string, U extends string> {
   readonly sizes: ProductSizes;
-  readonly factors: Readonly<Record<B, Pick<View, "buffer" | "offset">>>;
-  readonly c: Pick<View, "buffer" | "offset">;
+  readonly factors: Readonly<Record<B, BufferView>>;
+  readonly c: BufferView;
   readonly uniforms: Readonly<Record<U, number>>;
   /** Elements from row to row of C. */
   readonly cRow: number;
@@ -83,16 +83,11 @@ export function runProduct<B extends string, U extends string>(
   const { m, n, batch } = call.sizes;
   if (m * n * batch === 0) return;
   const plan = planProduct(runtime, call);
-  if (plan.parts === 1) {
-    dispatch(runtime, spec, { call, plan });
-    return;
-  }
+  const { parts } = plan;
   const { c: to, epilogue } = call;
-  const length = m * n * batch;
-  runtime.withScratch(plan.parts * length, "f32", (partials) => {
-    dispatch(runtime, spec, { call: { ...call, c: partials, epilogue: undefined }, plan });
-    foldParts(runtime, { partials, to, length, parts: plan.parts, epilogue, plane: n });
-  });
+  inParts(runtime, { to, length: m * n * batch, parts, epilogue, plane: n }, (c) =>
+    dispatch(runtime, spec, { call: { ...call, c, epilogue: parts === 1 ? epilogue : undefined }, plan }),
+  );
 }
 
 function dispatch<B extends string, U extends string>(
