@@ -1,8 +1,15 @@
 import type { Conv2dActAttrs } from "@dfine/tensor";
-import { type Activation, convEpilogue, type OverrideCall, row, type View } from "@dfine/tensor/kernel";
-import { printFunction } from "../print/function.ts";
-import type { Width } from "../print/library.ts";
-import { typeOf } from "../print/operations.ts";
+import {
+  type Activation,
+  convEpilogue,
+  type Expr,
+  type OverrideCall,
+  postorder,
+  row,
+  type View,
+} from "@dfine/tensor/kernel";
+import { typeOf, type Width } from "../print/library.ts";
+import { printConstant, printOperation } from "../print/operations.ts";
 
 /** What becomes of a convolution's sums before they are stored: `convEpilogue` of them and of what these views hold. */
 export interface Epilogue {
@@ -53,4 +60,28 @@ export function printEpilogue(epilogue: Epilogue | undefined, width: Width): Epi
     ${sums.map((sum) => `${sum} = finish(${[sum, ...args].join(", ")});`).join(" ")}
   }`,
   };
+}
+
+/**
+ * A WGSL function of one float or of four, from an expression whose leaves are `row(i)`, its parameter i, and numbers.
+ */
+function printFunction(
+  name: string,
+  expression: Expr,
+  { parameters, width }: { parameters: number; width: Width },
+): string {
+  const type = typeOf("f32", width);
+  const names = new Map<Expr, string>();
+  const lines: string[] = [];
+  for (const e of postorder([expression])) {
+    if (e.op === "row") names.set(e, `r${e.value}`);
+    else if (e.op === "const") names.set(e, `${typeOf(e.dtype, width)}(${printConstant(e.value, e.dtype)})`);
+    else {
+      const args = e.args.map((arg) => names.get(arg)!);
+      names.set(e, `v${lines.length}`);
+      lines.push(`let v${lines.length} = ${printOperation(e, args, width)};`);
+    }
+  }
+  const list = Array.from({ length: parameters }, (_, i) => `r${i}: ${type}`).join(", ");
+  return `fn ${name}(${list}) -> ${type} { ${lines.join(" ")} return ${names.get(expression)}; }`;
 }

@@ -1,8 +1,8 @@
 import { foldPlan, type Kernel, type ReduceStage } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
-import type { Width } from "./library.ts";
+import { typeOf, type Width } from "./library.ts";
 import type { Loops } from "./loops.ts";
-import { printConstant, printFold, typeOf } from "./operations.ts";
+import { printConstant, printFold } from "./operations.ts";
 import type { Values } from "./values.ts";
 import type { Pointers } from "./walk.ts";
 

@@ -61,23 +61,22 @@ export class Generator {
 
   #dispatch(kernel: Kernel, launch: Launch, { printed, blocks }: { printed: Printed; blocks: readonly Block[] }): void {
     const { nest, schedule, fields, shader } = printed;
-    const quads = schedule.kind === "rows" && schedule.quads;
     const steps = (axis: number): number =>
-      quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
+      schedule.quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
     const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
     const rows = count(nest.rows);
     const visits = Math.max(1, count(nest.loops) * kernel.stages.length);
-    const perGroup = schedule.kind === "rows" ? schedule.rows : 1;
-    const lanes = schedule.kind === "rows" && schedule.lanes > 1 ? laneSplit(nest, launch.sizes, schedule) : new Map();
-    const cost = schedule.kind === "rows" ? visits : visits * SERIAL_COST;
-    const most = Math.max(perGroup, Math.floor(this.#options.maxVisits / cost / perGroup) * perGroup);
+    const lanes = laneSplit(nest, launch.sizes, schedule);
+    const cost = schedule.ordered ? visits * SERIAL_COST : visits;
+    const groups = Math.max(1, Math.floor(this.#options.maxVisits / cost / schedule.rows));
+    const most = groups * schedule.rows;
     for (let first = 0; first < rows; first += most) {
       const last = Math.min(first + most, rows);
       this.#options.queue.dispatch({
         shader,
         blocks,
         words: fields.map((field) => field.word({ launch, first, last, lanes })),
-        workgroups: schedule.kind === "rows" ? grid(Math.ceil((last - first) / perGroup)) : [1, 1, 1],
+        workgroups: schedule.ordered ? [1, 1, 1] : grid(Math.ceil((last - first) / schedule.rows)),
         work: (last - first) * cost,
       });
     }

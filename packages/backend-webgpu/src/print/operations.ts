@@ -1,6 +1,6 @@
 import type { Dtype } from "@dfine/tensor";
 import { type Expr, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
-import { type Width, widened } from "./library.ts";
+import { typeOf, type Width, widened } from "./library.ts";
 
 /** `type` is the result's. */
 type Print = (args: readonly string[], type: string) => string;
@@ -50,9 +50,6 @@ const OPERATIONS: OperationTable<Print> = {
 /** An operation on printed arguments. */
 export const printOperation = (e: Expr, args: readonly string[], width: Width): string =>
   widened(ruleFor(OPERATIONS, e)(args, typeOf(e.dtype, width)), width);
-
-/** WGSL's type of one value or four. */
-export const typeOf = (dtype: Dtype, width: Width): string => (width === 1 ? dtype : `vec4<${dtype}>`);
 
 export function printConstant(value: number, dtype: Dtype): string {
   switch (dtype) {

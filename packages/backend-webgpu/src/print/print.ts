@@ -1,8 +1,7 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
-import { type Shader, type StorageAccess, UNIFORM_BYTES } from "../commands/shader.ts";
+import type { Shader, StorageAccess } from "../commands/shader.ts";
 import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
-import { libraryFor } from "./library.ts";
-import { typeOf } from "./operations.ts";
+import { libraryFor, typeOf } from "./library.ts";
 import { printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
 import { type Slots, slotDtype, slotsText } from "./storage.ts";
@@ -18,9 +17,7 @@ export interface Printed {
 /** Prints a kernel as WGSL. `slots` says which operands are views of one buffer. */
 export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): Printed {
   const nest = nestOf(kernel);
-  const fields = fieldsOf(kernel, nest, { lanes: schedule.kind === "rows" && schedule.lanes > 1 });
-  if (fields.length * 4 > UNIFORM_BYTES)
-    throw new Error(`webgpu: kernel ${kernel.name} has ${fields.length} uniforms, more than ${UNIFORM_BYTES / 4}`);
+  const fields = fieldsOf(kernel, nest, { lanes: schedule.lanes > 1 });
   const access = slotAccess(kernel, slots);
   const body = printRows(kernel, { nest, slots, schedule });
   const code = [
@@ -33,10 +30,9 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
     libraryFor(body.join("\n")),
     ...body.map((line) => line.replace("$UNIFORMS", uniformLets(fields))),
   ].join("\n");
-  const name = `${kernel.name} [${scheduleText(schedule)}]`;
   return {
     shader: {
-      name,
+      name: `${kernel.name} [${scheduleText(schedule)}]`,
       key: `${kernel.key}|${scheduleText(schedule)}|${slotsText(slots)}`,
       code,
       access,

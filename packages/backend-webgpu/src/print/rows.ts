@@ -16,13 +16,13 @@ export function printRows(
   kernel: Kernel,
   { nest, slots, schedule }: { nest: Nest; slots: Slots; schedule: Schedule },
 ): string[] {
-  const { rows, lanes, quads } = schedule.kind === "rows" ? schedule : { rows: 1, lanes: 1, quads: false };
+  const { rows, lanes, quads } = schedule;
   const quadAxis = quads ? nest.innermost : undefined;
   const loopAxes = quadAxis === undefined ? nest.loops : [...nest.loops, quadAxis];
   const values = new Values(kernel, { slots, loopAxes, innermost: quadAxis });
   const loops = new Loops(kernel, { lanes, quadAxis });
   const row = printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
-  if (schedule.kind === "ordered")
+  if (schedule.ordered)
     return [
       "@compute @workgroup_size(1)",
       "fn main() {",
