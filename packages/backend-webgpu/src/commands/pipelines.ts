@@ -28,7 +28,7 @@ export class Pipelines {
   readonly #signatures = new Map<string, Signature>();
   readonly #pipelines = new Map<string, Pipeline>();
   readonly #prepared = new Map<string, Promise<void>>();
-  #bindGroups = 0;
+  bindGroups = 0;
 
   constructor(device: GPUDevice, options: { faults: Faults; uniforms: GPUBuffer }) {
     this.#device = device;
@@ -39,9 +39,6 @@ export class Pipelines {
   /** Distinct shaders compiled so far. */
   get count(): number {
     return this.#pipelines.size;
-  }
-  get bindGroups(): number {
-    return this.#bindGroups;
   }
 
   /** Compiles a shader the first time. A mistake in it is told by the next read, with kernel and code. */
@@ -73,7 +70,7 @@ export class Pipelines {
     const key = blocks.map((block) => block.id).join();
     return memo(signature.groups, key, () => {
       if (signature.groups.size >= MOST_BIND_GROUPS) signature.groups.clear();
-      this.#bindGroups++;
+      this.bindGroups++;
       return this.#device.createBindGroup({
         layout: signature.bindLayout,
         entries: [

@@ -60,7 +60,8 @@ export class CommandQueue {
   dispatches = 0;
   copies = 0;
   submits = 0;
-  #rehearsing = false;
+  /** Within `rehearse`. */
+  rehearsing = false;
 
   constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined; pieceBytes: number }) {
     this.#device = device;
@@ -76,18 +77,13 @@ export class CommandQueue {
     this.pipelines = new Pipelines(device, { faults: options.faults, uniforms: this.#uniforms });
   }
 
-  /** Within `rehearse`. */
-  get rehearsing(): boolean {
-    return this.#rehearsing;
-  }
-
   /** Runs `work` so that kernels are compiled instead of run, and nothing is copied. */
   rehearse<T>(work: () => T): T {
-    this.#rehearsing = true;
+    this.rehearsing = true;
     try {
       return work();
     } finally {
-      this.#rehearsing = false;
+      this.rehearsing = false;
     }
   }
 
@@ -98,7 +94,7 @@ export class CommandQueue {
         `webgpu: kernel ${shader.name} asks for ${workgroups.join(" × ")} workgroups and ${words.length} uniforms; the most are ${this.#mostGroups} along an axis and ${UNIFORM_BYTES / 4}`,
       );
     if (workgroups.includes(0)) return;
-    if (this.#rehearsing) {
+    if (this.rehearsing) {
       this.pipelines.prepare(shader);
       return;
     }
@@ -135,7 +131,7 @@ export class CommandQueue {
 
   /** Appends a copy of bytes, a multiple of four, from one buffer to another. */
   copy(from: Place, to: Place, bytes: number): void {
-    if (this.#rehearsing) return;
+    if (this.rehearsing) return;
     this.#closePass();
     this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.block.gpu, to.byteOffset, bytes);
     for (const { block } of [from, to]) block.batch = this.#batch;

@@ -53,21 +53,15 @@ const RUN = 256;
 interface Problem extends MatmulProblem {
   /** C is written column by column: rows and columns have changed places. */
   readonly isTransposed: boolean;
-  /** Rows of C are then its channels, and stay rows. */
-  readonly epilogue: Epilogue | undefined;
 }
 
+/** In software, columns of C cost less than rows; with an epilogue, rows are its channels and stay rows. */
 function problemOf(a: View, b: View, epilogue?: Epilogue): Problem {
-  const problem = { ...matmulProblem(a, b), epilogue, isTransposed: false };
-  return epilogue ? problem : orient(problem);
-}
-
-/** In software, columns of C cost less than rows. */
-function orient(problem: Problem): Problem {
-  const { m, n, a, b } = problem;
-  if (n >= Math.min(m, 32)) return problem;
+  const problem = matmulProblem(a, b);
+  const { m, n } = problem;
+  if (epilogue || n >= Math.min(m, 32)) return { ...problem, isTransposed: false };
   const turn = (x: Matrices): Matrices => ({ ...x, row: x.column, column: x.row });
-  return { ...problem, m: n, n: m, a: turn(b), b: turn(a), isTransposed: !problem.isTransposed };
+  return { ...problem, m: n, n: m, a: turn(problem.b), b: turn(problem.a), isTransposed: true };
 }
 
 /** Sizes of what one call of the kernel computes. */
@@ -80,9 +74,9 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
-export function multiplyViews(runtime: GpuRuntime, { c, ...factors }: Multiplication<Epilogue>): void {
-  const problem = problemOf(factors.a, factors.b, factors.epilogue);
-  const { m, n, axes, a, b, epilogue, isTransposed } = problem;
+export function multiplyViews(runtime: GpuRuntime, { c, epilogue, ...factors }: Multiplication<Epilogue>): void {
+  const problem = problemOf(factors.a, factors.b, epilogue);
+  const { m, n, axes, a, b, isTransposed } = problem;
   const sizes = sizesOf(problem);
   // The kernel knows two batch axes; more become dispatches.
   const leading = axes.slice(0, -2);
