@@ -4,15 +4,9 @@ import { dispatchElements, elementKernel } from "./elements.ts";
 import { inParts } from "./product/parts.ts";
 import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
-import type { UniformType } from "./wgslKernel.ts";
 
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 20;
-
-const UNIFORMS = {
-  ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
-  ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-} as const satisfies Record<string, UniformType>;
 
 interface Text {
   readonly kh: number;
@@ -33,7 +27,10 @@ const makeKernel = ({ kh, kw, kept }: Text) => {
   return elementKernel({
     name: `depthwiseWeightGrad ${kh}×${kw}, ${kept} kept`,
     bindings: { dy: "read f32", x: "read f32", c: "write f32" },
-    uniforms: UNIFORMS,
+    uniforms: {
+      ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
+      ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
+    },
     body: `
 fn element(i: i32) {
   let channel = i / u.slots;

@@ -35,16 +35,14 @@ export const epilogueName = (epilogue: Epilogue | undefined): string =>
 export const epilogueBindings = (epilogue: Epilogue | undefined): Record<string, "read f32"> =>
   Object.fromEntries(Object.keys(epilogue?.views ?? {}).map((name) => [name, "read f32"]));
 
-/** An epilogue in a kernel's text; empty where there is none. */
-export interface EpilogueText {
-  /** Functions. */
-  readonly code: string;
-  /** Statements that replace sums of one channel, an i32, by what is stored. */
-  finish(channel: string, sums: readonly string[]): string;
-}
-
-/** Prints an epilogue for variables of one sum or of four. */
-export function printEpilogue(epilogue: Epilogue | undefined, width: Width): EpilogueText {
+/**
+ * An epilogue in a kernel's text, for variables of one sum or of four: functions, and statements that replace sums of one
+ * channel, an i32, by what is stored. Empty where there is none.
+ */
+export function printEpilogue(
+  epilogue: Epilogue | undefined,
+  width: Width,
+): { code: string; finish: (channel: string, sums: readonly string[]) => string } {
   if (!epilogue) return { code: "", finish: () => "" };
   const names = Object.keys(epilogue.views);
   const [bias, ...rest] = names.map((_, i) => row(1 + i));

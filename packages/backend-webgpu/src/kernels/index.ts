@@ -5,8 +5,7 @@ import { deformableSampleOverride } from "./deformableSample.ts";
 import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
 import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
 import { matmulOverride } from "./matmul.ts";
-import { maxPool2dOverride } from "./maxPool2d.ts";
-import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
+import { maxPool2dGradOverride, maxPool2dOverride } from "./maxPool2d.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { topKOverride } from "./topK.ts";
 

@@ -51,25 +51,18 @@ const OPERATIONS: OperationTable<Print> = {
 export const printOperation = (e: Expr, args: readonly string[], width: Width): string =>
   widened(ruleFor(OPERATIONS, e)(args, typeOf(e.dtype, width)), width);
 
-export function printConstant(value: number, dtype: Dtype): string {
-  switch (dtype) {
-    case "bool":
-      return value ? "true" : "false";
-    case "i32": {
-      const whole = value | 0;
-      return whole === -(2 ** 31) ? "(-2147483647i - 1i)" : `(${whole}i)`;
-    }
-    case "f32": {
-      const single = Math.fround(value);
-      if (Number.isNaN(single)) return "not_a_number()";
-      if (!Number.isFinite(single)) return single < 0 ? "(-infinity())" : "infinity()";
-      return Object.is(single, -0) ? "(-0.0f)" : `(${single}f)`;
-    }
-    default:
-      dtype satisfies never;
-      throw new Error("unreachable: unknown dtype");
-  }
-}
+export const printConstant = (value: number, dtype: Dtype): string => CONSTANTS[dtype](value);
+
+const CONSTANTS: Record<Dtype, (value: number) => string> = {
+  bool: (value) => (value ? "true" : "false"),
+  i32: (value) => ((value | 0) === -(2 ** 31) ? "(-2147483647i - 1i)" : `(${value | 0}i)`),
+  f32: (value) => {
+    const single = Math.fround(value);
+    if (Number.isNaN(single)) return "not_a_number()";
+    if (!Number.isFinite(single)) return single < 0 ? "(-infinity())" : "infinity()";
+    return Object.is(single, -0) ? "(-0.0f)" : `(${single}f)`;
+  },
+};
 
 /** One step of a fold, of one value or of four side by side. */
 export const printFold =
