@@ -43,7 +43,12 @@ export class Pipelines {
 
   /** Compiles a shader the first time. A mistake in it is told by the next read, with kernel and code. */
   get(shader: Shader): Pipeline {
-    return memo(this.#pipelines, shader.key, () => this.#compile(shader));
+    return memo(this.#pipelines, shader.key, () =>
+      this.#watch(shader, () => {
+        const { descriptor, signature } = this.#describe(shader);
+        return { pipeline: this.#device.createComputePipeline(descriptor), signature };
+      }),
+    );
   }
 
   /** Starts compiling a shader beside everything else; used before it is ready, it is compiled at once. */
@@ -84,13 +89,6 @@ export class Pipelines {
   /** Must be called before blocks are destroyed: bind groups keep them alive. */
   forgetBindGroups(): void {
     for (const { groups } of this.#signatures.values()) groups.clear();
-  }
-
-  #compile(shader: Shader): Pipeline {
-    return this.#watch(shader, () => {
-      const { descriptor, signature } = this.#describe(shader);
-      return { pipeline: this.#device.createComputePipeline(descriptor), signature };
-    });
   }
 
   #watch<T>(shader: Shader, body: () => T): T {
