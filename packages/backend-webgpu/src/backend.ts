@@ -148,7 +148,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
   });
   const compileAhead = options.compileAhead ?? tuning.compileAhead;
   const runtime = kernelRuntime(open, { tuning, queue, pool, faults });
-  let disposed = false;
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -218,8 +217,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       return (await profiler?.times()) ?? [];
     },
     dispose() {
-      if (disposed) return;
-      disposed = true;
       faults.dispose();
       device.destroy();
     },

@@ -100,10 +100,12 @@ export class CommandQueue {
     }
     const pipeline = this.pipelines.get(shader);
     const group = this.pipelines.bindGroup(pipeline, blocks);
-    const pass = this.#openPass(shader.name);
-    pass.setPipeline(pipeline.pipeline);
-    pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
-    pass.dispatchWorkgroups(...workgroups);
+    const timestampWrites = this.#profiler?.begin(shader.name);
+    this.#pass ??= this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
+    this.#pass.setPipeline(pipeline.pipeline);
+    this.#pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
+    this.#pass.dispatchWorkgroups(...workgroups);
+    // Kernels that are timed have a pass each.
     if (this.#profiler) this.#closePass();
     for (const block of blocks) block.batch = this.#batch;
     this.dispatches++;
@@ -169,14 +171,6 @@ export class CommandQueue {
     return this.#encoder;
   }
 
-  #openPass(name: string): GPUComputePassEncoder {
-    if (!this.#pass) {
-      const timestampWrites = this.#profiler?.begin(name);
-      this.#pass = this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
-    }
-    return this.#pass;
-  }
-
   #closePass(): void {
     this.#pass?.end();
     this.#pass = undefined;
@@ -185,8 +179,7 @@ export class CommandQueue {
   /** Gives the byte offset of the words in the uniform buffer. */
   #pushUniforms(words: readonly number[]): number {
     const offset = this.#usedBytes;
-    const first = offset / 4;
-    for (let i = 0; i < words.length; i++) this.#words[first + i] = words[i]!;
+    this.#words.set(words, offset / 4);
     this.#usedBytes = offset + roundUp(Math.max(words.length * 4, 1), ALIGNMENT);
     return offset;
   }

@@ -62,7 +62,9 @@ export class Pool {
         advice(maxBufferBytes / asked),
       );
     const bytes = Math.min(blockBytes(asked), maxBufferBytes);
-    const block = this.#takeIdle(bytes) ?? this.#create(bytes);
+    const idle = this.#idle.get(bytes)?.shift();
+    if (idle) this.#idleBytes -= bytes;
+    const block = idle ?? this.#create(bytes);
     this.#liveBytes += bytes;
     this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
     this.#buffers++;
@@ -93,12 +95,6 @@ export class Pool {
       }
       if (list.length === 0) this.#idle.delete(bytes);
     }
-  }
-
-  #takeIdle(bytes: number): Block | undefined {
-    const block = this.#idle.get(bytes)?.shift();
-    if (block) this.#idleBytes -= bytes;
-    return block;
   }
 
   #create(bytes: number): Block {

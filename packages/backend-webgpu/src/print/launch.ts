@@ -1,5 +1,5 @@
 import { sizeOf } from "@dfine/tensor";
-import { type Kernel, type Launch, memo } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, memo, type Operand } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
@@ -48,7 +48,11 @@ export class Generator {
       runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
       return;
     }
-    const inFours = blocks.map((_, slot) => walksInFours(kernel, launch, { nest, of, slot }));
+    const inFours = blocks.map((_, slot) =>
+      kernel.operands.every(
+        (operand, k) => of[k] !== slot || walksInFours(operand, launch.operands[k]!, nest.innermost),
+      ),
+    );
     const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
@@ -118,25 +122,13 @@ function bindingsOf({ operands }: Launch): { of: number[]; blocks: Block[] } {
   return { of, blocks };
 }
 
-/** Whether all views of a slot go along the innermost axis in fours that lie at multiples of four. */
-function walksInFours(
-  kernel: Kernel,
-  { operands }: Launch,
-  { nest, of, slot }: { nest: Nest; of: readonly number[]; slot: number },
-): boolean {
-  const axis = nest.innermost;
-  return operands.every(({ offset, strides }, k) => {
-    if (of[k] !== slot) return true;
-    const { walk, indexed } = kernel.operands[k]!;
-    return (
-      axis !== undefined &&
-      !indexed &&
-      walk[axis] === "unit" &&
-      offset % 4 === 0 &&
-      strides.every((stride, other) => other === axis || stride % 4 === 0)
-    );
-  });
-}
+/** Whether a view goes along an axis in fours that lie at multiples of four. */
+const walksInFours = ({ walk, indexed }: Operand, { offset, strides }: Binding, axis: number | undefined): boolean =>
+  axis !== undefined &&
+  !indexed &&
+  walk[axis] === "unit" &&
+  offset % 4 === 0 &&
+  strides.every((stride, other) => other === axis || stride % 4 === 0);
 
 /** Below this, fours along one of several axes don't pay. */
 const LEAST_QUAD = 8;
