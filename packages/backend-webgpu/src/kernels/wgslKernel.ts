@@ -1,4 +1,4 @@
-import { memo, type View, wordOf } from "@dfine/tensor/kernel";
+import { type View, wordOf } from "@dfine/tensor/kernel";
 import type { Shader } from "../commands/shader.ts";
 import { libraryFor } from "../print/library.ts";
 
@@ -47,9 +47,9 @@ export const isVec4 = (view: Pick<View, "offset">): boolean => view.offset % 4 =
 const shaders = new WeakMap<WgslKernel, Shader>();
 
 /** The kernel's whole text. */
-export const shaderOf = (kernel: WgslKernel): Shader => memo(shaders, kernel, () => printShader(kernel));
-
-function printShader(kernel: WgslKernel): Shader {
+export function shaderOf(kernel: WgslKernel): Shader {
+  const known = shaders.get(kernel);
+  if (known) return known;
   const bindings = Object.entries(kernel.bindings).map(([name, text]) => {
     const [mode, type] = text.split(" ") as ["read" | "write", BindingType];
     return { name, mode, type };
@@ -69,13 +69,15 @@ function printShader(kernel: WgslKernel): Shader {
     libraryFor(kernel.body),
     kernel.body,
   ].join("\n");
-  return {
+  const shader: Shader = {
     name: kernel.name,
     key: `wgsl:${kernel.name}`,
     code,
     access: bindings.map(({ mode }) => mode),
     about: `${kernel.name}: hand-written`,
   };
+  shaders.set(kernel, shader);
+  return shader;
 }
 
 /** The uniforms of a call as words: offsets of the views, then the kernel's own. */
