@@ -78,9 +78,10 @@ export class Pool {
     this.#buffers--;
     this.#liveBytes -= block.bytes;
     this.#idleBytes += block.bytes;
-    const idle = memo(this.#idle, block.bytes, () => []);
-    const next = idle.findIndex(({ id }) => id > block.id);
-    idle.splice(next < 0 ? idle.length : next, 0, block);
+    insertById(
+      memo(this.#idle, block.bytes, () => []),
+      block,
+    );
   }
 
   /** Destroys idle blocks, the largest first, until at most `keepBytes` are left. */
@@ -126,6 +127,16 @@ export class Pool {
       advice(fits),
     );
   }
+}
+
+function insertById(list: Block[], block: Block): void {
+  let [low, high] = [0, list.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (list[middle]!.id < block.id) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, block);
 }
 
 const advice = (share: number): string =>
