@@ -2,7 +2,7 @@ import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/
 import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
-import { emptyArrays, Reads } from "./commands/reads.ts";
+import { Reads } from "./commands/reads.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
@@ -148,7 +148,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
   });
   const compileAhead = options.compileAhead ?? tuning.compileAhead;
   const runtime = kernelRuntime(open, { tuning, queue, pool, faults });
-  let disposed = false;
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -188,7 +187,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
     async read(sources) {
       faults.check();
-      if (queue.rehearsing) return emptyArrays(sources);
       return reads.read(sources);
     },
     run(kernel, launch) {
@@ -219,8 +217,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       return (await profiler?.times()) ?? [];
     },
     dispose() {
-      if (disposed) return;
-      disposed = true;
       faults.dispose();
       device.destroy();
     },

@@ -28,7 +28,7 @@ export class Pipelines {
   readonly #signatures = new Map<string, Signature>();
   readonly #pipelines = new Map<string, Pipeline>();
   readonly #prepared = new Map<string, Promise<void>>();
-  #bindGroups = 0;
+  bindGroups = 0;
 
   constructor(device: GPUDevice, options: { faults: Faults; uniforms: GPUBuffer }) {
     this.#device = device;
@@ -40,13 +40,15 @@ export class Pipelines {
   get count(): number {
     return this.#pipelines.size;
   }
-  get bindGroups(): number {
-    return this.#bindGroups;
-  }
 
   /** Compiles a shader the first time. A mistake in it is told by the next read, with kernel and code. */
   get(shader: Shader): Pipeline {
-    return memo(this.#pipelines, shader.key, () => this.#compile(shader));
+    return memo(this.#pipelines, shader.key, () =>
+      this.#watch(shader, () => {
+        const { descriptor, signature } = this.#describe(shader);
+        return { pipeline: this.#device.createComputePipeline(descriptor), signature };
+      }),
+    );
   }
 
   /** Starts compiling a shader beside everything else; used before it is ready, it is compiled at once. */
@@ -73,7 +75,7 @@ export class Pipelines {
     const key = blocks.map((block) => block.id).join();
     return memo(signature.groups, key, () => {
       if (signature.groups.size >= MOST_BIND_GROUPS) signature.groups.clear();
-      this.#bindGroups++;
+      this.bindGroups++;
       return this.#device.createBindGroup({
         layout: signature.bindLayout,
         entries: [
@@ -87,13 +89,6 @@ export class Pipelines {
   /** Must be called before blocks are destroyed: bind groups keep them alive. */
   forgetBindGroups(): void {
     for (const { groups } of this.#signatures.values()) groups.clear();
-  }
-
-  #compile(shader: Shader): Pipeline {
-    return this.#watch(shader, () => {
-      const { descriptor, signature } = this.#describe(shader);
-      return { pipeline: this.#device.createComputePipeline(descriptor), signature };
-    });
   }
 
   #watch<T>(shader: Shader, body: () => T): T {

@@ -60,7 +60,8 @@ export class CommandQueue {
   dispatches = 0;
   copies = 0;
   submits = 0;
-  #rehearsing = false;
+  /** Within `rehearse`. */
+  rehearsing = false;
 
   constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined; pieceBytes: number }) {
     this.#device = device;
@@ -76,18 +77,13 @@ export class CommandQueue {
     this.pipelines = new Pipelines(device, { faults: options.faults, uniforms: this.#uniforms });
   }
 
-  /** Within `rehearse`. */
-  get rehearsing(): boolean {
-    return this.#rehearsing;
-  }
-
   /** Runs `work` so that kernels are compiled instead of run, and nothing is copied. */
   rehearse<T>(work: () => T): T {
-    this.#rehearsing = true;
+    this.rehearsing = true;
     try {
       return work();
     } finally {
-      this.#rehearsing = false;
+      this.rehearsing = false;
     }
   }
 
@@ -98,16 +94,18 @@ export class CommandQueue {
         `webgpu: kernel ${shader.name} asks for ${workgroups.join(" × ")} workgroups and ${words.length} uniforms; the most are ${this.#mostGroups} along an axis and ${UNIFORM_BYTES / 4}`,
       );
     if (workgroups.includes(0)) return;
-    if (this.#rehearsing) {
+    if (this.rehearsing) {
       this.pipelines.prepare(shader);
       return;
     }
     const pipeline = this.pipelines.get(shader);
     const group = this.pipelines.bindGroup(pipeline, blocks);
-    const pass = this.#openPass(shader.name);
-    pass.setPipeline(pipeline.pipeline);
-    pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
-    pass.dispatchWorkgroups(...workgroups);
+    const timestampWrites = this.#profiler?.begin(shader.name);
+    this.#pass ??= this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
+    this.#pass.setPipeline(pipeline.pipeline);
+    this.#pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
+    this.#pass.dispatchWorkgroups(...workgroups);
+    // Kernels that are timed have a pass each.
     if (this.#profiler) this.#closePass();
     for (const block of blocks) block.batch = this.#batch;
     this.dispatches++;
@@ -135,7 +133,7 @@ export class CommandQueue {
 
   /** Appends a copy of bytes, a multiple of four, from one buffer to another. */
   copy(from: Place, to: Place, bytes: number): void {
-    if (this.#rehearsing) return;
+    if (this.rehearsing) return;
     this.#closePass();
     this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.block.gpu, to.byteOffset, bytes);
     for (const { block } of [from, to]) block.batch = this.#batch;
@@ -173,14 +171,6 @@ export class CommandQueue {
     return this.#encoder;
   }
 
-  #openPass(name: string): GPUComputePassEncoder {
-    if (!this.#pass) {
-      const timestampWrites = this.#profiler?.begin(name);
-      this.#pass = this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
-    }
-    return this.#pass;
-  }
-
   #closePass(): void {
     this.#pass?.end();
     this.#pass = undefined;
@@ -189,8 +179,7 @@ export class CommandQueue {
   /** Gives the byte offset of the words in the uniform buffer. */
   #pushUniforms(words: readonly number[]): number {
     const offset = this.#usedBytes;
-    const first = offset / 4;
-    for (let i = 0; i < words.length; i++) this.#words[first + i] = words[i]!;
+    this.#words.set(words, offset / 4);
     this.#usedBytes = offset + roundUp(Math.max(words.length * 4, 1), ALIGNMENT);
     return offset;
   }

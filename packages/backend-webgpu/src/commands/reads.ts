@@ -34,9 +34,12 @@ export class Reads {
     this.#pieceBytes = options.pieceBytes;
   }
 
-  /** The copies are queued when this returns. @throws BackendError when anything before them failed */
+  /** The copies are queued when this returns; zeros while rehearsing. @throws BackendError when anything before them failed */
   async read(sources: readonly Slice[]): Promise<TypedArray[]> {
-    const results = emptyArrays(sources);
+    const results = sources.map(({ buffer: { dtype }, length }) =>
+      dtype === "f32" ? new Float32Array(length) : new Int32Array(length),
+    );
+    if (this.#queue.rehearsing) return results;
     const crossing = this.#pieces(sources, results).map((piece) => ({ piece, staging: this.#copy(piece) }));
     this.#queue.flush();
     this.count++;
@@ -117,7 +120,3 @@ export class Reads {
     );
   }
 }
-
-/** Zeros as a read of `sources` gives them. */
-export const emptyArrays = (sources: readonly Slice[]): TypedArray[] =>
-  sources.map(({ buffer, length }) => (buffer.dtype === "f32" ? new Float32Array(length) : new Int32Array(length)));

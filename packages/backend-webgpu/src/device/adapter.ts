@@ -1,7 +1,7 @@
 /// <reference types="@webgpu/types" />
 import { BackendError } from "@dfine/tensor";
 import { withNaps } from "../swiftshader/naps.node.ts";
-import { dawnAdapter, installedAdapter } from "./dawn.node.ts";
+import { installedAdapter, softwareAdapter } from "./dawn.node.ts";
 
 // Node's modules are asked of `process`: an import would not load in a browser.
 const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;
@@ -12,9 +12,16 @@ const dawnProcess = (): NodeJS.Process | undefined => (browserGpu() ? undefined 
 const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
 
 /** The adapter to compute on: Dawn's in Node, `navigator.gpu`'s in browsers. @throws BackendError when there is none */
-export function findAdapter(): Promise<GPUAdapter> {
+export async function findAdapter(): Promise<GPUAdapter> {
+  const adapter = await presentAdapter();
+  if (adapter) return adapter;
   const process = dawnProcess();
-  return process ? dawnAdapter(process, options) : browserAdapter(browserGpu());
+  if (process) return await softwareAdapter(process, options);
+  throw new BackendError(
+    browserGpu()
+      ? 'webgpu: the browser offers WebGPU but found no adapter: look at its GPU page (about:gpu, about:support), update the driver, or use device "cpu"'
+      : 'webgpu: this page has no navigator.gpu: use a browser with WebGPU and serve the page over https or from localhost, or use device "cpu"',
+  );
 }
 
 /** The same, but nothing is looked for that only computes in software. @throws BackendError when Dawn cannot be loaded */
@@ -26,16 +33,3 @@ export async function presentAdapter(): Promise<GPUAdapter | undefined> {
 
 /** Waits for work of the device; with Dawn in Node without keeping a core busy. */
 export const waitFor = <T>(work: Promise<T>): Promise<T> => (dawnProcess() ? withNaps(work) : work);
-
-async function browserAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
-  if (!gpu)
-    throw new BackendError(
-      'webgpu: this page has no navigator.gpu: use a browser with WebGPU and serve the page over https or from localhost, or use device "cpu"',
-    );
-  const adapter = await gpu.requestAdapter(options);
-  if (!adapter)
-    throw new BackendError(
-      'webgpu: the browser offers WebGPU but found no adapter: look at its GPU page (about:gpu, about:support), update the driver, or use device "cpu"',
-    );
-  return adapter;
-}

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BackendError } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { dawnAdapter, installedAdapter } from "./dawn.node.ts";
+import { installedAdapter, softwareAdapter } from "./dawn.node.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "dfine-no-adapter-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -25,7 +25,7 @@ function machine(chromium: string | undefined): NodeJS.Process {
 }
 
 const messageOf = async (on: NodeJS.Process): Promise<string> => {
-  const error = await dawnAdapter(on, {}).then(
+  const error = await softwareAdapter(on, {}).then(
     () => undefined,
     (reason: unknown) => reason,
   );

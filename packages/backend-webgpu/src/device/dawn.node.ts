@@ -21,12 +21,10 @@ const UNCHECKED = ["enable-dawn-features=disable_robustness"];
 let instance: GPU | undefined;
 
 /**
- * The best adapter that Dawn sees in this process; SwiftShader where it sees none and @sparticuz/chromium is installed.
- * @throws BackendError when there is none, with what was looked at and the remedy
+ * SwiftShader, where Dawn sees no adapter of this machine's drivers and @sparticuz/chromium is installed.
+ * @throws BackendError when it is not, with what was looked at and the remedy
  */
-export async function dawnAdapter(process: NodeJS.Process, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
-  const installed = await installedAdapter(process, options);
-  if (installed) return installed;
+export async function softwareAdapter(process: NodeJS.Process, options: GPURequestAdapterOptions): Promise<GPUAdapter> {
   const dawn = await loadDawn();
   const tried = [mayHaveDriver(process) ? await visibleAdapters(dawn) : "no Vulkan driver is installed"];
   const folder = swiftShader(process);

@@ -1,19 +1,13 @@
 /** What environment variables ask for, where there are any. */
-export interface Environment {
-  /** TRACE: list kernels with their times. */
-  readonly trace: boolean;
-  /** DISABLE=op,op: ops that run their fallback. */
-  readonly disable: readonly string[];
-  /** Tells people, aside from a program's output. */
-  readonly report: (text: string) => void;
-}
-
-export function environment(): Environment {
+export function environment() {
   const { process } = globalThis;
   const variable = (name: string): string => process?.env?.[name] ?? "";
   return {
+    /** TRACE: list kernels with their times. */
     trace: !["", "0"].includes(variable("TRACE")),
+    /** DISABLE=op,op: ops that run their fallback. */
     disable: variable("DISABLE").split(",").filter(Boolean),
-    report: (text) => void process?.stderr?.write(`${text}\n`),
+    /** Tells people, aside from a program's output. */
+    report: (text: string): void => void process?.stderr?.write(`${text}\n`),
   };
 }

@@ -1,10 +1,19 @@
-import { pointwiseProduct, windowOverrides } from "@dfine/tensor/kernel";
-import { convVariant } from "./convVariant.ts";
+import type { Conv2dAttrs } from "@dfine/tensor";
+import { type ConvKind, convKind, pointwiseProduct, type Shape4, windowOverrides } from "@dfine/tensor/kernel";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, epilogueOf } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
 import type { GpuRuntime } from "./runtime.ts";
+
+/** Kernels written out for one channel hold all its places. */
+const MOST_PLACES = 49;
+
+/** Which kernel a convolution and its gradients run; `weight` is the weight's shape. */
+export function convVariant(attrs: Conv2dAttrs, weight: Shape4): ConvKind {
+  const kind = convKind(attrs, weight);
+  return kind === "depthwise" && weight[2] * weight[3] > MOST_PLACES ? "windows" : kind;
+}
 
 /** Convolutions and their inputs' gradients. */
 export const conv2dOverrides = (runtime: GpuRuntime) =>

@@ -1,9 +1,9 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
 import { asMatrices, type Override, shape4, type View } from "@dfine/tensor/kernel";
-import { convVariant } from "./convVariant.ts";
+import { convVariant } from "./conv2d.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplyViews } from "./matmul.ts";
-import { foldParts } from "./product/foldParts.ts";
+import { inParts } from "./product/parts.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -105,13 +105,7 @@ function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: 
   const [a, b] = [asMatrices(dy), asMatrices(x)];
   const [, ci, pixels] = b.shape as [number, number, number];
   const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
-  if (images === 1) {
-    multiplyViews(runtime, { a, b: transposed, c: dw });
-    return;
-  }
-  const length = a.shape[1]! * ci;
-  runtime.withScratch(images * length, "f32", (partials) => {
-    multiplyViews(runtime, { a, b: transposed, c: partials });
-    foldParts(runtime, { partials, to: dw, length, parts: images });
-  });
+  inParts(runtime, { to: dw, length: a.shape[1]! * ci, parts: images }, (c) =>
+    multiplyViews(runtime, { a, b: transposed, c }),
+  );
 }

@@ -1,6 +1,5 @@
-import type { ConvWindows, WindowAxis } from "@dfine/tensor/kernel";
+import { type ConvWindows, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
-import type { ProductSizes } from "./product/plan.ts";
 import { runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -69,26 +68,20 @@ export interface Windows extends Omit<ConvWindows, "axes"> {
   readonly epilogue?: Epilogue | undefined;
 }
 
-function problemOf({ x, c, groups, axes: [y, w] }: Omit<Windows, "weight" | "weightStrides">) {
-  const inner = x.shape[1]! / groups;
-  const outer = y.taps * w.taps;
-  const sizes: ProductSizes = {
-    ...{ m: c.shape[1]! / groups, n: y.outputs * w.outputs, outer, inner, k: outer * inner },
-    batch: c.shape[0]! * groups,
-  };
-  return { sizes, mayPart: y.outStep * w.outStep === 1 };
-}
-
 /** C[b, m, y, x] = Σ weight · x over channels and windows: a convolution, then the epilogue; or its input's gradient at one residue. */
 export function convWindows(runtime: GpuRuntime, windows: Windows): void {
   const { weight, x, c, groups, axes, weightStrides, epilogue } = windows;
   const [yAxis, xAxis] = axes;
-  const [, channels, height, width] = x.shape as [number, number, number, number];
-  const [, rows, outHeight, outWidth] = c.shape as [number, number, number, number];
+  const [images, channels, height, width] = shape4(x);
+  const [, rows, outHeight, outWidth] = shape4(c);
+  const taps = yAxis.taps * xAxis.taps;
   const kernelWidth = weight.shape[3]!;
   const [xPlane, cPlane] = [height * width, outHeight * outWidth];
   runProduct(runtime, SPEC, {
-    ...problemOf(windows),
+    sizes: {
+      ...{ m: rows / groups, n: yAxis.outputs * xAxis.outputs, batch: images * groups },
+      ...{ outer: taps, inner: channels / groups, k: (taps * channels) / groups },
+    },
     factors: { weight, x },
     c,
     cRow: cPlane,
@@ -104,6 +97,7 @@ export function convWindows(runtime: GpuRuntime, windows: Windows): void {
       ...{ c_image: rows * cPlane, c_group: (rows / groups) * cPlane, c_first: yAxis.start * outWidth + xAxis.start },
       ...{ c_step_y: yAxis.outStep * outWidth, c_step_x: xAxis.outStep },
     },
-    alongK: { a: yAxis.taps * xAxis.taps > 1 || weightStrides.channel < weightStrides.row, b: false },
+    alongK: { a: taps > 1 || weightStrides.channel < weightStrides.row, b: false },
+    mayPart: yAxis.outStep * xAxis.outStep === 1,
   });
 }

@@ -1,14 +1,25 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
-import { memo, type Override, type View } from "@dfine/tensor/kernel";
+import { memo, type Override, shape4, type View } from "@dfine/tensor/kernel";
 import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
+import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { isVec4 } from "./wgslKernel.ts";
 
+/** What a kernel's text depends on. */
+interface Text {
+  readonly method: Method;
+  readonly levels: number;
+  readonly type: "f32" | "vec4f";
+}
+
+const nameOf = (part: string, { method, type, levels }: Text): string => `${part}${method} ${type}, ${levels} levels`;
+
 /** A thread per image, query, head and value (or four) of the depth sums up all points. */
-const kernel = (method: Method, { levels, type }: { levels: number; type: "f32" | "vec4f" }) =>
-  elementKernel({
-    name: `deformableSample.${method} ${type}, ${levels} levels`,
+const sampleKernel = (text: Text) => {
+  const { method, levels, type } = text;
+  return elementKernel({
+    name: nameOf("deformableSample.", text),
     bindings: { value: `read ${type}`, locations: "read f32", weights: "read f32", y: `write ${type}` },
     uniforms: {
       ...levelUniforms(levels),
@@ -42,28 +53,173 @@ ${perTap(
   y[u.o_y + i] = sum;
 }`,
   });
+};
 
-const kernels = new Map<string, ReturnType<typeof kernel>>();
+const sampleKernels = new Map<string, ReturnType<typeof sampleKernel>>();
 
 /** Whether each head's values can be read in fours. */
-export const depthType = (depth: number, views: readonly (View | undefined)[]): "f32" | "vec4f" =>
+const depthType = (depth: number, views: readonly (View | undefined)[]): "f32" | "vec4f" =>
   depth % 4 === 0 && views.every((view) => isVec4(view!)) ? "vec4f" : "f32";
 
 export const deformableSampleOverride = (runtime: GpuRuntime): Override<DeformableSampleAttrs> => ({
   select: (_, { method }) => method,
   run({ inputs: [value, locations, weights], outputs: [y], attrs: { method, levels } }) {
-    const [, tokens, heads, depth] = value!.shape as [number, number, number, number];
-    const [images, queries, , points] = locations!.shape as [number, number, number, number];
-    const type = depthType(depth, [value, y]);
-    const lanes = type === "vec4f" ? depth / 4 : depth;
-    const made = memo(kernels, `${method} ${type} ${levels.length}`, () =>
-      kernel(method, { levels: levels.length, type }),
-    );
+    const [, tokens, heads, depth] = shape4(value!);
+    const [images, queries, , points] = shape4(locations!);
+    const text: Text = { method, levels: levels.length, type: depthType(depth, [value, y]) };
+    const made = memo(sampleKernels, nameOf("", text), () => sampleKernel(text));
+    const width = text.type === "vec4f" ? 4 : 1;
     dispatchElements(runtime, made, {
       views: { value: value!, locations: locations!, weights: weights!, y: y! },
-      uniforms: { ...levelValues(levels, method).values, queries, heads, points, depth: lanes, tokens },
-      count: images * queries * heads * lanes,
-      visits: points * TAPS[method] * (type === "vec4f" ? 4 : 1),
+      uniforms: { ...levelValues(levels, method).values, queries, heads, points, depth: depth / width, tokens },
+      count: images * queries * heads * (depth / width),
+      visits: points * TAPS[method] * width,
     });
+  },
+});
+
+const product = ({ type }: Text, a: string, b: string): string =>
+  type === "vec4f" ? `dot(${a}, ${b})` : `${a} * ${b}`;
+
+/** Weight · size · ((d1 − d0) · near + (d3 − d2) · far) of the taps' dots d, along x and along y. */
+const SLOPES = `
+  let left = 1.0 - point.along;
+  let slope = vec2f(
+    (dot_1 - dot_0) * left.y + (dot_3 - dot_2) * point.along.y,
+    (dot_2 - dot_0) * left.x + (dot_3 - dot_1) * point.along.x,
+  ) * vec2f(f32(level.width), f32(level.height)) * weight;`;
+
+/** A thread per point: the gradients of its weight and location, the shares of its taps, and the cell it lies in. */
+const pointsKernel = (text: Text) =>
+  elementKernel({
+    name: nameOf("deformableSampleGrad.points ", text),
+    bindings: {
+      ...({ dy: `read ${text.type}`, value: `read ${text.type}`, locations: "read f32", weights: "read f32" } as const),
+      ...({ dLocations: "write f32", dWeights: "write f32", shares: "write f32", cells: "write i32" } as const),
+    },
+    uniforms: {
+      ...levelUniforms(text.levels),
+      ...({ queries: "i32", heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
+    },
+    body: `
+${tapsText(text.method, text.levels)}
+fn element(i: i32) {
+  let unit = i / u.points;
+  let query = unit / u.heads;
+  let head = unit - query * u.heads;
+  let image = query / u.queries;
+  let level = level_of_point(i - unit * u.points);
+  let point = locate(vec2f(locations[u.o_locations + 2 * i], locations[u.o_locations + 2 * i + 1]), level);
+  let weight = weights[u.o_weights + i];
+  let token_size = u.heads * u.depth;
+  let base = u.o_value + image * u.tokens * token_size + head * u.depth;
+${perTap(
+  text.method,
+  (tap) => `
+  let token_${tap} = tap_token(point, ${tap}, level);
+  let value_${tap} = base + max(token_${tap}, 0) * token_size;
+  var sum_${tap} = 0.0;`,
+)}
+  let depth = u.depth;
+  let start = u.o_dy + unit * depth;
+  for (var d = 0; d < depth; d++) {
+    let gradient = dy[start + d];
+${perTap(text.method, (tap) => `    sum_${tap} += ${product(text, `value[value_${tap} + d]`, "gradient")};`)}
+  }
+  var total = 0.0;
+${perTap(
+  text.method,
+  (tap) => `
+  let dot_${tap} = select(0.0, sum_${tap}, token_${tap} >= 0);
+  total += tap_share(point, ${tap}) * dot_${tap};
+  shares[u.o_shares + i * ${TAPS[text.method]} + ${tap}] = weight * tap_share(point, ${tap});`,
+)}
+  ${text.method === "bilinear" ? SLOPES : "let slope = vec2f(0.0);"}
+  dWeights[u.o_dWeights + i] = total;
+  dLocations[u.o_dLocations + 2 * i] = slope.x;
+  dLocations[u.o_dLocations + 2 * i + 1] = slope.y;
+  let cell = cell_of(point.pixel, level);
+  cells[u.o_cells + i] = select((image * u.heads + head) * u.cellCount + cell, -1, cell < 0);
+}`,
+  });
+
+/** A thread per token, head and value (or four) of the depth sums up the points around it, cell by cell. */
+const valueKernel = (text: Text) =>
+  elementKernel({
+    name: nameOf("deformableSampleGrad.value ", text),
+    bindings: {
+      ...({ dy: `read ${text.type}`, shares: "read f32", dValue: `write ${text.type}` } as const),
+      ...({ starts: "read i32", ends: "read i32", order: "read i32" } as const),
+    },
+    uniforms: {
+      ...levelUniforms(text.levels),
+      ...({ heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
+    },
+    body: `
+${tapsText(text.method, text.levels)}
+fn element(i: i32) {
+  let row = i / u.depth;
+  let d = i - row * u.depth;
+  let place = row / u.heads;
+  let head = row - place * u.heads;
+  let image = place / u.tokens;
+  let token = place - image * u.tokens;
+  let level = level_of_token(token);
+  let y = (token - level.start) / level.width;
+  let pixel = vec2(token - level.start - y * level.width, y);
+  let first = (image * u.heads + head) * u.cellCount;
+  var sum = ${text.type}(0.0);
+  for (var tap = 0; tap < ${TAPS[text.method]}; tap++) {
+    let cell = first + cell_of(pixel - vec2(tap & 1, tap >> 1u), level);
+    let end = ends[u.o_ends + cell];
+    for (var at = starts[u.o_starts + cell]; at < end; at++) {
+      let point = order[u.o_order + at];
+      sum += shares[u.o_shares + point * ${TAPS[text.method]} + tap] * dy[u.o_dy + point / u.points * u.depth + d];
+    }
+  }
+  dValue[u.o_dValue + i] = sum;
+}`,
+  });
+
+const gradKernels = new Map<
+  string,
+  { points: ReturnType<typeof pointsKernel>; value: ReturnType<typeof valueKernel> }
+>();
+
+export const deformableSampleGradOverride = (runtime: GpuRuntime): Override<DeformableSampleAttrs> => ({
+  select: (_, { method }) => method,
+  run({ inputs, outputs: [dValue, dLocations, dWeights], attrs: { method, levels } }) {
+    const [dy, value, locations, weights] = inputs;
+    const [, tokens, heads, depth] = shape4(value!);
+    const [images, queries, , points] = shape4(locations!);
+    const text: Text = { method, levels: levels.length, type: depthType(depth, [dy, value, dValue]) };
+    const made = memo(gradKernels, nameOf("", text), () => ({ points: pointsKernel(text), value: valueKernel(text) }));
+    const width = text.type === "vec4f" ? 4 : 1;
+    const { values: levelSizes, cells: cellCount } = levelValues(levels, method);
+    const uniforms = { ...levelSizes, queries, heads, points, depth: depth / width, tokens, cellCount };
+    const count = images * queries * heads * points;
+    const groups = images * heads * cellCount;
+    const taps = TAPS[method];
+    runtime.withScratch(count * taps, "f32", (shares) =>
+      runtime.withScratch(count, "i32", (cells) => {
+        dispatchElements(runtime, made.points, {
+          views: {
+            ...{ dy: dy!, value: value!, locations: locations!, weights: weights! },
+            ...{ dLocations: dLocations!, dWeights: dWeights!, shares, cells },
+          },
+          uniforms,
+          count,
+          visits: taps * depth,
+        });
+        withGroups(runtime, { keys: cells, count, groups }, ({ starts, ends, order }) =>
+          dispatchElements(runtime, made.value, {
+            views: { dy: dy!, shares, dValue: dValue!, starts, ends, order },
+            uniforms,
+            count: images * tokens * heads * (depth / width),
+            visits: width * taps * (1 + Math.ceil(count / groups)),
+          }),
+        );
+      }),
+    );
   },
 });

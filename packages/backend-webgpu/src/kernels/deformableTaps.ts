@@ -32,13 +32,8 @@ export function levelValues(
   let [start, end, cells] = [0, 0, 0];
   for (const [i, { width, height, points }] of levels.entries()) {
     end += points;
-    Object.assign(values, {
-      [`width_${i}`]: width,
-      [`height_${i}`]: height,
-      [`start_${i}`]: start,
-      [`end_${i}`]: end,
-      [`cells_${i}`]: cells,
-    });
+    const level = { width, height, start, end, cells };
+    for (const field of FIELDS) values[`${field}_${i}`] = level[field];
     start += width * height;
     cells += (width + border) * (height + border);
   }

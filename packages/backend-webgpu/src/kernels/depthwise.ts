@@ -4,17 +4,9 @@ import { dispatchElements, elementKernel } from "./elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
 import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
-import type { UniformType } from "./wgslKernel.ts";
 
 /** What of the rows' axis is in the text: neighbouring outputs share what they read. */
 type Rows = Pick<WindowAxis, "taps" | "step" | "tapStep">;
-
-const UNIFORMS = {
-  ...{ channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32", strips: "i32" },
-  ...{ base_y: "i32", step_x: "i32", base_x: "i32", taps_x: "i32", tap_x: "i32" },
-  ...{ weight_channel: "i32", weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
-  ...{ c_plane: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
-} as const satisfies Record<string, UniformType>;
 
 /** A thread computes `count` outputs one below the other, column of the kernel by column. */
 const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epilogue | undefined) => {
@@ -23,7 +15,12 @@ const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epil
   return elementKernel({
     name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows${epilogueName(epilogue)}`,
     bindings: { weight: "read f32", x: "read f32", c: "write f32", ...epilogueBindings(epilogue) },
-    uniforms: UNIFORMS,
+    uniforms: {
+      ...{ channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32", strips: "i32" },
+      ...{ base_y: "i32", step_x: "i32", base_x: "i32", taps_x: "i32", tap_x: "i32" },
+      ...{ weight_channel: "i32", weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
+      ...{ c_plane: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
+    },
     body: `
 ${code}
 fn element(i: i32) {

@@ -1,18 +1,12 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
 import { memo, shape4, type View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { foldParts } from "./product/foldParts.ts";
+import { inParts } from "./product/parts.ts";
 import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
-import type { UniformType } from "./wgslKernel.ts";
 
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 20;
-
-const UNIFORMS = {
-  ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
-  ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-} as const satisfies Record<string, UniformType>;
 
 interface Text {
   readonly kh: number;
@@ -33,7 +27,10 @@ const makeKernel = ({ kh, kw, kept }: Text) => {
   return elementKernel({
     name: `depthwiseWeightGrad ${kh}×${kw}, ${kept} kept`,
     bindings: { dy: "read f32", x: "read f32", c: "write f32" },
-    uniforms: UNIFORMS,
+    uniforms: {
+      ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
+      ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
+    },
     body: `
 fn element(i: i32) {
   let channel = i / u.slots;
@@ -90,7 +87,7 @@ export function depthwiseWeightGrad(
   const length = channels * kh * kw;
   const aim = Math.min((lines * rows) / runtime.tuning.summedPixels, lines, MOST_PARTIALS / length);
   const slots = Math.max(1, Math.floor(aim));
-  const run = (c: Pick<View, "buffer" | "offset">): void =>
+  inParts(runtime, { to: dw, length, parts: slots }, (c) =>
     dispatchElements(runtime, kernel, {
       views: { dy, x, c },
       uniforms: {
@@ -100,11 +97,6 @@ export function depthwiseWeightGrad(
       },
       count: channels * slots,
       visits: Math.ceil(lines / slots) * rows * kh * kw,
-    });
-  if (slots === 1) run(dw);
-  else
-    runtime.withScratch(slots * length, "f32", (partials) => {
-      run(partials);
-      foldParts(runtime, { partials, to: dw, length, parts: slots });
-    });
+    }),
+  );
 }

@@ -1,5 +1,5 @@
 import type { GpuRuntime } from "./runtime.ts";
-import { type WgslCall, type WgslKernel, wgslKernel } from "./wgslKernel.ts";
+import { type BufferView, type WgslCall, type WgslKernel, wgslKernel } from "./wgslKernel.ts";
 
 const THREADS = 64;
 /** Threads of a full row of workgroups: as many as every device takes along one axis. */
@@ -50,3 +50,14 @@ export function dispatchElements<B extends string, U extends string>(
     });
   }
 }
+
+const CLEAR = elementKernel({
+  name: "clear",
+  bindings: { to: "write i32" },
+  uniforms: {},
+  body: "fn element(i: i32) { to[u.o_to + i] = 0; }",
+});
+
+/** Writes zeros, of any dtype. */
+export const clear = (runtime: GpuRuntime, to: BufferView, count: number): void =>
+  dispatchElements(runtime, CLEAR, { views: { to }, uniforms: {}, count });

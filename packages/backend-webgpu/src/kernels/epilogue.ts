@@ -1,8 +1,15 @@
 import type { Conv2dActAttrs } from "@dfine/tensor";
-import { type Activation, convEpilogue, type OverrideCall, row, type View } from "@dfine/tensor/kernel";
-import { printFunction } from "../print/function.ts";
-import type { Width } from "../print/library.ts";
-import { typeOf } from "../print/operations.ts";
+import {
+  type Activation,
+  convEpilogue,
+  type Expr,
+  type OverrideCall,
+  postorder,
+  row,
+  type View,
+} from "@dfine/tensor/kernel";
+import { typeOf, type Width } from "../print/library.ts";
+import { printConstant, printOperation } from "../print/operations.ts";
 
 /** What becomes of a convolution's sums before they are stored: `convEpilogue` of them and of what these views hold. */
 export interface Epilogue {
@@ -28,16 +35,14 @@ export const epilogueName = (epilogue: Epilogue | undefined): string =>
 export const epilogueBindings = (epilogue: Epilogue | undefined): Record<string, "read f32"> =>
   Object.fromEntries(Object.keys(epilogue?.views ?? {}).map((name) => [name, "read f32"]));
 
-/** An epilogue in a kernel's text; empty where there is none. */
-export interface EpilogueText {
-  /** Functions. */
-  readonly code: string;
-  /** Statements that replace sums of one channel, an i32, by what is stored. */
-  finish(channel: string, sums: readonly string[]): string;
-}
-
-/** Prints an epilogue for variables of one sum or of four. */
-export function printEpilogue(epilogue: Epilogue | undefined, width: Width): EpilogueText {
+/**
+ * An epilogue in a kernel's text, for variables of one sum or of four: functions, and statements that replace sums of one
+ * channel, an i32, by what is stored. Empty where there is none.
+ */
+export function printEpilogue(
+  epilogue: Epilogue | undefined,
+  width: Width,
+): { code: string; finish: (channel: string, sums: readonly string[]) => string } {
   if (!epilogue) return { code: "", finish: () => "" };
   const names = Object.keys(epilogue.views);
   const [bias, ...rest] = names.map((_, i) => row(1 + i));
@@ -53,4 +58,28 @@ export function printEpilogue(epilogue: Epilogue | undefined, width: Width): Epi
     ${sums.map((sum) => `${sum} = finish(${[sum, ...args].join(", ")});`).join(" ")}
   }`,
   };
+}
+
+/**
+ * A WGSL function of one float or of four, from an expression whose leaves are `row(i)`, its parameter i, and numbers.
+ */
+function printFunction(
+  name: string,
+  expression: Expr,
+  { parameters, width }: { parameters: number; width: Width },
+): string {
+  const type = typeOf("f32", width);
+  const names = new Map<Expr, string>();
+  const lines: string[] = [];
+  for (const e of postorder([expression])) {
+    if (e.op === "row") names.set(e, `r${e.value}`);
+    else if (e.op === "const") names.set(e, `${typeOf(e.dtype, width)}(${printConstant(e.value, e.dtype)})`);
+    else {
+      const args = e.args.map((arg) => names.get(arg)!);
+      names.set(e, `v${lines.length}`);
+      lines.push(`let v${lines.length} = ${printOperation(e, args, width)};`);
+    }
+  }
+  const list = Array.from({ length: parameters }, (_, i) => `r${i}: ${type}`).join(", ");
+  return `fn ${name}(${list}) -> ${type} { ${lines.join(" ")} return ${names.get(expression)}; }`;
 }

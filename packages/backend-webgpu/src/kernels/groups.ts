@@ -1,8 +1,6 @@
-import type { View } from "@dfine/tensor/kernel";
-import { dispatchElements, elementKernel } from "./elements.ts";
+import { clear, dispatchElements, elementKernel } from "./elements.ts";
 import type { GpuRuntime } from "./runtime.ts";
-
-type BufferView = Pick<View, "buffer" | "offset">;
+import type { BufferView } from "./wgslKernel.ts";
 
 /** Positions 0 … count − 1 sorted by key, and those with key r from `starts[r]` to `ends[r]` of `order`, ascending. */
 export interface Groups {
@@ -13,13 +11,6 @@ export interface Groups {
 
 /** Groups whose room a thread of `PLACE` claims at a time. */
 const PLACED = 16;
-
-const CLEAR = elementKernel({
-  name: "groups.clear",
-  bindings: { sizes: "write i32" },
-  uniforms: {},
-  body: "fn element(i: i32) { sizes[u.o_sizes + i] = 0; }",
-});
 
 const COUNT = elementKernel({
   name: "groups.count",
@@ -97,7 +88,7 @@ export function withGroups(
     runtime.withScratch(groups, "i32", (starts) =>
       runtime.withScratch(count, "i32", (order) => {
         const uniforms = { groups };
-        dispatchElements(runtime, CLEAR, { views: { sizes }, uniforms: {}, count: groups + 1 });
+        clear(runtime, sizes, groups + 1);
         dispatchElements(runtime, COUNT, { views: { keys, sizes }, uniforms, count });
         dispatchElements(runtime, PLACE, {
           views: { sizes, starts },

@@ -1,12 +1,10 @@
 import type { Overrides } from "@dfine/tensor/kernel";
 import { conv2dOverrides } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
-import { deformableSampleOverride } from "./deformableSample.ts";
-import { deformableSampleGradOverride } from "./deformableSampleGrad.ts";
+import { deformableSampleGradOverride, deformableSampleOverride } from "./deformableSample.ts";
 import { indexAddOverride, indexSelectOverride } from "./indexRows.ts";
 import { matmulOverride } from "./matmul.ts";
-import { maxPool2dOverride } from "./maxPool2d.ts";
-import { maxPool2dGradOverride } from "./maxPool2dGrad.ts";
+import { maxPool2dGradOverride, maxPool2dOverride } from "./maxPool2d.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { topKOverride } from "./topK.ts";
 

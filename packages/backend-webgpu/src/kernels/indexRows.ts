@@ -1,6 +1,6 @@
 import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
-import { dispatchElements, elementKernel } from "./elements.ts";
+import { clear, dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
@@ -44,13 +44,6 @@ fn element(i: i32) {
   }
   to[u.o_to + i] = sum;
 }`,
-});
-
-const CLEAR = elementKernel({
-  name: "indexAdd.clear",
-  bindings: { to: "write f32" },
-  uniforms: {},
-  body: "fn element(i: i32) { to[u.o_to + i] = 0.0; }",
 });
 
 /** A thread per element of the updates; those of a row's first update go through all updates of the row. */
@@ -98,7 +91,7 @@ export const indexAddOverride = (runtime: GpuRuntime): Override<IndexAddAttrs> =
       });
       return;
     }
-    dispatchElements(runtime, CLEAR, { views, uniforms: {}, count: rows * columns });
+    clear(runtime, views.to, rows * columns);
     withGroups(runtime, { keys: index!, count: updateCount, groups: rows }, (groups) =>
       dispatchElements(runtime, GROUPED, {
         views: { ...views, ...groups },

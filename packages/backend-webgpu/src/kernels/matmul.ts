@@ -12,6 +12,7 @@ import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
 import { productSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
+import type { BufferView } from "./wgslKernel.ts";
 
 /** Two batch axes, `batch_0` entries along the inner one; k in runs of `inner`. */
 const SPEC = productSpec({
@@ -52,21 +53,15 @@ const RUN = 256;
 interface Problem extends MatmulProblem {
   /** C is written column by column: rows and columns have changed places. */
   readonly isTransposed: boolean;
-  /** Rows of C are then its channels, and stay rows. */
-  readonly epilogue: Epilogue | undefined;
 }
 
+/** In software, columns of C cost less than rows; with an epilogue, rows are its channels and stay rows. */
 function problemOf(a: View, b: View, epilogue?: Epilogue): Problem {
-  const problem = { ...matmulProblem(a, b), epilogue, isTransposed: false };
-  return epilogue ? problem : orient(problem);
-}
-
-/** In software, columns of C cost less than rows. */
-function orient(problem: Problem): Problem {
-  const { m, n, a, b } = problem;
-  if (n >= Math.min(m, 32)) return problem;
+  const problem = matmulProblem(a, b);
+  const { m, n } = problem;
+  if (epilogue || n >= Math.min(m, 32)) return { ...problem, isTransposed: false };
   const turn = (x: Matrices): Matrices => ({ ...x, row: x.column, column: x.row });
-  return { ...problem, m: n, n: m, a: turn(b), b: turn(a), isTransposed: !problem.isTransposed };
+  return { ...problem, m: n, n: m, a: turn(problem.b), b: turn(problem.a), isTransposed: true };
 }
 
 /** Sizes of what one call of the kernel computes. */
@@ -79,51 +74,42 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
-export function multiplyViews(runtime: GpuRuntime, { a, b, c, epilogue }: Multiplication<Epilogue>): void {
-  const problem = problemOf(a, b, epilogue);
+export function multiplyViews(runtime: GpuRuntime, { c, epilogue, ...factors }: Multiplication<Epilogue>): void {
+  const problem = problemOf(factors.a, factors.b, epilogue);
+  const { m, n, axes, a, b, isTransposed } = problem;
+  const sizes = sizesOf(problem);
   // The kernel knows two batch axes; more become dispatches.
-  const leading = problem.axes.slice(0, -2);
-  const step = sizeOf(problem.axes.slice(-2)) * problem.m * problem.n;
-  const run = (axis: number, { a, b, c }: Places): void => {
-    const size = leading[axis];
-    if (size === undefined) {
-      multiply(runtime, problem, { a, b, c });
-      return;
-    }
-    const rest = sizeOf(leading.slice(axis + 1)) * step;
-    for (let i = 0; i < size; i++)
-      run(axis + 1, {
-        a: moved(a, i * problem.a.batch[axis]!),
-        b: moved(b, i * problem.b.batch[axis]!),
-        c: moved(c, i * rest),
-      });
-  };
-  run(0, { a: problem.a.view, b: problem.b.view, c });
+  const leading = axes.slice(0, -2);
+  for (let entry = 0; entry < sizeOf(leading); entry++) {
+    const start = ({ view: { buffer, offset }, batch }: Matrices): BufferView => ({
+      buffer,
+      offset: offset + offsetOf(entry, leading, batch),
+    });
+    runProduct(runtime, SPEC, {
+      sizes,
+      factors: { a: start(a), b: start(b) },
+      c: { buffer: c.buffer, offset: c.offset + entry * sizes.batch * m * n },
+      cRow: isTransposed ? 1 : n,
+      epilogue,
+      uniforms: {
+        batch_0: axes.at(-1) ?? 1,
+        ...{ a_batch_1: a.batch.at(-2) ?? 0, a_batch_0: a.batch.at(-1) ?? 0, a_row: a.row, a_k: a.column },
+        ...{ b_batch_1: b.batch.at(-2) ?? 0, b_batch_0: b.batch.at(-1) ?? 0, b_k: b.row, b_column: b.column },
+        ...{ c_batch: m * n, c_column: isTransposed ? m : 1 },
+      },
+      alongK: { a: a.column === 1, b: b.row === 1 },
+      mayPart: true,
+    });
+  }
 }
 
-type Place = Pick<View, "buffer" | "offset">;
-interface Places {
-  readonly a: Place;
-  readonly b: Place;
-  readonly c: Place;
-}
-const moved = ({ buffer, offset }: Place, by: number): Place => ({ buffer, offset: offset + by });
-
-function multiply(runtime: GpuRuntime, problem: Problem, { a: aPlace, b: bPlace, c }: Places): void {
-  const { m, n, axes, a, b, epilogue, isTransposed } = problem;
-  runProduct(runtime, SPEC, {
-    sizes: sizesOf(problem),
-    factors: { a: aPlace, b: bPlace },
-    c,
-    cRow: isTransposed ? 1 : n,
-    epilogue,
-    uniforms: {
-      batch_0: axes.at(-1) ?? 1,
-      ...{ a_batch_1: a.batch.at(-2) ?? 0, a_batch_0: a.batch.at(-1) ?? 0, a_row: a.row, a_k: a.column },
-      ...{ b_batch_1: b.batch.at(-2) ?? 0, b_batch_0: b.batch.at(-1) ?? 0, b_k: b.row, b_column: b.column },
-      ...{ c_batch: m * n, c_column: isTransposed ? m : 1 },
-    },
-    alongK: { a: a.column === 1, b: b.row === 1 },
-    mayPart: true,
-  });
+/** Where an entry of some axes lies that have these strides. */
+function offsetOf(entry: number, axes: readonly number[], strides: readonly number[]): number {
+  let offset = 0;
+  let rest = entry;
+  for (const [axis, size] of [...axes.entries()].reverse()) {
+    offset += (rest % size) * strides[axis]!;
+    rest = Math.floor(rest / size);
+  }
+  return offset;
 }

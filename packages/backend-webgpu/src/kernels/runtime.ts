@@ -1,6 +1,5 @@
 import type { Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
-import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Tuning } from "../swiftshader/tuning.ts";
 import type { WgslCall, WgslKernel } from "./wgslKernel.ts";
 
@@ -11,11 +10,6 @@ export interface GpuRuntime {
   readonly features: ReadonlySet<string>;
   /** Appends a dispatch; it runs after all before and before all after it. @throws BackendError naming the kernel */
   dispatch<B extends string, U extends string>(kernel: WgslKernel<B, U>, call: WgslCall<B, U>): void;
-  /** Lends a buffer, contents unspecified, while `use` appends the dispatches that need it; may nest. @throws BackendError */
-  withScratch<T>(length: number, dtype: Dtype, use: (scratch: ScratchView) => T): T;
-}
-
-/** A one-dimensional view of lent memory. */
-export interface ScratchView extends View {
-  readonly buffer: GpuBuffer;
+  /** Lends a buffer, one-dimensional and with unspecified contents, while `use` appends the dispatches that need it; may nest. @throws BackendError */
+  withScratch<T>(length: number, dtype: Dtype, use: (scratch: View) => T): T;
 }

@@ -1,9 +1,10 @@
 import type { TopKAttrs } from "@dfine/tensor";
 import type { Override, View } from "@dfine/tensor/kernel";
+import { grid } from "../print/launch.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { ORDER_KEY } from "./orderKey.ts";
 import type { GpuRuntime } from "./runtime.ts";
-import { dispatchSelect } from "./topKSelect.ts";
+import { SELECT_ALONE, SELECT_TOGETHER } from "./topKSelect.ts";
 
 /** Comparisons, all elements of a row with all, up to which rows are ranked as a whole. */
 const FEW = 2 ** 22;
@@ -75,16 +76,23 @@ export const topKOverride = (runtime: GpuRuntime): Override<TopKAttrs> => ({
       rank(RANK, { positions: x!, candidates: size });
       return;
     }
-    const together = variant === "select together";
+    const select = (to: View, parts: number, among?: { positions: View; count: number }): void => {
+      const count = among?.count ?? size;
+      runtime.dispatch(variant === "select" ? SELECT_ALONE : SELECT_TOGETHER, {
+        views: { x: x!, positions: among?.positions ?? x!, chosen: to },
+        uniforms: { size, count, among: among ? 1 : 0, parts, units: rows * parts, k },
+        workgroups: grid(rows * parts),
+        work: 6 * rows * count,
+      });
+    };
     const part = Math.max(PART, 8 * k);
     const parts = size > 2 * part ? Math.ceil(size / part) : 1;
     runtime.withScratch(rows * k, "i32", (chosen) => {
-      const all = { together, x: x!, rows, size, k };
-      if (parts === 1) dispatchSelect(runtime, { ...all, parts, to: chosen });
+      if (parts === 1) select(chosen, parts);
       else
         runtime.withScratch(rows * parts * k, "i32", (best) => {
-          dispatchSelect(runtime, { ...all, parts, to: best });
-          dispatchSelect(runtime, { ...all, parts: 1, among: { positions: best, count: parts * k }, to: chosen });
+          select(best, parts);
+          select(chosen, 1, { positions: best, count: parts * k });
         });
       rank(ORDER, { positions: chosen, candidates: k });
     });

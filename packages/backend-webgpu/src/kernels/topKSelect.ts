@@ -1,7 +1,4 @@
-import type { View } from "@dfine/tensor/kernel";
-import { grid } from "../print/launch.ts";
 import { ORDER_KEY } from "./orderKey.ts";
-import type { GpuRuntime } from "./runtime.ts";
 import { wgslKernel } from "./wgslKernel.ts";
 
 /** Threads of a workgroup that selects together: one for each value of a digit. */
@@ -127,6 +124,11 @@ fn main(
   }
 }`;
 
+/**
+ * Selects in x [rows, size], each row cut into `parts`: `chosen`, [rows, parts, k], takes the positions of each part's k
+ * largest elements in any order. If `among` is 1, only `count` positions of each row count, [rows, count]. A workgroup for
+ * each of rows · parts `units`.
+ */
 const selectKernel = (name: string, main: string) =>
   wgslKernel({
     name,
@@ -134,33 +136,5 @@ const selectKernel = (name: string, main: string) =>
     uniforms: { size: "i32", count: "i32", among: "i32", parts: "i32", units: "i32", k: "i32" },
     body: `${COMMON}${main}`,
   });
-const SELECT_ALONE = selectKernel("topK.select", ALONE);
-const SELECT_TOGETHER = selectKernel("topK.select together", TOGETHER);
-
-export interface Selection {
-  /** Whether a workgroup works on each part, rather than a thread. */
-  readonly together: boolean;
-  /** [rows, size] */
-  readonly x: View;
-  readonly rows: number;
-  readonly size: number;
-  /** Only these positions of each row count, [rows, count]; default: all. */
-  readonly among?: { readonly positions: View; readonly count: number };
-  /** Each row is cut into so many; none may have fewer than k elements. */
-  readonly parts: number;
-  readonly k: number;
-  /** Takes the positions of each part's k largest elements, in any order: [rows, parts, k]. */
-  readonly to: View;
-}
-
-export function dispatchSelect(runtime: GpuRuntime, selection: Selection): void {
-  const { together, x, rows, size, among, parts, k, to } = selection;
-  const units = rows * parts;
-  const count = among?.count ?? size;
-  runtime.dispatch(together ? SELECT_TOGETHER : SELECT_ALONE, {
-    views: { x, positions: among?.positions ?? x, chosen: to },
-    uniforms: { size, count, among: among ? 1 : 0, parts, units, k },
-    workgroups: grid(units),
-    work: 6 * rows * count,
-  });
-}
+export const SELECT_ALONE = selectKernel("topK.select", ALONE);
+export const SELECT_TOGETHER = selectKernel("topK.select together", TOGETHER);

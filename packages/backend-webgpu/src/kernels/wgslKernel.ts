@@ -23,9 +23,12 @@ export interface WgslKernel<B extends string = string, U extends string = string
   readonly enable?: readonly string[];
 }
 
+/** A view whose shape a kernel is told otherwise. */
+export type BufferView = Pick<View, "buffer" | "offset">;
+
 export interface WgslCall<B extends string, U extends string> {
   /** A buffer may be bound twice for reading; one that is written must not be bound again. */
-  readonly views: Readonly<Record<B, Pick<View, "buffer" | "offset">>>;
+  readonly views: Readonly<Record<B, BufferView>>;
   readonly uniforms: Readonly<Record<U, number>>;
   /** At most 65535 along each axis. */
   readonly workgroups: readonly [number, number?, number?];

@@ -1,4 +1,4 @@
-import type { Buffer, Dtype } from "@dfine/tensor";
+import type { Buffer } from "@dfine/tensor";
 import { sizeClass } from "@dfine/tensor/kernel";
 
 /** A whole GPUBuffer, lent to a tensor storage. */
@@ -15,10 +15,6 @@ export interface Block {
   readonly gpu: GPUBuffer;
   /** Number of the batch of commands that used it last: what waits to be submitted must not be overtaken. */
   batch: number;
-}
-
-export function makeBuffer(block: Block, length: number, dtype: Dtype): GpuBuffer {
-  return { length, dtype, block, freed: false };
 }
 
 const SMALLEST = 256;

@@ -2,7 +2,7 @@ import { BackendError, type Dtype, type MemoryUse, OutOfMemoryError } from "@dfi
 import { memo } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
 import type { Faults } from "../device/faults.ts";
-import { type Block, blockBytes, type GpuBuffer, makeBuffer } from "./gpuBuffer.ts";
+import { type Block, blockBytes, type GpuBuffer } from "./gpuBuffer.ts";
 
 export interface PoolOptions {
   readonly device: GPUDevice;
@@ -32,8 +32,8 @@ const IDLE_BYTES = 64 * 2 ** 20;
 export class Pool {
   readonly #options: PoolOptions;
   /**
-   * By bytes, the highest id first. The lowest is taken first, so that a loop meets the same blocks again, and with them
-   * the bind groups it has.
+   * By bytes, ascending by id. The lowest is taken first, so that a loop meets the same blocks again, and with them the bind
+   * groups it has.
    */
   readonly #idle = new Map<number, Block[]>();
   #idleBytes = 0;
@@ -41,16 +41,13 @@ export class Pool {
   #peakBytes = 0;
   #buffers = 0;
   #created = 0;
-  #createdBytes = 0;
+  /** Bytes of all buffers ever created: stands still when a loop has found its memory. */
+  createdBytes = 0;
 
   constructor(options: PoolOptions) {
     this.#options = options;
   }
 
-  /** Bytes of all buffers ever created: stands still when a loop has found its memory. */
-  get createdBytes(): number {
-    return this.#createdBytes;
-  }
   memory(): MemoryUse {
     return { bytes: this.#liveBytes, peakBytes: this.#peakBytes, buffers: this.#buffers };
   }
@@ -65,11 +62,13 @@ export class Pool {
         advice(maxBufferBytes / asked),
       );
     const bytes = Math.min(blockBytes(asked), maxBufferBytes);
-    const block = this.#takeIdle(bytes) ?? this.#create(bytes);
+    const idle = this.#idle.get(bytes)?.shift();
+    if (idle) this.#idleBytes -= bytes;
+    const block = idle ?? this.#create(bytes);
     this.#liveBytes += bytes;
     this.#peakBytes = Math.max(this.#peakBytes, this.#liveBytes);
     this.#buffers++;
-    return makeBuffer(block, length, dtype);
+    return { length, dtype, block, freed: false };
   }
 
   free(buffer: GpuBuffer): void {
@@ -79,7 +78,7 @@ export class Pool {
     this.#buffers--;
     this.#liveBytes -= block.bytes;
     this.#idleBytes += block.bytes;
-    insertByIdDescending(
+    insertById(
       memo(this.#idle, block.bytes, () => []),
       block,
     );
@@ -92,17 +91,11 @@ export class Pool {
     this.#options.onDestroy();
     for (const [bytes, list] of [...this.#idle].sort(([a], [b]) => b - a)) {
       while (list.length > 0 && this.#idleBytes > keepBytes) {
-        list.shift()!.gpu.destroy();
+        list.pop()!.gpu.destroy();
         this.#idleBytes -= bytes;
       }
       if (list.length === 0) this.#idle.delete(bytes);
     }
-  }
-
-  #takeIdle(bytes: number): Block | undefined {
-    const block = this.#idle.get(bytes)?.pop();
-    if (block) this.#idleBytes -= bytes;
-    return block;
   }
 
   #create(bytes: number): Block {
@@ -112,7 +105,7 @@ export class Pool {
     this.trim(Math.max(0, most - wanted));
     if (wanted > limitBytes) throw this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`);
     const id = this.#created++;
-    this.#createdBytes += bytes;
+    this.createdBytes += bytes;
     const gpu = faults.watch(
       "out-of-memory",
       (message) => this.#outOfMemory(bytes, `the device has no more (${message.split("\n")[0]})`),
@@ -136,11 +129,11 @@ export class Pool {
   }
 }
 
-function insertByIdDescending(list: Block[], block: Block): void {
+function insertById(list: Block[], block: Block): void {
   let [low, high] = [0, list.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (list[middle]!.id > block.id) low = middle + 1;
+    if (list[middle]!.id < block.id) low = middle + 1;
     else high = middle;
   }
   list.splice(low, 0, block);

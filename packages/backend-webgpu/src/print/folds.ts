@@ -1,8 +1,8 @@
 import { foldPlan, type Kernel, type ReduceStage } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
-import type { Width } from "./library.ts";
+import { typeOf, type Width } from "./library.ts";
 import type { Loops } from "./loops.ts";
-import { printConstant, printFold, typeOf } from "./operations.ts";
+import { printConstant, printFold } from "./operations.ts";
 import type { Values } from "./values.ts";
 import type { Pointers } from "./walk.ts";
 
@@ -14,21 +14,26 @@ export function sharedArrays(kernel: Kernel, threads: number): string[] {
   return [...new Set(types)].map((type) => `var<workgroup> fold_${type}: array<${type}, ${threads}>;`);
 }
 
-export interface FoldOptions {
-  /** Number of the reduction: the result is called r‹row›. */
-  readonly row: number;
-  readonly pointers: Pointers;
+/** What the lines of a row are printed from, and by. */
+export interface RowContext {
+  readonly kernel: Kernel;
   readonly nest: Nest;
   readonly loops: Loops;
   readonly values: Values;
+  /** The axis that is walked in fours: the innermost loop, or of an elementwise kernel the innermost row axis. */
   readonly quadAxis: number | undefined;
-  readonly schedule: { readonly rows: number; readonly lanes: number };
+  /** Of a workgroup, and threads for each. */
+  readonly rows: number;
+  readonly lanes: number;
 }
 
-/** Lines of a reduce stage. Sums in float32 carry along what rounding loses, block by block (Neumaier). */
+/**
+ * Lines of the reduce stage that gives r‹row›. Sums in float32 carry along what rounding loses, block by block (Neumaier).
+ */
 export function printReduce(
   stage: ReduceStage,
-  { row, pointers, nest, loops, values, quadAxis, schedule }: FoldOptions,
+  { row, pointers }: { row: number; pointers: Pointers },
+  { nest, loops, values, quadAxis, rows, lanes }: RowContext,
 ): string[] {
   const { dtype: type, identity, inStrips } = foldPlan(stage, nest.loops.length);
   const fold = printFold(stage.op, type, 1);
@@ -60,26 +65,25 @@ export function printReduce(
     if (width === 1) return blocks;
     return [...blocks, "{", begin(1), ...loops.rest(axis, outer, (at) => term(at, 1, "part")), ...add("part"), "}"];
   };
-  const result = `r${row}`;
   return [
     `var ${total}: ${type} = ${start};`,
     ...(inStrips ? [`var lost${row} = 0.0f;`] : []),
     ...loops.nest(nest.loops.slice(0, -1), pointers, body),
     // What an infinite sum loses is no number.
     ...(inStrips ? [`${total} = select(${total}, ${total} + lost${row}, is_finite(lost${row}));`] : []),
-    ...(schedule.lanes > 1 ? foldLanes(row, { type, fold, schedule }) : [`let ${result} = ${total};`]),
+    ...(lanes > 1 ? foldLanes(row, { type, fold, rows, lanes }) : [`let r${row} = ${total};`]),
   ];
 }
 
 /** Lines that fold a‹row› of all lanes into r‹row›: a tree whose order depends on nothing. */
 function foldLanes(
   row: number,
-  { type, fold, schedule }: { type: "f32" | "i32"; fold: Fold; schedule: { rows: number; lanes: number } },
+  { type, fold, rows, lanes }: { type: "f32" | "i32"; fold: Fold; rows: number; lanes: number },
 ): string[] {
   const shared = `fold_${type}`;
   const lines = [`${shared}[local] = a${row};`, "workgroupBarrier();"];
-  for (let half = schedule.lanes / 2; half >= 1; half /= 2) {
-    const [mine, other] = [`${shared}[local]`, `${shared}[local + ${half * schedule.rows}u]`];
+  for (let half = lanes / 2; half >= 1; half /= 2) {
+    const [mine, other] = [`${shared}[local]`, `${shared}[local + ${half * rows}u]`];
     lines.push(`if (lane < ${half}i) { ${mine} = ${fold(mine, other)}; }`, "workgroupBarrier();");
   }
   return [...lines, `let r${row} = ${shared}[mine];`, "workgroupBarrier();"];

@@ -1,9 +1,9 @@
 import { sizeOf } from "@dfine/tensor";
-import { type Kernel, type Launch, memo } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, memo, type Operand } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import { isElementwise, type Nest, nestOf, packWords } from "./layout.ts";
+import { isElementwise, type Nest, nestOf } from "./layout.ts";
 import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
 import { chooseSchedule, laneSplit, scheduleText } from "./schedule.ts";
@@ -48,7 +48,11 @@ export class Generator {
       runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
       return;
     }
-    const inFours = blocks.map((_, slot) => walksInFours(kernel, launch, { nest, of, slot }));
+    const inFours = blocks.map((_, slot) =>
+      kernel.operands.every(
+        (operand, k) => of[k] !== slot || walksInFours(operand, launch.operands[k]!, nest.innermost),
+      ),
+    );
     const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
@@ -61,24 +65,22 @@ export class Generator {
 
   #dispatch(kernel: Kernel, launch: Launch, { printed, blocks }: { printed: Printed; blocks: readonly Block[] }): void {
     const { nest, schedule, fields, shader } = printed;
-    const quads = schedule.kind === "rows" && schedule.quads;
     const steps = (axis: number): number =>
-      quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
+      schedule.quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
     const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
-    const flat = schedule.kind === "tiles";
-    const rows = count(flat ? [...nest.rows, ...nest.loops] : nest.rows);
-    const visits = flat ? 1 : Math.max(1, count(nest.loops) * kernel.stages.length);
-    const perGroup = schedule.kind === "rows" ? schedule.rows : 1;
-    const lanes = schedule.kind === "rows" && schedule.lanes > 1 ? laneSplit(nest, launch.sizes, schedule) : new Map();
-    const cost = schedule.kind === "rows" ? visits : visits * SERIAL_COST;
-    const most = Math.max(perGroup, Math.floor(this.#options.maxVisits / cost / perGroup) * perGroup);
+    const rows = count(nest.rows);
+    const visits = Math.max(1, count(nest.loops) * kernel.stages.length);
+    const lanes = laneSplit(nest, launch.sizes, schedule);
+    const cost = schedule.ordered ? visits * SERIAL_COST : visits;
+    const groups = Math.max(1, Math.floor(this.#options.maxVisits / cost / schedule.rows));
+    const most = groups * schedule.rows;
     for (let first = 0; first < rows; first += most) {
       const last = Math.min(first + most, rows);
       this.#options.queue.dispatch({
         shader,
         blocks,
-        words: packWords(kernel, fields, { launch, first, last, lanes }),
-        workgroups: schedule.kind === "rows" ? grid(Math.ceil((last - first) / perGroup)) : [1, 1, 1],
+        words: fields.map((field) => field.word({ launch, first, last, lanes })),
+        workgroups: schedule.ordered ? [1, 1, 1] : grid(Math.ceil((last - first) / schedule.rows)),
         work: (last - first) * cost,
       });
     }
@@ -120,25 +122,13 @@ function bindingsOf({ operands }: Launch): { of: number[]; blocks: Block[] } {
   return { of, blocks };
 }
 
-/** Whether all views of a slot go along the innermost axis in fours that lie at multiples of four. */
-function walksInFours(
-  kernel: Kernel,
-  { operands }: Launch,
-  { nest, of, slot }: { nest: Nest; of: readonly number[]; slot: number },
-): boolean {
-  const axis = nest.innermost;
-  return operands.every(({ offset, strides }, k) => {
-    if (of[k] !== slot) return true;
-    const { walk, indexed } = kernel.operands[k]!;
-    return (
-      axis !== undefined &&
-      !indexed &&
-      walk[axis] === "unit" &&
-      offset % 4 === 0 &&
-      strides.every((stride, other) => other === axis || stride % 4 === 0)
-    );
-  });
-}
+/** Whether a view goes along an axis in fours that lie at multiples of four. */
+const walksInFours = ({ walk, indexed }: Operand, { offset, strides }: Binding, axis: number | undefined): boolean =>
+  axis !== undefined &&
+  !indexed &&
+  walk[axis] === "unit" &&
+  offset % 4 === 0 &&
+  strides.every((stride, other) => other === axis || stride % 4 === 0);
 
 /** Below this, fours along one of several axes don't pay. */
 const LEAST_QUAD = 8;

@@ -97,16 +97,14 @@ fn erf_f32$(x: F) -> F {
 /** How many numbers an expression computes at a time. */
 export type Width = 1 | 4;
 
+/** WGSL's type of one value or four. */
+export const typeOf = (scalar: string, width: Width): string => (width === 1 ? scalar : `vec4<${scalar}>`);
+
 /** A template's text for one number or four. */
 export const widened = (template: string, width: Width): string =>
   template
     .replaceAll("$", width === 1 ? "" : "_x4")
-    .replaceAll(/\b([FIUB])\b/g, (_, letter: string) => typeName(letter as "F" | "I" | "U" | "B", width));
-
-function typeName(letter: "F" | "I" | "U" | "B", width: Width): string {
-  const scalar = { F: "f32", I: "i32", U: "u32", B: "bool" }[letter];
-  return width === 1 ? scalar : `vec4<${scalar}>`;
-}
+    .replaceAll(/\b[FIUB]\b/g, (letter) => typeOf({ F: "f32", I: "i32", U: "u32", B: "bool" }[letter]!, width));
 
 const WIDTHS: readonly Width[] = [1, 4];
 /** By name as called: `exp_f32`, `exp_f32_x4` … */

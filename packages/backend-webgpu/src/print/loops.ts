@@ -2,20 +2,14 @@ import { type Kernel, STRIP } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
 import { indent, type Pointers, stepPointers } from "./walk.ts";
 
-export interface LoopOptions {
-  /** Threads that share a row. */
-  readonly lanes: number;
-  /** The axis that is walked in fours. */
-  readonly quadAxis: number | undefined;
-}
-
 /** Loops along the axes of a row, shared among its lanes. */
 export class Loops {
   readonly #kernel: Kernel;
   readonly #lanes: number;
   readonly #quadAxis: number | undefined;
 
-  constructor(kernel: Kernel, { lanes, quadAxis }: LoopOptions) {
+  /** `lanes`: threads that share a row; `quadAxis`: the axis that is walked in fours. */
+  constructor(kernel: Kernel, { lanes, quadAxis }: { lanes: number; quadAxis: number | undefined }) {
     this.#kernel = kernel;
     this.#lanes = lanes;
     this.#quadAxis = quadAxis;

@@ -1,6 +1,6 @@
 import type { Dtype } from "@dfine/tensor";
 import { type Expr, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
-import { type Width, widened } from "./library.ts";
+import { typeOf, type Width, widened } from "./library.ts";
 
 /** `type` is the result's. */
 type Print = (args: readonly string[], type: string) => string;
@@ -51,28 +51,18 @@ const OPERATIONS: OperationTable<Print> = {
 export const printOperation = (e: Expr, args: readonly string[], width: Width): string =>
   widened(ruleFor(OPERATIONS, e)(args, typeOf(e.dtype, width)), width);
 
-/** WGSL's type of one value or four. */
-export const typeOf = (dtype: Dtype, width: Width): string => (width === 1 ? dtype : `vec4<${dtype}>`);
+export const printConstant = (value: number, dtype: Dtype): string => CONSTANTS[dtype](value);
 
-export function printConstant(value: number, dtype: Dtype): string {
-  switch (dtype) {
-    case "bool":
-      return value ? "true" : "false";
-    case "i32": {
-      const whole = value | 0;
-      return whole === -(2 ** 31) ? "(-2147483647i - 1i)" : `(${whole}i)`;
-    }
-    case "f32": {
-      const single = Math.fround(value);
-      if (Number.isNaN(single)) return "not_a_number()";
-      if (!Number.isFinite(single)) return single < 0 ? "(-infinity())" : "infinity()";
-      return Object.is(single, -0) ? "(-0.0f)" : `(${single}f)`;
-    }
-    default:
-      dtype satisfies never;
-      throw new Error("unreachable: unknown dtype");
-  }
-}
+const CONSTANTS: Record<Dtype, (value: number) => string> = {
+  bool: (value) => (value ? "true" : "false"),
+  i32: (value) => ((value | 0) === -(2 ** 31) ? "(-2147483647i - 1i)" : `(${value | 0}i)`),
+  f32: (value) => {
+    const single = Math.fround(value);
+    if (Number.isNaN(single)) return "not_a_number()";
+    if (!Number.isFinite(single)) return single < 0 ? "(-infinity())" : "infinity()";
+    return Object.is(single, -0) ? "(-0.0f)" : `(${single}f)`;
+  },
+};
 
 /** One step of a fold, of one value or of four side by side. */
 export const printFold =

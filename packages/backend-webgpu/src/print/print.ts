@@ -1,12 +1,10 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
-import { type Shader, type StorageAccess, UNIFORM_BYTES } from "../commands/shader.ts";
-import { type Field, fieldName, fieldsOf, type Nest, nestOf } from "./layout.ts";
-import { libraryFor } from "./library.ts";
-import { typeOf } from "./operations.ts";
+import type { Shader, StorageAccess } from "../commands/shader.ts";
+import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
+import { libraryFor, typeOf } from "./library.ts";
 import { printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
 import { type Slots, slotDtype, slotsText } from "./storage.ts";
-import { printTiles } from "./tiles.ts";
 
 /** A kernel printed for a schedule. */
 export interface Printed {
@@ -19,16 +17,11 @@ export interface Printed {
 /** Prints a kernel as WGSL. `slots` says which operands are views of one buffer. */
 export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): Printed {
   const nest = nestOf(kernel);
-  const fields = fieldsOf(kernel, nest, { lanes: schedule.kind === "rows" && schedule.lanes > 1 });
-  if (fields.length * 4 > UNIFORM_BYTES)
-    throw new Error(`webgpu: kernel ${kernel.name} has ${fields.length} uniforms, more than ${UNIFORM_BYTES / 4}`);
+  const fields = fieldsOf(kernel, nest, { lanes: schedule.lanes > 1 });
   const access = slotAccess(kernel, slots);
-  const body =
-    schedule.kind === "tiles"
-      ? printTiles(kernel, { nest, slots, schedule })
-      : printRows(kernel, { nest, slots, schedule });
+  const body = printRows(kernel, { nest, slots, schedule });
   const code = [
-    `struct Uniforms { ${fields.map((field) => `${fieldName(field)}: ${fieldType(kernel, field)}`).join(", ")} }`,
+    `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
     "@group(0) @binding(0) var<uniform> u: Uniforms;",
     ...access.map((mode, slot) => {
       const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
@@ -37,10 +30,9 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
     libraryFor(body.join("\n")),
     ...body.map((line) => line.replace("$UNIFORMS", uniformLets(fields))),
   ].join("\n");
-  const name = `${kernel.name} [${scheduleText(schedule)}]`;
   return {
     shader: {
-      name,
+      name: `${kernel.name} [${scheduleText(schedule)}]`,
       key: `${kernel.key}|${scheduleText(schedule)}|${slotsText(slots)}`,
       code,
       access,
@@ -53,10 +45,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
 }
 
 const uniformLets = (fields: readonly Field[]): string =>
-  fields.map((field) => `let ${fieldName(field)} = u.${fieldName(field)};`).join(" ");
-
-const fieldType = (kernel: Kernel, field: Field): string =>
-  field.kind === "param" && kernel.params[field.index] === "f32" ? "f32" : "i32";
+  fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
 
 function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
   const count = slots.inFours.length;

@@ -3,39 +3,24 @@ import type { Kernel, Launch } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 
 /**
- * How threads share a kernel. `rows`: each workgroup takes `rows` rows with `lanes` threads each; one lane is a thread per
- * row (or element), more lanes fold together in a fixed tree; with `quads`, the innermost axis goes by four. `ordered`: one thread takes everything in order. `tiles`: one
- * workgroup scatters tile by tile, each thread owning a part of the targets.
+ * How threads share a kernel: each workgroup takes `rows` rows with `lanes` threads each. One lane is a thread per row (or
+ * element); more lanes fold together in a fixed tree.
  */
-export type Schedule =
-  | { readonly kind: "rows"; readonly rows: number; readonly lanes: number; readonly quads: boolean }
-  | { readonly kind: "ordered" }
-  | { readonly kind: "tiles"; readonly threads: number };
+export interface Schedule {
+  readonly rows: number;
+  readonly lanes: number;
+  /** Whether the innermost axis goes by four. */
+  readonly quads: boolean;
+  /** One thread takes all rows in order, since no atomics may decide the order of a scatter's sums. */
+  readonly ordered: boolean;
+}
 
-export const scheduleText = (schedule: Schedule): string => {
-  switch (schedule.kind) {
-    case "rows":
-      return `${schedule.rows}×${schedule.lanes}${schedule.quads ? " by 4" : ""}`;
-    case "ordered":
-      return "ordered";
-    case "tiles":
-      return `tiles of ${schedule.threads}`;
-    default:
-      schedule satisfies never;
-      throw new Error("unreachable: unknown schedule");
-  }
-};
+export const scheduleText = ({ rows, lanes, quads, ordered }: Schedule): string =>
+  ordered ? "ordered" : `${rows}×${lanes}${quads ? " by 4" : ""}`;
 
-const ELEMENTS: Schedule = { kind: "rows", rows: 64, lanes: 1, quads: false };
-/** For software: few rows per workgroup, since workgroups are what its threads share. */
-const FEW_ROWS: Schedule = { kind: "rows", rows: 16, lanes: 1, quads: false };
-const LONG_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 64, quads: false };
-const LONGEST_ROWS: Schedule = { kind: "rows", rows: 1, lanes: 256, quads: false };
-/** For rows that lie across memory: neighbouring threads read neighbouring rows. */
-const COLUMNS: Schedule = { kind: "rows", rows: 16, lanes: 16, quads: false };
-const TILES: Schedule = { kind: "tiles", threads: 256 };
-const ORDERED: Schedule = { kind: "ordered" };
-
+/** Rows of a workgroup with a thread for each; fewer for few rows in software, since workgroups are what its threads share. */
+const ROWS = 64;
+const FEW_ROWS = 16;
 const SHORT = 64;
 const LONGEST = 4096;
 /** From this many rows on there is a thread for every one, and no gain in sharing. */
@@ -46,23 +31,16 @@ export function chooseSchedule(
   kernel: Kernel,
   { nest, sizes, barriers, quads }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean; quads: boolean },
 ): Schedule {
-  const schedule = shareRows(kernel, { nest, sizes, barriers });
-  return schedule.kind === "rows" && quads ? { ...schedule, quads } : schedule;
-}
-
-function shareRows(
-  kernel: Kernel,
-  { nest, sizes, barriers }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean },
-): Schedule {
-  if (kernel.stages.some((stage) => stage.kind === "scatter"))
-    return barriers && kernel.stages.length === 1 ? TILES : ORDERED;
-  if (nest.loops.length === 0) return ELEMENTS;
+  const share = (rows: number, lanes: number): Schedule => ({ rows, lanes, quads, ordered: false });
+  if (kernel.stages.some((stage) => stage.kind === "scatter")) return { ...share(1, 1), ordered: true };
   const count = (axes: readonly number[]): number => sizeOf(axes.map((axis) => sizes[axis]!));
   const [rows, length] = [count(nest.rows), count(nest.loops)];
-  if (!barriers) return rows >= 4096 ? ELEMENTS : FEW_ROWS;
-  if (length <= SHORT || rows >= MANY_ROWS) return ELEMENTS;
-  if (liesAcross(kernel, nest)) return COLUMNS;
-  return length >= LONGEST ? LONGEST_ROWS : LONG_ROWS;
+  if (nest.loops.length === 0) return share(ROWS, 1);
+  if (!barriers) return share(rows >= 4096 ? ROWS : FEW_ROWS, 1);
+  if (length <= SHORT || rows >= MANY_ROWS) return share(ROWS, 1);
+  // Neighbouring threads read neighbouring rows.
+  if (liesAcross(kernel, nest)) return share(16, 16);
+  return share(1, length >= LONGEST ? 256 : 64);
 }
 
 /** Whether reading operands are next to each other from row to row, and not along the row. */

@@ -1,5 +1,5 @@
 import type { Kernel } from "@dfine/tensor/kernel";
-import { typeOf } from "./operations.ts";
+import { typeOf } from "./library.ts";
 
 /** How a kernel's operands are bound: views of one buffer share a slot, and a slot may be seen in fours. */
 export interface Slots {

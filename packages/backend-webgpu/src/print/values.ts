@@ -1,7 +1,7 @@
 import type { Dtype } from "@dfine/tensor";
 import { type Expr, type Kernel, memo, postorder } from "@dfine/tensor/kernel";
-import type { Width } from "./library.ts";
-import { printConstant, printOperation, typeOf } from "./operations.ts";
+import { typeOf, type Width } from "./library.ts";
+import { printConstant, printOperation } from "./operations.ts";
 import { type Slots, Storage } from "./storage.ts";
 
 /** Where expressions are evaluated. */
@@ -25,11 +25,12 @@ interface Named {
 export class Values {
   readonly storage: Storage;
   readonly #kernel: Kernel;
-  readonly #loopAxes: ReadonlySet<number>;
   /** The axis taken in fours. */
   readonly #innermost: number | undefined;
-  readonly #varying = new Map<Expr, boolean>();
-  readonly #wide = new Map<Expr, boolean>();
+  /** Whether a value may differ between two elements of a row, or between two moments. */
+  readonly #varies: (e: Expr) => boolean;
+  /** Whether a value may differ along the innermost axis. */
+  readonly #isWide: (e: Expr) => boolean;
   /** Nodes computed at row level. */
   readonly #rowNames = new Map<Expr, Named>();
   #count = 0;
@@ -40,8 +41,10 @@ export class Values {
   ) {
     this.#kernel = kernel;
     this.storage = new Storage(kernel, slots);
-    this.#loopAxes = new Set(loopAxes);
     this.#innermost = innermost;
+    const isUpdated = (e: Expr): boolean => e.op === "load" && kernel.operands[e.value]!.mode === "update";
+    this.#varies = anyWithin((e) => isUpdated(e) || movesAlong(kernel, e, loopAxes));
+    this.#isWide = anyWithin((e) => innermost !== undefined && movesAlong(kernel, e, [innermost]));
   }
 
   /** Lines at row level for all that the roots need and that stands still along the row; the pointers are the row's. */
@@ -95,28 +98,19 @@ export class Values {
       [0, 1, 2, 3].map((c) => place(`${index}[${c}]`)),
     );
   }
+}
 
-  /** Whether a value may differ between two elements of a row, or between two moments. */
-  #varies(e: Expr): boolean {
-    return memo(this.#varying, e, () => {
-      const isUpdated = e.op === "load" && this.#kernel.operands[e.value]!.mode === "update";
-      return isUpdated || this.#moves(e, this.#loopAxes) || e.args.some((arg) => this.#varies(arg));
-    });
-  }
+/** Whether a test holds for an expression or for anything that it is made of. */
+function anyWithin(test: (e: Expr) => boolean): (e: Expr) => boolean {
+  const known = new Map<Expr, boolean>();
+  const holds = (e: Expr): boolean => memo(known, e, () => test(e) || e.args.some(holds));
+  return holds;
+}
 
-  /** Whether a value may differ along the innermost axis. */
-  #isWide(e: Expr): boolean {
-    return memo(this.#wide, e, () => {
-      const axes = new Set(this.#innermost === undefined ? [] : [this.#innermost]);
-      return this.#moves(e, axes) || e.args.some((arg) => this.#isWide(arg));
-    });
-  }
-
-  #moves(e: Expr, axes: ReadonlySet<number>): boolean {
-    if (e.op === "axis") return axes.has(e.value);
-    if (e.op !== "load" || e.args.length > 0) return false;
-    return this.#kernel.operands[e.value]!.walk.some((walk, axis) => walk !== "still" && axes.has(axis));
-  }
+/** Whether a node by itself differs from step to step along one of the axes. */
+function movesAlong({ operands }: Kernel, e: Expr, axes: readonly number[]): boolean {
+  if (e.op === "axis") return axes.includes(e.value);
+  return e.op === "load" && e.args.length === 0 && axes.some((axis) => operands[e.value]!.walk[axis] !== "still");
 }
 
 const widen = ({ text, width }: Named, dtype: Dtype, to: Width): string =>

@@ -23,7 +23,7 @@ export interface MatmulProblem {
 export interface Multiplication<Epilogue> {
   readonly a: View;
   readonly b: View;
-  readonly c: View;
+  readonly c: Pick<View, "buffer" | "offset">;
   /** Rows of c are its channels. */
   readonly epilogue?: Epilogue | undefined;
 }

@@ -1,17 +1,17 @@
-import { memo, type View } from "@dfine/tensor/kernel";
+import { memo } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
-import { type WgslKernel, wgslKernel } from "../wgslKernel.ts";
-import { foldParts } from "./foldParts.ts";
-import { type Plan, type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
+import { type BufferView, type WgslKernel, wgslKernel } from "../wgslKernel.ts";
+import { inParts } from "./parts.ts";
+import { type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
 import { COMMON_UNIFORMS, type CommonUniform, type ProductSpec } from "./spec.ts";
 import { tiledBody } from "./tiled.ts";
 
 export interface ProductCall<B extends string, U extends string> {
   readonly sizes: ProductSizes;
-  readonly factors: Readonly<Record<B, Pick<View, "buffer" | "offset">>>;
-  readonly c: Pick<View, "buffer" | "offset">;
+  readonly factors: Readonly<Record<B, BufferView>>;
+  readonly c: BufferView;
   readonly uniforms: Readonly<Record<U, number>>;
   /** Elements from row to row of C. */
   readonly cRow: number;
@@ -80,46 +80,31 @@ export function runProduct<B extends string, U extends string>(
   spec: ProductSpec<B, U>,
   call: ProductCall<B, U>,
 ): void {
-  const { m, n, batch } = call.sizes;
-  if (m * n * batch === 0) return;
-  const plan = planProduct(runtime, call);
-  if (plan.parts === 1) {
-    dispatch(runtime, spec, { call, plan });
-    return;
-  }
-  const { c: to, epilogue } = call;
-  const length = m * n * batch;
-  runtime.withScratch(plan.parts * length, "f32", (partials) => {
-    dispatch(runtime, spec, { call: { ...call, c: partials, epilogue: undefined }, plan });
-    foldParts(runtime, { partials, to, length, parts: plan.parts, epilogue, plane: n });
-  });
-}
-
-function dispatch<B extends string, U extends string>(
-  runtime: GpuRuntime,
-  spec: ProductSpec<B, U>,
-  { call, plan }: { call: ProductCall<B, U>; plan: Plan },
-): void {
-  const { sizes, factors, c, epilogue } = call;
+  const { sizes, factors, c: to, epilogue } = call;
   const { m, n, outer, inner, k, batch } = sizes;
-  const { shape, parts, partSize } = plan;
+  const length = m * n * batch;
+  if (length === 0) return;
+  const { shape, parts, partSize } = planProduct(runtime, call);
+  const own = parts === 1 ? epilogue : undefined;
+  const kernel = kernelFor(spec, shape, own);
   const [rows, columns] = tileOf(shape);
   const groupWork = (rows * columns * k) / parts;
-  const kernel = kernelFor(spec, shape, epilogue);
-  const common = {
-    ...{ m, n, outer, inner, k, c_row: call.cRow },
-    ...{ parts, part_size: partSize, c_part: m * n * batch },
-    ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
-  };
   const grid = [Math.ceil(m / rows), Math.ceil(n / columns), batch * parts] as const;
-  for (const { first, count } of boxes(grid, MOST_WORK / groupWork)) {
-    const [first_x, first_y, first_z] = first;
-    const uniforms: Record<CommonUniform, number> = { ...common, first_x, first_y, first_z };
-    runtime.dispatch(kernel, {
-      views: { ...factors, ...epilogue?.views, c },
-      uniforms: { ...uniforms, ...call.uniforms },
-      workgroups: count,
-      work: groupWork * count[0] * count[1] * count[2],
-    });
-  }
+  inParts(runtime, { to, length, parts, epilogue, plane: n }, (c) => {
+    for (const { first, count } of boxes(grid, MOST_WORK / groupWork)) {
+      const [first_x, first_y, first_z] = first;
+      const common: Record<CommonUniform, number> = {
+        ...{ m, n, outer, inner, k, c_row: call.cRow },
+        ...{ parts, part_size: partSize, c_part: length },
+        ...{ first_x, first_y, first_z },
+        ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
+      };
+      runtime.dispatch(kernel, {
+        views: { ...factors, ...own?.views, c },
+        uniforms: { ...common, ...call.uniforms },
+        workgroups: count,
+        work: groupWork * count[0] * count[1] * count[2],
+      });
+    }
+  });
 }

@@ -1,8 +1,9 @@
 import { sizeOf } from "@dfine/tensor";
-import { memo, type View } from "@dfine/tensor/kernel";
+import { memo } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "../elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
+import type { BufferView } from "../wgslKernel.ts";
 
 function makeKernel(epilogue: Epilogue | undefined) {
   const { code, finish } = printEpilogue(epilogue, 1);
@@ -22,27 +23,35 @@ fn element(i: i32) {
 }
 const kernels = new Map<string, ReturnType<typeof makeKernel>>();
 
-type Place = Pick<View, "buffer" | "offset">;
-
-export interface Fold {
-  readonly partials: Place;
-  readonly to: Place;
+export interface Parts {
+  readonly to: BufferView;
+  /** Elements of `to`, and of each part of it. */
   readonly length: number;
   readonly parts: number;
-  /** Done to the sums, [..., channels, `plane` elements]. */
+  /** Done to the sums of several parts, [..., channels, `plane` elements]. */
   readonly epilogue?: Epilogue | undefined;
   readonly plane?: number;
 }
 
-/** to[i] = Σ partials[part, i], in the order of the parts. */
-export function foldParts(runtime: GpuRuntime, fold: Fold): void {
-  const { partials, to, length, parts, epilogue, plane = 1 } = fold;
+/** to[i] = Σ partials[part, i], in the order of the parts, from what `write` puts into `partials`; a single part is `to` itself. */
+export function inParts(
+  runtime: GpuRuntime,
+  { to, length, parts, epilogue, plane = 1 }: Parts,
+  write: (partials: BufferView) => void,
+): void {
+  if (parts === 1) {
+    write(to);
+    return;
+  }
   const bias = epilogue?.views.bias;
   const kernel = memo(kernels, epilogueName(epilogue), () => makeKernel(epilogue));
-  dispatchElements(runtime, kernel, {
-    views: { partials, to, ...epilogue?.views },
-    uniforms: { length, parts, plane, channels: bias ? sizeOf(bias.shape) : 1 },
-    count: length,
-    visits: parts,
+  runtime.withScratch(parts * length, "f32", (partials) => {
+    write(partials);
+    dispatchElements(runtime, kernel, {
+      views: { partials, to, ...epilogue?.views },
+      uniforms: { length, parts, plane, channels: bias ? sizeOf(bias.shape) : 1 },
+      count: length,
+      visits: parts,
+    });
   });
 }
