@@ -13,15 +13,15 @@ import { drawObjects, encodeImage } from "../draw.ts";
 import type { RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT } from "./exit.ts";
-import { holdDevice } from "./heldDevice.ts";
 import { watchInterrupt } from "./interrupt.ts";
+import { openDevice } from "./openDetector.ts";
 import {
   type DeviceOptionValues,
-  deviceOptions,
-  folderOptions,
   type OutputOptionValues,
-  talkOptions,
+  option,
+  runOptions,
   wholeNumber,
+  withOptions,
 } from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
@@ -32,14 +32,15 @@ interface DemoValues extends DeviceOptionValues, OutputOptionValues {
   readonly seed: number;
 }
 
-export function demoCommand(finish: (code: number) => void): Command {
-  const command = new Command("demo")
-    .description("train on handwritten digits from scratch, evaluate, and show what was found")
-    .option("--steps <count>", "end after this many steps", wholeNumber(1))
-    .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0), 0);
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
-  return command.action(async (values: DemoValues) => finish(await demo(values)));
-}
+export const demoCommand = (finish: (code: number) => void): Command =>
+  withOptions(
+    new Command("demo").description("train on handwritten digits from scratch, evaluate, and show what was found"),
+    [
+      option("--steps <count>", "end after this many steps", wholeNumber(1)),
+      option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0)).default(0),
+      ...runOptions(),
+    ],
+  ).action(async (values: DemoValues) => finish(await demo(values)));
 
 async function demo(values: DemoValues): Promise<number> {
   const terminal = new Terminal(values);
@@ -52,7 +53,7 @@ async function demo(values: DemoValues): Promise<number> {
     model: { classes, evalSize: [size, size] },
     train: { ...DEMO.train, seed: values.seed },
   });
-  using device = await holdDevice(values, terminal);
+  using device = await openDevice(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after this step; press Ctrl-C again to stop at once"));
   using trainer = await Trainer.create({ config, ...device });
   const { run, interrupted, last } = await runTraining({

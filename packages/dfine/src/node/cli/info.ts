@@ -9,7 +9,7 @@ import { ARCHITECTURES } from "../../model/architectures.ts";
 import { packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
-import { emaOption, modelOption, talkOptions, weightsOption } from "./options.ts";
+import { emaOption, modelOption, talkOptions, weightsOption, withOptions } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -24,12 +24,13 @@ interface InfoValues {
 export function infoCommand(finish: (code: number) => void): Command {
   const command = new Command("info")
     .description("show what a weights file holds, or the configuration of a preset")
-    .argument("[file-or-overrides...]", "a weights file or folder; or configuration keys as key=value, as for train")
-    .addOption(modelOption("model size (default: n)"))
-    .addOption(weightsOption("the weights file, in another way"))
-    .addOption(emaOption());
-  for (const option of talkOptions()) command.addOption(option);
-  return command.action(async (given: string[], values: InfoValues) => finish(await info(given, values)));
+    .argument("[file-or-overrides...]", "a weights file or folder; or configuration keys as key=value, as for train");
+  return withOptions(command, [
+    modelOption("model size (default: n)"),
+    weightsOption("the weights file, in another way"),
+    emaOption(),
+    ...talkOptions(),
+  ]).action(async (given: string[], values: InfoValues) => finish(await info(given, values)));
 }
 
 async function info(given: readonly string[], values: InfoValues): Promise<number> {

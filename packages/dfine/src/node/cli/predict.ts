@@ -14,19 +14,18 @@ import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
-import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
+import { openDetector } from "./openDetector.ts";
 import {
   batchOption,
-  deviceOptions,
-  emaOption,
-  folderOptions,
+  type DetectorOptionValues,
+  detectorOptions,
   maxPixelsOption,
   type OutputOptionValues,
-  sizeOption,
-  talkOptions,
-  thresholdOption,
-  weightsOption,
+  option,
+  runOptions,
+  share,
   wholeNumber,
+  withOptions,
 } from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -49,18 +48,15 @@ const NAMED = 5;
 export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
     .description("find objects in images, and draw them")
-    .argument("<images...>", "image files, or folders of them")
-    .addOption(
-      weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
-    )
-    .addOption(emaOption())
-    .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
-    .addOption(thresholdOption())
-    .option("--max-detections <count>", "most objects in an image", wholeNumber(1), 300)
-    .addOption(batchOption("images at a time").default(4))
-    .addOption(maxPixelsOption());
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
-  return command.action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
+    .argument("<images...>", "image files, or folders of them");
+  return withOptions(command, [
+    ...detectorOptions(),
+    option("--threshold <score>", "lowest score shown", share).default(0.5),
+    option("--max-detections <count>", "most objects in an image", wholeNumber(1)).default(300),
+    batchOption("images at a time").default(4),
+    maxPixelsOption(),
+    ...runOptions(),
+  ]).action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
 }
 
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {
@@ -103,7 +99,6 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     run.report,
     renderReport({
       title: `Predictions of ${values.weights}`,
-      ...{ steps: [], epochs: [], config: "" },
       images: shown,
       environment: environment(detector.backend),
     }),

@@ -15,20 +15,18 @@ import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { reportSamples, samplesWithDetections } from "../trainReport.ts";
 import { EXIT } from "./exit.ts";
-import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
+import { openDetector } from "./openDetector.ts";
 import {
   batchOption,
   type DataOptionValues,
-  deviceOptions,
-  emaOption,
-  folderOptions,
+  type DetectorOptionValues,
+  detectorOptions,
   maxPixelsOption,
   type OutputOptionValues,
-  sizeOption,
-  talkOptions,
+  runOptions,
   valDataFiles,
   valDataOptions,
-  weightsOption,
+  withOptions,
 } from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
@@ -38,21 +36,14 @@ interface ValValues extends DataOptionValues, OutputOptionValues, DetectorOption
   readonly maxPixels?: number;
 }
 
-export function valCommand(finish: (code: number) => void): Command {
-  const command = new Command("val").description("evaluate weights on images with COCO annotations");
-  command
-    .addOption(
-      weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
-    )
-    .addOption(emaOption());
-  for (const option of valDataOptions()) command.addOption(option);
-  command
-    .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
-    .addOption(batchOption("images at a time").default(8))
-    .addOption(maxPixelsOption());
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
-  return command.action(async (values: ValValues) => finish(await val(values)));
-}
+export const valCommand = (finish: (code: number) => void): Command =>
+  withOptions(new Command("val").description("evaluate weights on images with COCO annotations"), [
+    ...detectorOptions(),
+    ...valDataOptions(),
+    batchOption("images at a time").default(8),
+    maxPixelsOption(),
+    ...runOptions(),
+  ]).action(async (values: ValValues) => finish(await val(values)));
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
@@ -84,7 +75,6 @@ async function val(values: ValValues): Promise<number> {
     run.report,
     renderReport({
       title: `Evaluation of ${values.weights}`,
-      ...{ steps: [], epochs: [], config: "" },
       evaluation: evaluation.result,
       images: samplesWithDetections(await reportSamples(split!, { maxPixels }), evaluation.detections, dataset),
       environment: environment(detector.backend),
