@@ -45,7 +45,7 @@ const form =
 
 const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
 const isBox = (value: unknown): value is CocoAnnotation["bbox"] =>
-  Array.isArray(value) && value.length === 4 && value.every(Number.isFinite);
+  Array.isArray(value) && value.length === 4 && value.every((side) => Number.isFinite(side));
 
 export const fileName = form(isText, ", not a file name", "Give the image's path inside its folder.");
 export const categoryName = form(isText, ", not a name", "Name every category.");
@@ -62,7 +62,7 @@ export const area = form(
 );
 export const flag = form(
   (value): value is 0 | 1 | boolean | undefined | null =>
-    value === undefined || value === null || [0, 1, false, true].includes(value as number | boolean),
+    value === 0 || value === 1 || typeof value === "boolean" || value === undefined || value === null,
   "",
   "iscrowd is 0 or 1.",
 );

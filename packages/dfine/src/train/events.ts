@@ -35,7 +35,7 @@ export interface EpochEvent {
   /** Steps of the whole run that were skipped. */
   readonly skipped: number;
   /** Of the averaged weights; absent without validation data. */
-  readonly evaluation?: Evaluation;
+  readonly evaluation?: Evaluation | undefined;
   /** The best AP so far; while none was above 0, the last epoch always counts as best. */
   readonly best: boolean;
   /** False when the run ended inside the epoch. */

@@ -63,7 +63,11 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
       `${file}: its record of the steps done is damaged; start a new run from its weights, as with --weights weights/last.safetensors`,
     );
   return {
-    ...{ model: model!, ema: ema!, optimizer: optimizer!, emaUpdates, progress },
-    ...(learnedFrom ? { learnedFrom } : {}),
+    model: model!,
+    ema: ema!,
+    optimizer: optimizer!,
+    emaUpdates,
+    progress,
+    learnedFrom: learnedFrom ?? undefined,
   };
 }

@@ -15,32 +15,27 @@ import { runTraining } from "../trainRun.ts";
 import { EXIT } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDevice } from "./openDetector.ts";
-import {
-  type DeviceOptionValues,
-  type OutputOptionValues,
-  option,
-  runOptions,
-  wholeNumber,
-  withOptions,
-} from "./options.ts";
+import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 import { createTrainFolder } from "./trainFolder.ts";
 
-interface DemoValues extends DeviceOptionValues, OutputOptionValues {
+interface DemoValues extends options.DeviceOptionValues, options.OutputOptionValues {
   readonly steps?: number;
   readonly seed: number;
 }
 
-export const demoCommand = (finish: (code: number) => void): Command =>
-  withOptions(
-    new Command("demo").description("train on handwritten digits from scratch, evaluate, and show what was found"),
-    [
-      option("--steps <count>", "end after this many steps", wholeNumber(1)),
-      option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0)).default(0),
-      ...runOptions(),
-    ],
-  ).action(async (values: DemoValues) => finish(await demo(values)));
+export function demoCommand(finish: (code: number) => void): Command {
+  const command = new Command("demo").description(
+    "train on handwritten digits from scratch, evaluate, and show what was found",
+  );
+  options.addTo(command, [
+    options.parsed("--steps <count>", "end after this many steps", options.wholeNumber(1)),
+    options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)).default(0),
+    ...options.run(),
+  ]);
+  return command.action(async (values: DemoValues) => finish(await demo(values)));
+}
 
 async function demo(values: DemoValues): Promise<number> {
   const terminal = new Terminal(values);

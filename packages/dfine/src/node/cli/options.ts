@@ -39,30 +39,28 @@ export function share(text: string): number {
 }
 
 /** Gives a command its options, in the order of its help. */
-export function withOptions(command: Command, options: readonly Option[]): Command {
+export function addTo(command: Command, options: readonly Option[]): void {
   for (const option of options) command.addOption(option);
-  return command;
 }
 
-export const option = <T>(flags: string, text: string, parse: (text: string) => T) =>
+export const parsed = <T>(flags: string, text: string, parse: (text: string) => T) =>
   new Option(flags, text).argParser(parse);
-export const modelOption = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
-export const weightsOption = (text: string) => new Option("--weights <file>", text);
-export const emaOption = () =>
-  new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
-export const sizeOption = (text: string) => option("--size <size>", text, inputSize);
-export const batchOption = (text: string) => option("--batch <images>", text, wholeNumber(1));
-export const maxPixelsOption = () =>
-  option(
+export const model = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
+export const weights = (text: string) => new Option("--weights <file>", text);
+export const ema = () => new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
+export const size = (text: string) => parsed("--size <size>", text, inputSize);
+export const batch = (text: string) => parsed("--batch <images>", text, wholeNumber(1));
+export const maxPixels = () =>
+  parsed(
     "--max-pixels <count>",
     "largest image that is read, width times height (default: 100 million)",
     wholeNumber(1),
   );
 /** Of commands that use weights. */
-export const detectorOptions = () => [
-  weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
-  emaOption(),
-  sizeOption("input size in pixels (default: the one in the weights)"),
+export const detector = () => [
+  weights("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+  ema(),
+  size("input size in pixels (default: the one in the weights)"),
 ];
 
 /** Where a command computes. */
@@ -71,7 +69,7 @@ export interface DeviceOptionValues {
   readonly threads?: number;
 }
 
-/** Options of `detectorOptions` and of where to compute. */
+/** Options of `detector` and of where to compute. */
 export interface DetectorOptionValues extends DeviceOptionValues {
   readonly weights: string;
   readonly ema: boolean;
@@ -85,37 +83,33 @@ export interface OutputOptionValues {
   readonly out: string;
   readonly name?: string;
 }
-export const talkOptions = () => [
+export const talk = () => [
   new Option("--json", "print results as JSON on standard output").default(false),
   new Option("--quiet", "no progress, results only").default(false),
 ];
 /** Of commands that compute and make a run folder. */
-export const runOptions = () => [
+export const run = () => [
   new Option("--device <device>", "where to compute").choices(DEVICE_NAMES).default("auto"),
-  option("--threads <count>", "threads of the CPU (default: one per core)", wholeNumber(1)),
+  parsed("--threads <count>", "threads of the CPU (default: one per core)", wholeNumber(1)),
   new Option("--out <folder>", "where run folders go").default("runs"),
   new Option("--name <name>", "name of the run folder; numbered when it is taken"),
-  ...talkOptions(),
+  ...talk(),
 ];
 
 /** Which data a command uses. */
-export interface DataOptionValues {
-  readonly data?: string;
-  readonly images?: string;
-  readonly annotations?: string;
-  readonly valImages?: string;
-  readonly valAnnotations?: string;
-}
-export const dataOption = () => new Option("--data <file>", "data.yaml that names images and annotations");
-export const trainDataOptions = () => [
-  dataOption(),
+export type DataOptionValues = Readonly<
+  Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
+>;
+export const data = () => new Option("--data <file>", "data.yaml that names images and annotations");
+export const trainData = () => [
+  data(),
   new Option("--images <folder>", "training images"),
   new Option("--annotations <file>", "their COCO annotations"),
   new Option("--val-images <folder>", "validation images"),
   new Option("--val-annotations <file>", "their COCO annotations"),
 ];
-export const valDataOptions = () => [
-  dataOption(),
+export const valData = () => [
+  data(),
   new Option("--images <folder>", "images"),
   new Option("--annotations <file>", "their COCO annotations"),
 ];

@@ -16,21 +16,10 @@ import { createRunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDetector } from "./openDetector.ts";
-import {
-  batchOption,
-  type DetectorOptionValues,
-  detectorOptions,
-  maxPixelsOption,
-  type OutputOptionValues,
-  option,
-  runOptions,
-  share,
-  wholeNumber,
-  withOptions,
-} from "./options.ts";
+import * as options from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
-interface PredictValues extends OutputOptionValues, DetectorOptionValues {
+interface PredictValues extends options.OutputOptionValues, options.DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
   readonly batch: number;
@@ -50,14 +39,15 @@ export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
     .description("find objects in images, and draw them")
     .argument("<images...>", "image files, or folders of them");
-  return withOptions(command, [
-    ...detectorOptions(),
-    option("--threshold <score>", "lowest score shown", share).default(0.5),
-    option("--max-detections <count>", "most objects in an image", wholeNumber(1)).default(300),
-    batchOption("images at a time").default(4),
-    maxPixelsOption(),
-    ...runOptions(),
-  ]).action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
+  options.addTo(command, [
+    ...options.detector(),
+    options.parsed("--threshold <score>", "lowest score shown", options.share).default(0.5),
+    options.parsed("--max-detections <count>", "most objects in an image", options.wholeNumber(1)).default(300),
+    options.batch("images at a time").default(4),
+    options.maxPixels(),
+    ...options.run(),
+  ]);
+  return command.action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
 }
 
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {

@@ -7,20 +7,7 @@ import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDevice } from "./openDetector.ts";
-import {
-  batchOption,
-  emaOption,
-  maxPixelsOption,
-  modelOption,
-  option,
-  positiveNumber,
-  runOptions,
-  sizeOption,
-  trainDataOptions,
-  weightsOption,
-  wholeNumber,
-  withOptions,
-} from "./options.ts";
+import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 import { createTrainFolder } from "./trainFolder.ts";
@@ -33,21 +20,21 @@ export function trainCommand(finish: (code: number) => void): Command {
   const command = new Command("train")
     .description("train a model on images with COCO annotations")
     .argument("[overrides...]", "any configuration key, as ema.decay=0.998 or model.decoder.numQueries=100");
-  withOptions(command, [
-    ...trainDataOptions(),
-    modelOption("model size (default: that of --weights, or n)"),
-    sizeOption("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
-    option("--epochs <count>", "passes over the training data", wholeNumber(1)),
-    option("--steps <count>", "end after this many steps in all", wholeNumber(1)),
-    batchOption("images per step"),
-    option("--lr <rate>", "learning rate", positiveNumber),
-    option("--backbone-lr <rate>", "learning rate of the backbone", positiveNumber),
-    weightsOption("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
-    emaOption(),
-    option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0)),
-    maxPixelsOption(),
+  options.addTo(command, [
+    ...options.trainData(),
+    options.model("model size (default: that of --weights, or n)"),
+    options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
+    options.parsed("--epochs <count>", "passes over the training data", options.wholeNumber(1)),
+    options.parsed("--steps <count>", "end after this many steps in all", options.wholeNumber(1)),
+    options.batch("images per step"),
+    options.parsed("--lr <rate>", "learning rate", options.positiveNumber),
+    options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
+    options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
+    options.ema(),
+    options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),
+    options.maxPixels(),
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
-    ...runOptions(),
+    ...options.run(),
   ]);
   return command.action(async (overrides: string[], values: TrainValues) => {
     if (values.resume !== undefined) refuseOnResume(command, overrides);

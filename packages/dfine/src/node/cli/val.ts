@@ -16,38 +16,30 @@ import { createRunFolder } from "../runFolder.ts";
 import { reportSamples, samplesWithDetections } from "../trainReport.ts";
 import { EXIT } from "./exit.ts";
 import { openDetector } from "./openDetector.ts";
-import {
-  batchOption,
-  type DataOptionValues,
-  type DetectorOptionValues,
-  detectorOptions,
-  maxPixelsOption,
-  type OutputOptionValues,
-  runOptions,
-  valDataFiles,
-  valDataOptions,
-  withOptions,
-} from "./options.ts";
+import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 
-interface ValValues extends DataOptionValues, OutputOptionValues, DetectorOptionValues {
+interface ValValues extends options.DataOptionValues, options.OutputOptionValues, options.DetectorOptionValues {
   readonly batch: number;
   readonly maxPixels?: number;
 }
 
-export const valCommand = (finish: (code: number) => void): Command =>
-  withOptions(new Command("val").description("evaluate weights on images with COCO annotations"), [
-    ...detectorOptions(),
-    ...valDataOptions(),
-    batchOption("images at a time").default(8),
-    maxPixelsOption(),
-    ...runOptions(),
-  ]).action(async (values: ValValues) => finish(await val(values)));
+export function valCommand(finish: (code: number) => void): Command {
+  const command = new Command("val").description("evaluate weights on images with COCO annotations");
+  options.addTo(command, [
+    ...options.detector(),
+    ...options.valData(),
+    options.batch("images at a time").default(8),
+    options.maxPixels(),
+    ...options.run(),
+  ]);
+  return command.action(async (values: ValValues) => finish(await val(values)));
+}
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
+  const { val: split } = await loadDatasets(options.valDataFiles(values), ["val"]);
   const { dataset } = split!;
   for (const note of summarizeDataset(dataset, { use: "evaluation" }).notes) terminal.note(`data: ${note}`);
   await checkImages(split!);

@@ -4,7 +4,7 @@ import { Random } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
 import type { DatasetSplit } from "../data/loadDataYaml.ts";
 import { readCoco } from "../data/readCoco.ts";
-import { loadSharp } from "../optional.ts";
+import { encodeImage } from "../draw.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
 import { drawScene } from "./scene.ts";
 
@@ -85,7 +85,6 @@ async function generate(options: DigitsOptions & Record<"train" | "val" | "size"
   await writeFile(join(folder, MANIFEST), "incomplete");
   await writeFile(join(folder, "README.txt"), README);
   const handwriting = await readHandwriting();
-  const sharp = await loadSharp();
   let done = 0;
   for (const [index, part] of parts.entries()) {
     const imageRoot = join(folder, "images", part);
@@ -97,7 +96,7 @@ async function generate(options: DigitsOptions & Record<"train" | "val" | "size"
     for (let i = 0; i < options[part]; i++) {
       signal?.throwIfAborted();
       const { image, digits } = drawScene(new Random(seed).fork(`split ${index}, image ${i}`), size, samples);
-      const { width, height, data } = image;
+      const { width, height } = image;
       const name = `${String(i).padStart(5, "0")}.png`;
       images.push({ id: i + 1, file_name: name, width, height });
       for (const { digit, bbox } of digits) {
@@ -105,9 +104,7 @@ async function generate(options: DigitsOptions & Record<"train" | "val" | "size"
         annotations.push({ ...ids, bbox, area: bbox[2] * bbox[3], iscrowd: 0 });
       }
       await written;
-      written = sharp(data, { raw: { width, height, channels: 3 } })
-        .png()
-        .toFile(join(imageRoot, name));
+      written = encodeImage(image, name).then((bytes) => writeFile(join(imageRoot, name), bytes));
       onProgress?.(++done, options.train + options.val);
     }
     await written;
