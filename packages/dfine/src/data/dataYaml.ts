@@ -20,9 +20,9 @@ const schema = z.strictObject({
 /** One part of a data set: a folder of images and a COCO instances file, as written in data.yaml. */
 export type SplitPaths = z.infer<typeof split>;
 
-const SPLITS = ["train", "val", "test"] as const;
 /** The parts that a data.yaml may have. */
-export type SplitName = (typeof SPLITS)[number];
+export type SplitName = "train" | "val" | "test";
+const SPLITS: readonly SplitName[] = ["train", "val", "test"];
 
 /** What a data.yaml says; paths as written. */
 export interface DataYaml {
