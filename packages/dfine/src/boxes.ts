@@ -32,29 +32,19 @@ const edges = (centre: Expr, side: Expr, [low, high, scale]: readonly [Expr, Exp
   return [centre.sub(half.add(low).mul(unit)), centre.add(half.add(high).mul(unit))];
 };
 
-const reach: readonly [number, number][] = [
-  [0, 1],
-  [0.1, 1],
-  [-1, 1],
-  [-1, 1],
-  [2, 8],
-];
-const distanceToCentre = defineMap(
-  "distanceToCentre",
-  (centre, side, low, high, scale) => {
-    const [from, to] = edges(centre, side, [low, high, scale]);
-    return from.add(to).div(2);
-  },
-  { inputs: reach },
-);
-const distanceToSide = defineMap(
-  "distanceToSide",
-  (centre, side, low, high, scale) => {
-    const [from, to] = edges(centre, side, [low, high, scale]);
-    return to.sub(from);
-  },
-  { inputs: reach },
-);
+/** A map of centre, side, both distances and scale through the two edges that they stand for. */
+const ofEdges = (name: string, combine: (low: Expr, high: Expr) => Expr) =>
+  defineMap(name, (centre, side, low, high, scale) => combine(...edges(centre, side, [low, high, scale])), {
+    inputs: [
+      [0, 1],
+      [0.1, 1],
+      [-1, 1],
+      [-1, 1],
+      [2, 8],
+    ],
+  });
+const distanceToCentre = ofEdges("distanceToCentre", (low, high) => low.add(high).div(2));
+const distanceToSide = ofEdges("distanceToSide", (low, high) => high.sub(low));
 
 /**
  * Decodes edge distances [..., 4] (left, top, right, bottom; outward, in units of side / scale) around boxes [..., 4]

@@ -15,8 +15,11 @@ export function describe(value: unknown): string {
 const SHOWN = 5;
 
 /** The first names of a list, and whether there are more. */
-export const someOf = (names: readonly string[]): string =>
-  names.slice(0, SHOWN).join(", ") + (names.length > SHOWN ? ", …" : "");
+export const someOf = (names: readonly string[], most = SHOWN): string =>
+  names.slice(0, most).join(", ") + (names.length > most ? ", …" : "");
+
+/** "1 image", "2 images". */
+export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
 function sketch(value: unknown, depth: number): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, LONGEST));

@@ -15,17 +15,17 @@ async function auto() {
 test("auto takes the GPU where there is one, and can have it again when it is lost", async () => {
   const gpu = { name: "webgpu", adapterName: "Some GPU" };
   hardwareWebgpu.mockResolvedValue(gpu);
-  const { backend, revive, said } = await auto();
+  const { backend, reviveBackend, said } = await auto();
   expect(backend).toBe(gpu);
-  expect(revive).toBeDefined();
+  expect(reviveBackend).toBeDefined();
   expect(said).toEqual(["Some GPU, through WebGPU"]);
 });
 
 test("auto takes the CPU where there is no adapter, without giving reasons", async () => {
   hardwareWebgpu.mockResolvedValue(undefined);
-  const { backend, revive, said } = await auto();
+  const { backend, reviveBackend, said } = await auto();
   backend.dispose();
-  expect([backend.name, revive, said]).toEqual(["cpu", undefined, ["CPU"]]);
+  expect([backend.name, reviveBackend, said]).toEqual(["cpu", undefined, ["CPU"]]);
 });
 
 test("auto takes the CPU where an adapter cannot be used, and says why", async () => {

@@ -16,17 +16,17 @@ export class DeviceError extends Error {
 /** What a device that is made by name may be told. */
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: as many as the machine has cores. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Told in words which device "auto" has taken. */
   readonly onDevice?: (text: string) => void;
 }
 
-/** A backend, and whether it was made here, so that its maker can dispose it. */
-export interface ResolvedDevice {
+/** A backend to compute on; disposing this disposes it if it was made here. */
+export interface ResolvedDevice extends Disposable {
+  /** The backend of now: another one after each lost device. */
   readonly backend: Backend;
-  readonly owned: boolean;
   /** Makes the device anew when it is lost, and disposes what is left of it; absent where a device is never lost. */
-  readonly revive?: (lost: Backend) => Promise<Backend>;
+  readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
 
 type Loader = (options: DeviceOptions) => Promise<Backend>;
@@ -72,16 +72,23 @@ const LOADERS: Record<DeviceName, Loader> = { auto: loadBest, cpu: loadCpu, webg
  * @throws DeviceError for a device that is not there
  */
 export async function resolveDevice(device: Device, options: DeviceOptions = {}): Promise<ResolvedDevice> {
-  if (typeof device !== "string") return { backend: device, owned: false };
+  if (typeof device !== "string") return { backend: device, [Symbol.dispose]: () => {} };
   if (!Object.hasOwn(LOADERS, device))
     throw new DeviceError(`device ${JSON.stringify(device)} is unknown; choose one of ${DEVICE_NAMES.join(", ")}`);
-  const backend = await LOADERS[device](options);
+  let backend = await LOADERS[device](options);
   // A driver may take a GPU away while it is in use.
-  const revive = async (lost: Backend): Promise<Backend> => {
+  const reviveBackend = async (lost: Backend): Promise<Backend> => {
     lost.dispose();
-    return loadWebGpu(options);
+    backend = await loadWebGpu(options);
+    return backend;
   };
-  return { backend, owned: true, ...(backend.name === "webgpu" ? { revive } : {}) };
+  return {
+    get backend() {
+      return backend;
+    },
+    ...(backend.name === "webgpu" ? { reviveBackend } : {}),
+    [Symbol.dispose]: () => backend.dispose(),
+  };
 }
 
 /** `resolveDevice` for callers that dispose whatever they get. @throws DeviceError */

@@ -177,7 +177,7 @@ export class DFine implements Disposable {
     this.#isDisposed = true;
     this.#deployed?.dispose();
     this.model.dispose();
-    if (this.#device.owned) this.backend.dispose();
+    this.#device[Symbol.dispose]();
   }
   /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {
@@ -191,7 +191,7 @@ async function onDevice<T>(options: DFineOptions, make: (device: ResolvedDevice)
   try {
     return await make(device);
   } catch (error) {
-    if (device.owned) device.backend.dispose();
+    device[Symbol.dispose]();
     throw error;
   }
 }

@@ -78,13 +78,13 @@ export { type WeightingParameters, weightingFunction } from "./model/weighting.t
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
-export type { BatchSource, TrainData, TrainingBatch } from "./train/batch.ts";
+export type { BatchesOptions, BatchSource, TrainData, TrainingBatch } from "./train/batch.ts";
 export { BatchError } from "./train/checkBatch.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./train/evaluate.ts";
 export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/events.ts";
-export type { LearnedFrom } from "./train/learnedFrom.ts";
 export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";
+export type { LearnedFrom } from "./train/stateFile.ts";
 export { Trainer, type TrainerOptions } from "./train/trainer.ts";
 export type { StepResult } from "./train/trainStep.ts";

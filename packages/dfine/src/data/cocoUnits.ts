@@ -54,7 +54,7 @@ export function checkBoxUnits(dataset: CocoDataset): void {
   let whole = 0;
   let outside = 0;
   let fitting = READINGS;
-  for (const image of dataset.images) {
+  for (const image of dataset.images)
     for (const { bbox } of dataset.annotationsByImage.get(image.id) ?? []) {
       const [x, y, w, h] = bbox;
       boxes++;
@@ -64,20 +64,17 @@ export function checkBoxUnits(dataset: CocoDataset): void {
       if (fitting.length > 0 && !fitting.every(({ fits }) => fits(bbox, image)))
         fitting = fitting.filter(({ fits }) => fits(bbox, image));
     }
-  }
-  if (boxes > 0 && fractions === boxes && whole < boxes) {
+  if (boxes > 0 && fractions === boxes && whole < boxes)
     throw new DatasetError(
       dataset.file,
       `all ${boxes} boxes lie between 0 and 1, so they are fractions of the image`,
       "COCO boxes are [x, y, width, height] in pixels: multiply by each image's width and height.",
     );
-  }
   const [meant] = fitting;
-  if (meant && boxes >= LEAST_BOXES && outside >= ODD_SHARE * boxes) {
+  if (meant && boxes >= LEAST_BOXES && outside >= ODD_SHARE * boxes)
     throw new DatasetError(
       dataset.file,
       `${outside} of ${boxes} boxes leave their image, but all fit when read as ${meant.name}`,
       `COCO boxes are [x, y, width, height]: ${meant.remedy}.`,
     );
-  }
 }

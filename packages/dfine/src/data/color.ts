@@ -41,9 +41,8 @@ export function adjustSaturation(image: RgbImage, factor: number): RgbImage {
  * docs/specification.md §14. @throws RangeError when the factor is outside -0.5 to 0.5
  */
 export function adjustHue(image: RgbImage, factor: number): RgbImage {
-  if (!(factor >= -0.5 && factor <= 0.5)) {
+  if (!(factor >= -0.5 && factor <= 0.5))
     throw new RangeError(`adjustHue: factor ${factor} is outside -0.5 to 0.5, half a turn either way.`);
-  }
   const turn = Math.trunc(factor * 255) & 255;
   const { data } = image;
   const out = createImage(image.width, image.height);
@@ -97,6 +96,16 @@ function hueByte(red: number, green: number, blue: number): number {
   return Math.trunc(Math.fround((sextant / 6 + 1) % 1) * 255);
 }
 
+/** Levels of red, green and blue on each sixth of the circle of hues. */
+const SEXTANTS = [
+  ["value", "t", "p"],
+  ["q", "value", "p"],
+  ["p", "value", "t"],
+  ["p", "q", "value"],
+  ["t", "p", "value"],
+  ["value", "p", "q"],
+] as const;
+
 function writeHsv(out: Uint8Array, at: number, hsv: readonly [hue: number, saturation: number, value: number]): void {
   const [hue, saturation, value] = hsv;
   const strength = Math.fround(saturation / 255);
@@ -106,28 +115,14 @@ function writeHsv(out: Uint8Array, at: number, hsv: readonly [hue: number, satur
   const p = Math.floor(value * (1 - strength) + 0.5);
   const q = Math.floor(value * (1 - strength * fraction) + 0.5);
   const t = Math.floor(value * (1 - strength * (1 - fraction)) + 0.5);
-  const [red, green, blue] = sextantColour(sextant % 6, { value, p, q, t });
-  out[at] = red;
-  out[at + 1] = green;
-  out[at + 2] = blue;
-}
-
-function sextantColour(
-  sextant: number,
-  levels: { readonly value: number; readonly p: number; readonly q: number; readonly t: number },
-): readonly [number, number, number] {
-  const { value, p, q, t } = levels;
-  if (sextant === 0) return [value, t, p];
-  if (sextant === 1) return [q, value, p];
-  if (sextant === 2) return [p, value, t];
-  if (sextant === 3) return [p, q, value];
-  if (sextant === 4) return [t, p, value];
-  return [value, p, q];
+  const levels = { value, p, q, t };
+  SEXTANTS[sextant % 6]!.forEach((level, channel) => {
+    out[at + channel] = levels[level];
+  });
 }
 
 function checkedFactor(operation: string, factor: number): number {
-  if (!(factor >= 0 && Number.isFinite(factor))) {
+  if (!(factor >= 0 && Number.isFinite(factor)))
     throw new RangeError(`${operation}: factor ${factor}. It must be a finite number from 0 on; 1 changes nothing.`);
-  }
   return factor;
 }

@@ -22,6 +22,7 @@ export type SplitPaths = z.infer<typeof split>;
 
 /** The parts that a data.yaml may have. */
 export type SplitName = "train" | "val" | "test";
+const SPLITS: readonly SplitName[] = ["train", "val", "test"];
 
 /** What a data.yaml says; paths as written. */
 export interface DataYaml {
@@ -44,12 +45,10 @@ export interface DataYaml {
  */
 export function parseDataYaml(text: string, file: string): DataYaml {
   const { value, lineOf } = read(text, file);
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new DatasetError(file, "is not a mapping of keys", "Write path, train, val and names as key: value.");
-  }
-  if ("images" in value && "annotations" in value) {
+  if ("images" in value && "annotations" in value)
     throw new DatasetError(file, "is a COCO annotation file, not a data.yaml", ANNOTATIONS);
-  }
   const where = (path: readonly PropertyKey[]) => `line ${lineOf(path)}: ${path.join(".")}`;
   const parsed = schema.safeParse(value);
   if (!parsed.success) {
@@ -59,14 +58,13 @@ export function parseDataYaml(text: string, file: string): DataYaml {
   }
   const { path = ".", names, nc } = parsed.data;
   const splits = new Map<SplitName, SplitPaths>();
-  for (const name of ["train", "val", "test"] as const) {
+  for (const name of SPLITS) {
     const paths = parsed.data[name];
     if (paths) splits.set(name, paths);
   }
   const list = names === undefined || Array.isArray(names) ? names : ordered(names, { file, where });
-  if (nc !== undefined && list !== undefined && nc !== list.length) {
+  if (nc !== undefined && list !== undefined && nc !== list.length)
     throw new DatasetError(file, `${where(["nc"])} is ${nc}, but names has ${list.length} entries`, "Leave nc out.");
-  }
   return { path, splits, names: list };
 }
 
@@ -83,14 +81,11 @@ function problem(issue: z.core.$ZodIssue, { file, where }: Place): DatasetError 
     const remedy = guess ? `Did you mean ${guess}?` : `The keys here are ${known.join(", ")}.`;
     return new DatasetError(file, `${where([...issue.path, key])} is not a key of data.yaml`, remedy);
   }
-  const top = String(issue.path[0]);
-  const form = `${top}: { images: FOLDER, annotations: FILE.json }`;
-  const remedy = top in schema.shape && top !== "path" && top !== "names" && top !== "nc" ? form : "";
-  return new DatasetError(
-    file,
-    `${where(issue.path)} does not fit (${issue.message})`,
-    remedy ? `Write ${remedy}; labels in YOLO text files are not read.` : "See the data set section of the README.",
-  );
+  const part = SPLITS.find((name) => name === issue.path[0]);
+  const remedy = part
+    ? `Write ${part}: { images: FOLDER, annotations: FILE.json }; labels in YOLO text files are not read.`
+    : "See the data set section of the README.";
+  return new DatasetError(file, `${where(issue.path)} does not fit (${issue.message})`, remedy);
 }
 
 const ANNOTATIONS = "Give it with --annotations, and its images with --images.";

@@ -4,7 +4,7 @@ import { createImage, type RgbImage } from "./image.ts";
 export function flipImage(image: RgbImage): RgbImage {
   const { width, height, data } = image;
   const out = createImage(width, height);
-  for (let y = 0; y < height; y++) {
+  for (let y = 0; y < height; y++)
     for (let x = 0; x < width; x++) {
       const from = (y * width + x) * 3;
       const to = (y * width + width - 1 - x) * 3;
@@ -12,7 +12,6 @@ export function flipImage(image: RgbImage): RgbImage {
       out.data[to + 1] = data[from + 1]!;
       out.data[to + 2] = data[from + 2]!;
     }
-  }
   return out;
 }
 

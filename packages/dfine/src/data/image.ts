@@ -14,11 +14,10 @@ export function createImage(width: number, height: number): RgbImage {
 export function rgbImage(width: number, height: number, data: Uint8Array): RgbImage {
   const expected = checkedSide(width) * checkedSide(height) * 3;
   const is8Bit = data instanceof Uint8Array || (data as object) instanceof Uint8ClampedArray;
-  if (!is8Bit) {
+  if (!is8Bit)
     throw new RangeError(
       `rgbImage: pixels are ${kind(data)}, not a Uint8Array. Pass bytes from 0 to 255, three for each pixel.`,
     );
-  }
   if (data.length !== expected) {
     const remedy = data.length * 3 === expected * 4 ? "Leave the alpha channel out." : "Pass tightly packed RGB.";
     throw new RangeError(
@@ -51,11 +50,10 @@ export function toTensorData(image: RgbImage, target: Float32Array, options: Ten
   const { width, height, data } = image;
   const { offset = 0, flip = false } = options;
   const plane = width * height;
-  if (offset < 0 || offset + 3 * plane > target.length) {
+  if (offset < 0 || offset + 3 * plane > target.length)
     throw new RangeError(
       `toTensorData: ${width}x${height} needs ${3 * plane} elements from ${offset} on, but the target has ${target.length}. Give a slot of 3 * height * width.`,
     );
-  }
   const step = flip ? -1 : 1;
   let source = 0;
   for (let y = 0; y < height; y++) {
@@ -71,8 +69,7 @@ export function toTensorData(image: RgbImage, target: Float32Array, options: Ten
 }
 
 function checkedSide(side: number): number {
-  if (!Number.isSafeInteger(side) || side < 1) {
+  if (!Number.isSafeInteger(side) || side < 1)
     throw new RangeError(`image: a side of ${side} pixels. Sides are whole numbers from 1 on.`);
-  }
   return side;
 }

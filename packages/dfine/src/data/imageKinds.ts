@@ -1,13 +1,8 @@
 // biome-ignore-all lint/suspicious/noControlCharactersInRegex: the first bytes of files are such characters.
-import { type FileKind, fileKind } from "../fileKind.ts";
+import { fileKind } from "../fileKind.ts";
 
-/** A kind of file that people give as an image. */
-interface ImageKind extends FileKind {
-  /** Ends the sentence "is …". */
-  readonly is: string;
-  /** What to do, as a sentence. */
-  readonly remedy: string;
-}
+/** A kind of file that people give as an image: how it begins, the end of the sentence "is …", and what to do. */
+type ImageKind = readonly [start: RegExp, is: string, remedy: string];
 
 const convert = (command: string) => `Convert it to JPEG or PNG first, for example with: ${command}`;
 const MAGICK = convert("magick FILE new.png (ImageMagick).");
@@ -20,64 +15,40 @@ const UNPACK = "Unpack it, and give the images that are in it.";
 
 /** What is not decoded, however whole it is. */
 const KINDS: readonly ImageKind[] = [
-  { start: /^.{4}ftyphe/s, is: "a HEIC image (HEIF with HEVC, as iPhones write it)", remedy: HEIC },
-  { start: /^.{4}ftyp(mif|msf)/s, is: "an image in HEIF", remedy: HEIC },
-  { start: /^(\xff\x0a|.{4}JXL \r\n)/s, is: "a JPEG XL image", remedy: convert("djxl FILE new.png.") },
-  { start: /^(\xff\x4f\xff\x51|.{4}jP {2}\r\n)/s, is: "a JPEG 2000 image", remedy: MAGICK },
-  { start: /^II\xbc/, is: "a JPEG XR image", remedy: MAGICK },
-  { start: /^BM.{4}\0{4}/s, is: "a BMP image", remedy: MAGICK },
-  { start: /^8BPS/, is: "a Photoshop document", remedy: MAGICK },
-  { start: /^P[1-7]\s/, is: "a PNM image (PPM, PGM, PBM)", remedy: MAGICK },
-  { start: /^\0\0[\x01\x02]\0[^\0]/, is: "an icon (ICO)", remedy: MAGICK },
-  { start: /^(v\/1\x01|#\?RAD|DDS |qoif|SIMPLE {2}=)/, is: "an OpenEXR, HDR, DDS, QOI or FITS image", remedy: MAGICK },
-  { start: /^.{128}DICM/s, is: "a DICOM file", remedy: convert("dcmj2pnm +on FILE new.png.") },
-  {
-    start: /^(II\*\0.{4}CR|II(RO|RS|U\0)|MMOR|II.{4}HEAPCCDR|FUJIFILMCCD-RAW|FOVb|\0MRM|.{4}ftypcrx)/s,
-    is: "a camera's raw image",
-    remedy: RAW,
-  },
-  { start: /^%PDF/, is: "a PDF document", remedy: convert("pdftoppm -png FILE page.") },
-  {
-    start: /^(.{4}ftyp(?!avi[fs])|.{4}(moov|mdat|wide)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV|\0\0\x01[\xb3\xba])/s,
-    is: "a video",
-    remedy: FRAMES,
-  },
-  {
-    start: /^(\xef\xbb\xbf)?\s*(<\?xml.*|<!--.*|<!DOCTYPE svg.*)?<svg[\s>]/is,
-    is: "an SVG drawing",
-    remedy: convert("rsvg-convert FILE -o new.png."),
-  },
-  {
-    start: /^(\xef\xbb\xbf)?\s*</,
-    is: "a web page or XML",
-    remedy: "If it was downloaded, that went wrong: fetch the image itself.",
-  },
-  {
-    start: /^version https:\/\/git-lfs/,
-    is: "a pointer of Git LFS, not the image itself",
-    remedy: "Fetch it with: git lfs pull.",
-  },
-  {
-    start: /^\/annex\/objects/,
-    is: "a pointer of git-annex, not the image itself",
-    remedy: "Fetch it with: git annex get.",
-  },
-  {
-    start: /^\0\x05\x16\x07/,
-    is: "a companion file of macOS, not the image itself",
-    remedy: "Delete it: the image has the same name without ._ before it.",
-  },
-  { start: /^(\x1f\x8b|PK\x03\x04|7z\xbc\xaf|Rar!|BZh|\xfd7zXZ)/, is: "a compressed archive", remedy: UNPACK },
-  {
-    start: /^\x93NUMPY/,
-    is: "a NumPy array",
-    remedy: 'Save it as an image first, in Python: PIL.Image.fromarray(array).save("new.png").',
-  },
-  {
-    start: /^\0{64}/,
-    is: "nothing but zeros where an image begins",
-    remedy: "A copy or download broke off: fetch the file again.",
-  },
+  [/^.{4}ftyphe/s, "a HEIC image (HEIF with HEVC, as iPhones write it)", HEIC],
+  [/^.{4}ftyp(mif|msf)/s, "an image in HEIF", HEIC],
+  [/^(\xff\x0a|.{4}JXL \r\n)/s, "a JPEG XL image", convert("djxl FILE new.png.")],
+  [/^(\xff\x4f\xff\x51|.{4}jP {2}\r\n)/s, "a JPEG 2000 image", MAGICK],
+  [/^II\xbc/, "a JPEG XR image", MAGICK],
+  [/^BM.{4}\0{4}/s, "a BMP image", MAGICK],
+  [/^8BPS/, "a Photoshop document", MAGICK],
+  [/^P[1-7]\s/, "a PNM image (PPM, PGM, PBM)", MAGICK],
+  [/^\0\0[\x01\x02]\0[^\0]/, "an icon (ICO)", MAGICK],
+  [/^(v\/1\x01|#\?RAD|DDS |qoif|SIMPLE {2}=)/, "an OpenEXR, HDR, DDS, QOI or FITS image", MAGICK],
+  [/^.{128}DICM/s, "a DICOM file", convert("dcmj2pnm +on FILE new.png.")],
+  [
+    /^(II\*\0.{4}CR|II(RO|RS|U\0)|MMOR|II.{4}HEAPCCDR|FUJIFILMCCD-RAW|FOVb|\0MRM|.{4}ftypcrx)/s,
+    "a camera's raw image",
+    RAW,
+  ],
+  [/^%PDF/, "a PDF document", convert("pdftoppm -png FILE page.")],
+  [/^(.{4}ftyp(?!avi[fs])|.{4}(moov|mdat|wide)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV|\0\0\x01[\xb3\xba])/s, "a video", FRAMES],
+  [
+    /^(\xef\xbb\xbf)?\s*(<\?xml.*|<!--.*|<!DOCTYPE svg.*)?<svg[\s>]/is,
+    "an SVG drawing",
+    convert("rsvg-convert FILE -o new.png."),
+  ],
+  [/^(\xef\xbb\xbf)?\s*</, "a web page or XML", "If it was downloaded, that went wrong: fetch the image itself."],
+  [/^version https:\/\/git-lfs/, "a pointer of Git LFS, not the image itself", "Fetch it with: git lfs pull."],
+  [/^\/annex\/objects/, "a pointer of git-annex, not the image itself", "Fetch it with: git annex get."],
+  [
+    /^\0\x05\x16\x07/,
+    "a companion file of macOS, not the image itself",
+    "Delete it: the image has the same name without ._ before it.",
+  ],
+  [/^(\x1f\x8b|PK\x03\x04|7z\xbc\xaf|Rar!|BZh|\xfd7zXZ)/, "a compressed archive", UNPACK],
+  [/^\x93NUMPY/, "a NumPy array", 'Save it as an image first, in Python: PIL.Image.fromarray(array).save("new.png").'],
+  [/^\0{64}/, "nothing but zeros where an image begins", "A copy or download broke off: fetch the file again."],
 ];
 
 /** Raw images of cameras that are TIFF files with a small preview in the first place, so that only their names tell. */
@@ -88,7 +59,10 @@ const DECODED = /^(\xff\xd8|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}ftypavi[fs])/s;
 
 /** Kind and remedy of a file that cannot be decoded though it may be whole; undefined for any other. */
 export function undecodableKind(name: string, bytes: Uint8Array): { is: string; remedy: string } | undefined {
-  const found = fileKind(KINDS, bytes);
+  const found = fileKind(
+    KINDS.map(([start, is, remedy]) => ({ start, is, remedy })),
+    bytes,
+  );
   if (found) return found;
   if (RAW_NAME.test(name) && fileKind([{ start: TIFF }], bytes)) return { is: "a camera's raw image", remedy: RAW };
   return bytes.length === 0 ? { is: "empty (0 bytes)", remedy: "Fetch or export it again." } : undefined;

@@ -1,7 +1,7 @@
 import { describe } from "../describe.ts";
-import { parseAnnotations } from "./cocoAnnotations.ts";
+import { area, box, type CocoRow, categoryName, cocoRows, fileName, flag, ownId, pixels, refuse } from "./cocoRows.ts";
 import { checkBoxUnits } from "./cocoUnits.ts";
-import type { CocoCategory, CocoDataset, CocoImage } from "./dataset.ts";
+import type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
 
 /**
@@ -47,121 +47,68 @@ const exactIds: Reviver = (key, value, context) =>
  * @throws DatasetError naming the place, what stands there and the remedy
  */
 export function cocoDataset(json: unknown, file: string): CocoDataset {
-  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
     throw new DatasetError(
       file,
       `holds ${describe(json)}, but COCO annotations are an object with images, annotations and categories`,
       "Pass an instances file, not a list of detections.",
     );
-  }
-  const images = parseImages(rows(json, "images", file), file);
-  const categories = parseCategories(rows(json, "categories", file), file);
+  const images = parseImages(cocoRows(json, "images", file));
+  const categories = parseCategories(cocoRows(json, "categories", file));
+  if (categories.length === 0)
+    throw new DatasetError(file, "has no categories", "List every class as {id, name} under categories.");
   const labels = new Map(categories.map((category, label) => [category.id, label]));
-  const annotationsByImage = parseAnnotations(rows(json, "annotations", file), { file, images, labels });
-  const dataset: CocoDataset = {
-    file,
-    images,
-    categories,
-    labels,
-    remapped: categories.some((category, label) => category.id !== label),
-    annotationsByImage,
-  };
+  const annotationsByImage = new Map<number, CocoAnnotation[]>(images.map(({ id }) => [id, []]));
+  for (const row of cocoRows(json, "annotations", file)) addAnnotation(row, annotationsByImage, labels);
+  const remapped = categories.some((category, label) => category.id !== label);
+  const dataset: CocoDataset = { file, images, categories, labels, remapped, annotationsByImage };
   checkBoxUnits(dataset);
   return dataset;
 }
 
-function rows(json: object, key: string, file: string): readonly unknown[] {
-  const value = Object.hasOwn(json, key) ? (json as Record<string, unknown>)[key] : undefined;
-  if (Array.isArray(value)) return value;
-  throw new DatasetError(
-    file,
-    `has ${describe(value)} as "${key}", which must be a list`,
-    "Export the annotations in COCO instances form: images, annotations, categories.",
-  );
-}
-
-function parseImages(list: readonly unknown[], file: string): CocoImage[] {
+function parseImages(rows: Iterable<CocoRow>): CocoImage[] {
   const seen = new Map<number, number>();
-  const images = list.map((row, i): CocoImage => {
-    const at = `images[${i}]`;
-    const { id, file_name: fileName, width, height } = record(row, at, file);
-    const imageId = integer(id, `${at}.id`, file);
-    const first = seen.get(imageId);
-    if (first !== undefined) {
-      throw new DatasetError(file, `${at}.id is ${imageId}, as images[${first}].id is`, "Give every image its own id.");
-    }
-    seen.set(imageId, i);
-    if (typeof fileName !== "string" || fileName === "") {
-      throw new DatasetError(
-        file,
-        `${at}.file_name is ${describe(fileName)}, not a file name`,
-        "Give the image's path inside its folder.",
-      );
-    }
-    return {
-      id: imageId,
-      fileName,
-      width: side(width, `${at}.width`, file),
-      height: side(height, `${at}.height`, file),
-    };
-  });
+  const images = Array.from(rows, (row) => ({
+    id: ownId(row, seen, "image"),
+    fileName: fileName(row, "file_name"),
+    width: pixels(row, "width"),
+    height: pixels(row, "height"),
+  }));
   return images.sort((a, b) => a.id - b.id);
 }
 
-function parseCategories(list: readonly unknown[], file: string): CocoCategory[] {
+function parseCategories(rows: Iterable<CocoRow>): CocoCategory[] {
   const seen = new Map<number, number>();
-  const categories = list.map((row, i): CocoCategory => {
-    const at = `categories[${i}]`;
-    const { id, name } = record(row, at, file);
-    const categoryId = integer(id, `${at}.id`, file);
-    const first = seen.get(categoryId);
-    if (first !== undefined) {
-      throw new DatasetError(
-        file,
-        `${at}.id is ${categoryId}, as categories[${first}].id is`,
-        "Give every category its own id.",
-      );
-    }
-    seen.set(categoryId, i);
-    if (typeof name !== "string" || name === "") {
-      throw new DatasetError(file, `${at}.name is ${describe(name)}, not a name`, "Name every category.");
-    }
-    return { id: categoryId, name };
-  });
-  if (categories.length === 0) {
-    throw new DatasetError(file, "has no categories", "List every class as {id, name} under categories.");
-  }
+  const categories = Array.from(rows, (row) => ({ id: ownId(row, seen, "category"), name: categoryName(row, "name") }));
   return categories.sort((a, b) => a.id - b.id);
 }
 
-function record(row: unknown, at: string, file: string): Record<string, unknown> {
-  if (typeof row === "object" && row !== null && !Array.isArray(row)) return row as Record<string, unknown>;
-  throw new DatasetError(
-    file,
-    `${at} is ${describe(row)}, not an object`,
-    "Remove it or export the annotations again.",
-  );
+/** Puts an annotation beside the others of its image. */
+function addAnnotation(
+  row: CocoRow,
+  byImage: ReadonlyMap<number, CocoAnnotation[]>,
+  labels: CocoDataset["labels"],
+): void {
+  const { image_id, category_id, id } = row.values as Record<string, number>;
+  const group = byImage.get(image_id!);
+  if (group === undefined)
+    refuse(row, "image_id", [", but no image has that id", "Remove the annotation or list its image under images."]);
+  if (!labels.has(category_id!))
+    refuse(row, "category_id", [
+      `, but the category ids are ${listed([...labels.keys()])}`,
+      "Correct the id or list its category under categories.",
+    ]);
+  const bbox = box(row, "bbox");
+  group.push({
+    id: Number.isSafeInteger(id) ? id! : row.index + 1,
+    categoryId: category_id!,
+    bbox: [...bbox],
+    area: area(row, "area") ?? bbox[2] * bbox[3],
+    iscrowd: Boolean(flag(row, "iscrowd")),
+  });
 }
 
-function integer(value: unknown, at: string, file: string): number {
-  if (Number.isSafeInteger(value)) return value as number;
-  if (typeof value === "bigint" || Number.isInteger(value)) {
-    const number = typeof value === "bigint" ? String(value) : `about ${(value as number).toExponential(3)}`;
-    const remedy = "Most programs round such numbers in JSON: number images and categories anew, from 1 on.";
-    throw new DatasetError(file, `${at} is ${number}, beyond 2^53`, remedy);
-  }
-  throw new DatasetError(
-    file,
-    `${at} is ${describe(value)}, not a whole number`,
-    "Ids are whole numbers without quotes.",
-  );
-}
-
-function side(value: unknown, at: string, file: string): number {
-  if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
-  throw new DatasetError(
-    file,
-    `${at} is ${describe(value)}, not a number of pixels`,
-    "Give the image's width and height in whole pixels.",
-  );
+function listed(ids: readonly number[]): string {
+  if (ids.length <= 12) return ids.join(", ");
+  return `${ids.slice(0, 6).join(", ")}, … ${ids.at(-1)} (${ids.length} ids)`;
 }

@@ -51,9 +51,8 @@ function axisWeights(inputSize: number, outputSize: number): AxisWeights {
     }
     first[i] = low;
     count[i] = high - low;
-    for (let j = 0; j < high - low; j++) {
+    for (let j = 0; j < high - low; j++)
       weights[i * stride + j] = Math.trunc((exact[j]! / sum) * (1 << PRECISION_BITS) + 0.5);
-    }
   }
   return { first, count, weights, stride };
 }

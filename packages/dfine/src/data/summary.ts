@@ -1,18 +1,13 @@
-import { someOf } from "../describe.ts";
+import { counted, someOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
-import { type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
+import { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
 /** Counts over a whole data set, as a trainer says them before the first step. */
-export interface DatasetSummary {
+export interface DatasetSummary extends Omit<TrainingTargets, keyof Targets> {
   readonly images: number;
   /** Targets that training will see. */
   readonly boxes: number;
   readonly imagesWithoutBoxes: number;
-  readonly clipped: number;
-  readonly dropped: number;
-  /** Under one pixel at the network's input size, where that is given. */
-  readonly tiny: number;
-  readonly crowd: number;
   /** Category names without a single target. */
   readonly emptyCategories: readonly string[];
   /** One sentence for everything that was mended or looks odd; empty for a clean data set. */
@@ -49,15 +44,16 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const emptyCategories = dataset.categories.filter((_, label) => perLabel[label] === 0).map(({ name }) => name);
   const { categories, remapped } = dataset;
   const names = new Set(categories.map(({ name }) => name));
-  const repeated = repeatedIds(dataset);
-  const files = repeatedFiles(dataset);
+  const annotations = [...dataset.annotationsByImage.values()].flat();
+  const sameId = repeated(annotations.map(({ id }) => id)).length;
+  const files = repeated(dataset.images.map(({ fileName }) => fileName));
   const ids =
     categories.length > 4 ? `${categories[0]!.id}–${categories.at(-1)!.id}` : categories.map(({ id }) => id).join(", ");
   const notes = [
     remapped && `category ids ${ids} are mapped to labels 0–${categories.length - 1}`,
     names.size < categories.length &&
       `${categories.length} categories share ${counted(names.size, "name", "names")}; results by name cannot tell them apart`,
-    repeated > 0 && `${counted(repeated, "annotation has", "annotations have")} the id of an earlier one, all are kept`,
+    sameId > 0 && `${counted(sameId, "annotation has", "annotations have")} the id of an earlier one, all are kept`,
     files.length > 0 &&
       `${counted(files.length, "image has", "images have")} the file of an earlier one (${someOf(files)}): each is used with its own boxes only`,
     training && clipped > 0 && `${counted(clipped, "box", "boxes")} beyond the image, cut at its edge`,
@@ -78,24 +74,8 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   return { images: dataset.images.length, ...sums, emptyCategories, notes };
 }
 
-/** File names that an earlier image has too. */
-function repeatedFiles({ images }: CocoDataset): string[] {
-  const seen = new Set<string>();
-  return images.map(({ fileName }) => fileName).filter((name) => seen.size === seen.add(name).size);
-}
-
-/** Annotations whose id an earlier one has. */
-function repeatedIds({ annotationsByImage }: CocoDataset): number {
-  const seen = new Set<number>();
-  let count = 0;
-  for (const annotations of annotationsByImage.values())
-    for (const { id } of annotations) {
-      count++;
-      seen.add(id);
-    }
-  return count - seen.size;
-}
-
-function counted(count: number, one: string, many: string): string {
-  return `${count} ${count === 1 ? one : many}`;
+/** The values that an earlier one equals. */
+function repeated<T>(values: readonly T[]): T[] {
+  const seen = new Set<T>();
+  return values.filter((value) => seen.size === seen.add(value).size);
 }

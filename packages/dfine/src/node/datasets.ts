@@ -7,16 +7,16 @@ import { parseJson } from "../parseJson.ts";
 import { type DatasetSplit, loadDataYaml } from "./data/loadDataYaml.ts";
 import { readCoco, readText } from "./data/readCoco.ts";
 
-/** Where one part of a data set lies. */
-export interface SplitFiles {
-  readonly images: string;
-  readonly annotations: string;
-}
+const splitFiles = z.strictObject({ images: z.string(), annotations: z.string() });
+const dataFiles = z.union([
+  z.strictObject({ data: z.string() }),
+  z.strictObject({ train: splitFiles.optional(), val: splitFiles.optional() }),
+]);
 
+/** Where one part of a data set lies. */
+type SplitFiles = z.infer<typeof splitFiles>;
 /** Where a run's data lies: a data.yaml, or pairs of folder and annotation file. */
-export type DataFiles =
-  | { readonly data: string }
-  | { readonly train?: SplitFiles | undefined; readonly val?: SplitFiles | undefined };
+export type DataFiles = z.infer<typeof dataFiles>;
 
 /** Parts of a data set, ready for loaders. */
 export interface Datasets {
@@ -51,12 +51,6 @@ export async function loadDatasets(files: DataFiles, wanted: readonly ("train" |
   if (train && val) checkSameCategories(train.dataset, val.dataset);
   return { ...(train ? { train } : {}), ...(val ? { val } : {}) };
 }
-
-const splitFiles = z.strictObject({ images: z.string(), annotations: z.string() });
-const dataFiles: z.ZodType<DataFiles> = z.union([
-  z.strictObject({ data: z.string() }),
-  z.strictObject({ train: splitFiles.optional(), val: splitFiles.optional() }),
-]);
 
 /** The files that a run folder recorded. `text` is the record, `path` names it in messages. @throws DatasetError */
 export function parseDataFiles(text: string, path: string): DataFiles {

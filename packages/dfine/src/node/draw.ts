@@ -5,12 +5,7 @@ import { loadSharp } from "./optional.ts";
 import { classColor } from "./palette.ts";
 
 type Color = readonly [number, number, number];
-interface Rectangle {
-  readonly x: number;
-  readonly y: number;
-  readonly width: number;
-  readonly height: number;
-}
+type Rectangle = Readonly<Record<"x" | "y" | "width" | "height", number>>;
 
 /** Pixels of the longer side that one unit of line and letter stands for. */
 const PIXELS_PER_UNIT = 400;

@@ -1,9 +1,10 @@
-import { readFile, stat } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { type FetchOptions, fetchBytes, isAddress } from "../checkpoint/fetch.ts";
-import { missingHint } from "./data/onDisk.ts";
+import type { CheckpointOptions } from "../checkpoint/open.ts";
+import { exists, isFolder, missingHint, statOf } from "./data/onDisk.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
 export async function readBytes(path: string): Promise<Uint8Array> {
@@ -17,22 +18,12 @@ export async function readBytes(path: string): Promise<Uint8Array> {
   }
 }
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
-
 /** Weights in a folder: a run's best ones, or its last where it stopped in its first epoch; those of a model from Hugging Face. */
 const IN_FOLDER = [join("weights", "best.safetensors"), join("weights", "last.safetensors"), "model.safetensors"];
 
 /** A file of weights, given itself or by its folder. */
 async function weightsPath(path: string): Promise<string> {
-  const isFolder = await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) return path;
+  if (!(await isFolder(path))) return path;
   for (const name of IN_FOLDER) if (await exists(join(path, name))) return join(path, name);
   if (await exists(join(path, "weights", "state.safetensors")))
     throw new ModelFileError(
@@ -47,18 +38,14 @@ const MAX_CONFIG = 10_000_000;
 /** Text of the config.json beside a file; undefined where there is none. */
 async function neighbouringConfig(path: string): Promise<string | undefined> {
   const config = join(dirname(path), "config.json");
-  const size = await stat(config).then(
-    (found) => (found.isFile() ? found.size : undefined),
-    () => undefined,
-  );
-  return size === undefined || size > MAX_CONFIG ? undefined : await readFile(config, "utf8");
+  const found = await statOf(config);
+  return found?.isFile() && found.size <= MAX_CONFIG ? await readFile(config, "utf8") : undefined;
 }
 
 /** The bytes of weights, with what `openCheckpoint` wants to know about them. */
-export interface WeightBytes {
+export interface WeightBytes extends Pick<CheckpointOptions, "configJson"> {
   readonly bytes: Uint8Array;
   readonly file: string;
-  readonly configJson?: string;
 }
 
 /**
@@ -68,6 +55,5 @@ export interface WeightBytes {
 export async function readWeights(place: string, options: FetchOptions = {}): Promise<WeightBytes> {
   if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
   const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
-  const configJson = await neighbouringConfig(file);
-  return { bytes: await readBytes(file), file, ...(configJson === undefined ? {} : { configJson }) };
+  return { configJson: await neighbouringConfig(file), bytes: await readBytes(file), file };
 }

@@ -4,12 +4,13 @@
  */
 
 export type { SplitName } from "../data/dataYaml.ts";
+export type { BatchesOptions } from "../train/batch.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";
 export { checkImages } from "./data/checkImages.ts";
 export { type DecodeOptions, decodeImage } from "./data/decode.ts";
 export { type DatasetSplit, loadDataYaml } from "./data/loadDataYaml.ts";
-export { type Batch, type BatchesOptions, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
+export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";

@@ -1,3 +1,4 @@
+import { counted } from "../describe.ts";
 import type { BrokenImage } from "./data/brokenImages.ts";
 import type { DataPart, LeftOutEvent, RunSink } from "./runEvents.ts";
 
@@ -29,11 +30,14 @@ export class LeftOut {
   /** A sentence for each part of which images were left out. */
   get notes(): string[] {
     const { train, val } = this.#counts;
-    const images = (count: number) => `${count} ${count === 1 ? "image" : "images"}`;
     return [
-      ...(train > 0 ? [`${images(train)} of the training data could not be used; others took their places`] : []),
+      ...(train > 0
+        ? [`${counted(train, "image")} of the training data could not be used; others took their places`]
+        : []),
       ...(val > 0
-        ? [`${images(val)} of the validation data could not be used, and count as images in which nothing was found`]
+        ? [
+            `${counted(val, "image")} of the validation data could not be used, and count as images in which nothing was found`,
+          ]
         : []),
     ];
   }

@@ -4,14 +4,13 @@ import { readYaml, YamlError } from "../config/yaml.ts";
 import { describe } from "../describe.ts";
 import { RunFolderError } from "./runFolder.ts";
 
-/** Keys of earlier versions, section by section, that never had an effect. */
-const FORMER = { ema: ["restartDecay"] } as const;
+/** Of train.ema, a key of earlier versions that never had an effect. */
+const FORMER = "restartDecay";
 
-/** The same without former keys. */
 function withoutFormer(config: ConfigOptions): ConfigOptions {
   const { ema } = config.train ?? {};
   if (!ema) return config;
-  const kept = Object.fromEntries(Object.entries(ema).filter(([key]) => !FORMER.ema.some((former) => former === key)));
+  const kept = Object.fromEntries(Object.entries(ema).filter(([key]) => key !== FORMER));
   return { ...config, train: { ...config.train, ema: kept } };
 }
 

@@ -1,48 +1,38 @@
 import { existsSync } from "node:fs";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { isFolder } from "./data/onDisk.ts";
 
 /** A run folder that is missing, or is none. */
 export class RunFolderError extends Error {
   override readonly name = "RunFolderError";
 }
 
-/** Where everything of a run lies. */
-export interface RunFolder {
-  readonly path: string;
-  /** Resolved configuration. */
-  readonly config: string;
-  /** Where the data came from, so that the run can go on. */
-  readonly data: string;
-  /** One row for every epoch. */
-  readonly results: string;
-  /** One JSON line for every step and epoch, with all loss terms. */
-  readonly events: string;
-  /** Machine and versions. */
-  readonly environment: string;
-  readonly report: string;
-  /** Weights to use: averaged ones, after the last epoch and at the best AP. */
-  readonly last: string;
-  readonly best: string;
-  /** All that training needs to go on exactly. */
-  readonly state: string;
-}
-
-function layout(path: string): RunFolder {
-  const at = (...parts: string[]) => join(path, ...parts);
+function layout(path: string) {
+  const weights = join(path, "weights");
   return {
     path,
-    config: at("config.yaml"),
-    data: at("data.json"),
-    results: at("results.csv"),
-    events: at("events.jsonl"),
-    environment: at("env.json"),
-    report: at("report.html"),
-    last: at("weights", "last.safetensors"),
-    best: at("weights", "best.safetensors"),
-    state: at("weights", "state.safetensors"),
+    /** Resolved configuration. */
+    config: join(path, "config.yaml"),
+    /** Where the data came from, so that the run can go on. */
+    data: join(path, "data.json"),
+    /** One row for every epoch. */
+    results: join(path, "results.csv"),
+    /** One JSON line for every step and epoch, with all loss terms. */
+    events: join(path, "events.jsonl"),
+    /** Machine and versions. */
+    environment: join(path, "env.json"),
+    report: join(path, "report.html"),
+    /** Weights to use: averaged ones, after the last epoch and at the best AP. */
+    last: join(weights, "last.safetensors"),
+    best: join(weights, "best.safetensors"),
+    /** All that training needs to go on exactly. */
+    state: join(weights, "state.safetensors"),
   };
 }
+
+/** Where everything of a run lies. @interface */
+export type RunFolder = Readonly<ReturnType<typeof layout>>;
 
 /**
  * Makes the folder `out/mode/name`; when that is taken, `name2`, `name3`, … Nothing is ever overwritten, not even by a
@@ -78,11 +68,8 @@ async function makeFolder(path: string, options: { recursive?: boolean } = {}): 
 /** The folder of an earlier run that can go on. @throws RunFolderError */
 export async function openRunFolder(path: string): Promise<RunFolder> {
   const run = layout(resolve(path));
-  const isFolder = await stat(run.path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
-  if (!isFolder) throw new RunFolderError(`${path}: there is no such run; give the folder of one, as runs/train/NAME`);
+  if (!(await isFolder(run.path)))
+    throw new RunFolderError(`${path}: there is no such run; give the folder of one, as runs/train/NAME`);
   for (const file of [run.config, run.data, run.state])
     if (!existsSync(file))
       throw new RunFolderError(

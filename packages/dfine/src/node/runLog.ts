@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { cocoStats } from "../evaluation/cocoStats.ts";
+import { parseJson } from "../parseJson.ts";
 import { appendText, writeFileAtomic } from "./checkpointFile.ts";
 import type { RunFolder } from "./runFolder.ts";
 
@@ -64,13 +65,8 @@ export class RunLog {
 
 /** The lines of events.jsonl; one that a crash cut short is left out. */
 export async function readEvents(path: string): Promise<LogLine[]> {
-  return (await readText(path)).split("\n").flatMap((text) => {
-    try {
-      return text === "" ? [] : [JSON.parse(text) as LogLine];
-    } catch {
-      return [];
-    }
-  });
+  const lines = (await readText(path)).split("\n").map(parseJson);
+  return lines.filter((line) => line !== undefined) as LogLine[];
 }
 
 async function readText(path: string): Promise<string> {

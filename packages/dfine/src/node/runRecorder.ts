@@ -11,8 +11,8 @@ import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
 import type { RunFolder } from "./runFolder.ts";
-import { type ResultsRow, RunLog } from "./runLog.ts";
-import { ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
+import { type LogLine, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
+import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
 /** What a run folder is filled from. */
 export interface RecorderOptions {
@@ -32,33 +32,25 @@ export interface RecorderOptions {
 export class RunRecorder {
   readonly #options: RecorderOptions;
   readonly #log: RunLog;
-  readonly #curves: ReportCurves;
-  readonly #samples: readonly Sample[];
+  readonly #curves: ReportCurves = { steps: [], epochs: [] };
+  #samples: readonly Sample[] = [];
 
-  private constructor(
-    options: RecorderOptions,
-    parts: { log: RunLog; curves: ReportCurves; samples: readonly Sample[] },
-  ) {
+  private constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#log = parts.log;
-    this.#curves = parts.curves;
-    this.#samples = parts.samples;
+    this.#log = new RunLog(options.run);
   }
 
   /** Begins the log, or, for a trainer that has done steps, cuts it back to where that stands. */
   static async open(options: RecorderOptions): Promise<RunRecorder> {
     const { run, trainer, val, fit } = options;
-    const log = new RunLog(run);
-    await log.open(trainer.progress.step > 0 ? trainer.progress : undefined);
-    if (fit) await log.event({ kind: "weights", epoch: 0, step: 0, ...fit });
+    const recorder = new RunRecorder(options);
+    await recorder.#log.open(trainer.progress.step > 0 ? trainer.progress : undefined);
+    for (const line of await readEvents(run.events)) addToCurves(recorder.#curves, line);
+    if (fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
-    const curves = await ReportCurves.read(run.events);
-    return new RunRecorder(options, {
-      log,
-      curves,
-      samples: val ? await reportSamples(val, trainer.config.train.limits) : [],
-    });
+    if (val) recorder.#samples = await reportSamples(val, trainer.config.train.limits);
+    return recorder;
   }
 
   /** Writes down what happened; everything is on the disk when this is done. */
@@ -69,32 +61,36 @@ export class RunRecorder {
       case "epoch":
         return await this.#epoch(event);
       case "recovery":
-        return await this.#log.event({ ...event });
+        return await this.#write({ ...event });
       default:
         event satisfies never;
     }
+  }
+
+  /** Adds a line to the log, and to the curves of the report. */
+  async #write(line: LogLine): Promise<void> {
+    addToCurves(this.#curves, line);
+    await this.#log.event(line);
   }
 
   async #step(event: StepEvent): Promise<void> {
     const { epoch, step, loss, gradientNorm, learningRate, seconds, skipped, losses, replayed } = event;
     await this.#logLeftOut(event);
     if (replayed) return;
-    this.#curves.step(step, loss);
     const numbers = { loss, gradientNorm, learningRate, seconds };
-    await this.#log.event({ kind: "step", epoch, step, skipped, ...short(numbers), losses: short(losses) });
+    await this.#write({ kind: "step", epoch, step, skipped, ...short(numbers), losses: short(losses) });
   }
 
   async #epoch(event: EpochEvent): Promise<void> {
     const { run, trainer } = this.#options;
     const { kind, epoch, step, loss, losses, evaluation, complete } = event;
-    this.#curves.epoch(event);
     await this.#logLeftOut(event);
     const model = await trainer.saveModel();
     await writeFileAtomic(run.last, model);
     if (event.best) await writeFileAtomic(run.best, model);
     if (complete && (epoch + 1) % trainer.config.train.checkpointEvery === 0)
       await writeFileAtomic(join(run.path, "weights", `epoch${String(epoch + 1).padStart(4, "0")}.safetensors`), model);
-    await this.#log.event({
+    await this.#write({
       ...{ kind, epoch, step, loss, losses: short(losses) },
       ...(evaluation ? { stats: evaluation.result.stats, perCategory: evaluation.result.perCategory } : {}),
     });
@@ -105,7 +101,7 @@ export class RunRecorder {
 
   async #logLeftOut({ epoch, step }: StepEvent | EpochEvent): Promise<void> {
     for (const { image, part } of this.#options.leftOut.takeNew())
-      await this.#log.event({ kind: "left out", epoch, step, part, ...image });
+      await this.#write({ kind: "left out", epoch, step, part, ...image });
   }
 
   /** Saves a run that stops here, with weights to use even inside its first epoch. */
@@ -131,8 +127,7 @@ export class RunRecorder {
     const { skipped } = trainer.progress;
     const html = renderReport({
       title,
-      steps: this.#curves.steps,
-      epochs: this.#curves.epochs,
+      ...this.#curves,
       evaluation: evaluation?.result,
       images: val && evaluation ? samplesWithDetections(this.#samples, evaluation.detections, val.dataset) : [],
       config: stringify(trainer.config),

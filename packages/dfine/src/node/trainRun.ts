@@ -88,19 +88,14 @@ function nothingLeft({ progress: { epoch, step }, config }: Trainer, maxSteps = 
 
 function loaders({ trainer, train, val }: TrainRunOptions, leftOut: LeftOut): TrainData {
   const { model, train: recipe } = trainer.config;
-  const size = model.evalSize;
-  const { brokenImages: mostBroken, maxPixels } = recipe.limits;
-  const images = (part: DataPart) => ({ mostBroken, maxPixels, onBroken: leftOut.of(part) });
-  const training = createLoader({
-    ...train,
-    size,
-    batchSize: recipe.batch,
-    training: true,
-    seed: recipe.seed,
-    flip: recipe.augmentation.flip,
-    ...images("train"),
+  const { batch, valBatch, seed, augmentation, limits } = recipe;
+  const images = (part: DataPart) => ({
+    ...{ size: model.evalSize, mostBroken: limits.brokenImages, maxPixels: limits.maxPixels },
+    onBroken: leftOut.of(part),
   });
+  const { flip } = augmentation;
+  const training = createLoader({ ...train, ...images("train"), batchSize: batch, training: true, seed, flip });
   if (!val) return { train: training };
-  const source = createLoader({ ...val, size, batchSize: recipe.valBatch, training: false, ...images("val") });
+  const source = createLoader({ ...val, ...images("val"), batchSize: valBatch, training: false });
   return { train: training, val: { source, dataset: val.dataset } };
 }

@@ -21,14 +21,19 @@ export interface TrainData {
   readonly val?: { readonly source: BatchSource; readonly dataset: CocoDataset };
 }
 
+/** Where to start in an epoch, and how to stop. */
+export interface BatchesOptions {
+  /** First batch; those before it are not prepared. Default 0. */
+  readonly start?: number;
+  /** Ends the iteration with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Batches epoch by epoch. A batch must follow from epoch and index alone, or resumed runs differ. */
 export interface BatchSource {
   readonly batchesPerEpoch: number;
   /** What the batches are of, so that a run knows its data again when it goes on. */
   readonly dataset?: CocoDataset;
-  /** The batches of one epoch, from `start` on. */
-  batches(
-    epoch: number,
-    options?: { readonly start?: number; readonly signal?: AbortSignal },
-  ): AsyncIterable<TrainingBatch>;
+  /** The batches of one epoch. */
+  batches(epoch: number, options?: BatchesOptions): AsyncIterable<TrainingBatch>;
 }

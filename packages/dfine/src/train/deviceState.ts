@@ -1,9 +1,9 @@
-import { type AdamW, Ema, readNamed } from "@dfine/nn";
+import { AdamW, Ema, readNamed } from "@dfine/nn";
 import { type Backend, currentBackend, Scope } from "@dfine/tensor";
-import type { TrainConfig } from "../config/config.ts";
+import type { OptimizerConfig, TrainConfig } from "../config/config.ts";
+import { groupParameters } from "../config/parameterGroups.ts";
 import type { Detector } from "../model/detector.ts";
 import { BufferBackup } from "./bufferBackup.ts";
-import { makeOptimizer } from "./optimizer.ts";
 import type { TrainProgress } from "./progress.ts";
 import type { TrainStateValues } from "./stateFile.ts";
 
@@ -62,4 +62,17 @@ export class DeviceState implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** AdamW over a model's trainable parameters, in the configuration's groups. */
+function makeOptimizer(model: Detector, config: OptimizerConfig): AdamW {
+  const trainable = new Map([...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad));
+  const rates = { base: config.learningRate, backbone: config.backboneLearningRate };
+  const groups = groupParameters([...trainable.keys()], config.groups).map((group) => ({
+    name: group.pattern ?? "rest",
+    parameters: new Map(group.names.map((name) => [name, trainable.get(name)!])),
+    learningRate: rates[group.learningRate],
+    weightDecay: group.weightDecay === "inherit" ? config.weightDecay : group.weightDecay,
+  }));
+  return new AdamW(groups, { betas: config.betas, eps: config.eps });
 }

@@ -28,7 +28,7 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
   const categoryIds = options.categoryIds ?? dataset.categories.map(({ id }) => id);
   const detections: Detection[] = [];
   let done = 0;
-  for await (const batch of source.batches(0, signal ? { signal } : {})) {
+  for await (const batch of source.batches(0, { signal })) {
     const found = await predict(batch, signal);
     for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
     done += found.length;

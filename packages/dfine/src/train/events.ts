@@ -1,7 +1,8 @@
 import type { Evaluation } from "./evaluate.ts";
+import type { StepResult } from "./trainStep.ts";
 
 /** A step is done. */
-export interface StepEvent {
+export interface StepEvent extends StepResult {
   readonly kind: "step";
   /** From 0. */
   readonly epoch: number;
@@ -11,18 +12,10 @@ export interface StepEvent {
   readonly stepsPerEpoch: number;
   /** Steps that the whole run will have. */
   readonly stepsInAll: number;
-  /** Weighted terms by the official names. */
-  readonly losses: Readonly<Record<string, number>>;
-  /** Their sum. */
-  readonly loss: number;
-  /** Global L2 norm before clipping. */
-  readonly gradientNorm: number;
   /** Base rate of this step. */
   readonly learningRate: number;
   readonly images: number;
   readonly seconds: number;
-  /** Loss or gradient was not finite: nothing was updated. */
-  readonly skipped: boolean;
   /** Told before, then undone by a lost device, and now repeated with the same numbers. */
   readonly replayed: boolean;
 }
@@ -42,7 +35,7 @@ export interface EpochEvent {
   /** Steps of the whole run that were skipped. */
   readonly skipped: number;
   /** Of the averaged weights; absent without validation data. */
-  readonly evaluation?: Evaluation;
+  readonly evaluation?: Evaluation | undefined;
   /** The best AP so far; while none was above 0, the last epoch always counts as best. */
   readonly best: boolean;
   /** False when the run ended inside the epoch. */

@@ -1,5 +1,4 @@
 import type { BatchSource, TrainData } from "./batch.ts";
-import type { Evaluation } from "./evaluate.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
 import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
 import { Recovery } from "./recovery.ts";
@@ -82,24 +81,18 @@ async function* trainSteps(
 
 function closeEpoch(
   trainer: Trainer,
-  facts: { evaluation: Evaluation | undefined; complete: boolean; seconds: number; learningRate: number },
+  facts: Pick<EpochEvent, "evaluation" | "complete" | "seconds" | "learningRate">,
 ): EpochEvent {
   const { progress } = trainer;
-  const { evaluation, ...rest } = facts;
   const { epoch, step, skipped } = progress;
   const losses = meanLosses(progress);
   // An AP of 0, or of -1 where there is nothing to find, tells no epoch from another.
-  const ap = evaluation?.result.stats.AP ?? 0;
+  const ap = facts.evaluation?.result.stats.AP ?? 0;
   const before = Math.max(0, progress.best?.ap ?? 0);
   const best = before === 0 || ap > before;
   if (best) progress.best = ap > 0 ? { ap, epoch } : null;
   if (facts.complete) nextEpoch(progress);
-  return {
-    kind: "epoch",
-    ...{ epoch, step, skipped, losses, loss: totalLoss(losses), best },
-    ...rest,
-    ...(evaluation ? { evaluation } : {}),
-  };
+  return { kind: "epoch", epoch, step, skipped, losses, loss: totalLoss(losses), best, ...facts };
 }
 
 const seconds = (start: number): number => (performance.now() - start) / 1000;

@@ -1,5 +1,5 @@
 import { type HostTensor, isDerived, type Module } from "@dfine/nn";
-import type { TrainingBatch } from "./batch.ts";
+import { counted, someOf } from "../describe.ts";
 
 /** A step whose loss or gradient is not finite: what one needs to find out why. */
 export interface NonFiniteReport {
@@ -25,13 +25,6 @@ export class NonFiniteError extends Error {
     super(describeNonFinite(report, inARow));
     this.report = report;
   }
-}
-
-export function nonFiniteReport(
-  batch: TrainingBatch,
-  facts: Omit<NonFiniteReport, "imageIds" | "boxes">,
-): NonFiniteReport {
-  return { ...facts, imageIds: batch.imageIds, boxes: batch.targets.map(({ labels }) => labels.length) };
 }
 
 function describeNonFinite(report: NonFiniteReport, inARow: number): string {
@@ -64,12 +57,7 @@ export class NonFiniteWeightsError extends Error {
   }
 }
 
-const LISTED = 3;
-
-function listed(tensors: readonly string[]): string {
-  const names = tensors.slice(0, LISTED).join(", ");
-  return `${tensors.length} ${tensors.length === 1 ? "tensor" : "tensors"} (${names}${tensors.length > LISTED ? ", …" : ""})`;
-}
+const listed = (tensors: readonly string[]): string => `${counted(tensors.length, "tensor")} (${someOf(tensors, 3)})`;
 
 /** Names of tensors that hold NaN or an infinity, those left out that follow from the model: anchors may be infinite. */
 export function nonFiniteNames(tensors: ReadonlyMap<string, HostTensor>, model: Module): string[] {

@@ -1,8 +1,21 @@
 import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
+import * as z from "zod";
 import { ModelFileError } from "../checkpoint/errors.ts";
+import { datasetFactsSchema } from "../data/facts.ts";
+import { parseJson } from "../parseJson.ts";
 import { hostTensors, tensorSource } from "../tensorFile.ts";
-import { type LearnedFrom, parseLearnedFrom } from "./learnedFrom.ts";
 import { parseProgress, type TrainProgress } from "./progress.ts";
+
+const learnedFromSchema = z.object({
+  stepsPerEpoch: z.int().min(0),
+  /** Absent where the batches do not say of what they are. */
+  train: datasetFactsSchema.optional(),
+  /** Absent without validation data. */
+  val: datasetFactsSchema.optional(),
+});
+
+/** What a run learns from, as its state remembers it. @interface */
+export type LearnedFrom = z.infer<typeof learnedFromSchema>;
 
 /** Everything that a training run is at some moment, on the host. Random numbers follow from the progress. */
 export interface TrainStateValues {
@@ -43,13 +56,18 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
   const [model, ema, optimizer] = PARTS.map((part) => hostTensors(entries, `${part}.`));
   const emaUpdates = Number(metadata.get("emaUpdates") || Number.NaN);
   const progress = parseProgress(metadata.get("progress") ?? "");
-  const learnedFrom = parseLearnedFrom(metadata.get("learnedFrom") ?? "null");
+  const remembered = metadata.get("learnedFrom") ?? "null";
+  const learnedFrom = learnedFromSchema.nullable().safeParse(parseJson(remembered)).data;
   if (!progress || learnedFrom === undefined || !Number.isSafeInteger(emaUpdates) || emaUpdates < 0)
     throw new ModelFileError(
       `${file}: its record of the steps done is damaged; start a new run from its weights, as with --weights weights/last.safetensors`,
     );
   return {
-    ...{ model: model!, ema: ema!, optimizer: optimizer!, emaUpdates, progress },
-    ...(learnedFrom ? { learnedFrom } : {}),
+    model: model!,
+    ema: ema!,
+    optimizer: optimizer!,
+    emaUpdates,
+    progress,
+    learnedFrom: learnedFrom ?? undefined,
   };
 }

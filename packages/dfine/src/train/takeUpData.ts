@@ -2,7 +2,7 @@ import { DatasetError } from "../data/errors.ts";
 import { type DatasetFacts, datasetFacts } from "../data/facts.ts";
 import { someOf } from "../describe.ts";
 import type { TrainData } from "./batch.ts";
-import type { LearnedFrom } from "./learnedFrom.ts";
+import type { LearnedFrom } from "./stateFile.ts";
 import type { Trainer } from "./trainer.ts";
 
 /** Where a run stands. */
@@ -20,22 +20,19 @@ export function takeUpData(trainer: Standing, { train, val }: TrainData): string
     train: train.dataset && datasetFacts(train.dataset),
     val: val && datasetFacts(val.dataset),
   };
-  const compared = { before: trainer.learnedFrom, now, file: train.dataset?.file ?? "training data" };
-  const notes = trainer.progress.step === 0 ? [] : differences(trainer, compared);
+  const file = train.dataset?.file ?? "training data";
+  const notes = trainer.progress.step === 0 ? [] : differences(trainer, { now, file });
   trainer.learnedFrom = now;
   return notes;
-}
-
-interface Comparison {
-  readonly before: LearnedFrom | undefined;
-  readonly now: LearnedFrom;
-  readonly file: string;
 }
 
 const NEW_RUN = "start a new run from this one's weights: dfine train --weights, with the run's folder";
 
 /** What differs, in sentences. @throws DatasetError where the run cannot go on */
-function differences({ progress, config }: Standing, { before, now, file }: Comparison): string[] {
+function differences(
+  { progress, config, learnedFrom: before }: Standing,
+  { now, file }: { now: LearnedFrom; file: string },
+): string[] {
   checkLabels(now.train?.categories, { learned: before?.train?.categories ?? config.model.classes, file });
   const { epoch, step, stepInEpoch, best } = progress;
   const counted = (step - stepInEpoch) / epoch;

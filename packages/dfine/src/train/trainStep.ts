@@ -12,14 +12,15 @@ import type { Detector } from "../model/detector.ts";
 import type { TrainingOutputs } from "../model/outputs.ts";
 import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
-import { NonFiniteError, nonFiniteNames, nonFiniteReport } from "./nonFinite.ts";
+import { NonFiniteError, nonFiniteNames } from "./nonFinite.ts";
 import { countStep, type TrainProgress, totalLoss } from "./progress.ts";
 import { stepDraws } from "./stepDraws.ts";
 
 /** What came of one step. */
 export interface StepResult {
   /** Weighted terms by the official names, in D-FINE's order. */
-  readonly losses: Record<string, number>;
+  readonly losses: Readonly<Record<string, number>>;
+  /** Their sum. */
   readonly loss: number;
   /** Global L2 norm of the gradients before clipping. */
   readonly gradientNorm: number;
@@ -69,10 +70,10 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
   countStep(progress, skipped ? undefined : losses);
   if (progress.skippedInARow >= config.train.limits.nonFiniteSteps) {
     const { step, epoch } = progress;
-    const learningRate = baseRate * rateFactor;
+    const boxes = batch.targets.map(({ labels }) => labels.length);
     const weights = nonFiniteNames(await readNamed(model.stateDict()), model);
-    const report = nonFiniteReport(batch, { step, epoch, learningRate, losses, gradientNorm, weights });
-    throw new NonFiniteError(report, progress.skippedInARow);
+    const facts = { step, epoch, imageIds: batch.imageIds, boxes, losses, gradientNorm, weights };
+    throw new NonFiniteError({ ...facts, learningRate: baseRate * rateFactor }, progress.skippedInARow);
   }
   return { losses, loss, gradientNorm, skipped };
 }

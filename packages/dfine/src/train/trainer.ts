@@ -14,12 +14,11 @@ import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
-import type { LearnedFrom } from "./learnedFrom.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
-import { readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
-import { batchLosses, compileStep, type StepContext, type StepResult, trainStep } from "./trainStep.ts";
+import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
+import { batchLosses, compileStep, type StepResult, trainStep } from "./trainStep.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -148,7 +147,9 @@ export class Trainer implements Disposable {
   async step(batch: TrainingBatch, stepsPerEpoch: number): Promise<StepResult> {
     checkBatch(batch, this.config.model);
     return await this.#inTurn(async () => {
-      const [state, context] = [this.#live, this.#at(stepsPerEpoch)];
+      const state = this.#live;
+      const { config, progress } = this;
+      const context = { config, progress, schedule: this.#schedule(stepsPerEpoch) };
       try {
         if (this.#compiledFor !== state) await compileStep(state, batch, context);
         this.#compiledFor = state;
@@ -171,10 +172,6 @@ export class Trainer implements Disposable {
       if (!this.#isDisposed) throw error;
       throw new OwnershipError("trainer: it was disposed before this call ended", { cause: error });
     }
-  }
-
-  #at(stepsPerEpoch: number): StepContext {
-    return { config: this.config, progress: this.progress, schedule: this.#schedule(stepsPerEpoch) };
   }
 
   /** COCO evaluation of the averaged weights. */

@@ -6,6 +6,7 @@ import type { TrainingBatch } from "./batch.ts";
 export type Trial = (batch: TrainingBatch) => Promise<number>;
 
 export interface WhatFitsOptions {
+  readonly trial: Trial;
   readonly model: ModelConfig;
   /** Bytes held between steps: weights, averages, moments. */
   readonly fixedBytes: number;
@@ -18,7 +19,7 @@ export interface WhatFitsOptions {
 export async function whatFits(
   error: OutOfMemoryError,
   batch: TrainingBatch,
-  { trial, model, fixedBytes }: WhatFitsOptions & { readonly trial: Trial },
+  { trial, model, fixedBytes }: WhatFitsOptions,
 ): Promise<OutOfMemoryError> {
   const [count, , height, width] = batch.shape;
   for (const smaller of smallerBatches(batch, model)) {

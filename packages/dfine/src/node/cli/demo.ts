@@ -13,31 +13,27 @@ import { drawObjects, encodeImage } from "../draw.ts";
 import type { RunFolder } from "../runFolder.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT } from "./exit.ts";
-import { holdDevice } from "./heldDevice.ts";
 import { watchInterrupt } from "./interrupt.ts";
-import {
-  type DeviceOptionValues,
-  deviceOptions,
-  folderOptions,
-  type OutputOptionValues,
-  talkOptions,
-  wholeNumber,
-} from "./options.ts";
+import { openDevice } from "./openDetector.ts";
+import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 import { createTrainFolder } from "./trainFolder.ts";
 
-interface DemoValues extends DeviceOptionValues, OutputOptionValues {
+interface DemoValues extends options.DeviceOptionValues, options.OutputOptionValues {
   readonly steps?: number;
   readonly seed: number;
 }
 
 export function demoCommand(finish: (code: number) => void): Command {
-  const command = new Command("demo")
-    .description("train on handwritten digits from scratch, evaluate, and show what was found")
-    .option("--steps <count>", "end after this many steps", wholeNumber(1))
-    .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0), 0);
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+  const command = new Command("demo").description(
+    "train on handwritten digits from scratch, evaluate, and show what was found",
+  );
+  options.addTo(command, [
+    options.parsed("--steps <count>", "end after this many steps", options.wholeNumber(1)),
+    options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)).default(0),
+    ...options.run(),
+  ]);
   return command.action(async (values: DemoValues) => finish(await demo(values)));
 }
 
@@ -52,7 +48,7 @@ async function demo(values: DemoValues): Promise<number> {
     model: { classes, evalSize: [size, size] },
     train: { ...DEMO.train, seed: values.seed },
   });
-  using device = await holdDevice(values, terminal);
+  using device = await openDevice(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after this step; press Ctrl-C again to stop at once"));
   using trainer = await Trainer.create({ config, ...device });
   const { run, interrupted, last } = await runTraining({

@@ -9,7 +9,7 @@ import { ARCHITECTURES } from "../../model/architectures.ts";
 import { packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
-import { emaOption, modelOption, talkOptions, weightsOption } from "./options.ts";
+import * as options from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -24,11 +24,13 @@ interface InfoValues {
 export function infoCommand(finish: (code: number) => void): Command {
   const command = new Command("info")
     .description("show what a weights file holds, or the configuration of a preset")
-    .argument("[file-or-overrides...]", "a weights file or folder; or configuration keys as key=value, as for train")
-    .addOption(modelOption("model size (default: n)"))
-    .addOption(weightsOption("the weights file, in another way"))
-    .addOption(emaOption());
-  for (const option of talkOptions()) command.addOption(option);
+    .argument("[file-or-overrides...]", "a weights file or folder; or configuration keys as key=value, as for train");
+  options.addTo(command, [
+    options.model("model size (default: n)"),
+    options.weights("the weights file, in another way"),
+    options.ema(),
+    ...options.talk(),
+  ]);
   return command.action(async (given: string[], values: InfoValues) => finish(await info(given, values)));
 }
 

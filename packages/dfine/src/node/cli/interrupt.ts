@@ -1,16 +1,10 @@
 import { EXIT } from "./exit.ts";
 
-/** Ctrl-C while something runs that should end well. */
-export interface Interrupt extends Disposable {
-  /** Aborted once the user has asked to stop. */
-  readonly signal: AbortSignal;
-}
-
 /**
- * The first Ctrl-C (or SIGTERM) asks to stop: `onRequest` tells the user, and the caller ends after its step. The second
- * one ends the process at once.
+ * The first Ctrl-C (or SIGTERM) asks to stop: `signal` is aborted, `onRequest` tells the user, and the caller ends after
+ * its step. The second one ends the process at once.
  */
-export function watchInterrupt(onRequest: () => void): Interrupt {
+export function watchInterrupt(onRequest: () => void): Disposable & { readonly signal: AbortSignal } {
   const controller = new AbortController();
   const handle = () => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted);

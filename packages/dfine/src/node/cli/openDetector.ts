@@ -1,24 +1,22 @@
+import { type DeviceOptions, type ResolvedDevice, resolveDevice } from "../../device.ts";
 import { DFine } from "../detector.ts";
-import type { DeviceOptionValues } from "./options.ts";
+import type { DetectorOptionValues, DeviceOptionValues } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** Options of commands that use weights. */
-export interface DetectorOptionValues extends DeviceOptionValues {
-  readonly weights: string;
-  readonly ema: boolean;
-  readonly size?: [number, number];
-}
+const deviceOptions = ({ threads }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
+  threads,
+  onDevice: (text) => terminal.note(`device: ${text}`),
+});
+
+/** The device of a training command. @throws DeviceError for one that is not there */
+export const openDevice = (values: DeviceOptionValues, terminal: Terminal): Promise<ResolvedDevice> =>
+  resolveDevice(values.device, deviceOptions(values, terminal));
 
 /** Opens the weights of a command on its device. @throws ModelFileError, SafetensorsError, DeviceError, ConfigError */
-export async function openDetector(
-  { weights, device, threads, size, ema }: DetectorOptionValues,
-  terminal: Terminal,
-): Promise<DFine> {
+export async function openDetector(values: DetectorOptionValues, terminal: Terminal): Promise<DFine> {
+  const { weights, device, size, ema } = values;
   return await DFine.fromPretrained(weights, {
-    device,
-    onDevice: (text) => terminal.note(`device: ${text}`),
-    ...(threads === undefined ? {} : { threads }),
-    ...(size ? { size } : {}),
-    ...(ema ? {} : { ema }),
+    ...{ device, size, ema: ema ? undefined : false },
+    ...deviceOptions(values, terminal),
   });
 }

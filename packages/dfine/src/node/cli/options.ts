@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
@@ -38,28 +38,43 @@ export function share(text: string): number {
   return value;
 }
 
-export const modelOption = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
-export const weightsOption = (text: string) => new Option("--weights <file>", text);
-export const emaOption = () =>
-  new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
-export const sizeOption = (text: string) => new Option("--size <size>", text).argParser(inputSize);
-export const batchOption = (text: string) => new Option("--batch <images>", text).argParser(wholeNumber(1));
-export const maxPixelsOption = () =>
-  new Option("--max-pixels <count>", "largest image that is read, width times height (default: 100 million)").argParser(
+/** Gives a command its options, in the order of its help. */
+export function addTo(command: Command, options: readonly Option[]): void {
+  for (const option of options) command.addOption(option);
+}
+
+export const parsed = <T>(flags: string, text: string, parse: (text: string) => T) =>
+  new Option(flags, text).argParser(parse);
+export const model = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
+export const weights = (text: string) => new Option("--weights <file>", text);
+export const ema = () => new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
+export const size = (text: string) => parsed("--size <size>", text, inputSize);
+export const batch = (text: string) => parsed("--batch <images>", text, wholeNumber(1));
+export const maxPixels = () =>
+  parsed(
+    "--max-pixels <count>",
+    "largest image that is read, width times height (default: 100 million)",
     wholeNumber(1),
   );
-export const thresholdOption = () =>
-  new Option("--threshold <score>", "lowest score shown").argParser(share).default(0.5);
+/** Of commands that use weights. */
+export const detector = () => [
+  weights("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+  ema(),
+  size("input size in pixels (default: the one in the weights)"),
+];
 
 /** Where a command computes. */
 export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
 }
-export const deviceOptions = () => [
-  new Option("--device <device>", "where to compute").choices(DEVICE_NAMES).default("auto"),
-  new Option("--threads <count>", "threads of the CPU (default: one per core)").argParser(wholeNumber(1)),
-];
+
+/** Options of `detector` and of where to compute. */
+export interface DetectorOptionValues extends DeviceOptionValues {
+  readonly weights: string;
+  readonly ema: boolean;
+  readonly size?: [number, number];
+}
 
 /** What a command says, and where its files go. */
 export interface OutputOptionValues {
@@ -68,33 +83,33 @@ export interface OutputOptionValues {
   readonly out: string;
   readonly name?: string;
 }
-export const talkOptions = () => [
+export const talk = () => [
   new Option("--json", "print results as JSON on standard output").default(false),
   new Option("--quiet", "no progress, results only").default(false),
 ];
-export const folderOptions = () => [
+/** Of commands that compute and make a run folder. */
+export const run = () => [
+  new Option("--device <device>", "where to compute").choices(DEVICE_NAMES).default("auto"),
+  parsed("--threads <count>", "threads of the CPU (default: one per core)", wholeNumber(1)),
   new Option("--out <folder>", "where run folders go").default("runs"),
   new Option("--name <name>", "name of the run folder; numbered when it is taken"),
+  ...talk(),
 ];
 
 /** Which data a command uses. */
-export interface DataOptionValues {
-  readonly data?: string;
-  readonly images?: string;
-  readonly annotations?: string;
-  readonly valImages?: string;
-  readonly valAnnotations?: string;
-}
-export const dataOption = () => new Option("--data <file>", "data.yaml that names images and annotations");
-export const trainDataOptions = () => [
-  dataOption(),
+export type DataOptionValues = Readonly<
+  Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
+>;
+export const data = () => new Option("--data <file>", "data.yaml that names images and annotations");
+export const trainData = () => [
+  data(),
   new Option("--images <folder>", "training images"),
   new Option("--annotations <file>", "their COCO annotations"),
   new Option("--val-images <folder>", "validation images"),
   new Option("--val-annotations <file>", "their COCO annotations"),
 ];
-export const valDataOptions = () => [
-  dataOption(),
+export const valData = () => [
+  data(),
   new Option("--images <folder>", "images"),
   new Option("--annotations <file>", "their COCO annotations"),
 ];

@@ -23,8 +23,8 @@ const LONGEST_KEY = 200;
 
 function complete(key: string, known: readonly string[]): string {
   if (key.length > LONGEST_KEY) return key;
-  const inSection = SECTIONS.map((section) => `${section}.${key}`).find((path) => known.includes(path));
-  if (known.includes(key) || inSection) return known.includes(key) ? key : inSection!;
+  const exact = [key, ...SECTIONS.map((section) => `${section}.${key}`)].find((path) => known.includes(path));
+  if (exact) return exact;
   const endings = known.filter((path) => path.endsWith(`.${key}`));
   if (endings.length > 1)
     throw new ConfigError(`configuration: ${JSON.stringify(key)} may mean ${endings.join(" or ")}; write it in full`);

@@ -1,12 +1,13 @@
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
+import { counted, someOf } from "../../describe.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
-import { missingHint } from "../data/onDisk.ts";
+import { exists, missingHint, statOf } from "../data/onDisk.ts";
 import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import type { GalleryImage } from "../report/gallery.ts";
@@ -14,23 +15,11 @@ import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
-import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
-import {
-  batchOption,
-  deviceOptions,
-  emaOption,
-  folderOptions,
-  maxPixelsOption,
-  type OutputOptionValues,
-  sizeOption,
-  talkOptions,
-  thresholdOption,
-  weightsOption,
-  wholeNumber,
-} from "./options.ts";
+import { openDetector } from "./openDetector.ts";
+import * as options from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
-interface PredictValues extends OutputOptionValues, DetectorOptionValues {
+interface PredictValues extends options.OutputOptionValues, options.DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
   readonly batch: number;
@@ -43,23 +32,21 @@ const SIDE = 640;
 const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
 /** What systems put into folders by themselves, of which nothing is said. */
 const SYSTEM_NAME = /^(\.|Thumbs\.db$|desktop\.ini$)/i;
-/** File names shown of those that are passed over. */
-const NAMED = 5;
+/** Kinds shown of the files that are passed over. */
+const KINDS = 5;
 
 export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
     .description("find objects in images, and draw them")
-    .argument("<images...>", "image files, or folders of them")
-    .addOption(
-      weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
-    )
-    .addOption(emaOption())
-    .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
-    .addOption(thresholdOption())
-    .option("--max-detections <count>", "most objects in an image", wholeNumber(1), 300)
-    .addOption(batchOption("images at a time").default(4))
-    .addOption(maxPixelsOption());
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+    .argument("<images...>", "image files, or folders of them");
+  options.addTo(command, [
+    ...options.detector(),
+    options.parsed("--threshold <score>", "lowest score shown", options.share).default(0.5),
+    options.parsed("--max-detections <count>", "most objects in an image", options.wholeNumber(1)).default(300),
+    options.batch("images at a time").default(4),
+    options.maxPixels(),
+    ...options.run(),
+  ]);
   return command.action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
 }
 
@@ -71,7 +58,7 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
-  const found: { file: string; result: Result }[] = [];
+  const found: object[] = [];
   const shown: GalleryImage[] = [];
   const unread: string[] = [];
   const read = async (file: string) => {
@@ -91,29 +78,23 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     for (const [i, { file, image }] of group.entries()) {
       const result = results[i]!;
       const written = await writeDrawn(run.path, file, { image, result });
-      found.push({ file, result });
+      found.push({ file, ...result.toJSON() });
       if (shown.length < REPORTED) shown.push(await galleryImage(file, image, result));
       terminal.say(`${file}: ${describe(result)} → ${written}`);
       terminal.progress(`${found.length}/${files.length} images`);
     }
   }
   const predictions = join(run.path, "predictions.json");
-  await writeFileAtomic(predictions, JSON.stringify(found.map(({ file, result }) => ({ file, ...result.toJSON() }))));
+  await writeFileAtomic(predictions, JSON.stringify(found));
   await writeFileAtomic(
     run.report,
     renderReport({
       title: `Predictions of ${values.weights}`,
-      ...{ steps: [], epochs: [], config: "" },
       images: shown,
       environment: environment(detector.backend),
     }),
   );
-  terminal.data({
-    predictions,
-    report: run.report,
-    images: found.map(({ file, result }) => ({ file, ...result.toJSON() })),
-    ...{ unread, passedOver },
-  });
+  terminal.data({ predictions, report: run.report, images: found, unread, passedOver });
   terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
   if (interrupt.signal.aborted) return EXIT.interrupted;
@@ -128,9 +109,9 @@ async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; 
   const files: string[] = [];
   const passedOver: string[] = [];
   for (const path of paths) {
-    const found = await stat(path).catch(async () => {
+    const found = await statOf(path);
+    if (!found)
       throw new UsageError(`${path}: there is no such file or folder. ${(await missingHint(path)) ?? ""}`.trim());
-    });
     if (!found.isDirectory()) {
       files.push(path);
       continue;
@@ -156,8 +137,7 @@ function passedOverText(paths: readonly string[]): string {
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
   const counts = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${count} ${kind}`);
-  const names = paths.slice(0, NAMED).join(", ") + (paths.length > NAMED ? ", …" : "");
-  return `passed over ${paths.length} ${paths.length === 1 ? "file or folder" : "files or folders"} (${counts.slice(0, NAMED).join(", ")}): ${names}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
+  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${counts.slice(0, KINDS).join(", ")}): ${someOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
 }
 
 /** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */
@@ -166,7 +146,7 @@ async function writeDrawn(folder: string, file: string, found: { image: RgbImage
   const bytes = await encodeImage(drawObjects(found.image, found.result.objects), name);
   for (let i = 1; ; i++) {
     const path = join(folder, i === 1 ? name : name.replace(/(\.\w+)?$/, `-${i}$1`));
-    if (await stat(path).catch(() => undefined)) continue;
+    if (await exists(path)) continue;
     await writeFileAtomic(path, bytes);
     return path;
   }

@@ -35,13 +35,13 @@ test("with json, standard output holds JSON alone", () => {
   expect(written).toEqual({ out: '{"ap":0.5}\n', err: "reading\n" });
 });
 
-test("quiet keeps results, warnings and errors", () => {
+test("quiet keeps results and warnings", () => {
   const { terminal, written } = setUp({ quiet: true });
   terminal.say("AP 0.5");
   terminal.note("reading");
   terminal.progress("1/2");
-  terminal.error("bad");
-  expect(written).toEqual({ out: "AP 0.5\n", err: "error: bad\n" });
+  terminal.warn("bad");
+  expect(written).toEqual({ out: "AP 0.5\n", err: "warning: bad\n" });
 });
 
 test("progress is redrawn on a terminal and never there where it is none", () => {

@@ -40,33 +40,21 @@ export class Terminal {
 
   /** A result for people; nothing when the output is JSON. */
   say(text: string): void {
-    if (this.json) return;
-    this.#clear();
-    this.#out.write(`${text}\n`);
+    if (!this.json) this.#line(this.#out, text);
   }
 
   /** A result for programs, one line of JSON; nothing otherwise. */
   data(value: unknown): void {
-    if (!this.json) return;
-    this.#clear();
-    this.#out.write(`${JSON.stringify(value)}\n`);
+    if (this.json) this.#line(this.#out, JSON.stringify(value));
   }
 
   /** What is going on; left out when quiet. */
   note(text: string): void {
-    if (this.#quiet) return;
-    this.#clear();
-    this.#err.write(`${this.#colors.dim(text)}\n`);
+    if (!this.#quiet) this.#line(this.#err, this.#colors.dim(text));
   }
 
   warn(text: string): void {
-    this.#clear();
-    this.#err.write(`${this.#colors.yellow("warning:")} ${text}\n`);
-  }
-
-  error(text: string): void {
-    this.#clear();
-    this.#err.write(`${this.#colors.red("error:")} ${text}\n`);
+    this.#line(this.#err, `${this.#colors.yellow("warning:")} ${text}`);
   }
 
   /** How far it is: redrawn in place on a terminal, now and then a line elsewhere. */
@@ -83,6 +71,11 @@ export class Terminal {
     this.#clear();
     this.#err.write(text.slice(0, (this.#err.columns ?? 80) - 1));
     this.#drawn = true;
+  }
+
+  #line(sink: Sink, text: string): void {
+    this.#clear();
+    sink.write(`${text}\n`);
   }
 
   /** Takes a redrawn line away, so that the next text starts a line of its own. */

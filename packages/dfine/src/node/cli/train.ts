@@ -1,26 +1,13 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import type { FitReport } from "../../checkpoint/fit.ts";
 import { fitLines } from "../../checkpoint/fitText.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { checkImages } from "../data/checkImages.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
-import { holdDevice } from "./heldDevice.ts";
 import { watchInterrupt } from "./interrupt.ts";
-import {
-  batchOption,
-  deviceOptions,
-  emaOption,
-  folderOptions,
-  maxPixelsOption,
-  modelOption,
-  positiveNumber,
-  sizeOption,
-  talkOptions,
-  trainDataOptions,
-  weightsOption,
-  wholeNumber,
-} from "./options.ts";
+import { openDevice } from "./openDetector.ts";
+import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 import { createTrainFolder } from "./trainFolder.ts";
@@ -33,23 +20,22 @@ export function trainCommand(finish: (code: number) => void): Command {
   const command = new Command("train")
     .description("train a model on images with COCO annotations")
     .argument("[overrides...]", "any configuration key, as ema.decay=0.998 or model.decoder.numQueries=100");
-  for (const option of trainDataOptions()) command.addOption(option);
-  command
-    .addOption(modelOption("model size (default: that of --weights, or n)"))
-    .addOption(sizeOption("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"))
-    .option("--epochs <count>", "passes over the training data", wholeNumber(1))
-    .option("--steps <count>", "end after this many steps in all", wholeNumber(1))
-    .addOption(batchOption("images per step"))
-    .option("--lr <rate>", "learning rate", positiveNumber)
-    .option("--backbone-lr <rate>", "learning rate of the backbone", positiveNumber)
-    .addOption(
-      weightsOption("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
-    )
-    .addOption(emaOption())
-    .option("--seed <number>", "chooses initial weights, order and noise", wholeNumber(0))
-    .addOption(maxPixelsOption())
-    .option("--resume <run>", "go on with the run in this folder, exactly where it stood");
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+  options.addTo(command, [
+    ...options.trainData(),
+    options.model("model size (default: that of --weights, or n)"),
+    options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
+    options.parsed("--epochs <count>", "passes over the training data", options.wholeNumber(1)),
+    options.parsed("--steps <count>", "end after this many steps in all", options.wholeNumber(1)),
+    options.batch("images per step"),
+    options.parsed("--lr <rate>", "learning rate", options.positiveNumber),
+    options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
+    options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
+    options.ema(),
+    options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),
+    options.maxPixels(),
+    new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
+    ...options.run(),
+  ]);
   return command.action(async (overrides: string[], values: TrainValues) => {
     if (values.resume !== undefined) refuseOnResume(command, overrides);
     finish(await train(values, overrides));
@@ -58,10 +44,10 @@ export function trainCommand(finish: (code: number) => void): Command {
 
 /** @throws UsageError for options that a resumed run takes from its folder */
 function refuseOnResume(command: Command, overrides: readonly string[]): void {
-  const given = command.options.filter(
-    (option) =>
-      command.getOptionValueSource(option.attributeName()) === "cli" && !FREE_ON_RESUME.has(option.attributeName()),
-  );
+  const given = command.options.filter((option) => {
+    const name = option.attributeName();
+    return command.getOptionValueSource(name) === "cli" && !FREE_ON_RESUME.has(name);
+  });
   const names = [...given.map(({ long }) => long), ...overrides];
   if (names.length > 0)
     throw new UsageError(`--resume goes on with the run's own configuration and data; leave out ${names.join(", ")}`);
@@ -75,7 +61,7 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   for (const note of notes) terminal.note(note);
   await checkImages(datasets.train!);
   if (datasets.val) await checkImages(datasets.val);
-  using device = await holdDevice(values, terminal);
+  using device = await openDevice(values, terminal);
   using interrupt = watchInterrupt(() =>
     terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
   );

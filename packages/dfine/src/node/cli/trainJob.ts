@@ -13,18 +13,15 @@ import { UsageError } from "./exit.ts";
 import { type DataOptionValues, type DeviceOptionValues, type OutputOptionValues, trainDataFiles } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 
+type Numbers = Readonly<
+  Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
+>;
+
 /** Options of `dfine train`. */
-export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues {
+export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
   /** Undefined where nothing was said. */
   readonly model?: PresetName;
   readonly size?: [number, number];
-  readonly epochs?: number;
-  readonly steps?: number;
-  readonly batch?: number;
-  readonly lr?: number;
-  readonly backboneLr?: number;
-  readonly seed?: number;
-  readonly maxPixels?: number;
   readonly weights?: string;
   readonly ema: boolean;
   readonly resume?: string;

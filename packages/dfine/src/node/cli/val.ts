@@ -15,48 +15,31 @@ import { renderReport } from "../report/report.ts";
 import { createRunFolder } from "../runFolder.ts";
 import { reportSamples, samplesWithDetections } from "../trainReport.ts";
 import { EXIT } from "./exit.ts";
-import { type DetectorOptionValues, openDetector } from "./openDetector.ts";
-import {
-  batchOption,
-  type DataOptionValues,
-  deviceOptions,
-  emaOption,
-  folderOptions,
-  maxPixelsOption,
-  type OutputOptionValues,
-  sizeOption,
-  talkOptions,
-  valDataFiles,
-  valDataOptions,
-  weightsOption,
-} from "./options.ts";
+import { openDetector } from "./openDetector.ts";
+import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 
-interface ValValues extends DataOptionValues, OutputOptionValues, DetectorOptionValues {
+interface ValValues extends options.DataOptionValues, options.OutputOptionValues, options.DetectorOptionValues {
   readonly batch: number;
   readonly maxPixels?: number;
 }
 
 export function valCommand(finish: (code: number) => void): Command {
   const command = new Command("val").description("evaluate weights on images with COCO annotations");
-  command
-    .addOption(
-      weightsOption("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
-    )
-    .addOption(emaOption());
-  for (const option of valDataOptions()) command.addOption(option);
-  command
-    .addOption(sizeOption("input size in pixels (default: the one in the weights)"))
-    .addOption(batchOption("images at a time").default(8))
-    .addOption(maxPixelsOption());
-  for (const option of [...deviceOptions(), ...folderOptions(), ...talkOptions()]) command.addOption(option);
+  options.addTo(command, [
+    ...options.detector(),
+    ...options.valData(),
+    options.batch("images at a time").default(8),
+    options.maxPixels(),
+    ...options.run(),
+  ]);
   return command.action(async (values: ValValues) => finish(await val(values)));
 }
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { val: split } = await loadDatasets(valDataFiles(values), ["val"]);
+  const { val: split } = await loadDatasets(options.valDataFiles(values), ["val"]);
   const { dataset } = split!;
   for (const note of summarizeDataset(dataset, { use: "evaluation" }).notes) terminal.note(`data: ${note}`);
   await checkImages(split!);
@@ -84,7 +67,6 @@ async function val(values: ValValues): Promise<number> {
     run.report,
     renderReport({
       title: `Evaluation of ${values.weights}`,
-      ...{ steps: [], epochs: [], config: "" },
       evaluation: evaluation.result,
       images: samplesWithDetections(await reportSamples(split!, { maxPixels }), evaluation.detections, dataset),
       environment: environment(detector.backend),

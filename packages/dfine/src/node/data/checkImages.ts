@@ -1,9 +1,8 @@
-import { stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatasetError, ImageError } from "../../data/errors.ts";
 import { someOf } from "../../describe.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
-import { missingHint, withSeparators } from "./onDisk.ts";
+import { exists, missingHint, withSeparators } from "./onDisk.ts";
 import { realFolder, resolveIn } from "./paths.ts";
 
 /** Files looked for at the same time. */
@@ -42,8 +41,8 @@ async function isThere(folder: string, fileName: string): Promise<boolean> {
 
 async function remedy(folder: string, fileName: string): Promise<string> {
   const parent = dirname(folder);
-  const besides = await stat(await withSeparators(join(parent, fileName))).catch(() => undefined);
-  if (besides) return `file_name starts with the folder's own name: give ${parent} as the image folder.`;
+  if (await exists(await withSeparators(join(parent, fileName))))
+    return `file_name starts with the folder's own name: give ${parent} as the image folder.`;
   const hint = await missingHint(join(folder, fileName));
   if (hint) return `${hint} Correct file_name in the annotations, or rename the files.`;
   return "Check the image folder, from which file_name starts; or take the missing images out of the annotations.";

@@ -38,13 +38,12 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   const metadata = await readHeader(path, bytes, () =>
     sharp(bytes, { ...settings, limitInputPixels: false }).metadata(),
   );
-  if (metadata.width * metadata.height > maxPixels) {
+  if (metadata.width * metadata.height > maxPixels)
     throw new ImageError(
       path,
       `has ${metadata.width}x${metadata.height} pixels, over the limit of ${maxPixels}`,
       "Scale the image down first, or raise maxPixels (on the command line --max-pixels).",
     );
-  }
   const decoder = sharp(bytes, { ...settings, autoOrient: shouldTurn(path, metadata, frame) });
   const inks = metadata.space === "cmyk" && metadata.depth === "uchar";
   // Without naming the space of the pipeline too, inks would pass through a colour profile of the library's and back.

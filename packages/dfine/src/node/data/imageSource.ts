@@ -9,11 +9,13 @@ const PARALLEL = 4;
 
 /** Where images come from and how they are wanted. */
 export interface ImageSourceOptions {
+  /** Folder that the images' file names start from. */
   readonly imageRoot: string;
-  /** [height, width] to resize to. */
+  /** Network input [height, width]; images are resized to it, their aspect ratio is not kept. */
   readonly size: readonly [number, number];
-  /** Memory for resized images that are kept, in bytes. Default 512 MB. */
+  /** Memory for resized images, kept for later epochs, in bytes. Default 512 MB. */
   readonly cacheBytes?: number;
+  /** Largest image that is decoded, in pixels. */
   readonly maxPixels?: number | undefined;
 }
 

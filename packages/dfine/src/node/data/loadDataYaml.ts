@@ -27,9 +27,8 @@ export async function loadDataYaml<Name extends SplitName>(
   const loaded: [Name, DatasetSplit][] = [];
   for (const name of wanted) {
     const paths = splits.get(name);
-    if (!paths) {
+    if (!paths)
       throw new DatasetError(file, `has no ${name}`, `Add ${name}: { images: FOLDER, annotations: FILE.json }.`);
-    }
     const dataset = await readCoco(await at(paths.annotations));
     if (names) checkCategoryNames(dataset, names, file);
     if (loaded[0]) checkSameCategories(loaded[0][1].dataset, dataset);

@@ -5,32 +5,18 @@ import { DatasetError, ImageError } from "../../data/errors.ts";
 import { flipBoxes } from "../../data/flip.ts";
 import { type RgbImage, toTensorData } from "../../data/image.ts";
 import { type Targets, trainingTargets } from "../../data/targets.ts";
+import type { BatchesOptions, BatchSource, TrainingBatch } from "../../train/batch.ts";
 import { type BrokenImage, BrokenImages, type BrokenImagesOptions } from "./brokenImages.ts";
-import { createImageSource } from "./imageSource.ts";
+import { createImageSource, type ImageSourceOptions } from "./imageSource.ts";
+import type { DatasetSplit } from "./loadDataYaml.ts";
 
-/** One batch in typed arrays; nothing in it is shared with later batches. */
-export interface Batch {
-  /** [B, 3, H, W], RGB / 255. */
-  readonly images: Float32Array;
-  /** [B, 3, H, W]. */
-  readonly shape: readonly [number, number, number, number];
-  /** Per image; boxes as fractions of the image. */
-  readonly targets: readonly Targets[];
-  readonly imageIds: readonly number[];
-  /** Per image, width and height in pixels before resizing. */
-  readonly origSizes: readonly (readonly [width: number, height: number])[];
+/** A batch that is shared with no later one. */
+export interface Batch extends TrainingBatch {
   readonly epoch: number;
-  /** Position of the batch in its epoch. */
-  readonly index: number;
 }
 
 /** What `createLoader` needs to know. */
-export interface LoaderOptions extends BrokenImagesOptions {
-  readonly dataset: CocoDataset;
-  /** Folder that the images' file names start from. */
-  readonly imageRoot: string;
-  /** Network input [height, width]; images are resized to it, their aspect ratio is not kept. */
-  readonly size: readonly [number, number];
+export interface LoaderOptions extends BrokenImagesOptions, DatasetSplit, ImageSourceOptions {
   readonly batchSize: number;
   /** Shuffle, flip and drop the last partial batch. Without it: images in id order, all of them, as they are. */
   readonly training: boolean;
@@ -40,23 +26,10 @@ export interface LoaderOptions extends BrokenImagesOptions {
   readonly flip?: number;
   /** Batches prepared ahead of the one in use. Default 1. */
   readonly prefetch?: number;
-  /** Memory for resized images, kept for later epochs, in bytes. Default 512 MB. */
-  readonly cacheBytes?: number;
-  /** Largest image that is decoded, in pixels. */
-  readonly maxPixels?: number | undefined;
-}
-
-/** Where to start in an epoch, and how to stop. */
-export interface BatchesOptions {
-  /** First batch; those before it are not prepared. Default 0. */
-  readonly start?: number;
-  /** Ends the iteration with the signal's reason. */
-  readonly signal?: AbortSignal;
 }
 
 /** Batches of a data set, epoch by epoch. (seed, epoch, index) determines a batch, so resuming is exact. */
-export interface Loader {
-  readonly batchesPerEpoch: number;
+export interface Loader extends BatchSource {
   readonly dataset: CocoDataset;
   /** Images met so far that cannot be used. */
   readonly broken: readonly BrokenImage[];
@@ -80,24 +53,21 @@ const LARGEST_BATCH = 2 ** 32;
 export function createLoader(options: LoaderOptions): Loader {
   const { dataset, batchSize, training, prefetch = 1 } = options;
   const count = dataset.images.length;
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1) {
+  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
     throw new RangeError(`createLoader: batchSize is ${batchSize}. It must be a whole number from 1 on.`);
-  }
   if (count === 0) throw new DatasetError(dataset.file, "lists no images", "List at least one under images.");
-  if (training && count < batchSize) {
+  if (training && count < batchSize)
     throw new DatasetError(
       dataset.file,
       `lists ${count} images, which do not fill one batch of ${batchSize}`,
       `Use a batch of at most ${count}.`,
     );
-  }
   const [height, width] = options.size;
   const imageBytes = 4 * 3 * height * width;
-  if (batchSize * imageBytes > LARGEST_BATCH) {
+  if (batchSize * imageBytes > LARGEST_BATCH)
     throw new ConfigError(
       `batch: ${batchSize} images of ${height}x${width} take ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB, more than any device here can address; use at most ${Math.floor(LARGEST_BATCH / imageBytes)}`,
     );
-  }
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
   const broken = new BrokenImages(dataset, options);
   const prepare = batchMaker(options, broken);

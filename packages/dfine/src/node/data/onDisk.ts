@@ -1,3 +1,4 @@
+import type { Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, normalize, sep } from "node:path";
 
@@ -25,11 +26,10 @@ const SPELLINGS: readonly Spelling[] = [
 const plainest = (name: string, spellings = SPELLINGS): string =>
   spellings.reduceRight((text, { plain }) => plain(text), name);
 
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
+/** What is known of a file or folder; undefined where there is none. */
+export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(() => undefined);
+export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
+export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
 
 /** The path under which a file is there whose name is spelt in another way; undefined where there is none. */
 async function onDisk(path: string): Promise<string | undefined> {

@@ -22,19 +22,17 @@ export async function realFolder(root: string): Promise<string> {
 /** `resolveInside` for many files of one folder, which `realFolder` gave. @throws ImageError */
 export async function resolveIn(folder: string, fileName: string): Promise<string> {
   const parts = fileName.split(/[\\/]/);
-  if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0")) {
+  if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0"))
     throw new ImageError(fileName, `leaves the image folder ${folder}`, "Name images by their path inside the folder.");
-  }
   const path = await withSeparators(join(folder, fileName));
   const target = await realpath(path).catch(() => {
     throw new ImageError(path, "does not exist", "Check the image folder and file_name in the annotations.");
   });
-  if (!target.startsWith(folder.endsWith(sep) ? folder : folder + sep)) {
+  if (!target.startsWith(folder.endsWith(sep) ? folder : folder + sep))
     throw new ImageError(
       path,
       `is a link to ${target}, outside the image folder`,
       "Copy the image into the folder, or give the folder that holds the linked files.",
     );
-  }
   return target;
 }

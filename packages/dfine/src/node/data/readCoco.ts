@@ -16,13 +16,12 @@ export async function readCoco(path: string): Promise<CocoDataset> {
 export async function readText(path: string): Promise<string> {
   try {
     const { size } = await stat(path);
-    if (size > MAX_TEXT) {
+    if (size > MAX_TEXT)
       throw new DatasetError(
         path,
         `has ${size} bytes, more than the ${MAX_TEXT} that fit one string`,
         "Split the annotations, or leave out segmentation masks, which are not used.",
       );
-    }
     return await readFile(path, "utf8");
   } catch (error) {
     if (error instanceof DatasetError) throw error;

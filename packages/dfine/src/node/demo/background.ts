@@ -1,7 +1,7 @@
 import { createImage, type RgbImage } from "../../data/image.ts";
-import { type Colour, type Draws, drawColour } from "./draws.ts";
+import { type Draws, drawColour } from "./draws.ts";
 
-/** A pixel's share of the second of two colours, 0–1. */
+/** A value at each point: a pixel's share of the second of two colours, 0–1. */
 type Pattern = (x: number, y: number) => number;
 
 /** The kinds of background; each draws what it needs and gives a pattern. */
@@ -16,28 +16,16 @@ export function drawBackground(draws: Draws, side: number, level: number): RgbIm
   const second = drawColour(draws, level, 22);
   const pattern = patterns[draws.whole(0, patterns.length - 1)]!(draws, side);
   const image = createImage(side, side);
-  for (let y = 0; y < side; y++) {
+  for (let y = 0; y < side; y++)
     for (let x = 0; x < side; x++) {
       const share = pattern(x, y);
       const noise = draws.whole(-6, 6);
-      paint(image, (y * side + x) * 3, { first, second, share, noise });
+      for (let c = 0; c < 3; c++) {
+        const value = Math.round(first[c]! + (second[c]! - first[c]!) * share) + noise;
+        image.data[(y * side + x) * 3 + c] = Math.min(255, Math.max(0, value));
+      }
     }
-  }
   return image;
-}
-
-interface Mixture {
-  readonly first: Colour;
-  readonly second: Colour;
-  readonly share: number;
-  readonly noise: number;
-}
-
-function paint(image: RgbImage, at: number, { first, second, share, noise }: Mixture): void {
-  for (let c = 0; c < 3; c++) {
-    const value = Math.round(first[c]! + (second[c]! - first[c]!) * share) + noise;
-    image.data[at + c] = Math.min(255, Math.max(0, value));
-  }
 }
 
 /** A linear change in a direction of whole-number slope. */
@@ -84,14 +72,17 @@ function clouds(draws: Draws, side: number): Pattern {
   const cell = draws.whole(12, 40);
   const columns = Math.floor(side / cell) + 2;
   const values = Array.from({ length: columns * columns }, () => draws.between(0, 1));
-  return (x, y) => {
-    const column = Math.floor(x / cell);
-    const row = Math.floor(y / cell);
-    const right = x / cell - column;
-    const down = y / cell - row;
-    const at = row * columns + column;
-    const above = values[at]! * (1 - right) + values[at + 1]! * right;
-    const below = values[at + columns]! * (1 - right) + values[at + columns + 1]! * right;
-    return above * (1 - down) + below * down;
-  };
+  const at: Pattern = (column, row) => values[row * columns + column]!;
+  return (x, y) => bilinear(at, x / cell, y / cell);
+}
+
+/** The value at a point between those that `at` gives for whole positions. */
+export function bilinear(at: Pattern, x: number, y: number): number {
+  const left = Math.floor(x);
+  const top = Math.floor(y);
+  const right = x - left;
+  const down = y - top;
+  const above = at(left, top) * (1 - right) + at(left + 1, top) * right;
+  const below = at(left, top + 1) * (1 - right) + at(left + 1, top + 1) * right;
+  return above * (1 - down) + below * down;
 }

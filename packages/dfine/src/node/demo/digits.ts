@@ -4,9 +4,9 @@ import { Random } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
 import type { DatasetSplit } from "../data/loadDataYaml.ts";
 import { readCoco } from "../data/readCoco.ts";
-import { loadSharp } from "../optional.ts";
+import { encodeImage } from "../draw.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
-import { drawScene, type PlacedDigit } from "./scene.ts";
+import { drawScene } from "./scene.ts";
 
 /** Raised whenever the same parameters give other pixels or boxes. */
 const VERSION = 1;
@@ -55,7 +55,10 @@ export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset>
   const { folder, train = 400, val = 80, size = 256, seed = 0 } = options;
   const wanted = JSON.stringify({ version: VERSION, train, val, size, seed });
   const generated = !(await isComplete(folder, wanted));
-  if (generated) await generate(options, { train, val, size, seed }, wanted);
+  if (generated) {
+    await generate({ ...options, train, val, size, seed });
+    await writeFile(join(folder, MANIFEST), wanted);
+  }
   const split = async (part: "train" | "val"): Promise<DatasetSplit> => ({
     dataset: await readCoco(join(folder, `annotations/${part}.json`)),
     imageRoot: join(folder, "images", part),
@@ -63,80 +66,51 @@ export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset>
   return { train: await split("train"), val: await split("val"), dataYaml: join(folder, "data.yaml"), generated };
 }
 
-interface Counts {
-  readonly train: number;
-  readonly val: number;
-  readonly size: number;
-  readonly seed: number;
-}
-
 async function isComplete(folder: string, wanted: string): Promise<boolean> {
   const manifest = await readFile(join(folder, MANIFEST), "utf8").catch(() => undefined);
   if (manifest !== undefined) return manifest === wanted;
   const files = await readdir(folder).catch(() => []);
-  if (files.length > 0) {
+  if (files.length > 0)
     throw new DatasetError(
       folder,
       "holds files, but not the digits data set",
       "Give an empty or a new folder; nothing is written over.",
     );
-  }
   return false;
 }
 
-async function generate(options: DigitsOptions, counts: Counts, wanted: string): Promise<void> {
-  const { folder, onProgress, signal } = options;
+async function generate(options: DigitsOptions & Record<"train" | "val" | "size" | "seed", number>): Promise<void> {
+  const { folder, size, seed, onProgress, signal } = options;
   await mkdir(join(folder, "annotations"), { recursive: true });
   await writeFile(join(folder, MANIFEST), "incomplete");
   await writeFile(join(folder, "README.txt"), README);
   const handwriting = await readHandwriting();
-  const sharp = await loadSharp();
   let done = 0;
   for (const [index, part] of parts.entries()) {
-    const images = join(folder, "images", part);
-    await mkdir(images, { recursive: true });
+    const imageRoot = join(folder, "images", part);
+    await mkdir(imageRoot, { recursive: true });
     const samples = samplesFor(handwriting, part);
-    const rows: CocoRows = { images: [], annotations: [] };
+    const images: object[] = [];
+    const annotations: object[] = [];
     let written: Promise<unknown> = Promise.resolve();
-    for (let i = 0; i < counts[part]; i++) {
+    for (let i = 0; i < options[part]; i++) {
       signal?.throwIfAborted();
-      const { image, digits } = drawScene(
-        new Random(counts.seed).fork(`split ${index}, image ${i}`),
-        counts.size,
-        samples,
-      );
+      const { image, digits } = drawScene(new Random(seed).fork(`split ${index}, image ${i}`), size, samples);
+      const { width, height } = image;
       const name = `${String(i).padStart(5, "0")}.png`;
-      addRows(rows, { id: i + 1, file_name: name, width: image.width, height: image.height }, digits);
+      images.push({ id: i + 1, file_name: name, width, height });
+      for (const { digit, bbox } of digits) {
+        const ids = { id: annotations.length + 1, image_id: i + 1, category_id: digit };
+        annotations.push({ ...ids, bbox, area: bbox[2] * bbox[3], iscrowd: 0 });
+      }
       await written;
-      const raw = { width: image.width, height: image.height, channels: 3 } as const;
-      written = sharp(image.data, { raw }).png().toFile(join(images, name));
-      onProgress?.(++done, counts.train + counts.val);
+      written = encodeImage(image, name).then((bytes) => writeFile(join(imageRoot, name), bytes));
+      onProgress?.(++done, options.train + options.val);
     }
     await written;
-    await writeFile(join(folder, `annotations/${part}.json`), JSON.stringify({ info, categories, ...rows }));
+    const coco = { info, categories, images, annotations };
+    await writeFile(join(folder, `annotations/${part}.json`), JSON.stringify(coco));
   }
   const yaml = parts.map((part) => `${part}: { images: images/${part}, annotations: annotations/${part}.json }\n`);
   await writeFile(join(folder, "data.yaml"), yaml.join(""));
-  await writeFile(join(folder, MANIFEST), wanted);
-}
-
-interface ImageRow {
-  readonly id: number;
-  readonly file_name: string;
-  readonly width: number;
-  readonly height: number;
-}
-
-interface CocoRows {
-  readonly images: ImageRow[];
-  readonly annotations: object[];
-}
-
-function addRows(rows: CocoRows, image: ImageRow, digits: readonly PlacedDigit[]): void {
-  rows.images.push(image);
-  for (const { digit, bbox } of digits) {
-    const area = bbox[2] * bbox[3];
-    const id = rows.annotations.length + 1;
-    rows.annotations.push({ id, image_id: image.id, category_id: digit, bbox, area, iscrowd: 0 });
-  }
 }

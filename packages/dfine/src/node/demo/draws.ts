@@ -1,20 +1,13 @@
 import type { Random } from "@dfine/tensor";
 
-/** Draws one after the other from a counter-based stream; the same on every machine. */
-export interface Draws {
+/** Draws one after the other from where a counter-based stream stands; the same on every machine. */
+export const createDraws = (random: Random) => ({
   /** A whole number from `low` to `high`, both included. */
-  whole(low: number, high: number): number;
+  whole: (low: number, high: number) => low + random.integer(high - low + 1),
   /** A number in [low, high). */
-  between(low: number, high: number): number;
-}
-
-/** Goes on where `random` stands. */
-export function createDraws(random: Random): Draws {
-  return {
-    whole: (low, high) => low + random.integer(high - low + 1),
-    between: (low, high) => low + random.uniform() * (high - low),
-  };
-}
+  between: (low: number, high: number) => low + random.uniform() * (high - low),
+});
+export type Draws = ReturnType<typeof createDraws>;
 
 /** RGB levels. */
 export type Colour = readonly [number, number, number];

@@ -1,6 +1,6 @@
 import type { Random } from "@dfine/tensor";
 import type { RgbImage } from "../../data/image.ts";
-import { drawBackground } from "./background.ts";
+import { bilinear, drawBackground } from "./background.ts";
 import { type Colour, createDraws, type Draws, drawColour } from "./draws.ts";
 import { type Handwriting, SAMPLE_SIDE } from "./handwriting.ts";
 
@@ -74,14 +74,13 @@ function renderInk(sample: Uint8Array, { height, halfTurn }: { height: number; h
   const diagonal = Math.sqrt(bounds.width * bounds.width + bounds.height * bounds.height);
   const side = Math.ceil((diagonal + 2) * scale);
   const alpha = new Float64Array(side * side);
-  for (let y = 0; y < side; y++) {
+  for (let y = 0; y < side; y++)
     for (let x = 0; x < side; x++) {
       const dx = (x + 0.5 - side / 2) / scale;
       const dy = (y + 0.5 - side / 2) / scale;
       const level = sampleAt(sample, middleX + cosine * dx + sine * dy, middleY - sine * dx + cosine * dy);
       alpha[y * side + x] = Math.min(1, Math.max(0, (level - 70) / 90));
     }
-  }
   const cut = tightBounds(alpha, side, 0.5);
   if (!cut) return undefined;
   const out = new Float64Array(cut.width * cut.height);
@@ -94,21 +93,15 @@ function renderInk(sample: Uint8Array, { height, halfTurn }: { height: number; h
 
 /** The sample's level at a point, bilinear between pixel centres, paper outside. */
 function sampleAt(sample: Uint8Array, x: number, y: number): number {
-  const left = Math.floor(x - 0.5);
-  const top = Math.floor(y - 0.5);
-  const right = x - 0.5 - left;
-  const down = y - 0.5 - top;
   const at = (column: number, row: number) =>
     column >= 0 && row >= 0 && column < SAMPLE_SIDE && row < SAMPLE_SIDE ? sample[row * SAMPLE_SIDE + column]! : 0;
-  const above = at(left, top) * (1 - right) + at(left + 1, top) * right;
-  const below = at(left, top + 1) * (1 - right) + at(left + 1, top + 1) * right;
-  return above * (1 - down) + below * down;
+  return bilinear(at, x - 0.5, y - 0.5);
 }
 
 /** The smallest rectangle around everything of at least `level` in a square of values. */
 function tightBounds(values: ArrayLike<number>, side: number, level: number) {
   let [left, top, right, bottom] = [side, side, -1, -1];
-  for (let y = 0; y < side; y++) {
+  for (let y = 0; y < side; y++)
     for (let x = 0; x < side; x++) {
       if (values[y * side + x]! < level) continue;
       left = Math.min(left, x);
@@ -116,7 +109,6 @@ function tightBounds(values: ArrayLike<number>, side: number, level: number) {
       top = Math.min(top, y);
       bottom = Math.max(bottom, y);
     }
-  }
   return right < 0 ? undefined : { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
 }
 
@@ -128,7 +120,7 @@ function sharedPart(a: PlacedDigit["bbox"], b: PlacedDigit["bbox"]): number {
 }
 
 function paintInk(image: RgbImage, ink: Ink, { x, y, colour }: { x: number; y: number; colour: Colour }): void {
-  for (let row = 0; row < ink.height; row++) {
+  for (let row = 0; row < ink.height; row++)
     for (let column = 0; column < ink.width; column++) {
       const alpha = ink.alpha[row * ink.width + column]!;
       const at = ((y + row) * image.width + x + column) * 3;
@@ -137,5 +129,4 @@ function paintInk(image: RgbImage, ink: Ink, { x, y, colour }: { x: number; y: n
         image.data[at + c] = Math.round(below + (colour[c]! - below) * alpha);
       }
     }
-  }
 }

@@ -42,7 +42,7 @@ function axis(values: readonly number[], range: readonly [number, number], floor
 
 /** Lines as static SVG, so that a report shows them anywhere, without a script. Empty text when there is no point. */
 export function lineChart(series: readonly Series[], options: ChartOptions): string {
-  const points = series.flatMap((one) => one.points).filter((point) => point.every(Number.isFinite));
+  const points = series.flatMap((one) => one.points).filter(isFinitePoint);
   if (points.length === 0) return "";
   const x = axis(
     points.map(([value]) => value),
@@ -63,41 +63,29 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     ...x.ticks.map((value) => text(value, [x.at(value), HEIGHT - MARGIN.bottom + 16])),
     text(options.xLabel, [(MARGIN.left + WIDTH - MARGIN.right) / 2, HEIGHT - 6]),
     text(options.title, [MARGIN.left, 16], "start"),
-    ...series.flatMap((one, i) => [
-      `<path d="${path(one, x.at, y.at)}" fill="none" stroke="${color(i)}" stroke-width="1.8"/>`,
-      ...(one.points.length <= 60 ? dots(one, { x: x.at, y: y.at, fill: color(i) }) : []),
-      `<g fill="${color(i)}">${text(one.name, [WIDTH - MARGIN.right - 80 * (series.length - 1 - i), 16], "end")}</g>`,
-    ]),
+    ...series.flatMap((one, i) => {
+      const placed = one.points.map(([px, py]) => [round(x.at(px)), round(y.at(py))] as const);
+      // A single point is no line, and few points are better seen.
+      const dots = placed.length <= 60 ? placed.filter(isFinitePoint) : [];
+      return [
+        `<path d="${path(placed)}" fill="none" stroke="${color(i)}" stroke-width="1.8"/>`,
+        ...dots.map(([cx, cy]) => `<circle cx="${cx}" cy="${cy}" r="2.5" fill="${color(i)}"/>`),
+        `<g fill="${color(i)}">${text(one.name, [WIDTH - MARGIN.right - 80 * (series.length - 1 - i), 16], "end")}</g>`,
+      ];
+    }),
   ];
   return `<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeHtml(options.title)}" font-size="12" fill="currentColor">
 ${parts.join("\n")}
 </svg>`;
 }
 
-function path({ points }: Series, x: (value: number) => number, y: (value: number) => number): string {
-  let pen = "M";
-  let out = "";
-  for (const point of points) {
-    if (!point.every(Number.isFinite)) {
-      pen = "M";
-      continue;
-    }
-    out += `${pen}${round(x(point[0]))} ${round(y(point[1]))}`;
-    pen = "L";
-  }
-  return out;
-}
+/** A line through points on the page, which breaks off at one that is not finite. */
+const path = (points: Series["points"]): string =>
+  points
+    .map((point, i) => (isFinitePoint(point) ? `${isFinitePoint(points[i - 1]) ? "L" : "M"}${point.join(" ")}` : ""))
+    .join("");
 
-/** A single point is no line, and few points are better seen. */
-function dots(
-  { points }: Series,
-  place: { x: (value: number) => number; y: (value: number) => number; fill: string },
-): string[] {
-  return points
-    .filter((point) => point.every(Number.isFinite))
-    .map(([px, py]) => `<circle cx="${round(place.x(px))}" cy="${round(place.y(py))}" r="2.5" fill="${place.fill}"/>`);
-}
-
+const isFinitePoint = (point: Series["points"][number] | undefined): boolean => point?.every(Number.isFinite) === true;
 const color = (i: number): string => COLORS[i % COLORS.length]!;
 const round = (value: number): number => Math.round(value * 10) / 10;
 
@@ -106,7 +94,7 @@ export function averaged(points: Series["points"], count: number): [number, numb
   const size = Math.max(1, Math.ceil(points.length / count));
   const out: [number, number][] = [];
   for (let start = 0; start < points.length; start += size) {
-    const group = points.slice(start, start + size).filter((point) => point.every(Number.isFinite));
+    const group = points.slice(start, start + size).filter(isFinitePoint);
     if (group.length === 0) continue;
     const mean = (k: 0 | 1) => group.reduce((sum, point) => sum + point[k], 0) / group.length;
     out.push([mean(0), mean(1)]);

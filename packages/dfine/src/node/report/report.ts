@@ -18,12 +18,12 @@ export interface ReportEpoch {
 export interface ReportData {
   readonly title: string;
   /** Total loss of every step, by step. */
-  readonly steps: readonly (readonly [step: number, loss: number])[];
-  readonly epochs: readonly ReportEpoch[];
+  readonly steps?: readonly (readonly [step: number, loss: number])[];
+  readonly epochs?: readonly ReportEpoch[];
   readonly evaluation?: CocoResult | undefined;
   readonly images: readonly GalleryImage[];
   /** Resolved configuration as YAML. */
-  readonly config: string;
+  readonly config?: string;
   /** Facts about machine and versions. */
   readonly environment: Readonly<Record<string, string | number>>;
   /** Sentences for the reader: what was mended in the data, what was skipped. */
@@ -42,7 +42,7 @@ export function renderReport(data: ReportData): string {
     section("Training", curves(data)),
     section("Evaluation", data.evaluation ? evaluationTables(data.evaluation) : ""),
     section("Predictions", data.images.length > 0 ? pictures(data.images) : ""),
-    section("Configuration", data.config === "" ? "" : `<pre>${escapeHtml(data.config)}</pre>`),
+    section("Configuration", data.config ? `<pre>${escapeHtml(data.config)}</pre>` : ""),
     section("Environment", table(["", ""], Object.entries(data.environment))),
   ];
   return page(data.title, sections.filter((text) => text !== "").join("\n"));
@@ -50,7 +50,7 @@ export function renderReport(data: ReportData): string {
 
 const section = (title: string, body: string): string => (body === "" ? "" : `<h2>${escapeHtml(title)}</h2>\n${body}`);
 
-function summary({ evaluation, epochs }: ReportData): string {
+function summary({ evaluation, epochs = [] }: ReportData): string {
   const last = epochs.at(-1);
   const facts: [string, string][] = [];
   if (evaluation) facts.push(["AP", evaluation.stats.AP.toFixed(3)], ["AP50", evaluation.stats.AP50.toFixed(3)]);
@@ -65,7 +65,7 @@ function notes(lines: readonly string[]): string {
   return lines.length === 0 ? "" : `<ul>${lines.map((line) => `<li>${escapeHtml(line)}</li>`).join("")}</ul>`;
 }
 
-function curves({ steps, epochs }: ReportData): string {
+function curves({ steps = [], epochs = [] }: ReportData): string {
   const loss = lineChart([{ name: "loss", points: averaged(steps, CHART_POINTS) }], {
     title: "Loss (sum of all terms)",
     xLabel: "step",
