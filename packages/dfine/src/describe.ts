@@ -18,6 +18,10 @@ const SHOWN = 5;
 export const someOf = (names: readonly string[]): string =>
   names.slice(0, SHOWN).join(", ") + (names.length > SHOWN ? ", …" : "");
 
+/** The first `shown` names of a list, and how many more there are. */
+export const firstOf = (names: readonly string[], shown: number): string =>
+  names.slice(0, shown).join(", ") + (names.length > shown ? `, and ${names.length - shown} more` : "");
+
 function sketch(value: unknown, depth: number): string {
   if (typeof value === "string") return JSON.stringify(value.slice(0, LONGEST));
   if (typeof value !== "object" || value === null) return String(value);
