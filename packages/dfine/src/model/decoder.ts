@@ -109,12 +109,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       memory,
       levels,
       attentionBias: added?.attentionBias,
-      heads: {
-        position: this.queryPosHead,
-        scores: this.decScoreHead,
-        boxes: this.decBboxHead,
-        preBoxes: this.preBboxHead,
-      },
+      heads: this,
       tap,
     });
     if (!this.training) {
