@@ -5,9 +5,10 @@ import { denseEdgeTargets, denseTargets } from "../packages/dfine/src/loss/dense
 import { distillationBalance, distillationLoss, rowCounts } from "../packages/dfine/src/loss/distillation.ts";
 import { fineGrainedLoss } from "../packages/dfine/src/loss/fineGrained.ts";
 import { pairCount } from "../packages/dfine/src/loss/lossTerms.ts";
-import { focalLoss, varifocalLoss } from "../packages/dfine/src/loss/varifocal.ts";
+import { varifocalLoss } from "../packages/dfine/src/loss/varifocal.ts";
 import { integral } from "../packages/dfine/src/model/integral.ts";
 import { weightingFunction } from "../packages/dfine/src/model/weighting.ts";
+import { focalLoss } from "../packages/dfine/test/focalLoss.ts";
 import { unitError } from "./compare.ts";
 import { type IndexPair, type JsonTargets, toPairs } from "./hostUnits.ts";
 import type { JsonTensor } from "./pack.ts";

@@ -54,8 +54,9 @@ export { type CategoryResult, type CocoResult, evaluateDetections } from "./eval
 export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
 export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
 export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
-export { type CriterionOptions, type CriterionResult, criterion } from "./loss/criterion.ts";
+export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
+export type { CriterionOptions } from "./loss/lossTerms.ts";
 export { hungarianMatch } from "./loss/matcher.ts";
 export type { MatchedPairs, MatchTargets } from "./loss/matches.ts";
 export { buildDetector } from "./model/architectures.ts";

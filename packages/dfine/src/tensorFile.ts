@@ -24,11 +24,15 @@ export async function tensorSources(
   return new Map([...values].map(([name, value]) => [prefix + name, tensorSource(value)]));
 }
 
+/** Whether a file's entry holds fractions. */
+export const isFloat = ({ dtype }: Pick<SafetensorsEntry, "dtype">): boolean =>
+  dtype.startsWith("F") || dtype === "BF16";
+
 /** Values of a file's entry, on the host. */
 export function hostTensor(entry: SafetensorsEntry): HostTensor {
   const { dtype, shape } = entry;
   if (dtype === "F64") return { shape, data: decodeTensor(entry) as Float64Array };
-  const data = dtype.startsWith("F") || dtype === "BF16" ? decodeFloat32(entry) : decodeInt32(entry);
+  const data = isFloat(entry) ? decodeFloat32(entry) : decodeInt32(entry);
   return { shape, data };
 }
 

@@ -30,7 +30,8 @@ export function float16ToFloat32(bits: Uint16Array): Float32Array {
   return out;
 }
 
-function roundHalfEven(value: number): number {
+/** Rounds to the nearest integer, halves to the even one, as Python does. */
+export function roundHalfEven(value: number): number {
   const below = Math.floor(value);
   const rest = value - below;
   if (rest !== 0.5) return rest < 0.5 ? below : below + 1;

@@ -1,5 +1,6 @@
 import { decodeFloat32, decodeInt32, type SafetensorsEntry } from "@dfine/nn";
 import { backboneLevels, type DFineConfig } from "../model/dfineConfig.ts";
+import { isFloat } from "../tensorFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { inputSizeOf } from "./inputSize.ts";
 
@@ -46,8 +47,6 @@ function constant(entry: SafetensorsEntry | undefined, usual: number): number {
   const value = Math.abs(number(entry));
   return !(value > 0) || Math.abs(value - usual) < ROUNDING * usual ? usual : value;
 }
-
-const isFloat = ({ dtype }: SafetensorsEntry): boolean => dtype.startsWith("F") || dtype === "BF16";
 
 const number = (entry: SafetensorsEntry): number =>
   (isFloat(entry) ? decodeFloat32(entry) : decodeInt32(entry))[0] ?? Number.NaN;

@@ -1,5 +1,6 @@
 import { type HostTensor, isDerived, type LoadReport, readNamed, type SafetensorsEntry } from "@dfine/nn";
-import type { Tensor } from "@dfine/tensor";
+import { type Shape, sameShape, type Tensor } from "@dfine/tensor";
+import { firstOf } from "../describe.ts";
 import type { Detector } from "../model/detector.ts";
 import { hostTensor } from "../tensorFile.ts";
 import { areAnonymous } from "./classNames.ts";
@@ -52,8 +53,8 @@ export async function loadCheckpoint(model: Detector, checkpoint: Checkpoint): P
   for (const [name, entry] of entries) {
     const target = targets.get(name);
     const { extra = 0, optional } = rows.get(name) ?? {};
-    const counts = { inFile: fileClasses.length + extra, inModel: modelClasses.length + extra };
-    const other = !classes.same && rows.has(name) && target && rowsDiffer(entry, target, counts);
+    const counts = [fileClasses.length + extra, modelClasses.length + extra] as const;
+    const other = !classes.same && rows.has(name) && target && rowsDiffer(entry.shape, target.shape, counts);
     const change = (fate: TensorChange["fate"]) =>
       changes.push({ name, fate, inFile: entry.shape, inModel: target?.shape });
     if (!target && optional) change("unused");
@@ -104,18 +105,9 @@ function matchClasses(file: readonly string[], model: readonly string[]): ClassM
   return { same: equal || byOrder, byOrder, pairs };
 }
 
-/** Whether two tensors are alike but for having a row for each of their own classes. */
-function rowsDiffer(
-  { shape }: SafetensorsEntry,
-  target: Tensor,
-  counts: { readonly inFile: number; readonly inModel: number },
-): boolean {
-  return (
-    shape[0] === counts.inFile &&
-    target.shape[0] === counts.inModel &&
-    shape.slice(1).join() === target.shape.slice(1).join()
-  );
-}
+/** Whether tensors are alike but for having a row for each of their own classes. */
+const rowsDiffer = (inFile: Shape, inModel: Shape, classes: readonly [inFile: number, inModel: number]): boolean =>
+  inFile[0] === classes[0] && inModel[0] === classes[1] && sameShape(inFile.slice(1), inModel.slice(1));
 
 /** A tensor of the file, decoded when it is written into the model, so that no more is held than that. */
 function fileTensor(entry: SafetensorsEntry, target: Tensor | undefined): HostTensor {
@@ -157,10 +149,7 @@ function problemText({ file, preset, model }: Checkpoint, { missing, unexpected,
     ["unknown to the model", unexpected],
     ["of another shape", mismatched],
   ];
-  const parts = lists.flatMap(([label, names]) => {
-    const more = names.length > LISTED ? `, and ${names.length - LISTED} more` : "";
-    return names.length === 0 ? [] : [`${label}: ${names.slice(0, LISTED).join(", ")}${more}`];
-  });
+  const parts = lists.flatMap(([label, names]) => (names.length === 0 ? [] : [`${label}: ${firstOf(names, LISTED)}`]));
   return (
     `${file}: its weights (preset ${preset}, ${model.classes.length} classes) do not fit the model; ${parts.join("; ")}. ` +
     "Build the model with the file's own preset and settings, or give other weights"

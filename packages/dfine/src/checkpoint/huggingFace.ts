@@ -1,6 +1,7 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import { z } from "zod";
 import { COCO_CLASSES } from "../config/coco.ts";
+import { parseJson } from "../parseJson.ts";
 import { ModelFileError } from "./errors.ts";
 import { officialName, PROJECTIONS } from "./huggingFaceNames.ts";
 
@@ -72,13 +73,7 @@ const COCO_ALIKE = 65;
  * COCO's classes come under the names that COCO's own annotations give them.
  */
 export function huggingFaceClassNames(configJson: string, count: number): readonly string[] | undefined {
-  let json: unknown;
-  try {
-    json = JSON.parse(configJson);
-  } catch {
-    return undefined;
-  }
-  const config = configSchema.safeParse(json);
+  const config = configSchema.safeParse(parseJson(configJson));
   if (!config.success) return undefined;
   const { id2label } = config.data;
   const names = Array.from({ length: count }, (_, id) => (Object.hasOwn(id2label, id) ? id2label[id] : undefined));

@@ -2,6 +2,7 @@ import { compareState, isDerived, type SafetensorsEntry } from "@dfine/nn";
 import { type MetaOptions, OutOfMemoryError, sizeOf } from "@dfine/tensor";
 import { type ModelConfig, PRESET_NAMES, type PresetName } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
+import { firstOf } from "../describe.ts";
 import { ARCHITECTURES } from "../model/architectures.ts";
 import type { FileFacts } from "./dfineFile.ts";
 import { ModelFileError } from "./errors.ts";
@@ -65,10 +66,9 @@ export function presetOf(shapes: Shapes, file: string): PresetName {
     if (!closest || found.length < closest.found.length) closest = { preset, found };
   }
   const { preset, found } = closest!;
-  const more = found.length > SHOWN ? `, and ${found.length - SHOWN} more` : "";
   throw new ModelFileError(
     `${file}: its ${shapes.size} tensors are of none of the presets ${PRESET_NAMES.join(", ")}; ` +
-      `${preset} comes closest, but differs in ${found.slice(0, SHOWN).map(differenceText).join(", ")}${more}. ` +
+      `${preset} comes closest, but differs in ${firstOf(found.map(differenceText), SHOWN)}. ` +
       "Give weights of D-FINE in their training form, complete",
   );
 }

@@ -1,4 +1,5 @@
 import { decodeFloat32, type SafetensorsEntry } from "@dfine/nn";
+import { isFloat } from "../tensorFile.ts";
 
 type Size = readonly [height: number, width: number];
 
@@ -13,8 +14,8 @@ const OFF = 0.25;
  */
 export function inputSizeOf(anchors: SafetensorsEntry, strides: readonly number[]): Size | undefined {
   const [, tokens = 0] = anchors.shape;
-  const isFloat = anchors.dtype.startsWith("F") || anchors.dtype === "BF16";
-  const values = isFloat && anchors.shape.join() === `1,${tokens},4` ? decodeFloat32(anchors) : new Float32Array();
+  const values =
+    isFloat(anchors) && anchors.shape.join() === `1,${tokens},4` ? decodeFloat32(anchors) : new Float32Array();
   const sameCount = SIDES.flatMap((height) => SIDES.map((width): Size => [height, width])).filter(
     (size) => levelsOf(size, strides).reduce((sum, { rows, columns }) => sum + rows * columns, 0) === tokens,
   );

@@ -1,4 +1,5 @@
 import type { SafetensorsDtype, SafetensorsEntry } from "@dfine/nn";
+import { isContiguous, sizeOf } from "@dfine/tensor";
 import { PickleList, PickleObject, type PickleValue } from "./pickleValues.ts";
 import type { ZipArchive, ZipEntry } from "./zip.ts";
 
@@ -83,7 +84,7 @@ export class TorchTensor extends PickleObject {
       fail("its pickle makes a tensor whose offset, size or strides are not whole numbers that go together");
     const begin = offset;
     const isEmpty = shape.includes(0);
-    const elements = isEmpty ? 0 : shape.reduce((product, length) => product * length, 1);
+    const elements = isEmpty ? 0 : sizeOf(shape);
     const end = isEmpty ? begin : begin + 1 + shape.reduce((sum, length, i) => sum + (length - 1) * strides[i]!, 0);
     if (end > storage.count || elements > storage.count)
       fail(
@@ -92,22 +93,13 @@ export class TorchTensor extends PickleObject {
     return new TorchTensor(storage, { begin, end, shape, strides });
   }
 
-  get #isContiguous(): boolean {
-    let step = 1;
-    for (let i = this.shape.length - 1; i >= 0; i--) {
-      if (this.shape[i] !== 1 && this.strides[i] !== step) return false;
-      step *= this.shape[i]!;
-    }
-    return true;
-  }
-
   /** The elements in row-major order: a view of the file, or a copy where the tensor is not stored so. */
   bytes(archive: ZipArchive): Uint8Array {
     const { width } = this.storage.type;
     const source = archive.view(this.storage.entry);
-    if (this.#isContiguous || this.shape.includes(0)) return source.subarray(this.begin * width, this.end * width);
-    const count = this.shape.reduce((product, length) => product * length, 1);
-    const out = new Uint8Array(count * width);
+    if (isContiguous(this.shape, this.strides) || this.shape.includes(0))
+      return source.subarray(this.begin * width, this.end * width);
+    const out = new Uint8Array(sizeOf(this.shape) * width);
     const index = this.shape.map(() => 0);
     let from = this.begin * width;
     for (let to = 0; to < out.length; to += width) {

@@ -1,10 +1,4 @@
-/** Rounds to the nearest integer, halves to the even one, as Python does. */
-export function roundHalfEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
-  return below % 2 === 0 ? below : below + 1;
-}
+import { roundHalfEven } from "@dfine/nn";
 
 /** What the size of an encoder block follows from. */
 export interface BlockSize {

@@ -1,3 +1,4 @@
+import { roundHalfEven } from "@dfine/nn";
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
 import { checkInputSize } from "../model/architectures.ts";
@@ -5,7 +6,7 @@ import { evalLayerIndex } from "../model/decoderConfig.ts";
 import { backboneLevels, tokenCount } from "../model/dfineConfig.ts";
 import { COCO_CATEGORY_IDS, COCO_CLASSES } from "./coco.ts";
 import { configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
-import { elanWidth, repBlocks, roundHalfEven } from "./derived.ts";
+import { elanWidth, repBlocks } from "./derived.ts";
 import { presetConfig } from "./presets.ts";
 
 interface Listing {

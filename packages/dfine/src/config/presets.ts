@@ -9,14 +9,17 @@ import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
 /** Presets have HGNetv2 as their backbone. */
 export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
 
-/** What distinguishes the architectures of the presets, which use as many levels as they have points for. D and E are the widths of decoder and encoder. */
+/**
+ * What distinguishes the architectures of the presets, beside the defaults of their parts. They use as many levels as they
+ * have points for.
+ */
 interface ModelRow {
   backbone: keyof typeof HGNETV2;
-  learnableAffine: boolean;
-  /** Fixed stem and fixed batch norm. */
-  frozen: boolean;
-  encoder: { hiddenDim: number; feedForwardDim: number; expansion: number; depthMult: number };
-  decoder: { hiddenDim: number; feedForwardDim: number; layers: number; points: number[]; regScale: number };
+  /** Fixed stem and fixed batch norm, in backbones without learnable affine blocks. */
+  frozen?: boolean;
+  encoder?: Partial<Pick<ModelConfig["encoder"], "hiddenDim" | "feedForwardDim" | "expansion" | "depthMult">>;
+  decoder: Pick<ModelConfig["decoder"], "points"> &
+    Partial<Pick<ModelConfig["decoder"], "hiddenDim" | "feedForwardDim" | "layers" | "regScale">>;
 }
 
 const uneven = [3, 6, 3];
@@ -24,38 +27,17 @@ const uneven = [3, 6, 3];
 const MODELS: Record<PresetName, ModelRow> = {
   n: {
     backbone: "B0",
-    learnableAffine: true,
-    frozen: false,
     encoder: { hiddenDim: 128, feedForwardDim: 512, expansion: 0.34, depthMult: 0.5 },
-    decoder: { hiddenDim: 128, feedForwardDim: 512, layers: 3, points: [6, 6], regScale: 4 },
+    decoder: { hiddenDim: 128, feedForwardDim: 512, layers: 3, points: [6, 6] },
   },
-  s: {
-    backbone: "B0",
-    learnableAffine: true,
-    frozen: false,
-    encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 0.5, depthMult: 0.34 },
-    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 3, points: uneven, regScale: 4 },
-  },
-  m: {
-    backbone: "B2",
-    learnableAffine: true,
-    frozen: false,
-    encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 0.67 },
-    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 4, points: uneven, regScale: 4 },
-  },
-  l: {
-    backbone: "B4",
-    learnableAffine: false,
-    frozen: true,
-    encoder: { hiddenDim: 256, feedForwardDim: 1024, expansion: 1, depthMult: 1 },
-    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 4 },
-  },
+  s: { backbone: "B0", encoder: { expansion: 0.5, depthMult: 0.34 }, decoder: { layers: 3, points: uneven } },
+  m: { backbone: "B2", encoder: { depthMult: 0.67 }, decoder: { layers: 4, points: uneven } },
+  l: { backbone: "B4", frozen: true, decoder: { points: uneven } },
   x: {
     backbone: "B5",
-    learnableAffine: false,
     frozen: true,
-    encoder: { hiddenDim: 384, feedForwardDim: 2048, expansion: 1, depthMult: 1 },
-    decoder: { hiddenDim: 256, feedForwardDim: 1024, layers: 6, points: uneven, regScale: 8 },
+    encoder: { hiddenDim: 384, feedForwardDim: 2048 },
+    decoder: { points: uneven, regScale: 8 },
   },
 };
 
@@ -104,9 +86,9 @@ const FROZEN_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
   { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn)).*$", learningRate: "base", weightDecay: 0 },
 ];
 
-function model({ frozen, ...row }: ModelRow): PresetModel {
+function model({ frozen = false, ...row }: ModelRow): PresetModel {
   const levels = row.decoder.points.length;
-  const backbone = { ...hgNetV2.defaults(levels), ...HGNETV2[row.backbone], learnableAffine: row.learnableAffine };
+  const backbone = { ...hgNetV2.defaults(levels), ...HGNETV2[row.backbone], learnableAffine: !frozen };
   return {
     architecture: "dfine",
     classes: [...COCO_CLASSES],
@@ -128,7 +110,7 @@ const CRITERION: CriterionConfig = {
   matcher: { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
 };
 
-function train(row: RecipeRow, frozenNorm: boolean): TrainConfig {
+function train(row: RecipeRow, frozenNorm = false): TrainConfig {
   const [learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs, stopEpoch, baseSizeRepeat] = row;
   return {
     epochs,

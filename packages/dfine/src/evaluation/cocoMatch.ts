@@ -11,22 +11,13 @@ export interface TruthGroup {
 }
 
 /** Detections of one category: image after image, within an image the best score first. */
-export interface DetectionTable {
-  /** [N, 4], x y width height in pixels. */
-  readonly boxes: Float64Array;
-  /** matched[area][detection]: bit t is set when the detection found an object at threshold t. */
-  readonly matched: readonly Uint16Array[];
-  /** ignored[area][detection]: bit t is set when it counts neither as hit nor as miss. */
-  readonly ignored: readonly Uint16Array[];
-  /** Objects to be found, per area range. */
-  readonly positives: Uint32Array;
-}
+export type DetectionTable = ReturnType<typeof detectionTable>;
 
 /** No image may have more detections of one category than this in a table. */
 export const maxDetections = detectionLimits[detectionLimits.length - 1]!;
 
 /** A table for the boxes, nothing matched yet; what lies outside an area range is ignored there until matched. */
-export function detectionTable(boxes: Float64Array): DetectionTable {
+export function detectionTable(boxes: Float64Array) {
   const count = boxes.length / 4;
   const all = (1 << iouThresholds.length) - 1;
   const ignored = areaRanges.map(({ low, high }) =>
@@ -36,9 +27,13 @@ export function detectionTable(boxes: Float64Array): DetectionTable {
     }),
   );
   return {
+    /** [N, 4], x y width height in pixels. */
     boxes,
+    /** matched[area][detection]: bit t is set when the detection found an object at threshold t. */
     matched: areaRanges.map(() => new Uint16Array(count)),
+    /** ignored[area][detection]: bit t is set when it counts neither as hit nor as miss. */
     ignored,
+    /** Objects to be found, per area range. */
     positives: new Uint32Array(areaRanges.length),
   };
 }
@@ -62,7 +57,7 @@ export function matchDetections(
       outside[g] = truth.crowd[g] === 1 || truth.areas[g]! < low || truth.areas[g]! > high ? 1 : 0;
       table.positives[area]! += 1 - outside[g]!;
     }
-    const order = ignoredLast(outside);
+    const order = Uint32Array.from(outside.keys()).sort((a, b) => outside[a]! - outside[b]! || a - b);
     const matched = table.matched[area]!;
     const ignored = table.ignored[area]!;
     for (let t = 0; t < iouThresholds.length; t++) {
@@ -129,14 +124,4 @@ function bestObject(overlaps: Float64Array, { threshold, order, outside, taken, 
     best = g;
   }
   return best;
-}
-
-/** Positions with those to be found first, otherwise in their order. */
-function ignoredLast(outside: Uint8Array): Uint32Array {
-  const order = new Uint32Array(outside.length);
-  let at = 0;
-  for (const wanted of [0, 1]) {
-    for (let g = 0; g < outside.length; g++) if (outside[g] === wanted) order[at++] = g;
-  }
-  return order;
 }

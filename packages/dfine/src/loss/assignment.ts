@@ -12,40 +12,21 @@ export class AssignmentError extends Error {
 /** Beyond this size sums of costs could overflow. */
 const LARGEST_COST = 1e300;
 
-/** Costs seen with the shorter side first, so that every row of the view gets a column. */
-interface CostView {
-  readonly cost: Float64Array;
-  readonly rows: number;
-  readonly columns: number;
-  readonly rowStride: number;
-  readonly columnStride: number;
-}
+type Search = ReturnType<typeof startSearch>;
 
 /** State of the search: dual prices, and both directions of the assignment (-1: free). */
-interface Search {
-  readonly rowPrice: Float64Array;
-  readonly columnPrice: Float64Array;
-  readonly columnOfRow: Int32Array;
-  readonly rowOfColumn: Int32Array;
-  /** Shortest distance found to each column, and the row before it on that path. */
-  readonly distance: Float64Array;
-  readonly previous: Int32Array;
-  readonly visitedRows: Uint8Array;
-  readonly visitedColumns: Uint8Array;
-  /** Columns not reached yet: the first `remaining` entries. */
-  readonly open: Int32Array;
-}
-
-function startSearch(rows: number, columns: number): Search {
+function startSearch(rows: number, columns: number) {
   return {
     rowPrice: new Float64Array(rows),
     columnPrice: new Float64Array(columns),
     columnOfRow: new Int32Array(rows).fill(-1),
     rowOfColumn: new Int32Array(columns).fill(-1),
+    /** Shortest distance found to each column, and the row before it on that path. */
     distance: new Float64Array(columns),
     previous: new Int32Array(columns),
     visitedRows: new Uint8Array(rows),
     visitedColumns: new Uint8Array(columns),
+    /** Columns not reached yet: the first `remaining` entries. */
     open: new Int32Array(columns),
   };
 }
@@ -54,8 +35,8 @@ function startSearch(rows: number, columns: number): Search {
  * Dijkstra's search over reduced costs from a free row to the nearest free column.
  * Among equally near columns a free one wins, then the one met first; columns are met in descending order at first.
  */
-function shortestPath(view: CostView, search: Search, start: number): { end: number; length: number } {
-  const { cost, columns, rowStride, columnStride } = view;
+function shortestPath(cost: Float64Array, search: Search, start: number): { end: number; length: number } {
+  const columns = search.open.length;
   const { distance, previous, open, rowPrice, columnPrice, rowOfColumn } = search;
   search.visitedRows.fill(0);
   search.visitedColumns.fill(0);
@@ -66,13 +47,13 @@ function shortestPath(view: CostView, search: Search, start: number): { end: num
   let row = start;
   for (;;) {
     search.visitedRows[row] = 1;
-    const base = row * rowStride;
+    const base = row * columns;
     const offset = length - rowPrice[row]!;
     let nearest = -1;
     let shortest = Number.POSITIVE_INFINITY;
     for (let i = 0; i < remaining; i++) {
       const column = open[i]!;
-      const through = offset + cost[base + column * columnStride]! - columnPrice[column]!;
+      const through = offset + cost[base + column]! - columnPrice[column]!;
       if (through < distance[column]!) {
         distance[column] = through;
         previous[column] = row;
@@ -134,11 +115,11 @@ export function linearSumAssignment(cost: Float64Array, rows: number, columns: n
         `replace costs that are not numbers within ±${LARGEST_COST}`,
     );
   const wide = rows <= columns;
-  const view: CostView = wide
-    ? { cost, rows, columns, rowStride: columns, columnStride: 1 }
-    : { cost, rows: columns, columns: rows, rowStride: 1, columnStride: columns };
-  const search = startSearch(view.rows, view.columns);
-  for (let row = 0; row < view.rows; row++) {
+  // With the shorter side first every row gets a column.
+  const [short, long] = wide ? [rows, columns] : [columns, rows];
+  const view = wide ? cost : cost.map((_, i) => cost[(i % rows) * columns + Math.floor(i / rows)]!);
+  const search = startSearch(short, long);
+  for (let row = 0; row < short; row++) {
     const { end, length } = shortestPath(view, search, row);
     updatePrices(search, row, length);
     augment(search, row, end);

@@ -55,15 +55,10 @@ const giouLossMap = defineMap(
   "giouLoss",
   (label: Expr, ...c: Eight) => {
     const isMatched = label.lt(0).not();
-    const [cx, cy, w, h, ...target] = c;
-    const predicted = [
-      isMatched.select(cx, 0.5),
-      isMatched.select(cy, 0.5),
-      isMatched.select(w, 1),
-      isMatched.select(h, 1),
-    ];
-    const wanted = target.map((t, i) => isMatched.select(t, i < 2 ? 0.5 : 1));
-    return giouOf(corners(predicted), corners(wanted)).neg().add(1);
+    const orFixed = (box: readonly Expr[]) => corners(box.map((x, i) => isMatched.select(x, i < 2 ? 0.5 : 1)));
+    return giouOf(orFixed(c.slice(0, 4)), orFixed(c.slice(4)))
+      .neg()
+      .add(1);
   },
   { inputs: ["i32", ...sampled.inputs] },
 );

@@ -11,24 +11,13 @@ import {
   type TypedArray,
   tensor,
 } from "@dfine/tensor";
-import type { CriterionConfig } from "../config/config.ts";
-import type { TrainingOutputs } from "../model/outputs.ts";
-import type { WeightingParameters } from "../model/weighting.ts";
+import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { rowCounts } from "./distillation.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { lossTerms, pairCount, type SetGroup, stackGroup } from "./lossTerms.ts";
+import { type CriterionOptions, lossTerms, pairCount, type SetGroup, stackGroup } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
-import type { MatchedPairs, MatchTargets } from "./matches.ts";
-import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
-
-type Floats = Float32Array | Float64Array;
-
-/** What the losses need besides predictions and targets. */
-export interface CriterionOptions {
-  readonly config: CriterionConfig;
-  /** W(n) of the model that made the predictions. */
-  readonly weighting: WeightingParameters;
-}
+import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
+import { denoisingSets, ordinarySets } from "./predictionSets.ts";
 
 /** The losses of one batch. */
 export interface CriterionResult {
@@ -87,10 +76,10 @@ export function criterionLosses(
 ): CriterionResult {
   return scope("criterion", () => {
     const ordinary = ordinarySets(outputs);
-    const read = hostPredictions(outputs, ordinary, options.read as readonly Floats[]);
-    const matches = ordinary.map(({ set }, i) =>
-      matchSet(set.logits.shape[2]!, read.predictions[i], { targets, options }),
+    const read: Elements = new Map(
+      matchingInputs(outputs, targets).map((input, i) => [input, options.read[i] as Floats]),
     );
+    const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, options }));
     const union = options.config.matching === "union" ? goUnionBatch(matches) : undefined;
     const groups = groupsOf(outputs, { targets, matches, union, read });
     return {
@@ -101,39 +90,20 @@ export function criterionLosses(
   });
 }
 
-interface HostPredictions {
-  /** Logits and boxes of the ordinary sets; nothing where there is no target to match. */
-  readonly predictions: readonly { readonly logits: Floats; readonly boxes: Floats }[];
-  readonly refPoints: Floats;
-  readonly dnRefPoints: Floats;
-}
-
-const NOTHING = new Float64Array();
-
-/** The arrays of `matchingInputs` by what they are. */
-function hostPredictions(
-  { last }: TrainingOutputs,
-  ordinary: readonly NamedSet[],
-  arrays: readonly Floats[],
-): HostPredictions {
-  if (arrays.length === 0) return { predictions: [], refPoints: NOTHING, dnRefPoints: NOTHING };
-  const rest = arrays.slice(2 * ordinary.length);
-  return {
-    predictions: ordinary.map((_, i) => ({ logits: arrays[2 * i]!, boxes: arrays[2 * i + 1]! })),
-    refPoints: (last.refPoints && rest.shift()) ?? NOTHING,
-    dnRefPoints: rest.shift() ?? NOTHING,
-  };
-}
+/** Elements of the tensors that the host needs; nothing where there is no target to match. */
+type Elements = ReadonlyMap<Tensor, Floats>;
 
 function matchSet(
-  classes: number,
-  prediction: { readonly logits: Floats; readonly boxes: Floats } | undefined,
+  set: PredictionSet,
+  read: Elements,
   { targets, options }: { targets: readonly MatchTargets[]; options: CriterionOptions },
 ): MatchedPairs[] {
-  if (!prediction) return targets.map(() => ({ queries: new Int32Array(), targets: new Int32Array() }));
+  const [logits, boxes] = [read.get(set.logits), read.get(set.boxes)];
+  if (!logits || !boxes) return targets.map(() => ({ queries: new Int32Array(), targets: new Int32Array() }));
   // A head that ignores classes has one logit, for which every target is class 0.
-  const wanted = classes === 1 ? targets.map((t) => ({ ...t, labels: new Int32Array(t.labels.length) })) : targets;
-  return hungarianMatchBatch(prediction, wanted, options.config.matcher);
+  const isAgnostic = set.logits.shape[2] === 1;
+  const wanted = isAgnostic ? targets.map((t) => ({ ...t, labels: new Int32Array(t.labels.length) })) : targets;
+  return hungarianMatchBatch({ logits, boxes }, wanted, options.config.matcher);
 }
 
 function groupsOf(
@@ -142,39 +112,38 @@ function groupsOf(
     targets: readonly MatchTargets[];
     matches: readonly (readonly MatchedPairs[])[];
     union: readonly MatchedPairs[] | undefined;
-    read: HostPredictions;
+    read: Elements;
   },
 ): SetGroup[] {
   const { targets, matches, union, read } = call;
+  const { last, dn } = outputs;
   const numBoxes = Math.max(
     1,
     targets.reduce((total, { labels }) => total + labels.length, 0),
   );
   const boxMatches = union ? [union] : matches;
   const matched = pairCount(boxMatches[0]!);
-  const queries = outputs.last.boxes.shape[0]! * outputs.last.boxes.shape[1]!;
-  const counts = rowCounts(matched, queries, targets.length);
+  const queries = last.boxes.shape[0]! * last.boxes.shape[1]!;
+  const shared = { targets, rowCounts: rowCounts(matched, queries, targets.length) };
+  const pointsOf = ({ refPoints }: PredictionSet) => (refPoints && read.get(refPoints)) ?? new Float64Array();
   const ordinary: SetGroup = {
+    ...shared,
     sets: ordinarySets(outputs),
     classMatches: matches,
     boxMatches,
-    targets,
     normalizers: { classes: numBoxes, boxes: union ? Math.max(1, matched) : numBoxes },
-    refPoints: read.refPoints,
-    rowCounts: counts,
+    refPoints: pointsOf(last),
   };
-  const { dn } = outputs;
-  if (!dn || dn.layers.length === 0) return [ordinary];
+  if (!dn?.layers[0]) return [ordinary];
   const given = [dn.positives];
   const dnBoxes = Math.max(1, numBoxes * dn.groups);
   const denoising: SetGroup = {
+    ...shared,
     sets: denoisingSets(outputs),
     classMatches: given,
     boxMatches: given,
-    targets,
     normalizers: { classes: dnBoxes, boxes: dnBoxes },
-    refPoints: read.dnRefPoints,
-    rowCounts: counts,
+    refPoints: pointsOf(dn.layers[0]),
   };
   return [ordinary, denoising];
 }

@@ -1,10 +1,8 @@
-import { type Backend, type Tensor, tensor } from "@dfine/tensor";
+import { type Backend, sizeOf, type Tensor, tensor } from "@dfine/tensor";
 import { bbox2distance } from "../model/distance.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
 import type { EdgeTargets } from "./fineGrained.ts";
-import type { MatchedPairs, MatchTargets } from "./matches.ts";
-
-type Floats = Float32Array | Float64Array;
+import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 
 /** Class and box that each query of a batch aims at, in shapes that do not depend on the number of boxes. */
 export interface DenseTargets {
@@ -19,36 +17,48 @@ export interface DenseOptions {
   readonly backend: Backend;
 }
 
-const eachPair = (pairs: readonly MatchedPairs[], visit: (b: number, query: number, target: number) => void): void =>
-  pairs.forEach(({ queries, targets }, b) => {
-    queries.forEach((query, i) => {
-      visit(b, query, targets[i]!);
-    });
-  });
+type Sets = readonly (readonly MatchedPairs[])[];
+
+interface Match {
+  /** Position of the query in [S, B, Q], and in [B, Q]. */
+  readonly at: number;
+  readonly row: number;
+  readonly label: number;
+  readonly box: Floats;
+}
+
+/** All matches of S sets (per set, per image) with their targets. */
+const matchesOf = (sets: Sets, targets: readonly MatchTargets[], numQueries: number): Match[] =>
+  sets.flatMap((images, s) =>
+    images.flatMap(({ queries, targets: matched }, b) =>
+      Array.from(queries, (query, i): Match => {
+        const { labels, boxes } = targets[b]!;
+        const [row, target] = [b * numQueries + query, matched[i]!];
+        const at = s * targets.length * numQueries + row;
+        return { at, row, label: labels[target]!, box: boxes.subarray(target * 4, target * 4 + 4) };
+      }),
+    ),
+  );
 
 /** Spreads the matches of S sets (per set, per image) over all queries. */
 export function denseTargets(
-  sets: readonly (readonly MatchedPairs[])[],
+  sets: Sets,
   targets: readonly MatchTargets[],
   { numQueries, backend }: DenseOptions,
 ): DenseTargets {
   const shape = [sets.length, targets.length, numQueries];
-  const count = sets.length * targets.length * numQueries;
-  const labels = new Int32Array(count).fill(-1);
-  const boxes = new Float64Array(count * 4);
-  sets.forEach((pairs, s) => {
-    eachPair(pairs, (b, query, target) => {
-      const at = (s * targets.length + b) * numQueries + query;
-      labels[at] = targets[b]!.labels[target]!;
-      boxes.set(targets[b]!.boxes.subarray(target * 4, target * 4 + 4), at * 4);
-    });
-  });
+  const labels = new Int32Array(sizeOf(shape)).fill(-1);
+  const boxes = new Float64Array(labels.length * 4);
+  for (const { at, label, box } of matchesOf(sets, targets, numQueries)) {
+    labels[at] = label;
+    boxes.set(box, at * 4);
+  }
   return { labels: tensor(labels, shape, { backend }), boxes: tensor(boxes, [...shape, 4], { backend }) };
 }
 
 /** Places the edges of every matched target between two bins, seen from `refPoints`, the values of [B, Q, 4]. */
 export function denseEdgeTargets(
-  sets: readonly (readonly MatchedPairs[])[],
+  sets: Sets,
   call: {
     readonly targets: readonly MatchTargets[];
     readonly refPoints: Floats;
@@ -57,20 +67,14 @@ export function denseEdgeTargets(
 ): EdgeTargets {
   const { targets, refPoints, weighting, numQueries, backend } = call;
   const shape = [sets.length, targets.length, numQueries, 4];
-  const count = shape.reduce((a, b) => a * b, 1);
-  const bins = new Int32Array(count);
-  const [weightLeft, weightRight] = [new Float64Array(count), new Float64Array(count)];
-  sets.forEach((pairs, s) => {
-    eachPair(pairs, (b, query, target) => {
-      const row = b * numQueries + query;
-      const point = refPoints.subarray(row * 4, row * 4 + 4);
-      const found = bbox2distance(point, targets[b]!.boxes.subarray(target * 4, target * 4 + 4), weighting);
-      const at = (s * targets.length * numQueries + row) * 4;
-      bins.set(Int32Array.from(found.bins), at);
-      weightLeft.set(found.weightLeft, at);
-      weightRight.set(found.weightRight, at);
-    });
-  });
+  const bins = new Int32Array(sizeOf(shape));
+  const [weightLeft, weightRight] = [new Float64Array(bins.length), new Float64Array(bins.length)];
+  for (const { at, row, box } of matchesOf(sets, targets, numQueries)) {
+    const found = bbox2distance(refPoints.subarray(row * 4, row * 4 + 4), box, weighting);
+    bins.set(found.bins, at * 4);
+    weightLeft.set(found.weightLeft, at * 4);
+    weightRight.set(found.weightRight, at * 4);
+  }
   return {
     bins: tensor(bins, shape, { backend }),
     weightLeft: tensor(weightLeft, shape, { backend }),

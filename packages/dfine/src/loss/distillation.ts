@@ -1,4 +1,4 @@
-import { amax, defineMap, defineRow, equal, noGrad, type OpCase, type Tensor, where } from "@dfine/tensor";
+import { amax, defineMap, defineRow, equal, lastAxisCases, noGrad, type Tensor, where } from "@dfine/tensor";
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Stored: the weighted divergence, and the largest difference between student and teacher.
@@ -17,19 +17,10 @@ const divergenceRow = defineRow(
   },
   {
     takes: ["student", "teacher", "weight", "temperature"],
-    cases: () =>
-      [
-        [2, 3, 5],
-        [1, 4, 33],
-        [0, 3],
-      ].map(
-        (shape): OpCase => ({
-          name: JSON.stringify(shape),
-          inputs: [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
-          run: (inputs) => divergenceRow(inputs, -1).slice(0, 1),
-          differentiable: true,
-        }),
-      ),
+    cases: lastAxisCases(
+      (shape) => [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
+      (inputs): Tensor[] => divergenceRow(inputs, -1).slice(0, 1),
+    ),
   },
 );
 
@@ -42,12 +33,6 @@ const rowWeightMap = defineMap(
     differentiable: false,
   },
 );
-
-/** Shares of matched and unmatched queries in the distillation loss, per row of bins. */
-export interface DistillationBalance {
-  readonly matched: number;
-  readonly unmatched: number;
-}
 
 /** √ of the rows of each kind, per image and times 8: what balances the two means. */
 export interface RowCounts {
@@ -65,7 +50,7 @@ export function rowCounts(matched: number, queries: number, images: number): Row
  * Factors that turn sums over matched and unmatched rows into D-FINE's balanced sum of their means; a kind without rows
  * counts as 0. `counts` are those of the ordinary queries, also for denoising ones.
  */
-export function distillationBalance(matched: number, queries: number, counts: RowCounts): DistillationBalance {
+export function distillationBalance(matched: number, queries: number, counts: RowCounts) {
   const whole = counts.positive + counts.negative;
   const factor = (count: number, rows: number) => (rows === 0 || whole === 0 ? 0 : count / (4 * rows * whole));
   return { matched: factor(counts.positive, matched), unmatched: factor(counts.negative, queries - matched) };
@@ -80,7 +65,8 @@ export interface DistillationInputs {
   readonly ious: Tensor;
   /** [S or 1, B, Q], negative for queries without a target. */
   readonly labels: Tensor;
-  readonly balance: DistillationBalance;
+  /** Shares of matched and unmatched queries, per row of bins. */
+  readonly balance: ReturnType<typeof distillationBalance>;
   readonly temperature: number;
 }
 

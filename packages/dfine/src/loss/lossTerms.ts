@@ -5,7 +5,7 @@ import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxOverlap.ts";
 import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
 import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";
-import type { MatchedPairs, MatchTargets } from "./matches.ts";
+import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { stackShared, takeSets } from "./perSet.ts";
 import type { NamedSet } from "./predictionSets.ts";
 import { varifocalLoss } from "./varifocal.ts";
@@ -21,19 +21,15 @@ export interface SetGroup {
   /** Divisors of summed losses. */
   readonly normalizers: { readonly classes: number; readonly boxes: number };
   /** Values of the reference boxes [B, Q, 4] of the sets with distributions. */
-  readonly refPoints: Float32Array | Float64Array;
+  readonly refPoints: Floats;
   readonly rowCounts: RowCounts;
 }
 
-export interface TermOptions {
+/** What the losses need besides predictions and targets. */
+export interface CriterionOptions {
   readonly config: CriterionConfig;
+  /** W(n) of the model that made the predictions. */
   readonly weighting: WeightingParameters;
-}
-
-/** Values of one term for the sets at `indices`, not weighted. */
-export interface TermValues {
-  readonly indices: readonly number[];
-  readonly values: Tensor;
 }
 
 /** A group on the device: stacked predictions [S, B, Q, …] and dense targets. */
@@ -50,7 +46,8 @@ export interface Term {
   readonly name: string;
   readonly weight: number;
   readonly normalizer: "classes" | "boxes" | "none";
-  run(group: SetGroup, stacked: Stacked): TermValues[];
+  /** Its values, not weighted, for the sets at `indices`. */
+  run(group: SetGroup, stacked: Stacked): { readonly indices: readonly number[]; readonly values: Tensor }[];
 }
 
 export function stackGroup(group: SetGroup): Stacked {
@@ -128,7 +125,7 @@ function distillation(temperature: number): Term["run"] {
 }
 
 /** The terms of a configuration, in D-FINE's order; terms of weight 0 are left out. Each sums over matched queries. */
-export function lossTerms({ config, weighting }: TermOptions): Term[] {
+export function lossTerms({ config, weighting }: CriterionOptions): Term[] {
   const { weights } = config;
   const terms: Term[] = [
     { name: "vfl", weight: weights.vfl, normalizer: "classes", run: varifocal(config) },

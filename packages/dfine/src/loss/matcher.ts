@@ -1,12 +1,16 @@
 import type { MatcherConfig } from "../config/config.ts";
 import { linearSumAssignment } from "./assignment.ts";
-import type { MatchedPairs, MatchTargets } from "./matches.ts";
-
-type Floats = Float32Array | Float64Array;
+import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 
 /** Predictions and targets that do not fit together. */
 export class MatcherError extends Error {
   override readonly name = "MatcherError";
+}
+
+/** What is matched: logits and boxes of queries, on the host. */
+export interface HostPrediction {
+  readonly logits: Floats;
+  readonly boxes: Floats;
 }
 
 const FLOAT32_MAX = (2 - 2 ** -23) * 2 ** 127;
@@ -56,7 +60,7 @@ function finite(cost: number): number {
   return Math.min(Math.max(cost, -FLOAT32_MAX), FLOAT32_MAX);
 }
 
-function check(prediction: { logits: Floats; boxes: Floats }, targets: MatchTargets, classes: number): void {
+function check(prediction: HostPrediction, targets: MatchTargets, classes: number): void {
   const { logits, boxes } = prediction;
   const queries = boxes.length / 4;
   if (!Number.isInteger(queries) || !Number.isInteger(classes) || (queries > 0 && classes < 1))
@@ -77,11 +81,7 @@ function check(prediction: { logits: Floats; boxes: Floats }, targets: MatchTarg
  * Cost [Q, n] of every query for every target: focal class cost, L1 distance and negative GIoU, weighted. NaN becomes
  * 1 and infinity the largest float32, as officially.
  */
-export function matchingCost(
-  prediction: { readonly logits: Floats; readonly boxes: Floats },
-  targets: MatchTargets,
-  options: MatcherConfig,
-): Float64Array {
+export function matchingCost(prediction: HostPrediction, targets: MatchTargets, options: MatcherConfig): Float64Array {
   const { logits, boxes } = prediction;
   const { alpha, gamma, classWeight, bboxWeight, giouWeight } = options;
   const queries = boxes.length / 4;
@@ -114,7 +114,7 @@ export function matchingCost(
  * DETR's Hungarian matching with D-FINE's costs. @throws MatcherError
  */
 export function hungarianMatch(
-  prediction: { readonly logits: Floats; readonly boxes: Floats },
+  prediction: HostPrediction,
   targets: MatchTargets,
   options: MatcherConfig,
 ): MatchedPairs {
@@ -125,7 +125,7 @@ export function hungarianMatch(
 
 /** `hungarianMatch` for logits [B, Q, C] and boxes [B, Q, 4], one list of targets per image. @throws MatcherError */
 export function hungarianMatchBatch(
-  prediction: { readonly logits: Floats; readonly boxes: Floats },
+  prediction: HostPrediction,
   targets: readonly MatchTargets[],
   options: MatcherConfig,
 ): MatchedPairs[] {

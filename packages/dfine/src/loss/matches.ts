@@ -1,4 +1,5 @@
-type Floats = Float32Array | Float64Array;
+/** Numbers of either precision. */
+export type Floats = Float32Array | Float64Array;
 
 /** Ground truth of one image: labels [n], boxes [n, 4] as cxcywh in 0–1. */
 export interface MatchTargets {

@@ -1,31 +1,15 @@
-import { arange, defineRow, type OpCase, type Tensor } from "@dfine/tensor";
-import { constant, type Expr } from "@dfine/tensor/kernel";
+import { arange, defineRow, lastAxisCases, type Tensor } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import { sumPerSet } from "./perSet.ts";
 
 /** ln(1 + eˣ) without overflow. */
-const softplus = (x: Expr): Expr => x.max(0).add(x.abs().neg().exp().add(1).log());
+export const softplus = (x: Expr): Expr => x.max(0).add(x.abs().neg().exp().add(1).log());
 
 /** Binary cross-entropy of a logit with a target in 0…1. */
 const binaryCrossEntropy = (x: Expr, target: Expr): Expr => softplus(x).sub(x.mul(target));
 
 /** σ(x)^γ, through the logarithm so that γ may be any number. */
-const sigmoidPower = (x: Expr, gamma: Expr): Expr => softplus(x.neg()).mul(gamma).neg().exp();
-
-const shapes = [
-  [2, 3, 5],
-  [1, 4, 17],
-  [0, 3],
-] as const;
-const caseInputs = (shape: readonly number[]) => {
-  const rows = [...shape.slice(0, -1), 1];
-  const classes = shape.at(-1)!;
-  return {
-    logits: { shape },
-    label: { shape: rows, dtype: "i32", below: classes + 2 },
-    iou: { shape: rows, range: [0, 1] },
-    classes: { shape: [classes], dtype: "i32", below: classes },
-  } as const;
-};
+export const sigmoidPower = (x: Expr, gamma: Expr): Expr => softplus(x.neg()).mul(gamma).neg().exp();
 
 // `frozen` are the logits again, cut off from the tape: the weight has no gradient.
 const varifocalRow = defineRow(
@@ -38,65 +22,37 @@ const varifocalRow = defineRow(
   },
   {
     takes: { logits: "f32", frozen: "f32", label: "i32", iou: "f32", position: "i32", alpha: "f32", gamma: "f32" },
-    cases: () =>
-      shapes.map((shape): OpCase => {
-        const { logits, label, iou, classes } = caseInputs(shape);
-        return {
-          name: JSON.stringify(shape),
-          inputs: [logits, logits, label, iou, classes, 0.75, 2],
-          run: (inputs) => varifocalRow(inputs, -1),
-          differentiable: true,
-        };
-      }),
+    cases: lastAxisCases(
+      (shape) => {
+        const [rows, classes] = [[...shape.slice(0, -1), 1], shape.at(-1)!];
+        const label = { shape: rows, dtype: "i32", below: classes + 2 } as const;
+        const position = { shape: [classes], dtype: "i32", below: classes } as const;
+        return [{ shape }, { shape }, label, { shape: rows, range: [0, 1] }, position, 0.75, 2];
+      },
+      (inputs): Tensor[] => varifocalRow(inputs, -1),
+    ),
   },
 );
 
-const focalRow = defineRow(
-  "focalLoss",
-  (row, logits, label, position, alpha, gamma) => {
-    const isTarget = label.eq(position);
-    // 1 − p of the right answer is the sigmoid of the logit with its sign turned.
-    const wrong = isTarget.select(logits.neg(), logits);
-    const share = isTarget.select(alpha, constant(1).sub(alpha));
-    row.storeRow(row.sum(share.mul(sigmoidPower(wrong, gamma)).mul(softplus(wrong))));
-  },
-  {
-    takes: { logits: "f32", label: "i32", position: "i32", alpha: "f32", gamma: "f32" },
-    cases: () =>
-      shapes.map((shape): OpCase => {
-        const { logits, label, classes } = caseInputs(shape);
-        return {
-          name: JSON.stringify(shape),
-          inputs: [logits, label, classes, 0.25, 2],
-          run: (inputs) => focalRow(inputs, -1),
-          differentiable: true,
-        };
-      }),
-  },
-);
-
-/** Logits of S sets with the class of each query. */
+/** Logits of S sets with the class of each query, and its IoU. */
 export interface ClassPairs {
   /** [S, B, Q, C] */
   readonly logits: Tensor;
   /** [S or 1, B, Q], i32; negative for queries without a target. */
   readonly labels: Tensor;
+  /** [S or 1, B, Q] */
+  readonly ious: Tensor;
   readonly alpha: number;
   readonly gamma: number;
 }
-
-const positions = (logits: Tensor): Tensor => arange(logits.shape.at(-1)!, { backend: logits.backend });
 
 /**
  * Varifocal loss, Σ over queries and classes → [S]. The target class of a matched query weighs and aims at its IoU,
  * `ious` [S or 1, B, Q]; all others weigh α·p^γ and aim at 0. Neither weight nor target has a gradient. Zhang et al. 2021,
  * D-FINE's `loss_labels_vfl`.
  */
-export function varifocalLoss({ logits, labels, alpha, gamma, ious }: ClassPairs & { readonly ious: Tensor }): Tensor {
-  const inputs = [logits, logits.detach(), labels.unsqueeze(-1), ious.detach().unsqueeze(-1), positions(logits)];
+export function varifocalLoss({ logits, labels, alpha, gamma, ious }: ClassPairs): Tensor {
+  const position = arange(logits.shape.at(-1)!, { backend: logits.backend });
+  const inputs = [logits, logits.detach(), labels.unsqueeze(-1), ious.detach().unsqueeze(-1), position];
   return sumPerSet(varifocalRow([...inputs, alpha, gamma], -1)[0]!);
 }
-
-/** Sigmoid focal loss with one-hot targets, Σ over queries and classes → [S]. Lin et al. 2017. */
-export const focalLoss = ({ logits, labels, alpha, gamma }: ClassPairs): Tensor =>
-  sumPerSet(focalRow([logits, labels.unsqueeze(-1), positions(logits), alpha, gamma], -1)[0]!);

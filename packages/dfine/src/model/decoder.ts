@@ -8,7 +8,7 @@ import { type DecoderConfig, decoderSchema, evalLayerIndex } from "./decoderConf
 import { DecoderStack, keepOnly } from "./decoderStack.ts";
 import { denoisingMask } from "./denoising.ts";
 import type { DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
-import type { Decoder, DecoderContext, DecoderInput, Part, Plan } from "./parts.ts";
+import { broken, type Decoder, type DecoderContext, type DecoderInput, type Part, type Plan } from "./parts.ts";
 import { gatherTokens, QUERY_SOURCES } from "./querySelection.ts";
 import type { Tap } from "./taps.ts";
 import { trainingOutputs } from "./trainingOutputs.ts";
@@ -109,12 +109,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       memory,
       levels,
       attentionBias: added?.attentionBias,
-      heads: {
-        position: this.queryPosHead,
-        scores: this.decScoreHead,
-        boxes: this.decBboxHead,
-        preBoxes: this.preBboxHead,
-      },
+      heads: this,
       tap,
     });
     if (!this.training) {
@@ -186,12 +181,11 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
 function problems(config: DecoderConfig, levels: number): string[] {
   const { points, hiddenDim, heads, evalLayer, layers } = config;
   const last = evalLayerIndex(config);
-  const rules: [holds: boolean, problem: string][] = [
+  return broken([
     [points.length === levels, `points has ${points.length} entries for ${levels} levels; give one for each`],
     [hiddenDim % heads === 0, `hiddenDim ${hiddenDim} must be a multiple of ${heads} heads`],
     [last >= 0 && last < layers, `evalLayer ${evalLayer} is none of the ${layers} layers`],
-  ];
-  return rules.filter(([holds]) => !holds).map(([, problem]) => `model.decoder.${problem}`);
+  ]).map((problem) => `model.decoder.${problem}`);
 }
 
 export const dfineDecoder: Part<typeof decoderSchema, Plan<DecoderContext, Decoder>> = {

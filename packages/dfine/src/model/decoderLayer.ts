@@ -27,8 +27,9 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
   readonly selfAttn: MultiHeadAttention;
   readonly norm1: LayerNorm;
   readonly crossAttn: DeformableAttention;
-  readonly gateway: Fusion | undefined;
-  readonly norm2: Fusion | undefined;
+  /** One of them, by the kind of fusion. */
+  gateway: Fusion | undefined;
+  norm2: Fusion | undefined;
   readonly linear1: Linear;
   readonly linear2: Linear;
   readonly norm3: LayerNorm;
@@ -45,8 +46,7 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
       method: config.crossAttention === "discrete" ? "discrete" : "bilinear",
       storesPointScale: true,
     });
-    this.gateway = name === "gateway" ? module : undefined;
-    this.norm2 = name === "norm2" ? module : undefined;
+    this[name] = module;
     this.linear1 = new Linear(hiddenDim, feedForwardDim, { activation: "relu", weightInit: xavierUniform });
     this.linear2 = new Linear(feedForwardDim, hiddenDim, { weightInit: xavierUniform });
     this.norm3 = new LayerNorm(hiddenDim);

@@ -12,12 +12,12 @@ import type { Tap } from "./taps.ts";
 /** Heads that turn queries into predictions; the deploy form lacks those it does not use. */
 export interface DecoderHeads {
   /** Box [.., 4] → position [.., D]. */
-  readonly position: Mlp;
+  readonly queryPosHead: Mlp;
   /** Per layer, [.., D] → [.., C]. */
-  readonly scores: readonly (Linear | undefined)[];
+  readonly decScoreHead: readonly (Linear | undefined)[];
   /** Per layer, [.., D] → [.., features of the box head]. */
-  readonly boxes: readonly (Mlp | undefined)[];
-  readonly preBoxes: Mlp | undefined;
+  readonly decBboxHead: readonly (Mlp | undefined)[];
+  readonly preBboxHead: Mlp | undefined;
 }
 
 export interface DecoderStackInput {
@@ -69,8 +69,8 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
     const value = memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
     const last = this.training ? this.layers.length - 1 : evalLayerIndex(this.#config);
     const refine = BOX_HEADS[boxHead].begin({
-      heads: heads.boxes,
-      preHead: heads.preBoxes,
+      heads: heads.decBboxHead,
+      preHead: heads.preBboxHead,
       weights: binWeights({ up: this.up, regScale: this.regScale, regMax }),
       regScale: toFloat(this.regScale),
       tap,
@@ -80,13 +80,13 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
     let x = input.content;
     let reference = sigmoid(input.referenceUnact);
     for (let i = 0; i <= last; i++) {
-      const position = clamp(heads.position.call(reference), -POSITION_LIMIT, POSITION_LIMIT);
+      const position = clamp(heads.queryPosHead.call(reference), -POSITION_LIMIT, POSITION_LIMIT);
       x = this.layers[i]!.call({ x, position, reference, value, levels, attentionBias });
       tap(`decoder.layer.${i}`, x);
       const { pre, ...refined } = refine(i, x, reference);
       reference = refined.boxes.detach();
       if (!this.training && i < last) continue;
-      const scores = heads.scores[i]!.call(x);
+      const scores = heads.decScoreHead[i]!.call(x);
       if (this.training && pre) before = { logits: scores, boxes: pre };
       const logits = refined.corners ? this.lqeLayers[i]!.call(scores, refined.corners) : scores;
       layers.push({ logits, ...refined });

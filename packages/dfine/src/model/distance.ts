@@ -1,6 +1,5 @@
+import type { Floats } from "../loss/matches.ts";
 import { type WeightingParameters, weightingFunction } from "./weighting.ts";
-
-type Floats = Float32Array | Float64Array;
 
 /** Targets of the four edge distributions, [K, 4] in the order left, top, right, bottom. */
 export interface DistanceTargets {

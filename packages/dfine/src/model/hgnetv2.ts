@@ -1,44 +1,24 @@
 import { Module } from "@dfine/nn";
 import { concat, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
 import { HGNETV2, type HgNetV2Config, type HgStageConfig, hgNetV2Schema } from "../config/hgnetv2Sizes.ts";
-import { ConvNorm } from "./convNorm.ts";
+import { ConvNorm, type ConvNormOptions } from "./convNorm.ts";
 import { type Backbone, beyond, type Level, type Part, type Plan } from "./parts.ts";
 
-/** What all units of a backbone have in common. */
-interface Style {
-  readonly learnableAffine: boolean;
-  readonly freezeNorm: boolean;
-}
+/** What all convolutions of a backbone have in common. */
+type Style = Required<Pick<ConvNormOptions, "normName" | "activation" | "freezeNorm" | "learnableAffine">>;
 
-interface ConvBnActOptions extends Style {
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-  /** ReLU and, if the backbone has it, the learnable affine block; default true. */
-  readonly activation?: boolean;
-}
-
-/** Convolution without bias, batch norm, ReLU, learnable affine block. */
-class ConvBnAct extends ConvNorm {
-  constructor(inChannels: number, outChannels: number, options: ConvBnActOptions) {
-    const { kernel, stride = 1, groups = 1, activation = true, freezeNorm } = options;
-    super(inChannels, outChannels, {
-      ...{ kernel, stride, groups, freezeNorm, normName: "bn" },
-      activation: activation ? "relu" : "identity",
-      learnableAffine: activation && options.learnableAffine,
-    });
-  }
-}
+/** Without activation, and so without an affine block after it. */
+const bare = (style: Style): Style => ({ ...style, activation: "identity", learnableAffine: false });
 
 /** 1x1 convolution without activation, then a depthwise one. */
-class LightConvBnAct extends Module<[x: Tensor], Tensor> {
-  readonly conv1: ConvBnAct;
-  readonly conv2: ConvBnAct;
+class LightConv extends Module<[x: Tensor], Tensor> {
+  readonly conv1: ConvNorm;
+  readonly conv2: ConvNorm;
 
-  constructor(inChannels: number, outChannels: number, options: { kernel: number } & Style) {
+  constructor(inChannels: number, outChannels: number, { kernel, ...style }: { kernel: number } & Style) {
     super();
-    this.conv1 = new ConvBnAct(inChannels, outChannels, { ...options, kernel: 1, activation: false });
-    this.conv2 = new ConvBnAct(outChannels, outChannels, { ...options, groups: outChannels });
+    this.conv1 = new ConvNorm(inChannels, outChannels, { kernel: 1, ...bare(style) });
+    this.conv2 = new ConvNorm(outChannels, outChannels, { kernel, groups: outChannels, ...style });
   }
 
   protected forward(x: Tensor): Tensor {
@@ -51,20 +31,20 @@ const padForTwo = (x: Tensor): Tensor => pad2d(x, [0, 0, 1, 1]);
 
 /** [B, 3, H, W] → [B, out, H/4, W/4]. */
 class Stem extends Module<[x: Tensor], Tensor> {
-  readonly stem1: ConvBnAct;
-  readonly stem2a: ConvBnAct;
-  readonly stem2b: ConvBnAct;
-  readonly stem3: ConvBnAct;
-  readonly stem4: ConvBnAct;
+  readonly stem1: ConvNorm;
+  readonly stem2a: ConvNorm;
+  readonly stem2b: ConvNorm;
+  readonly stem3: ConvNorm;
+  readonly stem4: ConvNorm;
 
   constructor({ mid, out }: HgNetV2Config["stem"], style: Style) {
     super();
     const half = Math.floor(mid / 2);
-    this.stem1 = new ConvBnAct(3, mid, { kernel: 3, stride: 2, ...style });
-    this.stem2a = new ConvBnAct(mid, half, { kernel: 2, ...style });
-    this.stem2b = new ConvBnAct(half, mid, { kernel: 2, ...style });
-    this.stem3 = new ConvBnAct(2 * mid, mid, { kernel: 3, stride: 2, ...style });
-    this.stem4 = new ConvBnAct(mid, out, { kernel: 1, ...style });
+    this.stem1 = new ConvNorm(3, mid, { kernel: 3, stride: 2, ...style });
+    this.stem2a = new ConvNorm(mid, half, { kernel: 2, ...style });
+    this.stem2b = new ConvNorm(half, mid, { kernel: 2, ...style });
+    this.stem3 = new ConvNorm(2 * mid, mid, { kernel: 3, stride: 2, ...style });
+    this.stem4 = new ConvNorm(mid, out, { kernel: 1, ...style });
   }
 
   protected forward(images: Tensor): Tensor {
@@ -78,23 +58,23 @@ class Stem extends Module<[x: Tensor], Tensor> {
 /** Convolutions in a row whose inputs and outputs are all aggregated by two 1x1 convolutions. */
 class HgBlock extends Module<[x: Tensor], Tensor> {
   readonly layers: Module<[x: Tensor], Tensor>[];
-  readonly aggregation: ConvBnAct[];
+  readonly aggregation: ConvNorm[];
   readonly #residual: boolean;
 
-  constructor(inChannels: number, stage: HgStageConfig, options: { residual: boolean } & Style) {
+  constructor(inChannels: number, stage: HgStageConfig, { residual, ...style }: { residual: boolean } & Style) {
     super();
     const { mid, out, layers, light, kernel } = stage;
-    const Unit = light ? LightConvBnAct : ConvBnAct;
+    const Unit = light ? LightConv : ConvNorm;
     const half = Math.floor(out / 2);
     this.layers = Array.from(
       { length: layers },
-      (_, i) => new Unit(i === 0 ? inChannels : mid, mid, { kernel, ...options }),
+      (_, i) => new Unit(i === 0 ? inChannels : mid, mid, { kernel, ...style }),
     );
     this.aggregation = [
-      new ConvBnAct(inChannels + layers * mid, half, { kernel: 1, ...options }),
-      new ConvBnAct(half, out, { kernel: 1, ...options }),
+      new ConvNorm(inChannels + layers * mid, half, { kernel: 1, ...style }),
+      new ConvNorm(half, out, { kernel: 1, ...style }),
     ];
-    this.#residual = options.residual;
+    this.#residual = residual;
   }
 
   protected forward(x: Tensor): Tensor {
@@ -106,14 +86,14 @@ class HgBlock extends Module<[x: Tensor], Tensor> {
 }
 
 class HgStage extends Module<[x: Tensor], Tensor> {
-  readonly downsample: ConvBnAct | undefined;
+  readonly downsample: ConvNorm | undefined;
   readonly blocks: HgBlock[];
 
   constructor(stage: HgStageConfig, style: Style) {
     super();
     const { in: inChannels, out, blocks, downsample } = stage;
     this.downsample = downsample
-      ? new ConvBnAct(inChannels, inChannels, { kernel: 3, stride: 2, groups: inChannels, activation: false, ...style })
+      ? new ConvNorm(inChannels, inChannels, { kernel: 3, stride: 2, groups: inChannels, ...bare(style) })
       : undefined;
     this.blocks = Array.from(
       { length: blocks },
@@ -134,8 +114,10 @@ export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
 
   constructor(config: HgNetV2Config) {
     super();
-    this.stem = new Stem(config.stem, config);
-    this.stages = config.stages.map((stage) => new HgStage(stage, config));
+    const { freezeNorm, learnableAffine } = config;
+    const style: Style = { normName: "bn", activation: "relu", freezeNorm, learnableAffine };
+    this.stem = new Stem(config.stem, style);
+    this.stages = config.stages.map((stage) => new HgStage(stage, style));
     this.#returnStages = config.returnStages;
     if (config.freezeAt < 0) return;
     this.stem.freeze();

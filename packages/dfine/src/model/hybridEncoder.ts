@@ -4,7 +4,7 @@ import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 import { ENCODER_BLOCKS, ScDown } from "./encoderBlocks.ts";
-import { choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
+import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding } from "./positionEmbedding.ts";
 
 const schema = z.strictObject({
@@ -154,12 +154,10 @@ function fuseAll(module: Module): void {
 function problems({ transformerLevels, hiddenDim, heads }: EncoderConfig, levels: number): string[] {
   const known = transformerLevels.every((level) => level < levels);
   const divides = hiddenDim % heads === 0 && hiddenDim % 4 === 0;
-  return [
-    ...(known
-      ? []
-      : [`model.encoder.transformerLevels [${transformerLevels}] name levels beyond the ${levels} there are`]),
-    ...(divides ? [] : [`model.encoder.hiddenDim ${hiddenDim} must be a multiple of 4 and of ${heads} heads`]),
-  ];
+  return broken([
+    [known, `model.encoder.transformerLevels [${transformerLevels}] name levels beyond the ${levels} there are`],
+    [divides, `model.encoder.hiddenDim ${hiddenDim} must be a multiple of 4 and of ${heads} heads`],
+  ]);
 }
 
 export const hybrid: Part<typeof schema, Plan<readonly Level[], Encoder>> = {

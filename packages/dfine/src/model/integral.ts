@@ -1,4 +1,4 @@
-import { arange, defineMap, defineRow, type OpCase, type Tensor, toFloat } from "@dfine/tensor";
+import { arange, defineMap, defineRow, lastAxisCases, type Tensor, toFloat } from "@dfine/tensor";
 
 const weightingMap = defineMap(
   "weighting",
@@ -30,19 +30,10 @@ const integralRow = defineRow(
   },
   {
     takes: ["logits", "weights"],
-    cases: () =>
-      [
-        [2, 3, 33],
-        [1, 5],
-        [0, 7],
-      ].map(
-        (shape): OpCase => ({
-          name: JSON.stringify(shape),
-          inputs: [{ shape }, { shape: shape.slice(-1) }],
-          run: (inputs) => integralRow(inputs, -1),
-          differentiable: true,
-        }),
-      ),
+    cases: lastAxisCases(
+      (shape) => [{ shape }, { shape: shape.slice(-1) }],
+      (inputs): Tensor[] => integralRow(inputs, -1),
+    ),
   },
 );
 

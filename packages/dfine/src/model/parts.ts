@@ -115,6 +115,10 @@ export function partTable<Schemas extends Record<string, z.ZodObject>, Planned>(
   };
 }
 
+/** The problems of the rules that do not hold. */
+export const broken = (rules: readonly (readonly [holds: boolean, problem: string])[]): string[] =>
+  rules.flatMap(([holds, problem]) => (holds ? [] : [problem]));
+
 /** The problem of a backbone that hands on stages which it does not have. */
 export function beyond(returnStages: readonly number[], stages: number): string[] {
   if (returnStages.every((stage) => stage < stages)) return [];

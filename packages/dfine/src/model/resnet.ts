@@ -24,26 +24,16 @@ const RESNET50: ResNetSize = { width: 64, blocks: [3, 4, 6, 3] };
 /** Channels that a block hands on, relative to those inside it. */
 const EXPANSION = 4;
 
-interface ConvShape {
-  readonly kernel: number;
-  readonly stride?: number;
-}
-
 /** Without bias; He et al. 2015 for ReLU, by the outputs. */
-const conv = (inChannels: number, outChannels: number, { kernel, stride = 1 }: ConvShape): Conv2d =>
+const conv = (inChannels: number, outChannels: number, shape: { kernel: number; stride?: number }): Conv2d =>
   new Conv2d(inChannels, outChannels, {
-    ...{ kernel, stride, padding: Math.floor(kernel / 2) },
-    weightInit: normalInit(Math.sqrt(2 / (outChannels * kernel * kernel))),
+    ...{ ...shape, padding: Math.floor(shape.kernel / 2) },
+    weightInit: normalInit(Math.sqrt(2 / (outChannels * shape.kernel ** 2))),
   });
 
 type Norm = BatchNorm2d | FrozenBatchNorm2d;
 const RELU = { activation: "relu" } as const;
 const reluOfSum = defineMap("reluOfSum", (a, b) => a.add(b).max(0));
-
-export interface BottleneckOptions {
-  readonly stride: number;
-  readonly norm: (channels: number) => Norm;
-}
 
 /** 1x1, 3x3 with the stride, 1x1, and a shortcut, each convolution with a norm: x [B, in, H, W] → [B, 4 · mid, H', W']. */
 export class Bottleneck extends Module<[x: Tensor], Tensor> {
@@ -56,7 +46,7 @@ export class Bottleneck extends Module<[x: Tensor], Tensor> {
   /** A convolution and a norm, where the shortcut changes the shape. */
   readonly downsample: readonly [Conv2d, Norm] | undefined;
 
-  constructor(inChannels: number, mid: number, { stride, norm }: BottleneckOptions) {
+  constructor(inChannels: number, mid: number, { stride, norm }: { stride: number; norm: (channels: number) => Norm }) {
     super();
     const out = EXPANSION * mid;
     this.conv1 = conv(inChannels, mid, { kernel: 1 });

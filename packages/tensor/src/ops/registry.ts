@@ -24,6 +24,15 @@ export interface OpCase {
   readonly special?: boolean;
 }
 
+/** Cases of an op whose rows are the last axis: `inputs` belong to a row of each of `shape`; one has no rows at all. */
+export const lastAxisCases = (inputs: (shape: Shape) => OpCase["inputs"], run: OpCase["run"]) => (): OpCase[] =>
+  [[2, 3, 5], [1, 4, 33], [7], [0, 3]].map((shape) => ({
+    name: JSON.stringify(shape),
+    inputs: inputs(shape),
+    run,
+    differentiable: true,
+  }));
+
 /** A call that an op must refuse: `error` is thrown, the same on every backend, and nothing stays allocated. */
 export interface Refusal {
   readonly name: string;

@@ -1,0 +1,32 @@
+import { arange, defineRow, lastAxisCases, type Tensor } from "@dfine/tensor";
+import { constant } from "@dfine/tensor/kernel";
+import { sumPerSet } from "../src/loss/perSet.ts";
+import { type ClassPairs, sigmoidPower, softplus } from "../src/loss/varifocal.ts";
+
+const focalRow = defineRow(
+  "focalLoss",
+  (row, logits, label, position, alpha, gamma) => {
+    const isTarget = label.eq(position);
+    // 1 − p of the right answer is the sigmoid of the logit with its sign turned.
+    const wrong = isTarget.select(logits.neg(), logits);
+    const share = isTarget.select(alpha, constant(1).sub(alpha));
+    row.storeRow(row.sum(share.mul(sigmoidPower(wrong, gamma)).mul(softplus(wrong))));
+  },
+  {
+    takes: { logits: "f32", label: "i32", position: "i32", alpha: "f32", gamma: "f32" },
+    cases: lastAxisCases(
+      (shape) => {
+        const classes = shape.at(-1)!;
+        const label = { shape: [...shape.slice(0, -1), 1], dtype: "i32", below: classes + 2 } as const;
+        return [{ shape }, label, { shape: [classes], dtype: "i32", below: classes }, 0.25, 2];
+      },
+      (inputs): Tensor[] => focalRow(inputs, -1),
+    ),
+  },
+);
+
+/** Sigmoid focal loss with one-hot targets, Σ over queries and classes → [S]. Lin et al. 2017. */
+export const focalLoss = ({ logits, labels, alpha, gamma }: Omit<ClassPairs, "ious">): Tensor => {
+  const position = arange(logits.shape.at(-1)!, { backend: logits.backend });
+  return sumPerSet(focalRow([logits, labels.unsqueeze(-1), position, alpha, gamma], -1)[0]!);
+};
