@@ -27,7 +27,15 @@ export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
 export { type MaxPool2dOptions, maxPool2d } from "./ops/maxPool2d.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
-export { type CaseInput, type OpCase, type Refusal, type RegisteredOp, registeredOps } from "./ops/registry.ts";
+export {
+  type CaseInput,
+  casesOf,
+  type OpCase,
+  type Refusal,
+  type RegisteredOp,
+  registeredOps,
+  shapesOf,
+} from "./ops/registry.ts";
 export {
   type BatchNormOptions,
   batchNorm,

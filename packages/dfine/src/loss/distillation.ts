@@ -1,4 +1,4 @@
-import { amax, defineMap, defineRow, equal, noGrad, type OpCase, type Tensor, where } from "@dfine/tensor";
+import { amax, casesOf, defineMap, defineRow, equal, noGrad, type Tensor, where } from "@dfine/tensor";
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Stored: the weighted divergence, and the largest difference between student and teacher.
@@ -17,19 +17,11 @@ const divergenceRow = defineRow(
   },
   {
     takes: ["student", "teacher", "weight", "temperature"],
-    cases: () =>
-      [
-        [2, 3, 5],
-        [1, 4, 33],
-        [0, 3],
-      ].map(
-        (shape): OpCase => ({
-          name: JSON.stringify(shape),
-          inputs: [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
-          run: (inputs) => divergenceRow(inputs, -1).slice(0, 1),
-          differentiable: true,
-        }),
-      ),
+    cases: (op) =>
+      casesOf("2x3x5 1x4x33 0x3", (shape) => ({
+        inputs: [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
+        run: (...inputs) => op(inputs, -1).slice(0, 1),
+      })),
   },
 );
 

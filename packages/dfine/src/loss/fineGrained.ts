@@ -1,4 +1,4 @@
-import { arange, defineRow, type OpCase, type Tensor } from "@dfine/tensor";
+import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Both cross-entropies share one log-sum-exp.
@@ -16,20 +16,14 @@ const fineGrainedRow = defineRow(
   },
   {
     takes: { logits: "f32", bin: "i32", weightLeft: "f32", weightRight: "f32", weight: "f32", position: "i32" },
-    cases: () =>
-      [
-        [2, 3, 5],
-        [1, 4, 33],
-        [0, 3],
-      ].map((shape): OpCase => {
+    cases: (op) =>
+      casesOf("2x3x5 1x4x33 0x3", (shape) => {
         const rows = [...shape.slice(0, -1), 1];
         const bins = shape.at(-1)!;
         const share = { shape: rows, range: [0, 1] } as const;
         return {
-          name: JSON.stringify(shape),
           inputs: [{ shape }, { shape: rows, dtype: "i32", below: bins - 1 }, share, share, share],
-          run: (inputs) => fineGrainedRow([...inputs, positions(inputs[0] as Tensor)], -1),
-          differentiable: true,
+          run: (logits, ...targets) => op([logits, ...targets, positions(logits)], -1),
         };
       }),
   },

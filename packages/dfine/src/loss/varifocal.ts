@@ -1,4 +1,4 @@
-import { arange, defineRow, type OpCase, type Tensor } from "@dfine/tensor";
+import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import { constant, type Expr } from "@dfine/tensor/kernel";
 import { sumPerSet } from "./perSet.ts";
 
@@ -11,11 +11,7 @@ const binaryCrossEntropy = (x: Expr, target: Expr): Expr => softplus(x).sub(x.mu
 /** σ(x)^γ, through the logarithm so that γ may be any number. */
 const sigmoidPower = (x: Expr, gamma: Expr): Expr => softplus(x.neg()).mul(gamma).neg().exp();
 
-const shapes = [
-  [2, 3, 5],
-  [1, 4, 17],
-  [0, 3],
-] as const;
+const SHAPES = "2x3x5 1x4x17 0x3";
 const caseInputs = (shape: readonly number[]) => {
   const rows = [...shape.slice(0, -1), 1];
   const classes = shape.at(-1)!;
@@ -38,14 +34,12 @@ const varifocalRow = defineRow(
   },
   {
     takes: { logits: "f32", frozen: "f32", label: "i32", iou: "f32", position: "i32", alpha: "f32", gamma: "f32" },
-    cases: () =>
-      shapes.map((shape): OpCase => {
+    cases: (op) =>
+      casesOf(SHAPES, (shape) => {
         const { logits, label, iou, classes } = caseInputs(shape);
         return {
-          name: JSON.stringify(shape),
           inputs: [logits, logits, label, iou, classes, 0.75, 2],
-          run: (inputs) => varifocalRow(inputs, -1),
-          differentiable: true,
+          run: (...inputs) => op(inputs, -1),
         };
       }),
   },
@@ -62,14 +56,12 @@ const focalRow = defineRow(
   },
   {
     takes: { logits: "f32", label: "i32", position: "i32", alpha: "f32", gamma: "f32" },
-    cases: () =>
-      shapes.map((shape): OpCase => {
+    cases: (op) =>
+      casesOf(SHAPES, (shape) => {
         const { logits, label, classes } = caseInputs(shape);
         return {
-          name: JSON.stringify(shape),
           inputs: [logits, label, classes, 0.25, 2],
-          run: (inputs) => focalRow(inputs, -1),
-          differentiable: true,
+          run: (...inputs) => op(inputs, -1),
         };
       }),
   },

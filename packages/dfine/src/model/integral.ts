@@ -1,4 +1,4 @@
-import { arange, defineMap, defineRow, type OpCase, type Tensor, toFloat } from "@dfine/tensor";
+import { arange, casesOf, defineMap, defineRow, type Tensor, toFloat } from "@dfine/tensor";
 
 const weightingMap = defineMap(
   "weighting",
@@ -30,19 +30,11 @@ const integralRow = defineRow(
   },
   {
     takes: ["logits", "weights"],
-    cases: () =>
-      [
-        [2, 3, 33],
-        [1, 5],
-        [0, 7],
-      ].map(
-        (shape): OpCase => ({
-          name: JSON.stringify(shape),
-          inputs: [{ shape }, { shape: shape.slice(-1) }],
-          run: (inputs) => integralRow(inputs, -1),
-          differentiable: true,
-        }),
-      ),
+    cases: (op) =>
+      casesOf("2x3x33 1x5 0x7", (shape) => ({
+        inputs: [{ shape }, { shape: shape.slice(-1) }],
+        run: (...inputs) => op(inputs, -1),
+      })),
   },
 );
 

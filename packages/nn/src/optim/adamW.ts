@@ -1,4 +1,5 @@
 import {
+  casesOf,
   checkOptions,
   coalesce,
   defineUpdate,
@@ -57,14 +58,12 @@ const update = defineUpdate(
   },
   {
     takes: ["value", "first", "second", "gradient", "factor", "decay", "rate", "beta1", "beta2", "bias2", "eps"],
-    cases: () =>
-      [[3, 5], [65], [1]].map((shape) => ({
-        name: JSON.stringify(shape),
+    cases: (op) =>
+      casesOf("3x5 65 1", (shape) => ({
         inputs: [{ shape }, { shape }, { shape, range: [0, 2] as const }, { shape }],
-        run: (inputs) => {
-          const [value, first, second, gradient] = inputs as Tensor[];
-          const targets = [value!, first!, second!].map((x) => x.mul(1));
-          update(targets, [gradient!, 0.5, 0.999, 0.01, 0.9, 0.999, 0.3, 1e-8]);
+        run: (value, first, second, gradient) => {
+          const targets = [value, first, second].map((x) => x.mul(1));
+          op(targets, [gradient, 0.5, 0.999, 0.01, 0.9, 0.999, 0.3, 1e-8]);
           return targets;
         },
         differentiable: false,

@@ -10,7 +10,7 @@ import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
-import { type CaseInput, type OpCase, register } from "./registry.ts";
+import { type CaseInput, type OpCase, register, shapesOf } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 
@@ -61,12 +61,8 @@ export function defineMap<E extends Expr[]>(
       recordMap(name, { variant, signature, output });
     return output;
   };
-  register({
-    name,
-    kind: "map",
-    rules,
-    cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options),
-  });
+  const cases = () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options);
+  register({ name, kind: "map", op, rules, cases });
   return op;
 }
 
@@ -197,30 +193,23 @@ function gradientProgram(
   });
 }
 
-function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, options: MapOptions): OpCase[] {
-  const shapes: Shape[][] = [
-    [
-      [3, 5],
-      [3, 5],
-      [3, 5],
-    ],
-    [[17], [17], [17]],
-    [[4, 1, 5], [3, 1], [1]],
-    [[0, 4], [0, 4], [1]],
-    [[65], [1], [65]],
-    [[], [], []],
-  ];
-  const differentiable = options.differentiable !== false;
-  return (options.dtypes ?? ["f32"]).flatMap((dtype) =>
-    shapes.map((group) => ({
+const SHAPES = ["3x5 3x5 3x5", "17 17 17", "4x1x5 3x1 1", "0x4 0x4 1", "65 1 65"].map(shapesOf);
+
+function mapCases(
+  op: (...inputs: TensorLike[]) => Tensor,
+  arity: number,
+  { inputs, dtypes = ["f32"], differentiable = true }: MapOptions,
+): OpCase[] {
+  return dtypes.flatMap((dtype) =>
+    [...SHAPES, [[], [], []]].map((group) => ({
       name: `${dtype} ${JSON.stringify(group.slice(0, arity))}`,
       inputs: Array.from({ length: arity }, (_, i): CaseInput | number => {
-        const range = options.inputs?.[i] ?? [-3, 3];
+        const range = inputs?.[i] ?? [-3, 3];
         if (typeof range === "number") return range;
-        if (typeof range === "string") return { shape: group[i % group.length]!, dtype: range };
-        return { shape: group[i % group.length]!, dtype, range };
+        const shape = group[i % group.length]!;
+        return typeof range === "string" ? { shape, dtype: range } : { shape, dtype, range };
       }),
-      run: (inputs: readonly TensorLike[]) => [op(...inputs)],
+      run: (...tensors: Tensor[]) => [op(...tensors)],
       differentiable: differentiable && dtype === "f32",
       special: dtype === "f32",
     })),

@@ -8,7 +8,7 @@ import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { OpAttrs } from "./attrs.ts";
 import { checkInputs, inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, type Refusal, register } from "./registry.ts";
+import { register, type Trials } from "./registry.ts";
 import { empty } from "./result.ts";
 
 export interface OutputSpec {
@@ -27,7 +27,7 @@ export interface OpBackprop<Attrs> {
 }
 
 /** What `defineOp` must be told. */
-export interface OpDefinition<Attrs> {
+export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
   /** Names and element types of the inputs. */
   readonly takes: Takes;
   /** Gives the outputs, after checking shapes and attributes: the only place that throws about them. */
@@ -39,10 +39,6 @@ export interface OpDefinition<Attrs> {
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
   /** Whether hand-written kernels take inputs with any strides; otherwise they get contiguous ones. */
   readonly strided?: boolean;
-  /** What conformance tries. */
-  readonly cases: (op: StructuredOp<Attrs>) => readonly OpCase[];
-  /** What it must refuse, beside wrong inputs. */
-  readonly refuses?: (op: StructuredOp<Attrs>) => readonly Refusal[];
 }
 
 export type StructuredOp<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
@@ -64,12 +60,8 @@ export function defineOp<Name extends keyof OpAttrs>(
     return outputs;
   };
   const { cases, refuses } = definition;
-  register({
-    ...{ name, kind: "op", rules },
-    call: (inputs) => op(inputs as readonly Tensor[], {} as OpAttrs[Name]),
-    cases: () => cases(op),
-    refuses: () => refuses?.(op) ?? [],
-  });
+  const call = (...inputs: Tensor[]) => op(inputs, {} as OpAttrs[Name]);
+  register({ name, kind: "op", op, rules, call, cases, refuses });
   return op;
 }
 

@@ -10,7 +10,7 @@ import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, broadcastStrides, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, type Refusal, register } from "./registry.ts";
+import { register, type Trials } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 import { sumTo } from "./sumTo.ts";
@@ -48,13 +48,9 @@ interface RowGradient {
 export type RowOp = (inputs: readonly TensorLike[], axes: number | readonly number[] | undefined) => Tensor[];
 
 /** What `defineRow` must be told. */
-export interface RowOptions {
+export interface RowOptions extends Trials<RowOp> {
   /** Names and element types of the inputs; any may be given as a number. */
   readonly takes: Takes;
-  /** What conformance tries. */
-  readonly cases: () => readonly OpCase[];
-  /** What it must refuse, beside wrong inputs. */
-  readonly refuses?: () => readonly Refusal[];
   /** False when the op has no useful derivative. */
   readonly differentiable?: boolean;
 }
@@ -84,7 +80,7 @@ export function defineRow<E extends Expr[]>(
     if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
     return outputs;
   };
-  register({ name, kind: "row", rules, call: (inputs) => op(inputs, -1), cases, refuses });
+  register({ name, kind: "row", op, rules, call: (...inputs) => op(inputs, -1), cases, refuses });
   return op;
 }
 

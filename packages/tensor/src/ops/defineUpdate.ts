@@ -7,7 +7,7 @@ import { broadcastStrides, sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { checkApart, checkSource, checkTarget } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, type Refusal, register } from "./registry.ts";
+import { register, type Trials } from "./registry.ts";
 import { bind } from "./result.ts";
 import { signatureOf } from "./signature.ts";
 
@@ -15,13 +15,9 @@ import { signatureOf } from "./signature.ts";
 export type UpdateOp = (targets: readonly Tensor[], inputs: readonly TensorLike[]) => void;
 
 /** What `defineUpdate` must be told. */
-export interface UpdateOptions {
+export interface UpdateOptions extends Trials<UpdateOp> {
   /** Names and element types of the targets and then the inputs, which may be numbers. */
   readonly takes: Takes;
-  /** What conformance tries. */
-  readonly cases: () => readonly OpCase[];
-  /** What it must refuse, beside wrong inputs. */
-  readonly refuses?: () => readonly Refusal[];
 }
 
 /**
@@ -64,7 +60,7 @@ export function defineUpdate(
     const operands = tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, first.shape)));
     launch(backend, program, { mapSizes: first.shape, reduceSizes: [], operands }, numbers);
   };
-  const call = ([target, ...inputs]: readonly TensorLike[]): void => update([target as Tensor], inputs);
-  register({ name, kind: "update", rules, call, cases, refuses });
+  const call = (target: Tensor, ...inputs: Tensor[]): void => update([target], inputs);
+  register({ name, kind: "update", op: update, rules, call, cases, refuses });
   return update;
 }

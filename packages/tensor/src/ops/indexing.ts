@@ -10,6 +10,7 @@ import { filled } from "./copy.ts";
 import { arange } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
 import { ANY_DTYPE, checkInputs, inputRules } from "./inputs.ts";
+import { casesOf } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
@@ -79,18 +80,10 @@ const indexSelectOp = defineOp("indexSelect", {
   saves: { inputs: [1] },
   vjp: ({ inputs: [, index], inputShapes, grads: [dy] }) => [indexAdd(index!, dy!, inputShapes[0]![0]!)],
   cases: () =>
-    (
-      [
-        [[5, 3], 4],
-        [[17, 65], 33],
-        [[9, 1], 20],
-        [[4, 16], 0],
-      ] as const
-    ).map(([shape, count]) => ({
+    casesOf({ "5x3": 4, "17x65": 33, "9x1": 20, "4x16": 0 }, (shape, count) => ({
       name: `${count} of ${JSON.stringify(shape)}`,
-      inputs: [{ shape }, { shape: [count], dtype: "i32", below: shape[0] }],
-      run: ([x, index]) => [indexSelect(x as Tensor, index as Tensor)],
-      differentiable: true,
+      inputs: [{ shape }, { shape: [count], dtype: "i32", below: shape[0]! }],
+      run: (x, index) => [indexSelect(x, index)],
     })),
 });
 
@@ -126,18 +119,10 @@ const indexAddOp = defineOp("indexAdd", {
   saves: { inputs: [0] },
   vjp: ({ inputs: [index], grads: [dy] }) => [undefined, indexSelect(dy!, index!)],
   cases: () =>
-    (
-      [
-        [4, [3, 5]],
-        [7, [40, 17]],
-        [50, [33, 1]],
-        [3, [0, 4]],
-      ] as const
-    ).map(([rows, shape]) => ({
+    casesOf({ "3x5": 4, "40x17": 7, "33x1": 50, "0x4": 3 }, (shape, rows) => ({
       name: `${JSON.stringify(shape)} into ${rows} rows`,
-      inputs: [{ shape: [shape[0]], dtype: "i32", below: rows }, { shape }],
-      run: ([index, updates]) => [indexAdd(index as Tensor, updates as Tensor, rows)],
-      differentiable: true,
+      inputs: [{ shape: [shape[0]!], dtype: "i32", below: rows }, { shape }],
+      run: (index, updates) => [indexAdd(index, updates, rows)],
     })),
 });
 

@@ -133,8 +133,7 @@ const maxPool2dOp = defineOp("maxPool2d", {
     ).map(([shape, kernel, options]) => ({
       name: `${JSON.stringify(shape)} ${kernel} ${JSON.stringify(options)}`,
       inputs: [{ shape }],
-      run: ([input]) => [maxPool2d(input as Tensor, kernel, options)],
-      differentiable: true,
+      run: (input) => [maxPool2d(input, kernel, options)],
       special: true,
     })),
 });
@@ -151,7 +150,7 @@ const maxPool2dGradOp = defineOp("maxPool2dGrad", {
     {
       name: "every window counts",
       inputs: [{ shape: [2, 3, 4, 4] }, { shape: [2, 3, 4, 4], dtype: "i32", below: 35 }],
-      run: ([dy, indices]) => op([dy as Tensor, indices as Tensor], { inputSize: [5, 7] }),
+      run: (dy, indices) => op([dy, indices], { inputSize: [5, 7] }),
       differentiable: false,
     },
   ],

@@ -3,7 +3,7 @@ import { checkOptions, flag } from "../options.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineRow, type RowOp } from "./defineRow.ts";
-import type { OpCase } from "./registry.ts";
+import { type OpCase, shapesOf } from "./registry.ts";
 
 /** What reductions may be told. */
 export interface ReduceOptions {
@@ -26,35 +26,25 @@ function reduction(name: string, run: RowOp): Reduction {
 
 const NUMBERS: readonly Dtype[] = ["f32", "i32"];
 
+/** What is summed, over which axes; without them over all. */
+const CASES = ["3x5 1", "3x5 0", "4x17x3 0x2", "65", "2x0 0", "2x3x4x5 1x3", "40000", "2x60000 1"];
+
 const reduceCases =
   (run: () => Reduction, { differentiable = false, dtypes = NUMBERS } = {}) =>
-  (): OpCase[] => {
-    const shapes: [Shape, number[] | undefined][] = [
-      [[3, 5], [1]],
-      [[3, 5], [0]],
-      [
-        [4, 17, 3],
-        [0, 2],
-      ],
-      [[65], undefined],
-      [[2, 0], [0]],
-      [
-        [2, 3, 4, 5],
-        [1, 3],
-      ],
-      [[40000], undefined],
-      [[2, 60000], [1]],
-    ];
-    return dtypes.flatMap((dtype) =>
-      shapes.map(([shape, axes]) => ({
-        name: `${dtype === "f32" ? "" : `${dtype} `}${JSON.stringify(shape)} over ${JSON.stringify(axes)}`,
-        inputs: [{ shape, dtype, range: [-2, 2] }],
-        run: ([x]) => [run()(x as Tensor, axes, { keepDim: false })],
-        differentiable: differentiable && dtype === "f32" && shape.every((n) => n < 1000),
-        special: shape.every((n) => n < 1000),
-      })),
+  (): OpCase[] =>
+    dtypes.flatMap((dtype) =>
+      CASES.map((text): OpCase => {
+        const [shape, axes] = shapesOf(text) as [Shape, Shape?];
+        const isSmall = shape.every((n) => n < 1000);
+        return {
+          name: `${dtype === "f32" ? "" : `${dtype} `}${JSON.stringify(shape)} over ${JSON.stringify(axes)}`,
+          inputs: [{ shape, dtype, range: [-2, 2] }],
+          run: (x) => [run()(x, axes, { keepDim: false })],
+          differentiable: differentiable && dtype === "f32" && isSmall,
+          special: isSmall,
+        };
+      }),
     );
-  };
 
 /** Sum over `axes` (default all). */
 export const sum: Reduction = reduction(

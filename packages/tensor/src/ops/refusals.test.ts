@@ -57,8 +57,8 @@ const swap = defineUpdate("test.swap", ([a, b], [factor]) => [b!.mul(factor!), a
     {
       name: "two rows",
       inputs: [{ shape: [3] }, { shape: [3] }],
-      run: ([a, b]) => {
-        const targets = [a as Tensor, b as Tensor];
+      run: (a, b) => {
+        const targets = [a, b];
         swap(targets, [2]);
         return targets;
       },

@@ -85,23 +85,20 @@ register({
       name: `${n} numbers`,
       // The input only says which backend to use.
       inputs: [{ shape: [1] }],
-      run: ([like]) => {
-        const { backend } = like as Tensor;
-        return [bitsTensor([n], [n * 77777, -3], backend), uniform([n], [-5, n], backend)];
-      },
+      run: ({ backend }) => [bitsTensor([n], [n * 77777, -3], backend), uniform([n], [-5, n], backend)],
       differentiable: false,
     })),
   refuses: () => [
     {
       name: "a negative size",
       inputs: [{ shape: [1] }],
-      run: ([like]) => uniform([-2, -3], [1, 2], (like as Tensor).backend),
+      run: ({ backend }) => uniform([-2, -3], [1, 2], backend),
       error: ShapeError,
     },
     {
       name: "a key of fractions",
       inputs: [{ shape: [1] }],
-      run: ([like]) => uniform([2], [0.5, 2], (like as Tensor).backend),
+      run: ({ backend }) => uniform([2], [0.5, 2], backend),
       error: DtypeError,
     },
   ],

@@ -38,7 +38,7 @@ function refusals(backend: Backend, { known }: ConformanceOptions): Check[] {
       run: async () => {
         const before = liveStorages();
         const drawn = drawInputs(op.name + refusal.name, refusal.inputs);
-        const thrown = scope("refusal", () => caught(() => refusal.run(placeInputs(backend, drawn, "contiguous"))));
+        const thrown = scope("refusal", () => caught(() => refusal.run(...placeInputs(backend, drawn, "contiguous"))));
         if (!(thrown instanceof Error) || thrown.constructor !== refusal.error)
           throw new Error(`${op.name} must throw ${refusal.error.name}, but: ${thrown ?? "nothing was thrown"}`);
         if (liveStorages() !== before)
@@ -72,7 +72,7 @@ export function conformance(backend: Backend, options: ConformanceOptions = {}):
         const before = liveStorages();
         await checkValues(guarded, op, opCase);
         if (opCase.special) await checkSpecials(guarded, op, opCase);
-        if (backend.floatBits === 64 && opCase.differentiable) await checkDifferences(op, opCase);
+        if (backend.floatBits === 64 && opCase.differentiable !== false) await checkDifferences(op, opCase);
         await guarded.verify();
         if (liveStorages() !== before)
           throw new Error(`${op.name}: ${liveStorages() - before} storages were not freed`);

@@ -37,9 +37,9 @@ export async function evaluate(
   const compute = (): readonly Tensor[] => {
     const inputs = placeInputs(backend, call.inputs, layout);
     const leaves = inputs.filter((input) => input instanceof Tensor && input.dtype === "f32") as Tensor[];
-    const wanted = gradients && call.opCase.differentiable;
+    const wanted = gradients && call.opCase.differentiable !== false;
     if (wanted) for (const leaf of leaves) leaf.requiresGrad = true;
-    const outputs = call.opCase.run(inputs);
+    const outputs = call.opCase.run(...inputs);
     count = outputs.length;
     if (!wanted) return outputs;
     backpropagate(outputs);

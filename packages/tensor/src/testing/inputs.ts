@@ -7,7 +7,7 @@ import { empty } from "../ops/result.ts";
 import { permute, sliceLayout } from "../ops/view.ts";
 import { Random } from "../random.ts";
 import { sizeOf } from "../shape.ts";
-import type { Tensor, TensorLike } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Values of one input: float32 numbers, whole numbers, or 0 and 1. */
 export interface Drawn {
@@ -49,9 +49,9 @@ export function withSpecials(inputs: readonly (Drawn | number)[], flush: boolean
 export type LayoutName = "contiguous" | "permuted" | "sliced";
 export const LAYOUTS: readonly LayoutName[] = ["contiguous", "permuted", "sliced"];
 
-/** Makes the inputs on a backend, in one of the memory layouts that views can have. */
-export function placeInputs(backend: Backend, inputs: readonly (Drawn | number)[], layout: LayoutName): TensorLike[] {
-  return inputs.map((input) => (typeof input === "number" ? input : place(backend, input, layout)));
+/** Makes the inputs on a backend, in one of the memory layouts that views can have; numbers stay what they are. */
+export function placeInputs(backend: Backend, inputs: readonly (Drawn | number)[], layout: LayoutName): Tensor[] {
+  return inputs.map((input) => (typeof input === "number" ? input : place(backend, input, layout)) as Tensor);
 }
 
 function place(backend: Backend, { spec: { shape }, dtype, values }: Drawn, layout: LayoutName): Tensor {
