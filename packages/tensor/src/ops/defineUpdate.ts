@@ -1,14 +1,13 @@
 import { ShapeError } from "../errors.ts";
 import type { Expr } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, updateOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
-import { broadcastStrides, sameShape, shapeText } from "../shape.ts";
+import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { checkApart, checkSource, checkTarget } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
 import { register, type Trials } from "./registry.ts";
-import { bind } from "./result.ts";
+import { launchOver } from "./result.ts";
 import { signatureOf } from "./signature.ts";
 
 /** Overwrites `targets`, which share one shape; `inputs` broadcast to it. */
@@ -34,11 +33,8 @@ export function defineUpdate(
   const rules = inputRules(takes, true);
   const update: UpdateOp = (targets, inputs) => {
     const count = targets.length;
-    const { text, backend, tensors, numbers, dtypes, paramDtypes, leaves } = signatureOf(
-      name,
-      [...targets, ...inputs],
-      rules,
-    );
+    const signature = signatureOf(name, [...targets, ...inputs], rules);
+    const { text, tensors, numbers, dtypes, paramDtypes, leaves } = signature;
     const [first] = targets as [Tensor];
     for (const target of targets) {
       if (!sameShape(target.shape, first.shape))
@@ -57,8 +53,7 @@ export function defineUpdate(
         stages: [{ kind: "store", perRow: false, writes: values.map((expr, operand) => ({ operand, expr })) }],
       });
     });
-    const operands = tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, first.shape)));
-    launch(backend, program, { mapSizes: first.shape, reduceSizes: [], operands }, numbers);
+    launchOver(program, { shape: first.shape }, { tensors, numbers });
   };
   const call = (target: Tensor, ...inputs: Tensor[]): void => update([target], inputs);
   register({ name, kind: "update", op: update, rules, call, cases, refuses });

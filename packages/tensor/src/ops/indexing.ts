@@ -1,12 +1,18 @@
-import type { Dtype } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
-import { indexedOperand, makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
+import {
+  indexedOperand,
+  makeProgram,
+  mapProgram,
+  readOperand,
+  updateOperand,
+  writeOperand,
+} from "../kernel/program.ts";
 import { checkShape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
-import { filled } from "./copy.ts";
+import { filled, perDtype } from "./copy.ts";
 import { arange } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
 import { ANY_DTYPE, checkInputs, inputRules } from "./inputs.ts";
@@ -14,23 +20,14 @@ import { casesOf } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
-const selectProgram = (dtype: Dtype) =>
-  makeProgram("indexSelect", {
-    operands: [{ ...indexedOperand(dtype) }, readOperand("i32"), { dtype, mode: "write", indexed: false }],
+const selectPrograms = perDtype((dtype) => {
+  const element = loadAt(0, load(1, "i32").mul(param(0, "i32")).add(axisIndex(1)), dtype);
+  return makeProgram("indexSelect", {
+    operands: [indexedOperand(dtype), readOperand("i32"), writeOperand(dtype)],
     params: ["i32"],
-    stages: [
-      {
-        kind: "store",
-        perRow: false,
-        writes: [{ operand: 2, expr: loadAt(0, load(1, "i32").mul(param(0, "i32")).add(axisIndex(1)), dtype) }],
-      },
-    ],
+    stages: [{ kind: "store", perRow: false, writes: [{ operand: 2, expr: element }] }],
   });
-const selectPrograms: Record<Dtype, ReturnType<typeof selectProgram>> = {
-  f32: selectProgram("f32"),
-  i32: selectProgram("i32"),
-  bool: selectProgram("bool"),
-};
+});
 
 // Map axes: index position, column. Params: columns, rows. An index outside the rows must not reach a neighbour's row.
 const inRows = load(0, "i32")

@@ -1,7 +1,7 @@
 import { ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, load, row } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
-import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import { foldProgram, makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineOp } from "./defineOp.ts";
@@ -14,19 +14,11 @@ const isAbove = (a: Expr, b: Expr): Expr => a.gt(b).or(a.isNaN().and(b.isNaN().n
 const isLevel = (a: Expr, b: Expr): Expr => a.eq(b).or(a.isNaN().and(b.isNaN()));
 
 // Axes: row, element; other element. An element's rank is how many others come before it.
-const rankProgram = makeProgram("topKRank", {
-  operands: [readOperand("f32"), readOperand("f32"), writeOperand("i32")],
-  params: [],
-  stages: [
-    {
-      kind: "reduce",
-      op: "sum",
-      expr: isAbove(load(1), load(0))
-        .or(isLevel(load(1), load(0)).and(axisIndex(2).lt(axisIndex(1))))
-        .select(constant(1, "i32"), 0),
-    },
-    { kind: "store", perRow: true, writes: [{ operand: 2, expr: row(0, "i32") }] },
-  ],
+const rankProgram = foldProgram("topKRank", {
+  inputs: ["f32", "f32"],
+  expr: isAbove(load(1), load(0))
+    .or(isLevel(load(1), load(0)).and(axisIndex(2).lt(axisIndex(1))))
+    .select(constant(1, "i32"), 0),
 });
 
 // Axes: row, rank; element. Exactly one element has the rank, so a sum picks it.

@@ -1,14 +1,13 @@
 import type { Backend } from "../backend.ts";
 import { DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
 import { mapProgram } from "../kernel/program.ts";
 import { currentBackend } from "../runtime.ts";
 import { checkShape, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkNumber } from "./inputs.ts";
 import { register } from "./registry.ts";
-import { bind, empty } from "./result.ts";
+import { empty, launchOver } from "./result.ts";
 
 /** Two 32-bit words that name a stream of random numbers. */
 export type RandomKey = readonly [number, number];
@@ -62,7 +61,7 @@ function checkStream(op: string, shape: Shape, key: RandomKey): void {
 export function uniform(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
   checkStream("uniform", shape, key);
   const output = empty(backend, [sizeOf(shape)], "f32");
-  launch(backend, uniformProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(output)] }, key);
+  launchOver(uniformProgram, output, { tensors: [output], numbers: key });
   return output.reshape(shape);
 }
 
@@ -70,7 +69,7 @@ export function uniform(shape: Shape, key: RandomKey, backend: Backend = current
 export function bitsTensor(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
   checkStream("bitsTensor", shape, key);
   const output = empty(backend, [sizeOf(shape)], "i32");
-  launch(backend, bitsProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(output)] }, key);
+  launchOver(bitsProgram, output, { tensors: [output], numbers: key });
   return output.reshape(shape);
 }
 
