@@ -36,21 +36,20 @@ const ATTRS: OptionRules<Attrs> = { method: oneOf(["bilinear", "discrete"]), lev
 const LEVEL: OptionRules<DeformableLevel> = { height: whole(1), width: whole(1), points: whole(0) };
 
 /** Sizes and start of each point's level, as [P] tensors. */
-function levelTensors(levels: readonly DeformableLevel[], like: Tensor) {
-  const widths: number[] = [];
-  const heights: number[] = [];
-  const starts: number[] = [];
-  let start = 0;
-  for (const { height, width, points } of levels) {
-    for (let p = 0; p < points; p++) {
-      widths.push(width);
-      heights.push(height);
-      starts.push(start);
-    }
-    start += height * width;
-  }
-  const ints = (list: number[]): Tensor => tensor(Int32Array.from(list), [list.length], { backend: like.backend });
-  return { width: ints(widths), height: ints(heights), start: ints(starts) };
+function levelTensors(levels: readonly DeformableLevel[], { backend }: Tensor) {
+  let end = 0;
+  const placed = levels.flatMap(({ height, width, points }) => {
+    const start = end;
+    end += height * width;
+    return new Array<{ height: number; width: number; start: number }>(points).fill({ height, width, start });
+  });
+  const each = (key: "width" | "height" | "start"): Tensor =>
+    tensor(
+      Int32Array.from(placed, (level) => level[key]),
+      [placed.length],
+      { backend },
+    );
+  return { width: each("width"), height: each("height"), start: each("start") };
 }
 
 /** One reading of the maps: whole-number positions and what each contributes, [B, Q, heads, P]. */
