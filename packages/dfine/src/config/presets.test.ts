@@ -31,17 +31,20 @@ describe("presets", () => {
     ["m", 128, 2, [384, 768, 1536], [8, 16, 32], 8400],
     ["l", 128, 3, [512, 1024, 2048], [8, 16, 32], 8400],
     ["x", 192, 3, [512, 1024, 2048], [8, 16, 32], 8400],
-  ] as const)("%s has the derived sizes of docs/specification.md §1", (preset, width, blocks, channels, strides, tokens) => {
-    const { model } = presetConfig(preset);
-    expect(elanWidth(model.encoder)).toBe(width);
-    expect(repBlocks(model.encoder)).toBe(blocks);
-    expect(backboneLevels(model).map(({ channels }) => channels)).toEqual(channels);
-    expect(backboneLevels(model).map(({ stride }) => stride)).toEqual(strides);
-    expect(tokenCount(model, model.evalSize)).toBe(tokens);
-    expect(model.decoder.points.reduce((sum, points) => sum + points, 0)).toBe(12);
-    expect(model.encoder.transformerLevels).toEqual([strides.length - 1]);
-    expect(evalLayerIndex(model.decoder)).toBe(model.decoder.layers - 1);
-  });
+  ] as const)(
+    "%s has the derived sizes of docs/specification.md §1",
+    (preset, width, blocks, channels, strides, tokens) => {
+      const { model } = presetConfig(preset);
+      expect(elanWidth(model.encoder)).toBe(width);
+      expect(repBlocks(model.encoder)).toBe(blocks);
+      expect(backboneLevels(model).map(({ channels }) => channels)).toEqual(channels);
+      expect(backboneLevels(model).map(({ stride }) => stride)).toEqual(strides);
+      expect(tokenCount(model, model.evalSize)).toBe(tokens);
+      expect(model.decoder.points.reduce((sum, points) => sum + points, 0)).toBe(12);
+      expect(model.encoder.transformerLevels).toEqual([strides.length - 1]);
+      expect(evalLayerIndex(model.decoder)).toBe(model.decoder.layers - 1);
+    },
+  );
 
   test.for(PRESET_NAMES)("%s has the shapes of the reference pack's listing", (preset, context) => {
     const listing = referenceJson<Listing>(`models/${preset}.json`);

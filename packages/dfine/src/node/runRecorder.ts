@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import type { FitReport } from "../checkpoint/fit.ts";
+import { stringify } from "../config/yaml.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
 import type { Trainer } from "../train/trainer.ts";

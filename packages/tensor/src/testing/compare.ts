@@ -19,7 +19,7 @@ export interface Loss {
 /**
  * What float32 may lose in an element: 8 ε times the result and times what it moves when inputs move by a relative 1
  * (conditioning and sums), and 4 times the float32 reference's own error (cancellation inside an expression). Both are seen
- * in few draws and may be small by chance: an element gets at least what nine in ten elements keep to, as long as the largest
+ * in few draws and may be small by chance: an element gets at least what all but one in a hundred elements keep to, as long as the largest
  * own error of the output explains it. Where the reference overflows, its error says nothing and counts as none.
  */
 export function roundingTolerance(expected: TypedArray, { moved, step, rounded }: Loss): Tolerance {
@@ -29,7 +29,7 @@ export function roundingTolerance(expected: TypedArray, { moved, step, rounded }
     return 8 * EPSILON * (finiteOr0(Math.abs(value)) + swing);
   });
   const largest = own.reduce((a, b) => Math.max(a, b), 0);
-  const usual = (losses: Float64Array): number => losses.slice().sort()[Math.floor(0.9 * losses.length)] ?? 0;
+  const usual = (losses: Float64Array): number => losses.slice().sort()[Math.floor(0.99 * losses.length)] ?? 0;
   const [usualOwn, usualConditioning] = [usual(own), usual(conditioning)];
   return (i) => {
     const loss = Math.max(own[i]!, usualOwn) + Math.max(conditioning[i]!, usualConditioning);

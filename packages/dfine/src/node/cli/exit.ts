@@ -13,6 +13,7 @@ export class UsageError extends Error {
  * in a command, which then shows where it happened.
  */
 export const ERRORS: Readonly<Record<string, 1 | 2 | "fault">> = {
+  ArgumentError: "fault",
   AssignmentError: "fault",
   BackendError: EXIT.failure,
   BatchError: EXIT.failure,
