@@ -20,7 +20,7 @@ export { copyInto, fillInto, zerosLike } from "./ops/copy.ts";
 export * from "./ops/create.ts";
 export { defineMap, type MapOptions } from "./ops/defineMap.ts";
 export { defineRow, type RowBuilder, type RowOp, type RowOptions } from "./ops/defineRow.ts";
-export { defineUpdate, type UpdateOp, type UpdateOptions } from "./ops/defineUpdate.ts";
+export { defineUpdate, overwrites, type UpdateOp, type UpdateOptions } from "./ops/defineUpdate.ts";
 export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/indexing.ts";
 export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";

@@ -1,4 +1,14 @@
-import { casesOf, coalesce, defineUpdate, keep, packedCopies, scope, type Tensor, writeTensor } from "@dfine/tensor";
+import {
+  casesOf,
+  coalesce,
+  defineUpdate,
+  keep,
+  overwrites,
+  packedCopies,
+  scope,
+  type Tensor,
+  writeTensor,
+} from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
 import { readNamed, savedEntry } from "./saved.ts";
 
@@ -17,13 +27,8 @@ const average = defineUpdate(
     takes: ["mean", "value", "decay"],
     cases: (op) =>
       casesOf("3x5 65 1", (shape) => ({
-        inputs: [{ shape }, { shape }],
-        run: (mean, value) => {
-          const target = mean.mul(1);
-          op([target], [value, 0.75]);
-          return [target];
-        },
-        differentiable: false,
+        inputs: [{ shape }, { shape }, 0.75],
+        ...overwrites(op, 1),
       })),
   },
 );

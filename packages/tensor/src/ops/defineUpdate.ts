@@ -4,9 +4,10 @@ import { makeProgram, type Program, readOperand, updateOperand } from "../kernel
 import { memo } from "../memo.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { identity } from "./arithmetic.ts";
 import { checkApart, checkSource, checkTarget } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
-import { register, type Trials } from "./registry.ts";
+import { type OpCase, register, type Trials } from "./registry.ts";
 import { launchOver } from "./result.ts";
 import { signatureOf } from "./signature.ts";
 
@@ -18,6 +19,16 @@ export interface UpdateOptions extends Trials<UpdateOp> {
   /** Names and element types of the targets and then the inputs, which may be numbers. */
   readonly takes: Takes;
 }
+
+/** What a case of an update does: copies of the first `targets` inputs are overwritten, and compared. */
+export const overwrites = (op: UpdateOp, targets: number): Pick<OpCase, "run" | "differentiable"> => ({
+  run: (...inputs) => {
+    const copies = inputs.slice(0, targets).map((x) => identity(x));
+    op(copies, inputs.slice(targets));
+    return copies;
+  },
+  differentiable: false,
+});
 
 /**
  * Defines an elementwise change in place, for optimisers, averages and running statistics: `build` gives each target's new

@@ -1,7 +1,8 @@
 import type { Backend } from "../backend.ts";
+import type { Dtype } from "../dtype.ts";
 import { DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
-import { mapProgram } from "../kernel/program.ts";
+import { mapProgram, type Program } from "../kernel/program.ts";
 import { currentBackend } from "../runtime.ts";
 import { checkShape, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -52,26 +53,20 @@ const uniformProgram = mapProgram("uniform", {
   ],
 });
 
-function checkStream(op: string, shape: Shape, key: RandomKey): void {
-  checkShape(op, shape);
-  for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
-}
+const stream =
+  (op: string, program: Program, dtype: Dtype) =>
+  (shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor => {
+    checkShape(op, shape);
+    for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
+    const output = empty(backend, [sizeOf(shape)], dtype);
+    launchOver(program, output, { tensors: [output], numbers: key });
+    return output.reshape(shape);
+  };
 
 /** Uniform numbers in [0, 1) with 24 bits, the same on every backend and on the host (`uniformAt`). */
-export function uniform(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
-  checkStream("uniform", shape, key);
-  const output = empty(backend, [sizeOf(shape)], "f32");
-  launchOver(uniformProgram, output, { tensors: [output], numbers: key });
-  return output.reshape(shape);
-}
-
+export const uniform = stream("uniform", uniformProgram, "f32");
 /** Random bits as i32, the same on every backend. */
-export function bitsTensor(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
-  checkStream("bitsTensor", shape, key);
-  const output = empty(backend, [sizeOf(shape)], "i32");
-  launchOver(bitsProgram, output, { tensors: [output], numbers: key });
-  return output.reshape(shape);
-}
+export const bitsTensor = stream("bitsTensor", bitsProgram, "i32");
 
 /** Element `index` of a uniform stream. */
 export const uniformAt = (key: RandomKey, index: number): number => (randomBits(key, index) >>> 8) * 2 ** -24;
