@@ -1,5 +1,5 @@
 import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
-import type { Binding, Kernel, Overrides, Slice } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, memo, type Overrides, type Slice } from "@dfine/tensor/kernel";
 import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
@@ -50,14 +50,6 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
   const words = new Array<number>(MAX_ARGS).fill(0);
   let buffers = 0;
 
-  const generatedFor = (kernel: Kernel): GeneratedKernel => {
-    let found = generated.get(kernel);
-    if (found === undefined) {
-      found = generate(kernel);
-      generated.set(kernel, found);
-    }
-    return found;
-  };
   const pointer = (binding: Binding): number => runtime.pointer(binding);
 
   return {
@@ -89,7 +81,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
       return sources.map((source) => elements(runtime, source).slice());
     },
     run(kernel, launch) {
-      const plan = generatedFor(kernel);
+      const plan = memo(generated, kernel, () => generate(kernel));
       const { units, grain } = packLaunch(plan, { launch, pointer }, words);
       runtime.launch(plan.wasm, { args: words, count: plan.words.count, units, grain });
     },

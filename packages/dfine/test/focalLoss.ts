@@ -1,4 +1,4 @@
-import { arange, defineRow, lastAxisCases, type Tensor } from "@dfine/tensor";
+import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import { constant } from "@dfine/tensor/kernel";
 import { sumPerSet } from "../src/loss/perSet.ts";
 import { type ClassPairs, sigmoidPower, softplus } from "../src/loss/varifocal.ts";
@@ -14,14 +14,15 @@ const focalRow = defineRow(
   },
   {
     takes: { logits: "f32", label: "i32", position: "i32", alpha: "f32", gamma: "f32" },
-    cases: lastAxisCases(
-      (shape) => {
+    cases: (op) =>
+      casesOf("2x3x5 1x4x17 0x3", (shape) => {
         const classes = shape.at(-1)!;
         const label = { shape: [...shape.slice(0, -1), 1], dtype: "i32", below: classes + 2 } as const;
-        return [{ shape }, label, { shape: [classes], dtype: "i32", below: classes }, 0.25, 2];
-      },
-      (inputs): Tensor[] => focalRow(inputs, -1),
-    ),
+        return {
+          inputs: [{ shape }, label, { shape: [classes], dtype: "i32", below: classes }, 0.25, 2],
+          run: (...inputs) => op(inputs, -1),
+        };
+      }),
   },
 );
 

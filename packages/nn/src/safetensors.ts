@@ -154,31 +154,21 @@ export function decodeTensor(entry: SafetensorsEntry): SafetensorsData {
   return new STORAGE[entry.dtype](entry.bytes.slice().buffer);
 }
 
+const FLOATS: Partial<Record<SafetensorsDtype, (buffer: ArrayBuffer) => Float32Array>> = {
+  F64: (buffer) => Float32Array.from(new Float64Array(buffer)),
+  F32: (buffer) => new Float32Array(buffer),
+  F16: (buffer) => float16ToFloat32(new Uint16Array(buffer)),
+  BF16: (buffer) => bfloat16ToFloat32(new Uint16Array(buffer)),
+};
+
 /** Values of a floating-point tensor as float32; F64 is rounded. A copy. @throws SafetensorsError for integers. */
 export function decodeFloat32(entry: SafetensorsEntry): Float32Array {
-  const buffer = entry.bytes.slice().buffer;
-  switch (entry.dtype) {
-    case "F64":
-      return Float32Array.from(new Float64Array(buffer));
-    case "F32":
-      return new Float32Array(buffer);
-    case "F16":
-      return float16ToFloat32(new Uint16Array(buffer));
-    case "BF16":
-      return bfloat16ToFloat32(new Uint16Array(buffer));
-    case "I64":
-    case "I32":
-    case "I16":
-    case "I8":
-    case "U8":
-    case "BOOL":
-      throw new SafetensorsError(
-        `${entry.file}: tensor ${JSON.stringify(entry.name)} is ${entry.dtype}, not floating point; use decodeInt32`,
-      );
-    default:
-      entry.dtype satisfies never;
-      throw new Error("unreachable: unknown dtype");
-  }
+  const decode = FLOATS[entry.dtype];
+  if (!decode)
+    throw new SafetensorsError(
+      `${entry.file}: tensor ${JSON.stringify(entry.name)} is ${entry.dtype}, not floating point; use decodeInt32`,
+    );
+  return decode(entry.bytes.slice().buffer);
 }
 
 /** Values of an integer or boolean tensor as int32. A copy. @throws SafetensorsError for floats and beyond 32 bits. */

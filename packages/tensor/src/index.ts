@@ -20,7 +20,7 @@ export { copyInto, fillInto, zerosLike } from "./ops/copy.ts";
 export * from "./ops/create.ts";
 export { defineMap, type MapOptions } from "./ops/defineMap.ts";
 export { defineRow, type RowBuilder, type RowOp, type RowOptions } from "./ops/defineRow.ts";
-export { defineUpdate, type UpdateOp, type UpdateOptions } from "./ops/defineUpdate.ts";
+export { defineUpdate, overwrites, type UpdateOp, type UpdateOptions } from "./ops/defineUpdate.ts";
 export { flatRows, indexAdd, indexSelect, oneHot } from "./ops/indexing.ts";
 export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
@@ -29,12 +29,14 @@ export { type MaxPool2dOptions, maxPool2d } from "./ops/maxPool2d.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export {
   type CaseInput,
-  lastAxisCases,
+  casesOf,
   type OpCase,
   type Refusal,
   type RegisteredOp,
   registeredOps,
+  shapesOf,
 } from "./ops/registry.ts";
+
 export {
   type BatchNormOptions,
   batchNorm,

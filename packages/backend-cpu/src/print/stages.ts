@@ -1,4 +1,5 @@
 import { type Expr, postorder, type Stage, stageExpressions } from "@dfine/tensor/kernel";
+import type { Local } from "../wasm/assembler.ts";
 import { scatter, store } from "./access.ts";
 import { Fold } from "./fold.ts";
 import { type Strips, stepLoop, vectorLoop } from "./loops.ts";
@@ -29,6 +30,12 @@ interface Place {
 function printStage(place: Place, stage: Stage): void {
   const { printing, values, site, roots } = place;
   const { f, nest } = printing;
+  const computed = (expr: Expr, inner: Site, group: number): Local => {
+    const value = f.local("v128");
+    values.push(expr, inner, group);
+    f.set(value);
+    return value;
+  };
   switch (stage.kind) {
     case "reduce": {
       const fold = new Fold(printing, stage, nest.lanes === "reduce" ? place.groups : site.groups);
@@ -44,12 +51,7 @@ function printStage(place: Place, stage: Stage): void {
       for (const { operand } of stage.writes) used.add(operand);
       const body = (inner: Site): void =>
         values.eachGroup(roots, inner, (group) => {
-          const results = stage.writes.map(({ expr }) => {
-            const value = f.local("v128");
-            values.push(expr, inner, group);
-            f.set(value);
-            return value;
-          });
+          const results = stage.writes.map(({ expr }) => computed(expr, inner, group));
           stage.writes.forEach(({ operand, expr }, i) => {
             store(printing, { operand, dtype: expr.dtype, group }, { site: inner, value: results[i]! });
           });

@@ -1,4 +1,4 @@
-import { type Expr, postorder } from "@dfine/tensor/kernel";
+import { type Expr, memo, postorder } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import { maskIfBool, pushGather, pushLoad } from "./access.ts";
 import { pushLanePositions } from "./operations.ts";
@@ -102,12 +102,7 @@ export class Values {
     const serves = site.depth === this.#printing.nest.stageDepth && !fresh;
     const scope = this.#scopes[serves ? this.#stageLevel : this.#scopes.length - 1]!;
     const local = this.#printing.f.local("v128");
-    let locals = scope.get(e);
-    if (!locals) {
-      locals = [];
-      scope.set(e, locals);
-    }
-    locals[group] = local;
+    memo(scope, e, () => [])[group] = local;
     return local;
   }
 

@@ -1,3 +1,4 @@
+import { memo } from "@dfine/tensor/kernel";
 import { encodeModule, floatBytes, intBytes, signed, unsigned } from "./encode.ts";
 import {
   type Instruction,
@@ -78,11 +79,7 @@ export class Assembler {
   }
   /** Lets later `local` calls reuse these. */
   release(...locals: readonly Local[]): void {
-    for (const local of locals) {
-      const list = this.#free.get(local.type);
-      if (list) list.push(local);
-      else this.#free.set(local.type, [local]);
-    }
+    for (const local of locals) memo(this.#free, local.type, () => []).push(local);
   }
 
   get(...locals: readonly Local[]): this {

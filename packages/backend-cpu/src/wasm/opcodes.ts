@@ -17,120 +17,74 @@ const coded = (bytes: readonly number[], takes: string, gives: string): Instruct
   takes: types(takes),
   gives: types(gives),
 });
-const plain = (code: number, takes: string, gives: string): Instruction => coded([code], takes, gives);
+type Codes<Name extends string> = Readonly<Record<Name, number>>;
+/** Instructions of one signature by their codes. */
+const signed =
+  (bytesOf: (code: number) => number[]) =>
+  <Name extends string>(takes: string, gives: string, codes: Codes<Name>) =>
+    Object.fromEntries(
+      Object.entries<number>(codes).map(([name, code]) => [name, coded(bytesOf(code), takes, gives)]),
+    ) as Record<Name, Instruction>;
+const plain = signed((code) => [code]);
 /** SIMD sub-opcodes are LEB128; they stay below 2¹⁴. */
-const simd = (code: number, takes: string, gives: string): Instruction =>
-  coded(code < 0x80 ? [SIMD_PREFIX, code] : [SIMD_PREFIX, (code & 0x7f) | 0x80, code >> 7], takes, gives);
+const simd = signed((code) => (code < 0x80 ? [SIMD_PREFIX, code] : [SIMD_PREFIX, (code & 0x7f) | 0x80, code >> 7]));
 
-/** Instructions without immediates. */
+/**
+ * Instructions without immediates. `v128.bitselect` takes bits of its first operand where the third has ones, of the second
+ * elsewhere. `f32x4.pmin` (`b < a ? b : a`) and `pmax` (`a < b ? b : a`) are one x86 instruction each, but lose a NaN in b.
+ * `f32x4.relaxed_madd` is a · b + c, rounded once or twice as the machine does.
+ */
 export const OPS = {
-  "i32.eqz": plain(0x45, "i", "i"),
-  "i32.eq": plain(0x46, "ii", "i"),
-  "i32.lt_s": plain(0x48, "ii", "i"),
-  "i32.lt_u": plain(0x49, "ii", "i"),
-  "i32.gt_s": plain(0x4a, "ii", "i"),
-  "i32.gt_u": plain(0x4b, "ii", "i"),
-  "i32.le_s": plain(0x4c, "ii", "i"),
-  "i32.ge_s": plain(0x4e, "ii", "i"),
-  "i32.ge_u": plain(0x4f, "ii", "i"),
-  "i32.add": plain(0x6a, "ii", "i"),
-  "i32.sub": plain(0x6b, "ii", "i"),
-  "i32.mul": plain(0x6c, "ii", "i"),
-  "i32.div_s": plain(0x6d, "ii", "i"),
-  "i32.div_u": plain(0x6e, "ii", "i"),
-  "i32.rem_s": plain(0x6f, "ii", "i"),
-  "i32.rem_u": plain(0x70, "ii", "i"),
-  "i32.and": plain(0x71, "ii", "i"),
-  "i32.or": plain(0x72, "ii", "i"),
-  "i32.xor": plain(0x73, "ii", "i"),
-  "i32.shl": plain(0x74, "ii", "i"),
-  "i32.shr_s": plain(0x75, "ii", "i"),
-  "i32.shr_u": plain(0x76, "ii", "i"),
+  ...plain("i", "i", { "i32.eqz": 0x45 }),
+  ...plain("ii", "i", { "i32.eq": 0x46, "i32.lt_s": 0x48, "i32.lt_u": 0x49, "i32.gt_s": 0x4a, "i32.gt_u": 0x4b }),
+  ...plain("ii", "i", { "i32.le_s": 0x4c, "i32.ge_s": 0x4e, "i32.ge_u": 0x4f, "i32.add": 0x6a, "i32.sub": 0x6b }),
+  ...plain("ii", "i", { "i32.mul": 0x6c, "i32.div_s": 0x6d, "i32.div_u": 0x6e, "i32.rem_s": 0x6f }),
+  ...plain("ii", "i", { "i32.rem_u": 0x70, "i32.and": 0x71, "i32.or": 0x72, "i32.xor": 0x73, "i32.shl": 0x74 }),
+  ...plain("ii", "i", { "i32.shr_s": 0x75, "i32.shr_u": 0x76 }),
   "i32.trunc_sat_f32_s": coded([0xfc, 0x00], "f", "i"),
-
-  "f32.eq": plain(0x5b, "ff", "i"),
-  "f32.ne": plain(0x5c, "ff", "i"),
-  "f32.gt": plain(0x5e, "ff", "i"),
-  "f32.floor": plain(0x8e, "f", "f"),
-  "f32.add": plain(0x92, "ff", "f"),
-  "f32.sub": plain(0x93, "ff", "f"),
-  "f32.mul": plain(0x94, "ff", "f"),
-  "f32.convert_i32_s": plain(0xb2, "i", "f"),
-
+  ...plain("ff", "i", { "f32.eq": 0x5b, "f32.ne": 0x5c, "f32.gt": 0x5e }),
+  ...plain("f", "f", { "f32.floor": 0x8e }),
+  ...plain("ff", "f", { "f32.add": 0x92, "f32.sub": 0x93, "f32.mul": 0x94 }),
+  ...plain("i", "f", { "f32.convert_i32_s": 0xb2 }),
   "memory.fill": coded([0xfc, 0x0b, 0x00], "iii", ""),
-
-  "i32x4.splat": simd(0x11, "i", "v"),
-  "f32x4.splat": simd(0x13, "f", "v"),
-
-  "v128.and": simd(0x4e, "vv", "v"),
-  "v128.andnot": simd(0x4f, "vv", "v"),
-  "v128.or": simd(0x50, "vv", "v"),
-  "v128.xor": simd(0x51, "vv", "v"),
-  /** Bits of the first operand where the third has ones, of the second elsewhere. */
-  "v128.bitselect": simd(0x52, "vvv", "v"),
-
-  "i32x4.eq": simd(0x37, "vv", "v"),
-  "i32x4.ne": simd(0x38, "vv", "v"),
-  "i32x4.lt_s": simd(0x39, "vv", "v"),
-  "i32x4.gt_s": simd(0x3b, "vv", "v"),
-  "i32x4.shl": simd(0xab, "vi", "v"),
-  "i32x4.shr_u": simd(0xad, "vi", "v"),
-  "i32x4.add": simd(0xae, "vv", "v"),
-  "i32x4.sub": simd(0xb1, "vv", "v"),
-  "i32x4.mul": simd(0xb5, "vv", "v"),
-  "i32x4.min_s": simd(0xb6, "vv", "v"),
-  "i32x4.max_s": simd(0xb8, "vv", "v"),
-  "i32x4.trunc_sat_f32x4_s": simd(0xf8, "v", "v"),
-
-  "f32x4.eq": simd(0x41, "vv", "v"),
-  "f32x4.ne": simd(0x42, "vv", "v"),
-  "f32x4.lt": simd(0x43, "vv", "v"),
-  "f32x4.gt": simd(0x44, "vv", "v"),
-  "f32x4.floor": simd(0x68, "v", "v"),
-  "f32x4.abs": simd(0xe0, "v", "v"),
-  "f32x4.sqrt": simd(0xe3, "v", "v"),
-  "f32x4.add": simd(0xe4, "vv", "v"),
-  "f32x4.sub": simd(0xe5, "vv", "v"),
-  "f32x4.mul": simd(0xe6, "vv", "v"),
-  "f32x4.div": simd(0xe7, "vv", "v"),
-  "f32x4.min": simd(0xe8, "vv", "v"),
-  "f32x4.max": simd(0xe9, "vv", "v"),
-  /** `b < a ? b : a`: one x86 instruction, but NaN in b is lost. */
-  "f32x4.pmin": simd(0xea, "vv", "v"),
-  /** `a < b ? b : a`: one x86 instruction, but NaN in b is lost. */
-  "f32x4.pmax": simd(0xeb, "vv", "v"),
-  "f32x4.convert_i32x4_s": simd(0xfa, "v", "v"),
-
-  /** Relaxed SIMD: a · b + c, rounded once or twice as the machine does. */
-  "f32x4.relaxed_madd": simd(0x105, "vvv", "v"),
-} as const satisfies Record<string, Instruction>;
+  ...simd("i", "v", { "i32x4.splat": 0x11 }),
+  ...simd("f", "v", { "f32x4.splat": 0x13 }),
+  ...simd("vv", "v", { "v128.and": 0x4e, "v128.andnot": 0x4f, "v128.or": 0x50, "v128.xor": 0x51, "i32x4.eq": 0x37 }),
+  ...simd("vv", "v", { "i32x4.ne": 0x38, "i32x4.lt_s": 0x39, "i32x4.gt_s": 0x3b, "i32x4.add": 0xae }),
+  ...simd("vv", "v", { "i32x4.sub": 0xb1, "i32x4.mul": 0xb5, "i32x4.min_s": 0xb6, "i32x4.max_s": 0xb8 }),
+  ...simd("vv", "v", { "f32x4.eq": 0x41, "f32x4.ne": 0x42, "f32x4.lt": 0x43, "f32x4.gt": 0x44, "f32x4.add": 0xe4 }),
+  ...simd("vv", "v", { "f32x4.sub": 0xe5, "f32x4.mul": 0xe6, "f32x4.div": 0xe7, "f32x4.min": 0xe8 }),
+  ...simd("vv", "v", { "f32x4.max": 0xe9, "f32x4.pmin": 0xea, "f32x4.pmax": 0xeb }),
+  ...simd("vvv", "v", { "v128.bitselect": 0x52, "f32x4.relaxed_madd": 0x105 }),
+  ...simd("vi", "v", { "i32x4.shl": 0xab, "i32x4.shr_u": 0xad }),
+  ...simd("v", "v", { "i32x4.trunc_sat_f32x4_s": 0xf8, "f32x4.floor": 0x68, "f32x4.abs": 0xe0, "f32x4.sqrt": 0xe3 }),
+  ...simd("v", "v", { "f32x4.convert_i32x4_s": 0xfa }),
+};
 
 /** Loads and stores; the assembler appends alignment and a static offset. The address lies deepest on the stack. */
 export const MEMORY_OPS = {
-  "i32.load": plain(0x28, "i", "i"),
-  "i64.load": plain(0x29, "i", "l"),
-  "f32.load": plain(0x2a, "i", "f"),
-  "i32.store": plain(0x36, "ii", ""),
-  "i64.store": plain(0x37, "il", ""),
-  "f32.store": plain(0x38, "if", ""),
-  "v128.load": simd(0x00, "i", "v"),
-  "v128.load32_splat": simd(0x09, "i", "v"),
-  "v128.load32_zero": simd(0x5c, "i", "v"),
-  "v128.store": simd(0x0b, "iv", ""),
-} as const satisfies Record<string, Instruction>;
+  ...plain("i", "i", { "i32.load": 0x28 }),
+  ...plain("i", "l", { "i64.load": 0x29 }),
+  ...plain("i", "f", { "f32.load": 0x2a }),
+  ...plain("ii", "", { "i32.store": 0x36 }),
+  ...plain("il", "", { "i64.store": 0x37 }),
+  ...plain("if", "", { "f32.store": 0x38 }),
+  ...simd("i", "v", { "v128.load": 0x00, "v128.load32_splat": 0x09, "v128.load32_zero": 0x5c }),
+  ...simd("iv", "", { "v128.store": 0x0b }),
+};
 
 /** Loads and stores of one lane: static offset, then the lane. */
 export const MEMORY_LANE_OPS = {
-  "v128.load32_lane": simd(0x56, "iv", "v"),
-  "v128.store32_lane": simd(0x5a, "iv", ""),
-} as const satisfies Record<string, Instruction>;
+  ...simd("iv", "v", { "v128.load32_lane": 0x56 }),
+  ...simd("iv", "", { "v128.store32_lane": 0x5a }),
+};
 
 /** Instructions with a lane immediate. */
 export const LANE_OPS = {
-  "i32x4.extract_lane": simd(0x1b, "v", "i"),
-  "i32x4.replace_lane": simd(0x1c, "vi", "v"),
-  "f32x4.extract_lane": simd(0x1f, "v", "f"),
-} as const satisfies Record<string, Instruction>;
+  ...simd("v", "i", { "i32x4.extract_lane": 0x1b }),
+  ...simd("vi", "v", { "i32x4.replace_lane": 0x1c }),
+  ...simd("v", "f", { "f32x4.extract_lane": 0x1f }),
+};
 
 export type Op = keyof typeof OPS;
 export type MemoryOp = keyof typeof MEMORY_OPS;

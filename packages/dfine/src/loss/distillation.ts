@@ -1,4 +1,5 @@
-import { amax, defineMap, defineRow, equal, lastAxisCases, noGrad, type Tensor, where } from "@dfine/tensor";
+import { amax, casesOf, defineMap, defineRow, equal, noGrad, type Tensor, where } from "@dfine/tensor";
+
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Stored: the weighted divergence, and the largest difference between student and teacher.
@@ -17,10 +18,11 @@ const divergenceRow = defineRow(
   },
   {
     takes: ["student", "teacher", "weight", "temperature"],
-    cases: lastAxisCases(
-      (shape) => [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
-      (inputs): Tensor[] => divergenceRow(inputs, -1).slice(0, 1),
-    ),
+    cases: (op) =>
+      casesOf("2x3x5 1x4x33 0x3", (shape) => ({
+        inputs: [{ shape }, { shape }, { shape: [...shape.slice(0, -1), 1], range: [0, 1] }, 5],
+        run: (...inputs) => op(inputs, -1).slice(0, 1),
+      })),
   },
 );
 

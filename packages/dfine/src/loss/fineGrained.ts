@@ -1,4 +1,5 @@
-import { arange, defineRow, lastAxisCases, type Tensor } from "@dfine/tensor";
+import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
+
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Both cross-entropies share one log-sum-exp.
@@ -16,14 +17,15 @@ const fineGrainedRow = defineRow(
   },
   {
     takes: { logits: "f32", bin: "i32", weightLeft: "f32", weightRight: "f32", weight: "f32", position: "i32" },
-    cases: lastAxisCases(
-      (shape) => {
+    cases: (op) =>
+      casesOf("2x3x5 1x4x33 0x3", (shape) => {
         const rows = [...shape.slice(0, -1), 1];
         const share = { shape: rows, range: [0, 1] } as const;
-        return [{ shape }, { shape: rows, dtype: "i32", below: shape.at(-1)! - 1 }, share, share, share];
-      },
-      (inputs): Tensor[] => fineGrainedRow([...inputs, positions(inputs[0] as Tensor)], -1),
-    ),
+        return {
+          inputs: [{ shape }, { shape: rows, dtype: "i32", below: shape.at(-1)! - 1 }, share, share, share],
+          run: (logits, ...targets) => op([logits, ...targets, positions(logits)], -1),
+        };
+      }),
   },
 );
 

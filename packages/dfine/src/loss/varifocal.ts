@@ -1,5 +1,6 @@
-import { arange, defineRow, lastAxisCases, type Tensor } from "@dfine/tensor";
+import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import type { Expr } from "@dfine/tensor/kernel";
+
 import { sumPerSet } from "./perSet.ts";
 
 /** ln(1 + eˣ) without overflow. */
@@ -22,15 +23,16 @@ const varifocalRow = defineRow(
   },
   {
     takes: { logits: "f32", frozen: "f32", label: "i32", iou: "f32", position: "i32", alpha: "f32", gamma: "f32" },
-    cases: lastAxisCases(
-      (shape) => {
+    cases: (op) =>
+      casesOf("2x3x5 1x4x17 0x3", (shape) => {
         const [rows, classes] = [[...shape.slice(0, -1), 1], shape.at(-1)!];
         const label = { shape: rows, dtype: "i32", below: classes + 2 } as const;
         const position = { shape: [classes], dtype: "i32", below: classes } as const;
-        return [{ shape }, { shape }, label, { shape: rows, range: [0, 1] }, position, 0.75, 2];
-      },
-      (inputs): Tensor[] => varifocalRow(inputs, -1),
-    ),
+        return {
+          inputs: [{ shape }, { shape }, label, { shape: rows, range: [0, 1] }, position, 0.75, 2],
+          run: (...inputs) => op(inputs, -1),
+        };
+      }),
   },
 );
 

@@ -1,4 +1,4 @@
-import { arange, defineMap, defineRow, lastAxisCases, type Tensor, toFloat } from "@dfine/tensor";
+import { arange, casesOf, defineMap, defineRow, type Tensor, toFloat } from "@dfine/tensor";
 
 const weightingMap = defineMap(
   "weighting",
@@ -30,10 +30,11 @@ const integralRow = defineRow(
   },
   {
     takes: ["logits", "weights"],
-    cases: lastAxisCases(
-      (shape) => [{ shape }, { shape: shape.slice(-1) }],
-      (inputs): Tensor[] => integralRow(inputs, -1),
-    ),
+    cases: (op) =>
+      casesOf("2x3x33 1x5 0x7", (shape) => ({
+        inputs: [{ shape }, { shape: shape.slice(-1) }],
+        run: (...inputs) => op(inputs, -1),
+      })),
   },
 );
 

@@ -1,14 +1,15 @@
 import {
   activationOption,
   batchNorm,
+  type CaseInput,
   checkOptions,
   defineMap,
   defineUpdate,
   frozenBatchNorm,
   full,
-  identity,
   isRecomputing,
   type OptionRules,
+  overwrites,
   real,
   ShapeError,
   shapeText,
@@ -46,35 +47,18 @@ const updateStatistics = defineUpdate(
   },
   {
     takes: ["mean", "variance", "batchMean", "batchVariance", "momentum", "correction"],
-    cases: () =>
+    cases: (op) =>
       [3, 17].map((channels) => ({
         name: `${channels} channels`,
-        inputs: [{ shape: [channels] }, { shape: [channels] }, { shape: [channels] }, { shape: [channels] }],
-        run: (inputs) => {
-          const [mean, variance, ...batch] = inputs as Tensor[];
-          const targets = [identity(mean!), identity(variance!)];
-          updateStatistics(targets, [...batch, 0.1, 1.25]);
-          return targets;
-        },
-        differentiable: false,
+        inputs: [...new Array<CaseInput>(4).fill({ shape: [channels] }), 0.1, 1.25],
+        ...overwrites(op, 2),
       })),
   },
 );
 
 const countBatch = defineUpdate("countBatch", ([count]) => [count!.add(1)], {
   takes: { count: "i32" },
-  cases: () => [
-    {
-      name: "one counter",
-      inputs: [{ shape: [1], dtype: "i32", below: 9 }],
-      run: ([count]) => {
-        const target = identity(count!);
-        countBatch([target], []);
-        return [target];
-      },
-      differentiable: false,
-    },
-  ],
+  cases: (op) => [{ name: "one counter", inputs: [{ shape: [1], dtype: "i32", below: 9 }], ...overwrites(op, 1) }],
 });
 
 /**

@@ -1,9 +1,11 @@
 import {
+  casesOf,
   checkOptions,
   coalesce,
   defineUpdate,
   fillInto,
   keep,
+  overwrites,
   pack,
   packedZerosLike,
   real,
@@ -12,6 +14,7 @@ import {
   thing,
   writeTensor,
 } from "@dfine/tensor";
+import { memo } from "@dfine/tensor/kernel";
 import type { HostTensor } from "../state.ts";
 import { readNamed, savedEntry } from "./saved.ts";
 
@@ -57,17 +60,10 @@ const update = defineUpdate(
   },
   {
     takes: ["value", "first", "second", "gradient", "factor", "decay", "rate", "beta1", "beta2", "bias2", "eps"],
-    cases: () =>
-      [[3, 5], [65], [1]].map((shape) => ({
-        name: JSON.stringify(shape),
-        inputs: [{ shape }, { shape }, { shape, range: [0, 2] as const }, { shape }],
-        run: (inputs) => {
-          const [value, first, second, gradient] = inputs as Tensor[];
-          const targets = [value!, first!, second!].map((x) => x.mul(1));
-          update(targets, [gradient!, 0.5, 0.999, 0.01, 0.9, 0.999, 0.3, 1e-8]);
-          return targets;
-        },
-        differentiable: false,
+    cases: (op) =>
+      casesOf("3x5 65 1", (shape) => ({
+        inputs: [{ shape }, { shape }, { shape, range: [0, 2] }, { shape }, 0.5, 0.999, 0.01, 0.9, 0.999, 0.3, 1e-8],
+        ...overwrites(op, 3),
       })),
   },
 );
@@ -139,8 +135,7 @@ export class AdamW {
       if (!grad) continue;
       const moments = this.#moments.get(name)!;
       const step = ++moments.step;
-      if (!rows.has(step)) rows.set(step, []);
-      rows.get(step)!.push([parameter, moments.first, moments.second, grad]);
+      memo(rows, step, () => []).push([parameter, moments.first, moments.second, grad]);
     }
     return rows;
   }

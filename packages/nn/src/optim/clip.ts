@@ -1,16 +1,13 @@
-import { coalesce, defineRow, noGrad, type OpCase, sqrt, stack, sum, type Tensor } from "@dfine/tensor";
+import { casesOf, coalesce, defineRow, noGrad, sqrt, stack, sum, type Tensor } from "@dfine/tensor";
 
 const sumOfSquares = defineRow("sumOfSquares", (row, x) => row.storeRow(row.sum(x.mul(x))), {
   takes: ["x"],
-  cases: () =>
-    [[3, 5], [65], [2, 0], [200, 300]].map(
-      (shape): OpCase => ({
-        name: JSON.stringify(shape),
-        inputs: [{ shape }],
-        run: (inputs) => sumOfSquares(inputs, undefined),
-        differentiable: shape.every((n) => n < 100),
-      }),
-    ),
+  cases: (op) =>
+    casesOf("3x5 65 2x0 200x300", (shape) => ({
+      inputs: [{ shape }],
+      run: (x) => op([x], undefined),
+      differentiable: shape.every((n) => n < 100),
+    })),
 });
 
 /** L2 norm over all elements of all tensors, a one-element tensor: read it together with the loss. */

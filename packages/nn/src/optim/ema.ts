@@ -1,4 +1,14 @@
-import { coalesce, defineUpdate, keep, packedCopies, scope, type Tensor, writeTensor } from "@dfine/tensor";
+import {
+  casesOf,
+  coalesce,
+  defineUpdate,
+  keep,
+  overwrites,
+  packedCopies,
+  scope,
+  type Tensor,
+  writeTensor,
+} from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
 import { readNamed, savedEntry } from "./saved.ts";
 
@@ -15,17 +25,10 @@ const average = defineUpdate(
   ([mean], [value, decay]) => [mean!.mul(decay!).add(decay!.neg().add(1).mul(value!))],
   {
     takes: ["mean", "value", "decay"],
-    cases: () =>
-      [[3, 5], [65], [1]].map((shape) => ({
-        name: JSON.stringify(shape),
-        inputs: [{ shape }, { shape }],
-        run: (inputs) => {
-          const [mean, value] = inputs as [Tensor, Tensor];
-          const target = mean.mul(1);
-          average([target], [value, 0.75]);
-          return [target];
-        },
-        differentiable: false,
+    cases: (op) =>
+      casesOf("3x5 65 1", (shape) => ({
+        inputs: [{ shape }, { shape }, 0.75],
+        ...overwrites(op, 1),
       })),
   },
 );

@@ -99,25 +99,31 @@ function newestFirst(root: Node): Node[] {
   return [...seen].sort((a, b) => b.id - a.id);
 }
 
-/** Gradients of `body` at `inputs`, given the gradient `dy` of its result; zeros are undefined nowhere: every f32 input gets one. */
+/** Gradients of `body` at `inputs`, given the gradient `dy` of its result; undefined where none is needed or arrives. */
+function gradientsAt(
+  body: (leaves: Tensor[]) => Tensor,
+  { inputs, dy, needs }: { inputs: readonly Tensor[]; dy: Tensor; needs?: readonly boolean[] },
+): (Tensor | undefined)[] {
+  const leaves = inputs.map((input, i) => {
+    const leaf = input.alias();
+    if (needs?.[i] !== false) leaf.requiresGrad = true;
+    return leaf;
+  });
+  backward(body(leaves), dy);
+  return leaves.map((leaf) => {
+    const gradient = leaf.grad?.alias();
+    if (gradient) leaf.grad = undefined;
+    return gradient;
+  });
+}
+
+/** Gradients of `body` at `inputs`, given the gradient `dy` of its result; zeros where none arrives. */
 export function gradients(
   body: (leaves: Tensor[]) => Tensor,
   call: { inputs: readonly Tensor[]; dy: Tensor },
 ): Tensor[] {
   return withRuntime({ gradientEnabled: true }, () =>
-    scope("gradients", () => {
-      const leaves = call.inputs.map((input) => {
-        const leaf = input.alias();
-        leaf.requiresGrad = true;
-        return leaf;
-      });
-      backward(body(leaves), call.dy);
-      return leaves.map((leaf) => {
-        const gradient = leaf.grad?.alias() ?? leaf.detach().mul(0);
-        leaf.grad = undefined;
-        return gradient;
-      });
-    }),
+    scope("gradients", () => gradientsAt(body, call).map((gradient, i) => gradient ?? call.inputs[i]!.detach().mul(0))),
   );
 }
 
@@ -138,20 +144,7 @@ export function checkpoint(body: (inputs: Tensor[]) => Tensor, inputs: readonly 
     saved,
     vjp: ({ grads, needs }) =>
       withRuntime({ gradientEnabled: true, recomputing: true }, () =>
-        scope("recompute", () => {
-          const leaves = saved.map((tensor, i) => {
-            const leaf = tensor.alias();
-            if (needs[i]) leaf.requiresGrad = true;
-            return leaf;
-          });
-          backward(body(leaves), grads[0]!);
-          return leaves.map((leaf, i) => {
-            if (!needs[i]) return undefined;
-            const gradient = leaf.grad?.alias();
-            leaf.grad = undefined;
-            return gradient;
-          });
-        }),
+        scope("recompute", () => gradientsAt(body, { inputs: saved, dy: grads[0]!, needs })),
       ),
   });
   return result;

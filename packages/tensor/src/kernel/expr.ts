@@ -240,6 +240,10 @@ export function postorder(roots: readonly Expr[]): Expr[] {
   return order;
 }
 
+/** The operands that expressions load from. */
+export const loadsIn = (roots: readonly Expr[]): Set<number> =>
+  new Set(postorder(roots).flatMap((e) => (e.op === "load" ? [e.value] : [])));
+
 /** Rebuilds a DAG from its leaves, letting `rule` replace any node. */
 export function rewrite(root: Expr, rule: (e: Expr) => Expr | undefined): Expr {
   const done = new Map<Expr, Expr>();

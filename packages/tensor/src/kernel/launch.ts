@@ -1,11 +1,11 @@
 import type { Backend, Binding } from "../backend.ts";
-import type { Dtype } from "../dtype.ts";
 import { memo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
 import { contiguousStrides, sizeOf } from "../shape.ts";
 import { load, row } from "./expr.ts";
+import type { ReduceStage } from "./kernel.ts";
 import { type Layout, plan } from "./plan.ts";
-import { makeProgram, type Program, readOperand, writeOperand } from "./program.ts";
+import { foldProgram, type Program } from "./program.ts";
 
 /** Plans and runs a program. A long reduction into few rows is cut first, so that rows can be shared among threads. */
 export function launch(backend: Backend, program: Program, layout: Layout, params: readonly number[] = []): void {
@@ -58,18 +58,8 @@ function largestDivisor(n: number, limit: number): number {
 const refold = new Map<string, Program>();
 
 /** The program that folds partial results, with the same reduction. */
-function foldProgram(op: "sum" | "max" | "min", dtype: Dtype): Program {
-  return memo(refold, op + dtype, () =>
-    makeProgram(`${op}Parts`, {
-      operands: [readOperand(dtype), writeOperand(dtype)],
-      params: [],
-      stages: [
-        { kind: "reduce", op, expr: load(0, dtype) },
-        { kind: "store", perRow: true, writes: [{ operand: 1, expr: row(0, dtype) }] },
-      ],
-    }),
-  );
-}
+const partsProgram = ({ op, expr: { dtype } }: ReduceStage): Program =>
+  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], op, expr: load(0, dtype) }));
 
 function runInParts(
   backend: Backend,
@@ -79,15 +69,10 @@ function runInParts(
   const { mapSizes, reduceSizes, operands } = layout;
   const reduce = program.stages[0]!;
   if (reduce.kind !== "reduce") throw new Error("unreachable: only reductions are cut");
-  const dtype = reduce.expr.dtype;
-  const rows = sizeOf(mapSizes);
-  const buffer = backend.alloc(rows * cut.parts, dtype);
-  const partial: Binding = {
-    buffer,
-    offset: 0,
-    length: rows * cut.parts,
-    strides: [...contiguousStrides([...mapSizes, cut.parts]), ...reduceSizes.map(() => 0)],
-  };
+  const length = sizeOf(mapSizes) * cut.parts;
+  const buffer = backend.alloc(length, reduce.expr.dtype);
+  const strides = contiguousStrides([...mapSizes, cut.parts]);
+  const partial: Binding = { buffer, offset: 0, length, strides: [...strides, ...reduceSizes.map(() => 0)] };
   const inner = reduceSizes.map((size, axis) => (axis === cut.axis ? size / cut.parts : size));
   const result = operands.length - 1;
   const cutStrides = (strides: readonly number[]): number[] => {
@@ -113,12 +98,12 @@ function runInParts(
   const target = operands[result]!;
   runPlanned(
     backend,
-    foldProgram(reduce.op, dtype),
+    partsProgram(reduce),
     {
       mapSizes,
       reduceSizes: [cut.parts],
       operands: [
-        { ...partial, strides: contiguousStrides([...mapSizes, cut.parts]) },
+        { ...partial, strides },
         { ...target, strides: [...target.strides.slice(0, mapSizes.length), 0] },
       ],
     },

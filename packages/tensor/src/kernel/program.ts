@@ -1,6 +1,6 @@
 import type { Dtype } from "../dtype.ts";
-import { type Expr, expressionText, postorder } from "./expr.ts";
-import { type AccessMode, type Stage, stageExpressions } from "./kernel.ts";
+import { type Expr, expressionText, postorder, row } from "./expr.ts";
+import { type AccessMode, type ReduceStage, type Stage, stageExpressions } from "./kernel.ts";
 
 export interface ProgramOperand {
   readonly dtype: Dtype;
@@ -49,6 +49,20 @@ export function mapProgram(
     ],
   });
 }
+
+/** A program that folds an expression of walked loads along each row. */
+export const foldProgram = (
+  name: string,
+  { inputs, op = "sum", expr }: { inputs: readonly Dtype[]; op?: ReduceStage["op"]; expr: Expr },
+): Program =>
+  makeProgram(name, {
+    operands: [...inputs.map(readOperand), writeOperand(expr.dtype)],
+    params: [],
+    stages: [
+      { kind: "reduce", op, expr },
+      { kind: "store", perRow: true, writes: [{ operand: inputs.length, expr: row(0, expr.dtype) }] },
+    ],
+  });
 
 export const readOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: false });
 export const indexedOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: true });

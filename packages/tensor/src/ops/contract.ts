@@ -1,18 +1,11 @@
-import { load, row } from "../kernel/expr.ts";
+import { load } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
-import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import { foldProgram } from "../kernel/program.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { bind, empty } from "./result.ts";
 
-const program = makeProgram("contract", {
-  operands: [readOperand("f32"), readOperand("f32"), writeOperand("f32")],
-  params: [],
-  stages: [
-    { kind: "reduce", op: "sum", expr: load(0).mul(load(1)) },
-    { kind: "store", perRow: true, writes: [{ operand: 2, expr: row(0) }] },
-  ],
-});
+const program = foldProgram("contract", { inputs: ["f32", "f32"], expr: load(0).mul(load(1)) });
 
 /** A factor of a contraction: a tensor and its element strides along the kept axes, then the summed ones; 0 where it stands still. */
 export interface Factor {

@@ -3,21 +3,9 @@ import type { Conv2dAttrs } from "./attrs.ts";
 import { contract } from "./contract.ts";
 import { attrsOf, inferConv } from "./conv2dOptions.ts";
 import { convCases } from "./convCases.ts";
-import { copyInto, filled } from "./copy.ts";
+import { filled } from "./copy.ts";
 import { defineOp } from "./defineOp.ts";
-import { sliceLayout } from "./view.ts";
-
-/** x with zeros around it, and `step`−1 zeros between its elements. */
-function spread(
-  x: Tensor,
-  options: { size: readonly [number, number]; start: readonly [number, number]; step: readonly [number, number] },
-): Tensor {
-  const { size, start, step } = options;
-  const target = filled(x.backend, [x.shape[0]!, x.shape[1]!, ...size], { value: 0, dtype: x.dtype });
-  const range = (i: 0 | 1) => ({ start: start[i], end: start[i] + (x.shape[2 + i]! - 1) * step[i] + 1, step: step[i] });
-  copyInto(target.alias({ layout: sliceLayout(target, [null, null, range(0), range(1)]) }), x);
-  return target;
-}
+import { spread } from "./spread.ts";
 
 /** Strides of a contiguous [B, G·C, H, W] along batch, group, channel, row, column. */
 function grouped(t: Tensor, groups: number): [number, number, number, number, number] {
@@ -27,11 +15,7 @@ function grouped(t: Tensor, groups: number): [number, number, number, number, nu
 
 function padded(x: Tensor, { padding: [top, left, bottom, right] }: Conv2dAttrs): Tensor {
   if (top + left + bottom + right === 0) return x.contiguous();
-  return spread(x, {
-    size: [x.shape[2]! + top + bottom, x.shape[3]! + left + right],
-    start: [top, left],
-    step: [1, 1],
-  });
+  return spread(x, { size: [x.shape[2]! + top + bottom, x.shape[3]! + left + right], start: [top, left] });
 }
 
 export const conv2dOp = defineOp("conv2d", {
@@ -63,6 +47,14 @@ export const conv2dOp = defineOp("conv2d", {
   ],
   cases: (op) => convCases(({ x, weight, options }) => op([x, weight], attrsOf(options))[0]!, true),
 });
+
+/** The cases of a convolution's gradient, for dy = ½. */
+const gradCases = (run: (call: { dy: Tensor; x: Tensor; weight: Tensor; attrs: Conv2dAttrs }) => Tensor) =>
+  convCases(({ x, weight, options }) => {
+    const attrs = attrsOf(options);
+    const dy = filled(x.backend, inferConv(x, weight, attrs), { value: 0.5, dtype: "f32" });
+    return run({ dy, x, weight, attrs });
+  }, false);
 
 const conv2dInputGradOp = defineOp("conv2dInputGrad", {
   takes: ["dy", "weight"],
@@ -100,12 +92,7 @@ const conv2dInputGradOp = defineOp("conv2dInputGrad", {
     ];
   },
   cases: (op) =>
-    convCases(({ x, weight, options }) => {
-      const attrs = attrsOf(options);
-      const [b, c, h, w] = inferConv(x, weight, attrs) as [number, number, number, number];
-      const dy = filled(x.backend, [b, c, h, w], { value: 0.5, dtype: "f32" });
-      return op([dy, weight], { ...attrs, inputSize: [x.shape[2]!, x.shape[3]!] })[0]!;
-    }, false),
+    gradCases(({ dy, x, weight, attrs }) => op([dy, weight], { ...attrs, inputSize: [x.shape[2]!, x.shape[3]!] })[0]!),
 });
 
 const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
@@ -130,9 +117,7 @@ const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
     ];
   },
   cases: (op) =>
-    convCases(({ x, weight, options }) => {
-      const attrs = attrsOf(options);
-      const dy = filled(x.backend, inferConv(x, weight, attrs), { value: 0.5, dtype: "f32" });
-      return op([dy, x], { ...attrs, kernelSize: [weight.shape[2]!, weight.shape[3]!] })[0]!;
-    }, false),
+    gradCases(
+      ({ dy, x, weight, attrs }) => op([dy, x], { ...attrs, kernelSize: [weight.shape[2]!, weight.shape[3]!] })[0]!,
+    ),
 });

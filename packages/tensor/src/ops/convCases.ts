@@ -40,10 +40,7 @@ export function convCases(
       { shape: [out, x[1] / (options.groups ?? 1), kh, kw] },
       ...more(out).map((shape) => ({ shape })),
     ],
-    run: (inputs) => {
-      const [input, weight, ...rest] = inputs as Tensor[];
-      return [run({ x: input!, weight: weight!, options, rest, index })];
-    },
+    run: (input, weight, ...rest) => [run({ x: input!, weight: weight!, options, rest, index })],
     differentiable,
   }));
 }

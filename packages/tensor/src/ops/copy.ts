@@ -1,16 +1,16 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { load, param } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
-import { broadcastStrides, type Shape } from "../shape.ts";
+import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkSource, checkTarget, shareElements } from "./inPlace.ts";
 import { ANY_DTYPE, checkInputs, checkNumber, checkTensor, inputRules } from "./inputs.ts";
 import { register } from "./registry.ts";
-import { bind, empty } from "./result.ts";
+import { empty, launchOver } from "./result.ts";
 
-const perDtype = (make: (dtype: Dtype) => Program): Record<Dtype, Program> =>
+/** A program for each element type. */
+export const perDtype = (make: (dtype: Dtype) => Program): Record<Dtype, Program> =>
   Object.fromEntries(ANY_DTYPE.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, Program>;
 
 const copyPrograms = perDtype((dtype) =>
@@ -38,26 +38,15 @@ export function copyInto(target: Tensor, source: Tensor): void {
   } else run(target, source);
 }
 
-function run(target: Tensor, source: Tensor): void {
-  const strides = broadcastStrides(source.shape, source.strides, target.shape);
-  launch(target.backend, copyPrograms[target.dtype], {
-    mapSizes: target.shape,
-    reduceSizes: [],
-    operands: [bind(source, strides), bind(target)],
-  });
-}
+const run = (target: Tensor, source: Tensor): void =>
+  launchOver(copyPrograms[target.dtype], target, { tensors: [source, target] });
 
 /** Writes one value into the elements `target` views. Not recorded. @throws DtypeError, GradientError, OwnershipError */
 export function fillInto(target: Tensor, value: number): void {
   checkTensor("fillInto", target, RULES[0]!);
   checkTarget("fillInto", target);
   checkNumber("fillInto", value, { name: "the value", dtype: target.dtype });
-  launch(
-    target.backend,
-    fillPrograms[target.dtype],
-    { mapSizes: target.shape, reduceSizes: [], operands: [bind(target)] },
-    [value],
-  );
+  launchOver(fillPrograms[target.dtype], target, { tensors: [target], numbers: [value] });
 }
 
 /** A new tensor of one value. */
@@ -82,9 +71,9 @@ register({
         { shape: [3, 5], dtype },
         { shape: [5], dtype },
       ],
-      run: ([target, row]) => {
-        copyInto(target as Tensor, row as Tensor);
-        return [target as Tensor];
+      run: (target, row) => {
+        copyInto(target, row);
+        return [target];
       },
       differentiable: false,
     })),

@@ -2,7 +2,6 @@ import type { Backend } from "../backend.ts";
 import type { Dtype, TypedArray } from "../dtype.ts";
 import { ArgumentError, BackendError, DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, param } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
 import { mapProgram } from "../kernel/program.ts";
 import { checkOptions, dtypeOption, type OptionRules, real, thing, whatIs } from "../options.ts";
 import { currentBackend, noGrad, withBackend } from "../runtime.ts";
@@ -12,7 +11,7 @@ import type { Tensor } from "../tensor.ts";
 import { filled } from "./copy.ts";
 import { checkTarget } from "./inPlace.ts";
 import { ANY_DTYPE, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
-import { bind, empty } from "./result.ts";
+import { empty, launchOver } from "./result.ts";
 import { contiguous } from "./view.ts";
 
 /** Where and of what kind a new tensor is. */
@@ -154,6 +153,6 @@ export function arange(length: number, options: ArangeOptions = {}): Tensor {
   const { start = 0, step = 1, backend = currentBackend() } = options;
   for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
   const result = empty(backend, [length], "i32");
-  launch(backend, arangeProgram, { mapSizes: [length], reduceSizes: [], operands: [bind(result)] }, [start, step]);
+  launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
   return result;
 }

@@ -2,16 +2,15 @@ import type { Vjp } from "../autograd/node.ts";
 import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiate } from "../kernel/differentiate.ts";
-import { type Expr, load, postorder, row } from "../kernel/expr.ts";
+import { type Expr, load, loadsIn, row } from "../kernel/expr.ts";
 import type { Stage } from "../kernel/kernel.ts";
-import { launch } from "../kernel/launch.ts";
 import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
-import { broadcastAxes, broadcastShapes, broadcastStrides, type Shape } from "../shape.ts";
+import { broadcastAxes, broadcastShapes, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
-import { type CaseInput, type OpCase, register } from "./registry.ts";
-import { bind, empty } from "./result.ts";
+import { type CaseInput, type OpCase, register, shapesOf } from "./registry.ts";
+import { empty, launchOver } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 
 type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
@@ -56,17 +55,13 @@ export function defineMap<E extends Expr[]>(
     const variant = memo(variants, signature.text, () =>
       makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable }),
     );
-    const output = runMap(name, variant, signature);
-    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors))
-      recordMap(name, { variant, signature, output });
+    const call = { name, variant, signature };
+    const output = runMap(call);
+    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors)) recordMap(call, output);
     return output;
   };
-  register({
-    name,
-    kind: "map",
-    rules,
-    cases: () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options),
-  });
+  const cases = () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options);
+  register({ name, kind: "map", op, rules, cases });
   return op;
 }
 
@@ -78,15 +73,19 @@ function mapRules(arity: number, { inputs, dtypes = ["f32"] }: MapOptions): Inpu
   return inputRules(Object.fromEntries(Array.from({ length: arity }, (_, i) => [`input ${i + 1}`, ownOr(i)])), true);
 }
 
-function runMap(name: string, variant: Variant, signature: Signature): Tensor {
-  const { backend, tensors, numbers } = signature;
+interface MapCall {
+  readonly name: string;
+  readonly variant: Variant;
+  readonly signature: Signature;
+}
+
+function runMap({ name, variant, signature: { backend, tensors, numbers } }: MapCall): Tensor {
   const shape = broadcastShapes(
     name,
     tensors.map((tensor) => tensor.shape),
   );
   const output = empty(backend, shape, variant.result.dtype);
-  const operands = [...tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, shape))), bind(output)];
-  launch(backend, variant.forward, { mapSizes: shape, reduceSizes: [], operands }, numbers);
+  launchOver(variant.forward, output, { tensors: [...tensors, output], numbers });
   return output;
 }
 
@@ -105,75 +104,44 @@ function makeVariant(name: string, result: Expr, options: { signature: Signature
   };
 }
 
-const loadsIn = (roots: readonly Expr[]): Set<number> =>
-  new Set(postorder(roots).flatMap((e) => (e.op === "load" ? [e.value] : [])));
-
-function recordMap(
-  name: string,
-  { variant, signature, output }: { variant: Variant; signature: Signature; output: Tensor },
-): void {
-  const { tensors, numbers } = signature;
+function recordMap(call: MapCall, output: Tensor): void {
+  const { tensors } = call.signature;
   const shapes = tensors.map((tensor) => tensor.shape);
-  const saved = tensors.map((tensor, i) => (variant.reads.has(i) ? saveForBackward(tensor) : undefined));
+  const saved = tensors.map((tensor, i) => (call.variant.reads.has(i) ? saveForBackward(tensor) : undefined));
   const vjp: Vjp<Tensor> = ({ grads, needs }) => {
     const dy = grads[0]!;
-    const call = { name, variant, signature, saved, dy, numbers };
-    const wanted = shapes.flatMap((_, i) => (needs[i] && variant.derivatives[i] ? [i] : []));
+    const given = { ...call, saved, dy };
+    const wanted = shapes.flatMap((_, i) => (needs[i] && call.variant.derivatives[i] ? [i] : []));
     const whole = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
     const results = new Array<Tensor | undefined>(tensors.length);
     if (whole.length > 0)
-      runGradient(call, whole, dy.shape).forEach((gradient, k) => {
+      runGradient(given, whole, dy.shape).forEach((gradient, k) => {
         results[whole[k]!] = gradient;
       });
-    for (const i of wanted) results[i] ??= runGradient(call, [i], shapes[i]!)[0];
+    for (const i of wanted) results[i] ??= runGradient(given, [i], shapes[i]!)[0];
     return results;
   };
-  record(name, [output], { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
+  record(call.name, [output], { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
 }
 
-interface GradientCall {
-  readonly name: string;
-  readonly variant: Variant;
-  readonly signature: Signature;
+interface GradientCall extends MapCall {
   readonly saved: readonly (Tensor | undefined)[];
   readonly dy: Tensor;
-  readonly numbers: readonly number[];
 }
 
 /** Gradients of the inputs `wanted`, which all have `shape`; summed over the axes along which they were repeated. */
 function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape): Tensor[] {
-  const { signature, saved, dy, numbers } = call;
+  const { saved, dy, signature } = call;
   const reduced = broadcastAxes(shape, dy.shape);
   const program = gradientProgram(call, wanted, reduced.length > 0);
-  const kept = dy.shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
-  const order = [...kept, ...reduced];
-  const walk = (tensor: Tensor) => {
-    const strides = broadcastStrides(tensor.shape, tensor.strides, dy.shape);
-    return bind(
-      tensor,
-      order.map((axis) => strides[axis]!),
-    );
-  };
   const outputs = wanted.map(() => empty(dy.backend, shape, "f32"));
-  launch(
-    dy.backend,
-    program,
-    {
-      mapSizes: kept.map((axis) => dy.shape[axis]!),
-      reduceSizes: reduced.map((axis) => dy.shape[axis]!),
-      // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
-      operands: [...signature.dtypes.map((_, i) => walk(saved[i] ?? dy)), walk(dy), ...outputs.map(walk)],
-    },
-    numbers,
-  );
+  // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
+  const tensors = [...saved.map((tensor) => tensor ?? dy), dy, ...outputs];
+  launchOver(program, { shape: dy.shape, reduced }, { tensors, numbers: signature.numbers });
   return outputs;
 }
 
-function gradientProgram(
-  { name, variant, signature }: GradientCall,
-  wanted: readonly number[],
-  summed: boolean,
-): Program {
+function gradientProgram({ name, variant, signature }: MapCall, wanted: readonly number[], summed: boolean): Program {
   return memo(variant.gradients, `${wanted.join()}${summed}`, () => {
     const { dtypes, paramDtypes } = signature;
     const n = dtypes.length;
@@ -197,30 +165,23 @@ function gradientProgram(
   });
 }
 
-function mapCases(op: (...inputs: TensorLike[]) => Tensor, arity: number, options: MapOptions): OpCase[] {
-  const shapes: Shape[][] = [
-    [
-      [3, 5],
-      [3, 5],
-      [3, 5],
-    ],
-    [[17], [17], [17]],
-    [[4, 1, 5], [3, 1], [1]],
-    [[0, 4], [0, 4], [1]],
-    [[65], [1], [65]],
-    [[], [], []],
-  ];
-  const differentiable = options.differentiable !== false;
-  return (options.dtypes ?? ["f32"]).flatMap((dtype) =>
-    shapes.map((group) => ({
+const SHAPES = ["3x5 3x5 3x5", "17 17 17", "4x1x5 3x1 1", "0x4 0x4 1", "65 1 65"].map(shapesOf);
+
+function mapCases(
+  op: (...inputs: TensorLike[]) => Tensor,
+  arity: number,
+  { inputs, dtypes = ["f32"], differentiable = true }: MapOptions,
+): OpCase[] {
+  return dtypes.flatMap((dtype) =>
+    [...SHAPES, [[], [], []]].map((group) => ({
       name: `${dtype} ${JSON.stringify(group.slice(0, arity))}`,
       inputs: Array.from({ length: arity }, (_, i): CaseInput | number => {
-        const range = options.inputs?.[i] ?? [-3, 3];
+        const range = inputs?.[i] ?? [-3, 3];
         if (typeof range === "number") return range;
-        if (typeof range === "string") return { shape: group[i % group.length]!, dtype: range };
-        return { shape: group[i % group.length]!, dtype, range };
+        const shape = group[i % group.length]!;
+        return typeof range === "string" ? { shape, dtype: range } : { shape, dtype, range };
       }),
-      run: (inputs: readonly TensorLike[]) => [op(...inputs)],
+      run: (...tensors: Tensor[]) => [op(...tensors)],
       differentiable: differentiable && dtype === "f32",
       special: dtype === "f32",
     })),

@@ -1,5 +1,5 @@
 import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
-import type { Backend, Override, View } from "../backend.ts";
+import type { Backend, Override } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { GradientError } from "../errors.ts";
 import { noGrad, runtime } from "../runtime.ts";
@@ -8,7 +8,7 @@ import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { OpAttrs } from "./attrs.ts";
 import { checkInputs, inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, type Refusal, register } from "./registry.ts";
+import { register, type Trials } from "./registry.ts";
 import { empty } from "./result.ts";
 
 export interface OutputSpec {
@@ -27,7 +27,7 @@ export interface OpBackprop<Attrs> {
 }
 
 /** What `defineOp` must be told. */
-export interface OpDefinition<Attrs> {
+export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
   /** Names and element types of the inputs. */
   readonly takes: Takes;
   /** Gives the outputs, after checking shapes and attributes: the only place that throws about them. */
@@ -39,10 +39,6 @@ export interface OpDefinition<Attrs> {
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
   /** Whether hand-written kernels take inputs with any strides; otherwise they get contiguous ones. */
   readonly strided?: boolean;
-  /** What conformance tries. */
-  readonly cases: (op: StructuredOp<Attrs>) => readonly OpCase[];
-  /** What it must refuse, beside wrong inputs. */
-  readonly refuses?: (op: StructuredOp<Attrs>) => readonly Refusal[];
 }
 
 export type StructuredOp<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
@@ -55,70 +51,48 @@ export function defineOp<Name extends keyof OpAttrs>(
   name: Name,
   definition: OpDefinition<OpAttrs[Name]>,
 ): StructuredOp<OpAttrs[Name]> {
+  const { cases, refuses, vjp, saves = {} } = definition;
   const rules = inputRules(definition.takes);
-  const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
-    const backend = checkInputs(name, inputs, rules);
+
+  const compute = (backend: Backend, inputs: readonly Tensor[], attrs: OpAttrs[Name]): readonly Tensor[] => {
     const specs = definition.infer(inputs, attrs);
-    const outputs = compute(name, { definition, inputs, attrs, specs, backend });
-    if (recordsGradient(inputs)) recordOp(name, { definition, inputs, outputs, attrs });
+    const override = runtime.disabledOverrides.has(name)
+      ? undefined
+      : (backend.overrides[name] as Override<OpAttrs[Name]> | undefined);
+    const fallback = () => noGrad(() => definition.fallback(inputs, attrs));
+    if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
+    return scope(name, () => {
+      const views = inputs.map((t) => (definition.strided ? t.view : noGrad(() => t.contiguous()).view));
+      const variant = override.select(views, attrs);
+      if (variant === undefined) return fallback();
+      const outputs = specs.map((spec) => empty(backend, spec.shape, spec.dtype));
+      runtime.trace?.({ op: name, kernel: variant, shapes: inputs.map((input) => input.shape) });
+      override.run({ variant, inputs: views, outputs: outputs.map((output) => output.view), attrs });
+      return outputs;
+    });
+  };
+
+  const recordOp = (inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: OpAttrs[Name]): void => {
+    const inputShapes = inputs.map((input) => input.shape);
+    const saved = (tensors: readonly Tensor[], which: readonly number[] = []) =>
+      tensors.map((t, i) => (vjp && which.includes(i) ? saveForBackward(t) : undefined));
+    const read = { inputs: saved(inputs, saves.inputs), outputs: saved(outputs, saves.outputs) };
+    record(name, outputs, {
+      inputs,
+      saved: [...read.inputs, ...read.outputs].filter((t) => t !== undefined),
+      vjp: ({ grads, needs }) => {
+        if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
+        return vjp({ ...read, inputShapes, attrs, grads, needs });
+      },
+    });
+  };
+
+  const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
+    const outputs = compute(checkInputs(name, inputs, rules), inputs, attrs);
+    if (recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
     return outputs;
   };
-  const { cases, refuses } = definition;
-  register({
-    ...{ name, kind: "op", rules },
-    call: (inputs) => op(inputs as readonly Tensor[], {} as OpAttrs[Name]),
-    cases: () => cases(op),
-    refuses: () => refuses?.(op) ?? [],
-  });
+  const call = (...inputs: Tensor[]) => op(inputs, {} as OpAttrs[Name]);
+  register({ name, kind: "op", op, rules, call, cases, refuses });
   return op;
-}
-
-interface Call<Attrs> {
-  readonly definition: OpDefinition<Attrs>;
-  readonly inputs: readonly Tensor[];
-  readonly attrs: Attrs;
-}
-
-function compute<Name extends keyof OpAttrs>(
-  name: Name,
-  {
-    definition,
-    inputs,
-    attrs,
-    specs,
-    backend,
-  }: Call<OpAttrs[Name]> & { specs: readonly OutputSpec[]; backend: Backend },
-): readonly Tensor[] {
-  const override = runtime.disabledOverrides.has(name)
-    ? undefined
-    : (backend.overrides[name] as Override<OpAttrs[Name]> | undefined);
-  const fallback = () => noGrad(() => definition.fallback(inputs, attrs));
-  if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
-  return scope(name, () => {
-    const views: readonly View[] = inputs.map((t) => (definition.strided ? t.view : noGrad(() => t.contiguous()).view));
-    const variant = override.select(views, attrs);
-    if (variant === undefined) return fallback();
-    const outputs = specs.map((spec) => empty(backend, spec.shape, spec.dtype));
-    runtime.trace?.({ op: name, kernel: variant, shapes: inputs.map((input) => input.shape) });
-    override.run({ variant, inputs: views, outputs: outputs.map((output) => output.view), attrs });
-    return outputs;
-  });
-}
-
-function recordOp<Name extends keyof OpAttrs>(
-  name: Name,
-  { definition, inputs, outputs, attrs }: Call<OpAttrs[Name]> & { outputs: readonly Tensor[] },
-): void {
-  const { vjp, saves } = definition;
-  const inputShapes = inputs.map((input) => input.shape);
-  const savedInputs = inputs.map((t, i) => (vjp && saves?.inputs?.includes(i) ? saveForBackward(t) : undefined));
-  const savedOutputs = outputs.map((t, i) => (vjp && saves?.outputs?.includes(i) ? saveForBackward(t) : undefined));
-  record(name, outputs, {
-    inputs,
-    saved: [...savedInputs, ...savedOutputs].filter((t) => t !== undefined),
-    vjp: ({ grads, needs }) => {
-      if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
-      return vjp({ inputs: savedInputs, outputs: savedOutputs, inputShapes, attrs, grads, needs });
-    },
-  });
 }

@@ -2,16 +2,15 @@ import type { Vjp } from "../autograd/node.ts";
 import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiateStages } from "../kernel/differentiate.ts";
-import { type Expr, load, param, postorder, rewrite, row } from "../kernel/expr.ts";
+import { type Expr, load, loadsIn, param, postorder, rewrite, row } from "../kernel/expr.ts";
 import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
-import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
-import { broadcastAxes, broadcastShapes, broadcastStrides, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
+import { broadcastAxes, broadcastShapes, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, type Refusal, register } from "./registry.ts";
-import { bind, empty } from "./result.ts";
+import { register, type Trials } from "./registry.ts";
+import { empty, launchOver } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 import { sumTo } from "./sumTo.ts";
 
@@ -40,6 +39,8 @@ interface Variant {
 
 interface RowGradient {
   readonly program: Program;
+  /** Operands whose values it reads. */
+  readonly reads: ReadonlySet<number>;
   /** One per wanted input; undefined when no gradient reaches it. */
   readonly results: readonly ({ readonly perRow: boolean } | undefined)[];
 }
@@ -48,13 +49,9 @@ interface RowGradient {
 export type RowOp = (inputs: readonly TensorLike[], axes: number | readonly number[] | undefined) => Tensor[];
 
 /** What `defineRow` must be told. */
-export interface RowOptions {
+export interface RowOptions extends Trials<RowOp> {
   /** Names and element types of the inputs; any may be given as a number. */
   readonly takes: Takes;
-  /** What conformance tries. */
-  readonly cases: () => readonly OpCase[];
-  /** What it must refuse, beside wrong inputs. */
-  readonly refuses?: () => readonly Refusal[];
   /** False when the op has no useful derivative. */
   readonly differentiable?: boolean;
 }
@@ -84,7 +81,7 @@ export function defineRow<E extends Expr[]>(
     if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
     return outputs;
   };
-  register({ name, kind: "row", rules, call: (inputs) => op(inputs, -1), cases, refuses });
+  register({ name, kind: "row", op, rules, call: (...inputs) => op(inputs, -1), cases, refuses });
   return op;
 }
 
@@ -110,11 +107,16 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
     store: store(element, false),
     storeRow: store(perRow, true),
   });
-  if (perRow.length > 0) stages.push({ kind: "store", perRow: true, writes: perRow });
-  if (element.length > 0) stages.push({ kind: "store", perRow: false, writes: element });
+  stages.push(...stores(element, perRow));
   const operands = [...dtypes.map(readOperand), ...outputs.map((output) => writeOperand(output.dtype))];
   const forward = makeProgram(name, { operands, params: [...paramDtypes, "f32"], stages });
   return { stages, forward, outputs, gradients: new Map() };
+}
+
+function stores(element: readonly Write[], perRow: readonly Write[]): Stage[] {
+  const once = { kind: "store", perRow: true, writes: perRow } as const;
+  const each = { kind: "store", perRow: false, writes: element } as const;
+  return [once, each].filter(({ writes }) => writes.length > 0);
 }
 
 interface RowCall {
@@ -127,23 +129,9 @@ interface RowCall {
 
 const rowShape = ({ shape, axes }: RowCall): Shape => shape.map((n, axis) => (axes.includes(axis) ? 1 : n));
 
-/** Launches over the call's shape, its row axes last. */
-function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[]): void {
-  const { shape, axes, signature } = call;
-  const kept = shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
-  const order = [...kept, ...axes];
-  const operands = tensors.map((tensor) => {
-    const strides = broadcastStrides(tensor.shape, tensor.strides, shape);
-    return bind(
-      tensor,
-      order.map((axis) => strides[axis]!),
-    );
-  });
-  const reduceSizes = axes.map((axis) => shape[axis]!);
-  launch(tensors[0]!.backend, program, { mapSizes: kept.map((axis) => shape[axis]!), reduceSizes, operands }, [
-    ...signature.numbers,
-    sizeOf(reduceSizes),
-  ]);
+function launchRows({ shape, axes, signature }: RowCall, program: Program, tensors: readonly Tensor[]): void {
+  const count = sizeOf(axes.map((axis) => shape[axis]!));
+  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...signature.numbers, count] });
 }
 
 function runRow(call: RowCall): Tensor[] {
@@ -171,8 +159,8 @@ function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
   const saved = tensors.map((tensor, i) => (reads.has(i) ? saveForBackward(tensor) : undefined));
   const vjp: Vjp<Tensor> = ({ grads, needs }) => {
     const given = grads.map((g) => g !== undefined);
-    const wanted = shapes.map((_, i) => needs[i] === true && tensorsAreFloat(call, i));
-    const { gradient } = gradientFor(call, { still, wanted, given });
+    const wanted = tensors.map(({ dtype }, i) => needs[i] === true && dtype === "f32");
+    const gradient = gradientFor(call, { still, wanted, given });
     const dys = grads.filter((g) => g !== undefined);
     const results = gradient.results.map(
       (result) => result && empty(dys[0]!.backend, result.perRow ? rowShape(call) : call.shape, "f32"),
@@ -188,8 +176,6 @@ function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
   record(call.name, outputs, { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
 }
 
-const tensorsAreFloat = (call: RowCall, i: number): boolean => call.signature.dtypes[i] === "f32";
-
 interface GradientNeed {
   /** Inputs that stand still along the row. */
   readonly still: readonly boolean[];
@@ -198,16 +184,8 @@ interface GradientNeed {
   readonly given: readonly boolean[];
 }
 
-function gradientFor(call: RowCall, need: GradientNeed): { gradient: RowGradient; reads: ReadonlySet<number> } {
-  const key = JSON.stringify(need);
-  const { variant, signature } = call;
-  const gradient = memo(variant.gradients, key, () => makeGradient(call, need));
-  const roots = gradient.program.stages.flatMap(stageExpressions);
-  const reads = new Set(
-    postorder(roots).flatMap((e) => (e.op === "load" && e.value < signature.dtypes.length ? [e.value] : [])),
-  );
-  return { gradient, reads };
-}
+const gradientFor = (call: RowCall, need: GradientNeed): RowGradient =>
+  memo(call.variant.gradients, JSON.stringify(need), () => makeGradient(call, need));
 
 function makeGradient({ name, variant, signature }: RowCall, { still, wanted, given }: GradientNeed): RowGradient {
   const { dtypes, paramDtypes } = signature;
@@ -224,20 +202,15 @@ function makeGradient({ name, variant, signature }: RowCall, { still, wanted, gi
     (still[i] ? perRow : element).push({ operand: next++, expr });
     return { perRow: still[i]! };
   });
-  const stages: Stage[] = [...derived.reduces];
-  if (perRow.length > 0) stages.push({ kind: "store", perRow: true, writes: perRow });
-  if (element.length > 0) stages.push({ kind: "store", perRow: false, writes: element });
-  const needed = liveStages(stages);
-  const reads = new Set(postorder(needed.flatMap(stageExpressions)).flatMap((e) => (e.op === "load" ? [e.value] : [])));
+  const needed = liveStages([...derived.reduces, ...stores(element, perRow)]);
+  const reads = loadsIn(needed.flatMap(stageExpressions));
   const operands = [
     ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
     ...seeds.flatMap((seed) => (seed ? [readOperand("f32")] : [])),
     ...results.flatMap((result) => (result ? [writeOperand("f32")] : [])),
   ];
-  return {
-    program: makeProgram(`${name}Backward`, { operands, params: [...paramDtypes, "f32"], stages: needed }),
-    results,
-  };
+  const program = makeProgram(`${name}Backward`, { operands, params: [...paramDtypes, "f32"], stages: needed });
+  return { program, reads, results };
 }
 
 /** Drops reductions that nothing reads, and numbers the rest anew. */

@@ -1,28 +1,34 @@
 import { ShapeError } from "../errors.ts";
 import type { Expr } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
 import { makeProgram, type Program, readOperand, updateOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
-import { broadcastStrides, sameShape, shapeText } from "../shape.ts";
+import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { identity } from "./arithmetic.ts";
 import { checkApart, checkSource, checkTarget } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, type Refusal, register } from "./registry.ts";
-import { bind } from "./result.ts";
+import { type OpCase, register, type Trials } from "./registry.ts";
+import { launchOver } from "./result.ts";
 import { signatureOf } from "./signature.ts";
 
 /** Overwrites `targets`, which share one shape; `inputs` broadcast to it. */
 export type UpdateOp = (targets: readonly Tensor[], inputs: readonly TensorLike[]) => void;
 
 /** What `defineUpdate` must be told. */
-export interface UpdateOptions {
+export interface UpdateOptions extends Trials<UpdateOp> {
   /** Names and element types of the targets and then the inputs, which may be numbers. */
   readonly takes: Takes;
-  /** What conformance tries. */
-  readonly cases: () => readonly OpCase[];
-  /** What it must refuse, beside wrong inputs. */
-  readonly refuses?: () => readonly Refusal[];
 }
+
+/** What a case of an update does: copies of the first `targets` inputs are overwritten, and compared. */
+export const overwrites = (op: UpdateOp, targets: number): Pick<OpCase, "run" | "differentiable"> => ({
+  run: (...inputs) => {
+    const copies = inputs.slice(0, targets).map((x) => identity(x));
+    op(copies, inputs.slice(targets));
+    return copies;
+  },
+  differentiable: false,
+});
 
 /**
  * Defines an elementwise change in place, for optimisers, averages and running statistics: `build` gives each target's new
@@ -38,11 +44,8 @@ export function defineUpdate(
   const rules = inputRules(takes, true);
   const update: UpdateOp = (targets, inputs) => {
     const count = targets.length;
-    const { text, backend, tensors, numbers, dtypes, paramDtypes, leaves } = signatureOf(
-      name,
-      [...targets, ...inputs],
-      rules,
-    );
+    const signature = signatureOf(name, [...targets, ...inputs], rules);
+    const { text, tensors, numbers, dtypes, paramDtypes, leaves } = signature;
     const [first] = targets as [Tensor];
     for (const target of targets) {
       if (!sameShape(target.shape, first.shape))
@@ -61,10 +64,9 @@ export function defineUpdate(
         stages: [{ kind: "store", perRow: false, writes: values.map((expr, operand) => ({ operand, expr })) }],
       });
     });
-    const operands = tensors.map((t) => bind(t, broadcastStrides(t.shape, t.strides, first.shape)));
-    launch(backend, program, { mapSizes: first.shape, reduceSizes: [], operands }, numbers);
+    launchOver(program, { shape: first.shape }, { tensors, numbers });
   };
-  const call = ([target, ...inputs]: readonly TensorLike[]): void => update([target as Tensor], inputs);
-  register({ name, kind: "update", rules, call, cases, refuses });
+  const call = (target: Tensor, ...inputs: Tensor[]): void => update([target], inputs);
+  register({ name, kind: "update", op: update, rules, call, cases, refuses });
   return update;
 }

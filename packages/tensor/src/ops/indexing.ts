@@ -1,35 +1,33 @@
-import type { Dtype } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
 import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
-import { indexedOperand, makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
+import {
+  indexedOperand,
+  makeProgram,
+  mapProgram,
+  readOperand,
+  updateOperand,
+  writeOperand,
+} from "../kernel/program.ts";
 import { checkShape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
-import { filled } from "./copy.ts";
+import { filled, perDtype } from "./copy.ts";
 import { arange } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
 import { ANY_DTYPE, checkInputs, inputRules } from "./inputs.ts";
+import { casesOf } from "./registry.ts";
 import { bind, empty } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
-const selectProgram = (dtype: Dtype) =>
-  makeProgram("indexSelect", {
-    operands: [{ ...indexedOperand(dtype) }, readOperand("i32"), { dtype, mode: "write", indexed: false }],
+const selectPrograms = perDtype((dtype) => {
+  const element = loadAt(0, load(1, "i32").mul(param(0, "i32")).add(axisIndex(1)), dtype);
+  return makeProgram("indexSelect", {
+    operands: [indexedOperand(dtype), readOperand("i32"), writeOperand(dtype)],
     params: ["i32"],
-    stages: [
-      {
-        kind: "store",
-        perRow: false,
-        writes: [{ operand: 2, expr: loadAt(0, load(1, "i32").mul(param(0, "i32")).add(axisIndex(1)), dtype) }],
-      },
-    ],
+    stages: [{ kind: "store", perRow: false, writes: [{ operand: 2, expr: element }] }],
   });
-const selectPrograms: Record<Dtype, ReturnType<typeof selectProgram>> = {
-  f32: selectProgram("f32"),
-  i32: selectProgram("i32"),
-  bool: selectProgram("bool"),
-};
+});
 
 // Map axes: index position, column. Params: columns, rows. An index outside the rows must not reach a neighbour's row.
 const inRows = load(0, "i32")
@@ -79,18 +77,10 @@ const indexSelectOp = defineOp("indexSelect", {
   saves: { inputs: [1] },
   vjp: ({ inputs: [, index], inputShapes, grads: [dy] }) => [indexAdd(index!, dy!, inputShapes[0]![0]!)],
   cases: () =>
-    (
-      [
-        [[5, 3], 4],
-        [[17, 65], 33],
-        [[9, 1], 20],
-        [[4, 16], 0],
-      ] as const
-    ).map(([shape, count]) => ({
+    casesOf({ "5x3": 4, "17x65": 33, "9x1": 20, "4x16": 0 }, (shape, count) => ({
       name: `${count} of ${JSON.stringify(shape)}`,
-      inputs: [{ shape }, { shape: [count], dtype: "i32", below: shape[0] }],
-      run: ([x, index]) => [indexSelect(x as Tensor, index as Tensor)],
-      differentiable: true,
+      inputs: [{ shape }, { shape: [count], dtype: "i32", below: shape[0]! }],
+      run: (x, index) => [indexSelect(x, index)],
     })),
 });
 
@@ -126,18 +116,10 @@ const indexAddOp = defineOp("indexAdd", {
   saves: { inputs: [0] },
   vjp: ({ inputs: [index], grads: [dy] }) => [undefined, indexSelect(dy!, index!)],
   cases: () =>
-    (
-      [
-        [4, [3, 5]],
-        [7, [40, 17]],
-        [50, [33, 1]],
-        [3, [0, 4]],
-      ] as const
-    ).map(([rows, shape]) => ({
+    casesOf({ "3x5": 4, "40x17": 7, "33x1": 50, "0x4": 3 }, (shape, rows) => ({
       name: `${JSON.stringify(shape)} into ${rows} rows`,
-      inputs: [{ shape: [shape[0]], dtype: "i32", below: rows }, { shape }],
-      run: ([index, updates]) => [indexAdd(index as Tensor, updates as Tensor, rows)],
-      differentiable: true,
+      inputs: [{ shape: [shape[0]!], dtype: "i32", below: rows }, { shape }],
+      run: (index, updates) => [indexAdd(index, updates, rows)],
     })),
 });
 

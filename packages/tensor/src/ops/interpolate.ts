@@ -4,7 +4,7 @@ import type { Tensor } from "../tensor.ts";
 import { tensor } from "./create.ts";
 import { checkInputs, inputRules } from "./inputs.ts";
 import { matmul } from "./matmul.ts";
-import { register } from "./registry.ts";
+import { casesOf, register } from "./registry.ts";
 
 /** Weights [to, from] of linear interpolation along one axis, pixel centres at ½, edge pixels repeated outwards. */
 function interpolationWeights(from: number, to: number): Float64Array {
@@ -39,21 +39,9 @@ register({
   kind: "op",
   rules: RULES,
   cases: () =>
-    (
-      [
-        [
-          [2, 3, 5, 4],
-          [7, 9],
-        ],
-        [
-          [1, 2, 8, 6],
-          [3, 6],
-        ],
-      ] as const
-    ).map(([shape, size]) => ({
+    casesOf({ "2x3x5x4": [7, 9], "1x2x8x6": [3, 6] } as const, (shape, size) => ({
       name: `${JSON.stringify(shape)} to ${size}`,
       inputs: [{ shape }],
-      run: ([x]) => [interpolateBilinear(x as Tensor, size)],
-      differentiable: true,
+      run: (x) => [interpolateBilinear(x, size)],
     })),
 });

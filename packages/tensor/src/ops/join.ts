@@ -1,11 +1,11 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { checkValue, listOf, whole } from "../options.ts";
-import { checkShape, normalizeAxis, shapeText } from "../shape.ts";
+import { checkShape, normalizeAxis, type Shape, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { ANY_DTYPE, checkInputs, checkTensor, type InputRule, inputRules } from "./inputs.ts";
-import { register } from "./registry.ts";
+import { type OpCase, register } from "./registry.ts";
 import { empty } from "./result.ts";
 import { slice, sliceLayout, unsqueeze } from "./view.ts";
 
@@ -139,59 +139,25 @@ register({
     {
       name: "[2, 3] [2, 0] [2, 5] along 1",
       inputs: [{ shape: [2, 3] }, { shape: [2, 0] }, { shape: [2, 5] }],
-      run: (tensors) => [concat(tensors as Tensor[], 1)],
-      differentiable: true,
+      run: (...tensors) => [concat(tensors, 1)],
     },
     {
       name: "[3, 4] [17, 4] along 0",
       inputs: [{ shape: [3, 4] }, { shape: [17, 4] }],
-      run: (tensors) => [concat(tensors as Tensor[])],
-      differentiable: true,
+      run: (...tensors) => [concat(tensors)],
     },
   ],
 });
-register({
-  name: "split",
-  kind: "op",
-  rules: [X],
-  cases: () => [
-    {
-      name: "[3, 7] into 2, 0, 4 and 1 along 1",
-      inputs: [{ shape: [3, 7] }],
-      run: ([x]) => split(x as Tensor, [2, 0, 4, 1], 1),
-      differentiable: true,
-    },
-    {
-      name: "[5, 4] into 2 and 3, the second alone",
-      inputs: [{ shape: [5, 4] }],
-      run: ([x]) => split(x as Tensor, [2, 3]).slice(1),
-      differentiable: true,
-    },
-  ],
-});
-register({
-  name: "pad2d",
-  kind: "op",
-  rules: [X],
-  cases: () => [
-    {
-      name: "four different sides",
-      inputs: [{ shape: [2, 3, 4, 5] }],
-      run: ([x]) => [pad2d(x as Tensor, [1, 0, 2, 3], 0.5)],
-      differentiable: true,
-    },
-  ],
-});
-register({
-  name: "upsampleNearest",
-  kind: "op",
-  rules: [X],
-  cases: () => [
-    {
-      name: "twice",
-      inputs: [{ shape: [2, 3, 4, 5] }],
-      run: ([x]) => [upsampleNearest(x as Tensor)],
-      differentiable: true,
-    },
-  ],
-});
+
+/** Registers an op of one tensor with its cases. */
+function registerOn(name: string, cases: readonly { name: string; shape: Shape; run: OpCase["run"] }[]): void {
+  const withInputs = cases.map(({ shape, ...opCase }) => ({ ...opCase, inputs: [{ shape }] }));
+  register({ name, kind: "op", rules: [X], cases: () => withInputs });
+}
+
+registerOn("split", [
+  { name: "[3, 7] into 2, 0, 4 and 1 along 1", shape: [3, 7], run: (x) => split(x, [2, 0, 4, 1], 1) },
+  { name: "[5, 4] into 2 and 3, the second alone", shape: [5, 4], run: (x) => split(x, [2, 3]).slice(1) },
+]);
+registerOn("pad2d", [{ name: "four different sides", shape: [2, 3, 4, 5], run: (x) => [pad2d(x, [1, 0, 2, 3], 0.5)] }]);
+registerOn("upsampleNearest", [{ name: "twice", shape: [2, 3, 4, 5], run: (x) => [upsampleNearest(x)] }]);

@@ -5,7 +5,7 @@ import { add } from "./arithmetic.ts";
 import { contract } from "./contract.ts";
 import { defineOp } from "./defineOp.ts";
 import { checkInputs, inputRules } from "./inputs.ts";
-import type { OpCase } from "./registry.ts";
+import { type OpCase, shapesOf } from "./registry.ts";
 import { sumTo } from "./sumTo.ts";
 
 function inferMatmul(a: Tensor, b: Tensor) {
@@ -45,49 +45,23 @@ const matmulOp = defineOp("matmul", {
     needs[1] ? sumTo(matmul(a!.transpose(-1, -2), dy!), inputShapes[1]!) : undefined,
   ],
   cases: () =>
-    (
-      [
-        [
-          [3, 4],
-          [4, 5],
-        ],
-        [
-          [17, 65],
-          [65, 33],
-        ],
-        [
-          [2, 3, 5, 7],
-          [2, 3, 7, 4],
-        ],
-        [
-          [2, 1, 5, 7],
-          [3, 7, 4],
-        ],
-        [
-          [1, 1],
-          [1, 1],
-        ],
-        [
-          [4, 0],
-          [0, 3],
-        ],
-        [
-          [0, 4],
-          [4, 3],
-        ],
-        [
-          [64, 128],
-          [128, 96],
-        ],
-      ] as const
-    ).map(
-      ([a, b]): OpCase => ({
-        name: `${JSON.stringify(a)} · ${JSON.stringify(b)}`,
-        inputs: [{ shape: a }, { shape: b }],
-        run: ([x, y]) => [matmul(x as Tensor, y as Tensor)],
-        differentiable: true,
-      }),
-    ),
+    [
+      "3x4 4x5",
+      "17x65 65x33",
+      "2x3x5x7 2x3x7x4",
+      "2x1x5x7 3x7x4",
+      "1x1 1x1",
+      "4x0 0x3",
+      "0x4 4x3",
+      "64x128 128x96",
+    ].map((text): OpCase => {
+      const shapes = shapesOf(text);
+      return {
+        name: shapes.map((shape) => JSON.stringify(shape)).join(" · "),
+        inputs: shapes.map((shape) => ({ shape })),
+        run: (a, b) => [matmul(a, b)],
+      };
+    }),
 });
 
 const LINEAR = inputRules(["x", "weight", "bias?"]);

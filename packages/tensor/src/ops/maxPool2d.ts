@@ -2,15 +2,15 @@ import { ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, load, param, row } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import type { Side } from "../kernel/windows.ts";
 import { checkOptions, checkValue, flag, type OptionRules, whole } from "../options.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { MaxPool2dAttrs } from "./attrs.ts";
-import { copyInto, filled } from "./copy.ts";
 import { defineOp } from "./defineOp.ts";
 import { flatRows, indexAdd } from "./indexing.ts";
 import { bind, empty } from "./result.ts";
-import { sliceLayout } from "./view.ts";
+import { spread } from "./spread.ts";
 
 /** What `maxPool2d` may be told; defaults are PyTorch's. */
 export interface MaxPool2dOptions {
@@ -27,7 +27,7 @@ function inferPool(x: Tensor, { kernelSize, stride, padding, ceilMode }: MaxPool
     throw new ShapeError(
       `maxPool2d: a padding of ${padding} is more than half of the window ${kernelSize}: some would hold nothing`,
     );
-  const along = (i: 0 | 1): number => {
+  const along = (i: Side): number => {
     const size = x.shape[2 + i]!;
     const room = size + 2 * padding[i] - kernelSize[i];
     const n = (ceilMode ? Math.ceil(room / stride[i]) : Math.floor(room / stride[i])) + 1;
@@ -42,18 +42,16 @@ function inferPool(x: Tensor, { kernelSize, stride, padding, ceilMode }: MaxPool
 
 const LAST = 0x7fffffff;
 // Axes: batch, channel, output row and column; window row and column. Params: stride, padding, input size.
-const [strideY, strideX, padY, padX, height, width] = [0, 1, 2, 3, 4, 5].map((i) => param(i, "i32")) as [
-  Expr,
-  Expr,
-  Expr,
-  Expr,
-  Expr,
-  Expr,
-];
-const y = axisIndex(2).mul(strideY).add(axisIndex(4)).sub(padY);
-const x = axisIndex(3).mul(strideX).add(axisIndex(5)).sub(padX);
-const within = (v: Expr, size: Expr): Expr => v.lt(0).not().and(v.lt(size));
-const inside = within(y, height).and(within(x, width));
+const pair = (first: number) => [param(first, "i32"), param(first + 1, "i32")] as const;
+const [stride, padding, size] = [pair(0), pair(2), pair(4)];
+const position = (side: Side): Expr =>
+  axisIndex(2 + side)
+    .mul(stride[side])
+    .add(axisIndex(4 + side))
+    .sub(padding[side]);
+const within = (at: Expr, side: Side): Expr => at.lt(0).not().and(at.lt(size[side]));
+const [y, x] = [position(0), position(1)];
+const inside = within(y, 0).and(within(x, 1));
 const value = load(0);
 const isLargest = value.eq(row(0)).or(value.isNaN().and(row(0).isNaN()));
 const program = makeProgram("maxPool2d", {
@@ -61,7 +59,7 @@ const program = makeProgram("maxPool2d", {
   params: ["i32", "i32", "i32", "i32", "i32", "i32"],
   stages: [
     { kind: "reduce", op: "max", expr: value },
-    { kind: "reduce", op: "min", expr: isLargest.and(inside).select(y.mul(width).add(x), constant(LAST, "i32")) },
+    { kind: "reduce", op: "min", expr: isLargest.and(inside).select(y.mul(size[1]).add(x), constant(LAST, "i32")) },
     {
       kind: "store",
       perRow: true,
@@ -74,14 +72,10 @@ const program = makeProgram("maxPool2d", {
 });
 
 /** x with −∞ around it, as far as the windows reach. */
-function padWindows(input: Tensor, attrs: MaxPool2dAttrs, out: readonly number[]): Tensor {
-  const [b, c, h, w] = input.shape as [number, number, number, number];
-  const reach = (i: 0 | 1, size: number) =>
-    Math.max((out[i]! - 1) * attrs.stride[i] + attrs.kernelSize[i], size + attrs.padding[i]);
-  const target = filled(input.backend, [b, c, reach(0, h), reach(1, w)], { value: -Infinity, dtype: "f32" });
-  const range = (i: 0 | 1, size: number) => ({ start: attrs.padding[i], end: attrs.padding[i] + size });
-  copyInto(target.alias({ layout: sliceLayout(target, [null, null, range(0, h), range(1, w)]) }), input);
-  return target;
+function padWindows(x: Tensor, { stride, kernelSize, padding }: MaxPool2dAttrs, out: readonly number[]): Tensor {
+  const reach = (side: Side) =>
+    Math.max((out[side]! - 1) * stride[side] + kernelSize[side], x.shape[2 + side]! + padding[side]);
+  return spread(x, { size: [reach(0), reach(1)], start: padding, value: Number.NEGATIVE_INFINITY });
 }
 
 const maxPool2dOp = defineOp("maxPool2d", {
@@ -133,8 +127,7 @@ const maxPool2dOp = defineOp("maxPool2d", {
     ).map(([shape, kernel, options]) => ({
       name: `${JSON.stringify(shape)} ${kernel} ${JSON.stringify(options)}`,
       inputs: [{ shape }],
-      run: ([input]) => [maxPool2d(input as Tensor, kernel, options)],
-      differentiable: true,
+      run: (input) => [maxPool2d(input, kernel, options)],
       special: true,
     })),
 });
@@ -151,7 +144,7 @@ const maxPool2dGradOp = defineOp("maxPool2dGrad", {
     {
       name: "every window counts",
       inputs: [{ shape: [2, 3, 4, 4] }, { shape: [2, 3, 4, 4], dtype: "i32", below: 35 }],
-      run: ([dy, indices]) => op([dy as Tensor, indices as Tensor], { inputSize: [5, 7] }),
+      run: (dy, indices) => op([dy, indices], { inputSize: [5, 7] }),
       differentiable: false,
     },
   ],

@@ -1,9 +1,10 @@
 import type { Dtype } from "../dtype.ts";
+import type { Expr } from "../kernel/expr.ts";
 import { checkOptions, flag } from "../options.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { defineRow, type RowOp } from "./defineRow.ts";
-import type { OpCase } from "./registry.ts";
+import { defineRow, type RowBuilder } from "./defineRow.ts";
+import { type OpCase, shapesOf } from "./registry.ts";
 
 /** What reductions may be told. */
 export interface ReduceOptions {
@@ -13,8 +14,42 @@ export interface ReduceOptions {
 
 type Reduction = (x: Tensor, axes?: number | readonly number[], options?: ReduceOptions) => Tensor;
 
-function reduction(name: string, run: RowOp): Reduction {
-  return (x, axes, options = {}) => {
+const NUMBERS: readonly Dtype[] = ["f32", "i32"];
+
+/** What is summed, over which axes; without them over all. */
+const CASES = ["3x5 1", "3x5 0", "4x17x3 0x2", "65", "2x0 0", "2x3x4x5 1x3", "40000", "2x60000 1"];
+
+interface ReductionOptions {
+  /** False when it has no useful derivative. */
+  readonly differentiable?: boolean;
+  /** Default f32 and i32. */
+  readonly dtypes?: readonly Dtype[];
+}
+
+const casesOfReduction = (reduce: Reduction, dtype: Dtype, differentiable: boolean): OpCase[] =>
+  CASES.map((text) => {
+    const [shape, axes] = shapesOf(text) as [Shape, Shape?];
+    const isSmall = shape.every((n) => n < 1000);
+    return {
+      name: `${dtype === "f32" ? "" : `${dtype} `}${JSON.stringify(shape)} over ${JSON.stringify(axes)}`,
+      inputs: [{ shape, dtype, range: [-2, 2] }],
+      run: (x) => [reduce(x, axes, { keepDim: false })],
+      differentiable: differentiable && dtype === "f32" && isSmall,
+      special: isSmall,
+    };
+  });
+
+function defineReduction(
+  name: string,
+  build: (row: RowBuilder, x: Expr) => Expr,
+  { differentiable = true, dtypes = NUMBERS }: ReductionOptions = {},
+): Reduction {
+  const run = defineRow(name, (row, x: Expr) => row.storeRow(build(row, x)), {
+    takes: { x: dtypes },
+    cases: () => dtypes.flatMap((dtype) => casesOfReduction(reduce, dtype, differentiable)),
+    differentiable,
+  });
+  const reduce: Reduction = (x, axes, options = {}) => {
     checkOptions(name, options, { keepDim: flag });
     const result = run([x], axes)[0]!;
     if (options.keepDim) return result;
@@ -22,71 +57,14 @@ function reduction(name: string, run: RowOp): Reduction {
     const gone = new Set(list.map((axis) => (axis < 0 ? axis + x.rank : axis)));
     return result.reshape(result.shape.filter((_, axis) => !gone.has(axis)));
   };
+  return reduce;
 }
 
-const NUMBERS: readonly Dtype[] = ["f32", "i32"];
-
-const reduceCases =
-  (run: () => Reduction, { differentiable = false, dtypes = NUMBERS } = {}) =>
-  (): OpCase[] => {
-    const shapes: [Shape, number[] | undefined][] = [
-      [[3, 5], [1]],
-      [[3, 5], [0]],
-      [
-        [4, 17, 3],
-        [0, 2],
-      ],
-      [[65], undefined],
-      [[2, 0], [0]],
-      [
-        [2, 3, 4, 5],
-        [1, 3],
-      ],
-      [[40000], undefined],
-      [[2, 60000], [1]],
-    ];
-    return dtypes.flatMap((dtype) =>
-      shapes.map(([shape, axes]) => ({
-        name: `${dtype === "f32" ? "" : `${dtype} `}${JSON.stringify(shape)} over ${JSON.stringify(axes)}`,
-        inputs: [{ shape, dtype, range: [-2, 2] }],
-        run: ([x]) => [run()(x as Tensor, axes, { keepDim: false })],
-        differentiable: differentiable && dtype === "f32" && shape.every((n) => n < 1000),
-        special: shape.every((n) => n < 1000),
-      })),
-    );
-  };
-
 /** Sum over `axes` (default all). */
-export const sum: Reduction = reduction(
-  "sum",
-  defineRow("sum", (row, x) => row.storeRow(row.sum(x)), {
-    takes: { x: NUMBERS },
-    cases: reduceCases(() => sum, { differentiable: true }),
-  }),
-);
+export const sum = defineReduction("sum", (row, x) => row.sum(x));
 /** Mean of f32 over `axes` (default all); NaN when there is nothing to average. */
-export const mean: Reduction = reduction(
-  "mean",
-  defineRow("mean", (row, x) => row.storeRow(row.sum(x).div(row.count)), {
-    takes: ["x"],
-    cases: reduceCases(() => mean, { differentiable: true, dtypes: ["f32"] }),
-  }),
-);
+export const mean = defineReduction("mean", (row, x) => row.sum(x).div(row.count), { dtypes: ["f32"] });
 /** Largest element over `axes`; NaN if there is one. Has no gradient. */
-export const amax: Reduction = reduction(
-  "amax",
-  defineRow("amax", (row, x) => row.storeRow(row.max(x)), {
-    takes: { x: NUMBERS },
-    cases: reduceCases(() => amax),
-    differentiable: false,
-  }),
-);
+export const amax = defineReduction("amax", (row, x) => row.max(x), { differentiable: false });
 /** Smallest element over `axes`; NaN if there is one. Has no gradient. */
-export const amin: Reduction = reduction(
-  "amin",
-  defineRow("amin", (row, x) => row.storeRow(row.min(x)), {
-    takes: { x: NUMBERS },
-    cases: reduceCases(() => amin),
-    differentiable: false,
-  }),
-);
+export const amin = defineReduction("amin", (row, x) => row.min(x), { differentiable: false });

@@ -27,6 +27,7 @@ import {
   mul,
   OwnershipError,
   oneHot,
+  overwrites,
   readTensors,
   referenceBackend,
   registeredOps,
@@ -53,18 +54,7 @@ const untyped = <T>(value: unknown): T => value as T;
 
 const swap = defineUpdate("test.swap", ([a, b], [factor]) => [b!.mul(factor!), a!.mul(factor!)], {
   takes: ["a", "b", "factor"],
-  cases: () => [
-    {
-      name: "two rows",
-      inputs: [{ shape: [3] }, { shape: [3] }],
-      run: ([a, b]) => {
-        const targets = [a as Tensor, b as Tensor];
-        swap(targets, [2]);
-        return targets;
-      },
-      differentiable: false,
-    },
-  ],
+  cases: (op) => [{ name: "two rows", inputs: [{ shape: [3] }, { shape: [3] }, 2], ...overwrites(op, 2) }],
 });
 
 it("every registered op has calls that it must refuse", () => {

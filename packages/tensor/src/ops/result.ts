@@ -1,6 +1,8 @@
 import type { Backend, Binding } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { contiguousStrides, type Shape, sizeOf } from "../shape.ts";
+import { launch } from "../kernel/launch.ts";
+import type { Program } from "../kernel/program.ts";
+import { broadcastStrides, contiguousStrides, type Shape, sizeOf } from "../shape.ts";
 import { Storage } from "../storage.ts";
 import { Tensor } from "../tensor.ts";
 
@@ -14,4 +16,25 @@ export function empty(backend: Backend, shape: Shape, dtype: Dtype): Tensor {
 export function bind(tensor: Tensor, strides: readonly number[] = tensor.strides): Binding {
   const { buffer } = tensor.storage;
   return { buffer, offset: tensor.offset, strides, length: buffer.length - tensor.offset };
+}
+
+/** What a program runs over: a shape, to which its operands broadcast, and those of its axes that are reduced. */
+export interface Extent {
+  readonly shape: Shape;
+  readonly reduced?: readonly number[];
+}
+
+/** Runs a program over an extent, reduced axes last. Its operands are the tensors in order, the results among them. */
+export function launchOver(
+  program: Program,
+  { shape, reduced = [] }: Extent,
+  { tensors, numbers = [] }: { tensors: readonly Tensor[]; numbers?: readonly number[] },
+): void {
+  const kept = shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
+  const along = (order: readonly number[], list: readonly number[]): number[] => order.map((axis) => list[axis]!);
+  const operands = tensors.map((tensor) =>
+    bind(tensor, along([...kept, ...reduced], broadcastStrides(tensor.shape, tensor.strides, shape))),
+  );
+  const sizes = { mapSizes: along(kept, shape), reduceSizes: along(reduced, shape) };
+  launch(tensors[0]!.backend, program, { ...sizes, operands }, numbers);
 }

@@ -6,24 +6,16 @@ import type { Tensor, TensorLike } from "../tensor.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineRow } from "./defineRow.ts";
 import { checkInputs, type InputRule, inputRules } from "./inputs.ts";
-import type { OpCase } from "./registry.ts";
+import { casesOf, type OpCase } from "./registry.ts";
+
+/** Shapes, and the axis along which rows lie. */
+const ROWS = { "3x5": -1, "2x33": -1, "4x17": 0, 65: -1, "3x1": -1, "2x3x4": 1, "0x4": -1 };
 
 const rowCases = (run: (x: Tensor, axis: number) => Tensor) => (): OpCase[] =>
-  (
-    [
-      [[3, 5], -1],
-      [[2, 33], -1],
-      [[4, 17], 0],
-      [[65], -1],
-      [[3, 1], -1],
-      [[2, 3, 4], 1],
-      [[0, 4], -1],
-    ] as const
-  ).map(([shape, axis]) => ({
+  casesOf(ROWS, (shape, axis) => ({
     name: `${JSON.stringify(shape)} axis ${axis}`,
     inputs: [{ shape, range: [-4, 4] }],
-    run: ([x]) => [run(x as Tensor, axis)],
-    differentiable: true,
+    run: (x) => [run(x, axis)],
   }));
 
 const softmaxRow = defineRow(
@@ -83,15 +75,9 @@ const layerNormRow = defineRow(
   {
     takes: ["x", "weight", "bias", "eps"],
     cases: () =>
-      [
-        [3, 5],
-        [2, 4, 16],
-        [1, 65],
-      ].map((shape) => ({
-        name: JSON.stringify(shape),
+      casesOf("3x5 2x4x16 1x65", (shape) => ({
         inputs: [{ shape, range: [-2, 2] }, { shape: shape.slice(-1) }, { shape: shape.slice(-1) }],
-        run: ([x, weight, bias]) => [layerNorm(x as Tensor, { weight: weight as Tensor, bias: bias as Tensor })],
-        differentiable: true,
+        run: (x, weight, bias) => [layerNorm(x, { weight, bias })],
       })),
   },
 );
@@ -142,26 +128,15 @@ function batchNormRow(activation: Activation) {
     {
       takes: ["x", "weight", "bias", "scale", "shift", "eps"],
       cases: () =>
-        [
-          [2, 3, 4, 5],
-          [1, 2, 1, 17],
-          [3, 1, 5, 1],
-        ].map((shape) => ({
-          name: JSON.stringify(shape),
-          inputs: [
-            { shape, range: [-2, 2] },
-            { shape: [shape[1]!] },
-            { shape: [shape[1]!] },
-            { shape: [1] },
-            { shape: [1] },
-          ],
-          run: (inputs) => {
-            const [x, weight, bias, scale, shift] = inputs as Tensor[];
-            const affine = { scale: scale!, shift: shift! };
-            return [batchNorm(x!, { weight: weight!, bias: bias!, activation, affine }).output];
-          },
-          differentiable: true,
-        })),
+        casesOf("2x3x4x5 1x2x1x17 3x1x5x1", (shape) => {
+          const [channels, one] = [{ shape: [shape[1]!] }, { shape: [1] }];
+          return {
+            inputs: [{ shape, range: [-2, 2] }, channels, channels, one, one],
+            run: (x, weight, bias, scale, shift) => [
+              batchNorm(x, { weight, bias, activation, affine: { scale, shift } }).output,
+            ],
+          };
+        }),
     },
   );
 }

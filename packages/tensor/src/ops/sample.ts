@@ -9,7 +9,7 @@ import { arange, tensor } from "./create.ts";
 import { defineOp } from "./defineOp.ts";
 import { indexSelect } from "./indexing.ts";
 import { checkInputs, inputRules } from "./inputs.ts";
-import type { OpCase } from "./registry.ts";
+import { type OpCase, shapesOf } from "./registry.ts";
 
 type Attrs = DeformableSampleAttrs;
 
@@ -36,21 +36,20 @@ const ATTRS: OptionRules<Attrs> = { method: oneOf(["bilinear", "discrete"]), lev
 const LEVEL: OptionRules<DeformableLevel> = { height: whole(1), width: whole(1), points: whole(0) };
 
 /** Sizes and start of each point's level, as [P] tensors. */
-function levelTensors(levels: readonly DeformableLevel[], like: Tensor) {
-  const widths: number[] = [];
-  const heights: number[] = [];
-  const starts: number[] = [];
-  let start = 0;
-  for (const { height, width, points } of levels) {
-    for (let p = 0; p < points; p++) {
-      widths.push(width);
-      heights.push(height);
-      starts.push(start);
-    }
-    start += height * width;
-  }
-  const ints = (list: number[]): Tensor => tensor(Int32Array.from(list), [list.length], { backend: like.backend });
-  return { width: ints(widths), height: ints(heights), start: ints(starts) };
+function levelTensors(levels: readonly DeformableLevel[], { backend }: Tensor) {
+  let end = 0;
+  const placed = levels.flatMap(({ height, width, points }) => {
+    const start = end;
+    end += height * width;
+    return new Array<{ height: number; width: number; start: number }>(points).fill({ height, width, start });
+  });
+  const each = (key: "width" | "height" | "start"): Tensor =>
+    tensor(
+      Int32Array.from(placed, (level) => level[key]),
+      [placed.length],
+      { backend },
+    );
+  return { width: each("width"), height: each("height"), start: each("start") };
 }
 
 /** One reading of the maps: whole-number positions and what each contributes, [B, Q, heads, P]. */
@@ -130,24 +129,17 @@ const sampleGradOp = defineOp("deformableSampleGrad", {
     }, false),
 });
 
+/** A feature pyramid: height, width and points of each level. */
+const levelsOf = (text: string): DeformableLevel[] =>
+  shapesOf(text).map(([height, width, points]) => ({ height: height!, width: width!, points: points! }));
+
 function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[], differentiable: boolean): OpCase[] {
-  const square = {
-    levels: [
-      { height: 4, width: 4, points: 2 },
-      { height: 2, width: 2, points: 3 },
-    ],
-  };
-  const oblong = {
-    levels: [
-      { height: 3, width: 5, points: 6 },
-      { height: 2, width: 3, points: 6 },
-    ],
-  };
+  const [square, oblong] = [levelsOf("4x4x2 2x2x3"), levelsOf("3x5x6 2x3x6")];
   return (["bilinear", "discrete"] as const).flatMap((method) =>
-    [square, oblong].map(({ levels }, i) => {
+    [square, oblong].map((levels): OpCase => {
       const length = levels.reduce((n, l) => n + l.height * l.width, 0);
       const points = levels.reduce((n, l) => n + l.points, 0);
-      const [heads, depth, queries] = i ? [2, 16, 7] : [3, 5, 4];
+      const [heads, depth, queries] = levels === oblong ? [2, 16, 7] : [3, 5, 4];
       return {
         name: `${method} ${JSON.stringify(levels.map((l) => [l.height, l.width, l.points]))}`,
         inputs: [
@@ -155,7 +147,7 @@ function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[],
           { shape: [2, queries, heads, points, 2], range: [-0.3, 1.3] },
           { shape: [2, queries, heads, points] },
         ],
-        run: (inputs) => run(inputs as Tensor[], { method, levels }),
+        run: (...inputs) => run(inputs, { method, levels }),
         differentiable,
       };
     }),

@@ -1,14 +1,14 @@
 import type { Backend } from "../backend.ts";
+import type { Dtype } from "../dtype.ts";
 import { DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
-import { mapProgram } from "../kernel/program.ts";
+import { mapProgram, type Program } from "../kernel/program.ts";
 import { currentBackend } from "../runtime.ts";
 import { checkShape, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { checkNumber } from "./inputs.ts";
 import { register } from "./registry.ts";
-import { bind, empty } from "./result.ts";
+import { empty, launchOver } from "./result.ts";
 
 /** Two 32-bit words that name a stream of random numbers. */
 export type RandomKey = readonly [number, number];
@@ -53,26 +53,20 @@ const uniformProgram = mapProgram("uniform", {
   ],
 });
 
-function checkStream(op: string, shape: Shape, key: RandomKey): void {
-  checkShape(op, shape);
-  for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
-}
+const stream =
+  (op: string, program: Program, dtype: Dtype) =>
+  (shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor => {
+    checkShape(op, shape);
+    for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
+    const output = empty(backend, [sizeOf(shape)], dtype);
+    launchOver(program, output, { tensors: [output], numbers: key });
+    return output.reshape(shape);
+  };
 
 /** Uniform numbers in [0, 1) with 24 bits, the same on every backend and on the host (`uniformAt`). */
-export function uniform(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
-  checkStream("uniform", shape, key);
-  const output = empty(backend, [sizeOf(shape)], "f32");
-  launch(backend, uniformProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(output)] }, key);
-  return output.reshape(shape);
-}
-
+export const uniform = stream("uniform", uniformProgram, "f32");
 /** Random bits as i32, the same on every backend. */
-export function bitsTensor(shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor {
-  checkStream("bitsTensor", shape, key);
-  const output = empty(backend, [sizeOf(shape)], "i32");
-  launch(backend, bitsProgram, { mapSizes: output.shape, reduceSizes: [], operands: [bind(output)] }, key);
-  return output.reshape(shape);
-}
+export const bitsTensor = stream("bitsTensor", bitsProgram, "i32");
 
 /** Element `index` of a uniform stream. */
 export const uniformAt = (key: RandomKey, index: number): number => (randomBits(key, index) >>> 8) * 2 ** -24;
@@ -85,23 +79,20 @@ register({
       name: `${n} numbers`,
       // The input only says which backend to use.
       inputs: [{ shape: [1] }],
-      run: ([like]) => {
-        const { backend } = like as Tensor;
-        return [bitsTensor([n], [n * 77777, -3], backend), uniform([n], [-5, n], backend)];
-      },
+      run: ({ backend }) => [bitsTensor([n], [n * 77777, -3], backend), uniform([n], [-5, n], backend)],
       differentiable: false,
     })),
   refuses: () => [
     {
       name: "a negative size",
       inputs: [{ shape: [1] }],
-      run: ([like]) => uniform([-2, -3], [1, 2], (like as Tensor).backend),
+      run: ({ backend }) => uniform([-2, -3], [1, 2], backend),
       error: ShapeError,
     },
     {
       name: "a key of fractions",
       inputs: [{ shape: [1] }],
-      run: ([like]) => uniform([2], [0.5, 2], (like as Tensor).backend),
+      run: ({ backend }) => uniform([2], [0.5, 2], backend),
       error: DtypeError,
     },
   ],

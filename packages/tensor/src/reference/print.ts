@@ -5,7 +5,7 @@ import { foldPlan } from "../kernel/folds.ts";
 import { axesOf, type Kernel, type ReduceStage, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 
 /**
- * Prints a kernel as the body of a JavaScript function of (sizes, arrays, offsets, strides, lengths, params, lib). This is
+ * Prints a kernel as the body of a JavaScript function of (launch, arrays, lib). This is
  * what a kernel means. With `round`, every f32 result is rounded to float32; reductions accumulate in float64.
  */
 export function printKernel(kernel: Kernel, round: boolean): string {
@@ -31,12 +31,11 @@ class Printer {
   header(): string[] {
     const { operands, axes, params } = this.#kernel;
     return [
+      "const { sizes, operands, params } = launch;",
       ...axes.map((_, axis) => `const n${axis} = sizes[${axis}];`),
       ...operands.flatMap((operand, k) => [
-        `const b${k} = arrays[${k}], o${k} = offsets[${k}], l${k} = lengths[${k}];`,
-        ...operand.walk.flatMap((walk, axis) =>
-          walk === "stride" ? [`const s${k}_${axis} = strides[${k}][${axis}];`] : [],
-        ),
+        `const b${k} = arrays[${k}], { offset: o${k}, length: l${k}, strides: w${k} } = operands[${k}];`,
+        ...operand.walk.flatMap((walk, axis) => (walk === "stride" ? [`const s${k}_${axis} = w${k}[${axis}];`] : [])),
       ]),
       ...params.map(
         (dtype, i) => `const c${i} = ${dtype === "f32" ? this.#rounded(`params[${i}]`) : `params[${i}] | 0`};`,

@@ -2,6 +2,7 @@ import type { Backend, Buffer, Launch, Slice } from "../backend.ts";
 import type { Dtype, TypedArray } from "../dtype.ts";
 import { BackendError } from "../errors.ts";
 import type { Kernel } from "../kernel/kernel.ts";
+import { memo } from "../memo.ts";
 import { lib } from "./lib.ts";
 import { printKernel } from "./print.ts";
 
@@ -17,15 +18,7 @@ interface ArrayBufferOf extends Buffer {
   readonly data: TypedArray;
 }
 
-type Run = (
-  sizes: readonly number[],
-  arrays: readonly TypedArray[],
-  offsets: readonly number[],
-  strides: readonly (readonly number[])[],
-  lengths: readonly number[],
-  params: readonly number[],
-  library: typeof lib,
-) => void;
+type Run = (launch: Launch, arrays: readonly TypedArray[], library: typeof lib) => void;
 
 const POISON = -1234567890;
 
@@ -67,30 +60,14 @@ export function referenceBackend(options: ReferenceOptions = {}): Backend {
       sliced(target).set(source);
     },
     read: async (sources) => sources.map((source) => sliced(source).slice()),
-    run(kernel: Kernel, { sizes, operands, params }: Launch) {
-      let run = compiled.get(kernel.key);
-      if (!run) {
-        run = new Function(
-          "sizes",
-          "arrays",
-          "offsets",
-          "strides",
-          "lengths",
-          "params",
-          "lib",
-          printKernel(kernel, floatBits === 32),
-        ) as Run;
-        compiled.set(kernel.key, run);
-      }
-      run(
-        sizes,
-        operands.map((operand) => data(operand.buffer)),
-        operands.map((operand) => operand.offset),
-        operands.map((operand) => operand.strides),
-        operands.map((operand) => operand.length),
-        params,
-        lib,
+    run(kernel: Kernel, launch: Launch) {
+      const run = memo(
+        compiled,
+        kernel.key,
+        () => new Function("launch", "arrays", "lib", printKernel(kernel, floatBits === 32)) as Run,
       );
+      const arrays = launch.operands.map((operand) => data(operand.buffer));
+      run(launch, arrays, lib);
     },
     flush() {},
     memory: () => ({ bytes, peakBytes, buffers }),

@@ -1,6 +1,6 @@
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
-import { type OpCase, type RegisteredOp, registeredOps } from "../ops/registry.ts";
+import { type OpCase, type Refusal, type RegisteredOp, registeredOps } from "../ops/registry.ts";
 import { Random } from "../random.ts";
 import { referenceBackend } from "../reference/referenceBackend.ts";
 import { scope } from "../scope.ts";
@@ -29,23 +29,32 @@ const MOVES = 6;
 const exact = referenceBackend({ floatBits: 64 });
 const rounded = referenceBackend({ floatBits: 32 });
 
-/** Tests that every registered op refuses what it must, with the same error class as on any backend, and leaves nothing. */
-function refusals(backend: Backend, { known }: ConformanceOptions): Check[] {
+/** A check for each of the trials of every registered op: `run` must leave nothing behind. */
+function checksOf<Trial extends { readonly name: string }>(
+  trialsOf: (op: RegisteredOp) => readonly Trial[],
+  run: (op: RegisteredOp, trial: Trial) => Promise<void>,
+  { known, verb = "" }: ConformanceOptions & { verb?: string } = {},
+): Check[] {
   return registeredOps().flatMap((op) =>
-    op.refusals().map((refusal) => ({
-      name: `${op.name} refuses ${refusal.name}`,
+    trialsOf(op).map((trial) => ({
+      name: `${op.name} ${verb}${trial.name}`,
       gap: known?.[op.name],
       run: async () => {
         const before = liveStorages();
-        const drawn = drawInputs(op.name + refusal.name, refusal.inputs);
-        const thrown = scope("refusal", () => caught(() => refusal.run(placeInputs(backend, drawn, "contiguous"))));
-        if (!(thrown instanceof Error) || thrown.constructor !== refusal.error)
-          throw new Error(`${op.name} must throw ${refusal.error.name}, but: ${thrown ?? "nothing was thrown"}`);
+        await run(op, trial);
         if (liveStorages() !== before)
           throw new Error(`${op.name}: ${liveStorages() - before} storages were not freed`);
       },
     })),
   );
+}
+
+/** Tests that an op refuses what it must, with the same error class as on any backend. */
+function checkRefusal(backend: Backend, op: RegisteredOp, { name, inputs, run, error }: Refusal): void {
+  const drawn = drawInputs(op.name + name, inputs);
+  const thrown = scope("refusal", () => caught(() => run(...placeInputs(backend, drawn, "contiguous"))));
+  if (!(thrown instanceof Error) || thrown.constructor !== error)
+    throw new Error(`${op.name} must throw ${error.name}, but: ${thrown ?? "nothing was thrown"}`);
 }
 
 function caught(body: () => unknown): unknown {
@@ -64,40 +73,30 @@ function caught(body: () => unknown): unknown {
  */
 export function conformance(backend: Backend, options: ConformanceOptions = {}): Check[] {
   const guarded = guardedBackend(backend);
-  const checks = registeredOps().flatMap((op) =>
-    op.cases().map((opCase) => ({
-      name: `${op.name} ${opCase.name}`,
-      gap: options.known?.[op.name],
-      run: async () => {
-        const before = liveStorages();
-        await checkValues(guarded, op, opCase);
-        if (opCase.special) await checkSpecials(guarded, op, opCase);
-        if (backend.floatBits === 64 && opCase.differentiable) await checkDifferences(op, opCase);
-        await guarded.verify();
-        if (liveStorages() !== before)
-          throw new Error(`${op.name}: ${liveStorages() - before} storages were not freed`);
-      },
-    })),
-  );
-  return [...checks, ...refusals(backend, options)];
+  const computes = async (op: RegisteredOp, opCase: OpCase): Promise<void> => {
+    await checkValues(guarded, op, opCase);
+    if (opCase.special) await checkSpecials(guarded, op, opCase);
+    if (backend.floatBits === 64 && opCase.differentiable !== false) await checkDifferences(op, opCase);
+    await guarded.verify();
+  };
+  const refuses = async (op: RegisteredOp, refusal: Refusal) => checkRefusal(backend, op, refusal);
+  return [
+    ...checksOf((op) => op.cases(), computes, options),
+    ...checksOf((op) => op.refusals(), refuses, { ...options, verb: "refuses " }),
+  ];
 }
 
 /** Tests that two backends give the same bits for every op, such as one thread and two. */
 export function bitEquality(first: Backend, second: Backend): Check[] {
-  return registeredOps().flatMap((op) =>
-    op.cases().map((opCase) => ({
-      name: `${op.name} ${opCase.name}`,
-      gap: undefined,
-      run: async () => {
-        const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
-        const [a, b] = [
-          await evaluate(first, { opCase, inputs }, { gradients: true }),
-          await evaluate(second, { opCase, inputs }, { gradients: true }),
-        ];
-        for (const [i, array] of a.values.entries()) assertSame(`output ${i}`, b.values[i]!, array);
-        for (const [i, array] of a.gradients.entries()) assertSame(`gradient ${i}`, b.gradients[i]!, array);
-      },
-    })),
+  return checksOf(
+    (op) => op.cases(),
+    async (op, opCase) => {
+      const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
+      const a = await evaluate(first, { opCase, inputs }, { gradients: true });
+      const b = await evaluate(second, { opCase, inputs }, { gradients: true });
+      for (const [i, array] of a.values.entries()) assertSame(`output ${i}`, b.values[i]!, array);
+      for (const [i, array] of a.gradients.entries()) assertSame(`gradient ${i}`, b.gradients[i]!, array);
+    },
   );
 }
 

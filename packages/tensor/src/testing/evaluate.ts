@@ -21,10 +21,10 @@ export interface EvaluationOptions {
   readonly without?: readonly string[];
 }
 
-/** Gradient that flows into each f32 output: the same numbers for the same case on every backend. */
-const incoming = (output: Tensor, i: number): Float64Array => {
+/** Gradient that flows into the i-th output: the same numbers for the same case on every backend. */
+const incoming = (length: number, i: number): Float64Array => {
   const random = new Random(i + 11);
-  return Float64Array.from({ length: output.size }, () => Math.fround(random.uniform() * 2 - 1));
+  return Float64Array.from({ length }, () => Math.fround(random.uniform() * 2 - 1));
 };
 
 /** Runs a case on a backend, and backpropagates through it. */
@@ -37,9 +37,9 @@ export async function evaluate(
   const compute = (): readonly Tensor[] => {
     const inputs = placeInputs(backend, call.inputs, layout);
     const leaves = inputs.filter((input) => input instanceof Tensor && input.dtype === "f32") as Tensor[];
-    const wanted = gradients && call.opCase.differentiable;
+    const wanted = gradients && call.opCase.differentiable !== false;
     if (wanted) for (const leaf of leaves) leaf.requiresGrad = true;
-    const outputs = call.opCase.run(inputs);
+    const outputs = call.opCase.run(...inputs);
     count = outputs.length;
     if (!wanted) return outputs;
     backpropagate(outputs);
@@ -58,7 +58,7 @@ function gradientOf(leaf: Tensor): Tensor | undefined {
 
 function backpropagate(outputs: readonly Tensor[]): void {
   const parts = outputs.flatMap((output, i) =>
-    output.edge ? [output.mul(tensor(incoming(output, i), output.shape, { backend: output.backend })).sum()] : [],
+    output.edge ? [output.mul(tensor(incoming(output.size, i), output.shape, { backend: output.backend })).sum()] : [],
   );
   if (parts.length > 0) backward(parts.reduce((a, b) => a.add(b)));
 }
@@ -66,9 +66,7 @@ function backpropagate(outputs: readonly Tensor[]): void {
 /** Sum of outputs times their incoming gradients, from plain values: what `backpropagate` differentiates. */
 export function weighted(values: readonly TypedArray[], shapes: readonly { readonly length: number }[]): number {
   return values.reduce((total, array, i) => {
-    const random = new Random(i + 11);
-    let sum = 0;
-    for (let k = 0; k < shapes[i]!.length; k++) sum += array[k]! * Math.fround(random.uniform() * 2 - 1);
-    return total + sum;
+    const weights = incoming(shapes[i]!.length, i);
+    return total + weights.reduce((sum, weight, k) => sum + array[k]! * weight, 0);
   }, 0);
 }

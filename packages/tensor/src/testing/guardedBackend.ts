@@ -1,4 +1,4 @@
-import type { Backend, Binding, Buffer, Override, Overrides, View } from "../backend.ts";
+import type { Backend, Binding, Buffer, Override, Overrides, Slice, View } from "../backend.ts";
 import type { Dtype, TypedArray } from "../dtype.ts";
 
 interface Guarded extends Buffer {
@@ -20,10 +20,10 @@ export function guardedBackend(backend: Backend): GuardedBackend {
   const live = new Set<Guarded>();
   const freed = new Set<Guarded>();
   const inner = (buffer: Buffer): Buffer => (buffer as Guarded).inner;
-  const shifted = <T extends View | Binding>(view: T): T => ({
-    ...view,
-    buffer: inner(view.buffer),
-    offset: view.offset + GUARD,
+  const shifted = <T extends View | Binding | Slice>(place: T): T => ({
+    ...place,
+    buffer: inner(place.buffer),
+    offset: place.offset + GUARD,
   });
   const values = (dtype: Dtype, length: number, value: number): TypedArray =>
     dtype === "f32" ? new Float32Array(length).fill(value) : new Int32Array(length).fill(value);
@@ -60,8 +60,8 @@ export function guardedBackend(backend: Backend): GuardedBackend {
       live.delete(buffer as Guarded);
       freed.add(buffer as Guarded);
     },
-    write: (target, data) => backend.write(shiftedSlice(target), data),
-    read: (sources) => backend.read(sources.map(shiftedSlice)),
+    write: (target, data) => backend.write(shifted(target), data),
+    read: (sources) => backend.read(sources.map(shifted)),
     run: (kernel, launch) => backend.run(kernel, { ...launch, operands: launch.operands.map(shifted) }),
     flush: () => backend.flush(),
     memory: () => backend.memory(),
@@ -83,8 +83,4 @@ export function guardedBackend(backend: Backend): GuardedBackend {
         );
     },
   };
-
-  function shiftedSlice<T extends { readonly buffer: Buffer; readonly offset: number }>(slice: T): T {
-    return { ...slice, buffer: inner(slice.buffer), offset: slice.offset + GUARD };
-  }
 }

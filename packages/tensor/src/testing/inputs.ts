@@ -7,7 +7,7 @@ import { empty } from "../ops/result.ts";
 import { permute, sliceLayout } from "../ops/view.ts";
 import { Random } from "../random.ts";
 import { sizeOf } from "../shape.ts";
-import type { Tensor, TensorLike } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 
 /** Values of one input: float32 numbers, whole numbers, or 0 and 1. */
 export interface Drawn {
@@ -46,41 +46,32 @@ export function withSpecials(inputs: readonly (Drawn | number)[], flush: boolean
   });
 }
 
-export type LayoutName = "contiguous" | "permuted" | "sliced";
-export const LAYOUTS: readonly LayoutName[] = ["contiguous", "permuted", "sliced"];
+/** The memory layouts that views can have; each gives the elements of a contiguous tensor. */
+const PLACES = {
+  contiguous: (plain: Tensor): Tensor => plain,
+  permuted(plain: Tensor): Tensor {
+    const reversed = plain.shape.map((_, axis) => plain.rank - 1 - axis);
+    return permute(permute(plain, reversed).contiguous(), reversed);
+  },
+  /** Every other element of a larger, poisoned tensor, off its start. */
+  sliced(plain: Tensor): Tensor {
+    const { backend, shape, dtype } = plain;
+    const [sizes, ranges] = [shape.map((n) => 2 * n + 3), shape.map((n) => ({ start: 2, end: 2 + 2 * n, step: 2 }))];
+    const around = empty(backend, sizes, dtype);
+    const view = around.alias({ layout: sliceLayout(around, ranges) });
+    copyInto(view, plain);
+    return view;
+  },
+};
 
-/** Makes the inputs on a backend, in one of the memory layouts that views can have. */
-export function placeInputs(backend: Backend, inputs: readonly (Drawn | number)[], layout: LayoutName): TensorLike[] {
-  return inputs.map((input) => (typeof input === "number" ? input : place(backend, input, layout)));
+export type LayoutName = keyof typeof PLACES;
+export const LAYOUTS = Object.keys(PLACES) as LayoutName[];
+
+/** Makes the inputs on a backend, in one of the memory layouts; numbers stay what they are. */
+export function placeInputs(backend: Backend, inputs: readonly (Drawn | number)[], layout: LayoutName): Tensor[] {
+  return inputs.map((input) => (typeof input === "number" ? input : place(backend, input, layout)) as Tensor);
 }
 
 function place(backend: Backend, { spec: { shape }, dtype, values }: Drawn, layout: LayoutName): Tensor {
-  const plain = tensor(dtype === "f32" ? values : Int32Array.from(values), shape, { dtype, backend });
-  switch (layout) {
-    case "contiguous":
-      return plain;
-    case "permuted": {
-      const reversed = shape.map((_, axis) => shape.length - 1 - axis);
-      return permute(permute(plain, reversed).contiguous(), reversed);
-    }
-    case "sliced": {
-      // Every other element of a larger, poisoned tensor, off its start.
-      const around = empty(
-        backend,
-        shape.map((n) => 2 * n + 3),
-        dtype,
-      );
-      const view = around.alias({
-        layout: sliceLayout(
-          around,
-          shape.map((n) => ({ start: 2, end: 2 + 2 * n, step: 2 })),
-        ),
-      });
-      copyInto(view, plain);
-      return view;
-    }
-    default:
-      layout satisfies never;
-      throw new Error("unreachable: unknown layout");
-  }
+  return PLACES[layout](tensor(dtype === "f32" ? values : Int32Array.from(values), shape, { dtype, backend }));
 }
