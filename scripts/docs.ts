@@ -6,11 +6,11 @@ import { Application, TSConfigReader } from "typedoc";
  * mentions is exported too, but for inner parts that no reader calls, listed here by package.
  */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  dfine: ["DeepPartial", "ResolvedDevice", "PresetModel", "Backbone", "Encoder", "Decoder", "Floats"],
-  "@dfine/tensor": ["Edge", "Handle", "Layout", "Storage", "Program", "Inputs", "Reduction", "Loss"],
+  dfine: ["DeepPartial", "ResolvedDevice", "PresetModel", "Backbone", "Encoder", "Decoder", "Floats", "HostPrediction"],
+  "@dfine/tensor": ["Edge", "Handle", "Layout", "Storage", "Inputs", "Reduction", "Loss", "Values", "ConvViews"],
   "@dfine/nn": ["STORAGE"],
   "@dfine/backend-cpu": [],
-  "@dfine/backend-webgpu": [],
+  "@dfine/backend-webgpu": ["Tuning", "BufferView", "BindingType", "UniformType"],
 };
 const entries = [
   "dfine/src",

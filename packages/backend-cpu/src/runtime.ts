@@ -10,6 +10,7 @@ export interface WasmKernel {
   build(options: { readonly relaxed: boolean; readonly shared: boolean }): Uint8Array;
 }
 
+/** A call of a kernel. */
 export interface Job {
   /** 32-bit words at `args`: pointers, sizes, and floats as `wordOf` gives them. At most `MAX_ARGS`. */
   readonly args: readonly number[] | Int32Array;
@@ -34,6 +35,7 @@ export interface CpuRuntime {
   pointer(view: Pick<View, "buffer" | "offset">): number;
   /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */
   heapF32(): Float32Array;
+  /** The same memory as whole numbers. */
   heapI32(): Int32Array;
 }
 

@@ -7,6 +7,7 @@ import { Tensor } from "./tensor.ts";
 /** What an option takes, in words, and whether a value is that. */
 export interface OptionRule {
   readonly takes: string;
+  /** Whether a value is one of them. */
   fits(value: unknown): boolean;
 }
 

@@ -26,6 +26,7 @@ export interface WgslKernel<B extends string = string, U extends string = string
 /** A view whose shape a kernel is told otherwise. */
 export type BufferView = Pick<View, "buffer" | "offset">;
 
+/** One dispatch of a kernel. */
 export interface WgslCall<B extends string, U extends string> {
   /** A buffer may be bound twice for reading; one that is written must not be bound again. */
   readonly views: Readonly<Record<B, BufferView>>;

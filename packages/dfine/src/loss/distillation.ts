@@ -1,5 +1,4 @@
 import { amax, casesOf, defineMap, defineRow, equal, noGrad, type Tensor, where } from "@dfine/tensor";
-
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Stored: the weighted divergence, and the largest difference between student and teacher.

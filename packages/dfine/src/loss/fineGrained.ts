@@ -1,5 +1,4 @@
 import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
-
 import { sumPerSet } from "./perSet.ts";
 
 // Row: the bins of one edge. Both cross-entropies share one log-sum-exp.

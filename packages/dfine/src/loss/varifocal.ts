@@ -1,6 +1,5 @@
 import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import type { Expr } from "@dfine/tensor/kernel";
-
 import { sumPerSet } from "./perSet.ts";
 
 /** ln(1 + eˣ) without overflow. */

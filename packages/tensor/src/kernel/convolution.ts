@@ -70,9 +70,11 @@ export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel }
 
 /** What a backend does with windows. */
 export interface WindowKernels<Epilogue> {
+  /** Which kind of sum a convolution is. */
   readonly kindOf: typeof convKind;
   /** What follows the sums. */
   readonly epilogueOf: (call: OverrideCall<Conv2dActAttrs>) => Epilogue;
+  /** Computes the sums. */
   readonly run: (windows: ConvWindows, how: { kind: ConvKind; epilogue: Epilogue | undefined }) => void;
 }
 

@@ -2,6 +2,7 @@ import type { Dtype } from "../dtype.ts";
 import { type Expr, expressionText, postorder, row } from "./expr.ts";
 import { type AccessMode, type ReduceStage, type Stage, stageExpressions } from "./kernel.ts";
 
+/** A tensor that a program touches. An indexed one is reached by computed positions instead of a walk. */
 export interface ProgramOperand {
   readonly dtype: Dtype;
   readonly mode: AccessMode;
@@ -19,6 +20,7 @@ export interface Program {
   readonly usesAxes: boolean;
 }
 
+/** A program of any stages; its key follows from what it does. */
 export function makeProgram(
   name: string,
   parts: { operands: readonly ProgramOperand[]; params: readonly Dtype[]; stages: readonly Stage[] },
@@ -64,9 +66,13 @@ export const foldProgram = (
     ],
   });
 
+/** An operand that is only read. */
 export const readOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: false });
+/** An operand that is read at computed positions. */
 export const indexedOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: true });
+/** An operand that is only written. */
 export const writeOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "write", indexed: false });
+/** An operand that is read and written in place. */
 export const updateOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "update", indexed: false });
 
 function stageText(stage: Stage): string {

@@ -11,6 +11,7 @@ import { checkInputs, inputRules, type Takes } from "./inputs.ts";
 import { register, type Trials } from "./registry.ts";
 import { empty } from "./result.ts";
 
+/** What an op will give, before it runs. */
 export interface OutputSpec {
   readonly shape: Shape;
   readonly dtype: Dtype;
@@ -34,6 +35,7 @@ export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
   infer(inputs: readonly Tensor[], attrs: Attrs): readonly OutputSpec[];
   /** The op's meaning, in other ops and generated kernels. */
   fallback(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[];
+  /** Gradients of the inputs; an op without it can be used where no gradient is wanted. */
   readonly vjp?: (call: OpBackprop<Attrs>) => readonly (Tensor | undefined)[];
   /** Which inputs and outputs `vjp` reads. */
   readonly saves?: { readonly inputs?: readonly number[]; readonly outputs?: readonly number[] };
@@ -41,6 +43,7 @@ export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
   readonly strided?: boolean;
 }
 
+/** Calls an op that has attributes. */
 export type StructuredOp<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
 
 /**

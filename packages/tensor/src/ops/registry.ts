@@ -46,6 +46,7 @@ export function casesOf<T = undefined>(
 export interface Refusal {
   readonly name: string;
   readonly inputs: OpCase["inputs"];
+  /** The wrong call. */
   readonly run: (...inputs: Tensor[]) => unknown;
   readonly error: abstract new (...args: never[]) => Error;
 }
