@@ -12,12 +12,12 @@ describe("tolerance", () => {
     for (const [i, value] of [1, 2, 3].entries()) expect(tolerance(i + 1)).toBeCloseTo(8 * EPSILON * value, 12);
   });
 
-  it("grants an element its own error, and not another one's", () => {
+  it("grants an element its own error, and of another one's no more than fits its scale", () => {
     const expected = new Float64Array(20).fill(1);
     const rounded = Float64Array.from(expected, (value, i) => (i === 0 ? 1.25 : value));
     const tolerance = roundingTolerance(expected, { moved: [expected], step, rounded });
     expect(tolerance(0)).toBeCloseTo(1, 5);
-    expect(tolerance(1)).toBeLessThan(1e-6);
+    expect(tolerance(1)).toBeLessThan(1e-3);
   });
 
   it("grows with what an element moves when inputs move", () => {

@@ -16,24 +16,22 @@ export interface Loss {
   readonly rounded: TypedArray;
 }
 
+/** Share of its scale that an element may take from the largest error of its output: half of float32's bits. */
+const BORROWED = 2 ** -12;
+
 /**
- * What float32 may lose in an element: 8 ε times the result and times what it moves when inputs move by a relative 1
- * (conditioning and sums), and 4 times the float32 reference's own error (cancellation inside an expression). Both are seen
- * in few draws and may be small by chance: an element gets at least what all but one in a hundred elements keep to, as long as the largest
- * own error of the output explains it. Where the reference overflows, its error says nothing and counts as none.
+ * What float32 may lose in an element. Its scale is the result, and what that moves when inputs move by a relative 1
+ * (conditioning and sums): 8 ε of it, and 4 times the float32 reference's own error there (cancellation inside an expression).
+ * An element may be right by chance where others are not, so the output's largest own error counts too, as far as the
+ * element's scale allows. Where the reference overflows, its error says nothing and counts as none.
  */
 export function roundingTolerance(expected: TypedArray, { moved, step, rounded }: Loss): Tolerance {
-  const own = Float64Array.from(expected, (value, i) => 4 * finiteOr0(Math.abs(rounded[i]! - value)));
-  const conditioning = Float64Array.from(expected, (value, i) => {
-    const swing = Math.max(0, ...moved.map((array) => finiteOr0(Math.abs(array[i]! - value) / step)));
-    return 8 * EPSILON * (finiteOr0(Math.abs(value)) + swing);
-  });
+  const own = Float64Array.from(expected, (value, i) => finiteOr0(Math.abs(rounded[i]! - value)));
   const largest = own.reduce((a, b) => Math.max(a, b), 0);
-  const usual = (losses: Float64Array): number => losses.slice().sort()[Math.floor(0.99 * (losses.length - 1))] ?? 0;
-  const [usualOwn, usualConditioning] = [usual(own), usual(conditioning)];
   return (i) => {
-    const loss = Math.max(own[i]!, usualOwn) + Math.max(conditioning[i]!, usualConditioning);
-    return Math.min(loss, conditioning[i]! + largest) + TINY;
+    const swing = Math.max(0, ...moved.map((array) => finiteOr0(Math.abs(array[i]! - expected[i]!) / step)));
+    const scale = finiteOr0(Math.abs(expected[i]!)) + swing;
+    return 8 * EPSILON * scale + 4 * Math.max(own[i]!, Math.min(largest, BORROWED * scale)) + TINY;
   };
 }
 
