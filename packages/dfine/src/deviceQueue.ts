@@ -4,7 +4,8 @@ import type { Backend } from "@dfine/tensor";
 const ends = new WeakMap<Backend, Promise<unknown>>();
 
 /** Lets the program see to its events: where kernels keep the thread busy, nothing else would. */
-const breathe = () => new Promise<void>((resolve) => setTimeout(resolve));
+export const breathe = (): Promise<void> =>
+  new Promise((resolve) => void (globalThis.setImmediate ?? setTimeout)(() => resolve()));
 
 /**
  * Runs `task` when every task given before for the same device has ended, failed ones included: the order of whole steps,

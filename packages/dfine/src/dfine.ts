@@ -9,6 +9,7 @@ import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
+import { breathe } from "./deviceQueue.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
@@ -144,6 +145,7 @@ export class DFine implements Disposable {
     const plane = 3 * height * width;
     const results: Result[] = [];
     for (let first = 0; first < list.length; first += batch) {
+      if (first > 0) await breathe();
       signal?.throwIfAborted();
       const group = await Promise.all(list.slice(first, first + batch).map(read));
       const images = new Float32Array(group.length * plane);

@@ -95,6 +95,14 @@ describe("calls at the same time", () => {
     }
     expect(held()).toEqual(before);
   });
+
+  test("one that runs alone sees its signal between batches", async () => {
+    using detector = await open(backend);
+    const abort = new AbortController();
+    const many = Array.from({ length: 40 }, (_, i) => images[i % images.length]!);
+    setTimeout(() => abort.abort(new RangeError("enough")));
+    await expect(detector.detect(many, { batch: 1, signal: abort.signal })).rejects.toThrow("enough");
+  });
 });
 
 /** A backend whose reads take a turn of the loop, as a device's do. */

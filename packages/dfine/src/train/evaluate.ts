@@ -1,4 +1,5 @@
 import type { CocoDataset } from "../data/dataset.ts";
+import { breathe } from "../deviceQueue.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import type { Detections } from "../postprocess.ts";
@@ -33,6 +34,8 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
     for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
     done += found.length;
     onBatch?.(done);
+    await breathe();
+    signal?.throwIfAborted();
   }
   return { result: evaluateDetections(dataset, detections), detections };
 }

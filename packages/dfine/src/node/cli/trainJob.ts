@@ -3,6 +3,7 @@ import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
+import { counted } from "../../describe.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { readText } from "../data/readCoco.ts";
 import { type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
@@ -94,7 +95,7 @@ function withBatch(
   const scaled = (rate: number) => Number((rate * Math.sqrt(batch / own.batch)).toPrecision(2));
   const lr = values.lr ?? scaled(own.optimizer.learningRate);
   const backboneLr = values.backboneLr ?? scaled(own.optimizer.backboneLearningRate);
-  const few = batch < MODEST_BATCH ? `, and the data has ${batch} images` : "";
+  const few = batch < MODEST_BATCH ? `, and the data has ${counted(images, "image")}` : "";
   const note = `batch ${batch} and learning rates ${lr} and ${backboneLr} (backbone), because the preset's batch of ${own.batch} is made for four GPUs${few}; set --batch, --lr and --backbone-lr to choose`;
   return { values: { ...values, batch, lr, backboneLr }, notes: [note] };
 }

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -29,6 +29,12 @@ const CASE = "in upper and lower case";
 const UNICODE = "in how Unicode writes its accents (NFC and NFD)";
 const PERCENT = "in percent-encoding (as %20 for a space)";
 const SEPARATORS = "in its separators (backslashes)";
+
+test("a link that leads nowhere is called that", async () => {
+  const link = join(folder, "link.jpg");
+  await symlink("nowhere.jpg", link);
+  expect(await missingHint(link)).toBe(`${link} is a link to something that does not exist.`);
+});
 
 describe("a missing file is found under another spelling", () => {
   test.each([

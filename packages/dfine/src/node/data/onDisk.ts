@@ -48,6 +48,7 @@ export async function missingHint(given: string): Promise<string | undefined> {
   const written = decoded(path).replaceAll("\\", "/");
   const found = (await onDisk(path)) ?? (written.includes("..") ? undefined : await onDisk(written));
   if (found === undefined) return undefined;
+  if (found === path) return `${found} is a link to something that does not exist.`;
   const differ = (spellings: readonly Spelling[]) => plainest(path, spellings) !== plainest(found, spellings);
   const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
   const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);
