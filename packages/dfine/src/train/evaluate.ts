@@ -35,7 +35,6 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
     done += found.length;
     onBatch?.(done);
     await breathe();
-    signal?.throwIfAborted();
   }
   return { result: evaluateDetections(dataset, detections), detections };
 }
