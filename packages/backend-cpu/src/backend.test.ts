@@ -215,10 +215,11 @@ describe("addresses above 2 GiB", () => {
         [a!, i!, gathered!],
         { modes: "rrw", indexed: 0 },
       );
-      run([{ kind: "scatter", operand: 2, index: load(1, "i32"), expr: load(0) }], [a!, i!, counts!], {
-        modes: "rru",
-        indexed: 2,
-      });
+      run(
+        [{ kind: "store", perRow: false, writes: [{ operand: 2, index: load(1, "i32"), expr: load(0) }] }],
+        [a!, i!, counts!],
+        { modes: "rru", indexed: 2 },
+      );
       run(
         [
           { kind: "reduce", op: "max", expr: load(0) },

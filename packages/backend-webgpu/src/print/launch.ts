@@ -1,5 +1,5 @@
 import { sizeOf } from "@dfine/tensor";
-import { type Binding, type Kernel, type Launch, memo, type Operand } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, memo, type Operand, scatters } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
@@ -148,7 +148,7 @@ function chooseQuads(
   const axis = nest.innermost;
   const alone = kernel.axes.length === 1;
   const never = { quads: false, vec4: false };
-  if (axis === undefined || kernel.stages.some((stage) => stage.kind === "scatter")) return never;
+  if (axis === undefined || scatters(kernel)) return never;
   if ((!isElementwise(kernel) && nest.loops.length === 0) || (!alone && sizes[axis]! < LEAST_QUAD)) return never;
   const aligned =
     (alone || sizes[axis]! % 4 === 0) &&

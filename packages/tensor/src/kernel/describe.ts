@@ -1,6 +1,6 @@
 import type { Expr } from "./expr.ts";
 import type { ExprOp } from "./exprOps.ts";
-import type { Kernel, Stage } from "./kernel.ts";
+import type { Kernel, Stage, Write } from "./kernel.ts";
 import type { Program } from "./program.ts";
 
 type Text = (e: Expr, args: readonly string[]) => string;
@@ -37,19 +37,13 @@ const TEXTS: Readonly<Record<ExprOp, Text>> = {
 
 const text = (e: Expr): string => TEXTS[e.op](e, e.args.map(text));
 
-function stageLine(stage: Stage, row: number): string {
-  switch (stage.kind) {
-    case "reduce":
-      return `r${row} = ${stage.op} ${text(stage.expr)}`;
-    case "store":
-      return `store${stage.perRow ? " per row" : ""} ${stage.writes.map((w) => `x${w.operand} = ${text(w.expr)}`).join(", ")}`;
-    case "scatter":
-      return `scatter x${stage.operand}[${text(stage.index)}] += ${text(stage.expr)}`;
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
-  }
-}
+const writeText = ({ operand, index, expr }: Write): string =>
+  `x${operand}${index ? `[${text(index)}] +=` : " ="} ${text(expr)}`;
+
+const stageLine = (stage: Stage, row: number): string =>
+  stage.kind === "reduce"
+    ? `r${row} = ${stage.op} ${text(stage.expr)}`
+    : `store${stage.perRow ? " per row" : ""} ${stage.writes.map(writeText).join(", ")}`;
 
 /** A kernel or program as readable text, for traces, errors and snapshots. */
 export function describe(kernel: Kernel | Program): string {

@@ -75,16 +75,7 @@ export const writeOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "w
 /** An operand that is read and written in place. */
 export const updateOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "update", indexed: false });
 
-function stageText(stage: Stage): string {
-  switch (stage.kind) {
-    case "reduce":
-      return `reduce.${stage.op}`;
-    case "store":
-      return `store${stage.perRow ? ".row" : ""}${stage.writes.map((w) => `.${w.operand}`).join("")}`;
-    case "scatter":
-      return `scatter.${stage.operand}`;
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
-  }
-}
+const stageText = (stage: Stage): string =>
+  stage.kind === "reduce"
+    ? `reduce.${stage.op}`
+    : `store${stage.perRow ? ".row" : ""}${stage.writes.map((w) => `.${w.operand}${w.index ? "+" : ""}`).join("")}`;

@@ -231,7 +231,6 @@ function liveStages(stages: readonly Stage[]): Stage[] {
   return stages.flatMap((stage): Stage[] => {
     if (stage.kind === "reduce")
       return live.has(reduces.indexOf(stage)) ? [{ ...stage, expr: renumber(stage.expr) }] : [];
-    if (stage.kind === "scatter") return [stage];
     return [{ ...stage, writes: stage.writes.map((write) => ({ ...write, expr: renumber(write.expr) })) }];
   });
 }

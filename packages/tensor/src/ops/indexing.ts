@@ -34,17 +34,11 @@ const inRows = load(0, "i32")
   .lt(0)
   .not()
   .and(load(0, "i32").lt(param(1, "i32")));
+const target = inRows.select(load(0, "i32").mul(param(0, "i32")).add(axisIndex(1)), -1);
 const addProgram = makeProgram("indexAdd", {
   operands: [readOperand("i32"), readOperand("f32"), { ...updateOperand("f32"), indexed: true }],
   params: ["i32", "i32"],
-  stages: [
-    {
-      kind: "scatter",
-      operand: 2,
-      index: inRows.select(load(0, "i32").mul(param(0, "i32")).add(axisIndex(1)), -1),
-      expr: load(1),
-    },
-  ],
+  stages: [{ kind: "store", perRow: false, writes: [{ operand: 2, index: target, expr: load(1) }] }],
 });
 
 function checkIndex(op: string, index: Tensor): void {

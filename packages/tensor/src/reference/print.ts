@@ -2,7 +2,14 @@ import type { Dtype } from "../dtype.ts";
 import { type Expr, postorder, ruleFor } from "../kernel/expr.ts";
 import type { OperationTable } from "../kernel/exprOps.ts";
 import { foldPlan } from "../kernel/folds.ts";
-import { axesOf, type Kernel, type ReduceStage, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
+import {
+  axesOf,
+  type Kernel,
+  type ReduceStage,
+  type Stage,
+  type StoreStage,
+  stageExpressions,
+} from "../kernel/kernel.ts";
 
 /**
  * Prints a kernel as the body of a JavaScript function of (launch, arrays, lib). This is
@@ -77,60 +84,36 @@ class Printer {
   }
 
   #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
-    switch (stage.kind) {
-      case "reduce": {
-        const { dtype, identity } = foldPlan(stage, this.#reduceAxes.length);
-        const fold = FOLDS[stage.op][dtype];
-        const loop = this.loops(
-          this.#reduceAxes,
-          "",
-          (inner) => {
-            const { lines, names } = this.#evaluate([stage.expr], inner);
-            return [...lines, `r${row} = ${fold(`r${row}`, names[0]!)};`];
-          },
-          pointers,
-        );
-        return [
-          `let r${row} = ${identity};`,
-          ...loop,
-          ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
-        ];
-      }
-      case "store": {
-        const body = (inner: Pointers): string[] => this.#store(stage.writes, inner);
-        return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, "", body, pointers);
-      }
-      case "scatter":
-        return this.loops(
-          this.#reduceAxes,
-          "",
-          (inner) => {
-            const { lines, names } = this.#evaluate(stageExpressions(stage), inner);
-            const [index, value] = names as [string, string];
-            const target = `b${stage.operand}[o${stage.operand} + ${index}]`;
-            return [
-              ...lines,
-              `if (${index} >= 0 && ${index} < l${stage.operand}) ${target} = ${this.#rounded(`${target} + ${value}`)};`,
-            ];
-          },
-          pointers,
-        );
-      default:
-        stage satisfies never;
-        throw new Error("unreachable: unknown stage");
+    if (stage.kind === "store") {
+      const body = (inner: Pointers): string[] => this.#store(stage, inner);
+      return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, "", body, pointers);
     }
+    const { dtype, identity } = foldPlan(stage, this.#reduceAxes.length);
+    const fold = FOLDS[stage.op][dtype];
+    const body = (inner: Pointers): string[] => {
+      const { lines, names } = this.#evaluate([stage.expr], inner);
+      return [...lines, `r${row} = ${fold(`r${row}`, names.get(stage.expr)!)};`];
+    };
+    return [
+      `let r${row} = ${identity};`,
+      ...this.loops(this.#reduceAxes, "", body, pointers),
+      ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
+    ];
   }
 
-  #store(writes: readonly Write[], pointers: Pointers): string[] {
-    const { lines, names } = this.#evaluate(
-      writes.map((write) => write.expr),
-      pointers,
-    );
-    return [...lines, ...writes.map(({ operand }, i) => `b${operand}[${pointers[operand]}] = ${names[i]};`)];
+  #store(stage: StoreStage, pointers: Pointers): string[] {
+    const { lines, names } = this.#evaluate(stageExpressions(stage), pointers);
+    const stores = stage.writes.map(({ operand: k, index, expr }) => {
+      const value = names.get(expr)!;
+      if (!index) return `b${k}[${pointers[k]}] = ${value};`;
+      const [i, target] = [names.get(index)!, `b${k}[o${k} + ${names.get(index)}]`];
+      return `if (${i} >= 0 && ${i} < l${k}) ${target} = ${this.#rounded(`${target} + ${value}`)};`;
+    });
+    return [...lines, ...stores];
   }
 
-  /** One constant per node, and the names of the roots. */
-  #evaluate(roots: readonly Expr[], pointers: Pointers): { lines: string[]; names: string[] } {
+  /** One constant per node, and the names of all nodes. */
+  #evaluate(roots: readonly Expr[], pointers: Pointers): { lines: string[]; names: ReadonlyMap<Expr, string> } {
     const names = new Map<Expr, string>();
     const lines: string[] = [];
     for (const e of postorder(roots)) {
@@ -144,7 +127,7 @@ class Printer {
       lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
       names.set(e, name);
     }
-    return { lines, names: roots.map((root) => names.get(root)!) };
+    return { lines, names };
   }
 
   #leaf(e: Expr): string | undefined {
