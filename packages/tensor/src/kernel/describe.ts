@@ -32,7 +32,7 @@ const TEXTS: Readonly<Record<ExprOp, Text>> = {
   shl: infix("<<"),
   shr: infix(">>"),
   ...{ min: call, max: call, floor: call, abs: call, sqrt: call, exp: call, log: call, tanh: call, sigmoid: call },
-  ...{ erf: call, isnan: call, isfinite: call, bitcast: call },
+  ...{ erf: call, isNaN: call, isFinite: call, bitcast: call },
 };
 
 const text = (e: Expr): string => TEXTS[e.op](e, e.args.map(text));
