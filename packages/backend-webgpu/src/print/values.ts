@@ -1,5 +1,5 @@
 import type { Dtype } from "@dfine/tensor";
-import { type Expr, type Kernel, memo, postorder } from "@dfine/tensor/kernel";
+import { type Expr, type Kernel, leafName, memo, postorder } from "@dfine/tensor/kernel";
 import { typeOf, type Width } from "./library.ts";
 import { printConstant, printOperation } from "./operations.ts";
 import { type Slots, Storage } from "./storage.ts";
@@ -73,7 +73,7 @@ export class Values {
 
   #define(e: Expr, { site, names, lines }: { site: Site; names: Map<Expr, Named>; lines: string[] }): void {
     const width = site.width === 4 && this.#isWide(e) ? 4 : 1;
-    const leaf = leafName(e);
+    const leaf = leafText(e);
     if (leaf !== undefined) {
       names.set(e, { text: width === 1 ? leaf : `(${leaf} + vec4<i32>(0i, 1i, 2i, 3i))`, width });
       return;
@@ -116,17 +116,8 @@ function movesAlong({ operands }: Kernel, e: Expr, axes: readonly number[]): boo
 const widen = ({ text, width }: Named, dtype: Dtype, to: Width): string =>
   width === to ? text : `${typeOf(dtype, to)}(${text})`;
 
-function leafName(e: Expr): string | undefined {
-  switch (e.op) {
-    case "const":
-      return printConstant(e.value, e.dtype);
-    case "param":
-      return e.dtype === "bool" ? `(c${e.value} != 0i)` : `c${e.value}`;
-    case "axis":
-      return `i${e.value}`;
-    case "row":
-      return `r${e.value}`;
-    default:
-      return undefined;
-  }
+function leafText(e: Expr): string | undefined {
+  if (e.op === "const") return printConstant(e.value, e.dtype);
+  const name = leafName(e);
+  return e.op === "param" && e.dtype === "bool" ? `(${name} != 0i)` : name;
 }

@@ -153,6 +153,14 @@ export const loadAt = (operand: number, index: Expr, dtype: Dtype = "f32"): Expr
 /** The result of a reduce stage. */
 export const row = (stage: number, dtype: Dtype = "f32"): Expr => node("row", dtype, [], stage);
 
+const LEAF_LETTERS: Readonly<Partial<Record<ExprOp, string>>> = { param: "c", axis: "i", row: "r" };
+
+/** How printed kernels call a parameter (c0), an index along an axis (i0) and a row's result (r0); undefined of other nodes. */
+export function leafName({ op, value }: Expr): string | undefined {
+  const letter = LEAF_LETTERS[op];
+  return letter && `${letter}${value}`;
+}
+
 /** Every node reachable from `roots`, arguments before users, each once. */
 export function postorder(roots: readonly Expr[]): Expr[] {
   const seen = new Set<Expr>();

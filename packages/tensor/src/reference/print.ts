@@ -1,5 +1,5 @@
 import type { Dtype } from "../dtype.ts";
-import { type Expr, postorder, ruleFor } from "../kernel/expr.ts";
+import { type Expr, leafName, postorder, ruleFor } from "../kernel/expr.ts";
 import type { OperationTable } from "../kernel/exprOps.ts";
 import { foldPlan } from "../kernel/folds.ts";
 import {
@@ -17,7 +17,8 @@ import {
  */
 export function printKernel(kernel: Kernel, round: boolean): string {
   const printer = new Printer(kernel, round);
-  const body = printer.loops(axesOf(kernel, "map"), "", (pointers) => printer.stages(pointers));
+  const starts = kernel.operands.map((_, k) => `o${k}`);
+  const body = printer.loops(axesOf(kernel, "map"), starts, (pointers) => printer.stages(pointers));
   return [...printer.header(), ...body].join("\n");
 }
 
@@ -51,29 +52,20 @@ class Printer {
   }
 
   /** Nested loops over `axes`; pointers step along. */
-  loops(
-    axes: readonly number[],
-    indent: string,
-    body: (pointers: Pointers) => string[],
-    pointers?: Pointers,
-  ): string[] {
-    const outer = pointers ?? this.#kernel.operands.map((_, k) => `o${k}`);
+  loops(axes: readonly number[], pointers: Pointers, body: (pointers: Pointers) => string[]): string[] {
     const [axis, ...rest] = axes;
     // A block of its own: stages without a loop around them share one function.
-    if (axis === undefined) return ["{", ...body(outer), "}"].map((line) => indent + line);
-    const inner = this.#kernel.operands.map((operand, k) =>
-      operand.walk[axis] === "still" ? outer[k]! : `p${k}_${axis}`,
-    );
-    const moving = inner.flatMap((pointer, k) => (pointer === outer[k] ? [] : [k]));
-    const starts = moving.map((k) => `, ${inner[k]} = ${outer[k]}`).join("");
-    const steps = moving
-      .map((k) => `, ${inner[k]} += ${this.#kernel.operands[k]!.walk[axis] === "unit" ? 1 : `s${k}_${axis}`}`)
-      .join("");
-    return [
-      `${indent}for (let i${axis} = 0${starts}; i${axis} < n${axis}; i${axis}++${steps}) {`,
-      ...this.loops(rest, `${indent}  `, body, inner),
-      `${indent}}`,
-    ];
+    if (axis === undefined) return ["{", ...body(pointers), "}"];
+    const inner = [...pointers];
+    let starts = `let i${axis} = 0`;
+    let steps = `i${axis}++`;
+    for (const [k, { walk }] of this.#kernel.operands.entries()) {
+      if (walk[axis] === "still") continue;
+      inner[k] = `p${k}_${axis}`;
+      starts += `, ${inner[k]} = ${pointers[k]}`;
+      steps += `, ${inner[k]} += ${walk[axis] === "unit" ? 1 : `s${k}_${axis}`}`;
+    }
+    return [`for (${starts}; i${axis} < n${axis}; ${steps}) {`, ...this.loops(rest, inner, body), "}"];
   }
 
   stages(pointers: Pointers): string[] {
@@ -86,7 +78,7 @@ class Printer {
   #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
     if (stage.kind === "store") {
       const body = (inner: Pointers): string[] => this.#store(stage, inner);
-      return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, "", body, pointers);
+      return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, pointers, body);
     }
     const { dtype, identity } = foldPlan(stage, this.#reduceAxes.length);
     const fold = FOLDS[stage.op][dtype];
@@ -96,7 +88,7 @@ class Printer {
     };
     return [
       `let r${row} = ${identity};`,
-      ...this.loops(this.#reduceAxes, "", body, pointers),
+      ...this.loops(this.#reduceAxes, pointers, body),
       ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
     ];
   }
@@ -117,32 +109,13 @@ class Printer {
     const names = new Map<Expr, string>();
     const lines: string[] = [];
     for (const e of postorder(roots)) {
+      const leaf = e.op === "const" ? this.#literal(e) : leafName(e);
+      const name = leaf ?? `v${names.size}`;
       const args = e.args.map((arg) => names.get(arg)!);
-      const leaf = this.#leaf(e);
-      if (leaf !== undefined) {
-        names.set(e, leaf);
-        continue;
-      }
-      const name = `v${names.size}`;
-      lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
+      if (leaf === undefined) lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
       names.set(e, name);
     }
     return { lines, names };
-  }
-
-  #leaf(e: Expr): string | undefined {
-    switch (e.op) {
-      case "const":
-        return e.dtype === "f32" ? this.#literal(e.value) : `${e.value | 0}`;
-      case "param":
-        return `c${e.value}`;
-      case "axis":
-        return `i${e.value}`;
-      case "row":
-        return `r${e.value}`;
-      default:
-        return undefined;
-    }
   }
 
   #operation(e: Expr, args: readonly string[], pointers: Pointers): string {
@@ -159,7 +132,9 @@ class Printer {
   #rounded(text: string): string {
     return this.#round ? `Math.fround(${text})` : text;
   }
-  #literal(value: number): string {
+
+  #literal({ dtype, value }: Expr): string {
+    if (dtype !== "f32") return `${value | 0}`;
     const v = this.#round ? Math.fround(value) : value;
     return Object.is(v, -0) ? "-0" : v < 0 ? `(${v})` : `${v}`;
   }
