@@ -20,15 +20,7 @@ const STORAGE = {
 /** Element types that are read and written. */
 export type SafetensorsDtype = keyof typeof STORAGE;
 /** Elements as an array holds them. */
-export type SafetensorsData =
-  | Float64Array
-  | Float32Array
-  | Uint16Array
-  | BigInt64Array
-  | Int32Array
-  | Int16Array
-  | Int8Array
-  | Uint8Array;
+export type SafetensorsData = (typeof STORAGE)[SafetensorsDtype]["prototype"];
 
 /** A tensor of an opened file. `bytes` is a view of the file, little-endian, row-major. */
 export interface SafetensorsEntry {

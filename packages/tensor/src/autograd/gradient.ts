@@ -38,12 +38,7 @@ class Pending {
 
   add(node: Node, output: number, gradient: Tensor): void {
     const grads = memo(this.#grads, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
-    const before = grads[output];
-    grads[output] = before ? add(before, gradient) : gradient;
-    if (before) {
-      before.dispose();
-      gradient.dispose();
-    }
+    grads[output] = total(grads[output], gradient);
   }
 
   take(node: Node): (Tensor | undefined)[] {
@@ -57,8 +52,7 @@ function step(node: Node, pending: Pending): void {
   const grads = pending.take(node);
   if (grads.every((g) => g === undefined)) return;
   if (node.leaf) {
-    const gradient = grads[0]!;
-    node.grad = keep(node.grad ? replaced(node.grad, gradient) : gradient);
+    node.grad = keep(total(node.grad, grads[0]!));
     return;
   }
   const { vjp } = node;
@@ -79,9 +73,12 @@ function step(node: Node, pending: Pending): void {
   node.forget();
 }
 
-function replaced(before: Tensor, gradient: Tensor): Tensor {
+/** Gradients that arrived by several ways, the last one `gradient`; takes over both handles. */
+function total(before: Tensor | undefined, gradient: Tensor): Tensor {
+  if (!before) return gradient;
   const sum = add(before, gradient);
   before.dispose();
+  gradient.dispose();
   return sum;
 }
 

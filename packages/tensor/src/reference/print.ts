@@ -176,7 +176,7 @@ const OPERATIONS: OperationTable<Print> = {
   isNaN: { f32: (a) => `(${a} !== ${a} ? 1 : 0)` },
   isFinite: { f32: (a) => `(${a} - ${a} === 0 ? 1 : 0)` },
   cast: { f32: (a) => `lib.toInt(${a})`, i32: (a) => a, bool: (a) => a },
-  bitcast: { f32: (a) => `lib.bitsOf(${a})`, i32: (a) => `lib.floatOf(${a})` },
+  bitcast: { f32: (a) => `lib.floatBits(${a})`, i32: (a) => `lib.floatOf(${a})` },
   min: alike((a, b) => `Math.min(${a}, ${b})`),
   max: alike((a, b) => `Math.max(${a}, ${b})`),
   lt: alike((a, b) => `(${a} < ${b} ? 1 : 0)`),
