@@ -36,16 +36,7 @@ export {
   registeredOps,
   shapesOf,
 } from "./ops/registry.ts";
-
-export {
-  type BatchNormOptions,
-  batchNorm,
-  frozenBatchNorm,
-  type LayerNormOptions,
-  layerNorm,
-  logSoftmax,
-  softmax,
-} from "./ops/row.ts";
+export * from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";
 export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/uniform.ts";

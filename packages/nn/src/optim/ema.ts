@@ -1,16 +1,6 @@
-import {
-  casesOf,
-  coalesce,
-  defineUpdate,
-  keep,
-  overwrites,
-  packedCopies,
-  scope,
-  type Tensor,
-  writeTensor,
-} from "@dfine/tensor";
+import { casesOf, coalesce, defineUpdate, keep, overwrites, packedCopies, scope, type Tensor } from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
-import { readNamed, savedEntry } from "./saved.ts";
+import { readNamed, writeNamed } from "./saved.ts";
 
 /** How fast an average follows. */
 export interface EmaOptions {
@@ -79,7 +69,7 @@ export class Ema {
 
   /** Puts back what `save` gave. @throws StateDictError for another model's */
   restore(state: { readonly entries: ReadonlyMap<string, HostTensor>; readonly updates: number }): void {
-    for (const [name, mean] of this.#entries) writeTensor(mean, savedEntry(state.entries, name, mean.shape).data);
+    writeNamed(this.#entries, state.entries);
     this.#updates = state.updates;
   }
 

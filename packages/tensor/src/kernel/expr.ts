@@ -81,26 +81,20 @@ export class Expr {
 type Methods<Ops, Args extends readonly unknown[]> = { readonly [Op in keyof Ops]: (...args: Args) => Expr };
 export interface Expr extends Methods<typeof UNARY, []>, Methods<typeof BINARY, [other: ExprLike]> {}
 
-for (const op of Object.keys(UNARY) as (keyof typeof UNARY)[])
+for (const op of Object.keys({ ...UNARY, ...BINARY }) as Operation[])
   Object.defineProperty(Expr.prototype, op, {
-    value(this: Expr): Expr {
-      return operation(op, [this]);
-    },
-  });
-for (const op of Object.keys(BINARY) as (keyof typeof BINARY)[])
-  Object.defineProperty(Expr.prototype, op, {
-    value(this: Expr, other: ExprLike): Expr {
-      const b = lift(other, this);
-      return simpler(op, this, b) ?? operation(op, [this, b]);
+    value(this: Expr, ...others: ExprLike[]): Expr {
+      const args = [this, ...others.map((other) => lift(other, this))] as const;
+      return simpler(op, args) ?? operation(op, args);
     },
   });
 
 /** Numbers that as second argument leave the first as it is; of sums and products, also the other way round. */
 const NEUTRAL: Readonly<Partial<Record<Operation, number>>> = { add: 0, sub: 0, mul: 1, div: 1 };
 
-function simpler(op: Operation, a: Expr, b: Expr): Expr | undefined {
+function simpler(op: Operation, [a, b]: readonly [Expr, ...Expr[]]): Expr | undefined {
   const neutral = NEUTRAL[op];
-  if (neutral === undefined) return undefined;
+  if (neutral === undefined || b === undefined) return undefined;
   if (isConst(b, neutral)) return a;
   return (op === "add" || op === "mul") && isConst(a, neutral) ? b : undefined;
 }

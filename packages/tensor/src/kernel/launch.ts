@@ -31,6 +31,7 @@ const LONG_REDUCTION = 1 << 15;
 const MOST_PARTS = 64;
 
 interface Cut {
+  readonly reduce: ReduceStage;
   readonly axis: number;
   readonly parts: number;
 }
@@ -45,7 +46,7 @@ function cutFor(program: Program, { mapSizes, reduceSizes }: Layout): Cut | unde
   let best: Cut | undefined;
   reduceSizes.forEach((size, axis) => {
     const parts = largestDivisor(size, MOST_PARTS);
-    if (parts > (best?.parts ?? 1)) best = { axis, parts };
+    if (parts > (best?.parts ?? 1)) best = { reduce, axis, parts };
   });
   return best;
 }
@@ -67,21 +68,16 @@ function runInParts(
   { layout, params, cut }: { layout: Layout; params: readonly number[]; cut: Cut },
 ): void {
   const { mapSizes, reduceSizes, operands } = layout;
-  const reduce = program.stages[0]!;
-  if (reduce.kind !== "reduce") throw new Error("unreachable: only reductions are cut");
+  const rank = mapSizes.length;
   const length = sizeOf(mapSizes) * cut.parts;
-  const buffer = backend.alloc(length, reduce.expr.dtype);
+  const buffer = backend.alloc(length, cut.reduce.expr.dtype);
   const strides = contiguousStrides([...mapSizes, cut.parts]);
   const partial: Binding = { buffer, offset: 0, length, strides: [...strides, ...reduceSizes.map(() => 0)] };
   const inner = reduceSizes.map((size, axis) => (axis === cut.axis ? size / cut.parts : size));
   const result = operands.length - 1;
-  const cutStrides = (strides: readonly number[]): number[] => {
-    const along = mapSizes.length + cut.axis;
-    return [
-      ...strides.slice(0, mapSizes.length),
-      strides[along]! * inner[cut.axis]!,
-      ...strides.slice(mapSizes.length),
-    ];
+  const cutStrides = (whole: readonly number[]): number[] => {
+    const toNextPart = whole[rank + cut.axis]! * inner[cut.axis]!;
+    return [...whole.slice(0, rank), toNextPart, ...whole.slice(rank)];
   };
   runPlanned(
     backend,
@@ -98,13 +94,13 @@ function runInParts(
   const target = operands[result]!;
   runPlanned(
     backend,
-    partsProgram(reduce),
+    partsProgram(cut.reduce),
     {
       mapSizes,
       reduceSizes: [cut.parts],
       operands: [
         { ...partial, strides },
-        { ...target, strides: [...target.strides.slice(0, mapSizes.length), 0] },
+        { ...target, strides: [...target.strides.slice(0, rank), 0] },
       ],
     },
     [],
