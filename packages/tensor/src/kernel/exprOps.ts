@@ -7,18 +7,21 @@ export type LeafOp = "const" | "param" | "axis" | "load" | "row";
 export const UNARY = {
   /** Largest whole number not above it. */
   floor: ["f32"],
+  /** |this|. */
   abs: ["f32"],
+  /** √this. */
   sqrt: ["f32"],
   /** eˣ. */
   exp: ["f32"],
   /** Natural logarithm. */
   log: ["f32"],
+  /** Hyperbolic tangent. */
   tanh: ["f32"],
   /** 1 / (1 + e⁻ˣ): not made of others, because the quotient's derived gradient overflows where x is very negative. */
   sigmoid: ["f32"],
   /** Error function. */
   erf: ["f32"],
-  /** As bool. */
+  /** Whether it is NaN, as bool. */
   isNaN: ["f32"],
   /** Whether it is neither NaN nor infinite, as bool. */
   isFinite: ["f32"],
@@ -26,10 +29,13 @@ export const UNARY = {
 
 /** Operations on two arguments alike in element type, which are methods of `Expr`, and the element types that each takes. */
 export const BINARY = {
+  /** this + other. */
   add: ["f32", "i32"],
+  /** this − other. */
   sub: ["f32", "i32"],
+  /** this · other. */
   mul: ["f32", "i32"],
-  /** Truncates for i32. */
+  /** this / other; truncates for i32. */
   div: ["f32", "i32"],
   /** Remainder of truncating division. */
   rem: ["i32"],
@@ -41,9 +47,9 @@ export const BINARY = {
   lt: ["f32", "i32", "bool"],
   /** this = other, as bool; false for NaN. */
   eq: ["f32", "i32", "bool"],
-  /** Bitwise. */
+  /** Bitwise and. */
   and: ["i32", "bool"],
-  /** Bitwise. */
+  /** Bitwise or. */
   or: ["i32", "bool"],
   /** Bitwise exclusive or. */
   xor: ["i32", "bool"],
