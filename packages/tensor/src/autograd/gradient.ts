@@ -6,7 +6,7 @@ import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Node as TapeNode } from "./node.ts";
+import type { Edge, Node as TapeNode } from "./node.ts";
 import { record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
@@ -25,31 +25,24 @@ export function backward(output: Tensor, dy?: Tensor): void {
     throw new ShapeError(`backward: dy is ${shapeText(dy.shape)}, the output ${shapeText(output.shape)}`);
   noGrad(() =>
     scope("backward", () => {
-      const pending = new Pending();
-      pending.add(edge.node, edge.output, (dy ?? ones(output.shape, { backend: output.backend })).alias());
+      const pending: Pending = new Map();
+      arrive(pending, edge, (dy ?? ones(output.shape, { backend: output.backend })).alias());
       for (const node of newestFirst(edge.node)) step(node, pending);
     }),
   );
 }
 
-/** Gradients that arrived at nodes whose turn has not come. */
-class Pending {
-  readonly #grads = new Map<Node, (Tensor | undefined)[]>();
+/** Gradients that arrived at nodes whose turn has not come, one for each output. */
+type Pending = Map<Node, (Tensor | undefined)[]>;
 
-  add(node: Node, output: number, gradient: Tensor): void {
-    const grads = memo(this.#grads, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
-    grads[output] = total(grads[output], gradient);
-  }
-
-  take(node: Node): (Tensor | undefined)[] {
-    const grads = this.#grads.get(node) ?? [];
-    this.#grads.delete(node);
-    return grads;
-  }
+function arrive(pending: Pending, { node, output }: Edge<Tensor>, gradient: Tensor): void {
+  const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
+  grads[output] = total(grads[output], gradient);
 }
 
 function step(node: Node, pending: Pending): void {
-  const grads = pending.take(node);
+  const grads = pending.get(node) ?? [];
+  pending.delete(node);
   if (grads.every((g) => g === undefined)) return;
   if (node.leaf) {
     node.grad = keep(total(node.grad, grads[0]!));
@@ -67,7 +60,7 @@ function step(node: Node, pending: Pending): void {
   );
   results.forEach((gradient, i) => {
     const edge = node.inputs[i];
-    if (edge && gradient) pending.add(edge.node, edge.output, gradient);
+    if (edge && gradient) arrive(pending, edge, gradient);
   });
   for (const gradient of grads) gradient?.dispose();
   node.forget();
