@@ -1,4 +1,4 @@
-import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, xavierUniform } from "@dfine/nn";
+import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, Sequential, xavierUniform } from "@dfine/nn";
 import { concat, noGrad, scope, sigmoid, type Tensor, tensor, where } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
 import { AnchorCache, type LevelSize } from "./anchors.ts";
@@ -12,22 +12,6 @@ import { broken, type Decoder, type DecoderContext, type DecoderInput, type Part
 import { gatherTokens, QUERY_SOURCES } from "./querySelection.ts";
 import type { Tap } from "./taps.ts";
 import { trainingOutputs } from "./trainingOutputs.ts";
-
-/** Linear layer and norm that all tokens pass before the encoder's heads. */
-class EncoderOutput extends Module<[x: Tensor], Tensor> {
-  readonly proj: Linear;
-  readonly norm: LayerNorm;
-
-  constructor(features: number) {
-    super();
-    this.proj = new Linear(features, features, { weightInit: xavierUniform });
-    this.norm = new LayerNorm(features);
-  }
-
-  protected forward(x: Tensor): Tensor {
-    return this.norm.call(this.proj.call(x));
-  }
-}
 
 /** Logit of the probability 0.01: few queries hold an object of a given class. */
 const SCORE_BIAS = -Math.log((1 - 0.01) / 0.01);
@@ -43,7 +27,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
   readonly denoisingClassEmbed: Embedding | undefined;
   readonly tgtEmbed: Embedding | undefined;
   readonly queryPosHead: Mlp;
-  readonly encOutput: EncoderOutput;
+  /** What all tokens pass before the encoder's heads. */
+  readonly encOutput: Sequential;
   readonly encScoreHead: Linear;
   readonly encBboxHead: Mlp;
   readonly decScoreHead: (Linear | undefined)[];
@@ -85,7 +70,10 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       hidden: 2 * hiddenDim,
       all: { weightInit: xavierUniform },
     });
-    this.encOutput = new EncoderOutput(hiddenDim);
+    this.encOutput = new Sequential({
+      proj: new Linear(hiddenDim, hiddenDim, { weightInit: xavierUniform }),
+      norm: new LayerNorm(hiddenDim),
+    });
     this.encScoreHead = scoreHead(QUERY_SOURCES[querySelect].logits(classes));
     this.encBboxHead = boxMlp(4);
     this.decScoreHead = each(() => scoreHead(classes));

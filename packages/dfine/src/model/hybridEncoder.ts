@@ -1,9 +1,9 @@
-import { LayerNorm, Linear, Module, MultiHeadAttention } from "@dfine/nn";
+import { LayerNorm, Linear, Module, MultiHeadAttention, Sequential } from "@dfine/nn";
 import { concat, keep, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
 import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
-import { ENCODER_BLOCKS, ScDown } from "./encoderBlocks.ts";
+import { ENCODER_BLOCKS, scDown } from "./encoderBlocks.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding } from "./positionEmbedding.ts";
 
@@ -92,7 +92,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   readonly encoder: MapAttention[];
   readonly lateralConvs: ConvNorm[];
   readonly fpnBlocks: Module<[x: Tensor], Tensor>[];
-  readonly downsampleConvs: ScDown[][];
+  readonly downsampleConvs: Sequential[];
   readonly panBlocks: Module<[x: Tensor], Tensor>[];
   readonly #transformerLevels: readonly number[];
 
@@ -104,7 +104,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
     this.encoder = config.layers > 0 ? config.transformerLevels.map(() => new MapAttention(config)) : [];
     this.lateralConvs = steps.map(() => new ConvNorm(hiddenDim, hiddenDim, { kernel: 1 }));
     this.fpnBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
-    this.downsampleConvs = steps.map(() => [new ScDown(hiddenDim)]);
+    this.downsampleConvs = steps.map(() => new Sequential([scDown(hiddenDim)]));
     this.panBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
     this.#transformerLevels = config.transformerLevels;
   }
@@ -133,7 +133,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   #bottomUp(maps: readonly Tensor[]): Tensor[] {
     const outputs = [maps[0]!];
     for (const [i, block] of this.panBlocks.entries()) {
-      const down = this.downsampleConvs[i]!.reduce((x, layer) => layer.call(x), outputs[i]!);
+      const down = this.downsampleConvs[i]!.call(outputs[i]!);
       outputs.push(block.call(concat([down, maps[i + 1]!], 1)));
     }
     return outputs;
@@ -141,7 +141,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
 
   /** Joins convolutions with their norms, except those that project the backbone's maps. */
   fuse(): void {
-    for (const list of [this.lateralConvs, this.fpnBlocks, this.downsampleConvs.flat(), this.panBlocks])
+    for (const list of [this.lateralConvs, this.fpnBlocks, this.downsampleConvs, this.panBlocks])
       for (const module of list) fuseAll(module);
   }
 }
