@@ -14,10 +14,10 @@ import {
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { rowCounts } from "./distillation.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { type CriterionOptions, lossTerms, pairCount, type SetGroup, stackGroup } from "./lossTerms.ts";
+import { type CriterionOptions, lossTerms, pairCount, type SetGroup, stackGroup, type Term } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
-import { denoisingSets, ordinarySets } from "./predictionSets.ts";
+import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
 
 /** The losses of one batch. */
 export interface CriterionResult {
@@ -148,48 +148,33 @@ function groupsOf(
   return [ordinary, denoising];
 }
 
-interface Entry {
-  readonly name: string;
-  readonly factor: number;
-  /** Sorts by set, then by term. */
-  readonly order: number;
-}
-
 function evaluate(
   groups: readonly SetGroup[],
   options: CriterionOptions,
 ): Pick<CriterionResult, "total" | "values" | "names" | "losses"> {
   const terms = lossTerms(options);
-  const entries: Entry[] = [];
+  const nameOf = (term: Term, { suffix }: NamedSet) => `loss_${term.name}${suffix}`;
+  const names: string[] = [];
+  const factors: number[] = [];
   const pieces: Tensor[] = [];
-  let setsBefore = 0;
   for (const group of groups) {
     const stacked = stackGroup(group);
-    terms.forEach((term, t) => {
+    for (const term of terms) {
       const normalizer = term.normalizer === "none" ? 1 : group.normalizers[term.normalizer];
       for (const { indices, values } of term.run(group, stacked)) {
         pieces.push(values);
-        for (const i of indices)
-          entries.push({
-            name: `loss_${term.name}${group.sets[i]!.suffix}`,
-            factor: term.weight / normalizer,
-            order: (setsBefore + i) * terms.length + t,
-          });
+        names.push(...indices.map((i) => nameOf(term, group.sets[i]!)));
+        factors.push(...indices.map(() => term.weight / normalizer));
       }
-    });
-    setsBefore += group.sets.length;
+    }
   }
   const raw = concat(pieces);
-  const factors = Float64Array.from(entries, ({ factor }) => factor);
-  const factor = tensor(factors, [factors.length], { backend: raw.backend });
-  const weighted = weightedLoss(raw, factor);
+  const factor = tensor(Float64Array.from(factors), [factors.length], { backend: raw.backend });
+  const total = sum(weightedLoss(raw, factor));
   const values = noGrad(() => raw.mul(factor));
-  const order = entries.map((entry, i) => ({ ...entry, i })).sort((a, b) => a.order - b.order);
   const view = (i: number): Tensor => values.slice([{ start: i, end: i + 1 }]).squeeze(0);
-  return {
-    total: sum(weighted),
-    values,
-    names: entries.map(({ name }) => name),
-    losses: new Map(order.map(({ name, i }) => [name, view(i)])),
-  };
+  const positions = new Map(names.map((name, i) => [name, i]));
+  const official = groups.flatMap(({ sets }) => sets.flatMap((set) => terms.map((term) => nameOf(term, set))));
+  const present = official.filter((name) => positions.has(name));
+  return { total, values, names, losses: new Map(present.map((name) => [name, view(positions.get(name)!)])) };
 }
