@@ -12,7 +12,6 @@ import {
   tensor,
 } from "@dfine/tensor";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
-import { rowCounts } from "./distillation.ts";
 import { goUnionBatch } from "./goUnion.ts";
 import { type CriterionOptions, lossTerms, pairCount, type SetGroup, stackGroup, type Term } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
@@ -124,7 +123,7 @@ function groupsOf(
   const boxMatches = union ? [union] : matches;
   const matched = pairCount(boxMatches[0]!);
   const queries = last.boxes.shape[0]! * last.boxes.shape[1]!;
-  const shared = { targets, rowCounts: rowCounts(matched, queries, targets.length) };
+  const shared = { targets, ordinary: { matched, queries } };
   const pointsOf = ({ refPoints }: PredictionSet) => (refPoints && read.get(refPoints)) ?? new Float64Array();
   const ordinary: SetGroup = {
     ...shared,

@@ -3,7 +3,7 @@ import type { CriterionConfig } from "../config/config.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
 import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxOverlap.ts";
 import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
-import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
+import { distillationBalance, distillationLoss, type QueryCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { stackShared, takeSets } from "./perSet.ts";
@@ -22,7 +22,7 @@ export interface SetGroup {
   readonly normalizers: { readonly classes: number; readonly boxes: number };
   /** Values of the reference boxes [B, Q, 4] of the sets with distributions. */
   readonly refPoints: Floats;
-  readonly rowCounts: RowCounts;
+  readonly ordinary: QueryCounts;
 }
 
 /** What the losses need besides predictions and targets. */
@@ -51,12 +51,10 @@ export interface Term {
 }
 
 export function stackGroup(group: SetGroup): Stacked {
-  const first = group.sets[0]!.set;
-  const options = { numQueries: first.boxes.shape[1]!, backend: first.boxes.backend };
   const boxes = stack(group.sets.map(({ set }) => set.boxes));
-  const classTargets = denseTargets(group.classMatches, group.targets, options);
+  const classTargets = denseTargets(group.classMatches, group.targets, boxes);
   const same = group.classMatches === group.boxMatches;
-  const boxTargets = same ? classTargets : denseTargets(group.boxMatches, group.targets, options);
+  const boxTargets = same ? classTargets : denseTargets(group.boxMatches, group.targets, boxes);
   const iouWith = ({ boxes: wanted, labels }: DenseTargets) => matchedIou({ boxes, targets: wanted, labels });
   const classIous = iouWith(classTargets);
   const boxIous = same ? classIous : iouWith(boxTargets);
@@ -96,8 +94,7 @@ function fineGrained(weighting: WeightingParameters): Term["run"] {
     const corners = stack(indices.map((i) => group.sets[i]!.set.corners!));
     const { targets, refPoints, boxMatches } = group;
     const matches = boxMatches.length === 1 ? boxMatches : indices.map((i) => boxMatches[i]!);
-    const dense = { numQueries: corners.shape[2]!, backend: corners.backend };
-    const edges = denseEdgeTargets(matches, { targets, refPoints, weighting, ...dense });
+    const edges = denseEdgeTargets(matches, targets, { refPoints, weighting, like: corners });
     return [{ indices, values: fineGrainedLoss(corners, edges, takeSets(boxIous, indices)) }];
   };
 }
@@ -116,9 +113,10 @@ function distillation(temperature: number): Term["run"] {
       corners: stackShared(sets.map((set) => set.teacher!.corners)),
       logits: stackShared(sets.map((set) => set.teacher!.logits)),
     };
-    const queries = student.shape[1]! * student.shape[2]!;
+    const [, images, queries] = student.shape as [number, number, number, number];
     // Every layer matches equally many queries, so one balance holds for all sets.
-    const balance = distillationBalance(pairCount(group.boxMatches[0]!), queries, group.rowCounts);
+    const own = { matched: pairCount(group.boxMatches[0]!), queries: images * queries };
+    const balance = distillationBalance(own, group.ordinary, images);
     const [ious, labels] = [takeSets(boxIous, indices), takeSets(boxTargets.labels, indices)];
     return [{ indices, values: distillationLoss({ student, teacher, ious, labels, balance, temperature }) }];
   };
