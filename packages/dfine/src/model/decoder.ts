@@ -1,12 +1,13 @@
 import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, Sequential, xavierUniform } from "@dfine/nn";
 import { concat, noGrad, scope, sigmoid, type Tensor, tensor, where } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
-import { AnchorCache, type LevelSize } from "./anchors.ts";
+import { anchorTensors } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { ConvNorm } from "./convNorm.ts";
 import { type DecoderConfig, decoderSchema, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderStack, keepOnly } from "./decoderStack.ts";
 import { denoisingMask } from "./denoising.ts";
+import { LevelCache, type LevelSize } from "./levelCache.ts";
 import type { DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
 import { broken, type Decoder, type DecoderContext, type DecoderInput, type Part, type Plan } from "./parts.ts";
 import { gatherTokens, QUERY_SOURCES } from "./querySelection.ts";
@@ -35,7 +36,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
   readonly preBboxHead: Mlp | undefined;
   readonly decBboxHead: (Mlp | undefined)[];
   readonly #config: DecoderConfig;
-  readonly #anchors: AnchorCache;
+  readonly #anchors: LevelCache<[anchors: Tensor, valid: Tensor]>;
 
   constructor(decoder: DecoderConfig, { classes, denoises, evalSize, levels }: DecoderContext) {
     super();
@@ -46,8 +47,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       new Mlp(hiddenDim, outputs, { layers: 3, hidden: hiddenDim, last: { weightInit: 0, biasInit: 0 } });
     const scoreHead = (outputs: number): Linear => new Linear(hiddenDim, outputs, { biasInit: SCORE_BIAS });
     this.#config = decoder;
-    this.#anchors = new AnchorCache(decoder.anchorMargin);
-    const preset = this.#anchors.get(
+    this.#anchors = new LevelCache((sizes) => anchorTensors(sizes, decoder.anchorMargin));
+    const [anchors, valid] = this.#anchors.get(
       levels.map(({ stride }) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
     );
     this.up = parameter([1], decoder.up, { trainable: false });
@@ -55,8 +56,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       dtype: Number.isInteger(regScale) ? "i32" : "f32",
       trainable: false,
     });
-    this.anchors = buffer(preset.anchors, { derived: true });
-    this.validMask = buffer(preset.valid, { derived: true });
+    this.anchors = buffer(anchors, { derived: true });
+    this.validMask = buffer(valid, { derived: true });
     this.inputProj = levels.map(({ channels }) =>
       channels === hiddenDim ? undefined : new ConvNorm(channels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
     );
@@ -114,7 +115,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     { levels, tap }: { levels: readonly LevelSize[]; tap: Tap },
   ): { tokens: Tensor; content: Tensor; boxesUnact: Tensor } {
     const { querySelect, numQueries } = this.#config;
-    const { anchors, valid } = this.#anchors.get(levels);
+    const [anchors, valid] = this.#anchors.get(levels);
     const masked = where(valid, memory, 0);
     // Only the chosen tokens get a gradient, so only they pass the heads again with a tape.
     const chosen = noGrad(() =>

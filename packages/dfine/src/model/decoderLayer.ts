@@ -1,9 +1,9 @@
 import { LayerNorm, Linear, Module, MultiHeadAttention, xavierUniform } from "@dfine/nn";
 import { clamp, type Tensor } from "@dfine/tensor";
-import type { LevelSize } from "./anchors.ts";
 import type { DecoderConfig } from "./decoderConfig.ts";
 import { DeformableAttention } from "./deformableAttention.ts";
 import { FUSIONS, type Fusion } from "./fusions.ts";
+import type { LevelSize } from "./levelCache.ts";
 
 /** Largest float16: the official model limits activations to it before the last norm. */
 const LIMIT = 65504;

@@ -1,10 +1,10 @@
 import { type Linear, type Mlp, Module } from "@dfine/nn";
 import { clamp, sigmoid, type Tensor, toFloat } from "@dfine/tensor";
-import type { LevelSize } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { type DecoderConfig, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderLayer } from "./decoderLayer.ts";
 import { binWeights } from "./integral.ts";
+import type { LevelSize } from "./levelCache.ts";
 import { Lqe } from "./lqe.ts";
 import type { PredictionSet } from "./outputs.ts";
 import type { Tap } from "./taps.ts";

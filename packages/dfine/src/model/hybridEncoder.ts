@@ -1,9 +1,10 @@
 import { LayerNorm, Linear, Module, MultiHeadAttention, Sequential } from "@dfine/nn";
-import { concat, keep, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
+import { concat, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
 import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 import { ENCODER_BLOCKS, scDown } from "./encoderBlocks.ts";
+import { LevelCache } from "./levelCache.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding } from "./positionEmbedding.ts";
 
@@ -51,29 +52,20 @@ class EncoderLayer extends Module<[x: Tensor, position: Tensor], Tensor> {
 /** Attention within one map [B, E, H, W] (AIFI of RT-DETR). */
 class MapAttention extends Module<[x: Tensor], Tensor> {
   readonly layers: EncoderLayer[];
-  readonly #temperature: number;
-  readonly #positions = new Map<string, Tensor>();
+  readonly #positions: LevelCache<[Tensor]>;
 
   constructor(config: EncoderConfig) {
     super();
     this.layers = Array.from({ length: config.layers }, () => new EncoderLayer(config));
-    this.#temperature = config.positionTemperature;
-  }
-
-  #position({ shape, backend }: Tensor): Tensor {
-    const [, features, height, width] = shape as [number, number, number, number];
-    const key = `${height}x${width}`;
-    let position = this.#positions.get(key);
-    if (!position) {
-      const values = positionEmbedding({ width, height, features, temperature: this.#temperature });
-      position = keep(tensor(values, [1, height * width, features], { backend }));
-      this.#positions.set(key, position);
-    }
-    return position;
+    const { hiddenDim: features, positionTemperature: temperature } = config;
+    this.#positions = new LevelCache(([size]) => {
+      const { height, width } = size!;
+      return [tensor(positionEmbedding({ height, width, features, temperature }), [1, height * width, features])];
+    });
   }
 
   protected forward(x: Tensor): Tensor {
-    const position = this.#position(x);
+    const [position] = this.#positions.get([{ height: x.shape[2]!, width: x.shape[3]! }]);
     const tokens = x.flatten(2).transpose(1, 2);
     const attended = this.layers.reduce((y, layer) => layer.call(y, position), tokens);
     return attended.transpose(1, 2).reshape(x.shape);
@@ -81,8 +73,7 @@ class MapAttention extends Module<[x: Tensor], Tensor> {
 
   override dispose(): void {
     super.dispose();
-    for (const position of this.#positions.values()) position.dispose();
-    this.#positions.clear();
+    this.#positions[Symbol.dispose]();
   }
 }
 
