@@ -8,10 +8,9 @@ import { type DecoderConfig, decoderSchema, evalLayerIndex } from "./decoderConf
 import { DecoderStack, keepOnly } from "./decoderStack.ts";
 import { denoisingMask } from "./denoising.ts";
 import { LevelCache, type LevelSize } from "./levelCache.ts";
-import type { DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
+import type { DenoisingQueries, Predictions, Tap, TrainingOutputs } from "./outputs.ts";
 import { broken, type Decoder, type DecoderContext, type DecoderInput, type Part, type Plan } from "./parts.ts";
 import { gatherTokens, QUERY_SOURCES } from "./querySelection.ts";
-import type { Tap } from "./taps.ts";
 import { trainingOutputs } from "./trainingOutputs.ts";
 
 /** Logit of the probability 0.01: few queries hold an object of a given class. */
@@ -112,7 +111,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */
   #select(
     memory: Tensor,
-    { levels, tap }: { levels: readonly LevelSize[]; tap: Tap },
+    { levels, tap }: { levels: readonly LevelSize[]; tap: Tap | undefined },
   ): { tokens: Tensor; content: Tensor; boxesUnact: Tensor } {
     const { querySelect, numQueries } = this.#config;
     const [anchors, valid] = this.#anchors.get(levels);
@@ -123,8 +122,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
         QUERY_SOURCES[querySelect].select(this.encScoreHead.call(this.encOutput.call(masked)), numQueries),
       ),
     );
-    tap("topk_index", chosen.tokens);
-    tap("topk_score", chosen.scores);
+    tap?.("topk_index", chosen.tokens);
+    tap?.("topk_score", chosen.scores);
     const tokens = this.encOutput.call(gatherTokens(masked, chosen.tokens));
     const boxesUnact = this.encBboxHead.call(tokens).add(gatherTokens(anchors, chosen.tokens));
     const content = this.tgtEmbed?.weight.unsqueeze(0).expand(tokens.shape) ?? tokens.detach();
