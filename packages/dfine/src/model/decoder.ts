@@ -109,10 +109,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
   }
 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */
-  #select(
-    memory: Tensor,
-    { levels, tap }: { levels: readonly LevelSize[]; tap: Tap | undefined },
-  ): { tokens: Tensor; content: Tensor; boxesUnact: Tensor } {
+  #select(memory: Tensor, { levels, tap }: { levels: readonly LevelSize[]; tap: Tap | undefined }) {
     const { querySelect, numQueries } = this.#config;
     const [anchors, valid] = this.#anchors.get(levels);
     const masked = where(valid, memory, 0);
@@ -130,19 +127,17 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     return { tokens, content, boxesUnact };
   }
 
-  #denoisingParts({ labels, boxesUnact, ...queries }: DenoisingQueries): {
-    content: Tensor;
-    referenceUnact: Tensor;
-    attentionBias: Tensor;
-  } {
+  /** What denoising queries bring along, ahead of the ordinary ones. */
+  #denoisingParts(queries: DenoisingQueries) {
     if (!this.denoisingClassEmbed)
       throw new ConfigError(
         "denoising: this model was built without it; set model.denoising.numDenoising above 0 or pass no denoising queries",
       );
     const { backend } = this.up;
-    const shape = [labels.length / queries.numQueries, queries.numQueries];
-    const size = queries.numQueries + this.#config.numQueries;
-    const bias = denoisingMask({ labels, boxesUnact, ...queries }, this.#config.numQueries);
+    const { numQueries, labels, boxesUnact } = queries;
+    const shape = [labels.length / numQueries, numQueries];
+    const size = numQueries + this.#config.numQueries;
+    const bias = denoisingMask(queries, this.#config.numQueries);
     return {
       content: this.denoisingClassEmbed.call(tensor(labels, shape, { backend })),
       referenceUnact: tensor(boxesUnact, [...shape, 4], { backend }),

@@ -1,6 +1,5 @@
-import { Module, Sequential } from "@dfine/nn";
+import { Module, roundHalfEven, Sequential } from "@dfine/nn";
 import { concat, split, type Tensor } from "@dfine/tensor";
-import { type BlockSize, elanWidth, repBlocks } from "../config/derived.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 
 /** Two 1x1 branches, one followed by RepVGG blocks, added. A third convolution changes the width where it must. */
@@ -58,6 +57,20 @@ class RepNcspElan extends Module<[x: Tensor], Tensor> {
     return this.cv4.call(concat([first, second, this.cv3.call(second)], 1));
   }
 }
+
+/** What the size of an encoder block follows from. */
+interface BlockSize {
+  readonly hiddenDim: number;
+  readonly expansion: number;
+  readonly depthMult: number;
+}
+
+/** Inner width of an encoder block, c4 of RepNCSPELAN4. */
+export const elanWidth = ({ expansion, hiddenDim }: BlockSize): number =>
+  roundHalfEven(Math.floor((expansion * hiddenDim) / 2));
+
+/** RepVGG blocks in each CSP layer of an encoder block. */
+export const repBlocks = ({ depthMult }: BlockSize): number => roundHalfEven(3 * depthMult);
 
 /** Fuses two maps of `hiddenDim` channels each, concatenated, into one. */
 export const ENCODER_BLOCKS = {
