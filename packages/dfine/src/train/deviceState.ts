@@ -8,12 +8,14 @@ import type { TrainProgress } from "./progress.ts";
 import type { TrainStateValues } from "./stateFile.ts";
 
 /** What of a training run lies on its device: gone when that is lost, and made anew from values on the host. */
-export class DeviceState implements Disposable {
+export class DeviceState {
   readonly backend: Backend;
   readonly model: Detector;
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
+  /** Whether the kernels of a step were compiled. */
+  isCompiled = false;
   #flow: Scope | undefined;
 
   /** Takes `model`, which it disposes. */
@@ -58,9 +60,6 @@ export class DeviceState implements Disposable {
     this.ema.dispose();
     this.optimizer.dispose();
     this.buffers.dispose();
-  }
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }
 

@@ -1,13 +1,14 @@
 import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
 import * as z from "zod";
 import { ModelFileError } from "../checkpoint/errors.ts";
+import { count } from "../config/numbers.ts";
 import { datasetFactsSchema } from "../data/facts.ts";
 import { parseJson } from "../parseJson.ts";
 import { hostTensors, tensorSource } from "../tensorFile.ts";
 import { parseProgress, type TrainProgress } from "./progress.ts";
 
 const learnedFromSchema = z.object({
-  stepsPerEpoch: z.int().min(0),
+  stepsPerEpoch: count,
   /** Absent where the batches do not say of what they are. */
   train: datasetFactsSchema.optional(),
   /** Absent without validation data. */

@@ -18,7 +18,7 @@ import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
-import { batchLosses, compileStep, type StepResult, trainStep } from "./trainStep.ts";
+import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -48,8 +48,6 @@ export class Trainer implements Disposable {
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
   #onDevice: DeviceState | undefined;
-  /** What the kernels of a step were compiled for. */
-  #compiledFor: DeviceState | undefined;
   #snapshot: TrainStateValues | undefined;
   #isDisposed = false;
 
@@ -151,15 +149,11 @@ export class Trainer implements Disposable {
       const { config, progress } = this;
       const context = { config, progress, schedule: this.#schedule(stepsPerEpoch) };
       try {
-        if (this.#compiledFor !== state) await compileStep(state, batch, context);
-        this.#compiledFor = state;
+        if (!state.isCompiled) await compileStep(state, batch, context);
         return await trainStep(state, batch, context);
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
-        throw await adviseOnMemory(error, batch, {
-          ...{ state, model: this.config.model },
-          losses: (flow, smaller) => batchLosses(flow, state.model, { batch: smaller, context }),
-        });
+        throw await adviseOnMemory(error, batch, { state, context });
       }
     });
   }
