@@ -8,7 +8,7 @@ import type { TrainProgress } from "./progress.ts";
 import type { TrainStateValues } from "./stateFile.ts";
 
 /** What of a training run lies on its device: gone when that is lost, and made anew from values on the host. */
-export class DeviceState {
+export class DeviceState implements Disposable {
   readonly backend: Backend;
   readonly model: Detector;
   readonly ema: Ema;
@@ -60,6 +60,9 @@ export class DeviceState {
     this.ema.dispose();
     this.optimizer.dispose();
     this.buffers.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
