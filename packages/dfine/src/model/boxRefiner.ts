@@ -1,6 +1,5 @@
 import type { Module } from "@dfine/nn";
 import type { Tensor } from "@dfine/tensor";
-import * as z from "zod";
 import { distanceToBox, moveBox } from "../boxes.ts";
 import { integral } from "./integral.ts";
 import type { PredictionSet, Tap } from "./outputs.ts";
@@ -83,13 +82,3 @@ const delta: BoxHead = {
 
 /** Edges as distributions over bins refined layer by layer, or four plain deltas per layer. */
 export const BOX_HEADS = { distribution, delta } satisfies Record<string, BoxHead>;
-
-/** What box heads are told, among the decoder's keys. */
-export const boxHeadKeys = {
-  /** Bins per edge, N of the paper. */
-  regMax: z.int().min(4).multipleOf(2),
-  /** 1/c of the paper's W(n). */
-  regScale: z.number().positive(),
-  /** a of the paper's W(n). */
-  up: z.number().positive(),
-};

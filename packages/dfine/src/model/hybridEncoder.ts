@@ -60,7 +60,7 @@ class MapAttention extends Module<[x: Tensor], Tensor> {
     const { hiddenDim: features, positionTemperature: temperature } = config;
     this.#positions = new LevelCache(([size]) => {
       const { height, width } = size!;
-      return [tensor(positionEmbedding({ height, width, features, temperature }), [1, height * width, features])];
+      return [tensor(positionEmbedding(size!, features, temperature), [1, height * width, features])];
     });
   }
 
@@ -87,11 +87,11 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   readonly panBlocks: Module<[x: Tensor], Tensor>[];
   readonly #transformerLevels: readonly number[];
 
-  constructor(channels: readonly number[], config: EncoderConfig) {
+  constructor(levels: readonly Level[], config: EncoderConfig) {
     super();
     const { hiddenDim } = config;
-    const steps = channels.slice(1);
-    this.inputProj = channels.map((input) => new ConvNorm(input, hiddenDim, { kernel: 1 }));
+    const steps = levels.slice(1);
+    this.inputProj = levels.map(({ channels }) => new ConvNorm(channels, hiddenDim, { kernel: 1 }));
     this.encoder = config.layers > 0 ? config.transformerLevels.map(() => new MapAttention(config)) : [];
     this.lateralConvs = steps.map(() => new ConvNorm(hiddenDim, hiddenDim, { kernel: 1 }));
     this.fpnBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
@@ -161,10 +161,6 @@ export const hybrid: Part<typeof schema, Plan<readonly Level[], Encoder>> = {
   plan: (config) => ({
     problems: (levels) => problems(config, levels.length),
     levels: (levels) => levels.map(({ stride }) => ({ channels: config.hiddenDim, stride })),
-    make: (levels) =>
-      new HybridEncoder(
-        levels.map(({ channels }) => channels),
-        config,
-      ),
+    make: (levels) => new HybridEncoder(levels, config),
   }),
 };
