@@ -53,13 +53,12 @@ function lossesOf(unit: LossUnit) {
   const matches = [unit.indices.map(toPairs)];
   const [images, numQueries] = unit.logits.shape as [number, number];
   const boxes = predicted.unsqueeze(0);
-  const dense = denseTargets(matches, targets, boxes);
-  const { labels } = dense;
-  const ious = matchedIou({ boxes, targets: dense.boxes, labels });
+  const pairs = { boxes, ...denseTargets(matches, targets, boxes) };
+  const { labels } = pairs;
+  const ious = matchedIou(pairs);
   const refPoints = Float64Array.from(unit.ref_cxcywh.data);
   const edges = denseEdgeTargets(matches, targets, { refPoints, weighting: WEIGHTING, like: boxes });
   const classes = { logits: logits.unsqueeze(0), labels, alpha: unit.alpha, gamma: unit.gamma };
-  const pairs = { boxes, targets: dense.boxes, labels };
   const counts = { matched: pairCount(matches[0]!), queries: images * numQueries };
   const perBox = (loss: Tensor) => loss.sum().div(unit.num_boxes);
   const losses: Record<string, () => Tensor> = {

@@ -13,7 +13,7 @@ import {
 } from "@dfine/tensor";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { type CriterionOptions, lossTerms, pairCount, type SetGroup, stackGroup, type Term } from "./lossTerms.ts";
+import { aimsOf, type CriterionOptions, lossTerms, pairCount, type SetGroup, type Term } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
@@ -80,7 +80,7 @@ export function criterionLosses(
     );
     const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, options }));
     const union = options.config.matching === "union" ? goUnionBatch(matches) : undefined;
-    const groups = groupsOf(outputs, { targets, matches, union, read });
+    const groups = groupsOf(outputs, targets, { matches, union, read });
     return {
       ...evaluate(groups, options),
       matches: new Map(ordinary.map(({ name }, i) => [name, matches[i]!])),
@@ -107,14 +107,10 @@ function matchSet(
 
 function groupsOf(
   outputs: TrainingOutputs,
-  call: {
-    targets: readonly MatchTargets[];
-    matches: readonly (readonly MatchedPairs[])[];
-    union: readonly MatchedPairs[] | undefined;
-    read: Elements;
-  },
+  targets: readonly MatchTargets[],
+  known: { matches: SetGroup["boxMatches"]; union: readonly MatchedPairs[] | undefined; read: Elements },
 ): SetGroup[] {
-  const { targets, matches, union, read } = call;
+  const { matches, union, read } = known;
   const { last, dn } = outputs;
   const numBoxes = Math.max(
     1,
@@ -139,8 +135,7 @@ function groupsOf(
   const denoising: SetGroup = {
     ...shared,
     sets: denoisingSets(outputs),
-    classMatches: given,
-    boxMatches: given,
+    ...{ classMatches: given, boxMatches: given },
     normalizers: { classes: dnBoxes, boxes: dnBoxes },
     refPoints: pointsOf(dn.layers[0]),
   };
@@ -157,10 +152,10 @@ function evaluate(
   const factors: number[] = [];
   const pieces: Tensor[] = [];
   for (const group of groups) {
-    const stacked = stackGroup(group);
+    const aims = aimsOf(group);
     for (const term of terms) {
       const normalizer = term.normalizer === "none" ? 1 : group.normalizers[term.normalizer];
-      for (const { indices, values } of term.run(group, stacked)) {
+      for (const { indices, values } of term.run(group, aims)) {
         pieces.push(values);
         names.push(...indices.map((i) => nameOf(term, group.sets[i]!)));
         factors.push(...indices.map(() => term.weight / normalizer));

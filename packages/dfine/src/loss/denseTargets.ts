@@ -9,7 +9,7 @@ export interface DenseTargets {
   /** [S or 1, B, Q], i32; −1 for queries without a target. */
   readonly labels: Tensor;
   /** [S or 1, B, Q, 4], cxcywh; any box for queries without a target. */
-  readonly boxes: Tensor;
+  readonly targets: Tensor;
 }
 
 type Sets = readonly (readonly MatchedPairs[])[];
@@ -46,7 +46,7 @@ export function denseTargets(sets: Sets, targets: readonly MatchTargets[], like:
     labels[at] = label;
     boxes.set(box, at * 4);
   }
-  return { labels: tensor(labels, shape, { backend }), boxes: tensor(boxes, [...shape, 4], { backend }) };
+  return { labels: tensor(labels, shape, { backend }), targets: tensor(boxes, [...shape, 4], { backend }) };
 }
 
 /** Places the edges of every matched target between two bins, seen from `refPoints`, the values of [B, Q, 4]. */

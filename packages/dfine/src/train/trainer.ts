@@ -90,40 +90,38 @@ export class Trainer implements Disposable {
   static async create(
     options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
-    const { config, backend, initial, onFit } = options;
-    const random = new Random(config.train.seed).fork("weights");
-    const model = emptyModel(config, backend).initialize(random);
-    try {
-      if (initial) {
-        const report = await loadCheckpoint(model, initial);
-        onFit?.(report);
-      }
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
-    return await Trainer.#begin(options, model, (trainer) => trainer.snapshot());
+    const { config, initial, onFit } = options;
+    const prepare = async (model: Detector) => {
+      model.initialize(new Random(config.train.seed).fork("weights"));
+      const report = initial && (await loadCheckpoint(model, initial));
+      if (report) onFit?.(report);
+    };
+    return await Trainer.#begin(options, prepare, (trainer) => trainer.snapshot());
   }
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    const model = emptyModel(options.config, options.backend);
-    return await Trainer.#begin(options, model, (trainer) => trainer.restoreState(state, options.file));
+    const prepare = () => {};
+    return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }
 
   static async #begin(
     options: TrainerOptions,
-    model: Detector,
-    start: (trainer: Trainer) => void | Promise<void>,
+    prepare: (model: Detector) => void | Promise<void>,
+    start: (trainer: Trainer) => Promise<void>,
   ): Promise<Trainer> {
-    const trainer = new Trainer(options, model);
+    const model = emptyModel(options.config, options.backend);
+    let made: Disposable = model;
     try {
+      await prepare(model);
+      const trainer = new Trainer(options, model);
+      made = trainer;
       await start(trainer);
+      return trainer;
     } catch (error) {
-      trainer.dispose();
+      made[Symbol.dispose]();
       throw error;
     }
-    return trainer;
   }
 
   /** Base learning rate of a step counted from 0. */
