@@ -60,10 +60,7 @@ export type { CriterionOptions } from "./loss/lossTerms.ts";
 export { hungarianMatch } from "./loss/matcher.ts";
 export type { MatchedPairs, MatchTargets } from "./loss/matches.ts";
 export { buildDetector } from "./model/architectures.ts";
-export {
-  type DenoisingOptions,
-  denoisingQueries,
-} from "./model/denoising.ts";
+export { type DenoisingOptions, denoisingQueries } from "./model/denoising.ts";
 export { type ClassRows, Detector, type DetectorConfig } from "./model/detector.ts";
 export { DFineModel } from "./model/dfineModel.ts";
 export type {

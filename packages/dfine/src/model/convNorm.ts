@@ -1,8 +1,8 @@
 import {
   BatchNorm2d,
   Conv2d,
+  type Conv2dLayerOptions,
   FrozenBatchNorm2d,
-  type Initializer,
   Module,
   type NormEpilogue,
   normAffine,
@@ -11,13 +11,9 @@ import {
 import { add, conv2dAct, copyInto, defineMap, noGrad, pad2d, scope, type Tensor } from "@dfine/tensor";
 import { type Activation, scalar } from "@dfine/tensor/kernel";
 
-export interface ConvNormOptions {
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-  /** Default identity. */
+export interface ConvNormOptions extends Pick<Conv2dLayerOptions, "kernel" | "stride" | "groups" | "weightInit"> {
+  /** After the norm; default identity. */
   readonly activation?: Activation;
-  readonly weightInit?: Initializer;
   /** Name of the norm in the state dict; default norm. */
   readonly normName?: "norm" | "bn";
   /** A norm by fixed numbers. */

@@ -1,4 +1,4 @@
-import { type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
+import { type Schedule, warmupMultiStep } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
@@ -9,7 +9,7 @@ import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
 import { modelPredictor } from "../predictor.ts";
-import { tensorSource } from "../tensorFile.ts";
+import { tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
@@ -196,8 +196,7 @@ export class Trainer implements Disposable {
     );
     const broken = this.#onDevice ? nonFiniteNames(averages, this.#onDevice.model) : [];
     if (broken.length > 0) throw new NonFiniteWeightsError(broken);
-    const entries = [...averages].map(([name, value]: [string, HostTensor]) => [name, tensorSource(value)] as const);
-    return writeModelFile(new Map(entries), { preset, model });
+    return writeModelFile(tensorSources(averages), { preset, model });
   }
 
   /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */
