@@ -1,7 +1,8 @@
 import type { Tensor } from "@dfine/tensor";
 import { Module } from "../module.ts";
 
-type Layer = Module<[x: Tensor], Tensor>;
+/** What a `Sequential` is made of. */
+export type Layer = Module<[x: Tensor], Tensor>;
 
 /** Modules in a row, each called on what the one before it gives. Their keys, or positions, name them in the state dict. */
 export class Sequential extends Module<[x: Tensor], Tensor> {
