@@ -1,3 +1,4 @@
+import { readNamed } from "@dfine/nn";
 import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
 import { type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
@@ -168,10 +169,8 @@ export class DFine implements Disposable {
 
   /** The weights as a file that `fromPretrained` opens. */
   async save(): Promise<Uint8Array> {
-    return writeModelFile(await tensorSources(this.model.stateDict()), {
-      preset: this.preset,
-      model: this.model.config,
-    });
+    const { preset, model } = this;
+    return writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config });
   }
 
   /** Frees the weights, and the backend if it was made here. Calls that have not ended reject. */

@@ -68,6 +68,20 @@ export interface TrainingOutputs {
   readonly dn?: DenoisingOutputs;
 }
 
+/**
+ * Sees intermediate tensors by name as they are computed: `backbone.i`, `encoder.i`, `topk_index`, `topk_score`,
+ * `decoder.layer.i`, `decoder.corners_delta.i`. They are freed when the forward pass ends, unless kept.
+ */
+export type Tap = (name: string, tensor: Tensor) => void;
+
+/** What a forward pass may be given besides images. */
+export interface ForwardOptions {
+  /** Used in training only. */
+  readonly denoising?: DenoisingQueries | undefined;
+  /** Sees intermediate tensors. */
+  readonly tap?: Tap | undefined;
+}
+
 /** Predictions outside training: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh, 0–1) of the evaluation layer. */
 export interface Predictions {
   readonly logits: Tensor;

@@ -1,7 +1,6 @@
 import * as z from "zod";
+import { count } from "../config/numbers.ts";
 import { parseJson } from "../parseJson.ts";
-
-const count = z.int().min(0);
 
 const progressSchema = z.object({
   /** Epoch in progress, from 0. */

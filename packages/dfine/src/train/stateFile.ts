@@ -1,13 +1,14 @@
-import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
+import { type HostTensor, readSafetensors, writeSafetensors } from "@dfine/nn";
 import * as z from "zod";
 import { ModelFileError } from "../checkpoint/errors.ts";
+import { count } from "../config/numbers.ts";
 import { datasetFactsSchema } from "../data/facts.ts";
 import { parseJson } from "../parseJson.ts";
-import { hostTensors, tensorSource } from "../tensorFile.ts";
+import { hostTensors, tensorSources } from "../tensorFile.ts";
 import { parseProgress, type TrainProgress } from "./progress.ts";
 
 const learnedFromSchema = z.object({
-  stepsPerEpoch: z.int().min(0),
+  stepsPerEpoch: count,
   /** Absent where the batches do not say of what they are. */
   train: datasetFactsSchema.optional(),
   /** Absent without validation data. */
@@ -33,9 +34,7 @@ const PARTS = ["model", "ema", "optimizer"] as const;
 
 /** The state as one safetensors file; numbers that are no tensors are JSON in its metadata. */
 export function writeTrainState(state: TrainStateValues): Uint8Array {
-  const tensors = new Map<string, SafetensorsSource>();
-  for (const part of PARTS)
-    for (const [name, value] of state[part]) tensors.set(`${part}.${name}`, tensorSource(value));
+  const tensors = new Map(PARTS.flatMap((part) => [...tensorSources(state[part], `${part}.`)]));
   const { emaUpdates, progress, learnedFrom } = state;
   return writeSafetensors(
     tensors,

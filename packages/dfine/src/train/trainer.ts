@@ -1,4 +1,4 @@
-import { type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
+import { type Schedule, warmupMultiStep } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
@@ -9,7 +9,7 @@ import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
 import { modelPredictor } from "../predictor.ts";
-import { tensorSource } from "../tensorFile.ts";
+import { tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
@@ -18,7 +18,7 @@ import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
-import { batchLosses, compileStep, type StepResult, trainStep } from "./trainStep.ts";
+import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -48,8 +48,6 @@ export class Trainer implements Disposable {
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
   #onDevice: DeviceState | undefined;
-  /** What the kernels of a step were compiled for. */
-  #compiledFor: DeviceState | undefined;
   #snapshot: TrainStateValues | undefined;
   #isDisposed = false;
 
@@ -92,40 +90,38 @@ export class Trainer implements Disposable {
   static async create(
     options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
-    const { config, backend, initial, onFit } = options;
-    const random = new Random(config.train.seed).fork("weights");
-    const model = emptyModel(config, backend).initialize(random);
-    try {
-      if (initial) {
-        const report = await loadCheckpoint(model, initial);
-        onFit?.(report);
-      }
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
-    return await Trainer.#begin(options, model, (trainer) => trainer.snapshot());
+    const { config, initial, onFit } = options;
+    const prepare = async (model: Detector) => {
+      model.initialize(new Random(config.train.seed).fork("weights"));
+      const report = initial && (await loadCheckpoint(model, initial));
+      if (report) onFit?.(report);
+    };
+    return await Trainer.#begin(options, prepare, (trainer) => trainer.snapshot());
   }
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    const model = emptyModel(options.config, options.backend);
-    return await Trainer.#begin(options, model, (trainer) => trainer.restoreState(state, options.file));
+    const prepare = () => {};
+    return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }
 
   static async #begin(
     options: TrainerOptions,
-    model: Detector,
-    start: (trainer: Trainer) => void | Promise<void>,
+    prepare: (model: Detector) => void | Promise<void>,
+    start: (trainer: Trainer) => Promise<void>,
   ): Promise<Trainer> {
-    const trainer = new Trainer(options, model);
+    const model = emptyModel(options.config, options.backend);
+    let made: Disposable = model;
     try {
+      await prepare(model);
+      const trainer = new Trainer(options, model);
+      made = trainer;
       await start(trainer);
+      return trainer;
     } catch (error) {
-      trainer.dispose();
+      made[Symbol.dispose]();
       throw error;
     }
-    return trainer;
   }
 
   /** Base learning rate of a step counted from 0. */
@@ -151,15 +147,11 @@ export class Trainer implements Disposable {
       const { config, progress } = this;
       const context = { config, progress, schedule: this.#schedule(stepsPerEpoch) };
       try {
-        if (this.#compiledFor !== state) await compileStep(state, batch, context);
-        this.#compiledFor = state;
+        if (!state.isCompiled) await compileStep(state, batch, context);
         return await trainStep(state, batch, context);
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
-        throw await adviseOnMemory(error, batch, {
-          ...{ state, model: this.config.model },
-          losses: (flow, smaller) => batchLosses(flow, state.model, { batch: smaller, context }),
-        });
+        throw await adviseOnMemory(error, batch, { state, context });
       }
     });
   }
@@ -204,8 +196,7 @@ export class Trainer implements Disposable {
     );
     const broken = this.#onDevice ? nonFiniteNames(averages, this.#onDevice.model) : [];
     if (broken.length > 0) throw new NonFiniteWeightsError(broken);
-    const entries = [...averages].map(([name, value]: [string, HostTensor]) => [name, tensorSource(value)] as const);
-    return writeModelFile(new Map(entries), { preset, model });
+    return writeModelFile(tensorSources(averages), { preset, model });
   }
 
   /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */
