@@ -22,7 +22,7 @@ export const someOf = (names: readonly string[], most = SHOWN): string =>
 export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
 /** The first `shown` names of a list, and how many more there are. */
-export const firstOf = (names: readonly string[], shown: number): string =>
+export const firstOf = (names: readonly (string | number)[], shown: number): string =>
   names.slice(0, shown).join(", ") + (names.length > shown ? `, and ${names.length - shown} more` : "");
 
 function sketch(value: unknown, depth: number): string {

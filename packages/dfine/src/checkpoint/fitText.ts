@@ -1,10 +1,9 @@
+import { firstOf } from "../describe.ts";
 import { areAnonymous } from "./classNames.ts";
 import type { FitReport, TensorChange } from "./fit.ts";
 
 const sizes = (shape: readonly number[] | undefined): string => (shape ? `[${shape.join(", ")}]` : "none");
-const NAMED = 6;
-const listed = (names: readonly string[]): string =>
-  names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more` : names.join(", ");
+const listed = (names: readonly string[]): string => firstOf(names, 6);
 
 const FATES: Record<TensorChange["fate"], (report: FitReport) => string> = {
   initialised: () => "as initialised",
