@@ -1,6 +1,6 @@
 import { ticks } from "d3-array";
 import { line } from "d3-shape";
-import { escapeHtml } from "./html.ts";
+import { escapeUTF8 as escapeHtml } from "entities/escape";
 
 export interface Series {
   readonly name: string;

@@ -1,6 +1,6 @@
+import { escapeUTF8 as escapeHtml } from "entities/escape";
 import type { DetectedObject } from "../../result.ts";
 import { classColor } from "../palette.ts";
-import { escapeHtml } from "./html.ts";
 
 /** An image of a report with the boxes to draw on it. */
 export interface GalleryImage {
