@@ -1,4 +1,4 @@
-import { counted, someOf } from "../describe.ts";
+import { counted, firstOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
 import { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
@@ -50,7 +50,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       `${categories.length} categories share ${counted(names.size, "name", "names")}; results by name cannot tell them apart`,
     sameId > 0 && `${counted(sameId, "annotation has", "annotations have")} the id of an earlier one, all are kept`,
     files.length > 0 &&
-      `${counted(files.length, "image has", "images have")} the file of an earlier one (${someOf(files)}): each is used with its own boxes only`,
+      `${counted(files.length, "image has", "images have")} the file of an earlier one (${firstOf(files)}): each is used with its own boxes only`,
     training && clipped > 0 && `${counted(clipped, "box", "boxes")} beyond the image, cut at its edge`,
     training && dropped > 0 && `${counted(dropped, "box", "boxes")} without area inside the image, left out`,
     tiny > 0 &&
@@ -64,7 +64,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       `${imagesWithoutBoxes} of ${counted(dataset.images.length, "image", "images")} without boxes`,
     boxes > 0 &&
       emptyCategories.length > 0 &&
-      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${someOf(emptyCategories)})`,
+      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${firstOf(emptyCategories)})`,
   ].filter((note) => note !== false);
   return { images: dataset.images.length, boxes, imagesWithoutBoxes, ...kinds, emptyCategories, notes };
 }

@@ -4,7 +4,6 @@ import { type SplitPaths, splitSchema } from "../data/dataYaml.ts";
 import { DatasetError } from "../data/errors.ts";
 import { parseJson } from "../parseJson.ts";
 import { type Datasets, loadParts, readSplits } from "./data/loadDataYaml.ts";
-import { readText } from "./data/readCoco.ts";
 
 const dataFiles = z.union([
   z.strictObject({ data: z.string() }),
@@ -39,9 +38,4 @@ export function parseDataFiles(text: string, path: string): DataFiles {
     "does not say which data the run used",
     `Write { "data": "…/data.yaml" } into it, or start a new run beside ${dirname(path)}.`,
   );
-}
-
-/** The files that a run folder recorded. @throws DatasetError */
-export async function readDataFiles(path: string): Promise<DataFiles> {
-  return parseDataFiles(await readText(path), path);
 }

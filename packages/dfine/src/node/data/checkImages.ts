@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import pLimit from "p-limit";
 import { DatasetError, ImageError } from "../../data/errors.ts";
-import { someOf } from "../../describe.ts";
+import { firstOf } from "../../describe.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
 import { exists, missingHint, withSeparators } from "./onDisk.ts";
 import { realFolder, resolveInside } from "./paths.ts";
@@ -21,7 +21,7 @@ export async function checkImages({ dataset, imageRoot }: DatasetSplit): Promise
   if (missing.length === 0) return;
   throw new DatasetError(
     file,
-    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${someOf(missing)}`,
+    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${firstOf(missing)}`,
     await remedy(folder, missing[0]!),
   );
 }
