@@ -21,10 +21,9 @@ const schema = z.strictObject({
   nc: z.number().int().optional(),
 });
 
-const SPLITS = ["train", "val", "test"] as const;
-
 /** The parts that a data.yaml may have. */
-export type SplitName = (typeof SPLITS)[number];
+export type SplitName = "train" | "val" | "test";
+const SPLITS: readonly SplitName[] = ["train", "val", "test"];
 
 /** What a data.yaml says; paths as written. */
 export interface DataYaml extends Omit<z.infer<typeof schema>, "names" | "nc"> {
