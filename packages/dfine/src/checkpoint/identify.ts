@@ -47,9 +47,6 @@ export function architectureDifferences(
   );
 }
 
-/** Differences shown of the preset that comes closest. */
-const SHOWN = 5;
-
 const sizes = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
 
 const differenceText = ({ name, inFile, expected }: Difference): string =>
@@ -68,7 +65,7 @@ export function presetOf(shapes: Shapes, file: string): PresetName {
   const { preset, found } = closest!;
   throw new ModelFileError(
     `${file}: its ${shapes.size} tensors are of none of the presets ${PRESET_NAMES.join(", ")}; ` +
-      `${preset} comes closest, but differs in ${firstOf(found.map(differenceText), SHOWN)}. ` +
+      `${preset} comes closest, but differs in ${firstOf(found.map(differenceText))}. ` +
       "Give weights of D-FINE in their training form, complete",
   );
 }

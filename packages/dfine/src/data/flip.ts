@@ -8,16 +8,12 @@ export function flipImage(image: RgbImage): RgbImage {
     for (let x = 0; x < width; x++) {
       const from = (y * width + x) * 3;
       const to = (y * width + width - 1 - x) * 3;
-      out.data[to] = data[from]!;
-      out.data[to + 1] = data[from + 1]!;
-      out.data[to + 2] = data[from + 2]!;
+      out.data.set(data.subarray(from, from + 3), to);
     }
   return out;
 }
 
 /** Mirrors boxes [N, 4] (cxcywh, 0–1) left to right. */
 export function flipBoxes(boxes: Float32Array): Float32Array {
-  const out = Float32Array.from(boxes);
-  for (let i = 0; i < out.length; i += 4) out[i] = 1 - out[i]!;
-  return out;
+  return boxes.map((value, i) => (i % 4 === 0 ? 1 - value : value));
 }

@@ -1,4 +1,4 @@
-import { counted, someOf } from "../describe.ts";
+import { counted, firstOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
 import { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
@@ -26,22 +26,17 @@ export interface SummaryOptions extends TrainingTargetsOptions {
 export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions = {}): DatasetSummary {
   const { use = "training", queries = Number.POSITIVE_INFINITY } = options;
   const training = use === "training";
-  const perLabel = new Float64Array(dataset.categories.length);
-  const sums = { boxes: 0, imagesWithoutBoxes: 0, clipped: 0, dropped: 0, tiny: 0, crowd: 0 };
-  let crowded = 0;
-  let most = 0;
-  for (const image of dataset.images) {
-    const targets = trainingTargets(dataset, image, options);
-    const count = targets.labels.length + (training ? 0 : targets.dropped);
-    most = Math.max(most, count);
-    sums.boxes += count;
-    if (count === 0) sums.imagesWithoutBoxes++;
-    if (count > queries) crowded++;
-    for (const kind of ["clipped", "dropped", "tiny", "crowd"] as const) sums[kind] += targets[kind];
-    for (const label of targets.labels) perLabel[label]! += 1;
-  }
-  const { boxes, imagesWithoutBoxes, clipped, dropped, tiny, crowd } = sums;
-  const emptyCategories = dataset.categories.filter((_, label) => perLabel[label] === 0).map(({ name }) => name);
+  const targets = dataset.images.map((image) => trainingTargets(dataset, image, options));
+  const counts = targets.map(({ labels, dropped }) => labels.length + (training ? 0 : dropped));
+  const most = counts.reduce((a, b) => Math.max(a, b), 0);
+  const crowded = counts.filter((count) => count > queries).length;
+  const boxes = counts.reduce((sum, count) => sum + count, 0);
+  const imagesWithoutBoxes = counts.filter((count) => count === 0).length;
+  const total = (kind: "clipped" | "dropped" | "tiny" | "crowd") => targets.reduce((sum, one) => sum + one[kind], 0);
+  const kinds = { clipped: total("clipped"), dropped: total("dropped"), tiny: total("tiny"), crowd: total("crowd") };
+  const { clipped, dropped, tiny, crowd } = kinds;
+  const seen = new Set(targets.flatMap(({ labels }) => [...labels]));
+  const emptyCategories = dataset.categories.filter((_, label) => !seen.has(label)).map(({ name }) => name);
   const { categories, remapped } = dataset;
   const names = new Set(categories.map(({ name }) => name));
   const annotations = [...dataset.annotationsByImage.values()].flat();
@@ -55,7 +50,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       `${categories.length} categories share ${counted(names.size, "name", "names")}; results by name cannot tell them apart`,
     sameId > 0 && `${counted(sameId, "annotation has", "annotations have")} the id of an earlier one, all are kept`,
     files.length > 0 &&
-      `${counted(files.length, "image has", "images have")} the file of an earlier one (${someOf(files)}): each is used with its own boxes only`,
+      `${counted(files.length, "image has", "images have")} the file of an earlier one (${firstOf(files)}): each is used with its own boxes only`,
     training && clipped > 0 && `${counted(clipped, "box", "boxes")} beyond the image, cut at its edge`,
     training && dropped > 0 && `${counted(dropped, "box", "boxes")} without area inside the image, left out`,
     tiny > 0 &&
@@ -69,9 +64,9 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       `${imagesWithoutBoxes} of ${counted(dataset.images.length, "image", "images")} without boxes`,
     boxes > 0 &&
       emptyCategories.length > 0 &&
-      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${someOf(emptyCategories)})`,
+      `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${firstOf(emptyCategories)})`,
   ].filter((note) => note !== false);
-  return { images: dataset.images.length, ...sums, emptyCategories, notes };
+  return { images: dataset.images.length, boxes, imagesWithoutBoxes, ...kinds, emptyCategories, notes };
 }
 
 /** The values that an earlier one equals. */

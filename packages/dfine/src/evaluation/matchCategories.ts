@@ -1,7 +1,7 @@
 import { areAnonymous } from "../checkpoint/classNames.ts";
 import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
-import { someOf } from "../describe.ts";
+import { firstOf } from "../describe.ts";
 
 /** Which category of a data set each class of a model is. */
 export interface CategoryMatch {
@@ -31,19 +31,19 @@ export function matchCategories(names: readonly string[], dataset: CocoDataset):
     return {
       categoryIds: categories.map(({ id }) => id),
       notes: [
-        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${someOf(own)}, in this order`,
+        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${firstOf(own)}, in this order`,
       ],
     };
   }
   if (unknown.length === own.length)
     throw new DatasetError(
       file,
-      `has the categories ${someOf(own)}, but the model knows ${someOf(names)}`,
+      `has the categories ${firstOf(own)}, but the model knows ${firstOf(names)}`,
       "Give the annotations that belong to these weights, or rename the categories.",
     );
   const notes =
     unknown.length === 0
       ? []
-      : [`the model knows nothing of the categories ${someOf(unknown)}: nothing is found of them`];
+      : [`the model knows nothing of the categories ${firstOf(unknown)}: nothing is found of them`];
   return { categoryIds: names.map((name) => ids.get(name)), notes };
 }

@@ -1,6 +1,6 @@
 import { DatasetError } from "../data/errors.ts";
 import { type DatasetFacts, datasetFacts } from "../data/facts.ts";
-import { someOf } from "../describe.ts";
+import { firstOf } from "../describe.ts";
 import type { TrainData } from "./batch.ts";
 import type { LearnedFrom } from "./stateFile.ts";
 import type { Trainer } from "./trainer.ts";
@@ -76,6 +76,6 @@ function checkLabels(
   throw new DatasetError(
     file,
     `label ${label} is ${said(own[label])}, but the run learned it as ${said(learned[label])}`,
-    `Give the categories that it began with (${someOf(learned)}), or ${NEW_RUN}.`,
+    `Give the categories that it began with (${firstOf(learned)}), or ${NEW_RUN}.`,
   );
 }

@@ -3,7 +3,7 @@ import { basename, extname, join } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
-import { counted, someOf } from "../../describe.ts";
+import { counted, firstOf } from "../../describe.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
@@ -137,7 +137,7 @@ function passedOverText(paths: readonly string[]): string {
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
   const counts = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${count} ${kind}`);
-  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${counts.slice(0, KINDS).join(", ")}): ${someOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
+  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${counts.slice(0, KINDS).join(", ")}): ${firstOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
 }
 
 /** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */

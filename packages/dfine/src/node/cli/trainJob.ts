@@ -5,8 +5,9 @@ import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import type { Datasets } from "../data/loadDataYaml.ts";
 import { readText } from "../data/readCoco.ts";
-import { type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
+import { type DataFiles, loadDatasets, parseDataFiles } from "../datasets.ts";
 import { readBytes, readWeights } from "../files.ts";
 import { parseRunConfig } from "../runConfig.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
@@ -129,7 +130,7 @@ export async function resumedJob(path: string, values: TrainValues): Promise<Job
   const run = await openRunFolder(path);
   const stored = parseRunConfig(await readText(run.config), run.config);
   const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
-  const dataFiles = await readDataFiles(run.data);
+  const dataFiles = parseDataFiles(await readText(run.data), run.data);
   const datasets = await loadDatasets(dataFiles, ["train"]);
   const state = await readBytes(run.state);
   return {

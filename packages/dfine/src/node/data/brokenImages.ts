@@ -21,39 +21,26 @@ export interface BrokenImagesOptions {
 export const MOST_BROKEN = 0.05;
 
 /** The images of a data set that were met and cannot be used. One damaged file should not end a run of days; many should. */
-export class BrokenImages {
-  readonly #dataset: CocoDataset;
-  readonly #options: BrokenImagesOptions;
-  readonly #known = new Map<number, BrokenImage>();
-
-  constructor(dataset: CocoDataset, options: BrokenImagesOptions) {
-    this.#dataset = dataset;
-    this.#options = options;
-  }
-
-  get all(): readonly BrokenImage[] {
-    return [...this.#known.values()];
-  }
-
-  has(image: CocoImage): boolean {
-    return this.#known.has(image.id);
-  }
-
-  /** Counts an image. @throws DatasetError when it is one too many */
-  add({ id, fileName }: CocoImage, { message }: ImageError): void {
-    if (this.#known.has(id)) return;
-    const broken = { id, fileName, message };
-    this.#known.set(id, broken);
-    const { file, images } = this.#dataset;
-    const { mostBroken = MOST_BROKEN, onBroken } = this.#options;
-    const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));
-    const count = this.#known.size;
-    if (count > most || count === images.length)
-      throw new DatasetError(
-        file,
-        `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
-        "Mend the images, or take them out of the annotations.",
-      );
-    onBroken?.(broken);
-  }
+export function brokenImages(dataset: CocoDataset, { mostBroken = MOST_BROKEN, onBroken }: BrokenImagesOptions) {
+  const known = new Map<number, BrokenImage>();
+  const { file, images } = dataset;
+  const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));
+  return {
+    all: (): readonly BrokenImage[] => [...known.values()],
+    has: ({ id }: CocoImage): boolean => known.has(id),
+    /** Counts an image. @throws DatasetError when it is one too many */
+    add({ id, fileName }: CocoImage, { message }: ImageError): void {
+      if (known.has(id)) return;
+      const broken = { id, fileName, message };
+      known.set(id, broken);
+      const count = known.size;
+      if (count > most || count === images.length)
+        throw new DatasetError(
+          file,
+          `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
+          "Mend the images, or take them out of the annotations.",
+        );
+      onBroken?.(broken);
+    },
+  };
 }

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
@@ -6,7 +5,7 @@ import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
 import { isDecodedKind, undecodableKind } from "../../data/imageKinds.ts";
 import { loadSharp } from "../optional.ts";
-import { missingHint } from "./onDisk.ts";
+import { readWhole } from "./onDisk.ts";
 
 /** Formats that are decoded; others that the library knows are drawings and documents. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
@@ -32,7 +31,7 @@ export interface DecodeOptions {
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   const { maxPixels = MAX_PIXELS, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
-  const bytes = typeof source === "string" ? await readBytes(source) : source;
+  const bytes = typeof source === "string" ? await readImage(source) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
   const metadata = await readHeader(path, bytes, () =>
@@ -57,17 +56,12 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   }
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const remedy = missing
-      ? ((await missingHint(path)) ?? "Check the image folder and the file name.")
-      : "Check the file and its permissions.";
-    throw new ImageError(path, missing ? "does not exist" : `cannot be read (${reason(error)})`, remedy);
-  }
-}
+const readImage = (path: string): Promise<Uint8Array> =>
+  readWhole(
+    path,
+    (problem, remedy) => new ImageError(path, problem, remedy),
+    "Check the image folder and the file name.",
+  );
 
 async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<Metadata>): Promise<Metadata> {
   let metadata: Metadata;

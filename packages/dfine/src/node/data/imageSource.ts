@@ -1,8 +1,9 @@
+import pLimit from "p-limit";
 import type { CocoImage } from "../../data/dataset.ts";
 import type { RgbImage } from "../../data/image.ts";
 import { resizeBilinear } from "../../data/resize.ts";
 import { decodeImage } from "./decode.ts";
-import { realFolder, resolveIn } from "./paths.ts";
+import { resolveInside } from "./paths.ts";
 
 /** Images that are decoded at the same time: as many as libuv has threads, so that no more full-size images exist at once. */
 const PARALLEL = 4;
@@ -30,38 +31,18 @@ export function createImageSource(options: ImageSourceOptions): ImageSource {
   const { imageRoot, size, cacheBytes = 512 * 1024 * 1024, maxPixels } = options;
   const [height, width] = size;
   const kept = new Map<number, RgbImage>();
-  const limit = createLimit(PARALLEL);
+  const limit = pLimit(PARALLEL);
   const room = Math.floor(cacheBytes / (width * height * 3));
-  let folder: Promise<string> | undefined;
 
   return async (image, signal) => {
     const known = kept.get(image.id);
     if (known) return known;
     const resized = await limit(async () => {
       signal?.throwIfAborted();
-      folder ??= realFolder(imageRoot);
-      const path = await resolveIn(await folder, image.fileName);
-      const decoded = await decodeImage(path, { frame: image, maxPixels });
+      const decoded = await decodeImage(await resolveInside(imageRoot, image.fileName), { frame: image, maxPixels });
       return resizeBilinear(decoded, width, height);
     });
     if (kept.size < room) kept.set(image.id, resized);
     return resized;
-  };
-}
-
-/** Runs at most `count` tasks at a time, in the order given. */
-function createLimit(count: number) {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async <T>(task: () => Promise<T>): Promise<T> => {
-    if (running >= count) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await task();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running--;
-    }
   };
 }

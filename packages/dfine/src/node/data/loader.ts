@@ -6,7 +6,7 @@ import { flipBoxes } from "../../data/flip.ts";
 import { type RgbImage, toTensorData } from "../../data/image.ts";
 import { type Targets, trainingTargets } from "../../data/targets.ts";
 import type { BatchesOptions, BatchSource, TrainingBatch } from "../../train/batch.ts";
-import { type BrokenImage, BrokenImages, type BrokenImagesOptions } from "./brokenImages.ts";
+import { type BrokenImage, type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
 import { createImageSource, type ImageSourceOptions } from "./imageSource.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
 
@@ -69,7 +69,7 @@ export function createLoader(options: LoaderOptions): Loader {
       `batch: ${batchSize} images of ${height}x${width} take ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB, more than any device here can address; use at most ${Math.floor(LARGEST_BATCH / imageBytes)}`,
     );
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
-  const broken = new BrokenImages(dataset, options);
+  const broken = brokenImages(dataset, options);
   const prepare = batchMaker(options, broken);
 
   async function* batches(epoch: number, { start = 0, signal }: BatchesOptions = {}) {
@@ -93,12 +93,12 @@ export function createLoader(options: LoaderOptions): Loader {
     dataset,
     batches,
     get broken() {
-      return broken.all;
+      return broken.all();
     },
   };
 }
 
-function batchMaker(options: LoaderOptions, broken: BrokenImages) {
+function batchMaker(options: LoaderOptions, broken: ReturnType<typeof brokenImages>) {
   const { dataset, size, batchSize, training, seed = 0, flip = 0.5 } = options;
   const [height, width] = size;
   const count = dataset.images.length;

@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, normalize, sep } from "node:path";
 
 /** A way in which programs write one name differently. */
@@ -53,6 +53,21 @@ export async function missingHint(given: string): Promise<string | undefined> {
   const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
   const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);
   return `On disk it is called ${found}: the names differ ${kinds.map(({ differs }) => differs).join(" and ")}.`;
+}
+
+/** Reads a file whole. `refusal` makes the error of what is wrong and what to do. */
+export async function readWhole(
+  path: string,
+  refusal: (problem: string, remedy: string) => Error,
+  remedy = "Check the path.",
+): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw refusal("does not exist", (await missingHint(path)) ?? remedy);
+    throw refusal(`cannot be read (${message})`, "Check the file and its permissions.");
+  }
 }
 
 /** A path as programs on Windows write it, with the separators of this system; as it is where a file is called so. */

@@ -2,8 +2,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Random } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
-import type { DatasetSplit } from "../data/loadDataYaml.ts";
-import { readCoco } from "../data/readCoco.ts";
+import { type DatasetSplit, loadDataYaml } from "../data/loadDataYaml.ts";
 import { encodeImage } from "../draw.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
 import { drawScene } from "./scene.ts";
@@ -59,11 +58,8 @@ export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset>
     await generate({ ...options, train, val, size, seed });
     await writeFile(join(folder, MANIFEST), wanted);
   }
-  const split = async (part: "train" | "val"): Promise<DatasetSplit> => ({
-    dataset: await readCoco(join(folder, `annotations/${part}.json`)),
-    imageRoot: join(folder, "images", part),
-  });
-  return { train: await split("train"), val: await split("val"), dataYaml: join(folder, "data.yaml"), generated };
+  const dataYaml = join(folder, "data.yaml");
+  return { ...(await loadDataYaml(dataYaml, parts)), dataYaml, generated };
 }
 
 async function isComplete(folder: string, wanted: string): Promise<boolean> {
