@@ -46,8 +46,6 @@ export const COMMON_UNIFORMS = {
 
 export type CommonUniform = keyof typeof COMMON_UNIFORMS;
 
-export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
-
 /**
  * Lines at the start of each kernel: which tile (x along columns), part of k and batch entry it computes. Workgroups in
  * succession go down the rows, and so find the values of their columns in the cache.
