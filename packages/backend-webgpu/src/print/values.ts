@@ -2,7 +2,7 @@ import type { Dtype } from "@dfine/tensor";
 import { type Expr, type Kernel, memo, postorder } from "@dfine/tensor/kernel";
 import { typeOf, type Width } from "./library.ts";
 import { printConstant, printOperation } from "./operations.ts";
-import { type Slots, Storage } from "./storage.ts";
+import { type Slots, type Storage, storageOf } from "./storage.ts";
 
 /** Where expressions are evaluated. */
 export interface Site {
@@ -40,7 +40,7 @@ export class Values {
     { slots, loopAxes, innermost }: { slots: Slots; loopAxes: readonly number[]; innermost: number | undefined },
   ) {
     this.#kernel = kernel;
-    this.storage = new Storage(kernel, slots);
+    this.storage = storageOf(kernel, slots);
     this.#innermost = innermost;
     const isUpdated = (e: Expr): boolean => e.op === "load" && kernel.operands[e.value]!.mode === "update";
     this.#varies = anyWithin((e) => isUpdated(e) || movesAlong(kernel, e, loopAxes));
