@@ -5,6 +5,7 @@ import { CommandQueue } from "./commands/queue.ts";
 import { Reads } from "./commands/reads.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
+import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { createOverrides } from "./kernels/index.ts";
 import type { GpuRuntime } from "./kernels/runtime.ts";
@@ -47,26 +48,12 @@ export interface WebGpuOptions {
   readonly disable?: readonly string[];
 }
 
-/** What the backend did so far. */
-export interface Counters {
-  readonly dispatches: number;
-  /** From buffer to buffer, those for reads included. */
-  readonly copies: number;
-  readonly submits: number;
-  /** Shaders compiled: stands still once a loop has seen its kernels, whatever the sizes. */
-  readonly pipelines: number;
-  readonly bindGroups: number;
-  /** Bytes of device buffers created, those reused counted once. */
-  readonly allocatedBytes: number;
-  readonly reads: number;
-  readonly readBytes: number;
-}
-
 export interface WebGpuBackend extends Backend {
   readonly adapterName: string;
   readonly software: boolean;
   readonly features: ReadonlySet<string>;
-  readonly counters: Counters;
+  /** As they are now. */
+  readonly counters: Readonly<Counters>;
   /** The device, to be lost on purpose. */
   readonly device: {
     /** Loses the device. */
@@ -125,19 +112,20 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
   const profiler = options.trace ? new Profiler(device, { timestamps: features.has("timestamp-query") }) : undefined;
   const stagingBytes = Math.max(LEAST_STAGING, options.stagingBytes ?? STAGING_BYTES);
   const pieceBytes = Math.min(stagingBytes - (stagingBytes % 4), device.limits.maxBufferSize);
-  const queue = new CommandQueue(device, { faults, profiler, pieceBytes });
+  const counters = newCounters();
+  const gpu = { device, faults, counters, pieceBytes };
+  const queue = new CommandQueue(gpu, profiler);
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
   const pool = new Pool({
-    device,
-    faults,
+    ...gpu,
     maxBufferBytes,
     limitBytes: options.memoryLimitBytes ?? Number.POSITIVE_INFINITY,
     flush: () => queue.flush(),
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
-  const reads = new Reads(device, { queue, faults, pieceBytes });
+  const reads = new Reads(gpu, queue);
   const generator = new Generator({
     queue,
     pool,
@@ -163,16 +151,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       ),
     ),
     get counters() {
-      return {
-        dispatches: queue.dispatches,
-        copies: queue.copies,
-        submits: queue.submits,
-        pipelines: queue.pipelines.count,
-        bindGroups: queue.pipelines.bindGroups,
-        allocatedBytes: pool.createdBytes,
-        reads: reads.count,
-        readBytes: reads.bytes,
-      };
+      return { ...counters };
     },
     alloc(length, dtype) {
       faults.check();

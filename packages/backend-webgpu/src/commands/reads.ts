@@ -2,7 +2,7 @@ import { OutOfMemoryError, type TypedArray } from "@dfine/tensor";
 import type { Slice } from "@dfine/tensor/kernel";
 import { waitFor } from "../device/adapter.ts";
 import { MAP_READ, USAGE } from "../device/constants.ts";
-import type { Faults } from "../device/faults.ts";
+import type { Gpu } from "../device/gpu.ts";
 import { blockBytes, type GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { CommandQueue } from "./queue.ts";
 
@@ -17,21 +17,15 @@ interface Piece {
  * as many bytes together are kept for the next.
  */
 export class Reads {
-  readonly #device: GPUDevice;
+  readonly #gpu: Gpu;
   readonly #queue: CommandQueue;
-  readonly #faults: Faults;
-  readonly #pieceBytes: number;
   /** Mapped by nobody, the longest unused first. */
   readonly #spare: GPUBuffer[] = [];
   #spareBytes = 0;
-  count = 0;
-  bytes = 0;
 
-  constructor(device: GPUDevice, options: { queue: CommandQueue; faults: Faults; pieceBytes: number }) {
-    this.#device = device;
-    this.#queue = options.queue;
-    this.#faults = options.faults;
-    this.#pieceBytes = options.pieceBytes;
+  constructor(gpu: Gpu, queue: CommandQueue) {
+    this.#gpu = gpu;
+    this.#queue = queue;
   }
 
   /** The copies are queued when this returns; zeros while rehearsing. @throws BackendError when anything before them failed */
@@ -42,7 +36,7 @@ export class Reads {
     if (this.#queue.rehearsing) return results;
     const crossing = this.#pieces(sources, results).map((piece) => ({ piece, staging: this.#copy(piece) }));
     this.#queue.flush();
-    this.count++;
+    this.#gpu.counters.reads++;
     try {
       await waitFor(
         Promise.all(
@@ -53,10 +47,10 @@ export class Reads {
         ),
       );
     } catch (error) {
-      throw await this.#faults.explain(error);
+      throw await this.#gpu.faults.explain(error);
     }
     // A kernel that was refused leaves old contents behind: nothing is handed out before all is known to be right.
-    await this.#faults.settle();
+    await this.#gpu.faults.settle();
     return results;
   }
 
@@ -65,9 +59,9 @@ export class Reads {
     const pieces: Piece[] = [{ bytes: 0, parts: [] }];
     for (const [i, { buffer, offset, length }] of sources.entries()) {
       for (let at = 0, count: number; at < length * 4; at += count) {
-        if (pieces.at(-1)!.bytes === this.#pieceBytes) pieces.push({ bytes: 0, parts: [] });
+        if (pieces.at(-1)!.bytes === this.#gpu.pieceBytes) pieces.push({ bytes: 0, parts: [] });
         const piece = pieces.at(-1)!;
-        count = Math.min(length * 4 - at, this.#pieceBytes - piece.bytes);
+        count = Math.min(length * 4 - at, this.#gpu.pieceBytes - piece.bytes);
         piece.parts.push({
           into: new Uint8Array(results[i]!.buffer, at, count),
           from: { block: (buffer as GpuBuffer).block, byteOffset: offset * 4 + at },
@@ -80,13 +74,13 @@ export class Reads {
 
   /** Queues the copy of a piece to a buffer that can be mapped. */
   #copy({ bytes, parts }: Piece): GPUBuffer {
-    const staging = this.#staging(Math.min(blockBytes(bytes), this.#pieceBytes));
+    const staging = this.#staging(Math.min(blockBytes(bytes), this.#gpu.pieceBytes));
     let byteOffset = 0;
     for (const { into, from } of parts) {
       this.#queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset }, into.length);
       byteOffset += into.length;
     }
-    this.bytes += bytes;
+    this.#gpu.counters.readBytes += bytes;
     return staging;
   }
 
@@ -100,7 +94,7 @@ export class Reads {
     }
     staging.unmap();
     this.#spareBytes += staging.size;
-    for (this.#spare.push(staging); this.#spareBytes > this.#pieceBytes; ) {
+    for (this.#spare.push(staging); this.#spareBytes > this.#gpu.pieceBytes; ) {
       const oldest = this.#spare.shift()!;
       this.#spareBytes -= oldest.size;
       oldest.destroy();
@@ -115,8 +109,8 @@ export class Reads {
     }
     const explain = (message: string) =>
       new OutOfMemoryError(`webgpu: no memory to read ${size} bytes back: ${message}`, "read less at a time");
-    return this.#faults.watch("out-of-memory", explain, () =>
-      this.#device.createBuffer({ label: "staging", size, usage: USAGE.mapRead | USAGE.copyTarget }),
+    return this.#gpu.faults.watch("out-of-memory", explain, () =>
+      this.#gpu.device.createBuffer({ label: "staging", size, usage: USAGE.mapRead | USAGE.copyTarget }),
     );
   }
 }
