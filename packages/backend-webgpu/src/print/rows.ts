@@ -2,10 +2,10 @@ import { type Kernel, type Stage, stageExpressions, type Write } from "@dfine/te
 import { printReduce, type RowContext, sharedArrays } from "./folds.ts";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";
-import { Loops } from "./loops.ts";
+import { loopsOf } from "./loops.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Slots } from "./storage.ts";
-import { type Site, Values } from "./values.ts";
+import { type Site, valuesOf } from "./values.ts";
 import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
 /**
@@ -19,8 +19,8 @@ export function printRows(
   const { rows, lanes, quads } = schedule;
   const quadAxis = quads ? nest.innermost : undefined;
   const loopAxes = quadAxis === undefined ? nest.loops : [...nest.loops, quadAxis];
-  const values = new Values(kernel, { slots, loopAxes, innermost: quadAxis });
-  const loops = new Loops({ kernel, lanes, quadAxis });
+  const values = valuesOf(kernel, { slots, loopAxes, innermost: quadAxis });
+  const loops = loopsOf({ kernel, lanes, quadAxis });
   const row = printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
   if (schedule.ordered)
     return [

@@ -16,8 +16,6 @@ export function slotDtype(kernel: Kernel, slots: Slots, slot: number): "f32" | "
   return kernel.operands.every(({ dtype }, k) => slots.of[k] !== slot || dtype === "f32") ? "f32" : "i32";
 }
 
-export type Storage = ReturnType<typeof storageOf>;
-
 /** Reads and writes the operands of a kernel, one element or four at a time. */
 export function storageOf(kernel: Kernel, slots: Slots) {
   const slotOf = (operand: number): number => slots.of[operand]!;
