@@ -15,12 +15,6 @@ import type { GpuRuntime } from "./runtime.ts";
 const SPEC = productSpec({
   name: "convWeightGrad",
   factors: ["x", "dy"],
-  uniforms: {
-    ...{ height: "i32", width: "i32", rows_y: "i32", kernel_y: "i32", kernel_x: "i32" },
-    ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-    ...{ x_image: "i32", x_group: "i32", x_channel: "i32", dy_image: "i32", dy_group: "i32", dy_channel: "i32" },
-    ...{ c_group: "i32", c_column: "i32" },
-  },
   code: `
 struct Batch { x: i32, dy: i32, c: i32 }
 struct Outer { y: i32, x: i32, dy: i32 }

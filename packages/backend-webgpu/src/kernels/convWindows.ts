@@ -8,14 +8,6 @@ import type { GpuRuntime } from "./runtime.ts";
 const SPEC = productSpec({
   name: "convWindows",
   factors: ["weight", "x"],
-  uniforms: {
-    ...{ groups: "i32", height: "i32", width: "i32", columns: "i32", taps_x: "i32" },
-    ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-    ...{ weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
-    ...{ weight_group: "i32", weight_row: "i32", weight_channel: "i32" },
-    ...{ x_image: "i32", x_group: "i32", x_channel: "i32" },
-    ...{ c_image: "i32", c_group: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
-  },
   code: `
 struct Batch { weight: i32, x: i32, c: i32, channel: i32 }
 struct Outer { y: i32, x: i32, weight: i32 }

@@ -1,6 +1,6 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import { memo, type Override, shape4, type View } from "@dfine/tensor/kernel";
-import { levelUniforms, levelValues, type Method, TAPS, tapsText } from "./deformableTaps.ts";
+import { levelUniforms, type Method, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -17,11 +17,6 @@ interface Text {
 
 const nameOf = (part: string, { method, type, levels }: Text): string => `${part}${method} ${type}, ${levels} levels`;
 
-const uniformsOf = ({ levels }: Text) => ({
-  ...levelUniforms(levels),
-  ...({ queries: "i32", heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
-});
-
 /** A thread per image, query, head and value (or four) of the depth sums up all points. */
 const sampleKernel = (text: Text) => {
   const { method, levels, type } = text;
@@ -29,7 +24,6 @@ const sampleKernel = (text: Text) => {
   return elementKernel({
     name: nameOf("deformableSample.", text),
     bindings: { value: `read ${type}`, locations: "read f32", weights: "read f32", y: `write ${type}` },
-    uniforms: uniformsOf(text),
     body: `
 ${tapsText(method, levels)}
 fn element(i: i32) {
@@ -81,7 +75,6 @@ const pointsKernel = (text: Text) => {
       ...({ dy: `read ${type}`, value: `read ${type}`, locations: "read f32", weights: "read f32" } as const),
       ...({ dLocations: "write f32", dWeights: "write f32", shares: "write f32", cells: "write i32" } as const),
     },
-    uniforms: uniformsOf(text),
     body: `
 ${tapsText(method, levels)}
 fn element(i: i32) {
@@ -133,7 +126,6 @@ const valueKernel = (text: Text) =>
       ...({ dy: `read ${text.type}`, shares: "read f32", dValue: `write ${text.type}` } as const),
       ...({ starts: "read i32", ends: "read i32", order: "read i32" } as const),
     },
-    uniforms: uniformsOf(text),
     body: `
 ${tapsText(text.method, text.levels)}
 fn element(i: i32) {
@@ -177,7 +169,7 @@ function problemOf(
   const width = values % 4 === 0 && vectors.every(isVec4) ? 4 : 1;
   const depth = values / width;
   const text: Text = { method, levels: levels.length, type: width === 4 ? "vec4f" : "f32" };
-  const { values: levelSizes, cells: cellCount } = levelValues(levels, method);
+  const { values: levelSizes, cells: cellCount } = levelUniforms(levels, method);
   return {
     ...memo(kernels, nameOf("", text), () => makeKernels(text)),
     uniforms: { ...levelSizes, queries, heads, points, depth, tokens, cellCount },

@@ -7,21 +7,16 @@ export type Method = DeformableSampleAttrs["method"];
 export const TAPS: Record<Method, 1 | 4> = { bilinear: 4, discrete: 1 };
 
 const FIELDS = ["width", "height", "start", "end", "cells"] as const;
-type LevelUniform = `${(typeof FIELDS)[number]}_${number}`;
-
-/** Uniforms of a kernel for so many levels, for `levelValues`. */
-export const levelUniforms = (count: number): Record<LevelUniform, "i32"> =>
-  Object.fromEntries(range(count).flatMap((i) => FIELDS.map((field) => [`${field}_${i}`, "i32"])));
 
 /** Pixels to each side of a level from which points still reach it. */
 const BORDER: Record<Method, 0 | 1> = { bilinear: 1, discrete: 0 };
 
-/** Values of `levelUniforms`, and how many cells the levels have together. */
-export function levelValues(
+/** Uniforms of a kernel for these levels, and how many cells they have together. */
+export function levelUniforms(
   levels: readonly DeformableLevel[],
   method: Method,
-): { values: Record<LevelUniform, number>; cells: number } {
-  const values: Record<LevelUniform, number> = {};
+): { values: Record<string, number>; cells: number } {
+  const values: Record<string, number> = {};
   const border = BORDER[method];
   let [start, end, cells] = [0, 0, 0];
   for (const [i, { width, height, points }] of levels.entries()) {

@@ -17,12 +17,6 @@ const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epil
   return elementKernel({
     name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows${epilogueName(epilogue)}`,
     bindings: { weight: "read f32", x: "read f32", c: "write f32", ...epilogueBindings(epilogue) },
-    uniforms: {
-      ...{ channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32", strips: "i32" },
-      ...{ base_y: "i32", step_x: "i32", base_x: "i32", taps_x: "i32", tap_x: "i32" },
-      ...{ weight_channel: "i32", weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
-      ...{ c_plane: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
-    },
     body: `
 ${code}
 fn element(i: i32) {

@@ -27,10 +27,6 @@ const makeKernel = ({ kh, kw, kept }: Text) => {
   return elementKernel({
     name: `depthwiseWeightGrad ${kh}×${kw}, ${kept} kept`,
     bindings: { dy: "read f32", x: "read f32", c: "write f32" },
-    uniforms: {
-      ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
-      ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-    },
     body: `
 fn element(i: i32) {
   let channel = i / u.slots;
