@@ -13,7 +13,7 @@ import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import { Generator, QUAD_VISITS } from "./print/launch.ts";
-import { GPU, SOFTWARE, type Tuning } from "./swiftshader/tuning.ts";
+import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 
 /** What `webgpu` may be told. */
 export interface WebGpuOptions {
@@ -135,7 +135,31 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const compileAhead = options.compileAhead ?? tuning.compileAhead;
-  const runtime = kernelRuntime(open, { tuning, queue, pool, faults });
+  const runtime: GpuRuntime = {
+    tuning,
+    features,
+    dispatch(kernel, call) {
+      faults.check();
+      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
+      const [x, y = 1, z = 1] = call.workgroups;
+      queue.dispatch({
+        shader: shaderOf(kernel),
+        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
+        words: wordsOf(kernel, call),
+        workgroups: [x, y, z],
+        ...(call.work === undefined ? {} : { work: call.work }),
+      });
+    },
+    withScratch(length, dtype, use) {
+      faults.check();
+      const buffer = pool.alloc(length, dtype);
+      try {
+        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
+      } finally {
+        pool.free(buffer);
+      }
+    },
+  };
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -201,37 +225,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
   };
   return { backend, runtime };
-}
-
-function kernelRuntime(
-  { features }: OpenDevice,
-  { tuning, queue, pool, faults }: { tuning: Tuning; queue: CommandQueue; pool: Pool; faults: Faults },
-): GpuRuntime {
-  return {
-    tuning,
-    features,
-    dispatch(kernel, call) {
-      faults.check();
-      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
-      const [x, y = 1, z = 1] = call.workgroups;
-      queue.dispatch({
-        shader: shaderOf(kernel),
-        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
-        words: wordsOf(kernel, call),
-        workgroups: [x, y, z],
-        ...(call.work === undefined ? {} : { work: call.work }),
-      });
-    },
-    withScratch(length, dtype, use) {
-      faults.check();
-      const buffer = pool.alloc(length, dtype);
-      try {
-        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
-      } finally {
-        pool.free(buffer);
-      }
-    },
-  };
 }
 
 /** The values as the device stores them. */

@@ -95,9 +95,8 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
 
 /** A product [Co, H·W] · [H·W, Ci] for each image, summed over images. */
 function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: View }): void {
-  const [images] = shape4(x);
   const [a, b] = [asMatrices(dy), asMatrices(x)];
-  const [, ci, pixels] = b.shape as [number, number, number];
+  const [images, ci, pixels] = b.shape as [number, number, number];
   const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
   inParts(runtime, { to: dw, length: a.shape[1]! * ci, parts: images }, (c) =>
     multiplyViews(runtime, { a, b: transposed, c }),

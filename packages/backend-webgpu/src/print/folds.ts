@@ -87,4 +87,4 @@ function foldLanes(
 
 /** The four parts of a vec4 as one. */
 const foldQuad = (name: string, fold: Fold): string =>
-  fold(`(${fold(`${name}.x`, `${name}.y`)})`, `(${fold(`${name}.z`, `${name}.w`)})`);
+  fold(fold(`${name}.x`, `${name}.y`), fold(`${name}.z`, `${name}.w`));

@@ -1,5 +1,5 @@
 import { sizeOf } from "@dfine/tensor";
-import { type Binding, type Kernel, type Launch, memo, type Operand } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, load, memo, type Operand } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
@@ -101,14 +101,8 @@ export function grid(groups: number): [number, number, number] {
 /** Whether a kernel does nothing but move elements that lie side by side: a copy of bytes, which needs neither bindings nor uniforms. */
 function movesBytes({ axes, operands, stages: [stage, ...rest] }: Kernel): boolean {
   if (stage?.kind !== "store" || rest.length > 0 || stage.writes.length !== 1 || operands.length !== 2) return false;
-  const { op, value, args } = stage.writes[0]!.expr;
-  return (
-    op === "load" &&
-    value === 0 &&
-    args.length === 0 &&
-    axes.length === 1 &&
-    operands.every(({ walk: [step] }) => step === "unit")
-  );
+  const isCopied = stage.writes[0]!.expr === load(0, operands[0]!.dtype);
+  return isCopied && axes.length === 1 && operands.every(({ walk: [step] }) => step === "unit");
 }
 
 /** A buffer that appears in several views is bound once: WebGPU takes none for reading and writing at a time. */
