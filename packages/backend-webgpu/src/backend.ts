@@ -2,7 +2,7 @@ import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/
 import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
-import { Reads } from "./commands/reads.ts";
+import { readerOf } from "./commands/reads.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
@@ -12,7 +12,7 @@ import type { GpuRuntime } from "./kernels/runtime.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
-import { Generator, QUAD_VISITS } from "./print/launch.ts";
+import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 
 /** What `webgpu` may be told. */
@@ -89,11 +89,8 @@ export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGp
 function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   const { disable, trace, report } = environment();
   const { backend } = makeBackend(open, { disable, trace, ...options });
-  return options.trace === undefined && trace ? reporting(backend, report) : backend;
-}
-
-/** The same backend, which lists its kernels before it is disposed. */
-function reporting(backend: WebGpuBackend, report: (text: string) => void): WebGpuBackend {
+  if (!trace || options.trace !== undefined) return backend;
+  // The same backend, which lists its kernels before it is disposed.
   const dispose = async (): Promise<void> => {
     try {
       report(kernelTable(await backend.kernelTimes()));
@@ -125,8 +122,8 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     flush: () => queue.flush(),
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
-  const reads = new Reads(gpu, queue);
-  const generator = new Generator({
+  const read = readerOf(gpu, queue);
+  const launch = launcherOf({
     queue,
     pool,
     maxBindings,
@@ -190,11 +187,11 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
     async read(sources) {
       faults.check();
-      return reads.read(sources);
+      return read(sources);
     },
-    run(kernel, launch) {
+    run(kernel, call) {
       faults.check();
-      generator.run(kernel, launch);
+      launch(kernel, call);
     },
     flush() {
       faults.check();

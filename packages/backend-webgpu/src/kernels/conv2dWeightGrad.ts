@@ -5,14 +5,14 @@ import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplyViews } from "./matmul.ts";
 import { inParts } from "./product/parts.ts";
 import { runProduct } from "./product/run.ts";
-import { productSpec } from "./product/spec.ts";
+import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /**
  * Rows are places of the weight (input channel, kernel row, kernel column), columns output channels; k is a row of an
  * image's output and a pixel in it.
  */
-const SPEC = productSpec({
+const SPEC = {
   name: "convWeightGrad",
   factors: ["x", "dy"],
   code: `
@@ -52,7 +52,7 @@ fn b_step(inner: i32) -> i32 { return inner; }
 fn b_value(span: i32, step: i32) -> f32 { return dy[span + step]; }
 fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
   fastest: "inner",
-});
+} as const satisfies ProductSpec;
 
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: ([dy, x], attrs) =>

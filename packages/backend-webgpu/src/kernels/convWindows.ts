@@ -1,11 +1,11 @@
 import { type ConvWindows, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import { runProduct } from "./product/run.ts";
-import { productSpec } from "./product/spec.ts";
+import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /** Rows are output channels, columns output pixels; k is a kernel tap and an input channel. */
-const SPEC = productSpec({
+const SPEC = {
   name: "convWindows",
   factors: ["weight", "x"],
   code: `
@@ -52,7 +52,7 @@ fn c_place(batch: Batch, n: i32) -> i32 {
 }
 fn channel_of(batch: Batch, m: i32) -> i32 { return batch.channel + m; }`,
   fastest: "outer",
-});
+} as const satisfies ProductSpec;
 
 /** Windows along one pair of axes. */
 export interface Windows extends Omit<ConvWindows, "axes"> {

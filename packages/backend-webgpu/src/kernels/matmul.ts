@@ -10,11 +10,11 @@ import {
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
-import { productSpec } from "./product/spec.ts";
+import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /** Two batch axes, `batch_0` entries along the inner one; k in runs of `inner`. */
-const SPEC = productSpec({
+const SPEC = {
   name: "matmul",
   factors: ["a", "b"],
   code: `
@@ -39,7 +39,7 @@ fn b_value(span: i32, step: i32) -> f32 { return b[span + step]; }
 fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }
 fn channel_of(batch: Batch, m: i32) -> i32 { return m; }`,
   fastest: "inner",
-});
+} as const satisfies ProductSpec;
 /** Parts of k are cut between runs of so many. */
 const RUN = 256;
 

@@ -22,17 +22,12 @@ export interface GeneratorOptions {
   readonly quadVisits: number;
 }
 
-/** Runs generated kernels: prints each once per schedule and per way in which its operands share buffers. */
-export class Generator {
-  readonly #options: GeneratorOptions;
-  readonly #printed = new Map<Kernel, Map<string, Printed>>();
+/** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
+export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
+  const { barriers, quadVisits, maxBindings, maxVisits, queue, pool } = options;
+  const known = new Map<Kernel, Map<string, Printed>>();
 
-  constructor(options: GeneratorOptions) {
-    this.#options = options;
-  }
-
-  run(kernel: Kernel, launch: Launch): void {
-    const { barriers, quadVisits, maxBindings, queue, pool } = this.#options;
+  const run = (kernel: Kernel, launch: Launch): void => {
     const { sizes } = launch;
     const nest = nestOf(kernel);
     const { of, blocks } = bindingsOf(launch);
@@ -45,7 +40,7 @@ export class Generator {
       return;
     }
     if (blocks.length > maxBindings) {
-      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
+      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => run(kernel, packed) });
       return;
     }
     const inFours = blocks.map((_, slot) =>
@@ -56,27 +51,30 @@ export class Generator {
     const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
-    const variants = memo(this.#printed, kernel, () => new Map<string, Printed>());
+    const variants = memo(known, kernel, () => new Map<string, Printed>());
     const printed = memo(variants, `${scheduleText(schedule)}|${slotsText(slots)}`, () =>
       printKernel(kernel, schedule, slots),
     );
-    this.#dispatch(kernel, launch, { printed, blocks });
-  }
+    dispatch(launch, { printed, blocks, stages: kernel.stages.length });
+  };
 
-  #dispatch(kernel: Kernel, launch: Launch, { printed, blocks }: { printed: Printed; blocks: readonly Block[] }): void {
+  const dispatch = (
+    launch: Launch,
+    { printed, blocks, stages }: { printed: Printed; blocks: readonly Block[]; stages: number },
+  ): void => {
     const { nest, schedule, fields, shader } = printed;
     const steps = (axis: number): number =>
       schedule.quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
     const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
     const rows = count(nest.rows);
-    const visits = Math.max(1, count(nest.loops) * kernel.stages.length);
+    const visits = Math.max(1, count(nest.loops) * stages);
     const lanes = laneSplit(nest, launch.sizes, schedule);
     const cost = schedule.ordered ? visits * SERIAL_COST : visits;
-    const groups = Math.max(1, Math.floor(this.#options.maxVisits / cost / schedule.rows));
+    const groups = Math.max(1, Math.floor(maxVisits / cost / schedule.rows));
     const most = groups * schedule.rows;
     for (let first = 0; first < rows; first += most) {
       const last = Math.min(first + most, rows);
-      this.#options.queue.dispatch({
+      queue.dispatch({
         shader,
         blocks,
         words: fields.map((field) => field.word({ launch, first, last, lanes })),
@@ -84,7 +82,8 @@ export class Generator {
         work: (last - first) * cost,
       });
     }
-  }
+  };
+  return run;
 }
 
 /** How many times longer a visit takes where one workgroup makes them all. */

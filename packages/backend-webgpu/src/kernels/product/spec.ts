@@ -25,9 +25,6 @@ export interface ProductSpec<B extends string = string> {
   readonly fastest: "outer" | "inner";
 }
 
-/** Checks a spec's factors against its calls. */
-export const productSpec = <const B extends string>(spec: ProductSpec<B>): ProductSpec<B> => spec;
-
 /**
  * Lines at the start of each kernel: which tile (x along columns), part of k and batch entry it computes. Workgroups in
  * succession go down the rows, and so find the values of their columns in the cache.
