@@ -12,6 +12,7 @@ type Rows = Pick<WindowAxis, "taps" | "step" | "tapStep">;
 const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epilogue | undefined) => {
   const { code, finish } = printEpilogue(epilogue, 1);
   const [outputs, tapsOfRow] = [range(count), range(taps)];
+  const sums = outputs.map((j) => `sum_${j}`);
   const read = (j: number, t: number): number => j * step + t * tapStep;
   const reads = [...new Set(outputs.flatMap((j) => tapsOfRow.map((t) => read(j, t))))];
   return elementKernel({
@@ -34,7 +35,7 @@ fn element(i: i32) {
   let inside_${r} = u32(y_${r}) < u32(u.height);
   let start_${r} = start + select(0, y_${r} * u.width, inside_${r});`,
   )}
-  ${each(outputs, (j) => `var sum_${j} = 0.0;`)}
+  ${each(sums, (sum) => `var ${sum} = 0.0;`)}
   let first = u.o_weight + u.weight_first + channel * u.weight_channel;
   var tap = 0;
   if (tap < u.taps_x) { loop {
@@ -47,10 +48,7 @@ fn element(i: i32) {
     ${each(outputs, (j) => each(tapsOfRow, (t) => `sum_${j} += weight_${t} * x_${read(j, t)};`))}
     continuing { tap++; break if tap >= u.taps_x; }
   } }
-  ${finish(
-    "channel",
-    outputs.map((j) => `sum_${j}`),
-  )}
+  ${finish("channel", sums)}
   let to = u.o_c + plane * u.c_plane + u.c_first + column * u.c_step_x;
   ${each(outputs, (j) => `if (row + ${j} < u.rows) { c[to + (row + ${j}) * u.c_step_y] = sum_${j}; }`)}
 }`,
