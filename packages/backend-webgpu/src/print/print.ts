@@ -45,9 +45,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   };
 }
 
-function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
-  const count = slots.inFours.length;
-  return Array.from({ length: count }, (_, slot) =>
+const slotAccess = (kernel: Kernel, slots: Slots): StorageAccess[] =>
+  slots.inFours.map((_, slot) =>
     kernel.operands.some((operand, k) => slots.of[k] === slot && operand.mode !== "read") ? "write" : "read",
   );
-}
