@@ -8,7 +8,6 @@ import type { GpuRuntime } from "./runtime.ts";
 const SELECT = elementKernel({
   name: "indexSelect.rows",
   bindings: { x: "read i32", index: "read i32", to: "write i32" },
-  uniforms: { rows: "i32", columns: "i32" },
   body: `
 fn element(i: i32) {
   let k = i / u.columns;
@@ -33,7 +32,6 @@ export const indexSelectOverride = (runtime: GpuRuntime): Override<IndexSelectAt
 const SCAN = elementKernel({
   name: "indexAdd.scan",
   bindings: { index: "read i32", updates: "read f32", to: "write f32" },
-  uniforms: { columns: "i32", updateCount: "i32" },
   body: `
 fn element(i: i32) {
   let row = i / u.columns;
@@ -53,13 +51,12 @@ const GROUPED = elementKernel({
     ...({ index: "read i32", starts: "read i32", ends: "read i32", order: "read i32" } as const),
     ...({ updates: "read f32", to: "write f32" } as const),
   },
-  uniforms: { columns: "i32", rows: "u32" },
   body: `
 fn element(i: i32) {
   let columns = u.columns;
   let k = i / columns;
   let row = index[u.o_index + k];
-  if (u32(row) >= u.rows) { return; }
+  if (u32(row) >= u32(u.rows)) { return; }
   var at = u.o_order + starts[u.o_starts + row];
   if (order[at] != k) { return; }
   let end = u.o_order + ends[u.o_ends + row];

@@ -1,4 +1,4 @@
-import { type View, wordOf } from "@dfine/tensor/kernel";
+import { memo, type View, wordOf } from "@dfine/tensor/kernel";
 import type { Shader } from "../commands/shader.ts";
 import { libraryFor } from "../print/library.ts";
 
@@ -37,20 +37,24 @@ export interface WgslCall<B extends string, U extends string> {
   readonly work?: number;
 }
 
-/** Checks a kernel's names against each other when it is written; see README.md beside this file for an example. */
+/** Checks a kernel's names against each other when it is written; `examples/own-op` has an example. */
 export const wgslKernel = <const B extends string, const U extends string>(
   kernel: WgslKernel<B, U>,
 ): WgslKernel<B, U> => kernel;
 
+/** The uniforms that take these values, all of them i32. */
+export const wholeNumbers = (values: Readonly<Record<string, number>>): Record<string, "i32"> =>
+  Object.fromEntries(Object.keys(values).map((name) => [name, "i32"]));
+
 /** Whether a view can be bound as vec4f. */
 export const isVec4 = (view: Pick<View, "offset">): boolean => view.offset % 4 === 0;
 
-const shaders = new WeakMap<WgslKernel, Shader>();
+const shaders = new Map<WgslKernel, Shader>();
 
-/** The kernel's whole text. */
-export function shaderOf(kernel: WgslKernel): Shader {
-  const known = shaders.get(kernel);
-  if (known) return known;
+/** The kernel with its whole text. */
+export const shaderOf = (kernel: WgslKernel): Shader => memo(shaders, kernel, () => printShader(kernel));
+
+function printShader(kernel: WgslKernel): Shader {
   const bindings = Object.entries(kernel.bindings).map(([name, text]) => {
     const [mode, type] = text.split(" ") as ["read" | "write", BindingType];
     return { name, mode, type };
@@ -70,15 +74,13 @@ export function shaderOf(kernel: WgslKernel): Shader {
     libraryFor(kernel.body),
     kernel.body,
   ].join("\n");
-  const shader: Shader = {
+  return {
     name: kernel.name,
     key: `wgsl:${kernel.name}`,
     code,
     access: bindings.map(({ mode }) => mode),
     about: `${kernel.name}: hand-written`,
   };
-  shaders.set(kernel, shader);
-  return shader;
 }
 
 /** The uniforms of a call as words: offsets of the views, then the kernel's own. */

@@ -44,6 +44,16 @@ fn div_i32$(a: I, b: I) -> I { return select(a / select(b, I(1), b == I(0)), I(0
   rem_i32: `
 fn rem_i32$(a: I, b: I) -> I { return select(a % select(b, I(1), b == I(0)), I(0), b == I(0)); }`,
 
+  // A float's bits as an integer, never 0, that sorts as floats do: NaN above all else, zeros of both signs equal. Without
+  // the sign, only bits of NaN lie above infinity's.
+  order_key: `
+fn order_key$(bits: I) -> U {
+  let word = bitcast<U>(bits);
+  let magnitude = word << U(1u);
+  let turned = word ^ (bitcast<U>(bits >> U(31u)) | U(0x80000000u));
+  return select(select(turned, U(0x80000000u), magnitude == U(0u)), U(0xffffffffu), magnitude > U(0xff000000u));
+}`,
+
   // e^x = 2ⁿ · e^r; n goes straight into the exponent bits. Below −87.34 the result is subnormal and flushed to 0.
   exp_f32: `
 fn exp_f32$(x: F) -> F {
@@ -118,7 +128,7 @@ const LIBRARY: ReadonlyMap<string, string> = new Map([
 /**
  * The library functions that WGSL text calls, and those these call: `exp_f32`, `log_f32`, `tanh_f32`, `sigmoid_f32`,
  * `erf_f32`, `max_f32` and `min_f32` (NaN wins), `is_nan`, `is_finite`, `to_i32` (saturating), `div_i32` and `rem_i32`
- * (by 0 gives 0), each also for vec4 as `‹name›_x4`; `infinity()` and `not_a_number()`.
+ * (by 0 gives 0), `order_key`, each also for vec4 as `‹name›_x4`; `infinity()` and `not_a_number()`.
  */
 export function libraryFor(code: string): string {
   const found = new Set<string>();

@@ -1,5 +1,5 @@
 import type { Dtype } from "@dfine/tensor";
-import { type Expr, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
+import { type Expr, type Operation, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
 import { typeOf, type Width, widened } from "./library.ts";
 
 /** `type` is the result's. */
@@ -68,11 +68,6 @@ const CONSTANTS: Record<Dtype, (value: number) => string> = {
 export const printFold =
   (op: ReduceStage["op"], dtype: "f32" | "i32", width: Width) =>
   (accumulated: string, value: string): string =>
-    widened(FOLDS[op][dtype](accumulated, value), width);
+    widened(OPERATIONS[STEPS[op]][dtype]([accumulated, value], typeOf(dtype, width)), width);
 
-const plus = (acc: string, v: string): string => `${acc} + ${v}`;
-const FOLDS: Record<ReduceStage["op"], Record<"f32" | "i32", (acc: string, v: string) => string>> = {
-  sum: { f32: plus, i32: plus },
-  max: { f32: (acc, v) => `max_f32$(${acc}, ${v})`, i32: (acc, v) => `max(${acc}, ${v})` },
-  min: { f32: (acc, v) => `min_f32$(${acc}, ${v})`, i32: (acc, v) => `min(${acc}, ${v})` },
-};
+const STEPS = { sum: "add", max: "max", min: "min" } as const satisfies Record<ReduceStage["op"], Operation>;

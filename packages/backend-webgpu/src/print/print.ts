@@ -19,7 +19,8 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   const nest = nestOf(kernel);
   const fields = fieldsOf(kernel, nest, { lanes: schedule.lanes > 1 });
   const access = slotAccess(kernel, slots);
-  const body = printRows(kernel, { nest, slots, schedule });
+  const start = fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
+  const body = printRows(kernel, { nest, slots, schedule, start }).join("\n");
   const code = [
     `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
     "@group(0) @binding(0) var<uniform> u: Uniforms;",
@@ -27,8 +28,8 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
       const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
       return `@group(0) @binding(${slot + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> b${slot}: array<${type}>;`;
     }),
-    libraryFor(body.join("\n")),
-    ...body.map((line) => line.replace("$UNIFORMS", uniformLets(fields))),
+    libraryFor(body),
+    body,
   ].join("\n");
   return {
     shader: {
@@ -44,12 +45,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   };
 }
 
-const uniformLets = (fields: readonly Field[]): string =>
-  fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
-
-function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
-  const count = slots.inFours.length;
-  return Array.from({ length: count }, (_, slot) =>
+const slotAccess = (kernel: Kernel, slots: Slots): StorageAccess[] =>
+  slots.inFours.map((_, slot) =>
     kernel.operands.some((operand, k) => slots.of[k] === slot && operand.mode !== "read") ? "write" : "read",
   );
-}

@@ -2,38 +2,38 @@ import { type Expr, type Kernel, type StoreStage, stageExpressions } from "@dfin
 import { printReduce, type RowContext, sharedArrays } from "./folds.ts";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";
-import { Loops } from "./loops.ts";
+import { loopsOf } from "./loops.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Slots } from "./storage.ts";
-import { type Site, Values } from "./values.ts";
+import { type Site, valuesOf } from "./values.ts";
 import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
 /**
- * The main function: a thread, or some lanes, go along a row stage by stage. `$UNIFORMS` stands for the uniforms, and
- * `slots` says which operands are views of one buffer.
+ * The main function: after the line `start`, a thread, or some lanes, go along a row stage by stage. `slots` says which
+ * operands are views of one buffer.
  */
 export function printRows(
   kernel: Kernel,
-  { nest, slots, schedule }: { nest: Nest; slots: Slots; schedule: Schedule },
+  { nest, slots, schedule, start }: { nest: Nest; slots: Slots; schedule: Schedule; start: string },
 ): string[] {
   const { rows, lanes, quads } = schedule;
   const quadAxis = quads ? nest.innermost : undefined;
   const loopAxes = quadAxis === undefined ? nest.loops : [...nest.loops, quadAxis];
-  const values = new Values(kernel, { slots, loopAxes, innermost: quadAxis });
-  const loops = new Loops(kernel, { lanes, quadAxis });
+  const values = valuesOf(kernel, { slots, loopAxes, innermost: quadAxis });
+  const loops = loopsOf({ kernel, lanes, quadAxis });
   const row = printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
   if (schedule.ordered)
     return [
       "@compute @workgroup_size(1)",
       "fn main() {",
-      "  $UNIFORMS",
+      `  ${start}`,
       "  for (var row = first; row < last; row++) {",
       ...indent(row, 2),
       "  }",
       "}",
     ];
   const group = `first + i32(group.y * groups.x + group.x) * ${rows}i`;
-  const start =
+  const ownRow =
     lanes === 1
       ? [`let row = ${group} + i32(local);`, "if (row >= last) { return; }"]
       : [
@@ -47,8 +47,7 @@ export function printRows(
     ...(lanes === 1 ? [] : sharedArrays(kernel, rows * lanes)),
     `@compute @workgroup_size(${rows * lanes})`,
     "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
-    "  $UNIFORMS",
-    ...indent([...start, ...row], 1),
+    ...indent([start, ...ownRow, ...row], 1),
     "}",
   ];
 }
@@ -62,7 +61,7 @@ function printRow(context: RowContext): string[] {
   for (const axis of nest.rows) {
     // Along an axis in fours the row's pointers stay behind: what is the same for all four is loaded there.
     if (axis === quadRow) continue;
-    const step = stepPointers(kernel, axis, { pointers, tag: "q" });
+    const step = stepPointers(kernel, axis, pointers);
     lines.push(...step.lines);
     pointers = step.pointers;
   }
@@ -98,7 +97,7 @@ function storeAll(stage: StoreStage, pointers: Pointers, context: RowContext): s
     return loops.nest(nest.loops, pointers, (inner, width) =>
       guarded("alive", store(stage, { pointers: inner, width }, context), context),
     );
-  const walk = stepPointers(kernel, quad, { pointers, tag: "p" });
+  const walk = stepPointers(kernel, quad, pointers);
   const body = (width: Width): string[] =>
     indent([...walk.lines, ...store(stage, { pointers: walk.pointers, width }, context)], 1);
   return [
