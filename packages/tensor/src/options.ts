@@ -43,8 +43,17 @@ export const real: OptionRule = {
   takes: "a number",
   fits: (value) => typeof value === "number" && !Number.isNaN(value),
 };
+/** A number from `low` to `high`, both included. */
+export const between = (low: number, high: number): OptionRule => ({
+  takes: `a number from ${low} to ${high}`,
+  fits: (value) => typeof value === "number" && value >= low && value <= high,
+});
 /** true or false. */
 export const flag: OptionRule = { takes: "true or false", fits: (value) => typeof value === "boolean" };
+/** A text. */
+export const text: OptionRule = { takes: "a text", fits: (value) => typeof value === "string" };
+/** A function. */
+export const callable: OptionRule = { takes: "a function", fits: (value) => typeof value === "function" };
 /** An object or a function. What it must hold is checked by who uses it. */
 export const thing: OptionRule = {
   takes: "an object",
@@ -66,7 +75,8 @@ export function whatIs(value: unknown): string {
   if (value instanceof Tensor) return `a tensor of ${value.dtype} [${value.shape.join(", ")}]`;
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object" && value !== null) return `an object (${value.constructor?.name ?? "without class"})`;
-  return typeof value === "function" ? "a function" : `${String(value)}`;
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "function" ? "a function" : String(value);
 }
 
 /** @throws ArgumentError when `options` has a key without a rule, or a value that its rule does not take */
