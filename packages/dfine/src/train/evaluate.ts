@@ -1,7 +1,9 @@
+import { callable, checkOptions, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
 import type { CocoDataset } from "../data/dataset.ts";
 import { breathe } from "../deviceQueue.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
+import { abortSignal } from "../optionRules.ts";
 import type { Detections } from "../postprocess.ts";
 import type { Predictor } from "../predictor.ts";
 import type { BatchSource } from "./batch.ts";
@@ -23,8 +25,17 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** COCO evaluation of a predictor over all batches of a source. @throws the signal's reason when it is aborted */
+const list: OptionRule = { takes: "a list", fits: Array.isArray };
+const OPTIONS: OptionRules<EvaluateOptions> = {
+  ...{ dataset: thing, categoryIds: list, onBatch: callable, signal: abortSignal },
+};
+
+/**
+ * COCO evaluation of a predictor over all batches of a source.
+ * @throws the signal's reason when it is aborted, ArgumentError for options
+ */
 export async function evaluate(predict: Predictor, source: BatchSource, options: EvaluateOptions): Promise<Evaluation> {
+  checkOptions("evaluate", options, OPTIONS);
   const { dataset, onBatch, signal } = options;
   const categoryIds = options.categoryIds ?? dataset.categories.map(({ id }) => id);
   const detections: Detection[] = [];

@@ -1,5 +1,17 @@
 import { type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
-import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
+import {
+  type Backend,
+  callable,
+  checkOptions,
+  DeviceLostError,
+  type OptionRules,
+  OutOfMemoryError,
+  OwnershipError,
+  Random,
+  text,
+  thing,
+  withBackend,
+} from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
@@ -13,7 +25,7 @@ import { tensorSource } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
-import { type Evaluation, evaluate } from "./evaluate.ts";
+import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
@@ -31,6 +43,14 @@ export interface TrainerOptions {
    */
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
+
+/** What a new run starts from. */
+interface Start {
+  readonly initial?: Checkpoint;
+  readonly onFit?: (report: FitReport) => void;
+}
+
+const OPTIONS: OptionRules<TrainerOptions> = { config: thing, backend: thing, reviveBackend: callable };
 
 const emptyModel = (config: Config, backend: Backend): Detector =>
   withBackend(backend, () => buildDetector(config.model));
@@ -87,11 +107,10 @@ export class Trainer implements Disposable {
   /**
    * Starts a run: weights as PyTorch initialises them, or those of the checkpoint `initial`. Of other classes than the
    * configuration's, heads start fresh but for the rows of classes that both sides name; `onFit` is told.
-   * @throws ModelFileError, SafetensorsError
+   * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
-  static async create(
-    options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
-  ): Promise<Trainer> {
+  static async create(options: TrainerOptions & Start): Promise<Trainer> {
+    checkOptions("Trainer.create", options, { ...OPTIONS, initial: thing, onFit: callable });
     const { config, backend, initial, onFit } = options;
     const random = new Random(config.train.seed).fork("weights");
     const model = emptyModel(config, backend).initialize(random);
@@ -107,8 +126,9 @@ export class Trainer implements Disposable {
     return await Trainer.#begin(options, model, (trainer) => trainer.snapshot());
   }
 
-  /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
+  /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError, ArgumentError for options */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
+    checkOptions("Trainer.restore", options, { ...OPTIONS, file: text });
     const model = emptyModel(options.config, options.backend);
     return await Trainer.#begin(options, model, (trainer) => trainer.restoreState(state, options.file));
   }
@@ -178,7 +198,7 @@ export class Trainer implements Disposable {
   async evaluate(
     source: BatchSource,
     dataset: CocoDataset,
-    options: { signal?: AbortSignal | undefined } = {},
+    options: Pick<EvaluateOptions, "signal"> = {},
   ): Promise<Evaluation> {
     using model = await this.#inTurn(() => this.#averaged());
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });

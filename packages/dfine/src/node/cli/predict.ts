@@ -12,7 +12,7 @@ import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import type { GalleryImage } from "../report/gallery.ts";
 import { renderReport } from "../report/report.ts";
-import { createRunFolder } from "../runFolder.ts";
+import { planRunFolder, type RunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDetector } from "./openDetector.ts";
@@ -52,12 +52,13 @@ export function predictCommand(finish: (code: number) => void): Command {
 
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {
   const terminal = new Terminal(values);
+  const makeFolder = await planRunFolder(values.out, "predict", values.name ?? "predict");
   const { files, passedOver } = await imageFiles(images);
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
   const { threshold, maxDetections, batch, maxPixels } = values;
   using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
-  const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
+  let run: RunFolder | undefined;
   const found: object[] = [];
   const shown: GalleryImage[] = [];
   const unread: string[] = [];
@@ -73,6 +74,8 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   };
   for (let first = 0; first < files.length && !interrupt.signal.aborted; first += batch) {
     const group = (await Promise.all(files.slice(first, first + batch).map(read))).flat();
+    if (group.length === 0) continue;
+    run ??= await makeFolder();
     const pixels = group.map(({ image }) => image);
     const results = await detector.detect(pixels, { threshold, maxDetections, batch });
     for (const [i, { file, image }] of group.entries()) {
@@ -84,18 +87,14 @@ async function predict(images: readonly string[], values: PredictValues): Promis
       terminal.progress(`${found.length}/${files.length} images`);
     }
   }
-  const predictions = join(run.path, "predictions.json");
-  await writeFileAtomic(predictions, JSON.stringify(found));
-  await writeFileAtomic(
-    run.report,
-    renderReport({
-      title: `Predictions of ${values.weights}`,
-      images: shown,
-      environment: environment(detector.backend),
-    }),
-  );
-  terminal.data({ predictions, report: run.report, images: found, unread, passedOver });
-  terminal.say(`report: ${run.report}`);
+  const predictions = run && join(run.path, "predictions.json");
+  if (predictions) {
+    const about = { title: `Predictions of ${values.weights}`, environment: environment(detector.backend) };
+    await writeFileAtomic(predictions, JSON.stringify(found));
+    await writeFileAtomic(run!.report, renderReport({ ...about, images: shown }));
+  }
+  terminal.data({ predictions, report: run?.report, images: found, unread, passedOver });
+  if (run) terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
   if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
@@ -136,8 +135,11 @@ function passedOverText(paths: readonly string[]): string {
     const kind = extname(path).toLowerCase() || "without an ending";
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
-  const counts = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${count} ${kind}`);
-  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${counts.slice(0, KINDS).join(", ")}): ${someOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
+  const counts = [...kinds].sort((a, b) => b[1] - a[1]);
+  const others = counts.splice(KINDS).reduce((sum, [, count]) => sum + count, 0);
+  if (others > 0) counts.push(["of other kinds", others]);
+  const listed = counts.map(([kind, count]) => `${count} ${kind}`).join(", ");
+  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${listed}): ${someOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
 }
 
 /** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */

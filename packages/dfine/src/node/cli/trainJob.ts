@@ -6,13 +6,14 @@ import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { readText } from "../data/readCoco.ts";
-import { type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
+import { type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
 import { readBytes, readWeights } from "../files.ts";
 import { parseRunConfig } from "../runConfig.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
 import { UsageError } from "./exit.ts";
 import { type DataOptionValues, type DeviceOptionValues, type OutputOptionValues, trainDataFiles } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
+import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
   Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
@@ -32,20 +33,20 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
 export interface Job {
   readonly config: Config;
   readonly datasets: Datasets;
-  readonly dataFiles: DataFiles;
   readonly makeTrainer: (
     device: Omit<TrainerOptions, "config">,
     onFit: (report: FitReport) => void,
   ) => Promise<Trainer>;
   /** What the user should know about the choices made. */
   readonly notes: readonly string[];
-  /** The folder of a run that goes on. */
-  readonly run?: RunFolder;
+  /** Makes the run's folder, or gives that of a run that goes on. */
+  readonly folder: () => RunFolder | Promise<RunFolder>;
 }
 
-/** A new run, as options and overrides ask for it. @throws UsageError, ConfigError, DatasetError, ModelFileError */
+/** A new run, as options and overrides ask for it. @throws UsageError, ConfigError, DatasetError, ModelFileError, RunFolderError */
 export async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
   const dataFiles = trainDataFiles(given);
+  const makeFolder = await planTrainFolder(given.out, given.name ?? defaultName(dataFiles));
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
@@ -67,7 +68,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
   return {
-    ...{ config, datasets, dataFiles, notes },
+    ...{ config, datasets, notes, folder: () => makeFolder(dataFiles) },
     makeTrainer: (device, onFit) => Trainer.create({ config, ...device, onFit, ...(initial ? { initial } : {}) }),
   };
 }
@@ -133,7 +134,7 @@ export async function resumedJob(path: string, values: TrainValues): Promise<Job
   const datasets = await loadDatasets(dataFiles, ["train"]);
   const state = await readBytes(run.state);
   return {
-    ...{ config, datasets, dataFiles, run, notes: [] },
+    ...{ config, datasets, notes: [], folder: () => run },
     makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
   };
 }

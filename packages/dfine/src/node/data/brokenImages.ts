@@ -25,6 +25,7 @@ export class BrokenImages {
   readonly #dataset: CocoDataset;
   readonly #options: BrokenImagesOptions;
   readonly #known = new Map<number, BrokenImage>();
+  #failure: DatasetError | undefined;
 
   constructor(dataset: CocoDataset, options: BrokenImagesOptions) {
     this.#dataset = dataset;
@@ -35,13 +36,15 @@ export class BrokenImages {
     return [...this.#known.values()];
   }
 
-  has(image: CocoImage): boolean {
-    return this.#known.has(image.id);
+  /** @throws DatasetError once there are too many of them */
+  has({ id }: Pick<CocoImage, "id">): boolean {
+    if (this.#failure) throw this.#failure;
+    return this.#known.has(id);
   }
 
   /** Counts an image. @throws DatasetError when it is one too many */
   add({ id, fileName }: CocoImage, { message }: ImageError): void {
-    if (this.#known.has(id)) return;
+    if (this.has({ id })) return;
     const broken = { id, fileName, message };
     this.#known.set(id, broken);
     const { file, images } = this.#dataset;
@@ -49,11 +52,12 @@ export class BrokenImages {
     const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));
     const count = this.#known.size;
     if (count > most || count === images.length)
-      throw new DatasetError(
+      this.#failure = new DatasetError(
         file,
         `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
         "Mend the images, or take them out of the annotations.",
       );
+    if (this.#failure) throw this.#failure;
     onBroken?.(broken);
   }
 }
