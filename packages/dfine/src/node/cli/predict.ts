@@ -66,7 +66,9 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     try {
       return [{ file, image: await decodeImage(file, { maxPixels }) }];
     } catch (error) {
-      if (!(error instanceof ImageError) || files.length === 1) throw error;
+      if (!(error instanceof ImageError)) throw error;
+      // One image needs no folder to be told from others, and a folder's name may sound like a reason.
+      if (files.length === 1) throw new ImageError(basename(file), error.problem, error.remedy);
       terminal.warn(error.message);
       unread.push(file);
       return [];
