@@ -4,12 +4,12 @@ import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { type FetchOptions, fetchBytes, isAddress } from "../checkpoint/fetch.ts";
 import type { CheckpointOptions } from "../checkpoint/open.ts";
-import { exists, isFolder, missingHint, statOf } from "./data/onDisk.ts";
+import { exists, isFolder, missingHint, readWhole, statOf } from "./data/onDisk.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readWhole(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== "ENOENT") throw new ModelFileError(`${path}: cannot be read (${message})`);

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { checkOptions, type OptionRules, thing, whole } from "@dfine/tensor";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
@@ -6,7 +5,7 @@ import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
 import { isDecodedKind, undecodableKind } from "../../data/imageKinds.ts";
 import { loadSharp } from "../optional.ts";
-import { missingHint } from "./onDisk.ts";
+import { missingHint, readWhole } from "./onDisk.ts";
 
 /** Formats that are decoded; others that the library knows are drawings and documents. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
@@ -62,7 +61,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
 
 async function readBytes(path: string): Promise<Uint8Array> {
   try {
-    return await readFile(path);
+    return await readWhole(path);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
     const remedy = missing

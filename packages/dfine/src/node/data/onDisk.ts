@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, normalize, sep } from "node:path";
 
 /** A way in which programs write one name differently. */
@@ -31,6 +31,12 @@ export const statOf = (path: string): Promise<Stats | undefined> => stat(path).c
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
 
+/** Reads a file whole. What has no end, as /dev/zero, is refused. */
+export async function readWhole(path: string): Promise<Buffer> {
+  if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
+  return await readFile(path);
+}
+
 /** The path under which a file is there whose name is spelt in another way; undefined where there is none. */
 async function onDisk(path: string): Promise<string | undefined> {
   if (await exists(path)) return path;
@@ -44,11 +50,11 @@ async function onDisk(path: string): Promise<string | undefined> {
 
 /** What a missing file is called on disk, as a sentence, where only the spelling differs; undefined where it is not there. */
 export async function missingHint(given: string): Promise<string | undefined> {
-  const path = normalize(given);
+  const path = normalize(given).replace(/(?<=.)[\\/]+$/, "");
   const written = decoded(path).replaceAll("\\", "/");
   const found = (await onDisk(path)) ?? (written.includes("..") ? undefined : await onDisk(written));
   if (found === undefined) return undefined;
-  if (found === path) return `${found} is a link to something that does not exist.`;
+  if (found === path) return (await exists(path)) ? undefined : `${found} is a link to something that does not exist.`;
   const differ = (spellings: readonly Spelling[]) => plainest(path, spellings) !== plainest(found, spellings);
   const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
   const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);

@@ -1,8 +1,8 @@
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { parseCoco } from "../../data/parseCoco.ts";
-import { missingHint } from "./onDisk.ts";
+import { missingHint, readWhole } from "./onDisk.ts";
 
 /** Longest text that V8 holds in one string, in characters. */
 const MAX_TEXT = 0x1fffffe8;
@@ -22,7 +22,7 @@ export async function readText(path: string): Promise<string> {
         `has ${size} bytes, more than the ${MAX_TEXT} that fit one string`,
         "Split the annotations, or leave out segmentation masks, which are not used.",
       );
-    return await readFile(path, "utf8");
+    return (await readWhole(path)).toString();
   } catch (error) {
     if (error instanceof DatasetError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
