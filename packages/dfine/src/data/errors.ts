@@ -13,13 +13,9 @@ export class DatasetError extends Error {
 export class ImageError extends Error {
   override readonly name = "ImageError";
   readonly path: string;
-  readonly problem: string;
-  readonly remedy: string;
 
   constructor(path: string, problem: string, remedy: string) {
     super(`${path}: ${problem}. ${remedy}`);
     this.path = path;
-    this.problem = problem;
-    this.remedy = remedy;
   }
 }

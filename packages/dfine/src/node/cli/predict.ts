@@ -68,7 +68,7 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     } catch (error) {
       if (!(error instanceof ImageError)) throw error;
       // One image needs no folder to be told from others, and a folder's name may sound like a reason.
-      if (files.length === 1) throw new ImageError(basename(file), error.problem, error.remedy);
+      if (files.length === 1) throw Object.assign(error, { message: error.message.replace(file, basename(file)) });
       terminal.warn(error.message);
       unread.push(file);
       return [];

@@ -11,7 +11,7 @@ import { readBytes, readWeights } from "../files.ts";
 import { parseRunConfig } from "../runConfig.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
 import { UsageError } from "./exit.ts";
-import { type DataOptionValues, type DeviceOptionValues, type OutputOptionValues, trainDataFiles } from "./options.ts";
+import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
@@ -45,8 +45,8 @@ export interface Job {
 
 /** A new run, as options and overrides ask for it. @throws UsageError, ConfigError, DatasetError, ModelFileError, RunFolderError */
 export async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
-  const dataFiles = trainDataFiles(given);
-  const makeFolder = await planTrainFolder(given.out, given.name ?? defaultName(dataFiles));
+  const data = dataFiles(given, "train");
+  const makeFolder = await planTrainFolder(given.out, given.name ?? defaultName(data));
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
@@ -58,7 +58,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     throw new ConfigError(
       `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
     );
-  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const datasets = await loadDatasets(data, ["train"]);
   const { categories, images } = datasets.train!.dataset;
   const classes = categories.map(({ name }) => name);
   const { values, notes } = withBatch(chosen, { overrides: completed, images: images.length });
@@ -68,7 +68,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
   return {
-    ...{ config, datasets, notes, folder: () => makeFolder(dataFiles) },
+    ...{ config, datasets, notes, folder: () => makeFolder(data) },
     makeTrainer: (device, onFit) => Trainer.create({ config, ...device, onFit, ...(initial ? { initial } : {}) }),
   };
 }
@@ -130,8 +130,7 @@ export async function resumedJob(path: string, values: TrainValues): Promise<Job
   const run = await openRunFolder(path);
   const stored = parseRunConfig(await readText(run.config), run.config);
   const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
-  const dataFiles = await readDataFiles(run.data);
-  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const datasets = await loadDatasets(await readDataFiles(run.data), ["train"]);
   const state = await readBytes(run.state);
   return {
     ...{ config, datasets, notes: [], folder: () => run },

@@ -40,7 +40,7 @@ export function valCommand(finish: (code: number) => void): Command {
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { val: split } = await loadDatasets(options.valDataFiles(values), ["val"]);
+  const { val: split } = await loadDatasets(options.dataFiles(values, "val"), ["val"]);
   const { dataset } = split!;
   const makeFolder = await planRunFolder(values.out, "val", values.name ?? "val");
   await checkImages(split!);
