@@ -7,7 +7,7 @@ const ends = new WeakMap<Backend, Promise<unknown>>();
  * Lets the program see to its events: where kernels keep the thread busy, nothing else would. (In pages a message is the
  * way, because a timer waits 4 ms.)
  */
-export const breathe = (): Promise<void> =>
+const breathe = (): Promise<void> =>
   new Promise((resolve) => {
     if (typeof setImmediate === "function") return void setImmediate(resolve);
     const { port1, port2 } = new MessageChannel();

@@ -23,7 +23,6 @@ import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
-import { breathe } from "./deviceQueue.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
 import { abortSignal, texts } from "./optionRules.ts";
@@ -204,7 +203,6 @@ export class DFine implements Disposable {
     const plane = 3 * height * width;
     const results: Result[] = [];
     for (let first = 0; first < list.length; first += batch) {
-      if (first > 0) await breathe();
       signal?.throwIfAborted();
       const group = await Promise.all(list.slice(first, first + batch).map(read));
       const images = new Float32Array(group.length * plane);

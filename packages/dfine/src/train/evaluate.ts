@@ -1,6 +1,5 @@
 import { callable, checkOptions, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
 import type { CocoDataset } from "../data/dataset.ts";
-import { breathe } from "../deviceQueue.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import { abortSignal } from "../optionRules.ts";
@@ -45,7 +44,6 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
     for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
     done += found.length;
     onBatch?.(done);
-    await breathe();
   }
   return { result: evaluateDetections(dataset, detections), detections };
 }
