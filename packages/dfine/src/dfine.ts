@@ -4,11 +4,13 @@ import {
   checkOptions,
   checkValue,
   listOf,
+  needed,
   type OptionRule,
   type OptionRules,
   OwnershipError,
   oneOf,
   Random,
+  text,
   thing,
   whole,
   withBackend,
@@ -25,7 +27,7 @@ import { resizeBilinear } from "./data/resize.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
-import { abortSignal, texts } from "./optionRules.ts";
+import { abortSignal, someBackend, texts } from "./optionRules.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
@@ -40,7 +42,7 @@ export interface DFineOptions extends DeviceOptions {
 
 const DFINE_OPTIONS: OptionRules<DFineOptions> = {
   ...DEVICE_OPTIONS,
-  device: { takes: "a name or a backend", fits: (value) => typeof value === "string" || thing.fits(value) },
+  device: { takes: "a name or a backend", fits: (value) => text.fits(value) || someBackend.fits(value) },
   size: listOf(2, 1),
 };
 
@@ -60,12 +62,14 @@ export interface CreateOptions extends DFineOptions {
   readonly seed?: number;
 }
 
+/** More than any data set has. */
+const MOST_CLASSES = 100_000;
 const CREATE_OPTIONS: OptionRules<CreateOptions> = {
   ...{ ...DFINE_OPTIONS, model: oneOf(PRESET_NAMES), seed: whole(0) },
-  classes: {
-    takes: "a list of names, or how many there are",
-    fits: (value) => texts.fits(value) || whole(1).fits(value),
-  },
+  classes: needed({
+    takes: `a list of names, or how many there are, up to ${MOST_CLASSES}`,
+    fits: (value) => texts.fits(value) || (whole(1).fits(value) && (value as number) <= MOST_CLASSES),
+  }),
 };
 
 /** What is reported of what was found. */

@@ -1,5 +1,10 @@
-import type { OptionRule } from "@dfine/tensor";
+import type { Backend, OptionRule } from "@dfine/tensor";
 
+/** Where to compute. */
+export const someBackend: OptionRule = {
+  takes: "a backend",
+  fits: (value) => typeof (value as Backend | null)?.alloc === "function",
+};
 /** A list of texts. */
 export const texts: OptionRule = {
   takes: "a list of texts",

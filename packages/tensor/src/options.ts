@@ -9,6 +9,8 @@ export interface OptionRule {
   readonly takes: string;
   /** Whether a value is one of them. */
   fits(value: unknown): boolean;
+  /** Whether it may not be left out. */
+  readonly isNeeded?: boolean;
 }
 
 /** A rule for every option that `Options` has: the compiler keeps the list complete. */
@@ -28,6 +30,8 @@ export const wholes = (from: number, lengths: readonly number[]): OptionRule => 
     isWhole(value, from) ||
     (Array.isArray(value) && lengths.includes(value.length) && value.every((n) => isWhole(n, from))),
 });
+/** The same for an option that may not be left out. */
+export const needed = (rule: OptionRule): OptionRule => ({ ...rule, isNeeded: true });
 /** A list of `length` whole numbers from `from` on. */
 export const listOf = (length: number, from: number): OptionRule => ({
   takes: `a list of ${length} whole numbers from ${from} on`,
@@ -79,7 +83,7 @@ export function whatIs(value: unknown): string {
   return typeof value === "function" ? "a function" : String(value);
 }
 
-/** @throws ArgumentError when `options` has a key without a rule, or a value that its rule does not take */
+/** @throws ArgumentError for a key without a rule, a value that its rule does not take, or one that is needed and lacks */
 export function checkOptions<Options extends object>(op: string, options: Options, rules: OptionRules<Options>): void {
   if (typeof options !== "object" || options === null || Array.isArray(options) || options instanceof Tensor)
     throw new ArgumentError(
@@ -96,6 +100,8 @@ export function checkOptions<Options extends object>(op: string, options: Option
     }
     if (value !== undefined) checkValue(op, key, value, rules[key]);
   }
+  for (const key in rules)
+    if (rules[key].isNeeded && options[key] === undefined) checkValue(op, key, undefined, rules[key]);
 }
 
 /** @throws ArgumentError when a value is not what its rule takes */

@@ -15,7 +15,7 @@ import { DFine } from "./detector.ts";
 import { runTraining } from "./trainRun.ts";
 
 /** What nobody computes on: whoever asks too late meets an error of another kind. */
-const device = { name: "none" } as unknown as Device;
+const device = { name: "none", alloc: () => expect.unreachable() } as unknown as Device;
 const image = { width: 4, height: 4, data: new Uint8Array(48) };
 /** A value that the compiler would refuse. */
 const untyped = (value: unknown) => value as never;
@@ -51,6 +51,13 @@ test.each<[name: string, call: () => unknown, said: string]>([
     'model is "xl"; it takes one of n, s, m',
   ],
   ["create, classes", () => DFine.create({ classes: 1.5 }), "classes is 1.5; it takes a list of names, or how many"],
+  ["create, no classes", () => DFine.create(untyped({})), "classes is undefined; it takes a list of names"],
+  [
+    "create, all classes",
+    () => DFine.create({ classes: 1e9 }),
+    "it takes a list of names, or how many there are, up to",
+  ],
+  ["create, a device", () => DFine.create(untyped({ classes: 1, device: {} })), "it takes a name or a backend"],
   ["create, a size", () => DFine.create(untyped({ classes: 1, size: 640 })), "size is 640; it takes a list of 2 whole"],
   ["open, a key", () => DFine.fromPretrained("x", untyped({ classnames: ["a"] })), 'did you mean "classNames"?'],
   ["open, a key, of pages", () => BrowserDFine.fromPretrained("x", untyped({ emma: true })), 'did you mean "ema"?'],
@@ -63,13 +70,19 @@ test.each<[name: string, call: () => unknown, said: string]>([
   ["checkpoint", () => openCheckpoint(new Uint8Array(), untyped({ ema: 1 })), "ema is 1; it takes true or false"],
   ["device", () => resolveBackend("cpu", { threads: 0 }), `resolveBackend: threads is 0; it takes ${FROM_1}`],
   ["trainer", () => trainer({ initail: {} }), 'Trainer.create: there is no option "initail"; did you mean "initial"?'],
+  [
+    "trainer, a part",
+    () => trainer({ config: { preset: "n" } }),
+    "config is an object (Object); it takes a whole config",
+  ],
   ["state", () => Trainer.restore(new Uint8Array(), untyped({ backed: device })), 'did you mean "backend"?'],
   ["loop", () => trainLoop(untyped({}), untyped({}), { maxSteps: 1.5 }).next(), `maxSteps is 1.5; it takes ${FROM_1}`],
   [
     "evaluation",
-    () => evaluate(untyped({}), tinySource(1), untyped({ categories: [] })),
+    () => evaluate(untyped({}), tinySource(1), untyped({ categoryId: [] })),
     'did you mean "categoryIds"?',
   ],
+  ["loader without a size", () => loader({ size: undefined }), "createLoader: size is undefined; it takes a list of 2"],
   ["loader", () => loader({ flip: 50 }), `createLoader: flip is 50; it takes ${ONE}`],
   ["image", () => decodeImage("x.png", { maxPixels: -1 }), `decodeImage: maxPixels is -1; it takes ${FROM_1}`],
   ["digits", () => makeDigits(untyped({ folder: "x", seeed: 1 })), 'did you mean "seed"?'],

@@ -1,4 +1,4 @@
-import { callable, checkOptions, DeviceLostError, type OptionRules, text, thing, whole } from "@dfine/tensor";
+import { callable, checkOptions, DeviceLostError, needed, type OptionRules, text, thing, whole } from "@dfine/tensor";
 import { DatasetError, ImageError } from "../data/errors.ts";
 import { abortSignal, texts } from "../optionRules.ts";
 import type { TrainData } from "../train/batch.ts";
@@ -28,8 +28,15 @@ export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"
 }
 
 const OPTIONS: OptionRules<TrainRunOptions> = {
-  ...{ trainer: thing, run: callable, train: thing, val: thing, onEvent: callable, signal: abortSignal },
-  ...{ maxSteps: whole(1), title: text, fit: thing, notes: texts },
+  ...{
+    trainer: needed(thing),
+    run: needed(callable),
+    train: needed(thing),
+    val: thing,
+    onEvent: callable,
+    signal: abortSignal,
+  },
+  ...{ maxSteps: whole(1), title: needed(text), fit: thing, notes: texts },
 };
 
 /** How a run came to its end. */

@@ -1,4 +1,4 @@
-import { callable, checkOptions, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
+import { callable, checkOptions, needed, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
 import type { CocoDataset } from "../data/dataset.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
@@ -26,7 +26,7 @@ export interface EvaluateOptions {
 
 const list: OptionRule = { takes: "a list", fits: Array.isArray };
 const OPTIONS: OptionRules<EvaluateOptions> = {
-  ...{ dataset: thing, categoryIds: list, onBatch: callable, signal: abortSignal },
+  ...{ dataset: needed(thing), categoryIds: list, onBatch: callable, signal: abortSignal },
 };
 
 /**

@@ -4,6 +4,8 @@ import {
   callable,
   checkOptions,
   DeviceLostError,
+  needed,
+  type OptionRule,
   type OptionRules,
   OutOfMemoryError,
   OwnershipError,
@@ -20,6 +22,7 @@ import type { CocoDataset } from "../data/dataset.ts";
 import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
+import { someBackend } from "../optionRules.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSource } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
@@ -50,7 +53,15 @@ interface Start {
   readonly onFit?: (report: FitReport) => void;
 }
 
-const OPTIONS: OptionRules<TrainerOptions> = { config: thing, backend: thing, reviveBackend: callable };
+const wholeConfig: OptionRule = {
+  takes: "a whole configuration, as resolveConfig makes it",
+  fits: (value) => thing.fits((value as Config | null)?.model) && thing.fits((value as Config).train),
+};
+const OPTIONS: OptionRules<TrainerOptions> = {
+  config: needed(wholeConfig),
+  backend: needed(someBackend),
+  reviveBackend: callable,
+};
 
 const emptyModel = (config: Config, backend: Backend): Detector =>
   withBackend(backend, () => buildDetector(config.model));

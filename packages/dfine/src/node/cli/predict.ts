@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { basename, extname, join } from "node:path";
+import { basename, extname, join, sep } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
@@ -32,6 +32,7 @@ const SIDE = 640;
 const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
 /** What systems put into folders by themselves, of which nothing is said. */
 const SYSTEM_NAME = /^(\.|Thumbs\.db$|desktop\.ini$)/i;
+const FOLDER = "folder";
 /** Kinds shown of the files that are passed over. */
 const KINDS = 5;
 
@@ -120,8 +121,10 @@ async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; 
     const inside = (await readdir(path, { withFileTypes: true }))
       .filter(({ name }) => !SYSTEM_NAME.test(name))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
-    const images = inside.filter((entry) => !entry.isDirectory() && IMAGE_NAME.test(entry.name));
-    const others = inside.filter((entry) => !images.includes(entry)).map(({ name }) => join(path, name));
+    const images = inside.filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && IMAGE_NAME.test(entry.name));
+    const others = inside
+      .filter((entry) => !images.includes(entry))
+      .map((entry) => join(path, entry.name, entry.isDirectory() ? "/" : ""));
     if (images.length === 0)
       throw new UsageError(`${path}: holds no images${others.length > 0 ? `; ${passedOverText(others)}` : ""}`);
     files.push(...images.map(({ name }) => join(path, name)));
@@ -134,13 +137,13 @@ async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; 
 function passedOverText(paths: readonly string[]): string {
   const kinds = new Map<string, number>();
   for (const path of paths) {
-    const kind = extname(path).toLowerCase() || "without an ending";
+    const kind = path.endsWith(sep) ? FOLDER : extname(path).toLowerCase() || "without an ending";
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
   const counts = [...kinds].sort((a, b) => b[1] - a[1]);
   const others = counts.splice(KINDS).reduce((sum, [, count]) => sum + count, 0);
   if (others > 0) counts.push(["of other kinds", others]);
-  const listed = counts.map(([kind, count]) => `${count} ${kind}`).join(", ");
+  const listed = counts.map(([kind, n]) => (kind === FOLDER ? counted(n, kind) : `${n} ${kind}`)).join(", ");
   return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${listed}): ${someOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
 }
 

@@ -4,6 +4,7 @@ import {
   checkOptions,
   flag,
   listOf,
+  needed,
   type OptionRules,
   Random,
   text,
@@ -58,8 +59,14 @@ export interface Loader extends BatchSource {
 const LARGEST_BATCH = 2 ** 32;
 
 const OPTIONS: OptionRules<LoaderOptions> = {
-  ...{ dataset: thing, imageRoot: text, size: listOf(2, 1), cacheBytes: whole(0), maxPixels: whole(1) },
-  ...{ batchSize: whole(1), training: flag, seed: whole(0), flip: between(0, 1), prefetch: whole(0) },
+  ...{
+    dataset: needed(thing),
+    imageRoot: needed(text),
+    size: needed(listOf(2, 1)),
+    cacheBytes: whole(0),
+    maxPixels: whole(1),
+  },
+  ...{ batchSize: needed(whole(1)), training: needed(flag), seed: whole(0), flip: between(0, 1), prefetch: whole(0) },
   ...{ mostBroken: between(0, 1), onBroken: callable },
 };
 

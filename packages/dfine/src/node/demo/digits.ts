@@ -1,6 +1,6 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { callable, checkOptions, type OptionRules, Random, text, whole } from "@dfine/tensor";
+import { callable, checkOptions, needed, type OptionRules, Random, text, whole } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
 import { abortSignal } from "../../optionRules.ts";
 import type { DatasetSplit } from "../data/loadDataYaml.ts";
@@ -39,7 +39,7 @@ export interface DigitsOptions {
 }
 
 const OPTIONS: OptionRules<DigitsOptions> = {
-  ...{ folder: text, train: whole(1), val: whole(1), size: whole(32), seed: whole(0) },
+  ...{ folder: needed(text), train: whole(1), val: whole(1), size: whole(32), seed: whole(0) },
   ...{ onProgress: callable, signal: abortSignal },
 };
 
