@@ -4,19 +4,11 @@ import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { type FetchOptions, fetchBytes, isAddress } from "../checkpoint/fetch.ts";
 import type { CheckpointOptions } from "../checkpoint/open.ts";
-import { exists, isFolder, missingHint, readWhole, statOf } from "./data/onDisk.ts";
+import { exists, isFolder, readWhole, statOf } from "./data/onDisk.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
-export async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readWhole(path);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "ENOENT") throw new ModelFileError(`${path}: cannot be read (${message})`);
-    const hint = await missingHint(path);
-    throw new ModelFileError(`${path}: does not exist${hint ? `. ${hint}` : "; check the path"}`);
-  }
-}
+export const readBytes = (path: string): Promise<Uint8Array> =>
+  readWhole(path, (problem, remedy) => new ModelFileError(`${path}: ${problem}. ${remedy}`));
 
 /** Weights in a folder: a run's best ones, or its last where it stopped in its first epoch; those of a model from Hugging Face. */
 const IN_FOLDER = [join("weights", "best.safetensors"), join("weights", "last.safetensors"), "model.safetensors"];

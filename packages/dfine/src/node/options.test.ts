@@ -93,6 +93,12 @@ test.each<[name: string, call: () => unknown, said: string]>([
   expect(error.message).toContain(said);
 });
 
+test("the messages that docs/bad-input.md shows", async () => {
+  says("option-unknown", await thrown(() => detect({ thresh: 0.5 })));
+  says("option-value", await thrown(() => detect({ threshold: 7 })));
+  says("option-missing", await thrown(() => trainer({ backend: undefined })));
+});
+
 describe("a detector that was disposed", () => {
   let detector: DFine;
   beforeAll(async () => {

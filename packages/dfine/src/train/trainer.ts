@@ -47,12 +47,6 @@ export interface TrainerOptions {
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
 
-/** What a new run starts from. */
-interface Start {
-  readonly initial?: Checkpoint;
-  readonly onFit?: (report: FitReport) => void;
-}
-
 const wholeConfig: OptionRule = {
   takes: "a whole configuration, as resolveConfig makes it",
   fits: (value) => thing.fits((value as Config | null)?.model) && thing.fits((value as Config).train),
@@ -120,7 +114,9 @@ export class Trainer implements Disposable {
    * configuration's, heads start fresh but for the rows of classes that both sides name; `onFit` is told.
    * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
-  static async create(options: TrainerOptions & Start): Promise<Trainer> {
+  static async create(
+    options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
+  ): Promise<Trainer> {
     checkOptions("Trainer.create", options, { ...OPTIONS, initial: thing, onFit: callable });
     const { config, backend, initial, onFit } = options;
     const random = new Random(config.train.seed).fork("weights");

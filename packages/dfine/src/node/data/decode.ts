@@ -5,7 +5,7 @@ import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
 import { isDecodedKind, undecodableKind } from "../../data/imageKinds.ts";
 import { loadSharp } from "../optional.ts";
-import { missingHint, readWhole } from "./onDisk.ts";
+import { readWhole } from "./onDisk.ts";
 
 /** Formats that are decoded; others that the library knows are drawings and documents. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
@@ -34,7 +34,8 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   checkOptions("decodeImage", options, OPTIONS);
   const { maxPixels = MAX_PIXELS, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
-  const bytes = typeof source === "string" ? await readBytes(source) : source;
+  const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
+  const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
   const metadata = await readHeader(path, bytes, () =>
@@ -56,18 +57,6 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
     return rgbImage(info.width, info.height, inks ? cmykToRgb(pixels) : pixels);
   } catch (error) {
     throw unreadable(path, bytes, `cannot be decoded (${reason(error)})`);
-  }
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readWhole(path);
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const remedy = missing
-      ? ((await missingHint(path)) ?? "Check the image folder and the file name.")
-      : "Check the file and its permissions.";
-    throw new ImageError(path, missing ? "does not exist" : `cannot be read (${reason(error)})`, remedy);
   }
 }
 

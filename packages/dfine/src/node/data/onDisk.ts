@@ -31,10 +31,16 @@ export const statOf = (path: string): Promise<Stats | undefined> => stat(path).c
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
 
-/** Reads a file whole. What has no end, as /dev/zero, is refused. */
-export async function readWhole(path: string): Promise<Buffer> {
-  if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
-  return await readFile(path);
+/** Reads a file whole. @throws what `refuse` makes, where it is missing, cannot be read, or has no end as /dev/zero */
+export async function readWhole(path: string, refuse: (problem: string, remedy: string) => Error): Promise<Buffer> {
+  try {
+    if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
+    return await readFile(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw refuse("does not exist", (await missingHint(path)) ?? "Check the path.");
+    throw refuse(`cannot be read (${message})`, "Check the file and its permissions.");
+  }
 }
 
 /** The path under which a file is there whose name is spelt in another way; undefined where there is none. */
