@@ -1,10 +1,10 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { appendFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
-import { createRunFolder, openRunFolder, planRunFolder, RunFolderError } from "./runFolder.ts";
+import { createRunFolder, makeFolder, openRunFolder, planRunFolder, RunFolderError } from "./runFolder.ts";
 import { type ResultsRow, RunLog, readEvents } from "./runLog.ts";
 
 const root = mkdtempSync(join(tmpdir(), "dfine-run-"));
@@ -45,6 +45,7 @@ test("a run goes on only with its configuration, data and state", async () => {
   const run = await createRunFolder(out(), "train", "x");
   says("run-missing", await thrown(() => openRunFolder(join(run.path, "none"))));
   says("run-incomplete", await thrown(() => openRunFolder(run.path)));
+  await makeFolder(dirname(run.state));
   for (const file of [run.config, run.data, run.state]) writeFileSync(file, "");
   expect(await openRunFolder(run.path)).toEqual(run);
 });
