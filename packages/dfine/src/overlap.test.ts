@@ -115,10 +115,11 @@ const slowly = (inner: Backend): Backend => ({
   },
 });
 
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
 describe("what is disposed while calls are under way", () => {
-  const turns = async (count: number): Promise<void> => {
-    for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
-  };
   const reasons = async (calls: readonly Promise<unknown>[]): Promise<unknown[]> =>
     (await Promise.allSettled(calls)).flatMap((call) => (call.status === "rejected" ? [call.reason] : []));
 
@@ -192,7 +193,7 @@ describe("turns on a device", () => {
       (name: string, waits: number, fails = false) =>
       async () => {
         order.push(`${name} begins`);
-        for (let i = 0; i < waits; i++) await Promise.resolve();
+        await turns(waits);
         order.push(`${name} ends`);
         if (fails) throw new RangeError(name);
         return name;
@@ -224,12 +225,15 @@ describe("turns on a device", () => {
   test("go on where a device is replaced", async () => {
     const [lost, next] = [losableBackend(backend), losableBackend(backend)];
     const order: number[] = [];
-    const first = inTurn(lost, async () => {
-      continueTurns(lost, next);
-      await Promise.resolve();
-      order.push(1);
+    let first: Promise<unknown> | undefined;
+    await new Promise<void>((begun) => {
+      first = inTurn(lost, async () => {
+        continueTurns(lost, next);
+        begun();
+        await turns(5);
+        order.push(1);
+      });
     });
-    await Promise.resolve();
     await inTurn(next, () => order.push(2));
     await first;
     expect(order).toEqual([1, 2]);

@@ -9,6 +9,8 @@ export interface OptionRule {
   readonly takes: string;
   /** Whether a value is one of them. */
   fits(value: unknown): boolean;
+  /** Whether it may not be left out. */
+  readonly isNeeded?: boolean;
 }
 
 /** A rule for every option that `Options` has: the compiler keeps the list complete. */
@@ -28,6 +30,8 @@ export const wholes = (from: number, lengths: readonly number[]): OptionRule => 
     isWhole(value, from) ||
     (Array.isArray(value) && lengths.includes(value.length) && value.every((n) => isWhole(n, from))),
 });
+/** The same for an option that may not be left out. */
+export const needed = (rule: OptionRule): OptionRule => ({ ...rule, isNeeded: true });
 /** A list of `length` whole numbers from `from` on. */
 export const listOf = (length: number, from: number): OptionRule => ({
   takes: `a list of ${length} whole numbers from ${from} on`,
@@ -43,8 +47,17 @@ export const real: OptionRule = {
   takes: "a number",
   fits: (value) => typeof value === "number" && !Number.isNaN(value),
 };
+/** A number from `low` to `high`, both included. */
+export const between = (low: number, high: number): OptionRule => ({
+  takes: `a number from ${low} to ${high}`,
+  fits: (value) => typeof value === "number" && value >= low && value <= high,
+});
 /** true or false. */
 export const flag: OptionRule = { takes: "true or false", fits: (value) => typeof value === "boolean" };
+/** A text. */
+export const text: OptionRule = { takes: "a text", fits: (value) => typeof value === "string" };
+/** A function. */
+export const callable: OptionRule = { takes: "a function", fits: (value) => typeof value === "function" };
 /** An object or a function. What it must hold is checked by who uses it. */
 export const thing: OptionRule = {
   takes: "an object",
@@ -66,10 +79,11 @@ export function whatIs(value: unknown): string {
   if (value instanceof Tensor) return `a tensor of ${value.dtype} [${value.shape.join(", ")}]`;
   if (Array.isArray(value)) return `a list of ${value.length}`;
   if (typeof value === "object" && value !== null) return `an object (${value.constructor?.name ?? "without class"})`;
-  return typeof value === "function" ? "a function" : `${String(value)}`;
+  if (typeof value === "string") return JSON.stringify(value);
+  return typeof value === "function" ? "a function" : String(value);
 }
 
-/** @throws ArgumentError when `options` has a key without a rule, or a value that its rule does not take */
+/** @throws ArgumentError for a key without a rule, a value that its rule does not take, or one that is needed and lacks */
 export function checkOptions<Options extends object>(op: string, options: Options, rules: OptionRules<Options>): void {
   if (typeof options !== "object" || options === null || Array.isArray(options) || options instanceof Tensor)
     throw new ArgumentError(
@@ -86,6 +100,8 @@ export function checkOptions<Options extends object>(op: string, options: Option
     }
     if (value !== undefined) checkValue(op, key, value, rules[key]);
   }
+  for (const key in rules)
+    if (rules[key].isNeeded && options[key] === undefined) checkValue(op, key, undefined, rules[key]);
 }
 
 /** @throws ArgumentError when a value is not what its rule takes */

@@ -5,7 +5,7 @@ import type { Width } from "./library.ts";
 import { loopsOf } from "./loops.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Slots } from "./storage.ts";
-import { type Site, valuesOf } from "./values.ts";
+import { type Site, type Values, valuesOf } from "./values.ts";
 import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
 /**

@@ -1,6 +1,8 @@
 import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
+import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
 import { COCO_CLASSES } from "../config/coco.ts";
 import type { ModelConfig, PresetName } from "../config/config.ts";
+import { texts } from "../optionRules.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { foreignAdvice } from "./foreign.ts";
@@ -30,6 +32,10 @@ export interface CheckpointOptions {
   /** Text of the config.json beside Hugging Face's weights, which has the class names. */
   readonly configJson?: string | undefined;
 }
+
+export const CHECKPOINT_OPTIONS: OptionRules<CheckpointOptions> = {
+  ...{ file: text, ema: flag, classNames: texts, size: listOf(2, 1), configJson: text },
+};
 
 /** Weights of any format under their official names, and the model that they are of. */
 export interface Checkpoint {
@@ -107,9 +113,10 @@ function withOfficialNames(
 /**
  * Opens weights of any format: a .pth of the official trainer, safetensors with official or Hugging Face's names, or our
  * own. Preset, classes and input size are those of the tensors.
- * @throws ModelFileError, SafetensorsError
+ * @throws ModelFileError, SafetensorsError, ArgumentError for options
  */
 export function openCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {}): Checkpoint {
+  checkOptions("openCheckpoint", options, CHECKPOINT_OPTIONS);
   return identifyCheckpoint(readCheckpoint(bytes, options), options);
 }
 

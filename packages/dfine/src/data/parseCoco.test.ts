@@ -166,6 +166,17 @@ describe("the summary says what was mapped, cut and left out", () => {
     const notes = summarizeDataset(cocoDataset(json, "x.json"), { queries: 1 }).notes.join("\n");
     says("files-repeated", notes);
     says("boxes-over-queries", notes);
+    const val = summarizeDataset(cocoDataset(json, "x.json"), { use: "evaluation", queries: 1 }).notes.join("\n");
+    says("boxes-over-queries", val);
+    const spelt = ["./a.jpg", "a.jpg", ".//b\\c.jpg", "b/./c.jpg"].map((file_name, id) => ({
+      ...image,
+      id,
+      file_name,
+    }));
+    const clean = { images: spelt, annotations: [], categories: json.categories };
+    expect(summarizeDataset(cocoDataset(clean, "x.json")).notes.join("\n")).toContain(
+      "2 images have the file of an earlier one (a.jpg, b/c.jpg)",
+    );
   });
 
   test("an evaluation leaves no box out, and says nothing of learning", () => {

@@ -41,7 +41,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const names = new Set(categories.map(({ name }) => name));
   const annotations = [...dataset.annotationsByImage.values()].flat();
   const sameId = repeated(annotations.map(({ id }) => id)).length;
-  const files = repeated(dataset.images.map(({ fileName }) => fileName));
+  const files = repeated(dataset.images.map(({ fileName }) => plainPath(fileName)));
   const ids =
     categories.length > 4 ? `${categories[0]!.id}–${categories.at(-1)!.id}` : categories.map(({ id }) => id).join(", ");
   const notes = [
@@ -57,7 +57,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       `${counted(tiny, "box", "boxes")} under one pixel at ${options.size?.join("x")}, left out; a larger --size would keep some`,
     crowd > 0 && `${counted(crowd, "crowd region", "crowd regions")}, no targets`,
     crowded > 0 &&
-      `${counted(crowded, "image has", "images have")} more boxes, up to ${most}, than the model has queries (${queries}), so not all can be found; raise model.decoder.numQueries`,
+      `${counted(crowded, "image has", "images have")} more boxes, up to ${most}, than the model has queries (${queries}), so not all can be found; train with more (model.decoder.numQueries)`,
     boxes === 0 && `no image has a box: ${training ? "a model can only learn to find nothing" : "there is no AP"}`,
     boxes > 0 &&
       imagesWithoutBoxes > 0 &&
@@ -68,6 +68,13 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   ].filter((note) => note !== false);
   return { images: dataset.images.length, boxes, imagesWithoutBoxes, ...kinds, emptyCategories, notes };
 }
+
+/** The same text for all ways to write a path inside a folder. */
+const plainPath = (path: string): string =>
+  path
+    .split(/[\\/]+/)
+    .filter((part) => part !== ".")
+    .join("/");
 
 /** The values that an earlier one equals. */
 function repeated<T>(values: readonly T[]): T[] {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { FitReport } from "../checkpoint/fit.ts";
 import { stringify } from "../config/yaml.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
@@ -10,7 +10,7 @@ import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
-import type { RunFolder } from "./runFolder.ts";
+import { makeFolder, type RunFolder } from "./runFolder.ts";
 import { type LogLine, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
 import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
@@ -44,6 +44,7 @@ export class RunRecorder {
   static async open(options: RecorderOptions): Promise<RunRecorder> {
     const { run, trainer, val, fit } = options;
     const recorder = new RunRecorder(options);
+    await makeFolder(dirname(run.state));
     await recorder.#log.open(trainer.progress.step > 0 ? trainer.progress : undefined);
     for (const line of await readEvents(run.events)) addToCurves(recorder.#curves, line);
     if (fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...fit });

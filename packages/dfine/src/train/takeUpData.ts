@@ -55,10 +55,9 @@ function differences(
     notes.push(
       `${file}: its images or boxes are not those that the run has learned from so far; it goes on with these`,
     );
-  if (before && best && before.val?.digest !== now.val?.digest) {
-    notes.push(
-      `the validation data is not what it was, so the best AP so far, ${best.ap.toFixed(3)}, no longer counts`,
-    );
+  if (before && before.val?.digest !== now.val?.digest) {
+    const lost = best ? `, so the best AP so far, ${best.ap.toFixed(3)}, no longer counts` : "";
+    notes.push(`the validation data is not what it was${lost}`);
     progress.best = null;
   }
   return notes;

@@ -1,5 +1,19 @@
 import { type Schedule, warmupMultiStep } from "@dfine/nn";
-import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
+import {
+  type Backend,
+  callable,
+  checkOptions,
+  DeviceLostError,
+  needed,
+  type OptionRule,
+  type OptionRules,
+  OutOfMemoryError,
+  OwnershipError,
+  Random,
+  text,
+  thing,
+  withBackend,
+} from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
@@ -8,12 +22,13 @@ import type { CocoDataset } from "../data/dataset.ts";
 import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
+import { someBackend } from "../optionRules.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
-import { type Evaluation, evaluate } from "./evaluate.ts";
+import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
@@ -31,6 +46,16 @@ export interface TrainerOptions {
    */
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
+
+const wholeConfig: OptionRule = {
+  takes: "a whole configuration, as resolveConfig makes it",
+  fits: (value) => thing.fits((value as Config | null)?.model) && thing.fits((value as Config).train),
+};
+const OPTIONS: OptionRules<TrainerOptions> = {
+  config: needed(wholeConfig),
+  backend: needed(someBackend),
+  reviveBackend: callable,
+};
 
 const emptyModel = (config: Config, backend: Backend): Detector =>
   withBackend(backend, () => buildDetector(config.model));
@@ -85,11 +110,12 @@ export class Trainer implements Disposable {
   /**
    * Starts a run: weights as PyTorch initialises them, or those of the checkpoint `initial`. Of other classes than the
    * configuration's, heads start fresh but for the rows of classes that both sides name; `onFit` is told.
-   * @throws ModelFileError, SafetensorsError
+   * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
   static async create(
     options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
+    checkOptions("Trainer.create", options, { ...OPTIONS, initial: thing, onFit: callable });
     const { config, initial, onFit } = options;
     const prepare = async (model: Detector) => {
       model.initialize(new Random(config.train.seed).fork("weights"));
@@ -99,8 +125,9 @@ export class Trainer implements Disposable {
     return await Trainer.#begin(options, prepare, (trainer) => trainer.snapshot());
   }
 
-  /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
+  /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError, ArgumentError for options */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
+    checkOptions("Trainer.restore", options, { ...OPTIONS, file: text });
     const prepare = () => {};
     return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }
@@ -170,7 +197,7 @@ export class Trainer implements Disposable {
   async evaluate(
     source: BatchSource,
     dataset: CocoDataset,
-    options: { signal?: AbortSignal | undefined } = {},
+    options: Pick<EvaluateOptions, "signal"> = {},
   ): Promise<Evaluation> {
     using model = await this.#inTurn(() => this.#averaged());
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });

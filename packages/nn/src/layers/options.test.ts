@@ -9,7 +9,7 @@ const untyped = <T>(value: unknown): T => value as T;
 
 it.each([
   ["Linear", () => new Linear(2, 3, untyped({ activations: "relu" })), 'did you mean "activation"?'],
-  ["Linear", () => new Linear(2, 3, { activation: untyped("swish") }), "activation is swish; it takes one of"],
+  ["Linear", () => new Linear(2, 3, { activation: untyped("swish") }), 'activation is "swish"; it takes one of'],
   ["Conv2d", () => new Conv2d(2, 3, untyped(3)), "got 3 where an object of options stands: { kernel, "],
   ["Conv2d", () => new Conv2d(2, 3, untyped({ kernelSize: 3 })), 'there is no option "kernelSize"'],
   ["Conv2d", () => new Conv2d(2, 3, { kernel: 0 }), "kernel is 0; it takes a whole number from 1 on"],

@@ -18,7 +18,7 @@ import { openDevice } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
-import { createTrainFolder } from "./trainFolder.ts";
+import { planTrainFolder } from "./trainFolder.ts";
 
 interface DemoValues extends options.DeviceOptionValues, options.OutputOptionValues {
   readonly steps?: number;
@@ -40,6 +40,7 @@ export function demoCommand(finish: (code: number) => void): Command {
 async function demo(values: DemoValues): Promise<number> {
   const terminal = new Terminal(values);
   const { size, train, val, unseen } = DEMO.data;
+  const makeFolder = await planTrainFolder(values.out, values.name ?? "demo");
   const digits = await drawDigits(terminal, values.out, { train, val, seed: 0 });
   terminal.note(`data: ${train} training and ${val} validation images of handwritten digits`);
   const classes = digits.train.dataset.categories.map(({ name }) => name);
@@ -53,7 +54,7 @@ async function demo(values: DemoValues): Promise<number> {
   using trainer = await Trainer.create({ config, ...device });
   const { run, interrupted, last } = await runTraining({
     ...{ trainer, signal: interrupt.signal, maxSteps: values.steps },
-    run: () => createTrainFolder({ ...values, name: values.name ?? "demo" }, { data: digits.dataYaml }),
+    run: () => makeFolder({ data: digits.dataYaml }),
     train: digits.train,
     val: digits.val,
     title: "D-FINE-N learns handwritten digits",

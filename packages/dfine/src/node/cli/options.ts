@@ -124,25 +124,14 @@ function pair(images: string | undefined, annotations: string | undefined, prefi
   return { images, annotations };
 }
 
-/** The data files of `train`. @throws UsageError */
-export function trainDataFiles(values: DataOptionValues): DataFiles {
-  const train = pair(values.images, values.annotations, "");
+/** The data files of `train`, or of `val`, whose images are its validation part. @throws UsageError */
+export function dataFiles(values: DataOptionValues, command: "train" | "val"): DataFiles {
+  const main = pair(values.images, values.annotations, "");
   const val = pair(values.valImages, values.valAnnotations, "val-");
   if (values.data !== undefined) {
-    if (train || val) throw new UsageError("give either --data or folders and annotations, not both");
+    if (main || val) throw new UsageError("give either --data or --images and --annotations, not both");
     return { data: values.data };
   }
-  if (!train) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
-  return { train, val };
-}
-
-/** The data files of `val`, as its validation part. @throws UsageError */
-export function valDataFiles(values: DataOptionValues): DataFiles {
-  const val = pair(values.images, values.annotations, "");
-  if (values.data !== undefined) {
-    if (val) throw new UsageError("give either --data or --images and --annotations, not both");
-    return { data: values.data };
-  }
-  if (!val) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
-  return { val };
+  if (!main) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
+  return command === "train" ? { train: main, val } : { val: main };
 }

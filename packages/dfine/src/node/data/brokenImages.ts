@@ -25,21 +25,28 @@ export function brokenImages(dataset: CocoDataset, { mostBroken = MOST_BROKEN, o
   const known = new Map<number, BrokenImage>();
   const { file, images } = dataset;
   const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));
+  let failure: DatasetError | undefined;
+  /** @throws DatasetError once there are too many of them */
+  const has = ({ id }: Pick<CocoImage, "id">): boolean => {
+    if (failure) throw failure;
+    return known.has(id);
+  };
   return {
     all: (): readonly BrokenImage[] => [...known.values()],
-    has: ({ id }: CocoImage): boolean => known.has(id),
+    has,
     /** Counts an image. @throws DatasetError when it is one too many */
     add({ id, fileName }: CocoImage, { message }: ImageError): void {
-      if (known.has(id)) return;
+      if (has({ id })) return;
       const broken = { id, fileName, message };
       known.set(id, broken);
       const count = known.size;
       if (count > most || count === images.length)
-        throw new DatasetError(
+        failure = new DatasetError(
           file,
           `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
           "Mend the images, or take them out of the annotations.",
         );
+      if (failure) throw failure;
       onBroken?.(broken);
     },
   };

@@ -1,4 +1,4 @@
-import { basename } from "node:path";
+import { checkOptions, type OptionRules, thing, whole } from "@dfine/tensor";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
@@ -20,18 +20,23 @@ export interface DecodeOptions {
   readonly frame?: { readonly width: number; readonly height: number };
 }
 
+const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing };
+
 /**
  * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
  * dropped, 16 bits cut to 8, inks (CMYK) mixed by its plain rule, only the first frame of an animation taken, colour
  * profiles ignored. Unlike Pillow it turns the image as its EXIF orientation says, since that is how people (and
  * labelling tools) saw it; when `frame` fits the unturned image only, the annotations were made without turning, and it
  * stays as stored.
- * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`
+ * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`; ArgumentError for options
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  checkOptions("decodeImage", options, OPTIONS);
   const { maxPixels = MAX_PIXELS, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
-  const bytes = typeof source === "string" ? await readImage(source) : source;
+  const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
+  const bytes =
+    typeof source === "string" ? await readWhole(source, refuse, "Check the image folder and the file name.") : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
   const metadata = await readHeader(path, bytes, () =>
@@ -56,13 +61,6 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   }
 }
 
-const readImage = (path: string): Promise<Uint8Array> =>
-  readWhole(
-    path,
-    (problem, remedy) => new ImageError(path, problem, remedy),
-    "Check the image folder and the file name.",
-  );
-
 async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<Metadata>): Promise<Metadata> {
   let metadata: Metadata;
   try {
@@ -82,8 +80,7 @@ const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format
 /** Why an image could not be read, and what to do: by its kind, by its coding, or because it is damaged. */
 function unreadable(path: string, bytes: Uint8Array, problem: string): ImageError {
   const kind = undecodableKind(path, bytes);
-  // Named without its folder, whose name may sound like a reason of its own.
-  if (kind) return new ImageError(basename(path), `is ${kind.is}; it cannot be decoded here`, kind.remedy);
+  if (kind) return new ImageError(path, `is ${kind.is}; it cannot be decoded here`, kind.remedy);
   if (UNSUPPORTED.test(problem))
     return new ImageError(path, problem, "Its coding is not supported: save it again as an ordinary JPEG or PNG.");
   if (isDecodedKind(bytes)) return new ImageError(path, problem, "The file is damaged or cut short: replace it.");

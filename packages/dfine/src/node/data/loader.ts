@@ -1,4 +1,17 @@
-import { Random, uniformAt } from "@dfine/tensor";
+import {
+  between,
+  callable,
+  checkOptions,
+  flag,
+  listOf,
+  needed,
+  type OptionRules,
+  Random,
+  text,
+  thing,
+  uniformAt,
+  whole,
+} from "@dfine/tensor";
 import { ConfigError } from "../../config/config.ts";
 import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
 import { DatasetError, ImageError } from "../../data/errors.ts";
@@ -45,16 +58,27 @@ export interface Loader extends BatchSource {
 /** Bytes that one batch may take: as many as WebAssembly can address. */
 const LARGEST_BATCH = 2 ** 32;
 
+const OPTIONS: OptionRules<LoaderOptions> = {
+  ...{
+    dataset: needed(thing),
+    imageRoot: needed(text),
+    size: needed(listOf(2, 1)),
+    cacheBytes: whole(0),
+    maxPixels: whole(1),
+  },
+  ...{ batchSize: needed(whole(1)), training: needed(flag), seed: whole(0), flip: between(0, 1), prefetch: whole(0) },
+  ...{ mostBroken: between(0, 1), onBroken: callable },
+};
+
 /**
  * Makes a loader for training or evaluation.
  * @throws DatasetError when there are no images, or too few for one training batch
- * @throws ConfigError for a batch that no device could take
+ * @throws ConfigError for a batch that no device could take, ArgumentError for options
  */
 export function createLoader(options: LoaderOptions): Loader {
+  checkOptions("createLoader", options, OPTIONS);
   const { dataset, batchSize, training, prefetch = 1 } = options;
   const count = dataset.images.length;
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-    throw new RangeError(`createLoader: batchSize is ${batchSize}. It must be a whole number from 1 on.`);
   if (count === 0) throw new DatasetError(dataset.file, "lists no images", "List at least one under images.");
   if (training && count < batchSize)
     throw new DatasetError(

@@ -31,6 +31,22 @@ export const statOf = (path: string): Promise<Stats | undefined> => stat(path).c
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
 
+/** Reads a file whole. @throws what `refuse` makes, where it is missing, cannot be read, or has no end as /dev/zero */
+export async function readWhole(
+  path: string,
+  refuse: (problem: string, remedy: string) => Error,
+  remedy = "Check the path.",
+): Promise<Buffer> {
+  try {
+    if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
+    return await readFile(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw refuse("does not exist", (await missingHint(path)) ?? remedy);
+    throw refuse(`cannot be read (${message})`, "Check the file and its permissions.");
+  }
+}
+
 /** The path under which a file is there whose name is spelt in another way; undefined where there is none. */
 async function onDisk(path: string): Promise<string | undefined> {
   if (await exists(path)) return path;
@@ -44,30 +60,15 @@ async function onDisk(path: string): Promise<string | undefined> {
 
 /** What a missing file is called on disk, as a sentence, where only the spelling differs; undefined where it is not there. */
 export async function missingHint(given: string): Promise<string | undefined> {
-  const path = normalize(given);
+  const path = normalize(given).replace(/(?<=.)[\\/]+$/, "");
   const written = decoded(path).replaceAll("\\", "/");
   const found = (await onDisk(path)) ?? (written.includes("..") ? undefined : await onDisk(written));
   if (found === undefined) return undefined;
-  if (found === path) return `${found} is a link to something that does not exist.`;
+  if (found === path) return (await exists(path)) ? undefined : `${found} is a link to something that does not exist.`;
   const differ = (spellings: readonly Spelling[]) => plainest(path, spellings) !== plainest(found, spellings);
   const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
   const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);
   return `On disk it is called ${found}: the names differ ${kinds.map(({ differs }) => differs).join(" and ")}.`;
-}
-
-/** Reads a file whole. `refusal` makes the error of what is wrong and what to do. */
-export async function readWhole(
-  path: string,
-  refusal: (problem: string, remedy: string) => Error,
-  remedy = "Check the path.",
-): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw refusal("does not exist", (await missingHint(path)) ?? remedy);
-    throw refusal(`cannot be read (${message})`, "Check the file and its permissions.");
-  }
 }
 
 /** A path as programs on Windows write it, with the separators of this system; as it is where a file is called so. */
