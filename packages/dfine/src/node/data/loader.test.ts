@@ -151,7 +151,7 @@ describe("stopping", () => {
       break;
     }
     // The next batch was asked for, and the missing images of it are all that is met.
-    await vi.waitUntil(() => one.broken.length === 3);
+    await vi.waitUntil(() => one.broken.length === 3, { timeout: 20_000 });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(one.broken.map(({ id }) => id).sort()).toEqual([3, 4, 5]);
     expect(failures).not.toHaveBeenCalled();
