@@ -127,7 +127,9 @@ describe("what is disposed while calls are under way", () => {
     const before = held();
     const trainer = await begin(slowly(backend));
     const dataset = { images: [], annotations: [], categories: [] } as never;
-    const evaluating = trainer.evaluate({ batchesPerEpoch: 1, batches: () => tinySource(1).batches(0) }, dataset);
+    const evaluating = Promise.allSettled([
+      trainer.evaluate({ batchesPerEpoch: 1, batches: () => tinySource(1).batches(0) }, dataset),
+    ]);
     const calls = [...batches.map((batch) => trainer.step(batch, 3)), trainer.saveState(), trainer.saveModel()];
     await turns(count);
     trainer.dispose();
@@ -135,7 +137,7 @@ describe("what is disposed while calls are under way", () => {
     for (const reason of told)
       expect(reason).toEqual(new OwnershipError("trainer: it was disposed before this call ended"));
     if (count === 0) expect(told).toHaveLength(calls.length);
-    await Promise.allSettled([evaluating]);
+    await evaluating;
     await expect(trainer.step(batches[0]!, 3)).rejects.toThrow("trainer: it was disposed");
     expect(held()).toEqual(before);
   });

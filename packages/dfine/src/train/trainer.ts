@@ -204,9 +204,10 @@ export class Trainer implements Disposable {
   }
 
   #averaged(): Detector {
+    const { ema } = this.#live;
     return withBackend(this.backend, () => {
       const model = buildDetector(this.config.model);
-      model.loadStateDict(this.#live.ema.entries);
+      model.loadStateDict(ema.entries);
       return model.freeze().eval();
     });
   }
