@@ -39,7 +39,8 @@ export async function* trainLoop(
     const start = performance.now();
     try {
       yield* trainSteps(trainer, data.train, { stepsInAll, recovery });
-      const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, options));
+      const { signal } = options;
+      const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, { signal }));
       const event = closeEpoch(trainer, {
         evaluation,
         complete: progress.stepInEpoch === stepsPerEpoch,
