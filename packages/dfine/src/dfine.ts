@@ -1,21 +1,5 @@
 import { readNamed } from "@dfine/nn";
-import {
-  type Backend,
-  between,
-  checkOptions,
-  checkValue,
-  listOf,
-  needed,
-  type OptionRule,
-  type OptionRules,
-  OwnershipError,
-  oneOf,
-  Random,
-  text,
-  thing,
-  whole,
-  withBackend,
-} from "@dfine/tensor";
+import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
 import { FETCH_OPTIONS, type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
@@ -28,7 +12,7 @@ import { resizeBilinear } from "./data/resize.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
-import { abortSignal, someBackend, texts } from "./optionRules.ts";
+import * as rule from "./optionRules.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
@@ -41,16 +25,16 @@ export interface DFineOptions extends DeviceOptions {
   readonly size?: readonly [number, number] | undefined;
 }
 
-const DFINE_OPTIONS: OptionRules<DFineOptions> = {
+const DFINE_OPTIONS: rule.OptionRules<DFineOptions> = {
   ...DEVICE_OPTIONS,
-  device: { takes: "a name or a backend", fits: (value) => text.fits(value) || someBackend.fits(value) },
-  size: listOf(2, 1),
+  device: { takes: "a name or a backend", fits: (value) => rule.text.fits(value) || rule.someBackend.fits(value) },
+  size: rule.listOf(2, 1),
 };
 
 /** How weights are opened. */
 export interface PretrainedOptions extends DFineOptions, CheckpointOptions, FetchOptions {}
 
-export const PRETRAINED_OPTIONS: OptionRules<PretrainedOptions> = {
+export const PRETRAINED_OPTIONS: rule.OptionRules<PretrainedOptions> = {
   ...{ ...DFINE_OPTIONS, ...CHECKPOINT_OPTIONS, ...FETCH_OPTIONS },
 };
 
@@ -65,11 +49,11 @@ export interface CreateOptions extends DFineOptions {
 
 /** More than any data set has. */
 const MOST_CLASSES = 100_000;
-const CREATE_OPTIONS: OptionRules<CreateOptions> = {
-  ...{ ...DFINE_OPTIONS, model: oneOf(PRESET_NAMES), seed: whole(0) },
-  classes: needed({
+const CREATE_OPTIONS: rule.OptionRules<CreateOptions> = {
+  ...{ ...DFINE_OPTIONS, model: rule.oneOf(PRESET_NAMES), seed: rule.whole(0) },
+  classes: rule.needed({
     takes: `a list of names, or how many there are, up to ${MOST_CLASSES}`,
-    fits: (value) => texts.fits(value) || (whole(1).fits(value) && (value as number) <= MOST_CLASSES),
+    fits: (value) => rule.texts.fits(value) || (rule.whole(1).fits(value) && (value as number) <= MOST_CLASSES),
   }),
 };
 
@@ -85,13 +69,13 @@ export interface DetectOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const WEIGHTS: OptionRule = {
+const WEIGHTS: rule.OptionRule = {
   takes: "their bytes (a Uint8Array) or web address",
   fits: (value) => typeof value === "string" || value instanceof Uint8Array,
 };
-const IMAGE: OptionRule = { ...thing, takes: "pixels as { width, height, data }" };
-export const DETECT_OPTIONS: OptionRules<DetectOptions> = {
-  ...{ threshold: between(0, 1), maxDetections: whole(1), batch: whole(1), signal: abortSignal },
+const IMAGE: rule.OptionRule = { ...rule.thing, takes: "pixels as { width, height, data }" };
+export const DETECT_OPTIONS: rule.OptionRules<DetectOptions> = {
+  ...{ threshold: rule.between(0, 1), maxDetections: rule.whole(1), batch: rule.whole(1), signal: rule.abortSignal },
 };
 
 /**
@@ -121,7 +105,7 @@ export class DFine implements Disposable {
 
   /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError, ArgumentError for options */
   static async create(options: CreateOptions): Promise<DFine> {
-    checkOptions("DFine.create", options, CREATE_OPTIONS);
+    rule.checkOptions("DFine.create", options, CREATE_OPTIONS);
     const { model: preset = "n", classes, size } = options;
     const names = typeof classes === "number" ? anonymousNames(classes) : [...classes];
     const config = resolveConfig({ preset, model: { classes: names, evalSize: size && [...size] } });
@@ -139,8 +123,8 @@ export class DFine implements Disposable {
    * @throws ModelFileError, SafetensorsError, DeviceError, ArgumentError for options
    */
   static async fromPretrained(weights: Uint8Array | string, options: PretrainedOptions = {}): Promise<DFine> {
-    checkOptions("DFine.fromPretrained", options, PRETRAINED_OPTIONS);
-    checkValue("DFine.fromPretrained", "weights", weights, WEIGHTS);
+    rule.checkOptions("DFine.fromPretrained", options, PRETRAINED_OPTIONS);
+    rule.checkValue("DFine.fromPretrained", "weights", weights, WEIGHTS);
     const isAddress = typeof weights === "string";
     const bytes = isAddress ? await fetchBytes(weights, options) : weights;
     const about = isAddress ? { ...options, file: weights } : options;
@@ -192,7 +176,7 @@ export class DFine implements Disposable {
    * @throws RangeError for pixels that do not fit the size, ArgumentError for options
    */
   async detect(images: RgbImage | readonly RgbImage[], options: DetectOptions = {}): Promise<Result[]> {
-    checkOptions("detect", options, DETECT_OPTIONS);
+    rule.checkOptions("detect", options, DETECT_OPTIONS);
     return await this.detectAll([images].flat(), (image) => image, options);
   }
 
@@ -212,7 +196,7 @@ export class DFine implements Disposable {
       const group = await Promise.all(list.slice(first, first + batch).map(read));
       const images = new Float32Array(group.length * plane);
       for (const [i, given] of group.entries()) {
-        checkValue("detect", `image ${first + i}`, given, IMAGE);
+        rule.checkValue("detect", `image ${first + i}`, given, IMAGE);
         const image = rgbImage(given.width, given.height, given.data);
         toTensorData(resizeBilinear(image, width, height), images, { offset: i * plane });
       }

@@ -1,5 +1,27 @@
-import type { Backend, OptionRule } from "@dfine/tensor";
+import { type Backend, type OptionRule, thing } from "@dfine/tensor";
+import type { Config } from "./config/config.ts";
 
+export {
+  between,
+  callable,
+  checkOptions,
+  checkValue,
+  flag,
+  listOf,
+  needed,
+  type OptionRule,
+  type OptionRules,
+  oneOf,
+  text,
+  thing,
+  whole,
+} from "@dfine/tensor";
+
+/** All of a configuration. */
+export const wholeConfig: OptionRule = {
+  takes: "a whole configuration, as resolveConfig makes it",
+  fits: (value) => thing.fits((value as Config | null)?.model) && thing.fits((value as Config).train),
+};
 /** Where to compute. */
 export const someBackend: OptionRule = {
   takes: "a backend",

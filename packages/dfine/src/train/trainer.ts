@@ -1,19 +1,5 @@
 import { type Schedule, warmupMultiStep } from "@dfine/nn";
-import {
-  type Backend,
-  callable,
-  checkOptions,
-  DeviceLostError,
-  needed,
-  type OptionRule,
-  type OptionRules,
-  OutOfMemoryError,
-  OwnershipError,
-  Random,
-  text,
-  thing,
-  withBackend,
-} from "@dfine/tensor";
+import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
@@ -22,7 +8,7 @@ import type { CocoDataset } from "../data/dataset.ts";
 import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
-import { someBackend } from "../optionRules.ts";
+import * as rule from "../optionRules.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
@@ -47,14 +33,10 @@ export interface TrainerOptions {
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
 
-const wholeConfig: OptionRule = {
-  takes: "a whole configuration, as resolveConfig makes it",
-  fits: (value) => thing.fits((value as Config | null)?.model) && thing.fits((value as Config).train),
-};
-const OPTIONS: OptionRules<TrainerOptions> = {
-  config: needed(wholeConfig),
-  backend: needed(someBackend),
-  reviveBackend: callable,
+const OPTIONS: rule.OptionRules<TrainerOptions> = {
+  config: rule.needed(rule.wholeConfig),
+  backend: rule.needed(rule.someBackend),
+  reviveBackend: rule.callable,
 };
 
 const emptyModel = (config: Config, backend: Backend): Detector =>
@@ -115,7 +97,7 @@ export class Trainer implements Disposable {
   static async create(
     options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
   ): Promise<Trainer> {
-    checkOptions("Trainer.create", options, { ...OPTIONS, initial: thing, onFit: callable });
+    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing, onFit: rule.callable });
     const { config, initial, onFit } = options;
     const prepare = async (model: Detector) => {
       model.initialize(new Random(config.train.seed).fork("weights"));
@@ -127,7 +109,7 @@ export class Trainer implements Disposable {
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError, ArgumentError for options */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    checkOptions("Trainer.restore", options, { ...OPTIONS, file: text });
+    rule.checkOptions("Trainer.restore", options, { ...OPTIONS, file: rule.text });
     const prepare = () => {};
     return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }

@@ -1,23 +1,11 @@
-import {
-  between,
-  callable,
-  checkOptions,
-  flag,
-  listOf,
-  needed,
-  type OptionRules,
-  Random,
-  text,
-  thing,
-  uniformAt,
-  whole,
-} from "@dfine/tensor";
+import { Random, uniformAt } from "@dfine/tensor";
 import { ConfigError } from "../../config/config.ts";
 import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
 import { DatasetError, ImageError } from "../../data/errors.ts";
 import { flipBoxes } from "../../data/flip.ts";
 import { type RgbImage, toTensorData } from "../../data/image.ts";
 import { type Targets, trainingTargets } from "../../data/targets.ts";
+import * as rule from "../../optionRules.ts";
 import type { BatchesOptions, BatchSource, TrainingBatch } from "../../train/batch.ts";
 import { type BrokenImage, type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
 import { createImageSource, type ImageSourceOptions } from "./imageSource.ts";
@@ -58,16 +46,22 @@ export interface Loader extends BatchSource {
 /** Bytes that one batch may take: as many as WebAssembly can address. */
 const LARGEST_BATCH = 2 ** 32;
 
-const OPTIONS: OptionRules<LoaderOptions> = {
+const OPTIONS: rule.OptionRules<LoaderOptions> = {
   ...{
-    dataset: needed(thing),
-    imageRoot: needed(text),
-    size: needed(listOf(2, 1)),
-    cacheBytes: whole(0),
-    maxPixels: whole(1),
+    dataset: rule.needed(rule.thing),
+    imageRoot: rule.needed(rule.text),
+    size: rule.needed(rule.listOf(2, 1)),
+    cacheBytes: rule.whole(0),
+    maxPixels: rule.whole(1),
   },
-  ...{ batchSize: needed(whole(1)), training: needed(flag), seed: whole(0), flip: between(0, 1), prefetch: whole(0) },
-  ...{ mostBroken: between(0, 1), onBroken: callable },
+  ...{
+    batchSize: rule.needed(rule.whole(1)),
+    training: rule.needed(rule.flag),
+    seed: rule.whole(0),
+    flip: rule.between(0, 1),
+    prefetch: rule.whole(0),
+  },
+  ...{ mostBroken: rule.between(0, 1), onBroken: rule.callable },
 };
 
 /**
@@ -76,7 +70,7 @@ const OPTIONS: OptionRules<LoaderOptions> = {
  * @throws ConfigError for a batch that no device could take, ArgumentError for options
  */
 export function createLoader(options: LoaderOptions): Loader {
-  checkOptions("createLoader", options, OPTIONS);
+  rule.checkOptions("createLoader", options, OPTIONS);
   const { dataset, batchSize, training, prefetch = 1 } = options;
   const count = dataset.images.length;
   if (count === 0) throw new DatasetError(dataset.file, "lists no images", "List at least one under images.");
