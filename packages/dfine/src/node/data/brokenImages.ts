@@ -36,12 +36,12 @@ export function brokenImages(dataset: CocoDataset, { mostBroken = MOST_BROKEN, o
     has,
     /** Counts an image. @throws DatasetError when it is one too many */
     add({ id, fileName }: CocoImage, { message }: ImageError): void {
-      if (has({ id })) return;
+      if (known.has(id)) return;
       const broken = { id, fileName, message };
       known.set(id, broken);
       const count = known.size;
       if (count > most || count === images.length)
-        failure = new DatasetError(
+        failure ??= new DatasetError(
           file,
           `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
           "Mend the images, or take them out of the annotations.",

@@ -35,8 +35,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   const { maxPixels = MAX_PIXELS, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
   const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
-  const bytes =
-    typeof source === "string" ? await readWhole(source, refuse, "Check the image folder and the file name.") : source;
+  const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
   const metadata = await readHeader(path, bytes, () =>

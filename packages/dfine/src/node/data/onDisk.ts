@@ -32,17 +32,13 @@ export const exists = async (path: string): Promise<boolean> => (await statOf(pa
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
 
 /** Reads a file whole. @throws what `refuse` makes, where it is missing, cannot be read, or has no end as /dev/zero */
-export async function readWhole(
-  path: string,
-  refuse: (problem: string, remedy: string) => Error,
-  remedy = "Check the path.",
-): Promise<Buffer> {
+export async function readWhole(path: string, refuse: (problem: string, remedy: string) => Error): Promise<Buffer> {
   try {
     if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
     return await readFile(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") throw refuse("does not exist", (await missingHint(path)) ?? remedy);
+    if (code === "ENOENT") throw refuse("does not exist", (await missingHint(path)) ?? "Check the path.");
     throw refuse(`cannot be read (${message})`, "Check the file and its permissions.");
   }
 }
