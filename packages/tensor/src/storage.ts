@@ -12,6 +12,8 @@ export class Storage {
   readonly backend: Backend;
   readonly #buffer: Buffer;
   #count = 1;
+  /** How often it was changed in place. */
+  version = 0;
 
   constructor(backend: Backend, length: number, dtype: Dtype) {
     this.backend = backend;

@@ -1,8 +1,5 @@
-import type { Dtype } from "../dtype.ts";
 import { defineMap } from "./defineMap.ts";
-import { ANY_DTYPE } from "./inputs.ts";
-
-const NUMBERS: readonly Dtype[] = ["f32", "i32"];
+import { ANY_DTYPE, NUMBERS } from "./inputs.ts";
 
 /** The same values in new storage, row-major. */
 export const identity = defineMap("identity", (x) => x, { dtypes: ANY_DTYPE });

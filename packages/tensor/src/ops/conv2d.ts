@@ -2,14 +2,15 @@ import { recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { type Activation, scalar } from "../kernel/activation.ts";
 import type { Expr } from "../kernel/expr.ts";
-import { activationOption, checkOptions, type OptionRules, thing } from "../options.ts";
-import { type Shape, shapeText } from "../shape.ts";
+import { activationOption, type OptionRules, options, thing } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dActAttrs } from "./attrs.ts";
+import { refusalsOf } from "./cases.ts";
 import { conv2dOp } from "./conv2dOps.ts";
 import { attrsOf, CONV2D_OPTIONS, type Conv2dOptions, inferConv } from "./conv2dOptions.ts";
 import { convCases } from "./convCases.ts";
 import { ones } from "./create.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineOp } from "./defineOp.ts";
 import { checkInputs, inputRules } from "./inputs.ts";
@@ -58,25 +59,15 @@ function inTurn([x, weight, bias, factor, scale, shift]: readonly Tensor[], attr
   return epilogues[attrs.activation]!(sums, perChannel(bias!), factor ? perChannel(factor) : 1, scale ?? 1, shift ?? 0);
 }
 
-function inferAct([x, weight, ...rest]: readonly Tensor[], attrs: Conv2dActAttrs): Shape {
-  const shape = inferConv(x!, weight!, attrs);
-  for (const [i, { size }] of rest.entries()) {
-    const expected = i < 2 ? shape[1]! : 1;
-    if (size !== expected)
-      throw new ShapeError(
-        `conv2dAct: ${["bias", "factor", "scale", "shift"][i]} has ${size} values, weight ${shapeText(weight!.shape)} needs ${expected}`,
-      );
-  }
-  return shape;
-}
-
-const TAKES = ["x", "weight", "bias", "factor?", "scale?", "shift?"];
+const TAKES = [
+  ...["x [B, Ci, H, W]", "weight [Co, Ci/groups, kh, kw]", "bias [Co]", "factor? [Co]", "scale? [1]", "shift? [1]"],
+];
 const RULES = inputRules(TAKES);
 
 // Without a gradient: one would need the values before the activation, which are what this op does not write.
 const conv2dActOp = defineOp("conv2dAct", {
   takes: TAKES,
-  infer: (inputs, attrs) => [{ shape: inferAct(inputs, attrs), dtype: "f32" }],
+  infer: ([x, weight], attrs) => [{ shape: inferConv(x!, weight!, attrs), dtype: "f32" }],
   fallback: (inputs, attrs) => [inTurn(inputs, attrs)],
   cases: (op) =>
     [1, 2, 4].flatMap((count) =>
@@ -93,23 +84,39 @@ const conv2dActOp = defineOp("conv2dAct", {
 });
 
 /** scale · activation(factor · (x ⋆ weight) + bias) + shift, in one pass where no gradient is recorded. @throws ShapeError */
-export function conv2dAct(x: Tensor, weight: Tensor, options: Conv2dActOptions): Tensor {
-  checkOptions("conv2dAct", options, CONV2D_ACT_OPTIONS);
-  const { bias, factor, affine, activation = "identity" } = options;
-  const inputs = [x, weight, bias];
-  checkInputs("conv2dAct", inputs, RULES);
-  if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
-  if (affine) inputs.push(affine.scale, affine.shift);
-  const attrs = { ...attrsOf(options), activation };
-  if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
-  checkInputs("conv2dAct", inputs, RULES);
-  inferAct(inputs, attrs);
-  return inTurn(inputs, attrs);
-}
+export const conv2dAct = defineCall(
+  "conv2dAct",
+  (x: Tensor, weight: Tensor, options: Conv2dActOptions): Tensor => {
+    const { bias, factor, affine, activation = "identity" } = options;
+    const inputs = [x, weight, bias];
+    if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
+    if (affine) inputs.push(affine.scale, affine.shift);
+    const attrs = { ...attrsOf(options), activation };
+    if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
+    checkInputs("conv2dAct", inputs, RULES);
+    return inTurn(inputs, attrs);
+  },
+  {
+    takes: { x: "f32", weight: "f32", options: options(CONV2D_ACT_OPTIONS) },
+    refuses: (op) =>
+      refusalsOf(ShapeError, [["another bias", "1x1x2x2 3x1x1x1 2", (x, weight, bias) => op(x, weight, { bias })]]),
+  },
+);
 
 /** Cross-correlation of x [B, Ci, H, W] with weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. @throws ShapeError */
-export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions & { readonly bias?: Tensor } = {}): Tensor {
-  checkOptions("conv2d", options, { ...CONV2D_OPTIONS, bias: thing });
-  const { bias } = options;
-  return bias ? conv2dAct(x, weight, { ...options, bias }) : conv2dOp([x, weight], attrsOf(options))[0]!;
-}
+export const conv2d = defineCall(
+  "conv2d",
+  (x: Tensor, weight: Tensor, options: Conv2dOptions & { readonly bias?: Tensor } = {}): Tensor => {
+    const { bias } = options;
+    return bias ? conv2dAct(x, weight, { ...options, bias }) : conv2dOp([x, weight], attrsOf(options))[0]!;
+  },
+  {
+    takes: { x: "f32", weight: "f32", "options?": options({ ...CONV2D_OPTIONS, bias: thing }) },
+    refuses: (op) =>
+      refusalsOf(ShapeError, [
+        ["other channels", "1x3x4x4 2x2x1x1", (x, weight) => op(x, weight)],
+        ["a kernel larger than x", "1x1x2x2 1x1x3x3", (x, weight) => op(x, weight)],
+        ["channels that do not divide", "1x2x2x2 3x1x1x1", (x, weight) => op(x, weight, { groups: 2 })],
+      ]),
+  },
+);

@@ -1,12 +1,15 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
+import { ShapeError } from "../errors.ts";
 import { load, param } from "../kernel/expr.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
+import { anyNumber, sizesFrom } from "../options.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkSource, checkTarget, shareElements } from "./inPlace.ts";
-import { ANY_DTYPE, checkInputs, checkNumber, checkTensor, inputRules } from "./inputs.ts";
-import { register } from "./registry.ts";
+import { refusalsOf } from "./cases.ts";
+import { defineCall } from "./defineCall.ts";
+import { checkSource, openTargets, shareElements } from "./inPlace.ts";
+import { ANY_DTYPE, checkNumber } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
 
 /** A program for each element type. */
@@ -20,34 +23,64 @@ const fillPrograms = perDtype((dtype) =>
   mapProgram("fill", { inputs: [], params: [dtype], outputs: [param(0, dtype)] }),
 );
 
-const RULES = inputRules({ target: ANY_DTYPE, source: ANY_DTYPE });
-
 /**
  * Writes `source`, broadcast, into the elements `target` views; where the two share elements, as if from a copy. Not
  * recorded: for new tensors and state without gradients.
  * @throws ShapeError, DtypeError, GradientError, OwnershipError, BackendError
  */
-export function copyInto(target: Tensor, source: Tensor): void {
-  checkInputs("copyInto", [target, source], RULES);
-  checkTarget("copyInto", target);
-  checkSource("copyInto", source, target);
-  if (shareElements(target, source)) {
-    using copy = empty(source.backend, source.shape, source.dtype);
-    run(copy, source);
-    run(target, copy);
-  } else run(target, source);
-}
+export const copyInto = defineCall(
+  "copyInto",
+  (target: Tensor, source: Tensor): void => {
+    checkSource("copyInto", source, target);
+    openTargets("copyInto", target);
+    if (shareElements(target, source)) {
+      using copy = empty(source.backend, source.shape, source.dtype);
+      run(copy, source);
+      run(target, copy);
+    } else run(target, source);
+  },
+  {
+    takes: { target: ANY_DTYPE, source: ANY_DTYPE },
+    kind: "update",
+    cases: (op) =>
+      ANY_DTYPE.map((dtype) => ({
+        name: `${dtype}, a row into each`,
+        inputs: [
+          { shape: [3, 5], dtype },
+          { shape: [5], dtype },
+        ],
+        run: (target, row) => {
+          op(target, row);
+          return [target];
+        },
+        differentiable: false,
+      })),
+    refuses: (op) =>
+      refusalsOf(ShapeError, [
+        ["a smaller source", "4 3", op],
+        ["a larger source", "3 2x3", op],
+        [
+          "an expanded target",
+          "1 3",
+          (x, source) => op(x.alias({ layout: { shape: [3], strides: [0], offset: 0 } }), source),
+        ],
+      ]),
+  },
+);
 
 const run = (target: Tensor, source: Tensor): void =>
   launchOver(copyPrograms[target.dtype], target, { tensors: [source, target] });
 
 /** Writes one value into the elements `target` views. Not recorded. @throws DtypeError, GradientError, OwnershipError */
-export function fillInto(target: Tensor, value: number): void {
-  checkTensor("fillInto", target, RULES[0]!);
-  checkTarget("fillInto", target);
-  checkNumber("fillInto", value, { name: "the value", dtype: target.dtype });
-  launchOver(fillPrograms[target.dtype], target, { tensors: [target], numbers: [value] });
-}
+export const fillInto = defineCall(
+  "fillInto",
+  (target: Tensor, value: number): void => {
+    checkNumber("fillInto", value, { name: "the value", dtype: target.dtype });
+    openTargets("fillInto", target);
+    launchOver(fillPrograms[target.dtype], target, { tensors: [target], numbers: [value] });
+  },
+  { takes: { target: ANY_DTYPE, value: anyNumber }, kind: "update" },
+);
 
 /** A new tensor of one value. */
 export function filled(backend: Backend, shape: Shape, options: { value: number; dtype: Dtype }): Tensor {
@@ -57,24 +90,8 @@ export function filled(backend: Backend, shape: Shape, options: { value: number;
 }
 
 /** Zeros of the dtype and on the backend of `like`. */
-export const zerosLike = (like: Tensor, shape: Shape = like.shape): Tensor =>
-  filled(like.backend, shape, { value: 0, dtype: like.dtype });
-
-register({
-  name: "copyInto",
-  kind: "update",
-  rules: RULES,
-  cases: () =>
-    ANY_DTYPE.map((dtype) => ({
-      name: `${dtype}, a row into each`,
-      inputs: [
-        { shape: [3, 5], dtype },
-        { shape: [5], dtype },
-      ],
-      run: (target, row) => {
-        copyInto(target, row);
-        return [target];
-      },
-      differentiable: false,
-    })),
-});
+export const zerosLike = defineCall(
+  "zerosLike",
+  (like: Tensor, shape: Shape = like.shape): Tensor => filled(like.backend, shape, { value: 0, dtype: like.dtype }),
+  { takes: { like: ANY_DTYPE, "shape?": sizesFrom(0) } },
+);

@@ -3,16 +3,28 @@ import type { Dtype, TypedArray } from "../dtype.ts";
 import { ArgumentError, BackendError, DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, param } from "../kernel/expr.ts";
 import { mapProgram } from "../kernel/program.ts";
-import { checkOptions, dtypeOption, type OptionRules, real, thing, whatIs } from "../options.ts";
+import {
+  anyNumber,
+  dtypeOption,
+  list,
+  type OptionRule,
+  options,
+  real,
+  sizeOption,
+  sizesFrom,
+  thing,
+} from "../options.ts";
 import { currentBackend, noGrad, withBackend } from "../runtime.ts";
 import { scope } from "../scope.ts";
-import { checkShape, type Shape, shapeText, sizeOf } from "../shape.ts";
+import { type Shape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { refusalsOf } from "./cases.ts";
 import { filled } from "./copy.ts";
-import { checkTarget } from "./inPlace.ts";
+import { defineCall } from "./defineCall.ts";
+import { openTargets } from "./inPlace.ts";
 import { ANY_DTYPE, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
-import { contiguous } from "./view.ts";
+import { contiguous, transpose } from "./view.ts";
 
 /** Where and of what kind a new tensor is. */
 export interface CreateOptions {
@@ -21,41 +33,68 @@ export interface CreateOptions {
   readonly backend?: Backend;
 }
 
-const CREATE_OPTIONS: OptionRules<CreateOptions> = { dtype: dtypeOption, backend: thing };
+const CREATE_OPTIONS = options<CreateOptions>({ dtype: dtypeOption, backend: thing });
 
-/** What a tensor is made of: typed arrays with numbers of up to 64 bits, or numbers one after the other. */
+/** What tensors are made of: typed arrays with numbers of up to 64 bits, or numbers one after the other. */
 type Values = TypedArray | readonly number[];
+
+const VALUES: OptionRule = {
+  takes: "a list of numbers",
+  fits: (value) => Array.isArray(value) || ArrayBuffer.isView(value),
+  examples: [[1], 5, "12", [[1, 2]], [undefined]],
+};
 
 /**
  * A tensor of `shape` from values in row-major order (default shape: [length]). Values that the element type does not hold
  * are refused, not converted. @throws ShapeError, DtypeError, ArgumentError
  */
-export function tensor(values: Values, shape?: Shape, options: CreateOptions = {}): Tensor {
-  checkOptions("tensor", options, CREATE_OPTIONS);
-  const dtype = options.dtype ?? (values instanceof Int32Array ? "i32" : "f32");
-  const elements = elementsOf("tensor", values, dtype);
-  const target = shape ?? [values.length];
-  checkShape("tensor", target);
-  if (values.length !== sizeOf(target))
-    throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(target)}`);
-  const result = empty(options.backend ?? currentBackend(), target, dtype);
-  write(result, elements);
-  return result;
-}
+export const tensor = defineCall(
+  "tensor",
+  (values: Values, shape: Shape = [values.length], options: CreateOptions = {}): Tensor => {
+    const dtype = options.dtype ?? (values instanceof Int32Array ? "i32" : "f32");
+    const elements = elementsOf("tensor", values, dtype);
+    if (values.length !== sizeOf(shape))
+      throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(shape)}`);
+    const result = empty(options.backend ?? currentBackend(), shape, dtype);
+    write(result, elements);
+    return result;
+  },
+  {
+    takes: { values: VALUES, "shape?": sizesFrom(0), "options?": CREATE_OPTIONS },
+    refuses: (op) => [
+      ...refusalsOf(ShapeError, [["values that do not fill", "1", () => op([1, 2], [3])]]),
+      ...refusalsOf(DtypeError, [
+        ["64-bit values", "1", () => op(new BigInt64Array(2) as never)],
+        ["a fraction in i32", "1", () => op([1, 1.5], [2], { dtype: "i32" })],
+        ["NaN in i32", "1", () => op([Number.NaN], [1], { dtype: "i32" })],
+        ["2³¹ in i32", "1", () => op(new Float64Array([2 ** 31]), [1], { dtype: "i32" })],
+        ["2 in bool", "1", () => op(Int32Array.of(0, 2), [2], { dtype: "bool" })],
+      ]),
+    ],
+  },
+);
 
 /** Overwrites a contiguous tensor's elements. @throws ShapeError, DtypeError, ArgumentError, OwnershipError, GradientError */
-export function writeTensor(target: Tensor, values: Values): void {
-  checkTensor("writeTensor", target, ANY);
-  checkTarget("writeTensor", target);
-  const elements = elementsOf("writeTensor", values, target.dtype);
-  if (values.length !== target.size || !target.isContiguous)
-    throw new ShapeError(
-      `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
-    );
-  write(target, elements);
-}
-
-const [ANY] = inputRules({ "the tensor": ANY_DTYPE }) as [InputRule];
+export const writeTensor = defineCall(
+  "writeTensor",
+  (target: Tensor, values: Values): void => {
+    const elements = elementsOf("writeTensor", values, target.dtype);
+    if (values.length !== target.size || !target.isContiguous)
+      throw new ShapeError(
+        `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
+      );
+    openTargets("writeTensor", target);
+    write(target, elements);
+  },
+  {
+    takes: { target: ANY_DTYPE, values: VALUES },
+    refuses: (op) =>
+      refusalsOf(ShapeError, [
+        ["too few values", "3", (x) => op(x, [1, 2])],
+        ["a strided target", "2x3", (x) => op(transpose(x, 0, 1), [1, 2, 3, 4, 5, 6])],
+      ]),
+  },
+);
 
 const write = (target: Tensor, values: TypedArray): void =>
   target.backend.write({ buffer: target.storage.buffer, offset: target.offset, length: target.size }, values);
@@ -64,8 +103,6 @@ const write = (target: Tensor, values: TypedArray): void =>
 function elementsOf(op: string, values: Values, dtype: Dtype): TypedArray {
   if (values instanceof Int32Array && dtype !== "bool") return values;
   if ((values instanceof Float32Array || values instanceof Float64Array) && dtype === "f32") return values;
-  if (typeof (values as { length?: unknown } | undefined)?.length !== "number" || typeof values === "string")
-    throw new ArgumentError(`${op}: the values are ${whatIs(values)}; they must be a list of numbers`);
   const elements = dtype === "f32" ? new Float64Array(values.length) : new Int32Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value: unknown = values[i];
@@ -83,21 +120,27 @@ function elementsOf(op: string, values: Values, dtype: Dtype): TypedArray {
   return elements;
 }
 
+const [EACH] = inputRules({ tensor: ANY_DTYPE }) as [InputRule];
+
 /** The elements of all `tensors`, each in row-major order, with one synchronisation. */
-export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
-  // The copies are queued when `read` returns, so what was made for them can go.
-  for (const [i, t] of tensors.entries()) {
-    checkTensor("readTensors", t, { ...ANY, name: `tensor ${i + 1}` });
-    if (t.backend !== tensors[0]!.backend)
-      throw new BackendError("readTensors: the tensors live on two backends; read those of each by themselves");
-  }
-  return scope("read", () => {
-    const sources = noGrad(() => tensors.map(contiguous));
-    const backend = sources[0]?.backend;
-    const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
-    return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
-  }).reading;
-}
+export const readTensors = defineCall(
+  "readTensors",
+  (tensors: readonly Tensor[]): Promise<TypedArray[]> => {
+    // The copies are queued when `read` returns, so what was made for them can go.
+    for (const [i, t] of tensors.entries()) {
+      checkTensor("readTensors", t, { ...EACH, name: `tensor ${i + 1}` });
+      if (t.backend !== tensors[0]!.backend)
+        throw new BackendError("readTensors: the tensors live on two backends; read those of each by themselves");
+    }
+    return scope("read", () => {
+      const sources = noGrad(() => tensors.map((t) => contiguous(t)));
+      const backend = sources[0]?.backend;
+      const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
+      return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
+    }).reading;
+  },
+  { takes: { tensors: list(thing) } },
+);
 
 /**
  * The elements of the tensors that `body` gives, which runs in a scope of its own on `backend`: all that it makes is freed
@@ -108,27 +151,36 @@ export async function readResults(backend: Backend, body: () => readonly Tensor[
 }
 
 /** The elements of `x` in row-major order. */
-export async function data(x: Tensor): Promise<TypedArray> {
-  return (await readTensors([x]))[0]!;
-}
+export const data = async (...args: [x: Tensor]): Promise<TypedArray> => (await read(...args))[0]!;
+const read = defineCall("data", (x: Tensor) => readTensors([x]), { takes: { x: ANY_DTYPE } });
 
 /** The value of a one-element tensor. @throws ShapeError */
-export async function item(x: Tensor): Promise<number> {
-  if (x.size !== 1)
-    throw new ShapeError(`item: the tensor has shape ${shapeText(x.shape)}; only one element can be read this way`);
-  return (await data(x))[0]!;
-}
+export const item = async (...args: [x: Tensor]): Promise<number> => (await readItem(...args))[0]!;
+const readItem = defineCall(
+  "item",
+  (x: Tensor): Promise<TypedArray> => {
+    if (x.size !== 1)
+      throw new ShapeError(`item: the tensor has shape ${shapeText(x.shape)}; only one element can be read this way`);
+    return data(x);
+  },
+  { takes: { x: ANY_DTYPE }, refuses: (op) => refusalsOf(ShapeError, [["two elements", "2", op]]) },
+);
 
 /** A tensor of one value. @throws ShapeError, DtypeError, ArgumentError */
-export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
-  checkOptions("full", options, CREATE_OPTIONS);
-  checkShape("full", shape);
-  return filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" });
-}
+export const full = defineCall(
+  "full",
+  (shape: Shape, value: number, options: CreateOptions = {}): Tensor =>
+    filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" }),
+  { takes: { shape: sizesFrom(0), value: anyNumber, "options?": CREATE_OPTIONS } },
+);
+const constant = (name: string, value: number) =>
+  defineCall(name, (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, value, options), {
+    takes: { shape: sizesFrom(0), "options?": CREATE_OPTIONS },
+  });
 /** A tensor of zeros. */
-export const zeros = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 0, options);
+export const zeros = constant("zeros", 0);
 /** A tensor of ones. */
-export const ones = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 1, options);
+export const ones = constant("ones", 1);
 
 const arangeProgram = mapProgram("arange", {
   inputs: [],
@@ -144,15 +196,19 @@ export interface ArangeOptions {
   readonly step?: number;
   readonly backend?: Backend;
 }
-const ARANGE_OPTIONS: OptionRules<ArangeOptions> = { start: real, step: real, backend: thing };
 
 /** start, start + step, … as i32 [length]. @throws ShapeError, DtypeError, ArgumentError */
-export function arange(length: number, options: ArangeOptions = {}): Tensor {
-  checkOptions("arange", options, ARANGE_OPTIONS);
-  checkShape("arange", [length]);
-  const { start = 0, step = 1, backend = currentBackend() } = options;
-  for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
-  const result = empty(backend, [length], "i32");
-  launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
-  return result;
-}
+export const arange = defineCall(
+  "arange",
+  (length: number, options: ArangeOptions = {}): Tensor => {
+    const { start = 0, step = 1, backend = currentBackend() } = options;
+    for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
+    const result = empty(backend, [length], "i32");
+    launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
+    return result;
+  },
+  {
+    takes: { length: sizeOption, "options?": options<ArangeOptions>({ start: real, step: real, backend: thing }) },
+    refuses: (op) => refusalsOf(DtypeError, [["steps of ½", "1", ({ backend }) => op(3, { step: 0.5, backend })]]),
+  },
+);

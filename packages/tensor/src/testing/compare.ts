@@ -8,30 +8,35 @@ const TINY = 2 ** -126;
 /** Allowed difference per element. */
 export type Tolerance = (element: number) => number;
 
+/** What shows how much float32 may lose in a result. */
 export interface Loss {
-  /** Results for inputs moved by a random relative ±`step`, in float64. */
-  readonly moved: readonly TypedArray[];
+  /** Results in float64 and in float32, both for inputs moved by the same random relative ±`step`. */
+  readonly moved: readonly { readonly exact: TypedArray; readonly single: TypedArray }[];
   readonly step: number;
-  /** The result of the float32 reference. */
-  readonly rounded: TypedArray;
+  /** Terms of the longest sum. */
+  readonly terms: number;
 }
 
-/** Share of its scale that an element may take from the largest error of its output: half of float32's bits. */
-const BORROWED = 2 ** -12;
+/** Terms that a backend adds one after another at most; longer sums are made in blocks. */
+const BLOCK = 1024;
 
 /**
- * What float32 may lose in an element. Its scale is the result, and what that moves when inputs move by a relative 1
- * (conditioning and sums): 8 ε of it, and 4 times the float32 reference's own error there (cancellation inside an expression).
- * An element may be right by chance where others are not, so the output's largest own error counts too, as far as the
- * element's scale allows. Where the reference overflows, its error says nothing and counts as none.
+ * What float32 may lose in an element, to first order: ε times what it would move if every rounded number moved by a relative 1.
+ *
+ * - Its scale is the result, and what that moves when inputs do: 8 ε of it, a few roundings of the inputs and the result.
+ * - n terms of size t, added one after another, make partial sums of √1·t … √n·t where signs are mixed, each rounded by
+ *   ε/√3 (as a standard deviation): together ε·√n·t·√(n/6). The scale holds √n·t, so that √(n/6) ε of it come to that.
+ * - The rest, above all cancellation inside an expression, is another draw of what the float32 reference, whose sums are exact,
+ *   loses: 4 times the largest of 8 draws, which one draw in 16,000 exceeds (if normal). A result may be right by chance, but
+ *   not at 8 places. Where the reference overflows, its error says nothing and counts as none.
  */
-export function roundingTolerance(expected: TypedArray, { moved, step, rounded }: Loss): Tolerance {
-  const own = Float64Array.from(expected, (value, i) => finiteOr0(Math.abs(rounded[i]! - value)));
-  const largest = own.reduce((a, b) => Math.max(a, b), 0);
+export function roundingTolerance(expected: TypedArray, { moved, step, terms }: Loss): Tolerance {
+  const share = EPSILON * (8 + Math.sqrt(Math.min(terms, BLOCK) / 6));
   return (i) => {
-    const swing = Math.max(0, ...moved.map((array) => finiteOr0(Math.abs(array[i]! - expected[i]!) / step)));
-    const scale = finiteOr0(Math.abs(expected[i]!)) + swing;
-    return 8 * EPSILON * scale + 4 * Math.max(own[i]!, Math.min(largest, BORROWED * scale)) + TINY;
+    const largest = (sizes: readonly number[]): number => Math.max(0, ...sizes.map(finiteOr0));
+    const swing = largest(moved.map(({ exact }) => Math.abs(exact[i]! - expected[i]!) / step));
+    const own = largest(moved.map(({ exact, single }) => Math.abs(single[i]! - exact[i]!)));
+    return share * (finiteOr0(Math.abs(expected[i]!)) + swing) + 4 * own + TINY;
   };
 }
 

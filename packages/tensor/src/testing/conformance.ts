@@ -1,9 +1,12 @@
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
-import { type OpCase, type Refusal, type RegisteredOp, registeredOps } from "../ops/registry.ts";
+import { axesOf } from "../kernel/kernel.ts";
+import type { OpCase, Refusal } from "../ops/cases.ts";
+import { type RegisteredOp, registeredOps } from "../ops/registry.ts";
 import { Random } from "../random.ts";
 import { referenceBackend } from "../reference/referenceBackend.ts";
 import { scope } from "../scope.ts";
+import { sizeOf } from "../shape.ts";
 import { liveStorages } from "../storage.ts";
 import { assertClose, assertSame, roundingTolerance } from "./compare.ts";
 import { type Evaluation, evaluate, weighted } from "./evaluate.ts";
@@ -24,8 +27,9 @@ export interface ConformanceOptions {
   readonly known?: Readonly<Record<string, string>>;
 }
 
-const MOVE = 1e-6;
-const MOVES = 6;
+/** Far enough that inputs are rounded anew, near enough that results move in proportion. */
+const MOVE = 2 ** -14;
+const MOVES = 8;
 const exact = referenceBackend({ floatBits: 64 });
 const rounded = referenceBackend({ floatBits: 32 });
 
@@ -102,15 +106,31 @@ export function bitEquality(first: Backend, second: Backend): Check[] {
 
 async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
   const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
-  const expected = await evaluate(exact, { opCase, inputs }, { gradients: true });
-  const single = await evaluate(rounded, { opCase, inputs }, { gradients: true });
-  const moved = Array.from({ length: MOVES }, (_, i) => moveInputs(inputs, i));
-  const swings: Evaluation[] = [];
-  for (const move of moved) swings.push(await evaluate(exact, { opCase, inputs: move }, { gradients: true }));
+  let terms = 1;
+  const counting: Backend = {
+    ...exact,
+    run: (kernel, launch) => {
+      terms = Math.max(terms, sizeOf(axesOf(kernel, "reduce").map((axis) => launch.sizes[axis]!)));
+      exact.run(kernel, launch);
+    },
+  };
+  const expected = await evaluate(counting, { opCase, inputs }, { gradients: true });
+  const moved: { exact: Evaluation; single: Evaluation }[] = [];
+  for (let round = 0; round < MOVES; round++) {
+    const call = { opCase, inputs: moveInputs(inputs, round) };
+    moved.push({
+      exact: await evaluate(exact, call, { gradients: true }),
+      single: await evaluate(rounded, call, { gradients: true }),
+    });
+  }
   const toleranceOf = (array: TypedArray, pick: (e: Evaluation) => TypedArray) =>
     array instanceof Int32Array
       ? () => 0
-      : roundingTolerance(array, { moved: swings.map(pick), step: MOVE, rounded: pick(single) });
+      : roundingTolerance(array, {
+          moved: moved.map(({ exact, single }) => ({ exact: pick(exact), single: pick(single) })),
+          step: MOVE,
+          terms,
+        });
   const hasOverride = op.name in backend.overrides;
   for (const disabled of hasOverride ? [false, true] : [false]) {
     for (const layout of LAYOUTS) {
@@ -133,7 +153,7 @@ function moveInputs(inputs: readonly (Drawn | number)[], round: number): (Drawn 
   return inputs.map((input) =>
     typeof input === "number" || input.dtype !== "f32"
       ? input
-      : { ...input, values: input.values.map((v) => v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE))) },
+      : { ...input, values: input.values.map((v) => Math.fround(v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE)))) },
   );
 }
 
