@@ -29,9 +29,7 @@ const op: StructuredOp<OpAttrs["cumulativeSum"]> = defineOp("cumulativeSum", {
 });
 
 /** Sums of each row of x [R, N] up to every element. @throws ShapeError */
-export const cumulativeSum = defineCall("cumulativeSum", (x: Tensor): Tensor => op([x], { reverse: false })[0]!, {
-  takes,
-});
+export const cumulativeSum = defineCall("cumulativeSum", takes, (x: Tensor) => op([x], { reverse: false })[0]!);
 
 const kernel = wgslKernel({
   name: "cumulativeSum.rows",

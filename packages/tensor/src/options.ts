@@ -24,60 +24,42 @@ const isWhole = (value: unknown, from: number): boolean => Number.isSafeInteger(
 const areWhole = (value: unknown, from: number): value is readonly number[] =>
   Array.isArray(value) && value.every((n) => isWhole(n, from));
 
+const rule = (takes: string, fits: OptionRule["fits"], examples: OptionRule["examples"]): OptionRule => {
+  return { takes, fits, examples };
+};
+const isNumber = (value: unknown): boolean => typeof value === "number";
+
 /** A whole number from `from` on. */
-export const whole = (from: number): OptionRule => ({
-  takes: `a whole number from ${from} on`,
-  fits: (value) => isWhole(value, from),
-  examples: [from, from - 1],
-});
+export const whole = (from: number): OptionRule =>
+  rule(`a whole number from ${from} on`, (value) => isWhole(value, from), [from, from - 1]);
 /** A whole number from `from` on, or a list of them of one of the `lengths`. */
-export const wholes = (from: number, lengths: readonly number[]): OptionRule => ({
-  takes: `a whole number from ${from} on, or a list of ${lengths.join(" or ")} of them`,
-  fits: (value) => isWhole(value, from) || (areWhole(value, from) && lengths.includes(value.length)),
-  examples: [from, from - 1],
-});
+export const wholes = (from: number, lengths: readonly number[]): OptionRule =>
+  rule(
+    `a whole number from ${from} on, or a list of ${lengths.join(" or ")} of them`,
+    (value) => isWhole(value, from) || (areWhole(value, from) && lengths.includes(value.length)),
+    [from, from - 1],
+  );
 /** A list of `length` whole numbers from `from` on. */
-export const listOf = (length: number, from: number): OptionRule => ({
-  takes: `a list of ${length} whole numbers from ${from} on`,
-  fits: (value) => areWhole(value, from) && value.length === length,
-  examples: [new Array(length).fill(from), []],
-});
+export const listOf = (length: number, from: number): OptionRule =>
+  rule(`a list of ${length} whole numbers from ${from} on`, (v) => areWhole(v, from) && v.length === length, [
+    new Array(length).fill(from),
+    [],
+  ]);
 /** One of the texts. */
-export const oneOf = (texts: readonly string[]): OptionRule => ({
-  takes: `one of ${texts.join(", ")}`,
-  fits: (value) => texts.includes(value as string),
-  examples: [texts[0], ""],
-});
+export const oneOf = (texts: readonly string[]): OptionRule =>
+  rule(`one of ${texts.join(", ")}`, (value) => texts.includes(value as string), [texts[0], ""]);
 /** A number, NaN and infinities too. */
-export const anyNumber: OptionRule = {
-  takes: "a number",
-  fits: (value) => typeof value === "number",
-  examples: [1, "1"],
-};
+export const anyNumber = rule("a number", isNumber, [1, "1"]);
 /** A number that is not NaN. */
-export const real: OptionRule = {
-  takes: "a number",
-  fits: (value) => typeof value === "number" && !Number.isNaN(value),
-  examples: [1, Number.NaN],
-};
+export const real = rule("a number", (value) => isNumber(value) && !Number.isNaN(value), [1, Number.NaN]);
 /** true or false. */
-export const flag: OptionRule = {
-  takes: "true or false",
-  fits: (value) => typeof value === "boolean",
-  examples: [true, 1],
-};
+export const flag = rule("true or false", (value) => typeof value === "boolean", [true, 1]);
+const isThing = (value: unknown): boolean =>
+  (typeof value === "object" && value !== null) || typeof value === "function";
 /** An object or a function. What it must hold is checked by who uses it. */
-export const thing: OptionRule = {
-  takes: "an object",
-  fits: (value) => (typeof value === "object" && value !== null) || typeof value === "function",
-  examples: [{}, 1],
-};
+export const thing = rule("an object", isThing, [{}, 1]);
 /** An object, a function or a number: what initialises a parameter. */
-export const numberOrThing: OptionRule = {
-  takes: "a number or a function",
-  fits: (value) => real.fits(value) || thing.fits(value),
-  examples: [1, Number.NaN],
-};
+export const numberOrThing = rule("a number or a function", (v) => real.fits(v) || isThing(v), [1, Number.NaN]);
 /** The name of an activation. */
 export const activationOption = oneOf(Object.keys(scalar));
 const DTYPES = { f32: true, i32: true, bool: true } satisfies Record<Dtype, true>;
@@ -85,28 +67,24 @@ const DTYPES = { f32: true, i32: true, bool: true } satisfies Record<Dtype, true
 export const dtypeOption = oneOf(Object.keys(DTYPES));
 
 /** A whole number, negative ones too. */
-export const integer: OptionRule = { takes: "a whole number", fits: Number.isSafeInteger, examples: [0, 0.5] };
+export const integer = rule("a whole number", Number.isSafeInteger, [0, 0.5]);
 /** A number of elements along an axis. */
 export const sizeOption: OptionRule = { ...whole(0), ofShape: true };
 /** Sizes of all axes, each from `from` on. */
 export const sizesFrom = (from: number): OptionRule => ({
-  takes: `a list of whole numbers from ${from} on`,
-  fits: (value) => areWhole(value, from),
-  examples: [[2], [from - 1]],
+  ...rule(`a list of whole numbers from ${from} on`, (value) => areWhole(value, from), [[2], [from - 1]]),
   ofShape: true,
 });
 /** An axis; negative ones count from the last. */
 export const axisOption: OptionRule = {
-  ...integer,
-  takes: "the number of an axis",
-  examples: [0, 99],
+  ...rule("the number of an axis", Number.isSafeInteger, [0, 99]),
   ofShape: true,
 };
+const isAxes = (value: unknown): boolean => Number.isSafeInteger(value) || areWhole(value, Number.NEGATIVE_INFINITY);
 /** One axis or several. */
 export const axesOption: OptionRule = {
-  ...axisOption,
-  takes: "the number of an axis, or a list of them",
-  fits: (value) => Number.isSafeInteger(value) || areWhole(value, Number.NEGATIVE_INFINITY),
+  ...rule("the number of an axis, or a list of them", isAxes, [0, 99]),
+  ofShape: true,
 };
 /** A list, each entry of which fits `rule`. */
 export const list = (rule: OptionRule): OptionRule => ({

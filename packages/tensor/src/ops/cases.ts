@@ -41,11 +41,13 @@ export function casesOf<T = undefined>(
 }
 
 /** A case whose inputs have the shapes of a text, which names it. */
-export const caseOf = (text: string, run: OpCase["run"], more: Partial<OpCase> = {}): OpCase => {
-  const shapes = shapesOf(text);
-  const name = shapes.map((shape) => JSON.stringify(shape)).join(" ");
-  return { name, inputs: shapes.map((shape) => ({ shape })), run, ...more };
-};
+export const caseOf = (text: string, run: OpCase["run"]): OpCase => ({
+  name: shapesOf(text)
+    .map((shape) => JSON.stringify(shape))
+    .join(" "),
+  inputs: shapesOf(text).map((shape) => ({ shape })),
+  run,
+});
 
 /** A call that an op must refuse: `error` is thrown, the same on every backend, and nothing stays allocated. */
 export interface Refusal extends Pick<OpCase, "name" | "inputs"> {
@@ -53,9 +55,3 @@ export interface Refusal extends Pick<OpCase, "name" | "inputs"> {
   readonly run: (...inputs: Tensor[]) => unknown;
   readonly error: abstract new (...args: never[]) => Error;
 }
-
-/** Calls that must throw `error`: their names, the shapes of their inputs, and the call. */
-export const refusalsOf = (
-  error: Refusal["error"],
-  rows: readonly (readonly [name: string, shapes: string, run: Refusal["run"]])[],
-): Refusal[] => rows.map(([name, shapes, run]) => ({ ...caseOf(shapes, () => []), name, run, error }));

@@ -1,12 +1,10 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { ShapeError } from "../errors.ts";
 import { load, param } from "../kernel/expr.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
 import { anyNumber, sizesFrom } from "../options.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { refusalsOf } from "./cases.ts";
 import { defineCall } from "./defineCall.ts";
 import { checkSource, openTargets, shareElements } from "./inPlace.ts";
 import { ANY_DTYPE, checkNumber } from "./inputs.ts";
@@ -30,6 +28,7 @@ const fillPrograms = perDtype((dtype) =>
  */
 export const copyInto = defineCall(
   "copyInto",
+  { target: ANY_DTYPE, source: ANY_DTYPE },
   (target: Tensor, source: Tensor): void => {
     checkSource("copyInto", source, target);
     openTargets("copyInto", target);
@@ -39,33 +38,6 @@ export const copyInto = defineCall(
       run(target, copy);
     } else run(target, source);
   },
-  {
-    takes: { target: ANY_DTYPE, source: ANY_DTYPE },
-    kind: "update",
-    cases: (op) =>
-      ANY_DTYPE.map((dtype) => ({
-        name: `${dtype}, a row into each`,
-        inputs: [
-          { shape: [3, 5], dtype },
-          { shape: [5], dtype },
-        ],
-        run: (target, row) => {
-          op(target, row);
-          return [target];
-        },
-        differentiable: false,
-      })),
-    refuses: (op) =>
-      refusalsOf(ShapeError, [
-        ["a smaller source", "4 3", op],
-        ["a larger source", "3 2x3", op],
-        [
-          "an expanded target",
-          "1 3",
-          (x, source) => op(x.alias({ layout: { shape: [3], strides: [0], offset: 0 } }), source),
-        ],
-      ]),
-  },
 );
 
 const run = (target: Tensor, source: Tensor): void =>
@@ -74,12 +46,12 @@ const run = (target: Tensor, source: Tensor): void =>
 /** Writes one value into the elements `target` views. Not recorded. @throws DtypeError, GradientError, OwnershipError */
 export const fillInto = defineCall(
   "fillInto",
+  { target: ANY_DTYPE, value: anyNumber },
   (target: Tensor, value: number): void => {
     checkNumber("fillInto", value, { name: "the value", dtype: target.dtype });
     openTargets("fillInto", target);
     launchOver(fillPrograms[target.dtype], target, { tensors: [target], numbers: [value] });
   },
-  { takes: { target: ANY_DTYPE, value: anyNumber }, kind: "update" },
 );
 
 /** A new tensor of one value. */
@@ -92,6 +64,6 @@ export function filled(backend: Backend, shape: Shape, options: { value: number;
 /** Zeros of the dtype and on the backend of `like`. */
 export const zerosLike = defineCall(
   "zerosLike",
+  { like: ANY_DTYPE, "shape?": sizesFrom(0) },
   (like: Tensor, shape: Shape = like.shape): Tensor => filled(like.backend, shape, { value: 0, dtype: like.dtype }),
-  { takes: { like: ANY_DTYPE, "shape?": sizesFrom(0) } },
 );

@@ -81,8 +81,8 @@ const indexSelectOp = defineOp("indexSelect", {
 /** Rows of x [R, D] at index [K] (i32, 0…R−1) → [K, D]. The gradient adds rows up. @throws ShapeError, DtypeError */
 export const indexSelect = defineCall(
   "indexSelect",
+  SELECT,
   (x: Tensor, index: Tensor): Tensor => indexSelectOp([x, index], {})[0]!,
-  { takes: SELECT },
 );
 
 const ADD = { "index [K]": "i32", "updates [K, D]": "f32" } as const;
@@ -118,18 +118,18 @@ const indexAddOp = defineOp("indexAdd", {
 /** Zeros [rows, D] plus updates [K, D] added at index [K] (i32), in ascending k; an index outside is dropped. */
 export const indexAdd = defineCall(
   "indexAdd",
+  { ...ADD, rows: sizeOption },
   (index: Tensor, updates: Tensor, rows: number): Tensor => indexAddOp([index, updates], { rows })[0]!,
-  { takes: { ...ADD, rows: sizeOption } },
 );
 
 /** Per-row positions [R, K] in rows of `width` as positions [R·K] in the flattened [R·width]. */
 export const flatRows = defineCall(
   "flatRows",
+  { "index [R, K]": "i32", width: sizeOption },
   (index: Tensor, width: number): Tensor => {
     const starts = arange(index.shape[0]!, { step: width, backend: index.backend });
     return add(index, starts.reshape([-1, 1])).reshape([index.size]);
   },
-  { takes: { "index [R, K]": "i32", width: sizeOption } },
 );
 
 /** Zeros [R, width] plus dy [R, K] at positions [R, K] of each row. */
@@ -147,6 +147,7 @@ const oneHotProgram = mapProgram("oneHot", {
 /** labels [K] (i32) → [K, classes] with a 1 at each label; a label outside 0…classes−1 gives zeros. No gradient. */
 export const oneHot = defineCall(
   "oneHot",
+  { "labels [K]": "i32", classes: sizeOption },
   (labels: Tensor, classes: number): Tensor => {
     const output = empty(labels.backend, [labels.size, classes], "f32");
     launch(output.backend, oneHotProgram, {
@@ -155,16 +156,5 @@ export const oneHot = defineCall(
       operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)],
     });
     return output;
-  },
-  {
-    takes: { "labels [K]": "i32", classes: sizeOption },
-    cases: (op) => [
-      {
-        name: "17 labels, some outside",
-        inputs: [{ shape: [17], dtype: "i32" }],
-        run: (labels) => [op(labels, 10)],
-        differentiable: false,
-      },
-    ],
   },
 );

@@ -20,9 +20,7 @@ export interface Trials<Op> {
   readonly refuses?: ((op: Op) => readonly Refusal[]) | undefined;
 }
 
-interface Registration<Op> extends Pick<RegisteredOp, "name" | "kind"> {
-  readonly cases: Trials<Op>["cases"] | undefined;
-  readonly refuses?: Trials<Op>["refuses"];
+interface Registration<Op> extends Partial<Trials<Op>>, Pick<RegisteredOp, "name" | "kind"> {
   /** What is handed to `cases` and `refuses`. */
   readonly op: Op;
   readonly rules: readonly InputRule[];
@@ -41,4 +39,11 @@ export function register<Op>({ name, kind, op, rules, call, cases, refuses }: Re
   if (known && cases) throw new Error(`op "${name}" is defined twice`);
   const refusals = () => [...wrongCalls(rules, call), ...(refuses?.(op) ?? [])];
   ops.set(name, { name, kind, cases: () => cases?.(op) ?? [], ...known, refusals });
+}
+
+/** More trials of an op that is known. */
+export function tryAlso(name: string, { cases = [], refusals = [] }: { cases?: OpCase[]; refusals?: Refusal[] }): void {
+  const known = ops.get(name)!;
+  const all = { cases: () => [...known.cases(), ...cases], refusals: () => [...known.refusals(), ...refusals] };
+  ops.set(name, { ...known, ...all });
 }

@@ -5,7 +5,7 @@ import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { clamp, floor, less, logicalAnd, logicalNot, toFloat, toInt } from "./arithmetic.ts";
 import type { DeformableLevel, DeformableSampleAttrs } from "./attrs.ts";
-import { caseOf, type OpCase, refusalsOf, shapesOf } from "./cases.ts";
+import { type OpCase, shapesOf } from "./cases.ts";
 import { arange, ones, tensor } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
@@ -156,25 +156,15 @@ function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[],
  */
 export const deformableSample = defineCall(
   "deformableSample",
+  { inputs: options({ value: thing, locations: thing, weights: thing }, true), attrs: ATTRS },
   ({ value, locations, weights }: { value: Tensor; locations: Tensor; weights: Tensor }, attrs: Attrs): Tensor =>
     sampleOp([value, locations, weights], attrs)[0]!,
-  {
-    takes: { inputs: options({ value: thing, locations: thing, weights: thing }, true), attrs: ATTRS },
-    refuses: (op) =>
-      refusalsOf(ShapeError, [
-        [
-          "levels of other sizes",
-          "1x3x1x1 1x1x1x1x2 1x1x1x1",
-          (value, locations, weights) =>
-            op({ value, locations, weights }, { method: "discrete", levels: levelsOf("2x2x1") }),
-        ],
-      ]),
-  },
 );
 
 /** Samples x [B, C, H, W] at grid [B, Ho, Wo, 2] (x, y in −1…1) bilinearly, zeros outside, `align_corners` false → [B, C, Ho, Wo]. */
 export const gridSample = defineCall(
   "gridSample",
+  ["x [B, C, H, W]", "grid [B, Ho, Wo, 2]"],
   (x: Tensor, grid: Tensor): Tensor => {
     const [b, c, height, width] = x.shape as [number, number, number, number];
     const [, ho, wo] = grid.shape as [number, number, number, number];
@@ -189,9 +179,5 @@ export const gridSample = defineCall(
       { method: "bilinear", levels: [{ height, width, points: 1 }] },
     );
     return sampled.reshape([b, ho, wo, c]).permute([0, 3, 1, 2]);
-  },
-  {
-    takes: ["x [B, C, H, W]", "grid [B, Ho, Wo, 2]"],
-    cases: (op) => [caseOf("1x2x4x5 1x3x2x2", (x, grid) => [op(x, grid)])],
   },
 );

@@ -1,13 +1,11 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { DtypeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
 import { anyNumber, list, sizesFrom, thing } from "../options.ts";
 import { currentBackend } from "../runtime.ts";
 import { type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { caseOf, refusalsOf } from "./cases.ts";
 import { defineCall } from "./defineCall.ts";
 import { checkNumber } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
@@ -58,24 +56,12 @@ const uniformProgram = mapProgram("uniform", {
 const stream = (op: string, program: Program, dtype: Dtype) =>
   defineCall(
     op,
+    { shape: sizesFrom(0), key: list(anyNumber), "backend?": thing },
     (shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor => {
       for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
       const output = empty(backend, [sizeOf(shape)], dtype);
       launchOver(program, output, { tensors: [output], numbers: key });
       return output.reshape(shape);
-    },
-    {
-      takes: { shape: sizesFrom(0), key: list(anyNumber), "backend?": thing },
-      // The input only says which backend to use.
-      cases: (draw) =>
-        [0, 5, 65, 1000].map((n) =>
-          caseOf("1", ({ backend }) => [draw([n], [n * 77777, -3], backend)], {
-            name: `${n} numbers`,
-            differentiable: false,
-          }),
-        ),
-      refuses: (draw) =>
-        refusalsOf(DtypeError, [["a key of fractions", "1", ({ backend }) => draw([2], [0.5, 2], backend)]]),
     },
   );
 
