@@ -1,7 +1,7 @@
 import { conformance } from "@dfine/tensor/testing";
 import { afterAll, describe, it } from "vitest";
 import { webgpu } from "./index.ts";
-import "../../tensor/test/refusals.ts";
+import "../../tensor/test/trials.ts";
 
 const backend = await webgpu();
 const folding = await webgpu({ barriers: true });

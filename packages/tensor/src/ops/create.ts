@@ -21,7 +21,7 @@ import type { Tensor } from "../tensor.ts";
 import { filled } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { openTargets } from "./inPlace.ts";
-import { ANY_DTYPE, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
+import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
 import { contiguous } from "./view.ts";
 
@@ -64,7 +64,7 @@ export const tensor = defineCall(
 /** Overwrites a contiguous tensor's elements. @throws ShapeError, DtypeError, ArgumentError, OwnershipError, GradientError */
 export const writeTensor = defineCall(
   "writeTensor",
-  { target: ANY_DTYPE, values: VALUES },
+  { target: ANY, values: VALUES },
   (target: Tensor, values: Values): void => {
     const elements = elementsOf("writeTensor", values, target.dtype);
     if (values.length !== target.size || !target.isContiguous)
@@ -100,7 +100,7 @@ function elementsOf(op: string, values: Values, dtype: Dtype): TypedArray {
   return elements;
 }
 
-const [EACH] = inputRules({ tensor: ANY_DTYPE }) as [InputRule];
+const [EACH] = inputRules({ tensor: ANY }) as [InputRule];
 
 /** The elements of all `tensors`, each in row-major order, with one synchronisation. */
 export const readTensors = defineCall(
@@ -132,11 +132,11 @@ export async function readResults(backend: Backend, body: () => readonly Tensor[
 
 /** The elements of `x` in row-major order. */
 export const data = async (...args: [x: Tensor]): Promise<TypedArray> => (await read(...args))[0]!;
-const read = defineCall("data", { x: ANY_DTYPE }, (x: Tensor) => readTensors([x]));
+const read = defineCall("data", { x: ANY }, (x: Tensor) => readTensors([x]));
 
 /** The value of a one-element tensor. @throws ShapeError */
 export const item = async (...args: [x: Tensor]): Promise<number> => (await readItem(...args))[0]!;
-const readItem = defineCall("item", { x: ANY_DTYPE }, (x: Tensor): Promise<TypedArray> => {
+const readItem = defineCall("item", { x: ANY }, (x: Tensor): Promise<TypedArray> => {
   if (x.size !== 1)
     throw new ShapeError(`item: the tensor has shape ${shapeText(x.shape)}; only one element can be read this way`);
   return data(x);

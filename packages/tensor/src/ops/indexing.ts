@@ -16,7 +16,7 @@ import { filled, perDtype } from "./copy.ts";
 import { arange } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
-import { ANY_DTYPE, type Takes } from "./inputs.ts";
+import { ANY, type Takes } from "./inputs.ts";
 import { bind, empty } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
@@ -47,7 +47,7 @@ const addProgram = makeProgram("indexAdd", {
   ],
 });
 
-const SELECT: Takes = { "x [R, D]": ANY_DTYPE, "index [K]": "i32" };
+const SELECT: Takes = { "x [R, D]": ANY, "index [K]": "i32" };
 
 const indexSelectOp = defineOp("indexSelect", {
   takes: SELECT,

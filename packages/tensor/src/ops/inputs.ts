@@ -29,7 +29,7 @@ export interface InputRule {
 }
 
 /** Every element type. */
-export const ANY_DTYPE: readonly Dtype[] = ["f32", "i32", "bool"];
+export const ANY: readonly Dtype[] = ["f32", "i32", "bool"];
 /** Those that one can calculate with. */
 export const NUMBERS: readonly Dtype[] = ["f32", "i32"];
 

@@ -6,7 +6,7 @@ import { normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
-import { ANY_DTYPE, checkInputs, type InputRule, inputRules } from "./inputs.ts";
+import { ANY, checkInputs, type InputRule, inputRules } from "./inputs.ts";
 import { empty } from "./result.ts";
 import { slice, sliceLayout, unsqueeze } from "./view.ts";
 
@@ -22,7 +22,7 @@ function rangesOf(sizes: readonly number[], axis: number): Ranges[] {
   });
 }
 
-const [X] = inputRules({ x: ANY_DTYPE }) as [InputRule];
+const [X] = inputRules({ x: ANY }) as [InputRule];
 const TAKES = { tensors: list(thing), "axis?": { ...axisOption, examples: [0] as const } };
 
 /** The first of `tensors`, which must be alike but for their shapes, and where they live. */
@@ -83,7 +83,7 @@ export const stack = defineCall("stack", TAKES, (tensors: readonly Tensor[], axi
  */
 export const split = defineCall(
   "split",
-  { x: ANY_DTYPE, sizes: sizesFrom(0), "axis?": axisOption },
+  { x: ANY, sizes: sizesFrom(0), "axis?": axisOption },
   (x: Tensor, sizes: readonly number[], axis: number = 0): Tensor[] => {
     const along = normalizeAxis("split", axis, x.rank);
     if (sizes.reduce((a, b) => a + b, 0) !== x.shape[along])
@@ -110,7 +110,7 @@ export const split = defineCall(
 /** x [B, C, H, W] with `value` around the last two axes; widths are top, left, bottom, right. */
 export const pad2d = defineCall(
   "pad2d",
-  { "x [B, C, H, W]": ANY_DTYPE, widths: listOf(4, 0), "value?": anyNumber },
+  { "x [B, C, H, W]": ANY, widths: listOf(4, 0), "value?": anyNumber },
   (x: Tensor, [top, left, bottom, right]: readonly [number, number, number, number], value: number = 0): Tensor => {
     const [b, c, h, w] = x.shape as [number, number, number, number];
     const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
@@ -125,7 +125,7 @@ export const pad2d = defineCall(
 /** Repeats each pixel of x [B, C, H, W] scale × scale times. */
 export const upsampleNearest = defineCall(
   "upsampleNearest",
-  { "x [B, C, H, W]": ANY_DTYPE, "scale?": whole(1) },
+  { "x [B, C, H, W]": ANY, "scale?": whole(1) },
   (x: Tensor, scale: number = 2): Tensor => {
     const [b, c, h, w] = x.shape as [number, number, number, number];
     return x

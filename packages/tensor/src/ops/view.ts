@@ -15,7 +15,7 @@ import type { Layout, SliceRange, Tensor } from "../tensor.ts";
 import { identity } from "./arithmetic.ts";
 import { copyInto, zerosLike } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
-import { ANY_DTYPE } from "./inputs.ts";
+import { ANY, type Takes } from "./inputs.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
@@ -26,28 +26,24 @@ function viewOf(name: string, x: Tensor, how: { layout: Layout; inverse: (dy: Te
   return view;
 }
 
+/** A function of a tensor x of any element type, and of what else it `takes`. */
+const defineView = <Args extends readonly unknown[]>(name: string, takes: Takes, run: (...args: Args) => Tensor) =>
+  defineCall(name, { x: ANY, ...takes }, run);
+
 /** The same elements, row-major and without gaps; copies only when it must. */
-export const contiguous = defineCall(
-  "contiguous",
-  { x: ANY_DTYPE },
-  (x: Tensor): Tensor => (x.isContiguous ? x : identity(x)),
-);
+export const contiguous = defineView("contiguous", {}, (x: Tensor): Tensor => (x.isContiguous ? x : identity(x)));
 
 /** The same elements in row-major order under another shape; one size may be −1. Copies when strides allow no view. @throws ShapeError */
-export const reshape = defineCall(
-  "reshape",
-  { x: ANY_DTYPE, shape: sizesFrom(-1) },
-  (x: Tensor, shape: Shape): Tensor => {
-    const target = inferSize(x.shape, shape);
-    if (sameShape(target, x.shape)) return x;
-    const source = contiguous(x);
-    const from = x.shape;
-    return viewOf("reshape", source, {
-      layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
-      inverse: (dy) => reshape(dy, from),
-    });
-  },
-);
+export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tensor, shape: Shape): Tensor => {
+  const target = inferSize(x.shape, shape);
+  if (sameShape(target, x.shape)) return x;
+  const source = contiguous(x);
+  const from = x.shape;
+  return viewOf("reshape", source, {
+    layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
+    inverse: (dy) => reshape(dy, from),
+  });
+});
 
 function inferSize(from: Shape, shape: Shape): Shape {
   const known = shape.reduce((size, n) => (n === -1 ? size : size * n), 1);
@@ -60,9 +56,9 @@ function inferSize(from: Shape, shape: Shape): Shape {
 }
 
 /** Merges axes start…end (inclusive) into one. @throws ShapeError */
-export const flatten = defineCall(
+export const flatten = defineView(
   "flatten",
-  { x: ANY_DTYPE, "start?": axisOption, "end?": axisOption },
+  { "start?": axisOption, "end?": axisOption },
   (x: Tensor, start: number = 0, end: number = -1): Tensor => {
     if (x.rank === 0) return reshape(x, [1]);
     const first = normalizeAxis("flatten", start, x.rank);
@@ -73,9 +69,9 @@ export const flatten = defineCall(
 );
 
 /** Reorders axes: result axis i is input axis `axes[i]`. A view. @throws ShapeError */
-export const permute = defineCall(
+export const permute = defineView(
   "permute",
-  { x: ANY_DTYPE, axes: list(axisOption) },
+  { axes: list(axisOption) },
   (x: Tensor, axes: readonly number[]): Tensor => {
     const order = axes.map((axis) => normalizeAxis("permute", axis, x.rank));
     if (order.length !== x.rank || new Set(order).size !== x.rank)
@@ -89,9 +85,9 @@ export const permute = defineCall(
 );
 
 /** Swaps two axes. A view. @throws ShapeError */
-export const transpose = defineCall(
+export const transpose = defineView(
   "transpose",
-  { x: ANY_DTYPE, a: axisOption, b: axisOption },
+  { a: axisOption, b: axisOption },
   (x: Tensor, a: number, b: number): Tensor => {
     const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
     return permute(
@@ -102,7 +98,7 @@ export const transpose = defineCall(
 );
 
 /** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
-export const expand = defineCall("expand", { x: ANY_DTYPE, shape: sizesFrom(0) }, (x: Tensor, shape: Shape): Tensor => {
+export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: Tensor, shape: Shape): Tensor => {
   if (!sameShape(broadcastShapes("expand", [x.shape, shape]), shape))
     throw new ShapeError(
       `expand: ${shapeText(x.shape)} does not expand to ${shapeText(shape)}; only axes of size 1 can grow`,
@@ -115,18 +111,14 @@ export const expand = defineCall("expand", { x: ANY_DTYPE, shape: sizesFrom(0) }
 });
 
 /** Inserts an axis of size 1. A view. @throws ShapeError */
-export const unsqueeze = defineCall(
-  "unsqueeze",
-  { x: ANY_DTYPE, axis: axisOption },
-  (x: Tensor, axis: number): Tensor => {
-    const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
-    const insert = (list: readonly number[], n: number): number[] => [...list.slice(0, at), n, ...list.slice(at)];
-    return reshapeView(x, insert(x.shape, 1), insert(x.strides, 0));
-  },
-);
+export const unsqueeze = defineView("unsqueeze", { axis: axisOption }, (x: Tensor, axis: number): Tensor => {
+  const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
+  const insert = (list: readonly number[], n: number): number[] => [...list.slice(0, at), n, ...list.slice(at)];
+  return reshapeView(x, insert(x.shape, 1), insert(x.strides, 0));
+});
 
 /** Drops an axis of size 1. A view. @throws ShapeError */
-export const squeeze = defineCall("squeeze", { x: ANY_DTYPE, axis: axisOption }, (x: Tensor, axis: number): Tensor => {
+export const squeeze = defineCall("squeeze", { x: ANY, axis: axisOption }, (x: Tensor, axis: number): Tensor => {
   const at = normalizeAxis("squeeze", axis, x.rank);
   if (x.shape[at] !== 1)
     throw new ShapeError(`squeeze: axis ${axis} of ${shapeText(x.shape)} has size ${x.shape[at]}, not 1`);
@@ -142,9 +134,9 @@ function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tenso
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
 
 /** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError, ArgumentError */
-export const slice = defineCall(
+export const slice = defineView(
   "slice",
-  { x: ANY_DTYPE, ranges: list({ ...RANGE, fits: (range) => range === null || RANGE.fits(range) }) },
+  { ranges: list({ ...RANGE, fits: (range) => range === null || RANGE.fits(range) }) },
   (x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor => {
     if (ranges.length > x.rank)
       throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);

@@ -3,7 +3,7 @@ import { metaBackend } from "../metaBackend.ts";
 import { refusalOf } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import type { CaseInput, Refusal } from "./cases.ts";
-import { ANY_DTYPE, type InputRule } from "./inputs.ts";
+import { ANY, type InputRule } from "./inputs.ts";
 import { empty } from "./result.ts";
 
 const stranger = metaBackend();
@@ -50,7 +50,7 @@ export function wrongCalls(rules: readonly InputRule[], call: (...args: never[])
       for (const [k, rule] of rules.entries())
         if (rule.dtypes.length > 1) args[k] = k === i ? 0.5 : empty((args[k] as Tensor).backend, [2], "i32");
     };
-    const strange = ANY_DTYPE.find((dtype) => !dtypes.includes(dtype));
+    const strange = ANY.find((dtype) => !dtypes.includes(dtype));
     return [
       ...missing,
       given("a list", [1, 2]),

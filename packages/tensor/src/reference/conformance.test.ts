@@ -1,7 +1,7 @@
 import { describe, it } from "vitest";
 import { referenceBackend } from "../index.ts";
 import { conformance } from "../testing/index.ts";
-import "../../test/refusals.ts";
+import "../../test/trials.ts";
 
 for (const floatBits of [32, 64] as const) {
   describe(`reference float${floatBits}`, () => {

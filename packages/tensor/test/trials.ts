@@ -5,6 +5,7 @@ import {
   bitsTensor,
   caseOf,
   concat,
+  contiguous,
   conv2d,
   conv2dAct,
   copyInto,
@@ -14,9 +15,13 @@ import {
   fillInto,
   flatten,
   frozenBatchNorm,
+  gridSample,
   layerNorm,
+  linear,
   matmul,
   maxPool2d,
+  type OpCase,
+  oneHot,
   permute,
   type Refusal,
   reshape,
@@ -32,8 +37,27 @@ import {
   transpose,
   tryAlso,
   uniform,
+  unsqueeze,
   writeTensor,
 } from "@dfine/tensor";
+
+/** Functions that are made of ops: what they are called with, and the call. */
+const CASES: readonly (readonly [op: string, shapes: string, run: OpCase["run"]])[] = [
+  ["contiguous", "2x3x4", (x) => [contiguous(x)]],
+  ["expand", "3x1", (x) => [expand(x, [2, 3, 4])]],
+  ["flatten", "2x3x4", (x) => [flatten(x, 1)]],
+  ["gridSample", "1x2x4x5 1x3x2x2", (x, grid) => [gridSample(x, grid)]],
+  ["linear", "2x3x4 5x4 5", (x, weight, bias) => [linear(x, weight, bias)]],
+  ["oneHot", "17", (x) => [oneHot(toInt(x.mul(20)), 10)]],
+  ["permute", "2x3x4", (x) => [permute(x, [2, 0, -2])]],
+  ["reshape", "2x3x4", (x) => [reshape(x, [4, -1])]],
+  ["slice", "4x7", (x) => [slice(x, [null, { start: 1, end: -1, step: 2 }])]],
+  ["squeeze", "2x1x3", (x) => [squeeze(x, 1)]],
+  ["stack", "2x3 2x3", (...tensors) => [stack(tensors, -1)]],
+  ["transpose", "2x3x4", (x) => [transpose(x, 0, -1)]],
+  ["unsqueeze", "2x3", (x) => [unsqueeze(x, -1)]],
+];
+for (const [op, shapes, run] of CASES) tryAlso(op, { cases: [caseOf(shapes, run)] });
 
 /** What declarations cannot tell: the shapes of a call that is wrong, the call, and its error where that is no ShapeError. */
 const REFUSALS: readonly (readonly [
