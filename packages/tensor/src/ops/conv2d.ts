@@ -11,7 +11,7 @@ import { ones } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineOp } from "./defineOp.ts";
-import { checkInputs, inputRules } from "./inputs.ts";
+import { checkInputs, inputRules, type Takes } from "./inputs.ts";
 
 export interface Conv2dActOptions extends Conv2dOptions {
   /** [Co] */
@@ -81,21 +81,19 @@ const conv2dActOp = defineOp("conv2dAct", {
     ),
 });
 
+const CONV2D_ACT: Takes = { x: "f32", weight: "f32", options: options(CONV2D_ACT_OPTIONS) };
+
 /** scale · activation(factor · (x ⋆ weight) + bias) + shift, in one pass where no gradient is recorded. @throws ShapeError */
-export const conv2dAct = defineCall(
-  "conv2dAct",
-  { x: "f32", weight: "f32", options: options(CONV2D_ACT_OPTIONS) },
-  (x: Tensor, weight: Tensor, options: Conv2dActOptions): Tensor => {
-    const { bias, factor, affine, activation = "identity" } = options;
-    const inputs = [x, weight, bias];
-    if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
-    if (affine) inputs.push(affine.scale, affine.shift);
-    const attrs = { ...attrsOf(options), activation };
-    if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
-    checkInputs("conv2dAct", inputs, RULES);
-    return inTurn(inputs, attrs);
-  },
-);
+export const conv2dAct = defineCall("conv2dAct", CONV2D_ACT, (x: Tensor, weight: Tensor, options: Conv2dActOptions) => {
+  const { bias, factor, affine, activation = "identity" } = options;
+  const inputs = [x, weight, bias];
+  if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
+  if (affine) inputs.push(affine.scale, affine.shift);
+  const attrs = { ...attrsOf(options), activation };
+  if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
+  checkInputs("conv2dAct", inputs, RULES);
+  return inTurn(inputs, attrs);
+});
 
 /** Cross-correlation of x [B, Ci, H, W] with weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. @throws ShapeError */
 export const conv2d = defineCall(

@@ -21,7 +21,7 @@ import type { Tensor } from "../tensor.ts";
 import { filled } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { openTargets } from "./inPlace.ts";
-import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
+import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules, type Takes } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
 import { contiguous } from "./view.ts";
 
@@ -61,20 +61,18 @@ export const tensor = defineCall(
   },
 );
 
+const WRITE_TENSOR: Takes = { target: ANY, values: VALUES };
+
 /** Overwrites a contiguous tensor's elements. @throws ShapeError, DtypeError, ArgumentError, OwnershipError, GradientError */
-export const writeTensor = defineCall(
-  "writeTensor",
-  { target: ANY, values: VALUES },
-  (target: Tensor, values: Values): void => {
-    const elements = elementsOf("writeTensor", values, target.dtype);
-    if (values.length !== target.size || !target.isContiguous)
-      throw new ShapeError(
-        `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
-      );
-    openTargets("writeTensor", target);
-    write(target, elements);
-  },
-);
+export const writeTensor = defineCall("writeTensor", WRITE_TENSOR, (target: Tensor, values: Values): void => {
+  const elements = elementsOf("writeTensor", values, target.dtype);
+  if (values.length !== target.size || !target.isContiguous)
+    throw new ShapeError(
+      `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
+    );
+  openTargets("writeTensor", target);
+  write(target, elements);
+});
 
 const write = (target: Tensor, values: TypedArray): void =>
   target.backend.write({ buffer: target.storage.buffer, offset: target.offset, length: target.size }, values);
@@ -142,10 +140,12 @@ const readItem = defineCall("item", { x: ANY }, (x: Tensor): Promise<TypedArray>
   return data(x);
 });
 
+const FULL: Takes = { shape: sizesFrom(0), value: anyNumber, "options?": CREATE_OPTIONS };
+
 /** A tensor of one value. @throws ShapeError, DtypeError, ArgumentError */
 export const full = defineCall(
   "full",
-  { shape: sizesFrom(0), value: anyNumber, "options?": CREATE_OPTIONS },
+  FULL,
   (shape: Shape, value: number, options: CreateOptions = {}): Tensor =>
     filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" }),
 );
@@ -175,15 +175,16 @@ export interface ArangeOptions {
   readonly backend?: Backend;
 }
 
+const ARANGE: Takes = {
+  length: sizeOption,
+  "options?": options<ArangeOptions>({ start: real, step: real, backend: thing }),
+};
+
 /** start, start + step, … as i32 [length]. @throws ShapeError, DtypeError, ArgumentError */
-export const arange = defineCall(
-  "arange",
-  { length: sizeOption, "options?": options<ArangeOptions>({ start: real, step: real, backend: thing }) },
-  (length: number, options: ArangeOptions = {}): Tensor => {
-    const { start = 0, step = 1, backend = currentBackend() } = options;
-    for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
-    const result = empty(backend, [length], "i32");
-    launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
-    return result;
-  },
-);
+export const arange = defineCall("arange", ARANGE, (length: number, options: ArangeOptions = {}): Tensor => {
+  const { start = 0, step = 1, backend = currentBackend() } = options;
+  for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
+  const result = empty(backend, [length], "i32");
+  launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
+  return result;
+});

@@ -122,15 +122,13 @@ export const indexAdd = defineCall(
   (index: Tensor, updates: Tensor, rows: number): Tensor => indexAddOp([index, updates], { rows })[0]!,
 );
 
+const FLAT_ROWS: Takes = { "index [R, K]": "i32", width: sizeOption };
+
 /** Per-row positions [R, K] in rows of `width` as positions [R·K] in the flattened [R·width]. */
-export const flatRows = defineCall(
-  "flatRows",
-  { "index [R, K]": "i32", width: sizeOption },
-  (index: Tensor, width: number): Tensor => {
-    const starts = arange(index.shape[0]!, { step: width, backend: index.backend });
-    return add(index, starts.reshape([-1, 1])).reshape([index.size]);
-  },
-);
+export const flatRows = defineCall("flatRows", FLAT_ROWS, (index: Tensor, width: number): Tensor => {
+  const starts = arange(index.shape[0]!, { step: width, backend: index.backend });
+  return add(index, starts.reshape([-1, 1])).reshape([index.size]);
+});
 
 /** Zeros [R, width] plus dy [R, K] at positions [R, K] of each row. */
 export function scatterRows(dy: Tensor, index: Tensor, width: number): Tensor {
@@ -144,17 +142,15 @@ const oneHotProgram = mapProgram("oneHot", {
   outputs: [load(0, "i32").eq(axisIndex(1)).select(1, 0)],
 });
 
+const ONE_HOT: Takes = { "labels [K]": "i32", classes: sizeOption };
+
 /** labels [K] (i32) → [K, classes] with a 1 at each label; a label outside 0…classes−1 gives zeros. No gradient. */
-export const oneHot = defineCall(
-  "oneHot",
-  { "labels [K]": "i32", classes: sizeOption },
-  (labels: Tensor, classes: number): Tensor => {
-    const output = empty(labels.backend, [labels.size, classes], "f32");
-    launch(output.backend, oneHotProgram, {
-      mapSizes: output.shape,
-      reduceSizes: [],
-      operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)],
-    });
-    return output;
-  },
-);
+export const oneHot = defineCall("oneHot", ONE_HOT, (labels: Tensor, classes: number): Tensor => {
+  const output = empty(labels.backend, [labels.size, classes], "f32");
+  launch(output.backend, oneHotProgram, {
+    mapSizes: output.shape,
+    reduceSizes: [],
+    operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)],
+  });
+  return output;
+});

@@ -6,7 +6,7 @@ import { normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
-import { ANY, checkInputs, type InputRule, inputRules } from "./inputs.ts";
+import { ANY, checkInputs, type InputRule, inputRules, type Takes } from "./inputs.ts";
 import { empty } from "./result.ts";
 import { slice, sliceLayout, unsqueeze } from "./view.ts";
 
@@ -77,35 +77,33 @@ export const stack = defineCall("stack", TAKES, (tensors: readonly Tensor[], axi
   );
 });
 
+const SPLIT: Takes = { x: ANY, sizes: sizesFrom(0), "axis?": axisOption };
+
 /**
  * Cuts a tensor along an axis into pieces of the given sizes. Views, whose gradients are joined at once, where those of slices are
  * padded one by one and added. @throws ShapeError when the sizes don't add up
  */
-export const split = defineCall(
-  "split",
-  { x: ANY, sizes: sizesFrom(0), "axis?": axisOption },
-  (x: Tensor, sizes: readonly number[], axis: number = 0): Tensor[] => {
-    const along = normalizeAxis("split", axis, x.rank);
-    if (sizes.reduce((a, b) => a + b, 0) !== x.shape[along])
-      throw new ShapeError(
-        `split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`,
-      );
-    const ranges = rangesOf(sizes, along);
-    const { backend, shape, dtype } = x;
-    const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
-    if (recordsGradient([x]))
-      record("split", pieces, {
-        inputs: [x],
-        saved: [],
-        vjp: ({ grads }) => {
-          const dx = empty(backend, shape, dtype);
-          writePieces(dx, ranges, grads);
-          return [dx];
-        },
-      });
-    return pieces;
-  },
-);
+export const split = defineCall("split", SPLIT, (x: Tensor, sizes: readonly number[], axis: number = 0): Tensor[] => {
+  const along = normalizeAxis("split", axis, x.rank);
+  if (sizes.reduce((a, b) => a + b, 0) !== x.shape[along])
+    throw new ShapeError(
+      `split: sizes [${sizes}] do not add up to ${x.shape[along]}, axis ${axis} of ${shapeText(x.shape)}`,
+    );
+  const ranges = rangesOf(sizes, along);
+  const { backend, shape, dtype } = x;
+  const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
+  if (recordsGradient([x]))
+    record("split", pieces, {
+      inputs: [x],
+      saved: [],
+      vjp: ({ grads }) => {
+        const dx = empty(backend, shape, dtype);
+        writePieces(dx, ranges, grads);
+        return [dx];
+      },
+    });
+  return pieces;
+});
 
 /** x [B, C, H, W] with `value` around the last two axes; widths are top, left, bottom, right. */
 export const pad2d = defineCall(
@@ -122,15 +120,13 @@ export const pad2d = defineCall(
   },
 );
 
+const UPSAMPLE_NEAREST: Takes = { "x [B, C, H, W]": ANY, "scale?": whole(1) };
+
 /** Repeats each pixel of x [B, C, H, W] scale × scale times. */
-export const upsampleNearest = defineCall(
-  "upsampleNearest",
-  { "x [B, C, H, W]": ANY, "scale?": whole(1) },
-  (x: Tensor, scale: number = 2): Tensor => {
-    const [b, c, h, w] = x.shape as [number, number, number, number];
-    return x
-      .reshape([b, c, h, 1, w, 1])
-      .expand([b, c, h, scale, w, scale])
-      .reshape([b, c, h * scale, w * scale]);
-  },
-);
+export const upsampleNearest = defineCall("upsampleNearest", UPSAMPLE_NEAREST, (x: Tensor, scale: number = 2) => {
+  const [b, c, h, w] = x.shape as [number, number, number, number];
+  return x
+    .reshape([b, c, h, 1, w, 1])
+    .expand([b, c, h, scale, w, scale])
+    .reshape([b, c, h * scale, w * scale]);
+});

@@ -6,6 +6,7 @@ import { caseOf } from "./cases.ts";
 import { contract } from "./contract.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
+import type { Takes } from "./inputs.ts";
 import { sumTo } from "./sumTo.ts";
 
 function inferMatmul(a: Tensor, b: Tensor) {
@@ -59,14 +60,12 @@ const matmulOp = defineOp("matmul", {
 /** a [..., M, K] · b [..., K, N] → [..., M, N]; leading axes broadcast. Transpose views cost nothing. @throws ShapeError */
 export const matmul = defineCall("matmul", TAKES, (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!);
 
+const LINEAR: Takes = ["x [..., in]", "weight [out, in]", "bias? [out]"];
+
 /** x [..., in] · weightᵀ [in, out] + bias [out], with PyTorch's weight layout [out, in]. @throws ShapeError */
-export const linear = defineCall(
-  "linear",
-  ["x [..., in]", "weight [out, in]", "bias? [out]"],
-  (x: Tensor, weight: Tensor, bias?: Tensor): Tensor => {
-    // One matrix instead of a batch: the leading axes have the same weight.
-    const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
-    const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
-    return bias ? add(y, bias) : y;
-  },
-);
+export const linear = defineCall("linear", LINEAR, (x: Tensor, weight: Tensor, bias?: Tensor): Tensor => {
+  // One matrix instead of a batch: the leading axes have the same weight.
+  const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
+  const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
+  return bias ? add(y, bias) : y;
+});

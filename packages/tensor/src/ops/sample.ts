@@ -10,6 +10,7 @@ import { arange, ones, tensor } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { indexSelect } from "./indexing.ts";
+import type { Takes } from "./inputs.ts";
 
 type Attrs = DeformableSampleAttrs;
 
@@ -161,23 +162,21 @@ export const deformableSample = defineCall(
     sampleOp([value, locations, weights], attrs)[0]!,
 );
 
+const GRID_SAMPLE: Takes = ["x [B, C, H, W]", "grid [B, Ho, Wo, 2]"];
+
 /** Samples x [B, C, H, W] at grid [B, Ho, Wo, 2] (x, y in −1…1) bilinearly, zeros outside, `align_corners` false → [B, C, Ho, Wo]. */
-export const gridSample = defineCall(
-  "gridSample",
-  ["x [B, C, H, W]", "grid [B, Ho, Wo, 2]"],
-  (x: Tensor, grid: Tensor): Tensor => {
-    const [b, c, height, width] = x.shape as [number, number, number, number];
-    const [, ho, wo] = grid.shape as [number, number, number, number];
-    const value = x.permute([0, 2, 3, 1]).reshape([b, height * width, 1, c]);
-    const locations = grid
-      .add(1)
-      .mul(0.5)
-      .reshape([b, ho * wo, 1, 1, 2]);
-    const weights = ones([b, ho * wo, 1, 1], { backend: x.backend });
-    const sampled = deformableSample(
-      { value, locations, weights },
-      { method: "bilinear", levels: [{ height, width, points: 1 }] },
-    );
-    return sampled.reshape([b, ho, wo, c]).permute([0, 3, 1, 2]);
-  },
-);
+export const gridSample = defineCall("gridSample", GRID_SAMPLE, (x: Tensor, grid: Tensor): Tensor => {
+  const [b, c, height, width] = x.shape as [number, number, number, number];
+  const [, ho, wo] = grid.shape as [number, number, number, number];
+  const value = x.permute([0, 2, 3, 1]).reshape([b, height * width, 1, c]);
+  const locations = grid
+    .add(1)
+    .mul(0.5)
+    .reshape([b, ho * wo, 1, 1, 2]);
+  const weights = ones([b, ho * wo, 1, 1], { backend: x.backend });
+  const sampled = deformableSample(
+    { value, locations, weights },
+    { method: "bilinear", levels: [{ height, width, points: 1 }] },
+  );
+  return sampled.reshape([b, ho, wo, c]).permute([0, 3, 1, 2]);
+});

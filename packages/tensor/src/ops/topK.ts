@@ -8,6 +8,7 @@ import { casesOf } from "./cases.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { scatterRows } from "./indexing.ts";
+import type { Takes } from "./inputs.ts";
 import { bind, empty } from "./result.ts";
 
 const isAbove = (a: Expr, b: Expr): Expr => a.gt(b).or(a.isNaN().and(b.isNaN().not()));
@@ -80,13 +81,11 @@ const topKOp = defineOp("topK", {
     })),
 });
 
+const TOP_K: Takes = { "x [..., N]": "f32", k: whole(1) };
+
 /** Largest k elements along the last axis, descending, and their positions (i32); equal elements keep their order. @throws ShapeError */
-export const topK = defineCall(
-  "topK",
-  { "x [..., N]": "f32", k: whole(1) },
-  (x: Tensor, k: number): { values: Tensor; indices: Tensor } => {
-    const [values, indices] = topKOp([x.reshape([-1, x.shape.at(-1)!])], { k });
-    const shape = [...x.shape.slice(0, -1), k];
-    return { values: values!.reshape(shape), indices: indices!.reshape(shape) };
-  },
-);
+export const topK = defineCall("topK", TOP_K, (x: Tensor, k: number): { values: Tensor; indices: Tensor } => {
+  const [values, indices] = topKOp([x.reshape([-1, x.shape.at(-1)!])], { k });
+  const shape = [...x.shape.slice(0, -1), k];
+  return { values: values!.reshape(shape), indices: indices!.reshape(shape) };
+});

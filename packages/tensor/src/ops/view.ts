@@ -55,47 +55,41 @@ function inferSize(from: Shape, shape: Shape): Shape {
   return target;
 }
 
+const FLATTEN: Takes = { "start?": axisOption, "end?": axisOption };
+
 /** Merges axes start…end (inclusive) into one. @throws ShapeError */
-export const flatten = defineView(
-  "flatten",
-  { "start?": axisOption, "end?": axisOption },
-  (x: Tensor, start: number = 0, end: number = -1): Tensor => {
-    if (x.rank === 0) return reshape(x, [1]);
-    const first = normalizeAxis("flatten", start, x.rank);
-    const last = normalizeAxis("flatten", end, x.rank);
-    if (first > last) throw new ShapeError(`flatten: axis ${start} of ${shapeText(x.shape)} comes after axis ${end}`);
-    return reshape(x, [...x.shape.slice(0, first), sizeOf(x.shape.slice(first, last + 1)), ...x.shape.slice(last + 1)]);
-  },
-);
+export const flatten = defineView("flatten", FLATTEN, (x: Tensor, start: number = 0, end: number = -1): Tensor => {
+  if (x.rank === 0) return reshape(x, [1]);
+  const first = normalizeAxis("flatten", start, x.rank);
+  const last = normalizeAxis("flatten", end, x.rank);
+  if (first > last) throw new ShapeError(`flatten: axis ${start} of ${shapeText(x.shape)} comes after axis ${end}`);
+  return reshape(x, [...x.shape.slice(0, first), sizeOf(x.shape.slice(first, last + 1)), ...x.shape.slice(last + 1)]);
+});
+
+const PERMUTE: Takes = { axes: list(axisOption) };
 
 /** Reorders axes: result axis i is input axis `axes[i]`. A view. @throws ShapeError */
-export const permute = defineView(
-  "permute",
-  { axes: list(axisOption) },
-  (x: Tensor, axes: readonly number[]): Tensor => {
-    const order = axes.map((axis) => normalizeAxis("permute", axis, x.rank));
-    if (order.length !== x.rank || new Set(order).size !== x.rank)
-      throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
-    const inverse = order.map((_, axis) => order.indexOf(axis));
-    return viewOf("permute", x, {
-      layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
-      inverse: (dy) => permute(dy, inverse),
-    });
-  },
-);
+export const permute = defineView("permute", PERMUTE, (x: Tensor, axes: readonly number[]): Tensor => {
+  const order = axes.map((axis) => normalizeAxis("permute", axis, x.rank));
+  if (order.length !== x.rank || new Set(order).size !== x.rank)
+    throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
+  const inverse = order.map((_, axis) => order.indexOf(axis));
+  return viewOf("permute", x, {
+    layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
+    inverse: (dy) => permute(dy, inverse),
+  });
+});
+
+const TRANSPOSE: Takes = { a: axisOption, b: axisOption };
 
 /** Swaps two axes. A view. @throws ShapeError */
-export const transpose = defineView(
-  "transpose",
-  { a: axisOption, b: axisOption },
-  (x: Tensor, a: number, b: number): Tensor => {
-    const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
-    return permute(
-      x,
-      x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)),
-    );
-  },
-);
+export const transpose = defineView("transpose", TRANSPOSE, (x: Tensor, a: number, b: number): Tensor => {
+  const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
+  return permute(
+    x,
+    x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)),
+  );
+});
 
 /** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
 export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: Tensor, shape: Shape): Tensor => {
@@ -133,24 +127,22 @@ function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tenso
 
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
 
+const SLICE: Takes = { ranges: list({ ...RANGE, fits: (range) => range === null || RANGE.fits(range) }) };
+
 /** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError, ArgumentError */
-export const slice = defineView(
-  "slice",
-  { ranges: list({ ...RANGE, fits: (range) => range === null || RANGE.fits(range) }) },
-  (x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor => {
-    if (ranges.length > x.rank)
-      throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
-    const from = x.shape;
-    return viewOf("slice", x, {
-      layout: sliceLayout(x, ranges),
-      inverse: (dy) => {
-        const dx = zerosLike(dy, from);
-        copyInto(dx.alias({ layout: sliceLayout(dx, ranges) }), dy);
-        return dx;
-      },
-    });
-  },
-);
+export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor => {
+  if (ranges.length > x.rank)
+    throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
+  const from = x.shape;
+  return viewOf("slice", x, {
+    layout: sliceLayout(x, ranges),
+    inverse: (dy) => {
+      const dx = zerosLike(dy, from);
+      copyInto(dx.alias({ layout: sliceLayout(dx, ranges) }), dy);
+      return dx;
+    },
+  });
+});
 
 /** Where a slice lies inside a tensor laid out like `x`. */
 export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): Layout {
