@@ -66,23 +66,30 @@ export function checkTensor(op: string, input: unknown, { name, dtypes }: InputR
     );
 }
 
-/** Checks a tensor's axes, and enters their sizes into `sizes`. @throws ShapeError */
-function checkAxes(op: string, { shape }: Tensor, { name, axes }: InputRule, sizes: Map<string, number>): void {
-  const last = axes!.length - 1;
-  const isOpen = axes![0] === "...";
-  let fits = isOpen ? shape.length >= last : shape.length === last + 1;
-  for (let i = isOpen ? 1 : 0; fits && i <= last; i++) {
-    const axis = axes![i]!;
-    const size = shape[shape.length - 1 - last + i]!;
-    const expected = sizes.get(axis) ?? (Number.isNaN(+axis) ? size : +axis);
-    sizes.set(axis, expected);
-    fits = size === expected;
+/** @throws ShapeError unless tensors have the axes that are declared, those of one name alike */
+function checkAxes(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): void {
+  const sizes = new Map<string, number>();
+  for (const [k, { name, axes }] of rules.entries()) {
+    const input = inputs[k];
+    if (!axes || !(input instanceof Tensor)) continue;
+    const { shape } = input;
+    const named = axes[0] === "..." ? axes.slice(1) : axes;
+    const outer = shape.length - named.length;
+    let fits = named === axes ? outer === 0 : outer >= 0;
+    for (let i = 0; fits && i < named.length; i++) {
+      const [axis, size] = [named[i]!, shape[outer + i]!];
+      const expected = sizes.get(axis) ?? (Number.isNaN(+axis) ? size : +axis);
+      sizes.set(axis, expected);
+      fits = size === expected;
+    }
+    if (fits) continue;
+    const known = named
+      .filter((axis) => sizes.has(axis) && Number.isNaN(+axis))
+      .map((axis) => `${axis} = ${sizes.get(axis)}`);
+    throw new ShapeError(
+      `${op}: ${name} is ${shapeText(shape)}; it takes [${axes.join(", ")}]${known.length > 0 ? ` with ${known.join(", ")}` : ""}`,
+    );
   }
-  if (fits) return;
-  const known = axes!.flatMap((axis) => (sizes.has(axis) && Number.isNaN(+axis) ? `${axis} = ${sizes.get(axis)}` : []));
-  throw new ShapeError(
-    `${op}: ${name} is ${shapeText(shape)}; it takes [${axes!.join(", ")}]${known.length > 0 ? ` with ${known.join(", ")}` : ""}`,
-  );
 }
 
 /**
@@ -92,7 +99,7 @@ function checkAxes(op: string, { shape }: Tensor, { name, axes }: InputRule, siz
 export function checkInputs(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): Backend | undefined {
   let first: Tensor | undefined;
   let shared: Dtype | undefined;
-  let sizes: Map<string, number> | undefined;
+  let hasAxes = false;
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i]!;
     const input = inputs[i];
@@ -115,15 +122,13 @@ export function checkInputs(op: string, inputs: readonly unknown[], rules: reado
           `${op}: ${rule.name} is ${input.dtype}, another input ${shared}; they must be alike: convert one with toFloat or toInt`,
         );
     }
-    if (rule.axes) {
-      sizes ??= new Map();
-      checkAxes(op, input, rule, sizes);
-    }
+    hasAxes ||= rule.axes !== undefined;
   }
   if (inputs.length > rules.length)
     throw new ArgumentError(
       `${op}: takes ${rules.length} inputs (${rules.map((r) => r.name).join(", ")}), got ${inputs.length}: the last is ${whatIs(inputs.at(-1))}`,
     );
+  if (hasAxes) checkAxes(op, inputs, rules);
   if (!first && rules[0]?.numbers) throw new ArgumentError(`${op}: at least one input must be a tensor`);
   return first?.backend;
 }

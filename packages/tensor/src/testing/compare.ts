@@ -23,15 +23,16 @@ const BLOCK = 1024;
 /**
  * What float32 may lose in an element, to first order: ε times what it would move if every rounded number moved by a relative 1.
  *
- * - Its scale is the result, and what that moves when inputs do: 8 ε of it, a few roundings of the inputs and the result.
+ * - Its scale is the result, and the most that it moves when inputs do: 8 ε of it, a few roundings of the inputs and the result.
  * - n terms of size t, added one after another, make partial sums of √1·t … √n·t where signs are mixed, each rounded by
- *   ε/√3 (as a standard deviation): together ε·√n·t·√(n/6). The scale holds √n·t, so that √(n/6) ε of it come to that.
+ *   ε/√3 (a standard deviation): together ε·√n·t·√(n/6). The scale holds √n·t, and usually twice that: 2·√(n/6) ε of it
+ *   are four standard deviations. Added to the 8 ε as independent errors are, by their squares: √(64 + 2n/3) ε.
  * - The rest, above all cancellation inside an expression, is another draw of what the float32 reference, whose sums are exact,
- *   loses: 4 times the largest of 8 draws, which one draw in 16,000 exceeds (if normal). A result may be right by chance, but
- *   not at 8 places. Where the reference overflows, its error says nothing and counts as none.
+ *   loses: 4 times the largest of 12 draws, which one draw in 100,000 exceeds (if normal). A result may be right by chance,
+ *   but not at 12 places. Where the reference overflows, its error says nothing and counts as none.
  */
 export function roundingTolerance(expected: TypedArray, { moved, step, terms }: Loss): Tolerance {
-  const share = EPSILON * (8 + Math.sqrt(Math.min(terms, BLOCK) / 6));
+  const share = EPSILON * Math.sqrt(64 + (2 / 3) * Math.min(terms, BLOCK));
   return (i) => {
     const largest = (sizes: readonly number[]): number => Math.max(0, ...sizes.map(finiteOr0));
     const swing = largest(moved.map(({ exact }) => Math.abs(exact[i]! - expected[i]!) / step));

@@ -29,7 +29,7 @@ export interface ConformanceOptions {
 
 /** Far enough that inputs are rounded anew, near enough that results move in proportion. */
 const MOVE = 2 ** -14;
-const MOVES = 8;
+const MOVES = 12;
 const exact = referenceBackend({ floatBits: 64 });
 const rounded = referenceBackend({ floatBits: 32 });
 

@@ -57,10 +57,13 @@ function gradientOf(leaf: Tensor): Tensor | undefined {
 }
 
 function backpropagate(outputs: readonly Tensor[]): void {
-  const parts = outputs.flatMap((output, i) =>
-    output.edge ? [output.mul(tensor(incoming(output.size, i), output.shape, { backend: output.backend })).sum()] : [],
-  );
-  if (parts.length > 0) backward(parts.reduce((a, b) => a.add(b)));
+  const parts = outputs.flatMap((output, i) => {
+    const { shape, size, backend } = output;
+    return output.edge ? [{ output, dy: tensor(incoming(size, i), shape, { backend }) }] : [];
+  });
+  // A sum of one would count as a sum of the op's own.
+  if (parts.length === 1) backward(parts[0]!.output, parts[0]!.dy);
+  else if (parts.length > 1) backward(parts.map(({ output, dy }) => output.mul(dy).sum()).reduce((a, b) => a.add(b)));
 }
 
 /** Sum of outputs times their incoming gradients, from plain values: what `backpropagate` differentiates. */
