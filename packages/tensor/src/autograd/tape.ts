@@ -1,4 +1,5 @@
 import { GradientError } from "../errors.ts";
+import { lastOf } from "../ops/inPlace.ts";
 import { runtime } from "../runtime.ts";
 import type { Tensor } from "../tensor.ts";
 import { Node, type Vjp } from "./node.ts";
@@ -26,7 +27,7 @@ export function record(
     outputCount: outputs.length,
     saved,
     vjp: (call) => {
-      const changed = saved.find(({ storage }, i) => storage.version !== versions[i]);
+      const changed = saved.find((t, i) => t.storage.changedSince(versions[i]!, t.offset, lastOf(t)));
       if (changed)
         throw new GradientError(
           `backward: "${name}" needs a tensor [${changed.shape}] as it was, but it was changed in place since; change it after the backward pass, or change a copy, identity(x)`,

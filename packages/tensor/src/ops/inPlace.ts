@@ -15,7 +15,7 @@ export function openTargets(op: string, ...targets: readonly Tensor[]): void {
         `${op}: the target ${shapeText(target.shape)} was expanded, so that several of its elements are one; write the tensor from before`,
       );
   }
-  for (const target of targets) target.storage.version++;
+  for (const target of targets) target.storage.change(target.offset, lastOf(target));
 }
 
 /** @throws ShapeError unless `source` broadcasts to the target's shape */
@@ -36,7 +36,8 @@ export function checkApart(op: string, tensors: readonly Tensor[], targets: numb
         );
 }
 
-const lastOf = ({ shape, strides, offset }: Layout): number =>
+/** The last element in the storage. */
+export const lastOf = ({ shape, strides, offset }: Layout): number =>
   shape.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, offset);
 
 /** Whether two tensors have elements in common. Views of one storage whose ranges meet are compared element by element. */
