@@ -1,6 +1,7 @@
 import { conformance } from "@dfine/tensor/testing";
 import { afterAll, describe, it } from "vitest";
 import { oneDevice } from "../test/oneDevice.ts";
+import "../../tensor/test/trials.ts";
 
 const device = await oneDevice();
 afterAll(() => device.destroy());

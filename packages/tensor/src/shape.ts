@@ -76,12 +76,6 @@ export function broadcastsTo(shape: Shape, target: Shape): boolean {
   return offset >= 0 && shape.every((n, axis) => n === 1 || n === target[axis + offset]);
 }
 
-/** @throws ShapeError unless every size is a whole number from 0 on */
-export function checkShape(op: string, shape: Shape): void {
-  if (!Array.isArray(shape) || shape.some((n) => !Number.isSafeInteger(n) || n < 0))
-    throw new ShapeError(`${op}: [${String(shape)}] is no shape: a list of whole numbers from 0 on`);
-}
-
 /** Strides that walk a tensor of `shape` as if it had the broadcast shape `target`. */
 export function broadcastStrides(shape: Shape, strides: readonly number[], target: Shape): number[] {
   const offset = target.length - shape.length;

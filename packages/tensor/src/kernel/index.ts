@@ -11,7 +11,7 @@ export { memo } from "../memo.ts";
 export type { OpAttrs } from "../ops/attrs.ts";
 export { convEpilogue } from "../ops/conv2d.ts";
 export { defineOp, type OpBackprop, type OpDefinition, type OutputSpec, type StructuredOp } from "../ops/defineOp.ts";
-export { ANY_DTYPE, type Takes } from "../ops/inputs.ts";
+export { ANY, type Takes } from "../ops/inputs.ts";
 export { bind, empty } from "../ops/result.ts";
 export { type Activation, scalar } from "./activation.ts";
 export * from "./convolution.ts";

@@ -45,8 +45,6 @@ function outputSize(
 /** Shape of the output [B, Co, Ho, Wo]. @throws ShapeError */
 export function inferConv(x: Tensor, weight: Tensor, attrs: Conv2dAttrs): Shape {
   const text = `conv2d: input ${shapeText(x.shape)}, weight ${shapeText(weight.shape)}, groups ${attrs.groups}`;
-  if (x.rank !== 4 || weight.rank !== 4)
-    throw new ShapeError(`${text}: both must have four axes, [B, C, H, W] and [Co, Ci/groups, kh, kw]`);
   const [batch, channels, height, width] = x.shape as [number, number, number, number];
   if (channels !== weight.shape[1]! * attrs.groups)
     throw new ShapeError(

@@ -8,8 +8,9 @@ import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from
 import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { type CaseInput, type OpCase, shapesOf } from "./cases.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
-import { type CaseInput, type OpCase, register, shapesOf } from "./registry.ts";
+import { register } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 
@@ -61,7 +62,7 @@ export function defineMap<E extends Expr[]>(
     return output;
   };
   const cases = () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options);
-  register({ name, kind: "map", op, rules, cases });
+  register({ name, kind: "map", op, rules, call: op as (...inputs: never[]) => Tensor, cases });
   return op;
 }
 

@@ -29,9 +29,9 @@ export interface OpBackprop<Attrs> {
 
 /** What `defineOp` must be told. */
 export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
-  /** Names and element types of the inputs. */
+  /** Names, element types and axes of the inputs. */
   readonly takes: Takes;
-  /** Gives the outputs, after checking shapes and attributes: the only place that throws about them. */
+  /** Gives the outputs, after checking what `takes` cannot tell. */
   infer(inputs: readonly Tensor[], attrs: Attrs): readonly OutputSpec[];
   /** The op's meaning, in other ops and generated kernels. */
   fallback(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[];
@@ -91,7 +91,7 @@ export function defineOp<Name extends keyof OpAttrs>(
   };
 
   const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
-    const outputs = compute(checkInputs(name, inputs, rules), inputs, attrs);
+    const outputs = compute(checkInputs(name, inputs, rules)!, inputs, attrs);
     if (recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
     return outputs;
   };

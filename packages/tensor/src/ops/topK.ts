@@ -2,12 +2,13 @@ import { ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, load, row } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import { foldProgram, makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
-import { shapeText } from "../shape.ts";
+import { whole } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
+import { casesOf } from "./cases.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
-import { flatRows, indexAdd } from "./indexing.ts";
-import { checkInputs, inputRules } from "./inputs.ts";
-import { casesOf } from "./registry.ts";
+import { scatterRows } from "./indexing.ts";
+import type { Takes } from "./inputs.ts";
 import { bind, empty } from "./result.ts";
 
 const isAbove = (a: Expr, b: Expr): Expr => a.gt(b).or(a.isNaN().and(b.isNaN().not()));
@@ -40,14 +41,11 @@ const pickProgram = makeProgram("topKPick", {
   ],
 });
 
-const TAKES = ["x"];
-const RULES = inputRules(TAKES);
-
 const topKOp = defineOp("topK", {
-  takes: TAKES,
+  takes: ["x [R, N]"],
   infer: ([x], { k }) => {
     const [rows, n] = x!.shape as [number, number];
-    if (!(Number.isInteger(k) && k >= 1 && k <= n)) throw new ShapeError(`topK: k ${k} does not fit rows of ${n}`);
+    if (k > n) throw new ShapeError(`topK: k ${k} does not fit rows of ${n}`);
     return [
       { shape: [rows, k], dtype: "f32" },
       { shape: [rows, k], dtype: "i32" },
@@ -73,10 +71,7 @@ const topKOp = defineOp("topK", {
     return [values, indices];
   },
   saves: { outputs: [1] },
-  vjp: ({ outputs: [, indices], inputShapes, grads: [dy] }) => {
-    const [rows, n] = inputShapes[0] as [number, number];
-    return [dy && indexAdd(flatRows(indices!, n), dy.reshape([-1, 1]), rows * n).reshape([rows, n])];
-  },
+  vjp: ({ outputs: [, indices], inputShapes, grads: [dy] }) => [dy && scatterRows(dy, indices!, inputShapes[0]![1]!)],
   cases: () =>
     casesOf({ "3x33": 4, "2x65": 65, "1x500": 17, "5x1": 1, "0x4": 2 }, (shape, k) => ({
       name: `${k} of ${JSON.stringify(shape)}`,
@@ -86,11 +81,11 @@ const topKOp = defineOp("topK", {
     })),
 });
 
+const TOP_K: Takes = { "x [..., N]": "f32", k: whole(1) };
+
 /** Largest k elements along the last axis, descending, and their positions (i32); equal elements keep their order. @throws ShapeError */
-export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
-  checkInputs("topK", [x], RULES);
-  if (x.rank < 1) throw new ShapeError(`topK: takes at least one axis, got ${shapeText(x.shape)}`);
+export const topK = defineCall("topK", TOP_K, (x: Tensor, k: number): { values: Tensor; indices: Tensor } => {
   const [values, indices] = topKOp([x.reshape([-1, x.shape.at(-1)!])], { k });
   const shape = [...x.shape.slice(0, -1), k];
   return { values: values!.reshape(shape), indices: indices!.reshape(shape) };
-}
+});

@@ -1,6 +1,7 @@
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
-import { type OpCase, type Refusal, type RegisteredOp, registeredOps } from "../ops/registry.ts";
+import type { OpCase, Refusal } from "../ops/cases.ts";
+import { type RegisteredOp, registeredOps } from "../ops/registry.ts";
 import { Random } from "../random.ts";
 import { referenceBackend } from "../reference/referenceBackend.ts";
 import { scope } from "../scope.ts";

@@ -1,8 +1,8 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
+import type { CaseInput, OpCase } from "../ops/cases.ts";
 import { copyInto } from "../ops/copy.ts";
 import { tensor } from "../ops/create.ts";
-import type { CaseInput, OpCase } from "../ops/registry.ts";
 import { empty } from "../ops/result.ts";
 import { permute, sliceLayout } from "../ops/view.ts";
 import { Random } from "../random.ts";
