@@ -168,7 +168,7 @@ class Unpickler {
     const callable = this.pop();
     if (!(callable instanceof PickleCallable)) this.host.fail(`its pickle calls ${describeValue(callable)}`);
     if (!(args instanceof PickleList)) this.host.fail(`its pickle calls ${callable.what} with ${describeValue(args)}`);
-    this.push(callable.call(args.items));
+    this.push(callable.known(args.items));
   }
   /** Attributes of a dictionary, as the versions of a state dict, are of no use here; other objects have none. */
   build(): void {
