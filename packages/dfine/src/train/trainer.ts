@@ -271,7 +271,7 @@ export class Trainer implements Disposable {
       const snapshot = this.#snapshot;
       if (!this.#reviveBackend || !snapshot)
         throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
-      this.#onDevice?.dispose();
+      this.#onDevice?.[Symbol.dispose]();
       this.#onDevice = undefined;
       const lost = this.#backend;
       this.#backend = await this.#reviveBackend(lost);
@@ -292,7 +292,7 @@ export class Trainer implements Disposable {
   /** Frees model, average and optimiser; the backend stays. Calls that have not ended reject. */
   dispose(): void {
     this.#isDisposed = true;
-    this.#onDevice?.dispose();
+    this.#onDevice?.[Symbol.dispose]();
   }
   /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {
