@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { FitReport } from "../checkpoint/fit.ts";
 import { stringify } from "../config/yaml.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
@@ -21,8 +20,6 @@ export interface RecorderOptions {
   readonly val?: DatasetSplit | undefined;
   /** Of the report. */
   readonly title: string;
-  /** How the weights that it starts from came into the model. */
-  readonly fit?: FitReport | undefined;
   /** For the report: what was mended in the data, and what became of the weights. */
   readonly notes?: readonly string[];
   readonly leftOut: LeftOut;
@@ -42,12 +39,12 @@ export class RunRecorder {
 
   /** Begins the log, or, for a trainer that has done steps, cuts it back to where that stands. */
   static async open(options: RecorderOptions): Promise<RunRecorder> {
-    const { run, trainer, val, fit } = options;
+    const { run, trainer, val } = options;
     const recorder = new RunRecorder(options);
     await makeFolder(dirname(run.state));
     await recorder.#log.open(trainer.progress.step > 0 ? trainer.progress : undefined);
     for (const line of await readEvents(run.events)) addToCurves(recorder.#curves, line);
-    if (fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...fit });
+    if (trainer.fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...trainer.fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
     if (val) recorder.#samples = await reportSamples(val, trainer.config.train.limits);
