@@ -1,15 +1,11 @@
 import { counted, firstOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
-import { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
+import { type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
-/** Counts over a whole data set, as a trainer says them before the first step. */
-export interface DatasetSummary extends Omit<TrainingTargets, keyof Targets> {
-  readonly images: number;
+/** What a trainer says of a whole data set before the first step. */
+export interface DatasetSummary {
   /** Targets that training will see. */
   readonly boxes: number;
-  readonly imagesWithoutBoxes: number;
-  /** Category names without a single target. */
-  readonly emptyCategories: readonly string[];
   /** One sentence for everything that was mended or looks odd; empty for a clean data set. */
   readonly notes: readonly string[];
 }
@@ -33,8 +29,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const boxes = counts.reduce((sum, count) => sum + count, 0);
   const imagesWithoutBoxes = counts.filter((count) => count === 0).length;
   const total = (kind: "clipped" | "dropped" | "tiny" | "crowd") => targets.reduce((sum, one) => sum + one[kind], 0);
-  const kinds = { clipped: total("clipped"), dropped: total("dropped"), tiny: total("tiny"), crowd: total("crowd") };
-  const { clipped, dropped, tiny, crowd } = kinds;
+  const [clipped, dropped, tiny, crowd] = [total("clipped"), total("dropped"), total("tiny"), total("crowd")];
   const seen = new Set(targets.flatMap(({ labels }) => [...labels]));
   const emptyCategories = dataset.categories.filter((_, label) => !seen.has(label)).map(({ name }) => name);
   const { categories, remapped } = dataset;
@@ -66,7 +61,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       emptyCategories.length > 0 &&
       `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${firstOf(emptyCategories)})`,
   ].filter((note) => note !== false);
-  return { images: dataset.images.length, boxes, imagesWithoutBoxes, ...kinds, emptyCategories, notes };
+  return { boxes, notes };
 }
 
 /** The same text for all ways to write a path inside a folder. */

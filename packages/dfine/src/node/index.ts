@@ -20,6 +20,6 @@ export type { GalleryImage } from "./report/gallery.ts";
 export { type ReportData, type ReportEpoch, renderReport } from "./report/report.ts";
 export type { DataPart, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
 export { createRunFolder, openRunFolder, type RunFolder, RunFolderError } from "./runFolder.ts";
-export { type LogLine, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
+export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";

@@ -10,7 +10,7 @@ import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
 import { makeFolder, type RunFolder } from "./runFolder.ts";
-import { type LogLine, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
+import { type LogLine, logEvent, logRow, openLogs, type ResultsRow, readEvents } from "./runLog.ts";
 import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
 /** What a run folder is filled from. */
@@ -28,13 +28,11 @@ export interface RecorderOptions {
 /** Puts what happens in a run into its folder: log, results, weights, state and report. */
 export class RunRecorder {
   readonly #options: RecorderOptions;
-  readonly #log: RunLog;
   readonly #curves: ReportCurves = { steps: [], epochs: [] };
   #samples: readonly Sample[] = [];
 
   private constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#log = new RunLog(options.run);
   }
 
   /** Begins the log, or, for a trainer that has done steps, cuts it back to where that stands. */
@@ -42,7 +40,7 @@ export class RunRecorder {
     const { run, trainer, val } = options;
     const recorder = new RunRecorder(options);
     await makeFolder(dirname(run.state));
-    await recorder.#log.open(trainer.progress.step > 0 ? trainer.progress : undefined);
+    await openLogs(run, trainer.progress.step > 0 ? trainer.progress : undefined);
     for (const line of await readEvents(run.events)) addToCurves(recorder.#curves, line);
     if (trainer.fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...trainer.fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
@@ -68,7 +66,7 @@ export class RunRecorder {
   /** Adds a line to the log, and to the curves of the report. */
   async #write(line: LogLine): Promise<void> {
     addToCurves(this.#curves, line);
-    await this.#log.event(line);
+    await logEvent(this.#options.run, line);
   }
 
   async #step(event: StepEvent): Promise<void> {
@@ -92,7 +90,7 @@ export class RunRecorder {
       ...{ kind, epoch, step, loss, losses: short(losses) },
       ...(evaluation ? { stats: evaluation.result.stats, perCategory: evaluation.result.perCategory } : {}),
     });
-    await this.#log.row(resultsRow(event));
+    await logRow(run, resultsRow(event));
     await writeFileAtomic(run.state, await trainer.saveState());
     await this.#report(event);
   }
