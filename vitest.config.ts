@@ -7,8 +7,8 @@ export default defineConfig({
   // Package names mean their sources, as in tsconfig.json.
   resolve: { tsconfigPaths: true },
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
     maxWorkers: 2,
     projects: [
       {

@@ -124,7 +124,7 @@ export const options = <Options extends object>(rules: OptionRules<Options>, com
       ...entries.flatMap(([key, { examples = [] }]) => examples.slice(1).map((wrong) => ({ ...right, [key]: wrong }))),
     ],
     inside: (op, _, value: Options) => {
-      for (const key of new Set([...needed, ...Object.keys(value)]) as Set<keyof Options & string>) {
+      for (const key of new Set([...Object.keys(value ?? {}), ...needed]) as Set<keyof Options & string>) {
         if (!Object.hasOwn(rules, key)) {
           const guess = closest(key, names);
           throw new ArgumentError(

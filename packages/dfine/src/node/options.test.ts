@@ -39,7 +39,7 @@ test.each<[name: string, call: () => unknown, said: string]>([
   ["detect, no pixels", () => detect({ maxPixels: 0 }), `detect: maxPixels is 0; it takes ${FROM_1}`],
   ["detect, of pages", () => detect({ maxPixels: 9 }, untyped(BrowserDFine)), 'there is no option "maxPixels"'],
   ["detect, no signal", () => detect({ signal: new AbortController() }), "it takes an AbortSignal"],
-  ["detect, a number", () => detect(0.5), "detect: got 0.5 where an object of options stands: { threshold,"],
+  ["detect, a number", () => detect(0.5), "detect: options is 0.5; it takes an object of options: { threshold,"],
   [
     "create, a key",
     () => DFine.create(untyped({ classes: 1, preset: "n" })),
@@ -51,7 +51,7 @@ test.each<[name: string, call: () => unknown, said: string]>([
     'model is "xl"; it takes one of n, s, m',
   ],
   ["create, classes", () => DFine.create({ classes: 1.5 }), "classes is 1.5; it takes a list of names, or how many"],
-  ["create, no classes", () => DFine.create(untyped({})), "classes is undefined; it takes a list of names"],
+  ["create, no classes", () => DFine.create(untyped({})), "classes is missing; it takes a list of names"],
   [
     "create, all classes",
     () => DFine.create({ classes: 1e9 }),
@@ -65,7 +65,7 @@ test.each<[name: string, call: () => unknown, said: string]>([
   [
     "open, a folder of none",
     () => DFine.fromPretrained(untyped(undefined)),
-    "weights is undefined; it takes their bytes",
+    "weights is missing; it takes their bytes",
   ],
   ["checkpoint", () => openCheckpoint(new Uint8Array(), untyped({ ema: 1 })), "ema is 1; it takes true or false"],
   ["device", () => resolveBackend("cpu", { threads: 0 }), `resolveBackend: threads is 0; it takes ${FROM_1}`],
@@ -82,7 +82,7 @@ test.each<[name: string, call: () => unknown, said: string]>([
     () => evaluate(untyped({}), tinySource(1), untyped({ categoryId: [] })),
     'did you mean "categoryIds"?',
   ],
-  ["loader without a size", () => loader({ size: undefined }), "createLoader: size is undefined; it takes a list of 2"],
+  ["loader without a size", () => loader({ size: undefined }), "createLoader: size is missing; it takes a list of 2"],
   ["loader", () => loader({ flip: 50 }), `createLoader: flip is 50; it takes ${ONE}`],
   ["image", () => decodeImage("x.png", { maxPixels: -1 }), `decodeImage: maxPixels is -1; it takes ${FROM_1}`],
   ["digits", () => makeDigits(untyped({ folder: "x", seeed: 1 })), 'did you mean "seed"?'],
@@ -105,7 +105,7 @@ describe("a detector that was disposed", () => {
     const backend = await resolveBackend("cpu", { threads: 1 });
     detector = await DFine.create({ classes: 1, size: [320, 320], device: backend });
     await expect(detector.detect(untyped([undefined]))).rejects.toThrow(
-      "detect: image 0 is undefined; it takes pixels",
+      "detect: image 0 is missing; it takes pixels",
     );
     await detector.detect(image);
     predictor = detector.predictor;
