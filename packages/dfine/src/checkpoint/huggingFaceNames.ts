@@ -79,7 +79,6 @@ function apply(rules: readonly Rule[], name: string): string | undefined {
   return found && name.replace(found.pattern, found.result);
 }
 
-/** Whether names are those of Hugging Face's model. */
 export const isHuggingFaceName = (name: string): boolean => name.startsWith("model.backbone.model.");
 
 /** The official name of a tensor, and which part of it the tensor is where that joins three; undefined for unknown names. */

@@ -95,7 +95,6 @@ export function modelOf(
 /** How much larger than its file a described model may be: files lack counters, and anchors of another size. */
 const ROOM = { tensors: 64, elements: 65536 };
 
-/** Numbers in a file's tensors. */
 export const valuesIn = (shapes: Shapes): number =>
   [...shapes.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 

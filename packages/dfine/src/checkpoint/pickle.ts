@@ -11,7 +11,6 @@ import {
 export interface PickleHost {
   /** The object of a Python name. @throws for names that are not on its list */
   global(module: string, name: string): PickleObject;
-  /** The object that a persistent id stands for. */
   persistent(id: PickleValue): PickleValue;
   fail(problem: string): never;
 }
@@ -186,7 +185,6 @@ class Unpickler {
   }
 }
 
-/** A value as a message names it. */
 export function describeValue(value: PickleValue): string {
   if (value instanceof PickleList) return value.fixed ? "a tuple" : "a list";
   if (value instanceof PickleDict) return "a dictionary";

@@ -52,7 +52,6 @@ const CALLS: { readonly [name: string]: Call } = {
   "_codecs.encode": encoded,
 };
 
-/** Longest name that a message repeats. */
 const MAX_NAME = 100;
 
 /** The object of a Python name. Names that are not on the list are refused; misuse of those that are fails. */

@@ -82,7 +82,6 @@ export class TorchTensor extends PickleObject<View> {
     return out;
   }
 
-  /** The tensor under a name, as a safetensors file would hold it. */
   entry(name: string, archive: ZipArchive): SafetensorsEntry {
     const { storage, shape } = this.known;
     const bytes = () => this.bytes(archive);

@@ -69,7 +69,6 @@ function parseCategories(rows: Iterable<CocoRow>): CocoCategory[] {
   return categories.sort((a, b) => a.id - b.id);
 }
 
-/** Puts an annotation beside the others of its image. */
 function addAnnotation(
   row: CocoRow,
   byImage: ReadonlyMap<number, CocoAnnotation[]>,

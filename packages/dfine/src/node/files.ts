@@ -13,7 +13,6 @@ export const readBytes = (path: string): Promise<Uint8Array> =>
 /** Weights in a folder: a run's best ones, or its last where it stopped in its first epoch; those of a model from Hugging Face. */
 const IN_FOLDER = [join("weights", "best.safetensors"), join("weights", "last.safetensors"), "model.safetensors"];
 
-/** A file of weights, given itself or by its folder. */
 async function weightsPath(path: string): Promise<string> {
   if (!(await isFolder(path))) return path;
   for (const name of IN_FOLDER) if (await exists(join(path, name))) return join(path, name);
@@ -27,7 +26,6 @@ async function weightsPath(path: string): Promise<string> {
 /** Largest config.json that is looked into, bytes. */
 const MAX_CONFIG = 10_000_000;
 
-/** Text of the config.json beside a file; undefined where there is none. */
 async function neighbouringConfig(path: string): Promise<string | undefined> {
   const config = join(dirname(path), "config.json");
   const found = await statOf(config);

@@ -104,9 +104,7 @@ describe("a detector that was disposed", () => {
   beforeAll(async () => {
     const backend = await resolveBackend("cpu", { threads: 1 });
     detector = await DFine.create({ classes: 1, size: [320, 320], device: backend });
-    await expect(detector.detect(untyped([undefined]))).rejects.toThrow(
-      "detect: image 0 is missing; it takes pixels",
-    );
+    await expect(detector.detect(untyped([undefined]))).rejects.toThrow("detect: image 0 is missing; it takes pixels");
     await detector.detect(image);
     predictor = detector.predictor;
     detector.dispose();

@@ -63,7 +63,6 @@ export class RunRecorder {
     }
   }
 
-  /** Adds a line to the log, and to the curves of the report. */
   async #write(line: LogLine): Promise<void> {
     addToCurves(this.#curves, line);
     await logEvent(this.#options.run, line);

@@ -14,7 +14,6 @@ export class DeviceState implements Disposable {
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
-  /** Whether the kernels of a step were compiled. */
   isCompiled = false;
   #flow: Scope | undefined;
 

@@ -16,7 +16,6 @@ const reader =
 export const wholeNumber = (least: number) =>
   reader(`Give a whole number from ${least} on.`, least, Number.isSafeInteger);
 export const positiveNumber = reader("Give a number that is not negative, such as 4e-4.", 0, Number.isFinite);
-/** Reads a probability. */
 export const share = reader("Give a number from 0 to 1.", 0, (value) => value <= 1);
 
 /** Reads `320` or `320x480` (height x width) as [height, width]. */
@@ -53,20 +52,17 @@ export const detector = () => [
   size("input size in pixels (default: the one in the weights)"),
 ];
 
-/** Where a command computes. */
 export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
 }
 
-/** Options of `detector` and of where to compute. */
 export interface DetectorOptionValues extends DeviceOptionValues {
   readonly weights: string;
   readonly ema: boolean;
   readonly size?: [number, number];
 }
 
-/** What a command says, and where its files go. */
 export interface OutputOptionValues {
   readonly json: boolean;
   readonly quiet: boolean;
@@ -86,7 +82,6 @@ export const run = () => [
   ...talk(),
 ];
 
-/** Which data a command uses. */
 export type DataOptionValues = Readonly<
   Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
 >;

@@ -19,7 +19,6 @@ type Numbers = Readonly<
   Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
 >;
 
-/** Options of `dfine train`. */
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
   /** Undefined where nothing was said. */
   readonly model?: PresetName;

@@ -15,7 +15,6 @@ export interface DatasetSplit {
 
 /** Parts of a data set, ready for loaders. */
 export type Datasets = { readonly [name in SplitName]?: DatasetSplit };
-/** Where they lie. */
 export type DatasetFiles = { [name in SplitName]?: SplitPaths | undefined };
 
 /**

@@ -18,7 +18,6 @@ export interface ChartOptions {
 const WIDTH = 560;
 const HEIGHT = 280;
 const MARGIN = { left: 56, right: 16, top: 34, bottom: 40 };
-/** About so many ticks on an axis. */
 const TICKS = 4;
 const COLORS = ["#1f77b4", "#d9622b", "#2a9d50", "#8a5cc2"];
 
