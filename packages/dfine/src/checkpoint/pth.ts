@@ -20,11 +20,14 @@ export interface TrainingFacts {
   readonly emaUpdates?: number;
 }
 
+/** The weights of a file. */
 export interface WeightsFile {
+  /** Views of the file, read when they are needed. */
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  /** Which weights `entries` are, of `sets` that there are. */
   readonly chosen: WeightSet;
-  /** Sets of weights that there are. */
   readonly sets: readonly WeightSet[];
+  /** Of a trainer's checkpoint. */
   readonly training?: TrainingFacts;
 }
 

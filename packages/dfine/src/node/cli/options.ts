@@ -3,6 +3,7 @@ import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
 import { UsageError } from "./exit.ts";
+import type { TerminalOptions } from "./terminal.ts";
 
 /** A reader of numbers from `least` on that `fits` accepts. */
 const reader =
@@ -57,15 +58,15 @@ export interface DeviceOptionValues {
   readonly threads?: number;
 }
 
-export interface DetectorOptionValues extends DeviceOptionValues {
+export interface DetectorOptionValues extends DeviceOptionValues, OutputOptionValues {
   readonly weights: string;
   readonly ema: boolean;
   readonly size?: [number, number];
+  readonly batch: number;
+  readonly maxPixels?: number;
 }
 
-export interface OutputOptionValues {
-  readonly json: boolean;
-  readonly quiet: boolean;
+export interface OutputOptionValues extends TerminalOptions {
   readonly out: string;
   readonly name?: string;
 }
