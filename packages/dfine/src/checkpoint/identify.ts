@@ -8,7 +8,6 @@ import type { FileFacts } from "./dfineFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { onPaper } from "./onPaper.ts";
 
-type Entries = ReadonlyMap<string, SafetensorsEntry>;
 /** Tensors of a file by name; only names and shapes matter here. */
 export type Shapes = ReadonlyMap<string, Pick<SafetensorsEntry, "shape">>;
 
@@ -86,7 +85,7 @@ export function classCount(shapes: Shapes, { preset, file }: { preset: PresetNam
 
 /** A preset's model as a file's tensors have it. @throws ModelFileError where they do not tell the input size, nor `size` */
 export function modelOf(
-  entries: Entries,
+  entries: ReadonlyMap<string, SafetensorsEntry>,
   { preset, classes, ...about }: FileFacts & { readonly preset: PresetName; readonly classes: readonly string[] },
 ): ModelConfig {
   return ARCHITECTURES.plan({ ...presetModel(preset), classes: [...classes] }).ofFile(entries, about);

@@ -34,8 +34,6 @@ export function unpickle(bytes: Uint8Array, host: PickleHost): PickleValue {
   return new Unpickler(bytes, host).run();
 }
 
-type Instruction = (machine: Unpickler) => void;
-
 class Unpickler {
   readonly host: PickleHost;
   readonly memo = new Map<number, PickleValue>();
@@ -197,7 +195,7 @@ export function describeValue(value: PickleValue): string {
 const STOP = 0x2e;
 
 /** By code, in the order of Python's pickletools. */
-const INSTRUCTIONS: { readonly [code: number]: Instruction | undefined } = {
+const INSTRUCTIONS: { readonly [code: number]: ((machine: Unpickler) => void) | undefined } = {
   /* BININT */ 74: (m) => m.push(m.int32()),
   /* BININT1 */ 75: (m) => m.push(m.uint8()),
   /* BININT2 */ 77: (m) => m.push(m.uint16()),

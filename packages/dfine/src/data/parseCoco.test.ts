@@ -37,7 +37,7 @@ test("images and categories come in ascending id order; ids are mapped to labels
     [2, 0],
     [7, 1],
   ]);
-  expect(dataset.remapped).toBe(true);
+  expect(summarizeDataset(dataset).notes).toContainEqual(expect.stringContaining("are mapped to labels"));
   expect(dataset.annotationsByImage.get(9)).toEqual([]);
   expect(dataset.annotationsByImage.get(1)!.map(({ area }) => area)).toEqual([500, 600, 5000, 25, 0]);
 });
@@ -49,7 +49,8 @@ test("ids 0 to n-1 are labels as they are", () => {
     { id: 1, name: "dog" },
   ];
   json.annotations = [];
-  expect(cocoDataset(json, "x.json").remapped).toBe(false);
+  const { notes } = summarizeDataset(cocoDataset(json, "x.json"));
+  expect(notes).not.toContainEqual(expect.stringContaining("are mapped to labels"));
 });
 
 test("targets: crowds and boxes without area are left out, the rest clamped and normalised", () => {

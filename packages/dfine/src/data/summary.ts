@@ -32,7 +32,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const [clipped, dropped, tiny, crowd] = [total("clipped"), total("dropped"), total("tiny"), total("crowd")];
   const seen = new Set(targets.flatMap(({ labels }) => [...labels]));
   const emptyCategories = dataset.categories.filter((_, label) => !seen.has(label)).map(({ name }) => name);
-  const { categories, remapped } = dataset;
+  const { categories } = dataset;
   const names = new Set(categories.map(({ name }) => name));
   const annotations = [...dataset.annotationsByImage.values()].flat();
   const sameId = repeated(annotations.map(({ id }) => id)).length;
@@ -40,7 +40,8 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const ids =
     categories.length > 4 ? `${categories[0]!.id}–${categories.at(-1)!.id}` : categories.map(({ id }) => id).join(", ");
   const notes = [
-    remapped && `category ids ${ids} are mapped to labels 0–${categories.length - 1}`,
+    categories.some(({ id }, label) => id !== label) &&
+      `category ids ${ids} are mapped to labels 0–${categories.length - 1}`,
     names.size < categories.length &&
       `${categories.length} categories share ${counted(names.size, "name", "names")}; results by name cannot tell them apart`,
     sameId > 0 && `${counted(sameId, "annotation has", "annotations have")} the id of an earlier one, all are kept`,

@@ -9,7 +9,7 @@ export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";
 export { checkImages } from "./data/checkImages.ts";
 export { type DecodeOptions, decodeImage } from "./data/decode.ts";
-export { type DatasetSplit, loadDataYaml } from "./data/loadDataYaml.ts";
+export { type DatasetSplit, type Datasets, loadDataYaml } from "./data/loadDataYaml.ts";
 export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
