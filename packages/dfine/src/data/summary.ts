@@ -2,14 +2,6 @@ import { counted, firstOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
 import { type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
-/** What a trainer says of a whole data set before the first step. */
-export interface DatasetSummary {
-  /** Targets that training will see. */
-  readonly boxes: number;
-  /** One sentence for everything that was mended or looks odd; empty for a clean data set. */
-  readonly notes: readonly string[];
-}
-
 /** What a data set is for, and what the model can take. */
 export interface SummaryOptions extends TrainingTargetsOptions {
   /** Default "training". An evaluation compares with boxes as they are, also beyond the image. */
@@ -18,8 +10,11 @@ export interface SummaryOptions extends TrainingTargetsOptions {
   readonly queries?: number;
 }
 
-/** Counts a data set's targets and says what was mapped, cut or left out. */
-export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions = {}): DatasetSummary {
+/**
+ * What a trainer says of a whole data set before the first step: `boxes`, the targets that training will see, and in
+ * `notes` one sentence for everything that was mended or looks odd.
+ */
+export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions = {}) {
   const { use = "training", queries = Number.POSITIVE_INFINITY } = options;
   const training = use === "training";
   const targets = dataset.images.map((image) => trainingTargets(dataset, image, options));

@@ -32,17 +32,15 @@ async function neighbouringConfig(path: string): Promise<string | undefined> {
   return found?.isFile() && found.size <= MAX_CONFIG ? await readFile(config, "utf8") : undefined;
 }
 
-/** The bytes of weights, with what `openCheckpoint` wants to know about them. */
-export interface WeightBytes extends Pick<CheckpointOptions, "configJson"> {
-  readonly bytes: Uint8Array;
-  readonly file: string;
-}
-
 /**
- * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address.
+ * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address. With
+ * the bytes comes what `openCheckpoint` wants to know about them.
  * @throws ModelFileError
  */
-export async function readWeights(place: string, options: FetchOptions = {}): Promise<WeightBytes> {
+export async function readWeights(
+  place: string,
+  options: FetchOptions = {},
+): Promise<Pick<CheckpointOptions, "configJson"> & { bytes: Uint8Array; file: string }> {
   if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
   const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
   return { configJson: await neighbouringConfig(file), bytes: await readBytes(file), file };
