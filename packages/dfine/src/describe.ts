@@ -11,7 +11,6 @@ export function describe(value: unknown): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
 }
 
-/** Names shown of a list. */
 const SHOWN = 5;
 
 /** "1 image", "2 images". */

@@ -16,7 +16,7 @@ export {
   type ClassNameSource,
   openCheckpoint,
 } from "./checkpoint/open.ts";
-export type { TrainingFacts, WeightSet } from "./checkpoint/pth.ts";
+export type { TrainingFacts, WeightSet, WeightsFile } from "./checkpoint/pth.ts";
 export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
 export {
   type Config,

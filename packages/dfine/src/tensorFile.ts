@@ -21,7 +21,6 @@ export const tensorSources = (values: ReadonlyMap<string, HostTensor>, prefix = 
 export const isFloat = ({ dtype }: Pick<SafetensorsEntry, "dtype">): boolean =>
   dtype.startsWith("F") || dtype === "BF16";
 
-/** Values of a file's entry, on the host. */
 export function hostTensor(entry: SafetensorsEntry): HostTensor {
   const { dtype, shape } = entry;
   if (dtype === "F64") return { shape, data: decodeTensor(entry) as Float64Array };

@@ -2,7 +2,6 @@ import { between, type OptionRules } from "@dfine/tensor";
 import { abortSignal } from "../optionRules.ts";
 import { ModelFileError } from "./errors.ts";
 
-/** Whether text is a web address rather than a path. */
 export const isAddress = (text: string): boolean => /^(https?|data|blob):/i.test(text);
 
 /** How far a download may go. */

@@ -126,7 +126,6 @@ function fileTensor(entry: SafetensorsEntry, target: Tensor | undefined): HostTe
   };
 }
 
-/** A fresh tensor with some rows of another. */
 function withRows(fresh: HostTensor, source: HostTensor, pairs: ClassMatch["pairs"]): HostTensor {
   const size = fresh.data.length / fresh.shape[0]!;
   const data = fresh.data.slice();

@@ -8,7 +8,6 @@ import type { FileFacts } from "./dfineFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { onPaper } from "./onPaper.ts";
 
-type Entries = ReadonlyMap<string, SafetensorsEntry>;
 /** Tensors of a file by name; only names and shapes matter here. */
 export type Shapes = ReadonlyMap<string, Pick<SafetensorsEntry, "shape">>;
 
@@ -86,7 +85,7 @@ export function classCount(shapes: Shapes, { preset, file }: { preset: PresetNam
 
 /** A preset's model as a file's tensors have it. @throws ModelFileError where they do not tell the input size, nor `size` */
 export function modelOf(
-  entries: Entries,
+  entries: ReadonlyMap<string, SafetensorsEntry>,
   { preset, classes, ...about }: FileFacts & { readonly preset: PresetName; readonly classes: readonly string[] },
 ): ModelConfig {
   return ARCHITECTURES.plan({ ...presetModel(preset), classes: [...classes] }).ofFile(entries, about);
@@ -95,7 +94,6 @@ export function modelOf(
 /** How much larger than its file a described model may be: files lack counters, and anchors of another size. */
 const ROOM = { tensors: 64, elements: 65536 };
 
-/** Numbers in a file's tensors. */
 export const valuesIn = (shapes: Shapes): number =>
   [...shapes.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 

@@ -1,7 +1,7 @@
 import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
 import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
 import { COCO_CLASSES } from "../config/coco.ts";
-import type { ModelConfig, PresetName } from "../config/config.ts";
+import type { ModelConfig } from "../config/config.ts";
 import { texts } from "../optionRules.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
@@ -9,8 +9,8 @@ import { foreignAdvice } from "./foreign.ts";
 import { fromHuggingFace, huggingFaceClassNames } from "./huggingFace.ts";
 import { isHuggingFaceName } from "./huggingFaceNames.ts";
 import { classCount, descriptionProblem, modelOf, presetOf } from "./identify.ts";
-import { isModelFile, readModelFile } from "./modelFile.ts";
-import { missingSet, readPth, type TrainingFacts, type WeightSet, type WeightsFile } from "./pth.ts";
+import { isModelFile, type ModelDescription, readModelFile } from "./modelFile.ts";
+import { missingSet, readPth, type WeightsFile } from "./pth.ts";
 import { unwrapped } from "./wrappers.ts";
 
 /** How weights are stored: our own file, a checkpoint of torch.save, Hugging Face's names, or official names in safetensors. */
@@ -38,19 +38,10 @@ export const CHECKPOINT_OPTIONS: OptionRules<CheckpointOptions> = {
 };
 
 /** Weights of any format under their official names, and the model that they are of. */
-export interface Checkpoint {
+export interface Checkpoint extends WeightsFile, ModelDescription {
   readonly file: string;
   readonly format: CheckpointFormat;
-  readonly preset: PresetName;
-  readonly model: ModelConfig;
   readonly classNamesFrom: ClassNameSource;
-  /** Views of the file, read when they are needed. */
-  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
-  /** Which weights `entries` are, of `sets` that there are. */
-  readonly chosen: WeightSet;
-  readonly sets: readonly WeightSet[];
-  /** Of a trainer's checkpoint. */
-  readonly training?: TrainingFacts;
 }
 
 /** What is in a file, before it is judged. */
@@ -58,7 +49,7 @@ export interface RawCheckpoint extends WeightsFile {
   readonly file: string;
   readonly format: CheckpointFormat;
   /** Of our own files. */
-  readonly described?: { readonly preset: PresetName; readonly model: ModelConfig };
+  readonly described?: ModelDescription;
 }
 
 /** Byte 8 of every safetensors file, an opening brace. */

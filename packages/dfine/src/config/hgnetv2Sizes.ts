@@ -50,7 +50,6 @@ function sized({ stem, layers, mid, out, blocks }: Sizes): Pick<HgNetV2Config, "
   return { stem: { mid: stem[0], out: stem[1] }, stages: blocks.map(stage) };
 }
 
-/** The HGNetv2 backbones that the presets use. */
 export const HGNETV2 = {
   B0: sized({ stem: [16, 16], layers: 3, mid: [16, 32, 64, 128], out: [64, 256, 512, 1024], blocks: [1, 1, 2, 1] }),
   B2: sized({ stem: [24, 32], layers: 4, mid: [32, 64, 128, 256], out: [96, 384, 768, 1536], blocks: [1, 1, 3, 1] }),

@@ -8,14 +8,10 @@ const LEAST_BOXES = 5;
 /** Share of boxes beyond their image from which another reading is looked for. */
 const ODD_SHARE = 0.2;
 
-/** Another meaning of the four numbers: the corners [left, top, right, bottom] of a box read so, and what to write instead. */
-interface Reading {
-  readonly name: string;
-  readonly remedy: string;
-  readonly corners: (bbox: CocoAnnotation["bbox"]) => CocoAnnotation["bbox"];
-}
+type Numbers = CocoAnnotation["bbox"];
 
-const READINGS: readonly Reading[] = [
+/** Other meanings of the four numbers: the corners [left, top, right, bottom] of a box read so, and what to write instead. */
+const READINGS: readonly { name: string; remedy: string; corners: (bbox: Numbers) => Numbers }[] = [
   {
     name: "two corners [x1, y1, x2, y2]",
     remedy: "write x2 - x1 and y2 - y1 as the last two",
@@ -39,7 +35,7 @@ const READINGS: readonly Reading[] = [
 ];
 
 /** Whether corners go from upper left to lower right, inside an image. */
-const fits = ([left, top, right, bottom]: CocoAnnotation["bbox"], { width, height }: CocoImage): boolean =>
+const fits = ([left, top, right, bottom]: Numbers, { width, height }: CocoImage): boolean =>
   left < right &&
   top < bottom &&
   Math.min(left, top) >= -MARGIN &&

@@ -13,7 +13,6 @@ export const datasetFactsSchema = z.object({
 /** By what a data set is known again. @interface */
 export type DatasetFacts = z.infer<typeof datasetFactsSchema>;
 
-/** The facts of a data set as it is now. */
 export function datasetFacts({ images, categories, labels, annotationsByImage }: CocoDataset): DatasetFacts {
   const utf8 = new TextEncoder();
   // Image by image: the text of a large data set would not fit one string.

@@ -1,9 +1,6 @@
 // biome-ignore-all lint/suspicious/noControlCharactersInRegex: the first bytes of files are such characters.
 import { type FileKind, fileKind } from "../fileKind.ts";
 
-/** A kind of file that people give as an image: how it begins, the end of the sentence "is …", and what to do. */
-type ImageKind = FileKind<[is: string, remedy: string]>;
-
 const convert = (command: string) => `Convert it to JPEG or PNG first, for example with: ${command}`;
 const MAGICK = convert("magick FILE new.png (ImageMagick).");
 const HEIC = convert(
@@ -13,8 +10,8 @@ const RAW = "Develop it first, as JPEG or TIFF: what it holds as an ordinary ima
 const FRAMES = "Take pictures out of it first, for example with: ffmpeg -i FILE %05d.jpg.";
 const UNPACK = "Unpack it, and give the images that are in it.";
 
-/** What is not decoded, however whole it is. */
-const KINDS: readonly ImageKind[] = [
+/** What people give as images that is not decoded, however whole it is: the end of the sentence "is …", and what to do. */
+const KINDS: readonly FileKind<[is: string, remedy: string]>[] = [
   [/^.{4}ftyphe/s, "a HEIC image (HEIF with HEVC, as iPhones write it)", HEIC],
   [/^.{4}ftyp(mif|msf)/s, "an image in HEIF", HEIC],
   [/^(\xff\x0a|.{4}JXL \r\n)/s, "a JPEG XL image", convert("djxl FILE new.png.")],

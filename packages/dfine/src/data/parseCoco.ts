@@ -46,8 +46,7 @@ export function cocoDataset(json: unknown, file: string): CocoDataset {
   const labels = new Map(categories.map((category, label) => [category.id, label]));
   const annotationsByImage = new Map<number, CocoAnnotation[]>(images.map(({ id }) => [id, []]));
   for (const row of cocoRows(json, "annotations", file)) addAnnotation(row, annotationsByImage, labels);
-  const remapped = categories.some((category, label) => category.id !== label);
-  const dataset: CocoDataset = { file, images, categories, labels, remapped, annotationsByImage };
+  const dataset: CocoDataset = { file, images, categories, labels, annotationsByImage };
   checkBoxUnits(dataset);
   return dataset;
 }
@@ -69,7 +68,6 @@ function parseCategories(rows: Iterable<CocoRow>): CocoCategory[] {
   return categories.sort((a, b) => a.id - b.id);
 }
 
-/** Puts an annotation beside the others of its image. */
 function addAnnotation(
   row: CocoRow,
   byImage: ReadonlyMap<number, CocoAnnotation[]>,

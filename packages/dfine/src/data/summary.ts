@@ -1,18 +1,6 @@
 import { counted, firstOf } from "../describe.ts";
 import type { CocoDataset } from "./dataset.ts";
-import { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
-
-/** Counts over a whole data set, as a trainer says them before the first step. */
-export interface DatasetSummary extends Omit<TrainingTargets, keyof Targets> {
-  readonly images: number;
-  /** Targets that training will see. */
-  readonly boxes: number;
-  readonly imagesWithoutBoxes: number;
-  /** Category names without a single target. */
-  readonly emptyCategories: readonly string[];
-  /** One sentence for everything that was mended or looks odd; empty for a clean data set. */
-  readonly notes: readonly string[];
-}
+import { type TrainingTargetsOptions, trainingTargets } from "./targets.ts";
 
 /** What a data set is for, and what the model can take. */
 export interface SummaryOptions extends TrainingTargetsOptions {
@@ -22,8 +10,11 @@ export interface SummaryOptions extends TrainingTargetsOptions {
   readonly queries?: number;
 }
 
-/** Counts a data set's targets and says what was mapped, cut or left out. */
-export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions = {}): DatasetSummary {
+/**
+ * What a trainer says of a whole data set before the first step: `boxes`, the targets that training will see, and in
+ * `notes` one sentence for everything that was mended or looks odd.
+ */
+export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions = {}) {
   const { use = "training", queries = Number.POSITIVE_INFINITY } = options;
   const training = use === "training";
   const targets = dataset.images.map((image) => trainingTargets(dataset, image, options));
@@ -33,11 +24,10 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const boxes = counts.reduce((sum, count) => sum + count, 0);
   const imagesWithoutBoxes = counts.filter((count) => count === 0).length;
   const total = (kind: "clipped" | "dropped" | "tiny" | "crowd") => targets.reduce((sum, one) => sum + one[kind], 0);
-  const kinds = { clipped: total("clipped"), dropped: total("dropped"), tiny: total("tiny"), crowd: total("crowd") };
-  const { clipped, dropped, tiny, crowd } = kinds;
+  const [clipped, dropped, tiny, crowd] = [total("clipped"), total("dropped"), total("tiny"), total("crowd")];
   const seen = new Set(targets.flatMap(({ labels }) => [...labels]));
   const emptyCategories = dataset.categories.filter((_, label) => !seen.has(label)).map(({ name }) => name);
-  const { categories, remapped } = dataset;
+  const { categories } = dataset;
   const names = new Set(categories.map(({ name }) => name));
   const annotations = [...dataset.annotationsByImage.values()].flat();
   const sameId = repeated(annotations.map(({ id }) => id)).length;
@@ -45,7 +35,8 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
   const ids =
     categories.length > 4 ? `${categories[0]!.id}–${categories.at(-1)!.id}` : categories.map(({ id }) => id).join(", ");
   const notes = [
-    remapped && `category ids ${ids} are mapped to labels 0–${categories.length - 1}`,
+    categories.some(({ id }, label) => id !== label) &&
+      `category ids ${ids} are mapped to labels 0–${categories.length - 1}`,
     names.size < categories.length &&
       `${categories.length} categories share ${counted(names.size, "name", "names")}; results by name cannot tell them apart`,
     sameId > 0 && `${counted(sameId, "annotation has", "annotations have")} the id of an earlier one, all are kept`,
@@ -66,7 +57,7 @@ export function summarizeDataset(dataset: CocoDataset, options: SummaryOptions =
       emptyCategories.length > 0 &&
       `no boxes of ${counted(emptyCategories.length, "category", "categories")} (${firstOf(emptyCategories)})`,
   ].filter((note) => note !== false);
-  return { images: dataset.images.length, boxes, imagesWithoutBoxes, ...kinds, emptyCategories, notes };
+  return { boxes, notes };
 }
 
 /** The same text for all ways to write a path inside a folder. */

@@ -28,9 +28,6 @@ export interface CocoResult {
 /** Detections of one category in one image that count. */
 const MOST = Math.max(...detectionLimits);
 
-/** Curves of one category: [area range][detection limit]; null where there is nothing to find. */
-type CategoryCurves = readonly (readonly (Curve | null)[])[];
-
 /**
  * Scores detections by COCO's box measures, equal to pycocotools: IoU 0.50:0.05:0.95, 101 recall levels, 1, 10 and 100
  * detections per image and category, sizes by annotation area, crowds ignored, equal scores in the order given.
@@ -103,7 +100,8 @@ function checkDetections({ file, images }: CocoDataset, detections: readonly Det
   }
 }
 
-function categoryCurves(cells: readonly Cell[]): CategoryCurves {
+/** Curves of one category: [area range][detection limit]; null where there is nothing to find. */
+function categoryCurves(cells: readonly Cell[]): (Curve | null)[][] {
   const overlaps = cells.map(cocoIou);
   const rows = cells.flatMap(({ found }) => found.map(({ score }, rank) => ({ score, rank })));
   const ranking = [...rows.keys()].sort((a, b) => rows[b]!.score - rows[a]!.score);

@@ -6,7 +6,6 @@ export const areaRanges = [
   { name: "large", low: 96 ** 2, high: 1e10 },
 ] as const;
 
-/** Areas in square pixels. */
 export type AreaRange = (typeof areaRanges)[number];
 
 /** IoU thresholds 0.50, 0.55, …, 0.95, spaced as numpy.linspace rounds them. */

@@ -3,20 +3,12 @@ import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
 import { firstOf } from "../describe.ts";
 
-/** Which category of a data set each class of a model is. */
-export interface CategoryMatch {
-  /** Category id by class; undefined: the data set does not have it. */
-  readonly categoryIds: readonly (number | undefined)[];
-  /** What the user should know about it. */
-  readonly notes: readonly string[];
-}
-
 /**
  * Matches a model's classes with a data set's categories by name, or by order (class i is the i-th category by id) where
- * the model has no names.
+ * the model has no names. `categoryIds`, by class, are undefined where the data set does not have it; `notes` tell the user.
  * @throws DatasetError where nothing matches
  */
-export function matchCategories(names: readonly string[], dataset: CocoDataset): CategoryMatch {
+export function matchCategories(names: readonly string[], dataset: CocoDataset) {
   const { categories, file } = dataset;
   const own = categories.map(({ name }) => name);
   const ids = new Map(categories.map(({ name, id }) => [name, id]));

@@ -90,7 +90,6 @@ export class ConvNorm extends Module<[x: Tensor], Tensor> {
     return { conv: this.conv, norm };
   }
 
-  /** Joins convolution and norm, for good. */
   fuse(): void {
     const { parts } = this;
     if (this.lab) throw new Error("ConvNorm: an affine block cannot be fused");
@@ -126,7 +125,6 @@ export class VggBlock extends Module<[x: Tensor], Tensor> {
     return { wide: this.conv1, narrow: this.conv2 };
   }
 
-  /** Joins both branches, for good. */
   fuse(): void {
     const { wide, narrow } = this.#branches();
     this.conv = convWithBias(wide.parts.conv, "silu", () => {

@@ -145,7 +145,6 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     };
   }
 
-  /** Drops what only training uses. */
   prune(): void {
     const kept = evalLayerIndex(this.#config);
     this.decoder.prune();

@@ -32,7 +32,6 @@ export const decoderSchema = z.strictObject({
 
 export type DecoderConfig = z.infer<typeof decoderSchema>;
 
-/** Index of the decoder layer whose output is used outside training. */
 export function evalLayerIndex(decoder: { layers: number; evalLayer: number }): number {
   return decoder.evalLayer < 0 ? decoder.layers + decoder.evalLayer : decoder.evalLayer;
 }

@@ -39,7 +39,6 @@ export interface DecoderStackOutput {
   readonly pre?: PredictionSet;
 }
 
-/** Limit of position features. */
 const POSITION_LIMIT = 10;
 
 /** Decoder layers, each refining the boxes of the one before. */
@@ -93,7 +92,6 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
     return { layers, ...(before ? { pre: before } : {}) };
   }
 
-  /** Drops what only training uses. */
   prune(): void {
     const kept = evalLayerIndex(this.#config);
     for (const layer of this.layers.splice(kept + 1)) layer.dispose();

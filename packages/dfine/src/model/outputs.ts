@@ -41,17 +41,14 @@ export interface DenoisingQueries {
   /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
   readonly boxesUnact: Float32Array;
   /** Positive queries of each image with their targets. */
-  readonly positives: MatchedPairs[];
+  readonly positives: readonly MatchedPairs[];
 }
 
 /** Predictions for the denoising queries, with the targets that they were made from. */
-export interface DenoisingOutputs {
+export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "groups"> {
   /** One set per decoder layer. */
   readonly layers: readonly PredictionSet[];
   readonly pre?: PredictionSet;
-  /** Positive queries of each image with their targets. */
-  readonly positives: readonly MatchedPairs[];
-  readonly groups: number;
 }
 
 /** Everything that the criterion judges in one training step. */

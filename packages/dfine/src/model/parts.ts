@@ -99,7 +99,6 @@ export function choiceTable<Key extends string, Schemas extends Record<string, z
   };
 }
 
-/** The choices for a part. */
 export function partTable<Schemas extends Record<string, z.ZodObject>, Planned>(
   rows: { readonly [Name in keyof Schemas]: Part<Schemas[Name], Planned> } & Planning<Planned>,
   usual: keyof Schemas & string,

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { type SplitPaths, splitSchema } from "../data/dataYaml.ts";
 import { DatasetError } from "../data/errors.ts";
 import { parseJson } from "../parseJson.ts";
-import { type Datasets, loadParts, readSplits } from "./data/loadDataYaml.ts";
+import { type Datasets, loadDataYaml, readSplits } from "./data/loadDataYaml.ts";
 
 const dataFiles = z.union([
   z.strictObject({ data: z.string() }),
@@ -26,7 +26,7 @@ export function absoluteDataFiles(files: DataFiles): DataFiles {
  * @throws DatasetError
  */
 export async function loadDatasets(files: DataFiles, wanted: readonly ("train" | "val")[]): Promise<Datasets> {
-  return "data" in files ? await loadParts(files.data, ["train", "val"], wanted) : await readSplits(files);
+  return "data" in files ? await loadDataYaml(files.data, ["train", "val"], wanted) : await readSplits(files);
 }
 
 /** The files that a run folder recorded. `text` is the record, `path` names it in messages. @throws DatasetError */

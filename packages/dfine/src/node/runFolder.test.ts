@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
 import { createRunFolder, makeFolder, openRunFolder, planRunFolder, RunFolderError } from "./runFolder.ts";
-import { type ResultsRow, RunLog, readEvents } from "./runLog.ts";
+import { logEvent, logRow, openLogs, type ResultsRow, readEvents } from "./runLog.ts";
 
 const root = mkdtempSync(join(tmpdir(), "dfine-run-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -54,17 +54,16 @@ const row = (epoch: number): ResultsRow => ({ epoch, loss: 0.5, AP: 0.5 });
 
 test("a resumed run takes back what it will repeat, and a torn line", async () => {
   const run = await createRunFolder(out(), "train", "x");
-  const log = new RunLog(run);
-  await log.open();
+  await openLogs(run);
   for (let step = 1; step <= 6; step++) {
-    await log.event({ kind: "step", epoch: Math.floor((step - 1) / 2), step });
+    await logEvent(run, { kind: "step", epoch: Math.floor((step - 1) / 2), step });
     if (step % 2 === 0) {
-      await log.event({ kind: "epoch", epoch: step / 2 - 1, step });
-      await log.row(row(step / 2));
+      await logEvent(run, { kind: "epoch", epoch: step / 2 - 1, step });
+      await logRow(run, row(step / 2));
     }
   }
   await appendFile(run.events, '{"kind":"st');
-  await log.open({ epoch: 1, step: 3 });
+  await openLogs(run, { epoch: 1, step: 3 });
   expect((await readEvents(run.events)).map(({ kind, step }) => `${kind} ${step}`)).toEqual([
     "step 1",
     "step 2",

@@ -36,7 +36,7 @@ const OPTIONS: OptionRules<TrainRunOptions> = {
     onEvent: callable,
     signal: abortSignal,
   },
-  ...{ maxSteps: whole(1), title: needed(text), fit: thing, notes: texts },
+  ...{ maxSteps: whole(1), title: needed(text), notes: texts },
 };
 
 /** How a run came to its end. */

@@ -55,7 +55,6 @@ export async function* trainLoop(
   }
 }
 
-/** Steps that a run will have in all. */
 function lastStep(
   { config, progress: { step, stepInEpoch, epoch } }: Trainer,
   { train }: TrainData,

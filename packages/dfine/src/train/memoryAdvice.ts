@@ -69,7 +69,6 @@ export async function whatFits(
   );
 }
 
-/** What is tried, in this order. */
 function* smallerBatches(batch: TrainingBatch, model: ModelConfig): Generator<TrainingBatch> {
   const [count, channels, height, width] = batch.shape;
   const cut = (size: number): Omit<TrainingBatch, "images" | "shape"> => ({

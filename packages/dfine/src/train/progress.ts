@@ -53,7 +53,6 @@ export function meanLosses(progress: TrainProgress): Record<string, number> {
   return Object.fromEntries(Object.entries(lossSums).map(([name, value]) => [name, value / lossCount]));
 }
 
-/** Goes on to the next epoch. */
 export function nextEpoch(progress: TrainProgress): void {
   progress.epoch++;
   progress.stepInEpoch = 0;
@@ -61,7 +60,6 @@ export function nextEpoch(progress: TrainProgress): void {
   progress.lossCount = 0;
 }
 
-/** Sum of all terms. */
 export const totalLoss = (losses: Readonly<Record<string, number>>): number =>
   Object.values(losses).reduce((sum, value) => sum + value, 0);
 

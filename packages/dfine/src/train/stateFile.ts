@@ -52,7 +52,7 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
   const { metadata, entries } = readSafetensors(bytes, file);
   if (metadata.get("format") !== FORMAT)
     throw new ModelFileError(`${file}: holds no training state; resume from the run folder that dfine train made`);
-  const [model, ema, optimizer] = PARTS.map((part) => hostTensors(entries, `${part}.`));
+  const tensorsOf = (part: (typeof PARTS)[number]) => hostTensors(entries, `${part}.`);
   const emaUpdates = Number(metadata.get("emaUpdates") || Number.NaN);
   const progress = parseProgress(metadata.get("progress") ?? "");
   const remembered = metadata.get("learnedFrom") ?? "null";
@@ -62,11 +62,7 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
       `${file}: its record of the steps done is damaged; start a new run from its weights, as with --weights weights/last.safetensors`,
     );
   return {
-    model: model!,
-    ema: ema!,
-    optimizer: optimizer!,
-    emaUpdates,
-    progress,
-    learnedFrom: learnedFrom ?? undefined,
+    ...{ model: tensorsOf("model"), ema: tensorsOf("ema"), optimizer: tensorsOf("optimizer") },
+    ...{ emaUpdates, progress, learnedFrom: learnedFrom ?? undefined },
   };
 }

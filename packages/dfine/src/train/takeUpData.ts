@@ -5,7 +5,6 @@ import type { TrainData } from "./batch.ts";
 import type { LearnedFrom } from "./stateFile.ts";
 import type { Trainer } from "./trainer.ts";
 
-/** Where a run stands. */
 type Standing = Pick<Trainer, "config" | "progress" | "learnedFrom">;
 
 /**

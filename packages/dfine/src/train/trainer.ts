@@ -51,6 +51,8 @@ export class Trainer implements Disposable {
   readonly progress: TrainProgress;
   /** What `takeUpData` has seen last; undefined before the first epoch. */
   learnedFrom: LearnedFrom | undefined;
+  /** How the weights that it starts from came into the model; undefined where it starts from none. */
+  fit: FitReport | undefined;
   readonly #reviveBackend: TrainerOptions["reviveBackend"];
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
@@ -91,18 +93,15 @@ export class Trainer implements Disposable {
 
   /**
    * Starts a run: weights as PyTorch initialises them, or those of the checkpoint `initial`. Of other classes than the
-   * configuration's, heads start fresh but for the rows of classes that both sides name; `onFit` is told.
+   * configuration's, heads start fresh but for the rows of classes that both sides name; `fit` tells of it.
    * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
-  static async create(
-    options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
-  ): Promise<Trainer> {
-    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing, onFit: rule.callable });
-    const { config, initial, onFit } = options;
+  static async create(options: TrainerOptions & { readonly initial?: Checkpoint }): Promise<Trainer> {
+    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing });
+    const { config, initial } = options;
     const prepare = async (model: Detector) => {
       model.initialize(new Random(config.train.seed).fork("weights"));
-      const report = initial && (await loadCheckpoint(model, initial));
-      if (report) onFit?.(report);
+      return initial && (await loadCheckpoint(model, initial));
     };
     return await Trainer.#begin(options, prepare, (trainer) => trainer.snapshot());
   }
@@ -110,21 +109,22 @@ export class Trainer implements Disposable {
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError, ArgumentError for options */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
     rule.checkOptions("Trainer.restore", options, { ...OPTIONS, file: rule.text });
-    const prepare = () => {};
+    const prepare = async () => undefined;
     return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }
 
   static async #begin(
     options: TrainerOptions,
-    prepare: (model: Detector) => void | Promise<void>,
+    prepare: (model: Detector) => Promise<FitReport | undefined>,
     start: (trainer: Trainer) => Promise<void>,
   ): Promise<Trainer> {
     const model = emptyModel(options.config, options.backend);
     let made: Disposable = model;
     try {
-      await prepare(model);
+      const fit = await prepare(model);
       const trainer = new Trainer(options, model);
       made = trainer;
+      trainer.fit = fit;
       await start(trainer);
       return trainer;
     } catch (error) {
@@ -271,7 +271,7 @@ export class Trainer implements Disposable {
       const snapshot = this.#snapshot;
       if (!this.#reviveBackend || !snapshot)
         throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
-      this.#onDevice?.dispose();
+      this.#onDevice?.[Symbol.dispose]();
       this.#onDevice = undefined;
       const lost = this.#backend;
       this.#backend = await this.#reviveBackend(lost);
@@ -292,7 +292,7 @@ export class Trainer implements Disposable {
   /** Frees model, average and optimiser; the backend stays. Calls that have not ended reject. */
   dispose(): void {
     this.#isDisposed = true;
-    this.#onDevice?.dispose();
+    this.#onDevice?.[Symbol.dispose]();
   }
   /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {

@@ -97,22 +97,15 @@ async function drawDigits(
   });
 }
 
-interface Found {
-  /** The image with its boxes. */
-  readonly file: string;
-  /** As "7 0.93", best first. */
-  readonly digits: readonly string[];
-}
-
-/** Opens the run's best weights as a user would, finds digits in images of unknown handwriting and draws them. */
-async function detectUnseen(
-  { val }: DigitsDataset,
-  { run, backend }: { run: RunFolder; backend: Backend },
-): Promise<Found[]> {
+/**
+ * Opens the run's best weights as a user would, finds digits in images of unknown handwriting and draws them: the images
+ * with their boxes, and digits as "7 0.93", best first.
+ */
+async function detectUnseen({ val }: DigitsDataset, { run, backend }: { run: RunFolder; backend: Backend }) {
   using detector = await DFine.fromPretrained(run.path, { device: backend });
   const folder = join(run.path, "predictions");
   await mkdir(folder);
-  const found: Found[] = [];
+  const found: { file: string; digits: string[] }[] = [];
   for (const { fileName } of val.dataset.images) {
     const image = await decodeImage(join(val.imageRoot, fileName));
     const [result] = await detector.detect(image);

@@ -13,14 +13,12 @@ import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import * as options from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
-import { Terminal } from "./terminal.ts";
+import { Terminal, type TerminalOptions } from "./terminal.ts";
 
-interface InfoValues {
+interface InfoValues extends TerminalOptions {
   readonly model?: PresetName;
   readonly weights?: string;
   readonly ema: boolean;
-  readonly json: boolean;
-  readonly quiet: boolean;
 }
 
 export function infoCommand(finish: (code: number) => void): Command {

@@ -3,24 +3,21 @@ import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
 import { UsageError } from "./exit.ts";
+import type { TerminalOptions } from "./terminal.ts";
 
-/** Reads a whole number from `least` on. */
-export const wholeNumber =
-  (least: number) =>
+/** A reader of numbers from `least` on that `fits` accepts. */
+const reader =
+  (advice: string, least: number, fits: (value: number) => boolean) =>
   (text: string): number => {
     const value = Number(text);
-    if (text.trim() === "" || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`Give a whole number from ${least} on.`);
+    if (text.trim() === "" || !fits(value) || value < least) throw new InvalidArgumentError(advice);
     return value;
   };
 
-/** Reads a number of at least 0. */
-export function positiveNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError("Give a number that is not negative, such as 4e-4.");
-  return value;
-}
+export const wholeNumber = (least: number) =>
+  reader(`Give a whole number from ${least} on.`, least, Number.isSafeInteger);
+export const positiveNumber = reader("Give a number that is not negative, such as 4e-4.", 0, Number.isFinite);
+export const share = reader("Give a number from 0 to 1.", 0, (value) => value <= 1);
 
 /** Reads `320` or `320x480` (height x width) as [height, width]. */
 export function inputSize(text: string): [number, number] {
@@ -29,13 +26,6 @@ export function inputSize(text: string): [number, number] {
   if (height === undefined || width === undefined || sides.length > 2)
     throw new InvalidArgumentError("Give one side, or HEIGHTxWIDTH, such as 320 or 320x480.");
   return [height, width];
-}
-
-/** Reads a probability. */
-export function share(text: string): number {
-  const value = positiveNumber(text);
-  if (value > 1) throw new InvalidArgumentError("Give a number from 0 to 1.");
-  return value;
 }
 
 /** Gives a command its options, in the order of its help. */
@@ -63,23 +53,20 @@ export const detector = () => [
   size("input size in pixels (default: the one in the weights)"),
 ];
 
-/** Where a command computes. */
 export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
 }
 
-/** Options of `detector` and of where to compute. */
-export interface DetectorOptionValues extends DeviceOptionValues {
+export interface DetectorOptionValues extends DeviceOptionValues, OutputOptionValues {
   readonly weights: string;
   readonly ema: boolean;
   readonly size?: [number, number];
+  readonly batch: number;
+  readonly maxPixels?: number;
 }
 
-/** What a command says, and where its files go. */
-export interface OutputOptionValues {
-  readonly json: boolean;
-  readonly quiet: boolean;
+export interface OutputOptionValues extends TerminalOptions {
   readonly out: string;
   readonly name?: string;
 }
@@ -96,7 +83,6 @@ export const run = () => [
   ...talk(),
 ];
 
-/** Which data a command uses. */
 export type DataOptionValues = Readonly<
   Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
 >;

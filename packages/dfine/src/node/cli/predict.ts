@@ -19,11 +19,9 @@ import { openDetector } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
-interface PredictValues extends options.OutputOptionValues, options.DetectorOptionValues {
+interface PredictValues extends options.DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
-  readonly batch: number;
-  readonly maxPixels?: number;
 }
 
 /** Images that the report shows; more would make it heavy. */

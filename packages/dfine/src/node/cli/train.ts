@@ -1,5 +1,4 @@
 import { Command, Option } from "commander";
-import type { FitReport } from "../../checkpoint/fit.ts";
 import { fitLines } from "../../checkpoint/fitText.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
@@ -65,15 +64,13 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   using interrupt = watchInterrupt(() =>
     terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
   );
-  let fit: FitReport | undefined;
-  using trainer = await job.makeTrainer(device, (report) => {
-    fit = report;
-  });
+  using trainer = await job.makeTrainer(device);
+  const { fit } = trainer;
   const fitted = fit ? fitLines(fit) : [];
   for (const line of fitted) terminal.note(`weights: ${line}`);
   if (fit) terminal.data({ kind: "weights", ...fit });
   const { run, interrupted } = await runTraining({
-    ...{ trainer, fit, signal: interrupt.signal, maxSteps: values.steps },
+    ...{ trainer, signal: interrupt.signal, maxSteps: values.steps },
     run: job.folder,
     notes: [...notes, ...fitted],
     train: datasets.train!,

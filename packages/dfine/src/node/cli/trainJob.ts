@@ -1,4 +1,3 @@
-import type { FitReport } from "../../checkpoint/fit.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
@@ -20,7 +19,6 @@ type Numbers = Readonly<
   Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
 >;
 
-/** Options of `dfine train`. */
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
   /** Undefined where nothing was said. */
   readonly model?: PresetName;
@@ -34,10 +32,7 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
 export interface Job {
   readonly config: Config;
   readonly datasets: Datasets;
-  readonly makeTrainer: (
-    device: Omit<TrainerOptions, "config">,
-    onFit: (report: FitReport) => void,
-  ) => Promise<Trainer>;
+  readonly makeTrainer: (device: Omit<TrainerOptions, "config">) => Promise<Trainer>;
   /** What the user should know about the choices made. */
   readonly notes: readonly string[];
   /** Makes the run's folder, or gives that of a run that goes on. */
@@ -70,7 +65,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     );
   return {
     ...{ config, datasets, notes, folder: () => makeFolder(data) },
-    makeTrainer: (device, onFit) => Trainer.create({ config, ...device, onFit, ...(initial ? { initial } : {}) }),
+    makeTrainer: (device) => Trainer.create({ config, ...device, ...(initial ? { initial } : {}) }),
   };
 }
 

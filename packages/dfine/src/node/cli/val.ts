@@ -21,10 +21,7 @@ import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 
-interface ValValues extends options.DataOptionValues, options.OutputOptionValues, options.DetectorOptionValues {
-  readonly batch: number;
-  readonly maxPixels?: number;
-}
+type ValValues = options.DataOptionValues & options.DetectorOptionValues;
 
 export function valCommand(finish: (code: number) => void): Command {
   const command = new Command("val").description("evaluate weights on images with COCO annotations");

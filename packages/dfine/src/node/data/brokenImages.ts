@@ -17,11 +17,8 @@ export interface BrokenImagesOptions {
   readonly onBroken?: (image: BrokenImage) => void;
 }
 
-/** Share of images that may be left out where nothing else is said. */
-export const MOST_BROKEN = 0.05;
-
 /** The images of a data set that were met and cannot be used. One damaged file should not end a run of days; many should. */
-export function brokenImages(dataset: CocoDataset, { mostBroken = MOST_BROKEN, onBroken }: BrokenImagesOptions) {
+export function brokenImages(dataset: CocoDataset, { mostBroken = 0.05, onBroken }: BrokenImagesOptions) {
   const known = new Map<number, BrokenImage>();
   const { file, images } = dataset;
   const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));

@@ -9,12 +9,10 @@ import { readWhole } from "./onDisk.ts";
 
 /** Formats that are decoded; others that the library knows are drawings and documents. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
-/** Largest width * height that is decoded where nothing else is said. */
-export const MAX_PIXELS = 100_000_000;
 
 /** Options of `decodeImage`. */
 export interface DecodeOptions {
-  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default `MAX_PIXELS`, 100 million. */
+  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default 100 million. */
   readonly maxPixels?: number | undefined;
   /** The size on which the image was annotated, in pixels. */
   readonly frame?: { readonly width: number; readonly height: number };
@@ -32,7 +30,7 @@ const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing 
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   checkOptions("decodeImage", options, OPTIONS);
-  const { maxPixels = MAX_PIXELS, frame } = options;
+  const { maxPixels = 100_000_000, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
   const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
   const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;

@@ -15,26 +15,18 @@ export interface DatasetSplit {
 
 /** Parts of a data set, ready for loaders. */
 export type Datasets = { readonly [name in SplitName]?: DatasetSplit };
-/** Where they lie. */
 export type DatasetFiles = { [name in SplitName]?: SplitPaths | undefined };
 
 /**
- * Reads the named parts of a data set from its data.yaml, and makes sure that they agree about the classes.
+ * Reads the named parts of a data set from its data.yaml, and makes sure that they agree about the classes. Of the parts
+ * that are `wanted` those that are not `needed` may be missing; by default all are needed.
  * @throws DatasetError when a part is not listed, or a file is missing or wrong
  */
-export async function loadDataYaml<Name extends SplitName>(
+export async function loadDataYaml<Wanted extends SplitName, Needed extends Wanted = Wanted>(
   file: string,
-  wanted: readonly Name[],
-): Promise<Record<Name, DatasetSplit>> {
-  return (await loadParts(file, wanted)) as Record<Name, DatasetSplit>;
-}
-
-/** The same where parts that are not `needed` may be missing. @throws DatasetError */
-export async function loadParts(
-  file: string,
-  wanted: readonly SplitName[],
-  needed: readonly SplitName[] = wanted,
-): Promise<Datasets> {
+  wanted: readonly Wanted[],
+  needed: readonly Needed[] = wanted as readonly SplitName[] as readonly Needed[],
+): Promise<Pick<Datasets, Wanted> & Record<Needed, DatasetSplit>> {
   const { path, names, ...listed } = parseDataYaml(await readText(file), file);
   const base = await withSeparators(resolve(dirname(file), path));
   const at = (part: string) => withSeparators(resolve(base, part));
@@ -42,12 +34,12 @@ export async function loadParts(
   for (const name of wanted) {
     const paths = listed[name];
     if (paths) splits[name] = { images: await at(paths.images), annotations: await at(paths.annotations) };
-    else if (needed.includes(name))
+    else if ((needed as readonly SplitName[]).includes(name))
       throw new DatasetError(file, `has no ${name}`, `Add ${name}: { images: FOLDER, annotations: FILE.json }.`);
   }
   const loaded = await readSplits(splits);
   if (names) for (const { dataset } of Object.values(loaded)) checkCategoryNames(dataset, names, file);
-  return loaded;
+  return loaded as Datasets & Record<Needed, DatasetSplit>;
 }
 
 /** Reads parts of a data set, and makes sure that they agree about the classes. @throws DatasetError */

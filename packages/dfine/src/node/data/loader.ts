@@ -47,21 +47,18 @@ export interface Loader extends BatchSource {
 const LARGEST_BATCH = 2 ** 32;
 
 const OPTIONS: rule.OptionRules<LoaderOptions> = {
-  ...{
-    dataset: rule.needed(rule.thing),
-    imageRoot: rule.needed(rule.text),
-    size: rule.needed(rule.listOf(2, 1)),
-    cacheBytes: rule.whole(0),
-    maxPixels: rule.whole(1),
-  },
-  ...{
-    batchSize: rule.needed(rule.whole(1)),
-    training: rule.needed(rule.flag),
-    seed: rule.whole(0),
-    flip: rule.between(0, 1),
-    prefetch: rule.whole(0),
-  },
-  ...{ mostBroken: rule.between(0, 1), onBroken: rule.callable },
+  dataset: rule.needed(rule.thing),
+  imageRoot: rule.needed(rule.text),
+  size: rule.needed(rule.listOf(2, 1)),
+  cacheBytes: rule.whole(0),
+  maxPixels: rule.whole(1),
+  batchSize: rule.needed(rule.whole(1)),
+  training: rule.needed(rule.flag),
+  seed: rule.whole(0),
+  flip: rule.between(0, 1),
+  prefetch: rule.whole(0),
+  mostBroken: rule.between(0, 1),
+  onBroken: rule.callable,
 };
 
 /**

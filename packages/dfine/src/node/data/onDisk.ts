@@ -26,7 +26,6 @@ const SPELLINGS: readonly Spelling[] = [
 const plainest = (name: string, spellings = SPELLINGS): string =>
   spellings.reduceRight((text, { plain }) => plain(text), name);
 
-/** What is known of a file or folder; undefined where there is none. */
 export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(() => undefined);
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;

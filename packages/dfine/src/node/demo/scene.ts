@@ -10,7 +10,6 @@ export interface PlacedDigit {
   readonly bbox: readonly [number, number, number, number];
 }
 
-/** A drawn image and what it holds. */
 export interface Scene {
   readonly image: RgbImage;
   readonly digits: readonly PlacedDigit[];

@@ -8,17 +8,9 @@ export interface Series {
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
-export interface ChartOptions {
-  readonly title: string;
-  readonly xLabel: string;
-  /** Lowest value of the y axis; default: the lowest there is. */
-  readonly yMin?: number;
-}
-
 const WIDTH = 560;
 const HEIGHT = 280;
 const MARGIN = { left: 56, right: 16, top: 34, bottom: 40 };
-/** About so many ticks on an axis. */
 const TICKS = 4;
 const COLORS = ["#1f77b4", "#d9622b", "#2a9d50", "#8a5cc2"];
 
@@ -32,8 +24,14 @@ function axis(values: readonly number[], range: readonly [number, number], floor
   return { ticks: ticks(low, low + span, TICKS), at: (value: number) => from + ((value - low) / span) * (to - from) };
 }
 
-/** Lines as static SVG, so that a report shows them anywhere, without a script. Empty text when there is no point. */
-export function lineChart(series: readonly Series[], options: ChartOptions): string {
+/**
+ * Lines as static SVG, so that a report shows them anywhere, without a script; empty text when there is no point. The y axis
+ * begins at `yMin`, by default at the lowest value.
+ */
+export function lineChart(
+  series: readonly Series[],
+  options: { title: string; xLabel: string; yMin?: number },
+): string {
   const points = series.flatMap((one) => one.points).filter(isFinitePoint);
   if (points.length === 0) return "";
   const x = axis(
