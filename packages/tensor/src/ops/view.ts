@@ -127,7 +127,13 @@ function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tenso
 
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
 
-const SLICE: Takes = { ranges: list({ ...RANGE, fits: (range) => range === null || RANGE.fits(range) }) };
+const SLICE: Takes = {
+  ranges: list({
+    ...RANGE,
+    fits: (range) => range === null || RANGE.fits(range),
+    inside: (op, name, range: SliceRange | null) => range && RANGE.inside?.(op, name, range as never),
+  }),
+};
 
 /** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError, ArgumentError */
 export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor => {
