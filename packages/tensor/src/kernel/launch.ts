@@ -60,7 +60,7 @@ const refold = new Map<string, Program>();
 
 /** The program that folds partial results, with the same reduction. */
 const partsProgram = ({ op, expr: { dtype } }: ReduceStage): Program =>
-  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], op, expr: load(0, dtype) }));
+  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], folds: [[op, load(0, dtype)]] }));
 
 function runInParts(
   backend: Backend,

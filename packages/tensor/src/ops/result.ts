@@ -18,6 +18,24 @@ export function bind(tensor: Tensor, strides: readonly number[] = tensor.strides
   return { buffer, offset: tensor.offset, strides, length: buffer.length - tensor.offset };
 }
 
+/** Runs a program over the axes `kept` and then `folded`, with these operands and then its outputs: new tensors of shape `kept`. */
+export function launchInto(program: Program, { backend, kept, folded = [], operands, numbers }: Placed): Tensor[] {
+  const outputs = program.operands.flatMap(({ mode, dtype }) =>
+    mode === "write" ? [empty(backend, kept, dtype)] : [],
+  );
+  const written = outputs.map((output) => bind(output, [...output.strides, ...folded.map(() => 0)]));
+  launch(backend, program, { mapSizes: kept, reduceSizes: folded, operands: [...operands, ...written] }, numbers);
+  return outputs;
+}
+
+interface Placed {
+  readonly backend: Backend;
+  readonly kept: Shape;
+  readonly folded?: Shape;
+  readonly operands: readonly Binding[];
+  readonly numbers?: readonly number[];
+}
+
 /** What a program runs over: a shape, to which its operands broadcast, and those of its axes that are reduced. */
 export interface Extent {
   readonly shape: Shape;
