@@ -1,12 +1,10 @@
 import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { argWords, namedKernel } from "./args.ts";
-
-const SELECT_NAMES = ["from", "index", "to", "rows", "rowBytes"] as const;
+import { launchNamed, namedKernel } from "./args.ts";
 
 /** Units are positions of the index: copies a row. An index outside the rows is brought to the nearest one. */
-const SELECT = namedKernel("indexSelect", SELECT_NAMES, (f, arg) => {
+const SELECT = namedKernel("indexSelect", ["from", "index", "to", "rows", "rowBytes"], (f, arg) => {
   const [k, row, from, to, at, wide] = f.locals("i32", 6);
   f.get(arg.rowBytes).i32(-16).op("i32.and").set(wide);
   f.for(k, { from: f.begin, to: f.end }, () => {
@@ -33,26 +31,19 @@ export const indexSelectOverride = (runtime: CpuRuntime): Override<IndexSelectAt
   select: ([x]) => (x!.shape[0] === 0 ? undefined : "rows"),
   run({ inputs: [x, index], outputs: [to] }) {
     const [rows, columns] = x!.shape as [number, number];
-    runtime.launch(SELECT, {
-      args: argWords(SELECT_NAMES, {
-        from: runtime.pointer(x!),
-        index: runtime.pointer(index!),
-        to: runtime.pointer(to!),
-        rows,
-        rowBytes: columns * 4,
-      }),
+    launchNamed(runtime, SELECT, {
+      words: { from: x!, index: index!, to: to!, rows, rowBytes: columns * 4 },
       units: index!.shape[0]!,
       grain: Math.max(16, Math.floor(16384 / columns)),
     });
   },
 });
 
-const ADD_NAMES = ["index", "updates", "to", "count", "rows", "rowBytes"] as const;
 /** Columns that a unit owns: one cache line of every row. */
 const OWNED = 16;
 
 /** Units are column ranges: zeros, then the updates' part of each row in ascending k. An index outside is dropped. */
-const ADD = namedKernel("indexAdd", ADD_NAMES, (f, arg) => {
+const ADD = namedKernel("indexAdd", ["index", "updates", "to", "count", "rows", "rowBytes"], (f, arg) => {
   const [unit, k, row, first, last, wide] = f.locals("i32", 6);
   const [from, to, at] = f.locals("i32", 3);
   const perColumn = (vector: () => void, single: () => void): void => {
@@ -108,15 +99,8 @@ export const indexAddOverride = (runtime: CpuRuntime): Override<IndexAddAttrs> =
   select: () => "columns",
   run({ inputs: [index, updates], outputs: [to], attrs: { rows } }) {
     const [count, columns] = updates!.shape as [number, number];
-    runtime.launch(ADD, {
-      args: argWords(ADD_NAMES, {
-        index: runtime.pointer(index!),
-        updates: runtime.pointer(updates!),
-        to: runtime.pointer(to!),
-        count,
-        rows,
-        rowBytes: columns * 4,
-      }),
+    launchNamed(runtime, ADD, {
+      words: { index: index!, updates: updates!, to: to!, count, rows, rowBytes: columns * 4 },
       units: Math.ceil(columns / OWNED),
       grain: Math.max(1, Math.floor(32768 / ((rows + count) * OWNED))),
     });
