@@ -53,3 +53,12 @@ export function divide(
 
 /** Pushes the smaller of two non-negative locals. */
 export const smaller = (f: Assembler, a: Local, b: Local): Assembler => f.get(a, b, a, b).op("i32.lt_s").select();
+
+/** Brings an index into 0 … count − 1; of no elements it becomes 0. */
+export function clampIndex(f: Assembler, index: Local, count: Local): void {
+  const last = f.local("i32");
+  f.get(count).i32(1).op("i32.sub").set(last);
+  f.get(index, last, index, last).op("i32.lt_s").select().set(index);
+  f.get(index).i32(0).get(index).i32(0).op("i32.gt_s").select().set(index);
+  f.release(last);
+}

@@ -1,6 +1,7 @@
 import type { DeformableLevel, DeformableSampleAttrs } from "@dfine/tensor";
 import { shape4, type View } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { clampIndex } from "./args.ts";
 
 export type Method = DeformableSampleAttrs["method"];
 
@@ -114,12 +115,8 @@ export function locate(f: Assembler, taps: Taps, point: Point): void {
 
 /** From the stack's location · size: the pixel that holds it, at most the last one. */
 function nearest(f: Assembler, pixel: Local, limit: Local): void {
-  const last = f.local("i32");
   f.f32(0.5).op("f32.add", "i32.trunc_sat_f32_s").set(pixel);
-  f.get(limit).i32(1).op("i32.sub").set(last);
-  f.get(pixel, last, pixel, last).op("i32.lt_s").select().set(pixel);
-  f.get(pixel).i32(0).get(pixel).i32(0).op("i32.gt_s").select().set(pixel);
-  f.release(last);
+  clampIndex(f, pixel, limit);
 }
 
 /** From the stack's location · size: the pixel centre before it, and how far it lies towards the next. */

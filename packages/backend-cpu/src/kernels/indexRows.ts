@@ -1,7 +1,7 @@
 import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { launchNamed, namedKernel } from "./args.ts";
+import { clampIndex, launchNamed, namedKernel, smaller } from "./args.ts";
 
 /** Units are positions of the index: copies a row. An index outside the rows is brought to the nearest one. */
 const SELECT = namedKernel("indexSelect", ["from", "index", "to", "rows", "rowBytes"], (f, arg) => {
@@ -9,13 +9,7 @@ const SELECT = namedKernel("indexSelect", ["from", "index", "to", "rows", "rowBy
   f.get(arg.rowBytes).i32(-16).op("i32.and").set(wide);
   f.for(k, { from: f.begin, to: f.end }, () => {
     f.get(arg.index, k).i32(2).op("i32.shl", "i32.add").memory("i32.load").set(row);
-    f.get(row, arg.rows)
-      .op("i32.ge_s")
-      .if(() => f.get(arg.rows).i32(1).op("i32.sub").set(row));
-    f.get(row)
-      .i32(0)
-      .op("i32.lt_s")
-      .if(() => f.i32(0).set(row));
+    clampIndex(f, row, arg.rows);
     f.get(arg.from, row, arg.rowBytes).op("i32.mul", "i32.add").set(from);
     f.get(arg.to, k, arg.rowBytes).op("i32.mul", "i32.add").set(to);
     f.for(at, { from: 0, to: wide, step: 16 }, () => {
@@ -60,9 +54,7 @@ const ADD = namedKernel("indexAdd", ["index", "updates", "to", "count", "rows", 
       .i32(OWNED * 4)
       .op("i32.add")
       .set(last);
-    f.get(last, arg.rowBytes)
-      .op("i32.gt_s")
-      .if(() => f.get(arg.rowBytes).set(last));
+    smaller(f, last, arg.rowBytes).set(last);
     f.get(last, last, first).op("i32.sub").i32(15).op("i32.and", "i32.sub").set(wide);
     f.get(arg.to).set(to);
     f.for(row, { from: 0, to: arg.rows }, () => {
