@@ -124,17 +124,16 @@ export function gradients(
 export function checkpoint(body: (inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
   if (!runtime.gradientEnabled) return body([...inputs]);
   const output = noGrad(() => scope("checkpoint", () => body([...inputs])));
-  const saved = inputs.map((input) => input.alias({ scoped: false }));
   const result = output.alias();
   // A leaf of its own, because parameters inside `body` want gradients even when no input does.
   const anchor = ones([1], { backend: output.backend });
   anchor.requiresGrad = true;
   record("checkpoint", [result], {
     inputs: [...inputs, anchor],
-    saved,
-    vjp: ({ grads, needs }) =>
+    saves: inputs,
+    vjp: ({ grads, needs, saved }) =>
       withRuntime({ gradientEnabled: true, recomputing: true }, () =>
-        scope("recompute", () => gradientsAt(body, { inputs: saved, dy: grads[0]!, needs })),
+        scope("recompute", () => gradientsAt(body, { inputs: saved as readonly Tensor[], dy: grads[0]!, needs })),
       ),
   });
   return result;

@@ -1,4 +1,4 @@
-import { record, recordsGradient } from "../autograd/tape.ts";
+import { record } from "../autograd/tape.ts";
 import type { Backend } from "../backend.ts";
 import { ArgumentError, ShapeError } from "../errors.ts";
 import { anyNumber, axisOption, list, listOf, sizesFrom, thing, whole } from "../options.ts";
@@ -49,12 +49,10 @@ export const concat = defineCall("concat", TAKES, (tensors: readonly Tensor[], a
   const shape = first.shape.map((n, i) => (i === along ? sizes.reduce((a, b) => a + b) : n));
   const output = empty(backend, shape, first.dtype);
   writePieces(output, ranges, tensors);
-  if (recordsGradient(tensors))
-    record("concat", [output], {
-      inputs: tensors,
-      saved: [],
-      vjp: ({ grads, needs }) => ranges.map((range, i) => (needs[i] ? slice(grads[0]!, range) : undefined)),
-    });
+  record("concat", [output], {
+    inputs: tensors,
+    vjp: ({ grads, needs }) => ranges.map((range, i) => (needs[i] ? slice(grads[0]!, range) : undefined)),
+  });
   return output;
 });
 
@@ -92,16 +90,14 @@ export const split = defineCall("split", SPLIT, (x: Tensor, sizes: readonly numb
   const ranges = rangesOf(sizes, along);
   const { backend, shape, dtype } = x;
   const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
-  if (recordsGradient([x]))
-    record("split", pieces, {
-      inputs: [x],
-      saved: [],
-      vjp: ({ grads }) => {
-        const dx = empty(backend, shape, dtype);
-        writePieces(dx, ranges, grads);
-        return [dx];
-      },
-    });
+  record("split", pieces, {
+    inputs: [x],
+    vjp: ({ grads }) => {
+      const dx = empty(backend, shape, dtype);
+      writePieces(dx, ranges, grads);
+      return [dx];
+    },
+  });
   return pieces;
 });
 
@@ -114,8 +110,7 @@ export const pad2d = defineCall(
     const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
     const output = filled(x.backend, [b, c, h + top + bottom, w + left + right], { value, dtype: x.dtype });
     writePieces(output, [ranges], [x]);
-    if (recordsGradient([x]))
-      record("pad2d", [output], { inputs: [x], saved: [], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
+    record("pad2d", [output], { inputs: [x], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
     return output;
   },
 );
