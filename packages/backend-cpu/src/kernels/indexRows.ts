@@ -1,5 +1,4 @@
-import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { clampIndex, launchNamed, namedKernel, smaller } from "./args.ts";
 
@@ -21,7 +20,7 @@ const SELECT = namedKernel("indexSelect", ["from", "index", "to", "rows", "rowBy
   });
 });
 
-export const indexSelectOverride = (runtime: CpuRuntime): Override<IndexSelectAttrs> => ({
+export const indexSelectOverride = (runtime: CpuRuntime): Override<OpAttrs["indexSelect"]> => ({
   select: ([x]) => (x!.shape[0] === 0 ? undefined : "rows"),
   run({ inputs: [x, index], outputs: [to] }) {
     const [rows, columns] = x!.shape as [number, number];
@@ -87,7 +86,7 @@ const ADD = namedKernel("indexAdd", ["index", "updates", "to", "count", "rows", 
   });
 });
 
-export const indexAddOverride = (runtime: CpuRuntime): Override<IndexAddAttrs> => ({
+export const indexAddOverride = (runtime: CpuRuntime): Override<OpAttrs["indexAdd"]> => ({
   select: () => "columns",
   run({ inputs: [index, updates], outputs: [to], attrs: { rows } }) {
     const [count, columns] = updates!.shape as [number, number];

@@ -1,5 +1,4 @@
-import type { MaxPool2dGradAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { launchNamed, namedKernel } from "./args.ts";
 
@@ -20,7 +19,7 @@ const KERNEL = namedKernel("maxPool2dGrad", ["dy", "indices", "to", "inSize", "o
   });
 });
 
-export const maxPool2dGradOverride = (runtime: CpuRuntime): Override<MaxPool2dGradAttrs> => ({
+export const maxPool2dGradOverride = (runtime: CpuRuntime): Override<OpAttrs["maxPool2dGrad"]> => ({
   select: () => "direct",
   run({ inputs: [dy, indices], outputs: [dx], attrs: { inputSize } }) {
     const [images, channels, height, width] = dy!.shape as [number, number, number, number];

@@ -1,5 +1,4 @@
-import type { TopKAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { launchNamed, type NamedKernel, namedKernel } from "./args.ts";
@@ -177,7 +176,7 @@ const SELECT = kernel("select", (f, { arg, from, indices, scratch }) => {
   });
 });
 
-export const topKOverride = (runtime: CpuRuntime): Override<TopKAttrs> => ({
+export const topKOverride = (runtime: CpuRuntime): Override<OpAttrs["topK"]> => ({
   select: (_, { k }) => (k <= SHORT ? "insert" : "select"),
   run({ variant, inputs: [x], outputs: [values, indices], attrs: { k } }) {
     const [rows, size] = x!.shape as [number, number];
