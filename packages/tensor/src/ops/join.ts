@@ -7,8 +7,8 @@ import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, checkInputs, type InputRule, inputRules, type Takes } from "./inputs.ts";
-import { empty } from "./result.ts";
-import { slice, sliceLayout, unsqueeze } from "./view.ts";
+import { empty, sliceLayout } from "./result.ts";
+import { slice, unsqueeze } from "./view.ts";
 
 type Ranges = readonly (SliceRange | null)[];
 

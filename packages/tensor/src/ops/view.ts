@@ -16,6 +16,7 @@ import { identity } from "./arithmetic.ts";
 import { copyInto, zerosLike } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, type Takes } from "./inputs.ts";
+import { sliceLayout } from "./result.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
@@ -148,20 +149,3 @@ export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (Sl
     },
   });
 });
-
-/** Where a slice lies inside a tensor laid out like `x`. */
-export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): Layout {
-  let offset = x.offset;
-  const strides = [...x.strides];
-  const shape = x.shape.map((size, axis) => {
-    const { start = 0, end = size, step = 1 } = ranges[axis] ?? {};
-    const first = start < 0 ? start + size : start;
-    const last = end < 0 ? end + size : end;
-    if (first < 0 || last > size || first > last)
-      throw new ShapeError(`slice: ${start}…${end} step ${step} does not lie in axis ${axis} of ${shapeText(x.shape)}`);
-    offset += first * x.strides[axis]!;
-    strides[axis] = x.strides[axis]! * step;
-    return Math.ceil((last - first) / step);
-  });
-  return { shape, strides, offset };
-}

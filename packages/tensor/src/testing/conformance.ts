@@ -9,7 +9,7 @@ import { liveStorages } from "../storage.ts";
 import { assertClose, assertSame, roundingTolerance } from "./compare.ts";
 import { type Evaluation, evaluate, weighted } from "./evaluate.ts";
 import { guardedBackend } from "./guardedBackend.ts";
-import { type Drawn, drawInputs, LAYOUTS, placeInputs, withSpecials } from "./inputs.ts";
+import { type Drawn, drawInputs, LAYOUTS, placeInputs, withFloats, withSpecials } from "./inputs.ts";
 
 /** One test. */
 export interface Check {
@@ -120,11 +120,7 @@ async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): 
 /** Every f32 value moved by a relative ±MOVE. */
 function moveInputs(inputs: readonly (Drawn | number)[], round: number): (Drawn | number)[] {
   const random = new Random(round + 101);
-  return inputs.map((input) =>
-    typeof input === "number" || input.dtype !== "f32"
-      ? input
-      : { ...input, values: input.values.map((v) => v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE))) },
-  );
+  return withFloats(inputs, (values) => values.map((v) => v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE))));
 }
 
 async function checkSpecials(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
@@ -154,11 +150,7 @@ async function checkDifferences(op: RegisteredOp, opCase: OpCase): Promise<void>
       typeof input === "number" || input.dtype !== "f32" ? undefined : input.values.map(() => random.uniform() * 2 - 1),
     );
     const along = async (step: number): Promise<number> => {
-      const moved = inputs.map((input, i) =>
-        typeof input === "number" || !directions[i]
-          ? input
-          : { ...input, values: input.values.map((v, k) => v + step * directions[i]![k]!) },
-      );
+      const moved = withFloats(inputs, (values, i) => values.map((v, k) => v + step * directions[i]![k]!));
       return weighted((await evaluate(exact, { opCase, inputs: moved })).values, values);
     };
     const measured = ((await along(STEP)) - (await along(-STEP))) / (2 * STEP);
