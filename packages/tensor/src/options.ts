@@ -27,9 +27,7 @@ const areWhole = (value: unknown, from: number): value is readonly number[] =>
   Array.isArray(value) && value.every((n) => isWhole(n, from));
 
 type Examples = NonNullable<OptionRule["examples"]>;
-const rule = (takes: string, fits: OptionRule["fits"], examples: Examples) => {
-  return { takes, fits, examples };
-};
+const rule = (takes: string, fits: OptionRule["fits"], examples: Examples): OptionRule => ({ takes, fits, examples });
 const isNumber = (value: unknown): value is number => typeof value === "number";
 
 /** A whole number from `from` on. */
