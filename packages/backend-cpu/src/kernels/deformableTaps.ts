@@ -70,10 +70,8 @@ export function sampleSizes(value: View, locations: View) {
 export function locate(f: Assembler, taps: Taps, point: Point): void {
   const [x, y] = [f.local("i32"), f.local("i32")];
   const [width, height] = [f.local("i32"), f.local("i32")];
-  for (const [i, [pixel, limit]] of [
-    [x, width],
-    [y, height],
-  ].entries() as IterableIterator<[number, [Local, Local]]>) {
+  for (const i of [0, 1] as const) {
+    const [pixel, limit] = i === 0 ? [x, width] : [y, height];
     f.get(point.level)
       .memory("i32.load", i * 4)
       .tee(limit)
@@ -84,7 +82,7 @@ export function locate(f: Assembler, taps: Taps, point: Point): void {
       .get(taps.size[i]!)
       .op("f32.mul");
     if (taps.method === "discrete") nearest(f, pixel, limit);
-    else between(f, taps, { side: i as 0 | 1, pixel });
+    else between(f, taps, { side: i, pixel });
   }
   f.get(point.level).memory("i32.load", 8);
   f.get(y, width)
