@@ -41,6 +41,9 @@ export function mapProgram(
   });
 }
 
+/** How an expression is folded. */
+export type Fold = readonly [op: ReduceStage["op"], expr: Expr];
+
 /** A program that folds expressions of walked loads along each row, and stores what each fold gives. */
 export function foldProgram(
   name: string,
@@ -56,8 +59,6 @@ export function foldProgram(
     ],
   });
 }
-
-type Fold = readonly [op: ReduceStage["op"], expr: Expr];
 
 /** An operand that is only read. */
 export const readOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: false });

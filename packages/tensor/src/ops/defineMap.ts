@@ -80,10 +80,8 @@ interface MapCall {
 }
 
 function runMap({ name, variant, signature: { backend, tensors, numbers } }: MapCall): Tensor {
-  const shape = broadcastShapes(
-    name,
-    tensors.map((tensor) => tensor.shape),
-  );
+  const shapes = tensors.map((tensor) => tensor.shape);
+  const shape = broadcastShapes(name, shapes);
   const output = empty(backend, shape, variant.result.dtype);
   launchOver(variant.forward, output, { tensors: [...tensors, output], numbers });
   return output;

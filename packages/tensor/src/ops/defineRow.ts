@@ -71,10 +71,8 @@ export function defineRow<E extends Expr[]>(
     const variant = memo(variants, signature.text, () =>
       makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
     );
-    const shape = broadcastShapes(
-      name,
-      signature.tensors.map((tensor) => tensor.shape),
-    );
+    const shapes = signature.tensors.map((tensor) => tensor.shape);
+    const shape = broadcastShapes(name, shapes);
     const call = { name, variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
     const outputs = runRow(call);
     if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
@@ -167,12 +165,8 @@ function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
       const results = gradient.results.map(
         (result) => result && empty(stand.backend, result.perRow ? rowShape(call) : call.shape, "f32"),
       );
-      const operands = [...saved.map((tensor) => tensor ?? stand), ...dys, ...results];
-      launchRows(
-        call,
-        gradient.program,
-        operands.filter((tensor) => tensor !== undefined),
-      );
+      const written = results.filter((result) => result !== undefined);
+      launchRows(call, gradient.program, [...saved.map((tensor) => tensor ?? stand), ...dys, ...written]);
       return results.map((result, i) => result && sumTo(result, shapes[i]!));
     },
   });

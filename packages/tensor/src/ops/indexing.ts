@@ -81,16 +81,8 @@ const indexAddOp = defineOp("indexAdd", {
   fallback: ([index, updates], { rows }) => {
     const columns = updates!.shape[1]!;
     const output = filled(updates!.backend, [rows, columns], { value: 0, dtype: "f32" });
-    launch(
-      output.backend,
-      addProgram,
-      {
-        mapSizes: updates!.shape,
-        reduceSizes: [],
-        operands: [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])],
-      },
-      [columns, rows],
-    );
+    const operands = [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])];
+    launch(output.backend, addProgram, { mapSizes: updates!.shape, reduceSizes: [], operands }, [columns, rows]);
     return [output];
   },
   saves: { inputs: [0] },

@@ -69,10 +69,8 @@ function writePieces(target: Tensor, ranges: readonly Ranges[], pieces: readonly
 /** Joins tensors of one shape along a new axis. @throws ShapeError */
 export const stack = defineCall("stack", TAKES, (tensors: readonly Tensor[], axis: number = 0): Tensor => {
   checkTensors("stack", tensors);
-  return concat(
-    tensors.map((t) => unsqueeze(t, axis)),
-    axis,
-  );
+  const rows = tensors.map((t) => unsqueeze(t, axis));
+  return concat(rows, axis);
 });
 
 const SPLIT: Takes = { x: ANY, sizes: sizesFrom(0), "axis?": axisOption };

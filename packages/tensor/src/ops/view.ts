@@ -85,10 +85,8 @@ const TRANSPOSE: Takes = { a: axisOption, b: axisOption };
 /** Swaps two axes. A view. @throws ShapeError */
 export const transpose = defineView("transpose", TRANSPOSE, (x: Tensor, a: number, b: number): Tensor => {
   const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
-  return permute(
-    x,
-    x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)),
-  );
+  const order = x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis));
+  return permute(x, order);
 });
 
 /** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
