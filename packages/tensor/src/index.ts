@@ -35,17 +35,7 @@ export * from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";
 export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/uniform.ts";
-export {
-  contiguous,
-  expand,
-  flatten,
-  permute,
-  reshape,
-  slice,
-  squeeze,
-  transpose,
-  unsqueeze,
-} from "./ops/view.ts";
+export * from "./ops/view.ts";
 export * from "./options.ts";
 export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
 export * from "./random.ts";

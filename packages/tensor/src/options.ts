@@ -1,7 +1,7 @@
 import { closest } from "./closest.ts";
 import type { Dtype } from "./dtype.ts";
 import { ArgumentError, ShapeError } from "./errors.ts";
-import { scalar } from "./kernel/activation.ts";
+import { ACTIVATIONS } from "./kernel/activation.ts";
 import { Tensor } from "./tensor.ts";
 
 /** What an option or an argument takes, in words, and whether a value is that. */
@@ -27,9 +27,7 @@ const areWhole = (value: unknown, from: number): value is readonly number[] =>
   Array.isArray(value) && value.every((n) => isWhole(n, from));
 
 type Examples = NonNullable<OptionRule["examples"]>;
-const rule = (takes: string, fits: OptionRule["fits"], examples: Examples) => {
-  return { takes, fits, examples };
-};
+const rule = (takes: string, fits: OptionRule["fits"], examples: Examples): OptionRule => ({ takes, fits, examples });
 const isNumber = (value: unknown): value is number => typeof value === "number";
 
 /** A whole number from `from` on. */
@@ -44,6 +42,8 @@ export const wholes = (from: number, lengths: readonly number[]): OptionRule =>
   );
 /** The same for an option that may not be left out. */
 export const needed = (rule: OptionRule): OptionRule => ({ ...rule, isNeeded: true });
+/** The same of a shape, so that a wrong value of the right kind is a ShapeError. */
+export const aboutShape = (rule: OptionRule): OptionRule => ({ ...rule, ofShape: true });
 /** A list of `length` whole numbers from `from` on. */
 export const listOf = (length: number, from: number): OptionRule =>
   rule(`a list of ${length} whole numbers from ${from} on`, (v) => areWhole(v, from) && v.length === length, [
@@ -73,7 +73,7 @@ export const thing = rule("an object", isThing, [{}, 1]);
 /** An object, a function or a number: what initialises a parameter. */
 export const numberOrThing = rule("a number or a function", (v) => real.fits(v) || isThing(v), [1, Number.NaN]);
 /** The name of an activation. */
-export const activationOption = oneOf(Object.keys(scalar));
+export const activationOption = oneOf(ACTIVATIONS);
 const DTYPES = { f32: true, i32: true, bool: true } satisfies Record<Dtype, true>;
 /** An element type. */
 export const dtypeOption = oneOf(Object.keys(DTYPES));
@@ -81,23 +81,15 @@ export const dtypeOption = oneOf(Object.keys(DTYPES));
 /** A whole number, negative ones too. */
 export const integer = rule("a whole number", Number.isSafeInteger, [0, 0.5]);
 /** A number of elements along an axis. */
-export const sizeOption: OptionRule = { ...whole(0), ofShape: true };
+export const sizeOption = aboutShape(whole(0));
 /** Sizes of all axes, each from `from` on. */
-export const sizesFrom = (from: number): OptionRule => ({
-  ...rule(`a list of whole numbers from ${from} on`, (value) => areWhole(value, from), [[2], [from - 1]]),
-  ofShape: true,
-});
+export const sizesFrom = (from: number): OptionRule =>
+  aboutShape(rule(`a list of whole numbers from ${from} on`, (value) => areWhole(value, from), [[2], [from - 1]]));
 /** An axis; negative ones count from the last. */
-export const axisOption: OptionRule = {
-  ...rule("the number of an axis", Number.isSafeInteger, [0, 99]),
-  ofShape: true,
-};
+export const axisOption = aboutShape(rule("the number of an axis", Number.isSafeInteger, [0, 99]));
 const isAxes = (value: unknown): boolean => Number.isSafeInteger(value) || areWhole(value, Number.NEGATIVE_INFINITY);
 /** One axis or several. */
-export const axesOption: OptionRule = {
-  ...rule("the number of an axis, or a list of them", isAxes, [0, 99]),
-  ofShape: true,
-};
+export const axesOption = aboutShape(rule("the number of an axis, or a list of them", isAxes, [0, 99]));
 /** A list, each entry of which fits `rule`. */
 export const list = (rule: OptionRule): OptionRule => ({
   takes: `a list, each entry ${rule.takes}`,

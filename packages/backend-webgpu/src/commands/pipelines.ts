@@ -52,10 +52,8 @@ export class Pipelines {
       // Compiling it again, when it is used, tells why.
       () => undefined,
     );
-    this.#prepared.set(
-      shader.key,
-      compiling.then(() => void this.#prepared.delete(shader.key)),
-    );
+    const ready = compiling.then(() => void this.#prepared.delete(shader.key));
+    this.#prepared.set(shader.key, ready);
   }
 
   /** Resolves when all shaders that were prepared are ready. */

@@ -49,15 +49,13 @@ export function dispatchElements<B extends string>(
     const last = Math.min(first + most, count);
     const own = { ...uniforms, first, last };
     const threads = last - first;
-    runtime.dispatch(
-      memo(complete, kernel, () => withMain(kernel, own)),
-      {
-        views,
-        uniforms: own,
-        workgroups: [Math.ceil(Math.min(threads, ROW_THREADS) / THREADS), Math.ceil(threads / ROW_THREADS)],
-        work: threads * visits,
-      },
-    );
+    const whole = memo(complete, kernel, () => withMain(kernel, own));
+    runtime.dispatch(whole, {
+      views,
+      uniforms: own,
+      workgroups: [Math.ceil(Math.min(threads, ROW_THREADS) / THREADS), Math.ceil(threads / ROW_THREADS)],
+      work: threads * visits,
+    });
   }
 }
 

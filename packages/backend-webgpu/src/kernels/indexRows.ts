@@ -1,5 +1,4 @@
-import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import { clear, dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -16,7 +15,7 @@ fn element(i: i32) {
 }`,
 });
 
-export const indexSelectOverride = (runtime: GpuRuntime): Override<IndexSelectAttrs> => ({
+export const indexSelectOverride = (runtime: GpuRuntime): Override<OpAttrs["indexSelect"]> => ({
   select: ([x]) => (x!.shape[0] === 0 ? undefined : "rows"),
   run({ inputs: [x, index], outputs: [to] }) {
     const [rows, columns] = x!.shape as [number, number];
@@ -70,7 +69,7 @@ fn element(i: i32) {
 /** Comparisons up to which looking at every index beats sorting them first, which takes six dispatches more. */
 const MOST_SCANNED = 2 ** 25;
 
-export const indexAddOverride = (runtime: GpuRuntime): Override<IndexAddAttrs> => ({
+export const indexAddOverride = (runtime: GpuRuntime): Override<OpAttrs["indexAdd"]> => ({
   select: ([, updates], { rows }) => {
     if (!runtime.tuning.addsByIndex) return undefined;
     const [count, columns] = updates!.shape as [number, number];

@@ -1,5 +1,5 @@
-import type { MaxPool2dAttrs, MaxPool2dGradAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { MaxPool2dAttrs } from "@dfine/tensor";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
@@ -97,7 +97,7 @@ fn element(i: i32) {
 }`,
 });
 
-export const maxPool2dGradOverride = (runtime: GpuRuntime): Override<MaxPool2dGradAttrs> => ({
+export const maxPool2dGradOverride = (runtime: GpuRuntime): Override<OpAttrs["maxPool2dGrad"]> => ({
   select: () => "rows",
   run({ inputs: [dy, indices], outputs: [dx] }) {
     const [images, channels, outHeight, outWidth] = dy!.shape as [number, number, number, number];

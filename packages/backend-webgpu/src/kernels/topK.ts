@@ -1,5 +1,4 @@
-import type { TopKAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override, View } from "@dfine/tensor/kernel";
 import { grid } from "../print/launch.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -54,7 +53,7 @@ fn element(i: i32) {
 const RANK = rankKernel("all");
 const ORDER = rankKernel("chosen");
 
-export const topKOverride = (runtime: GpuRuntime): Override<TopKAttrs> => ({
+export const topKOverride = (runtime: GpuRuntime): Override<OpAttrs["topK"]> => ({
   select: ([x]) => {
     const [rows, size] = x!.shape as [number, number];
     if (size <= SHORT || rows * size * size <= FEW) return "rank";

@@ -1,6 +1,6 @@
 import { memo, type View, wordOf } from "@dfine/tensor/kernel";
 import type { Shader } from "../commands/shader.ts";
-import { libraryFor } from "../print/library.ts";
+import { shaderText } from "../print/library.ts";
 
 /** How a kernel sees a buffer. Elements of a view start at `o_‹name›`; as vec4f both count in fours. */
 export type BindingType = "f32" | "i32" | "vec4f" | "atomic<i32>";
@@ -59,25 +59,13 @@ function printShader(kernel: WgslKernel): Shader {
     const [mode, type] = text.split(" ") as ["read" | "write", BindingType];
     return { name, mode, type };
   });
-  const fields = [
-    ...bindings.map(({ name }) => `o_${name}: i32`),
-    ...Object.entries(kernel.uniforms).map(([name, type]) => `${name}: ${type}`),
-  ];
-  const code = [
-    ...(kernel.enable ?? []).map((extension) => `enable ${extension};`),
-    `struct Uniforms { ${fields.join(", ")} }`,
-    "@group(0) @binding(0) var<uniform> u: Uniforms;",
-    ...bindings.map(
-      ({ name, mode, type }, i) =>
-        `@group(0) @binding(${i + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> ${name}: array<${type}>;`,
-    ),
-    libraryFor(kernel.body),
-    kernel.body,
-  ].join("\n");
+  const offsets = bindings.map(({ name }) => ({ name: `o_${name}` }));
+  const uniforms = Object.entries(kernel.uniforms).map(([name, type]) => ({ name, type }));
+  const enabled = (kernel.enable ?? []).map((extension) => `enable ${extension};\n`).join("");
   return {
     name: kernel.name,
     key: `wgsl:${kernel.name}`,
-    code,
+    code: enabled + shaderText([...offsets, ...uniforms], bindings, kernel.body),
     access: bindings.map(({ mode }) => mode),
     about: `${kernel.name}: hand-written`,
   };

@@ -101,16 +101,10 @@ export class Pool {
     if (wanted > limitBytes) throw this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`);
     const id = this.#created++;
     counters.allocatedBytes += bytes;
-    const gpu = faults.watch(
-      "out-of-memory",
-      (message) => this.#outOfMemory(bytes, `the device has no more (${message.split("\n")[0]})`),
-      () =>
-        device.createBuffer({
-          label: `block ${id}`,
-          size: bytes,
-          usage: USAGE.storage | USAGE.copySource | USAGE.copyTarget,
-        }),
-    );
+    const explain = (message: string) => this.#outOfMemory(bytes, `the device has no more (${message.split("\n")[0]})`);
+    const usage = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
+    const create = () => device.createBuffer({ label: `block ${id}`, size: bytes, usage });
+    const gpu = faults.watch("out-of-memory", explain, create);
     return { id, bytes, gpu, batch: -1 };
   }
 

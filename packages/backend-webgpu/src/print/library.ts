@@ -1,4 +1,5 @@
 import { LN2, POLYNOMIALS } from "@dfine/tensor/kernel";
+import type { StorageAccess } from "../commands/shader.ts";
 
 // Functions that WGSL lacks or defines too loosely: it allows exp and log more error than a loss can bear, leaves NaN in
 // max and min open, and forbids infinity in constants. Tests for NaN look at bits, since compilers may assume there is none.
@@ -124,6 +125,24 @@ const LIBRARY: ReadonlyMap<string, string> = new Map([
     WIDTHS.map((width): [string, string] => [widened(`${name}$`, width), widened(template, width)]),
   ),
 ]);
+
+/** A kernel's whole text: its uniforms, storage buffers from binding 1 on, what it calls of the library, and `body`. */
+export function shaderText(
+  fields: readonly { readonly name: string; readonly type?: string }[],
+  bindings: readonly { readonly name: string; readonly mode: StorageAccess; readonly type: string }[],
+  body: string,
+): string {
+  return [
+    `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
+    "@group(0) @binding(0) var<uniform> u: Uniforms;",
+    ...bindings.map(
+      ({ name, mode, type }, i) =>
+        `@group(0) @binding(${i + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> ${name}: array<${type}>;`,
+    ),
+    libraryFor(body),
+    body,
+  ].join("\n");
+}
 
 /**
  * The library functions that WGSL text calls, and those these call: `exp_f32`, `log_f32`, `tanh_f32`, `sigmoid_f32`,

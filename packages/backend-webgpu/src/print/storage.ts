@@ -38,8 +38,8 @@ export function storageOf(kernel: Kernel, slots: Slots) {
   };
 
   const load = (operand: number, pointer: string): string => fromWord(operand, element(operand, pointer), 1);
-  const gather = (operand: number, pointers: readonly string[]): string =>
-    `${typeOf(dtypeOf(operand), 4)}(${pointers.map((pointer) => load(operand, pointer)).join(", ")})`;
+  const gather = (operand: number, pointer: (c: number) => string): string =>
+    `${typeOf(dtypeOf(operand), 4)}(${[0, 1, 2, 3].map((c) => load(operand, pointer(c))).join(", ")})`;
 
   return {
     /** An operand's element as a value of its dtype. */
@@ -50,10 +50,7 @@ export function storageOf(kernel: Kernel, slots: Slots) {
     loadFour: (operand: number, pointer: string, step: string): string =>
       isInFours(operand)
         ? fromWord(operand, four(operand, pointer), 4)
-        : gather(
-            operand,
-            [0, 1, 2, 3].map((c) => along(pointer, c, step)),
-          ),
+        : gather(operand, (c) => along(pointer, c, step)),
     /** A statement that stores a value of the operand's dtype. */
     store: (operand: number, pointer: string, value: string): string =>
       `${element(operand, pointer)} = ${toWord(operand, value, 1)};`,

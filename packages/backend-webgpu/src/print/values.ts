@@ -52,10 +52,7 @@ export function valuesOf(
     }
     const place = (i: string): string => `o${k} + clamp(${i}, 0i, max(l${k} - 1i, 0i))`;
     if (width === 1) return storage.load(k, place(index));
-    return storage.gather(
-      k,
-      [0, 1, 2, 3].map((c) => place(`${index}[${c}]`)),
-    );
+    return storage.gather(k, (c) => place(`${index}[${c}]`));
   };
 
   const define = (e: Expr, { site, names, lines }: { site: Site; names: Map<Expr, Named>; lines: string[] }): void => {

@@ -6,10 +6,8 @@ import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Edge, Node as TapeNode } from "./node.ts";
+import type { Edge, Node } from "./node.ts";
 import { record } from "./tape.ts";
-
-type Node = TapeNode<Tensor>;
 
 /**
  * Backpropagates from `output`: every leaf it depends on gets d(output)/d(leaf) · dy added to its `grad`. `dy` may be left
@@ -35,7 +33,7 @@ export function backward(output: Tensor, dy?: Tensor): void {
 /** Gradients that arrived at nodes whose turn has not come, one for each output. */
 type Pending = Map<Node, (Tensor | undefined)[]>;
 
-function arrive(pending: Pending, { node, output }: Edge<Tensor>, gradient: Tensor): void {
+function arrive(pending: Pending, { node, output }: Edge, gradient: Tensor): void {
   const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
   grads[output] = total(grads[output], gradient);
 }
@@ -124,17 +122,16 @@ export function gradients(
 export function checkpoint(body: (inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
   if (!runtime.gradientEnabled) return body([...inputs]);
   const output = noGrad(() => scope("checkpoint", () => body([...inputs])));
-  const saved = inputs.map((input) => input.alias({ scoped: false }));
   const result = output.alias();
   // A leaf of its own, because parameters inside `body` want gradients even when no input does.
   const anchor = ones([1], { backend: output.backend });
   anchor.requiresGrad = true;
   record("checkpoint", [result], {
     inputs: [...inputs, anchor],
-    saved,
-    vjp: ({ grads, needs }) =>
+    saves: inputs,
+    vjp: ({ grads, needs, saved }) =>
       withRuntime({ gradientEnabled: true, recomputing: true }, () =>
-        scope("recompute", () => gradientsAt(body, { inputs: saved, dy: grads[0]!, needs })),
+        scope("recompute", () => gradientsAt(body, { inputs: saved as readonly Tensor[], dy: grads[0]!, needs })),
       ),
   });
   return result;

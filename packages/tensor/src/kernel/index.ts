@@ -13,7 +13,7 @@ export { convEpilogue } from "../ops/conv2d.ts";
 export { defineOp, type OpBackprop, type OpDefinition, type OutputSpec, type StructuredOp } from "../ops/defineOp.ts";
 export { ANY, type Takes } from "../ops/inputs.ts";
 export { bind, empty } from "../ops/result.ts";
-export { type Activation, scalar } from "./activation.ts";
+export { type Activation, perActivation, scalar } from "./activation.ts";
 export * from "./convolution.ts";
 export * from "./describe.ts";
 export * from "./expr.ts";

@@ -60,7 +60,7 @@ const refold = new Map<string, Program>();
 
 /** The program that folds partial results, with the same reduction. */
 const partsProgram = ({ op, expr: { dtype } }: ReduceStage): Program =>
-  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], op, expr: load(0, dtype) }));
+  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], folds: [[op, load(0, dtype)]] }));
 
 function runInParts(
   backend: Backend,
@@ -79,31 +79,14 @@ function runInParts(
     const toNextPart = whole[rank + cut.axis]! * inner[cut.axis]!;
     return [...whole.slice(0, rank), toNextPart, ...whole.slice(rank)];
   };
-  runPlanned(
-    backend,
-    program,
-    {
-      mapSizes: [...mapSizes, cut.parts],
-      reduceSizes: inner,
-      operands: operands.map((binding, i) =>
-        i === result ? partial : { ...binding, strides: cutStrides(binding.strides) },
-      ),
-    },
-    params,
+  const cutOperands = operands.map((binding, i) =>
+    i === result ? partial : { ...binding, strides: cutStrides(binding.strides) },
   );
+  const inParts = { mapSizes: [...mapSizes, cut.parts], reduceSizes: inner, operands: cutOperands };
+  runPlanned(backend, program, inParts, params);
   const target = operands[result]!;
-  runPlanned(
-    backend,
-    partsProgram(cut.reduce),
-    {
-      mapSizes,
-      reduceSizes: [cut.parts],
-      operands: [
-        { ...partial, strides },
-        { ...target, strides: [...target.strides.slice(0, rank), 0] },
-      ],
-    },
-    [],
-  );
+  const whole = { ...target, strides: [...target.strides.slice(0, rank), 0] };
+  const folded = { mapSizes, reduceSizes: [cut.parts], operands: [{ ...partial, strides }, whole] };
+  runPlanned(backend, partsProgram(cut.reduce), folded, []);
   backend.free(buffer);
 }

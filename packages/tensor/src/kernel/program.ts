@@ -41,19 +41,24 @@ export function mapProgram(
   });
 }
 
-/** A program that folds an expression of walked loads along each row. */
-export const foldProgram = (
+/** How an expression is folded. */
+export type Fold = readonly [op: ReduceStage["op"], expr: Expr];
+
+/** A program that folds expressions of walked loads along each row, and stores what each fold gives. */
+export function foldProgram(
   name: string,
-  { inputs, op = "sum", expr }: { inputs: readonly Dtype[]; op?: ReduceStage["op"]; expr: Expr },
-): Program =>
-  makeProgram(name, {
-    operands: [...inputs.map(readOperand), writeOperand(expr.dtype)],
-    params: [],
+  { inputs, params = [], folds }: { inputs: readonly Dtype[]; params?: readonly Dtype[]; folds: readonly Fold[] },
+): Program {
+  const writes = folds.map(([, { dtype }], i) => ({ operand: inputs.length + i, expr: row(i, dtype) }));
+  return makeProgram(name, {
+    operands: [...inputs.map(readOperand), ...folds.map(([, { dtype }]) => writeOperand(dtype))],
+    params,
     stages: [
-      { kind: "reduce", op, expr },
-      { kind: "store", perRow: true, writes: [{ operand: inputs.length, expr: row(0, expr.dtype) }] },
+      ...folds.map(([op, expr]): Stage => ({ kind: "reduce", op, expr })),
+      { kind: "store", perRow: true, writes },
     ],
   });
+}
 
 /** An operand that is only read. */
 export const readOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: false });

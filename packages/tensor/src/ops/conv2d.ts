@@ -1,5 +1,5 @@
 import { recordsGradient } from "../autograd/tape.ts";
-import { type Activation, scalar } from "../kernel/activation.ts";
+import { ACTIVATIONS, type Activation, perActivation, scalar } from "../kernel/activation.ts";
 import type { Expr } from "../kernel/expr.ts";
 import { activationOption, type OptionRules, options, thing } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
@@ -33,16 +33,12 @@ export function convEpilogue(
   return scale && shift ? y.mul(scale).add(shift) : y;
 }
 
-const ACTIVATIONS = Object.keys(scalar) as Activation[];
-const epilogues = Object.fromEntries(
-  ACTIVATIONS.map((activation) => [
-    activation,
-    defineMap(
-      `convEpilogue.${activation}`,
-      (sum, bias, factor, scale, shift) => convEpilogue(activation, [sum, bias, factor, scale, shift]),
-      { inputs: [[-3, 3], [-1, 1], [0.5, 2], 1.5, 0.25] },
-    ),
-  ]),
+const epilogues = perActivation((activation) =>
+  defineMap(
+    `convEpilogue.${activation}`,
+    (sum, bias, factor, scale, shift) => convEpilogue(activation, [sum, bias, factor, scale, shift]),
+    { inputs: [[-3, 3], [-1, 1], [0.5, 2], 1.5, 0.25] },
+  ),
 );
 
 const CONV2D_ACT_OPTIONS: OptionRules<Conv2dActOptions> = {
@@ -54,7 +50,7 @@ const CONV2D_ACT_OPTIONS: OptionRules<Conv2dActOptions> = {
 function inTurn([x, weight, bias, factor, scale, shift]: readonly Tensor[], attrs: Conv2dActAttrs) {
   const perChannel = (t: Tensor): Tensor => t.reshape([1, -1, 1, 1]);
   const sums = conv2dOp([x!, weight!], attrs)[0]!;
-  return epilogues[attrs.activation]!(sums, perChannel(bias!), factor ? perChannel(factor) : 1, scale ?? 1, shift ?? 0);
+  return epilogues[attrs.activation](sums, perChannel(bias!), factor ? perChannel(factor) : 1, scale ?? 1, shift ?? 0);
 }
 
 const TAKES = [

@@ -22,7 +22,7 @@ export const conv2dOp = defineOp("conv2d", {
   takes: ["x [B, Ci, H, W]", "weight [Co, Ci/groups, kh, kw]"],
   infer: ([x, weight], attrs) => [{ shape: inferConv(x!, weight!, attrs), dtype: "f32" }],
   fallback: ([input, kernel], attrs) => {
-    const [batch, out, ho, wo] = inferConv(input!, kernel!, attrs) as [number, number, number, number];
+    const [batch, out, ho, wo] = inferConv(input!, kernel!, attrs);
     const { groups, stride, dilation } = attrs;
     const x = padded(input!, attrs);
     const weight = kernel!.contiguous();

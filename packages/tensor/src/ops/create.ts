@@ -22,7 +22,7 @@ import { filled } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { openTargets } from "./inPlace.ts";
 import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules, type Takes } from "./inputs.ts";
-import { empty, launchOver } from "./result.ts";
+import { empty, launchInto } from "./result.ts";
 import { contiguous } from "./view.ts";
 
 /** Where and of what kind a new tensor is. */
@@ -184,7 +184,5 @@ const ARANGE: Takes = {
 export const arange = defineCall("arange", ARANGE, (length: number, options: ArangeOptions = {}): Tensor => {
   const { start = 0, step = 1, backend = currentBackend() } = options;
   for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
-  const result = empty(backend, [length], "i32");
-  launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
-  return result;
+  return launchInto(arangeProgram, { backend, kept: [length], numbers: [start, step] })[0]!;
 });

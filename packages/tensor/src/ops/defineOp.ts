@@ -1,4 +1,4 @@
-import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Backend, Override } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { GradientError } from "../errors.ts";
@@ -77,15 +77,15 @@ export function defineOp<Name extends keyof OpAttrs>(
 
   const recordOp = (inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: OpAttrs[Name]): void => {
     const inputShapes = inputs.map((input) => input.shape);
-    const saved = (tensors: readonly Tensor[], which: readonly number[] = []) =>
-      tensors.map((t, i) => (vjp && which.includes(i) ? saveForBackward(t) : undefined));
-    const read = { inputs: saved(inputs, saves.inputs), outputs: saved(outputs, saves.outputs) };
+    const count = inputs.length;
+    const read = (tensors: readonly Tensor[], which: readonly number[] = []) =>
+      tensors.map((t, i) => (vjp && which.includes(i) ? t : undefined));
     record(name, outputs, {
       inputs,
-      saved: [...read.inputs, ...read.outputs].filter((t) => t !== undefined),
-      vjp: ({ grads, needs }) => {
+      saves: [...read(inputs, saves.inputs), ...read(outputs, saves.outputs)],
+      vjp: ({ grads, needs, saved }) => {
         if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
-        return vjp({ ...read, inputShapes, attrs, grads, needs });
+        return vjp({ inputs: saved.slice(0, count), outputs: saved.slice(count), inputShapes, attrs, grads, needs });
       },
     });
   };

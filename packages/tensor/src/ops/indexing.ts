@@ -17,7 +17,7 @@ import { arange } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { ANY, type Takes } from "./inputs.ts";
-import { bind, empty } from "./result.ts";
+import { bind, launchInto } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
 const selectPrograms = perDtype((dtype) => {
@@ -49,18 +49,12 @@ const indexSelectOp = defineOp("indexSelect", {
   fallback: ([source, index]) => {
     const x = source!.contiguous();
     const columns = x.shape[1]!;
-    const output = empty(x.backend, [index!.size, columns], x.dtype);
-    launch(
-      x.backend,
-      selectPrograms[x.dtype],
-      {
-        mapSizes: output.shape,
-        reduceSizes: [],
-        operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0]), bind(output)],
-      },
-      [columns],
-    );
-    return [output];
+    return launchInto(selectPrograms[x.dtype], {
+      backend: x.backend,
+      kept: [index!.size, columns],
+      operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0])],
+      numbers: [columns],
+    });
   },
   saves: { inputs: [1] },
   vjp: ({ inputs: [, index], inputShapes, grads: [dy] }) => [indexAdd(index!, dy!, inputShapes[0]![0]!)],
@@ -87,16 +81,8 @@ const indexAddOp = defineOp("indexAdd", {
   fallback: ([index, updates], { rows }) => {
     const columns = updates!.shape[1]!;
     const output = filled(updates!.backend, [rows, columns], { value: 0, dtype: "f32" });
-    launch(
-      output.backend,
-      addProgram,
-      {
-        mapSizes: updates!.shape,
-        reduceSizes: [],
-        operands: [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])],
-      },
-      [columns, rows],
-    );
+    const operands = [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])];
+    launch(output.backend, addProgram, { mapSizes: updates!.shape, reduceSizes: [], operands }, [columns, rows]);
     return [output];
   },
   saves: { inputs: [0] },
@@ -140,11 +126,6 @@ const ONE_HOT: Takes = { "labels [K]": "i32", classes: sizeOption };
 
 /** labels [K] (i32) → [K, classes] with a 1 at each label; a label outside 0…classes−1 gives zeros. No gradient. */
 export const oneHot = defineCall("oneHot", ONE_HOT, (labels: Tensor, classes: number): Tensor => {
-  const output = empty(labels.backend, [labels.size, classes], "f32");
-  launch(output.backend, oneHotProgram, {
-    mapSizes: output.shape,
-    reduceSizes: [],
-    operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)],
-  });
-  return output;
+  const operands = [bind(labels, [labels.strides[0]!, 0])];
+  return launchInto(oneHotProgram, { backend: labels.backend, kept: [labels.size, classes], operands })[0]!;
 });

@@ -1,4 +1,4 @@
-import { listOf } from "../options.ts";
+import { aboutShape, listOf } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import { tensor } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
@@ -20,7 +20,7 @@ function interpolationWeights(from: number, to: number): Float64Array {
 /** Resizes x [B, C, H, W] to [B, C, h, w] bilinearly, without antialiasing, `align_corners` false. @throws ShapeError */
 export const interpolateBilinear = defineCall(
   "interpolateBilinear",
-  { "x [B, C, H, W]": "f32", size: { ...listOf(2, 1), ofShape: true } },
+  { "x [B, C, H, W]": "f32", size: aboutShape(listOf(2, 1)) },
   (x: Tensor, size: readonly [number, number]): Tensor => {
     const [height, width] = x.shape.slice(2) as [number, number];
     const along = (from: number, to: number): Tensor =>

@@ -1,4 +1,4 @@
-import { record, recordsGradient } from "../autograd/tape.ts";
+import { record } from "../autograd/tape.ts";
 import type { Backend } from "../backend.ts";
 import { ArgumentError, ShapeError } from "../errors.ts";
 import { anyNumber, axisOption, list, listOf, sizesFrom, thing, whole } from "../options.ts";
@@ -7,8 +7,8 @@ import type { SliceRange, Tensor } from "../tensor.ts";
 import { copyInto, filled, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, checkInputs, type InputRule, inputRules, type Takes } from "./inputs.ts";
-import { empty } from "./result.ts";
-import { slice, sliceLayout, unsqueeze } from "./view.ts";
+import { empty, sliceLayout } from "./result.ts";
+import { slice, unsqueeze } from "./view.ts";
 
 type Ranges = readonly (SliceRange | null)[];
 
@@ -49,12 +49,10 @@ export const concat = defineCall("concat", TAKES, (tensors: readonly Tensor[], a
   const shape = first.shape.map((n, i) => (i === along ? sizes.reduce((a, b) => a + b) : n));
   const output = empty(backend, shape, first.dtype);
   writePieces(output, ranges, tensors);
-  if (recordsGradient(tensors))
-    record("concat", [output], {
-      inputs: tensors,
-      saved: [],
-      vjp: ({ grads, needs }) => ranges.map((range, i) => (needs[i] ? slice(grads[0]!, range) : undefined)),
-    });
+  record("concat", [output], {
+    inputs: tensors,
+    vjp: ({ grads, needs }) => ranges.map((range, i) => (needs[i] ? slice(grads[0]!, range) : undefined)),
+  });
   return output;
 });
 
@@ -71,10 +69,8 @@ function writePieces(target: Tensor, ranges: readonly Ranges[], pieces: readonly
 /** Joins tensors of one shape along a new axis. @throws ShapeError */
 export const stack = defineCall("stack", TAKES, (tensors: readonly Tensor[], axis: number = 0): Tensor => {
   checkTensors("stack", tensors);
-  return concat(
-    tensors.map((t) => unsqueeze(t, axis)),
-    axis,
-  );
+  const rows = tensors.map((t) => unsqueeze(t, axis));
+  return concat(rows, axis);
 });
 
 const SPLIT: Takes = { x: ANY, sizes: sizesFrom(0), "axis?": axisOption };
@@ -92,16 +88,14 @@ export const split = defineCall("split", SPLIT, (x: Tensor, sizes: readonly numb
   const ranges = rangesOf(sizes, along);
   const { backend, shape, dtype } = x;
   const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
-  if (recordsGradient([x]))
-    record("split", pieces, {
-      inputs: [x],
-      saved: [],
-      vjp: ({ grads }) => {
-        const dx = empty(backend, shape, dtype);
-        writePieces(dx, ranges, grads);
-        return [dx];
-      },
-    });
+  record("split", pieces, {
+    inputs: [x],
+    vjp: ({ grads }) => {
+      const dx = empty(backend, shape, dtype);
+      writePieces(dx, ranges, grads);
+      return [dx];
+    },
+  });
   return pieces;
 });
 
@@ -114,8 +108,7 @@ export const pad2d = defineCall(
     const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
     const output = filled(x.backend, [b, c, h + top + bottom, w + left + right], { value, dtype: x.dtype });
     writePieces(output, [ranges], [x]);
-    if (recordsGradient([x]))
-      record("pad2d", [output], { inputs: [x], saved: [], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
+    record("pad2d", [output], { inputs: [x], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
     return output;
   },
 );

@@ -1,7 +1,6 @@
 import { ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, load, param, row } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
-import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import { foldProgram } from "../kernel/program.ts";
 import type { Side } from "../kernel/windows.ts";
 import { flag, options, whole } from "../options.ts";
 import { type Shape, shapeText } from "../shape.ts";
@@ -10,7 +9,7 @@ import type { MaxPool2dAttrs } from "./attrs.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { scatterRows } from "./indexing.ts";
-import { bind, empty } from "./result.ts";
+import { bind, launchInto } from "./result.ts";
 import { spread } from "./spread.ts";
 
 /** What `maxPool2d` may be told; defaults are PyTorch's. */
@@ -52,20 +51,12 @@ const [y, x] = [position(0), position(1)];
 const inside = within(y, 0).and(within(x, 1));
 const value = load(0);
 const isLargest = value.eq(row(0)).or(value.isNaN().and(row(0).isNaN()));
-const program = makeProgram("maxPool2d", {
-  operands: [readOperand("f32"), writeOperand("f32"), writeOperand("i32")],
+const program = foldProgram("maxPool2d", {
+  inputs: ["f32"],
   params: ["i32", "i32", "i32", "i32", "i32", "i32"],
-  stages: [
-    { kind: "reduce", op: "max", expr: value },
-    { kind: "reduce", op: "min", expr: isLargest.and(inside).select(y.mul(size[1]).add(x), constant(LAST, "i32")) },
-    {
-      kind: "store",
-      perRow: true,
-      writes: [
-        { operand: 1, expr: row(0) },
-        { operand: 2, expr: row(1, "i32") },
-      ],
-    },
+  folds: [
+    ["max", value],
+    ["min", isLargest.and(inside).select(y.mul(size[1]).add(x), constant(LAST, "i32"))],
   ],
 });
 
@@ -90,24 +81,14 @@ const maxPool2dOp = defineOp("maxPool2d", {
     const [ho, wo] = shape.slice(2) as [number, number];
     const padded = padWindows(input!, attrs, [ho, wo]);
     const [sb, sc, sh, sw] = padded.strides as [number, number, number, number];
-    const values = empty(padded.backend, shape, "f32");
-    const indices = empty(padded.backend, shape, "i32");
     const walk = [sb, sc, sh * attrs.stride[0], sw * attrs.stride[1], sh, sw];
-    launch(
-      padded.backend,
-      program,
-      {
-        mapSizes: shape,
-        reduceSizes: attrs.kernelSize,
-        operands: [
-          bind(padded, walk),
-          bind(values, [...values.strides, 0, 0]),
-          bind(indices, [...indices.strides, 0, 0]),
-        ],
-      },
-      [...attrs.stride, ...attrs.padding, input!.shape[2]!, input!.shape[3]!],
-    );
-    return [values, indices];
+    return launchInto(program, {
+      backend: padded.backend,
+      kept: shape,
+      folded: attrs.kernelSize,
+      operands: [bind(padded, walk)],
+      numbers: [...attrs.stride, ...attrs.padding, input!.shape[2]!, input!.shape[3]!],
+    });
   },
   saves: { outputs: [1] },
   vjp: ({ outputs: [, indices], inputShapes, grads: [dy] }) => {

@@ -1,4 +1,4 @@
-import { type Activation, scalar } from "../kernel/activation.ts";
+import { type Activation, perActivation, scalar } from "../kernel/activation.ts";
 import type { Expr } from "../kernel/expr.ts";
 import { activationOption, axisOption, type OptionRules, options, real, thing } from "../options.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
@@ -86,7 +86,6 @@ export interface BatchNormOptions {
 }
 
 const perChannel = (t: Tensor): Tensor => t.reshape([1, t.size, 1, 1]);
-const ACTIVATIONS = Object.keys(scalar) as Activation[];
 const BATCH_NORM_OPTIONS: OptionRules<BatchNormOptions> = {
   ...LAYER_NORM_OPTIONS,
   ...{ activation: activationOption, affine: thing },
@@ -122,7 +121,7 @@ function batchNormRow(activation: Activation) {
     },
   );
 }
-const batchNormRows = Object.fromEntries(ACTIVATIONS.map((a) => [a, batchNormRow(a)]));
+const batchNormRows = perActivation(batchNormRow);
 
 /**
  * Normalises each channel of x [B, C, H, W] over batch and space to mean 0 and variance 1 (biased), scales, shifts, and
@@ -135,7 +134,7 @@ export const batchNorm = defineCall(
     const { weight, bias, eps = 1e-5, activation = "identity", affine } = options;
     checkInputs("batchNorm", [x, weight, bias, affine?.scale, affine?.shift], IMAGES);
     const inputs: TensorLike[] = [x, perChannel(weight), perChannel(bias), ...affineInputs(affine), eps];
-    const [mean, variance, output] = batchNormRows[activation]!(inputs, [0, 2, 3]);
+    const [mean, variance, output] = batchNormRows[activation](inputs, [0, 2, 3]);
     const channels = [x.shape[1]!];
     return { output: output!, mean: mean!.detach().reshape(channels), variance: variance!.detach().reshape(channels) };
   },
@@ -144,20 +143,16 @@ export const batchNorm = defineCall(
 const affineInputs = (affine: BatchNormOptions["affine"]): [TensorLike, TensorLike] =>
   affine ? [affine.scale, affine.shift] : [1, 0];
 
-const frozenNorms = Object.fromEntries(
-  ACTIVATIONS.map((activation) => [
-    activation,
-    defineMap(
-      activation === "identity" ? "frozenBatchNorm" : `frozenBatchNorm.${activation}`,
-      (x, mean, variance, weight, bias, scale, shift, eps) => {
-        const factor = weight.div(variance.add(eps).sqrt());
-        return scalar[activation](x.mul(factor).add(bias.sub(mean.mul(factor))))
-          .mul(scale)
-          .add(shift);
-      },
-      { inputs: [[-3, 3], [-1, 1], [0.5, 2], [-2, 2], [-1, 1], 1.5, 0.25, 1e-5] },
-    ),
-  ]),
+const frozenNorms = perActivation((activation) =>
+  defineMap(
+    activation === "identity" ? "frozenBatchNorm" : `frozenBatchNorm.${activation}`,
+    (x, mean, variance, weight, bias, scale, shift, eps) => {
+      const factor = weight.div(variance.add(eps).sqrt());
+      const y = scalar[activation](x.mul(factor).add(bias.sub(mean.mul(factor))));
+      return y.mul(scale).add(shift);
+    },
+    { inputs: [[-3, 3], [-1, 1], [0.5, 2], [-2, 2], [-1, 1], 1.5, 0.25, 1e-5] },
+  ),
 );
 
 /** Batch normalisation of x [B, C, H, W] by given statistics [C], with the same fused activation and affine block. */
@@ -168,6 +163,6 @@ export const frozenBatchNorm = defineCall(
     const { mean, variance, weight, bias, eps = 1e-5, activation = "identity", affine } = options;
     checkInputs("frozenBatchNorm", [x, weight, bias, affine?.scale, affine?.shift, mean, variance], STATISTICS);
     const [m, v, w, b] = [mean, variance, weight, bias].map(perChannel) as [Tensor, Tensor, Tensor, Tensor];
-    return frozenNorms[activation]!(x, m, v, w, b, ...affineInputs(affine), eps);
+    return frozenNorms[activation](x, m, v, w, b, ...affineInputs(affine), eps);
   },
 );

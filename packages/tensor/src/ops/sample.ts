@@ -39,12 +39,10 @@ function levelTensors(levels: readonly DeformableLevel[], { backend }: Tensor) {
     end += height * width;
     return new Array<{ height: number; width: number; start: number }>(points).fill({ height, width, start });
   });
-  const each = (key: "width" | "height" | "start"): Tensor =>
-    tensor(
-      Int32Array.from(placed, (level) => level[key]),
-      [placed.length],
-      { backend },
-    );
+  const each = (key: "width" | "height" | "start"): Tensor => {
+    const values = Int32Array.from(placed, (level) => level[key]);
+    return tensor(values, [placed.length], { backend });
+  };
   return { width: each("width"), height: each("height"), start: each("start") };
 }
 

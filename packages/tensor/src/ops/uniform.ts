@@ -1,5 +1,4 @@
 import type { Backend } from "../backend.ts";
-import type { Dtype } from "../dtype.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
 import { anyNumber, list, sizesFrom, thing } from "../options.ts";
@@ -8,7 +7,7 @@ import { type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineCall } from "./defineCall.ts";
 import { checkNumber } from "./inputs.ts";
-import { empty, launchOver } from "./result.ts";
+import { launchInto } from "./result.ts";
 
 /** Two 32-bit words that name a stream of random numbers. */
 export type RandomKey = readonly [number, number];
@@ -53,22 +52,20 @@ const uniformProgram = mapProgram("uniform", {
   ],
 });
 
-const stream = (op: string, program: Program, dtype: Dtype) =>
+const stream = (op: string, program: Program) =>
   defineCall(
     op,
     { shape: sizesFrom(0), key: list(anyNumber), "backend?": thing },
     (shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor => {
       for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
-      const output = empty(backend, [sizeOf(shape)], dtype);
-      launchOver(program, output, { tensors: [output], numbers: key });
-      return output.reshape(shape);
+      return launchInto(program, { backend, kept: [sizeOf(shape)], numbers: key })[0]!.reshape(shape);
     },
   );
 
 /** Uniform numbers in [0, 1) with 24 bits, the same on every backend and on the host (`uniformAt`). */
-export const uniform = stream("uniform", uniformProgram, "f32");
+export const uniform = stream("uniform", uniformProgram);
 /** Random bits as i32, the same on every backend. */
-export const bitsTensor = stream("bitsTensor", bitsProgram, "i32");
+export const bitsTensor = stream("bitsTensor", bitsProgram);
 
 /** Element `index` of a uniform stream. */
 export const uniformAt = (key: RandomKey, index: number): number => (randomBits(key, index) >>> 8) * 2 ** -24;

@@ -1,4 +1,4 @@
-import { record, recordsGradient } from "../autograd/tape.ts";
+import { record } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { axisOption, integer, list, options, sizesFrom, whole } from "../options.ts";
 import {
@@ -16,13 +16,13 @@ import { identity } from "./arithmetic.ts";
 import { copyInto, zerosLike } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, type Takes } from "./inputs.ts";
+import { sliceLayout } from "./result.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
 function viewOf(name: string, x: Tensor, how: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {
   const view = x.alias({ layout: how.layout });
-  if (recordsGradient([x]))
-    record(name, [view], { inputs: [x], saved: [], vjp: ({ grads }) => [how.inverse(grads[0]!)] });
+  record(name, [view], { inputs: [x], vjp: ({ grads }) => [how.inverse(grads[0]!)] });
   return view;
 }
 
@@ -85,10 +85,8 @@ const TRANSPOSE: Takes = { a: axisOption, b: axisOption };
 /** Swaps two axes. A view. @throws ShapeError */
 export const transpose = defineView("transpose", TRANSPOSE, (x: Tensor, a: number, b: number): Tensor => {
   const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
-  return permute(
-    x,
-    x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)),
-  );
+  const order = x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis));
+  return permute(x, order);
 });
 
 /** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
@@ -127,7 +125,13 @@ function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tenso
 
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
 
-const SLICE: Takes = { ranges: list({ ...RANGE, fits: (range) => range === null || RANGE.fits(range) }) };
+const SLICE: Takes = {
+  ranges: list({
+    ...RANGE,
+    fits: (range) => range === null || RANGE.fits(range),
+    inside: (op, name, range: SliceRange | null) => range && RANGE.inside?.(op, name, range as never),
+  }),
+};
 
 /** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError, ArgumentError */
 export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor => {
@@ -143,20 +147,3 @@ export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (Sl
     },
   });
 });
-
-/** Where a slice lies inside a tensor laid out like `x`. */
-export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): Layout {
-  let offset = x.offset;
-  const strides = [...x.strides];
-  const shape = x.shape.map((size, axis) => {
-    const { start = 0, end = size, step = 1 } = ranges[axis] ?? {};
-    const first = start < 0 ? start + size : start;
-    const last = end < 0 ? end + size : end;
-    if (first < 0 || last > size || first > last)
-      throw new ShapeError(`slice: ${start}…${end} step ${step} does not lie in axis ${axis} of ${shapeText(x.shape)}`);
-    offset += first * x.strides[axis]!;
-    strides[axis] = x.strides[axis]! * step;
-    return Math.ceil((last - first) / step);
-  });
-  return { shape, strides, offset };
-}
