@@ -1,10 +1,12 @@
-import { type Edge, Node } from "./autograd/node.ts";
+import { Node, type Edge as TapeEdge } from "./autograd/node.ts";
 import type { Backend, View } from "./backend.ts";
 import type { Dtype, TypedArray } from "./dtype.ts";
 import { GradientError, OwnershipError } from "./errors.ts";
 import { Handle } from "./scope.ts";
 import { isContiguous, type Shape, sizeOf } from "./shape.ts";
 import type { Storage } from "./storage.ts";
+
+type Edge = TapeEdge<Tensor>;
 
 /** A tensor, or a number that becomes a run-time parameter. */
 export type TensorLike = Tensor | number;

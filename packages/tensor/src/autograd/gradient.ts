@@ -6,8 +6,10 @@ import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Edge, Node } from "./node.ts";
+import type { Edge, Node as TapeNode } from "./node.ts";
 import { record } from "./tape.ts";
+
+type Node = TapeNode<Tensor>;
 
 /**
  * Backpropagates from `output`: every leaf it depends on gets d(output)/d(leaf) · dy added to its `grad`. `dy` may be left
@@ -33,7 +35,7 @@ export function backward(output: Tensor, dy?: Tensor): void {
 /** Gradients that arrived at nodes whose turn has not come, one for each output. */
 type Pending = Map<Node, (Tensor | undefined)[]>;
 
-function arrive(pending: Pending, { node, output }: Edge, gradient: Tensor): void {
+function arrive(pending: Pending, { node, output }: Edge<Tensor>, gradient: Tensor): void {
   const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
   grads[output] = total(grads[output], gradient);
 }

@@ -1,41 +1,39 @@
-import type { Tensor } from "../tensor.ts";
-
 /** What a gradient function is given. Inputs and outputs that the op did not ask to save are undefined. */
-export interface Backprop {
+export interface Backprop<T> {
   /** Gradients of the outputs; undefined where nothing depends on an output. */
-  readonly grads: readonly (Tensor | undefined)[];
+  readonly grads: readonly (T | undefined)[];
   /** Which inputs want a gradient. */
   readonly needs: readonly boolean[];
 }
 
 /** Returns one gradient per input, shaped like it; undefined where none is needed. */
-export type Vjp = (call: Backprop) => readonly (Tensor | undefined)[];
+export type Vjp<T> = (call: Backprop<T>) => readonly (T | undefined)[];
 
 /** An output of a recorded op. */
-export interface Edge {
-  readonly node: Node;
+export interface Edge<T extends Disposable> {
+  readonly node: Node<T>;
   readonly output: number;
 }
 
 let created = 0;
 
 /** One recorded op. Counted by the live handles of its outputs and by the nodes that come after it. */
-export class Node {
+export class Node<T extends Disposable> {
   readonly id = created++;
   readonly name: string;
-  readonly inputs: readonly (Edge | undefined)[];
+  readonly inputs: readonly (Edge<T> | undefined)[];
   readonly outputCount: number;
   /** A tensor without history that asked for a gradient. Its node holds no tensor but the gradient, so it can be collected. */
   readonly leaf: boolean;
   /** Accumulated gradient of a leaf. */
-  grad: Tensor | undefined;
-  vjp: Vjp | undefined;
-  #saved: readonly Tensor[];
+  grad: T | undefined;
+  vjp: Vjp<T> | undefined;
+  #saved: readonly T[];
   #count = 0;
 
   constructor(
     name: string,
-    options: Partial<Pick<Node, "inputs" | "outputCount" | "leaf" | "vjp">> & { saved?: readonly Tensor[] },
+    options: Partial<Pick<Node<T>, "inputs" | "outputCount" | "leaf" | "vjp">> & { saved?: readonly T[] },
   ) {
     this.name = name;
     this.inputs = options.inputs ?? [];

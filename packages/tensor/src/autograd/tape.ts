@@ -11,7 +11,9 @@ export const recordsGradient = (inputs: readonly (Tensor | undefined)[]): boolea
 interface Recording {
   readonly inputs: readonly (Tensor | undefined)[];
   readonly saves?: readonly (Tensor | undefined)[];
-  readonly vjp: (call: Backprop & { readonly saved: readonly (Tensor | undefined)[] }) => ReturnType<Vjp>;
+  readonly vjp: (
+    call: Backprop<Tensor> & { readonly saved: readonly (Tensor | undefined)[] },
+  ) => ReturnType<Vjp<Tensor>>;
 }
 
 /**
