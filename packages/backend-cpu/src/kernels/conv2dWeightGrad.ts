@@ -9,7 +9,7 @@ import {
 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
-import { type GemmSegment, gemm } from "./gemm.ts";
+import { type GemmSegment, gemm, RUN } from "./gemm.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";
@@ -26,24 +26,26 @@ export const conv2dWeightGradOverride = (runtime: CpuRuntime): Override<Conv2dWe
   },
 });
 
-// Pixels summed at a time, whole rows of them: dy's panels for these stay in cache.
-const SEGMENT_PIXELS = 512;
 // Partial sums enough to share out the work when the weight itself is small.
 const PARTS = 16;
 
-/** Stretches of whole output rows, image by image. */
+/** Stretches of output pixels, image by image: whole rows, or parts of one. */
 function pixelSegments(
   { images, ho, wo }: { images: number; ho: number; wo: number },
-  { xImage, xRow, yImage }: { xImage: number; xRow: number; yImage: number },
+  { xImage, xRow, xStep, yImage }: { xImage: number; xRow: number; xStep: number; yImage: number },
 ): GemmSegment[] {
-  const rows = Math.max(1, Math.min(ho, Math.floor(SEGMENT_PIXELS / wo)));
-  return Array.from({ length: images }, (_, image) =>
-    Array.from({ length: Math.ceil(ho / rows) }, (_, i) => ({
-      a: image * xImage + i * rows * xRow,
-      b: image * yImage + i * rows * wo * BYTES,
-      k: Math.min(rows, ho - i * rows) * wo,
-    })),
-  ).flat();
+  const rows = Math.max(1, Math.min(ho, Math.floor(RUN / wo)));
+  const length = Math.ceil(wo / Math.ceil(wo / RUN));
+  const segments: GemmSegment[] = [];
+  for (let image = 0; image < images; image++)
+    for (let y = 0; y < ho; y += rows)
+      for (let x = 0; x < wo; x += length)
+        segments.push({
+          a: image * xImage + y * xRow + x * xStep,
+          b: image * yImage + (y * wo + x) * BYTES,
+          k: Math.min(rows, ho - y) * Math.min(length, wo - x),
+        });
+  return segments;
 }
 
 /**
@@ -64,7 +66,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const [xRow, xStep] = [axes[0][0]!.step * layout.row, axes[1][0]!.step * BYTES];
   const segments = pixelSegments(
     { images, ho, wo },
-    { xImage: channels * layout.plane, xRow, yImage: co * ho * wo * BYTES },
+    { xImage: channels * layout.plane, xRow, xStep, yImage: co * ho * wo * BYTES },
   );
   const longest = segments[0]!.k;
   const pixelOffsets = new Int32Array(longest).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
@@ -93,7 +95,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
           }),
           segments,
           rows: { kind: "tables", rows: rows!, k: k! },
-          bStrides: [BYTES, ho * wo * BYTES],
+          columns: { kind: "strided", k: BYTES, column: ho * wo * BYTES },
           cPitch: outputs * BYTES,
         });
         sumPartials(runtime, { from: partials, to: pw, groups, parts, rows: m, columns: outputs });

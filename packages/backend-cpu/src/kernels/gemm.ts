@@ -1,26 +1,20 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { argWords, divide, namedKernel, smaller } from "./args.ts";
-import {
-  EPILOGUE_NAMES,
-  type Epilogue,
-  type EpilogueKind,
-  epilogueKind,
-  epilogueWords,
-  finish,
-  kindText,
-} from "./epilogue.ts";
+import { EPILOGUE_NAMES, type Epilogue, type EpilogueKind, epilogueKind, epilogueWords, kindText } from "./epilogue.ts";
 import { type PackKind, packColumns } from "./packColumns.ts";
+import { columnPlace, SETTLE_NAMES, settleRows } from "./settleRows.ts";
 import { steps, withTables } from "./tables.ts";
 import {
-  addStored,
+  byHeight,
   forBlocks,
   makeTile,
   multiply,
+  OWN_PITCH,
   rowAddresses,
   storeTile,
-  TILE_COLUMNS,
-  TOTALS_BYTES,
+  type TileShape,
+  tileShape,
 } from "./tile.ts";
 
 /** One product c = Σ over segments of a · b. Addresses in bytes. */
@@ -61,28 +55,42 @@ export const rowWords = (rows: GemmRows) => ({
   kTable: rows.kind === "tables" ? rows.k : 0,
 });
 
+/** Columns of b: bytes from k to k and from column to column, or what windows of padded images see. */
+export type GemmColumns =
+  | { readonly kind: "strided"; readonly k: number; readonly column: number }
+  | {
+      readonly kind: "windows";
+      /** Bytes from a window's place to the value of each k of a segment. */
+      readonly taps: readonly number[] | Int32Array;
+      /** Windows in a row, and bytes from row to row. */
+      readonly rowLength: number;
+      readonly rowBytes: number;
+      /** Bytes from row to row and from neighbour to neighbour of c, where columns of c are not adjacent. */
+      readonly to?: readonly [number, number] | undefined;
+    };
+
 export interface Gemm {
   readonly m: number;
   readonly n: number;
   readonly batches: readonly GemmBatch[];
   readonly segments: readonly GemmSegment[];
   readonly rows: GemmRows;
-  /** Bytes from k to k and from column to column of b. */
-  readonly bStrides: readonly [number, number];
-  /** Bytes from row to row of c; its columns are adjacent. */
+  readonly columns: GemmColumns;
+  /** Bytes from row to row of c. */
   readonly cPitch: number;
   /** Rows of c are its channels. */
   readonly epilogue?: Epilogue | undefined;
 }
 
-// Longest stretches of the summed axis whose panels stay in cache; where rows are strided, every value of a row is a
-// cache line of its own.
-const SEGMENT = 1024;
-const STRIDED_SEGMENT = 512;
+/**
+ * Longest stretch of the summed axis: values summed in a row before they join the others, as rounding grows with the
+ * length of a run, not of the whole sum. Its panels stay in the first-level cache.
+ */
+export const RUN = 192;
 
 /** Cuts a summed axis of k into stretches that fit the caches. Steps are bytes from k to k in a and b. */
 export function cutSummed(k: number, { aStep, bStep }: { aStep: number; bStep: number }): GemmSegment[] {
-  const count = Math.max(1, Math.ceil(k / (aStep === 4 ? SEGMENT : STRIDED_SEGMENT)));
+  const count = Math.max(1, Math.ceil(k / RUN));
   const length = Math.ceil(k / count);
   return Array.from({ length: count }, (_, i) => ({
     a: i * length * aStep,
@@ -93,50 +101,54 @@ export function cutSummed(k: number, { aStep, bStep }: { aStep: number; bStep: n
 
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
-  ...(["aPitch", "kStride", "columnStride", "cPitch", "panels", "panelBytes"] as const),
+  ...(["aPitch", "kStride", "columnStride", "taps", "rowBytes", "cPitch", "panels", "panelBytes"] as const),
+  ...SETTLE_NAMES,
   ...EPILOGUE_NAMES,
 ] as const;
 const BATCH_WORDS = 5;
 const SEGMENT_WORDS = 3;
 
+interface GemmKind {
+  readonly rows: GemmRows["kind"];
+  readonly pack: PackKind;
+  /** Whether columns of c lie apart. */
+  readonly isSpread: boolean;
+  readonly epilogue: EpilogueKind | undefined;
+}
+
 /** Units are (batch, column chunk, row chunk): each packs its columns of b, segment by segment, and sweeps its rows over them. */
-function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind | undefined): WasmKernel {
-  return namedKernel(`gemm/${rows}/${pack}${kindText(kind)}`, ARGS, (f, arg) => {
+function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
+  return namedKernel(`gemm/${rows}/${pack}${isSpread ? "/spread" : ""}${kindText(epilogue)}`, ARGS, (f, arg) => {
     const tile = makeTile(f);
+    const { rows: most, columns: width } = tile.shape;
     const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
     const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
     const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
-    const [column, panel, row, isFirst, isLast] = f.locals("i32", 5);
-    const addresses = [f.local("i32"), f.local("i32")] as const;
-    const lanes = [f.local("i32"), f.local("i32")] as const;
+    const [column, panel, row, height, isFirst, isLast] = f.locals("i32", 6);
+    const [first, x, lanes, isWhole, isDirect] = f.locals("i32", 5);
+    const [place, address, pitch] = f.locals("i32", 3);
+    const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
     const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
 
-    const block = (height: number) => {
-      rowAddresses(f, tile, { rows, height, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
-      word(2)
-        .get(row, arg.cPitch)
-        .op("i32.mul", "i32.add")
-        .get(n0, column)
-        .op("i32.add")
-        .i32(4)
-        .op("i32.mul", "i32.add");
-      f.tee(addresses[0]).i32(16).op("i32.add").set(addresses[1]);
-      const target = { height, addresses, pitch: arg.cPitch, lanes };
-      multiply(f, tile, {
-        height,
-        kBytes,
-        aTable: rows === "tables" ? arg.kTable : undefined,
-        columns: { kind: "packed", panel },
-      });
-      f.get(isFirst)
+    // A whole tile goes straight to c; what is added to, finished or cut off goes through the thread's own memory.
+    const target = () => word(2).get(row, arg.cPitch).op("i32.mul", "i32.add").get(place).op("i32.add").set(address);
+    const block = (): void => {
+      target().get(arg.cPitch).set(pitch);
+      f.get(isDirect)
         .op("i32.eqz")
-        .if(() => addStored(f, tile, target));
-      if (kind)
-        f.get(isLast).if(() => {
-          for (let i = 0; i < height; i++)
-            finish(f, kind, { arg, channel: row, offset: i, sums: tile.sums.slice(i * 2, i * 2 + 2) });
+        .if(() => f.own().set(address).i32(OWN_PITCH).set(pitch));
+      byHeight(f, { height, most }, (count) => {
+        rowAddresses(f, tile, { rows, height: count, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
+        multiply(f, tile, { height: count, kBytes, aTable: rows === "tables" ? arg.kTable : undefined, panel });
+        storeTile(f, tile, { height: count, address, pitch });
+      });
+      f.get(isDirect)
+        .op("i32.eqz")
+        .if(() => {
+          const { cPitch } = arg;
+          target();
+          settleRows(f, tile, { columns: cColumns, row, height, to: address, cPitch, isFirst, isLast, epilogue });
         });
-      storeTile(f, tile, target);
     };
 
     f.for(unit, { from: f.begin, to: f.end }, () => {
@@ -151,13 +163,7 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind |
       f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
       f.get(arg.n, n0).op("i32.sub").set(columns);
       smaller(f, columns, arg.nChunk).set(columns);
-      f.get(arg.panels, arg.panelBytes)
-        .thread()
-        .op("i32.mul", "i32.add")
-        .tee(tile.totals)
-        .i32(TOTALS_BYTES)
-        .op("i32.add");
-      f.set(panels);
+      f.get(arg.panels, arg.panelBytes).thread().op("i32.mul", "i32.add").set(panels);
       word(4).set(lastSegment);
       word(3).set(rest);
       f.for(segment, { from: rest, to: lastSegment }, () => {
@@ -169,22 +175,25 @@ function gemmKernel(rows: GemmRows["kind"], pack: PackKind, kind: EpilogueKind |
           .set(source);
         word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
         f.get(source).memory("i32.load", 8).set(kBytes);
-        word(1).get(source).memory("i32.load", 4).op("i32.add").get(n0, arg.columnStride).op("i32.mul", "i32.add");
+        word(1).get(source).memory("i32.load", 4).op("i32.add");
+        if (pack !== "windows") f.get(n0, arg.columnStride).op("i32.mul", "i32.add");
         f.set(source);
         const { kStride, columnStride } = arg;
-        packColumns(f, pack, { source, kStride, columnStride, kBytes, columns, panels });
+        packColumns(f, pack, { source, windows: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
         f.get(panels).set(panel);
-        f.for(column, { from: 0, to: columns, step: TILE_COLUMNS }, () => {
-          for (const [j, lane] of lanes.entries()) {
-            f.get(columns, column)
-              .op("i32.sub")
-              .i32(j * 4)
-              .op("i32.sub")
-              .set(lane);
-            f.i32(4).get(lane, lane).i32(4).op("i32.gt_s").select().set(lane);
-          }
-          forBlocks(f, { row, from: m0, to: m1 }, block);
-          f.get(panel, kBytes).i32(TILE_COLUMNS).op("i32.mul", "i32.add").set(panel);
+        f.for(column, { from: 0, to: columns, step: width }, () => {
+          f.get(n0, column).op("i32.add").set(first);
+          columnPlace(f, cColumns);
+          f.set(place).get(columns, column).op("i32.sub").tee(lanes).i32(width).op("i32.ge_s");
+          f.i32(isSpread ? 0 : 1)
+            .op("i32.and")
+            .tee(isWhole)
+            .get(isFirst)
+            .op("i32.and");
+          if (epilogue) f.get(isLast).op("i32.eqz", "i32.and");
+          f.set(isDirect).i32(width).get(lanes).i32(width).get(lanes).op("i32.lt_s").select().set(lanes);
+          forBlocks(f, { row, height, most, from: m0, to: m1 }, block);
+          f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
         });
       });
     });
@@ -208,46 +217,52 @@ interface Chunks {
   readonly nChunks: number;
 }
 
-/** How a product is cut into units, from its sizes alone. Packing is repeated per row chunk, so columns are cut first. */
-function chunksOf({ m, n, batches, segments }: Gemm): Chunks {
+/** How a product is cut into units, from sizes alone. Packing is repeated per row chunk, so columns are cut first. */
+function chunksOf(
+  { m, n, batches, segments }: Gemm,
+  { columns: width }: TileShape,
+): Chunks & { readonly work: number } {
   const k = Math.max(1, longest(segments));
-  const depth = segments.reduce((sum, segment) => sum + segment.k, 0);
-  let nChunk = Math.min(
-    roundUp(n, TILE_COLUMNS),
-    Math.max(TILE_COLUMNS, Math.floor(PANEL_BYTES / (32 * k)) * TILE_COLUMNS),
-  );
+  const depth = batches.reduce((most, { segments: [from, to] }) => {
+    let sum = 0;
+    for (let i = from; i < to; i++) sum += segments[i]!.k;
+    return Math.max(most, sum);
+  }, 1);
+  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(PANEL_BYTES / (4 * width * k))) * width);
   let mChunk = Math.min(m, Math.max(60, Math.floor(ROWS_BYTES / (4 * k))));
   const count = () => batches.length * Math.ceil(m / mChunk) * Math.ceil(n / nChunk);
   while (count() < UNITS && mChunk * nChunk * depth > SMALL_UNIT) {
-    if (nChunk > 64) nChunk = roundUp(nChunk / 2, TILE_COLUMNS);
+    if (nChunk > 64) nChunk = roundUp(nChunk / 2, width);
     else if (mChunk > 80) mChunk = Math.ceil(mChunk / 2);
     else break;
   }
-  return { mChunk, nChunk, mChunks: Math.ceil(m / mChunk), nChunks: Math.ceil(n / nChunk) };
+  const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];
+  return { mChunk, nChunk, mChunks, nChunks, work: mChunk * nChunk * depth };
 }
 
 /** Runs c [m, n] = a [m, K] · b [K, n], then the epilogue, for every batch. Sums run in ascending k whatever the number of threads. */
 export function gemm(runtime: CpuRuntime, problem: Gemm): void {
-  const { m, n, batches, segments, rows, bStrides, cPitch, epilogue } = problem;
+  const { m, n, batches, segments, rows, columns, cPitch, epilogue } = problem;
   if (m === 0 || n === 0 || batches.length === 0) return;
-  const chunks = chunksOf(problem);
-  const { mChunk, nChunk, mChunks, nChunks } = chunks;
-  const k = longest(segments);
-  const pack = bStrides[1] === 4 ? "rows" : bStrides[0] === 4 ? "columns" : "any";
-  const panelBytes = roundUp(nChunk, TILE_COLUMNS) * k * 4 + TOTALS_BYTES;
-  const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS;
+  const shape = tileShape(runtime);
+  const { work, ...chunks } = chunksOf(problem, shape);
+  const panelBytes = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
+  const [kStride, columnStride] = columns.kind === "strided" ? [columns.k, columns.column] : [0, 0];
+  const windows = columns.kind === "windows" ? columns : undefined;
+  const pack = windows ? "windows" : columnStride === 4 ? "rows" : kStride === 4 ? "columns" : "any";
+  const taps = windows?.taps ?? [];
+  const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS + taps.length;
   runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {
     const table = runtime.heapI32();
     let at = scratch / 4;
-    for (const { a, b, c, segments: range } of batches) {
-      table.set([a, b, c, ...range], at);
-      at += BATCH_WORDS;
-    }
-    for (const segment of segments) {
-      table.set([segment.a, segment.b, segment.k * 4], at);
-      at += SEGMENT_WORDS;
-    }
-    runtime.launch(gemmKernel(rows.kind, pack, epilogueKind(epilogue)), {
+    const put = (values: readonly number[] | Int32Array): void => {
+      table.set(values, at);
+      at += values.length;
+    };
+    for (const { a, b, c, segments: range } of batches) put([a, b, c, ...range]);
+    for (const segment of segments) put([segment.a, segment.b, segment.k * 4]);
+    put(taps);
+    runtime.launch(gemmKernel({ rows: rows.kind, pack, isSpread: !!windows?.to, epilogue: epilogueKind(epilogue) }), {
       args: argWords(ARGS, {
         batches: scratch,
         segments: scratch + batches.length * BATCH_WORDS * 4,
@@ -255,15 +270,20 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
         m,
         n,
         ...chunks,
-        kStride: bStrides[0],
-        columnStride: bStrides[1],
+        kStride,
+        columnStride,
+        taps: (at - taps.length) * 4,
+        rowBytes: windows?.rowBytes ?? 0,
+        rowLength: windows?.rowLength ?? 0,
+        toRow: windows?.to?.[0] ?? 0,
+        toStep: windows?.to?.[1] ?? 0,
         cPitch,
         panels: roundUp(scratch + words * 4, 64),
         panelBytes,
         ...epilogueWords(epilogue),
       }),
-      units: batches.length * nChunks * mChunks,
-      grain: Math.max(1, Math.floor(CHUNK_WORK / Math.max(1, mChunk * nChunk * k))),
+      units: batches.length * chunks.nChunks * chunks.mChunks,
+      grain: Math.max(1, Math.floor(CHUNK_WORK / work)),
     });
   });
 }

@@ -25,8 +25,7 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
   const { m, n, k, axes, a, b } = matmulProblem(factors.a, factors.b);
   const [pa, pb, pc] = [runtime.pointer(a.view), runtime.pointer(b.view), runtime.pointer(c)];
   const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
-  const bStrides = [b.row * BYTES, b.column * BYTES] as const;
-  const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: bStrides[0] });
+  const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: b.row * BYTES });
   const ks = a.column === 1 ? undefined : steps(segments[0]!.k, a.column * BYTES);
   withRows(runtime, { count: m, pitch: a.row * BYTES, k: ks }, (rows) =>
     gemm(runtime, {
@@ -40,7 +39,7 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
       })),
       segments,
       rows,
-      bStrides: n === 1 ? [bStrides[0], BYTES] : bStrides,
+      columns: { kind: "strided", k: b.row * BYTES, column: n === 1 ? BYTES : b.column * BYTES },
       cPitch: n * BYTES,
       epilogue,
     }),

@@ -1,9 +1,8 @@
 import { type ConvWindows, shape4 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { convTaps } from "./convTaps.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, ofChannels } from "./epilogue.ts";
-import { withRows } from "./gemm.ts";
+import { type GemmSegment, gemm, RUN, withRows } from "./gemm.ts";
 import { tapOffsets, type Walk } from "./paddedAxes.ts";
 import { type PaddedImages, paddedInput, withPadded } from "./paddedInput.ts";
 import { repeated } from "./tables.ts";
@@ -13,6 +12,20 @@ const BYTES = 4;
 export interface WindowSums extends ConvWindows {
   readonly isDepthwise: boolean;
   readonly epilogue?: Epilogue | undefined;
+}
+
+/** Stretches of whole channels, so that each has the same taps. Steps are bytes from channel to channel. */
+function cutChannels(
+  channels: number,
+  { taps, aStep, bStep }: { taps: number; aStep: number; bStep: number },
+): GemmSegment[] {
+  const count = Math.max(1, Math.ceil(channels / Math.max(1, Math.floor(RUN / Math.max(1, taps)))));
+  const length = Math.ceil(channels / count);
+  return Array.from({ length: count }, (_, i) => ({
+    a: i * length * aStep,
+    b: i * length * bStep,
+    k: Math.min(length, channels - i * length) * taps,
+  }));
 }
 
 /** Sums windows of x into c, then the epilogue. k runs over the channels of a group, then kernel rows and columns. */
@@ -48,23 +61,34 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
       });
       return;
     }
-    const isAdjacent = weightStrides.channel === places.length && places.every((place, i) => place === i * BYTES);
-    const overChannels = (list: readonly number[], step: number) => repeated(list, { count: perGroup.channels, step });
-    const k = isAdjacent ? undefined : overChannels(places, weightStrides.channel * BYTES);
-    const taps = overChannels(offsets, layout.plane);
+    const count1 = offsets.length;
+    const isAdjacent = weightStrides.channel === count1 && places.every((place, i) => place === i * BYTES);
+    const [aStep, bStep] = [weightStrides.channel * BYTES, layout.plane];
+    const segments = cutChannels(perGroup.channels, { taps: count1, aStep, bStep });
+    const inSegment = segments.length > 0 ? segments[0]!.k / Math.max(1, count1) : 0;
+    const overChannels = (list: readonly number[], step: number) => repeated(list, { count: inSegment, step });
+    const k = isAdjacent ? undefined : overChannels(places, aStep);
     withRows(runtime, { count: perGroup.rows, pitch: weightStrides.row * BYTES, k }, (weightRows) => {
       for (let group = 0; group < groups; group++)
-        convTaps(runtime, {
-          from: from + group * perGroup.channels * layout.plane,
-          imageBytes: channels * layout.plane,
-          rowBytes: layout.row,
-          taps,
-          weights: weights + group * weightStrides.group * BYTES,
+        gemm(runtime, {
+          m: perGroup.rows,
+          n: y.outputs * x.outputs,
+          batches: Array.from({ length: count }, (_, image) => ({
+            a: weights + group * weightStrides.group * BYTES,
+            b: from + (image * channels + group * perGroup.channels) * layout.plane,
+            c: to + (image * rows + group * perGroup.rows) * plane,
+            segments: [0, segments.length],
+          })),
+          segments,
           rows: weightRows,
-          channels: perGroup.rows,
-          to: to + group * perGroup.rows * plane,
-          toStrides: [rows * plane, ...toStrides],
-          outputs: [count, y.outputs, x.outputs],
+          columns: {
+            kind: "windows",
+            taps: overChannels(offsets, bStep),
+            rowLength: x.outputs,
+            rowBytes: layout.row,
+            to: toStrides[1] === x.outputs * BYTES ? undefined : [toStrides[1], toStrides[2]],
+          },
+          cPitch: plane,
           epilogue: epilogue && ofChannels(epilogue, group * perGroup.rows),
         });
     });
