@@ -201,7 +201,7 @@ function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
 }
 
 // A chunk's packed columns of b fit beside the source in cache; its rows of a share a core's second-level cache with c.
-const PANEL_BYTES = 64 * 1024;
+const PANEL_BYTES = 24 * 1024;
 const ROWS_BYTES = 512 * 1024;
 // Enough units to share out; multiply-adds below which a unit is not worth splitting, and which one chunk should hold.
 const UNITS = 16;

@@ -1,6 +1,7 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide, smaller } from "./args.ts";
-import { loadRow, storeRow, tileShape } from "./tile.ts";
+import { tileShape } from "./tile.ts";
 
 /** How b's values lie: columns adjacent, k adjacent, or neither; or its columns are what windows of a padded image see. */
 export type PackKind = "rows" | "columns" | "any" | "windows";

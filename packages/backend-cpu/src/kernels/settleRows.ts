@@ -1,7 +1,8 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide } from "./args.ts";
 import { type EPILOGUE_NAMES, type EpilogueKind, finish } from "./epilogue.ts";
-import { loadRow, OWN_PITCH, SPARE_ROW, storeRow, type Tile } from "./tile.ts";
+import { OWN_PITCH, SPARE_ROW, type Tile } from "./tile.ts";
 
 /** Words of a launch that say where columns of c lie: how many are in a row, and bytes to the next one and to the next row. */
 export const SETTLE_NAMES = ["rowLength", "toStep", "toRow"] as const;

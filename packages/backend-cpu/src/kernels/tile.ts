@@ -1,4 +1,5 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { loadRow, storeRow } from "../wasm/vectors.ts";
 
 /** A register tile: rows of a, read one value at a time, by vectors of b. */
 export interface TileShape {
@@ -78,18 +79,6 @@ export function multiply(f: Assembler, tile: Tile, { height, kBytes, aTable, pan
       for (const [j, vector] of vectors.entries()) f.madd(sums[i * shape.vectors + j]!, broadcast, vector);
     }
   });
-}
-
-export function loadRow(f: Assembler, vectors: readonly Local[], address: Local): void {
-  for (const [j, vector] of vectors.entries())
-    f.get(address)
-      .memory("v128.load", j * 16)
-      .set(vector);
-}
-
-/** Vectors side by side, the last one first: so neighbours merge with one store less. */
-export function storeRow(f: Assembler, vectors: readonly Local[], address: Local): void {
-  for (let j = vectors.length - 1; j >= 0; j--) f.get(address, vectors[j]!).memory("v128.store", j * 16);
 }
 
 /** Puts `height` rows of sums at `address`, `pitch` bytes apart; leaves the address at the last row. */

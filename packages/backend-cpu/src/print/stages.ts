@@ -49,14 +49,18 @@ function printStage(place: Place, stage: Stage): void {
     case "store": {
       const used = operandsIn(roots);
       for (const { operand } of stage.writes) used.add(operand);
-      const body = (inner: Site): void =>
+      // All is computed before anything is stored, the last vector first: so neighbours merge.
+      const body = (inner: Site): void => {
+        const results: Local[][] = [];
         values.eachGroup(roots, inner, (group) => {
-          const results = stage.writes.map(({ expr }) => computed(expr, inner, group));
-          stage.writes.forEach(({ operand, expr }, i) => {
-            store(printing, { operand, dtype: expr.dtype, group }, { site: inner, value: results[i]! });
-          });
-          f.release(...results);
+          results.push(stage.writes.map(({ expr }) => computed(expr, inner, group)));
         });
+        stage.writes.forEach(({ operand, expr: { dtype } }, i) => {
+          for (let group = results.length - 1; group >= 0; group--)
+            store(printing, { operand, dtype, group }, { site: inner, value: results[group]![i]! });
+        });
+        f.release(...results.flat());
+      };
       if (stage.perRow) body(site);
       else innerLoops(place, { used }, body);
       return;
