@@ -17,7 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { cpu } from "./index.ts";
 
-const one = cpu({ threads: 1 });
+const one = cpu({ threads: 1, wide: false });
 const two = cpu({ threads: 2 });
 const three = cpu({ threads: 3 });
 const plain = cpu({ threads: 1, relaxedSimd: false });

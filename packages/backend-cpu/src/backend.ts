@@ -17,7 +17,8 @@ export interface CpuOptions {
   readonly relaxedSimd?: boolean;
   /**
    * "auto" (default): kernels of twice the width where this machine and engine have them, which is Node 24 and later on
-   * x86-64 with AVX2; false: never. No result depends on it.
+   * x86-64 with AVX2; false: never. No result depends on it. Where this is not said, the environment variable
+   * `DFINE_WIDE` decides: "auto" or "off".
    */
   readonly wide?: "auto" | false;
   /** Hand-written kernels of yours, for ops of yours (`defineOp`) or in place of the backend's own. */
@@ -48,7 +49,7 @@ const WORKER_DEADLINE_MILLISECONDS = 30_000;
 export function cpu(options: CpuOptions = {}): CpuBackend {
   const threads = threadsFor(options.threads);
   const relaxedSimd = options.relaxedSimd !== false && hasRelaxedSimd();
-  const wide = options.wide !== false && isWideFaster({ relaxed: relaxedSimd });
+  const wide = wideFor(options.wide) && isWideFaster({ relaxed: relaxedSimd });
   const runtime = new Runtime({
     threads,
     relaxedSimd,
@@ -64,6 +65,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
 
   return {
     name: "cpu",
+    details: `${threads} ${threads === 1 ? "thread" : "threads"}, vectors of ${wide ? 256 : 128} bits`,
     floatBits: 32,
     limits: { maxBufferBytes: FOUR_GIBIBYTES, maxBindings: 64 },
     threads,
@@ -114,6 +116,15 @@ function threadsFor(asked: number | undefined): number {
       `cpu: ${asked} threads need shared memory, which this page may not have: serve it cross-origin isolated, or use threads: 1`,
     );
   return asked;
+}
+
+function wideFor(asked: CpuOptions["wide"]): boolean {
+  const variable = globalThis.process?.env?.DFINE_WIDE ?? "";
+  if (!["", "auto", "off"].includes(variable))
+    throw new BackendError(`cpu: the environment variable DFINE_WIDE is "${variable}"; it takes auto or off`);
+  if (asked !== undefined && asked !== "auto" && asked !== false)
+    throw new BackendError(`cpu: wide is ${JSON.stringify(asked)}; it takes "auto" or false`);
+  return asked === undefined ? variable !== "off" : asked === "auto";
 }
 
 /** A view of a slice's elements, good until memory grows. */

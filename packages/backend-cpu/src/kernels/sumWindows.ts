@@ -33,7 +33,7 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
   const { weight, c, groups, weightStrides, isDepthwise, epilogue } = windows;
   const [, , kernelHeight, kernelWidth] = shape4(weight);
   const [, rows, height, width] = shape4(c);
-  const input = paddedInput(runtime, windows);
+  const input = paddedInput(runtime, windows, isDepthwise ? undefined : true);
   const { channels, layout, axes } = input;
   const [weights, target] = [runtime.pointer(weight), runtime.pointer(c)];
   const plane = height * width * BYTES;

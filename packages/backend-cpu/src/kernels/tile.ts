@@ -169,28 +169,3 @@ export function byHeight(
     code(1);
   });
 }
-
-/** Stores the valid lanes of a vector, adjacent or `step` bytes apart. */
-export function storeLanes(
-  f: Assembler,
-  vector: Local,
-  { address, lanes, step }: { address: Local; lanes: Local; step: Local | undefined },
-): void {
-  f.block((done) => {
-    if (!step)
-      f.get(lanes)
-        .i32(4)
-        .op("i32.eq")
-        .if(() => f.get(address, vector).memory("v128.store").br(done));
-    const cursor = f.local("i32");
-    if (step) f.get(address).set(cursor);
-    for (let lane = 0; lane < (step ? 4 : 3); lane++) {
-      f.get(lanes).i32(lane).op("i32.le_s").brIf(done);
-      if (step) {
-        f.get(cursor, vector).memoryLane("v128.store32_lane", lane);
-        f.get(cursor, step).op("i32.add").set(cursor);
-      } else f.get(address, vector).memoryLane("v128.store32_lane", lane, lane * 4);
-    }
-    f.release(cursor);
-  });
-}

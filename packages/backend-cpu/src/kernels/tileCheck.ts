@@ -7,7 +7,7 @@ const ROUNDS = 4;
 const REPEATS = 16;
 
 /** One tile, multiplied `end − begin` times. The words are the addresses of rows of a (adjacent), of a panel of b, and of c. */
-function tileKernel(options: AssemblerOptions): Uint8Array {
+export function tileKernel(options: AssemblerOptions): Uint8Array {
   const f = new Assembler(options);
   const tile = makeTile(f);
   const { rows, columns } = tile.shape;
