@@ -1,5 +1,4 @@
 import type { View } from "@dfine/tensor/kernel";
-import type { AssemblerOptions } from "./wasm/assembler.ts";
 
 /** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
 export interface WasmKernel {
@@ -8,7 +7,7 @@ export interface WasmKernel {
   /** What traces and errors call it. */
   readonly name: string;
   /** Called once per key: the module's bytes (`new Assembler(options)` … `finish()`). */
-  build(options: AssemblerOptions): Uint8Array;
+  build(options: { readonly relaxed: boolean; readonly shared: boolean; readonly wide?: boolean }): Uint8Array;
 }
 
 /** A call of a kernel. */

@@ -19,8 +19,8 @@ import {
 
 // Matrix products, and convolutions as such, on the register tile of `tile.ts`: 6×16 or 5×8. b is packed into panels as wide
 // as the tile, so that any layout is read one line after the other. Of what a core can multiply and add, measured in the
-// narrow and the wide form: 600×192×320 80 and 84 %, 192×1024×192 77 and 74 %, a 3×3 convolution of 64 channels at 40²
-// with its padding 75 and 67 %.
+// narrow and the wide form: 600×192×320 80 and 84 %, 192×1024×192 76 and 73 %, a 3×3 convolution of 64 channels at 40²
+// with its padding 72 and 68 %.
 
 /** One product c = Σ over segments of a · b. Addresses in bytes. */
 export interface GemmBatch {
