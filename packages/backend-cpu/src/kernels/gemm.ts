@@ -60,17 +60,17 @@ export const rowWords = (rows: GemmRows) => ({
   kTable: rows.kind === "tables" ? rows.k : 0,
 });
 
-/** Columns of b: bytes from k to k and from column to column, or what windows of padded images see. */
+/** Columns of b: some bytes from k to k and from column to column, or runs of adjacent ones. */
 export type GemmColumns =
   | { readonly kind: "strided"; readonly k: number; readonly column: number }
   | {
-      readonly kind: "windows";
-      /** Bytes from a window's place to the value of each k of a segment. */
-      readonly taps: readonly number[] | Int32Array;
-      /** Windows in a row, and bytes from row to row. */
-      readonly rowLength: number;
-      readonly rowBytes: number;
-      /** Bytes from row to row and from neighbour to neighbour of c, where columns of c are not adjacent. */
+      readonly kind: "runs";
+      /** Bytes from a column's place to its value for each k of a segment. */
+      readonly k: readonly number[] | Int32Array;
+      /** Columns of a run, and bytes from run to run. */
+      readonly length: number;
+      readonly pitch: number;
+      /** Bytes from run to run and from neighbour to neighbour of c, where columns of c are not adjacent. */
       readonly to?: readonly [number, number] | undefined;
     };
 
@@ -106,7 +106,7 @@ export function cutSummed(k: number, { aStep, bStep }: { aStep: number; bStep: n
 
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
-  ...(["aPitch", "kStride", "columnStride", "taps", "rowBytes", "cPitch", "panels", "panelBytes"] as const),
+  ...(["aPitch", "kStride", "columnStride", "bTable", "runPitch", "cPitch", "panels", "panelBytes"] as const),
   ...SETTLE_NAMES,
   ...EPILOGUE_NAMES,
 ] as const;
@@ -181,10 +181,10 @@ function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
         word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
         f.get(source).memory("i32.load", 8).set(kBytes);
         word(1).get(source).memory("i32.load", 4).op("i32.add");
-        if (pack !== "windows") f.get(n0, arg.columnStride).op("i32.mul", "i32.add");
+        if (pack !== "runs") f.get(n0, arg.columnStride).op("i32.mul", "i32.add");
         f.set(source);
         const { kStride, columnStride } = arg;
-        packColumns(f, pack, { source, windows: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
+        packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
         f.get(panels).set(panel);
         f.for(column, { from: 0, to: columns, step: width }, () => {
           f.get(n0, column).op("i32.add").set(first);
@@ -253,10 +253,10 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const { work, ...chunks } = chunksOf(problem, shape);
   const panelBytes = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
   const [kStride, columnStride] = columns.kind === "strided" ? [columns.k, columns.column] : [0, 0];
-  const windows = columns.kind === "windows" ? columns : undefined;
-  const pack = windows ? "windows" : columnStride === 4 ? "rows" : kStride === 4 ? "columns" : "any";
-  const taps = windows?.taps ?? [];
-  const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS + taps.length;
+  const runs = columns.kind === "runs" ? columns : undefined;
+  const pack = runs ? "runs" : kStride === 4 ? "columns" : "any";
+  const offsets = runs?.k ?? [];
+  const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS + offsets.length;
   runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {
     const table = runtime.heapI32();
     let at = scratch / 4;
@@ -266,8 +266,8 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
     };
     for (const { a, b, c, segments: range } of batches) put([a, b, c, ...range]);
     for (const segment of segments) put([segment.a, segment.b, segment.k * 4]);
-    put(taps);
-    runtime.launch(gemmKernel({ rows: rows.kind, pack, isSpread: !!windows?.to, epilogue: epilogueKind(epilogue) }), {
+    put(offsets);
+    runtime.launch(gemmKernel({ rows: rows.kind, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }), {
       args: argWords(ARGS, {
         batches: scratch,
         segments: scratch + batches.length * BATCH_WORDS * 4,
@@ -277,11 +277,11 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
         ...chunks,
         kStride,
         columnStride,
-        taps: (at - taps.length) * 4,
-        rowBytes: windows?.rowBytes ?? 0,
-        rowLength: windows?.rowLength ?? 0,
-        toRow: windows?.to?.[0] ?? 0,
-        toStep: windows?.to?.[1] ?? 0,
+        bTable: (at - offsets.length) * 4,
+        runPitch: runs?.pitch ?? 0,
+        runLength: runs?.length ?? 0,
+        toRun: runs?.to?.[0] ?? 0,
+        toStep: runs?.to?.[1] ?? 0,
         cPitch,
         panels: roundUp(scratch + words * 4, 64),
         panelBytes,

@@ -39,7 +39,10 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
       })),
       segments,
       rows,
-      columns: { kind: "strided", k: b.row * BYTES, column: n === 1 ? BYTES : b.column * BYTES },
+      columns:
+        b.column === 1 || n === 1
+          ? { kind: "runs", k: steps(segments[0]!.k, b.row * BYTES), length: n, pitch: 0 }
+          : { kind: "strided", k: b.row * BYTES, column: b.column * BYTES },
       cPitch: n * BYTES,
       epilogue,
     }),

@@ -3,22 +3,22 @@ import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide, smaller } from "./args.ts";
 import { tileShape } from "./tile.ts";
 
-/** How b's values lie: columns adjacent, k adjacent, or neither; or its columns are what windows of a padded image see. */
-export type PackKind = "rows" | "columns" | "any" | "windows";
+/** How b's columns lie: in runs of adjacent ones, each with its k adjacent, or neither. */
+export type PackKind = "runs" | "columns" | "any";
 
-/** Windows: bytes from one's place to each k's value (address of a table), and where they are. */
-export interface WindowWords {
-  readonly taps: Local;
-  /** Windows in a row, and bytes from row to row. */
-  readonly rowLength: Local;
-  readonly rowBytes: Local;
+export interface RunWords {
+  /** Address of a table: bytes from a column's place to its value for each k. */
+  readonly bTable: Local;
+  /** Columns of a run, and bytes from run to run. */
+  readonly runLength: Local;
+  readonly runPitch: Local;
 }
 
 export interface Pack {
-  /** Address of b at k = 0 and its first column; of windows, where that of column 0 begins. */
+  /** Address of b at k = 0 and its first column; of runs, at their very first. */
   readonly source: Local;
-  readonly windows: WindowWords;
-  /** The first column, counted over all windows. */
+  readonly runs: RunWords;
+  /** The first column, counted over all runs. */
   readonly first: Local;
   /** Bytes from k to k, and from column to column. */
   readonly kStride: Local;
@@ -36,11 +36,11 @@ export function packColumns(f: Assembler, kind: PackKind, pack: Pack): void {
   const width = tileShape(f.options).columns;
   const panels = { ...pack, width, full, panelBytes };
   f.get(pack.kBytes).i32(width).op("i32.mul").set(panelBytes);
-  if (kind === "any") f.i32(0).set(full);
-  else f.get(pack.columns).i32(width).op("i32.div_u").set(full);
-  if (kind === "windows") packWindows(f, panels);
+  if (kind === "runs") packRuns(f, panels);
   else {
-    if (kind !== "any") (kind === "rows" ? packAdjacentColumns : packAdjacentK)(f, panels);
+    f.get(pack.columns).i32(width).op("i32.div_u").set(full);
+    if (kind === "columns") packAdjacentK(f, panels);
+    else f.i32(0).set(full);
     packRest(f, panels);
   }
   f.release(full, panelBytes);
@@ -48,36 +48,15 @@ export function packColumns(f: Assembler, kind: PackKind, pack: Pack): void {
 
 type Panels = Pack & { readonly width: number; readonly full: Local; readonly panelBytes: Local };
 
-function packAdjacentColumns(f: Assembler, { source, kStride, kBytes, panels, width, full, panelBytes }: Panels): void {
-  const [k, panel, from, row, to] = f.locals("i32", 5);
-  const vectors = f.locals("v128", width / 4);
-  f.get(source).set(row);
-  f.for(k, { from: 0, to: kBytes, step: 4 }, () => {
-    f.get(row).set(from);
-    f.get(panels, k).i32(width).op("i32.mul", "i32.add").set(to);
-    f.for(panel, { from: 0, to: full }, () => {
-      loadRow(f, vectors, from);
-      storeRow(f, vectors, to);
-      f.get(from)
-        .i32(width * 4)
-        .op("i32.add")
-        .set(from);
-      f.get(to, panelBytes).op("i32.add").set(to);
-    });
-    f.get(row, kStride).op("i32.add").set(row);
-  });
-  f.release(k, panel, from, row, to, ...vectors);
-}
-
-/** Panel by panel, and in it the windows of a row at a time. */
-function packWindows(f: Assembler, p: Panels): void {
+/** Panel by panel, and in it the columns of a run at a time. */
+function packRuns(f: Assembler, p: Panels): void {
   const names = f.locals("i32", 13);
   const [start, column, end, stop, panel, to, at, run, whole, k, from, x, place] = names;
-  const { taps, rowLength, rowBytes } = p.windows;
+  const { bTable, runLength, runPitch } = p.runs;
   const vectors = f.locals("v128", p.width / 4);
   const forK = (body: () => void): void => {
     f.for(k, { from: 0, to: p.kBytes, step: 4 }, () => {
-      f.get(place, taps, k).op("i32.add").memory("i32.load").op("i32.add").set(from);
+      f.get(place, bTable, k).op("i32.add").memory("i32.load").op("i32.add").set(from);
       body();
       f.get(to)
         .i32(p.width * 4)
@@ -92,11 +71,11 @@ function packWindows(f: Assembler, p: Panels): void {
     f.if(() => f.get(end).set(stop).get(panel).i32(0).get(p.panelBytes).op("memory.fill"));
     f.get(panel).set(at);
     f.loop((again) => {
-      divide(f, [column, rowLength], { quotient: place, remainder: x });
-      f.get(rowLength, x).op("i32.sub").set(run);
+      divide(f, [column, runLength], { quotient: place, remainder: x });
+      f.get(runLength, x).op("i32.sub").set(run);
       f.get(stop, column).op("i32.sub").set(whole);
       smaller(f, run, whole).tee(run).get(column).op("i32.add").set(column);
-      f.get(p.source, place, rowBytes).op("i32.mul", "i32.add").get(x).i32(2).op("i32.shl", "i32.add").set(place);
+      f.get(p.source, place, runPitch).op("i32.mul", "i32.add").get(x).i32(2).op("i32.shl", "i32.add").set(place);
       f.get(at).set(to);
       f.get(run)
         .i32(p.width)

@@ -4,14 +4,14 @@ import { divide } from "./args.ts";
 import { type EPILOGUE_NAMES, type EpilogueKind, finish } from "./epilogue.ts";
 import { OWN_PITCH, SPARE_ROW, type Tile } from "./tile.ts";
 
-/** Words of a launch that say where columns of c lie: how many are in a row, and bytes to the next one and to the next row. */
-export const SETTLE_NAMES = ["rowLength", "toStep", "toRow"] as const;
+/** Words of a launch that say where columns of c lie: how many make a run, and bytes to the next one and to the next run. */
+export const SETTLE_NAMES = ["runLength", "toStep", "toRun"] as const;
 
 export interface Columns {
   readonly arg: Record<(typeof SETTLE_NAMES)[number] | (typeof EPILOGUE_NAMES)[number], Local>;
   /** Whether they lie apart; else they are adjacent. */
   readonly isSpread: boolean;
-  /** The tile's first column and, of a spread one, its place in its row. */
+  /** The tile's first column and, of a spread one, its place in its run. */
   readonly column: Local;
   readonly x: Local;
   /** How many of the tile's columns there are; whether they are all, and adjacent. */
@@ -19,15 +19,15 @@ export interface Columns {
   readonly isWhole: Local;
 }
 
-/** Pushes the bytes from a row of c to `column`, and leaves its place in its row of columns in `x`. */
+/** Pushes the bytes from a row of c to `column`, and leaves its place in its run in `x`. */
 export function columnPlace(f: Assembler, { arg, isSpread, column, x }: Columns): void {
   if (!isSpread) {
     f.get(column).i32(2).op("i32.shl");
     return;
   }
-  const y = f.local("i32");
-  divide(f, [column, arg.rowLength], { quotient: y, remainder: x });
-  f.get(y, arg.toRow).op("i32.mul").get(x, arg.toStep).op("i32.mul", "i32.add").release(y);
+  const run = f.local("i32");
+  divide(f, [column, arg.runLength], { quotient: run, remainder: x });
+  f.get(run, arg.toRun).op("i32.mul").get(x, arg.toStep).op("i32.mul", "i32.add").release(run);
 }
 
 export interface Settling {
@@ -104,10 +104,10 @@ function eachLane(
       .op("i32.add")
       .set(place);
     if (!isSpread) return;
-    f.get(along).i32(1).op("i32.add").tee(along).get(arg.rowLength).op("i32.eq");
+    f.get(along).i32(1).op("i32.add").tee(along).get(arg.runLength).op("i32.eq");
     f.if(() => {
       f.i32(0).set(along);
-      f.get(place, arg.toRow).op("i32.add").get(arg.rowLength, arg.toStep).op("i32.mul", "i32.sub").set(place);
+      f.get(place, arg.toRun).op("i32.add").get(arg.runLength, arg.toStep).op("i32.mul", "i32.sub").set(place);
     });
   });
   f.release(lane, place, last, along);
