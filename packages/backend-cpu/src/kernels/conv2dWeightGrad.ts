@@ -9,7 +9,8 @@ import {
 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
-import { type GemmSegment, gemm, RUN } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import { type GemmSegment, RUN } from "./gemmProblem.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";

@@ -1,108 +1,16 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
 import { argWords, divide, namedKernel, smaller } from "./args.ts";
-import { EPILOGUE_NAMES, type Epilogue, type EpilogueKind, epilogueKind, epilogueWords, kindText } from "./epilogue.ts";
+import { EPILOGUE_NAMES, type EpilogueKind, epilogueKind, epilogueWords, kindText } from "./epilogue.ts";
+import { chunksOf, type Gemm, type GemmRows, longest, rowWords } from "./gemmProblem.ts";
 import { type PackKind, packColumns } from "./packColumns.ts";
 import { columnPlace, SETTLE_NAMES, settleRows } from "./settleRows.ts";
-import { steps, withTables } from "./tables.ts";
-import {
-  byHeight,
-  forBlocks,
-  makeTile,
-  multiply,
-  OWN_PITCH,
-  rowAddresses,
-  storeTile,
-  type TileShape,
-  tileShape,
-} from "./tile.ts";
+import { byHeight, forBlocks, makeTile, multiply, OWN_PITCH, rowAddresses, storeTile, tileShape } from "./tile.ts";
 
 // Matrix products, and convolutions as such, on the register tile of `tile.ts`: 6×16 or 5×8. b is packed into panels as wide
 // as the tile, so that any layout is read one line after the other. Of what a core can multiply and add, measured in the
 // narrow and the wide form: 600×192×320 80 and 84 %, 192×1024×192 76 and 73 %, a 3×3 convolution of 64 channels at 40²
 // with its padding 72 and 68 %.
-
-/** One product c = Σ over segments of a · b. Addresses in bytes. */
-export interface GemmBatch {
-  readonly a: number;
-  readonly b: number;
-  readonly c: number;
-  /** First segment and the one past the last. */
-  readonly segments: readonly [number, number];
-}
-
-/** A stretch of the summed axis: what is added to a's and b's addresses, and its length. */
-export interface GemmSegment {
-  readonly a: number;
-  readonly b: number;
-  readonly k: number;
-}
-
-/** Rows of a: k adjacent and `pitch` bytes apart, or at table offsets (bytes; addresses of i32 tables). */
-export type GemmRows =
-  | { readonly kind: "matrix"; readonly pitch: number }
-  | { readonly kind: "tables"; readonly rows: number; readonly k: number };
-
-/** Lends rows of a, `pitch` bytes apart, whose values lie at byte offsets `k`, or next to each other. */
-export function withRows(
-  runtime: CpuRuntime,
-  { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array | undefined },
-  use: (rows: GemmRows) => void,
-): void {
-  if (k) withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
-  else use({ kind: "matrix", pitch });
-}
-
-/** The words by which a launch says where rows are. */
-export const rowWords = (rows: GemmRows) => ({
-  aPitch: rows.kind === "matrix" ? rows.pitch : 0,
-  rowTable: rows.kind === "tables" ? rows.rows : 0,
-  kTable: rows.kind === "tables" ? rows.k : 0,
-});
-
-/** Columns of b: some bytes from k to k and from column to column, or runs of adjacent ones. */
-export type GemmColumns =
-  | { readonly kind: "strided"; readonly k: number; readonly column: number }
-  | {
-      readonly kind: "runs";
-      /** Bytes from a column's place to its value for each k of a segment. */
-      readonly k: readonly number[] | Int32Array;
-      /** Columns of a run, and bytes from run to run. */
-      readonly length: number;
-      readonly pitch: number;
-      /** Bytes from run to run and from neighbour to neighbour of c, where columns of c are not adjacent. */
-      readonly to?: readonly [number, number] | undefined;
-    };
-
-export interface Gemm {
-  readonly m: number;
-  readonly n: number;
-  readonly batches: readonly GemmBatch[];
-  readonly segments: readonly GemmSegment[];
-  readonly rows: GemmRows;
-  readonly columns: GemmColumns;
-  /** Bytes from row to row of c. */
-  readonly cPitch: number;
-  /** Rows of c are its channels. */
-  readonly epilogue?: Epilogue | undefined;
-}
-
-/**
- * Longest stretch of the summed axis: values summed in a row before they join the others, as rounding grows with the
- * length of a run, not of the whole sum. Its panels stay in the first-level cache.
- */
-export const RUN = 192;
-
-/** Cuts a summed axis of k into stretches that fit the caches. Steps are bytes from k to k in a and b. */
-export function cutSummed(k: number, { aStep, bStep }: { aStep: number; bStep: number }): GemmSegment[] {
-  const count = Math.max(1, Math.ceil(k / RUN));
-  const length = Math.ceil(k / count);
-  return Array.from({ length: count }, (_, i) => ({
-    a: i * length * aStep,
-    b: i * length * bStep,
-    k: Math.min(length, k - i * length),
-  }));
-}
 
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
@@ -205,45 +113,8 @@ function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
   });
 }
 
-// A chunk's packed columns of b fit beside the source in cache; its rows of a share a core's second-level cache with c.
-const PANEL_BYTES = 24 * 1024;
-const ROWS_BYTES = 512 * 1024;
-// Enough units to share out; multiply-adds below which a unit is not worth splitting, and which one chunk should hold.
-const UNITS = 16;
-const SMALL_UNIT = 1 << 20;
+// Multiply-adds that one chunk should hold.
 const CHUNK_WORK = 1 << 19;
-
-const longest = (segments: readonly GemmSegment[]): number => segments.reduce((most, { k }) => Math.max(most, k), 0);
-
-interface Chunks {
-  readonly mChunk: number;
-  readonly nChunk: number;
-  readonly mChunks: number;
-  readonly nChunks: number;
-}
-
-/** How a product is cut into units, from sizes alone. Packing is repeated per row chunk, so columns are cut first. */
-function chunksOf(
-  { m, n, batches, segments }: Gemm,
-  { columns: width }: TileShape,
-): Chunks & { readonly work: number } {
-  const k = Math.max(1, longest(segments));
-  const depth = batches.reduce((most, { segments: [from, to] }) => {
-    let sum = 0;
-    for (let i = from; i < to; i++) sum += segments[i]!.k;
-    return Math.max(most, sum);
-  }, 1);
-  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(PANEL_BYTES / (4 * width * k))) * width);
-  let mChunk = Math.min(m, Math.max(60, Math.floor(ROWS_BYTES / (4 * k))));
-  const count = () => batches.length * Math.ceil(m / mChunk) * Math.ceil(n / nChunk);
-  while (count() < UNITS && mChunk * nChunk * depth > SMALL_UNIT) {
-    if (nChunk > 64) nChunk = roundUp(nChunk / 2, width);
-    else if (mChunk > 80) mChunk = Math.ceil(mChunk / 2);
-    else break;
-  }
-  const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];
-  return { mChunk, nChunk, mChunks, nChunks, work: mChunk * nChunk * depth };
-}
 
 /** Runs c [m, n] = a [m, K] · b [K, n], then the epilogue, for every batch. Sums run in ascending k whatever the number of threads. */
 export function gemm(runtime: CpuRuntime, problem: Gemm): void {

@@ -2,7 +2,8 @@ import type { MatmulAttrs } from "@dfine/tensor";
 import { type Multiplication, matmulProblem, type Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { cutSummed, gemm, withRows } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import { cutSummed, withRows } from "./gemmProblem.ts";
 import { steps } from "./tables.ts";
 
 const BYTES = 4;

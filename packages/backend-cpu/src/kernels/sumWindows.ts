@@ -2,7 +2,8 @@ import { type ConvWindows, shape4 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, ofChannels } from "./epilogue.ts";
-import { type GemmSegment, gemm, RUN, withRows } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import { cutSummed, withRows } from "./gemmProblem.ts";
 import { tapOffsets, type Walk } from "./paddedAxes.ts";
 import { type PaddedImages, paddedInput, withPadded } from "./paddedInput.ts";
 import { repeated } from "./tables.ts";
@@ -12,20 +13,6 @@ const BYTES = 4;
 export interface WindowSums extends ConvWindows {
   readonly isDepthwise: boolean;
   readonly epilogue?: Epilogue | undefined;
-}
-
-/** Stretches of whole channels, so that each has the same taps. Steps are bytes from channel to channel. */
-function cutChannels(
-  channels: number,
-  { taps, aStep, bStep }: { taps: number; aStep: number; bStep: number },
-): GemmSegment[] {
-  const count = Math.max(1, Math.ceil(channels / Math.max(1, Math.floor(RUN / Math.max(1, taps)))));
-  const length = Math.ceil(channels / count);
-  return Array.from({ length: count }, (_, i) => ({
-    a: i * length * aStep,
-    b: i * length * bStep,
-    k: Math.min(length, channels - i * length) * taps,
-  }));
 }
 
 /** Sums windows of x into c, then the epilogue. k runs over the channels of a group, then kernel rows and columns. */
@@ -61,11 +48,10 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
       });
       return;
     }
-    const count1 = offsets.length;
-    const isAdjacent = weightStrides.channel === count1 && places.every((place, i) => place === i * BYTES);
+    const isAdjacent = weightStrides.channel === places.length && places.every((place, i) => place === i * BYTES);
     const [aStep, bStep] = [weightStrides.channel * BYTES, layout.plane];
-    const segments = cutChannels(perGroup.channels, { taps: count1, aStep, bStep });
-    const inSegment = segments.length > 0 ? segments[0]!.k / Math.max(1, count1) : 0;
+    const segments = cutSummed(perGroup.channels, { aStep, bStep, taps: offsets.length });
+    const inSegment = offsets.length === 0 ? 0 : segments[0]!.k / offsets.length;
     const overChannels = (list: readonly number[], step: number) => repeated(list, { count: inSegment, step });
     const k = isAdjacent ? undefined : overChannels(places, aStep);
     withRows(runtime, { count: perGroup.rows, pitch: weightStrides.row * BYTES, k }, (weightRows) => {
