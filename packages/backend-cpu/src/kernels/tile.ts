@@ -1,5 +1,6 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
+import { divide } from "./args.ts";
 
 // The innermost loop of all products: per k one load for each vector of b, and for each row of a a broadcast and as many
 // multiply-adds. Measured alone, the tile of 6×16 does 93 % of the multiply-adds that a core of a Xeon (Sapphire Rapids)
@@ -132,27 +133,20 @@ export interface Blocks {
 
 /** Splits rows from…to into blocks, as even as possible, and runs `body` for each. */
 export function forBlocks(f: Assembler, { row, height, most, from, to }: Blocks, body: () => void): void {
-  const blocks = f.local("i32");
-  f.get(from).set(row);
-  f.get(to, from)
-    .op("i32.sub")
-    .i32(most - 1)
+  const [count, least, larger] = f.locals("i32", 3);
+  f.get(to, from).op("i32.sub").tee(count);
+  f.i32(most - 1)
     .op("i32.add")
     .i32(most)
     .op("i32.div_u")
-    .set(blocks);
-  f.block((done) => {
-    f.loop((next) => {
-      f.get(blocks).op("i32.eqz").brIf(done);
-      f.get(to, row).op("i32.sub").get(blocks).op("i32.add").i32(1).op("i32.sub").get(blocks).op("i32.div_u");
-      f.set(height);
-      body();
-      f.get(row, height).op("i32.add").set(row);
-      f.get(blocks).i32(1).op("i32.sub").set(blocks);
-      f.br(next);
-    });
+    .set(larger);
+  divide(f, [count, larger], { quotient: least, remainder: larger });
+  f.for(row, { from, to, step: height }, () => {
+    f.get(least, larger).i32(0).op("i32.gt_s", "i32.add").set(height);
+    f.get(larger).i32(1).op("i32.sub").set(larger);
+    body();
   });
-  f.release(blocks);
+  f.release(count, least, larger);
 }
 
 /** Runs the code for the block's height: rows of a tile are unrolled. */
