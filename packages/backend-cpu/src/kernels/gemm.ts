@@ -93,20 +93,23 @@ function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
         f.set(source);
         const { kStride, columnStride } = arg;
         packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
-        f.get(panels).set(panel);
-        f.for(column, { from: 0, to: columns, step: width }, () => {
-          f.get(n0, column).op("i32.add").set(first);
-          columnPlace(f, cColumns);
-          f.set(place).get(columns, column).op("i32.sub").tee(lanes).i32(width).op("i32.ge_s");
-          f.i32(isSpread ? 0 : 1)
-            .op("i32.and")
-            .tee(isWhole)
-            .get(isFirst)
-            .op("i32.and");
-          if (epilogue) f.get(isLast).op("i32.eqz", "i32.and");
-          f.set(isDirect).i32(width).get(lanes).i32(width).get(lanes).op("i32.lt_s").select().set(lanes);
-          forBlocks(f, { row, height, most, from: m0, to: m1 }, block);
-          f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
+        // Rows outside: what is written lies together, and a's rows are read from memory once.
+        forBlocks(f, { row, height, most, from: m0, to: m1 }, () => {
+          f.get(panels).set(panel);
+          f.for(column, { from: 0, to: columns, step: width }, () => {
+            f.get(n0, column).op("i32.add").set(first);
+            columnPlace(f, cColumns);
+            f.set(place).get(columns, column).op("i32.sub").tee(lanes).i32(width).op("i32.ge_s");
+            f.i32(isSpread ? 0 : 1)
+              .op("i32.and")
+              .tee(isWhole)
+              .get(isFirst)
+              .op("i32.and");
+            if (epilogue) f.get(isLast).op("i32.eqz", "i32.and");
+            f.set(isDirect).i32(width).get(lanes).i32(width).get(lanes).op("i32.lt_s").select().set(lanes);
+            block();
+            f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
+          });
         });
       });
     });
