@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { transformSync } from "esbuild";
 import { describe, expect, it } from "vitest";
 import { tileKernel } from "../kernels/tileCheck.ts";
 import { canMerge } from "./wide.ts";
@@ -9,10 +11,13 @@ const [kernel, other] = [6, 7].map((size) => {
   return Buffer.from([...bytes, 0, size, 1, ...new Array<number>(size - 1).fill(0x78)]).toString("base64");
 });
 
+// Without types: what strips them in Node is WebAssembly itself.
+const source = transformSync(readFileSync(new URL("wide.ts", import.meta.url), "utf8"), { loader: "ts" }).code;
+
 /** What V8 says it did in a process that compiles one module with the flags and then runs another one. */
 function compiled({ flags = [], isOtherRun = true }: { flags?: readonly string[]; isOtherRun?: boolean }): string[] {
   const program = `
-    import { compileOptimized } from ${JSON.stringify(new URL("wide.ts", import.meta.url).href)};
+    ${source}
     compileOptimized(Buffer.from("${kernel}", "base64"), { merge: true });
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
     const module = new WebAssembly.Module(Buffer.from("${other}", "base64"));

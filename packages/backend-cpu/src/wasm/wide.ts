@@ -21,7 +21,8 @@ export const canMerge = (): boolean =>
 /** Compiles a module with the optimizing compiler, its neighbouring vectors merged or not. Only where `canMerge`. */
 export function compileOptimized(bytes: Uint8Array, { merge }: { readonly merge: boolean }): WebAssembly.Module {
   const { setFlagsFromString } = node!.getBuiltinModule("v8");
-  const given = [...node!.execArgv, node!.env.NODE_OPTIONS ?? ""].join(" ").replaceAll("_", "-");
+  const options = [...node!.execArgv, ...(node!.env.NODE_OPTIONS ?? "").split(/\s+/)];
+  const given = options.map((option) => option.replaceAll("_", "-"));
   const flags = [FLAGS.optimized, FLAGS.atOnce, ...(merge ? [FLAGS.merge] : [])].filter(
     (names) => !names.some((name) => given.includes(name)),
   );
