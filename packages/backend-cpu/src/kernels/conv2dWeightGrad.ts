@@ -10,7 +10,7 @@ import {
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { gemm } from "./gemm.ts";
-import { type GemmSegment, RUN } from "./gemmProblem.ts";
+import { type GemmRows, type GemmSegment, RUN } from "./gemmProblem.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";
@@ -63,14 +63,18 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const { layout, channels } = input;
   const outputs = co / groups;
   const m = ci * kh * kw;
-  const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
   const [xRow, xStep] = [axes[0][0]!.step * layout.row, axes[1][0]!.step * BYTES];
   const segments = pixelSegments(
     { images, ho, wo },
     { xImage: channels * layout.plane, xRow, xStep, yImage: co * ho * wo * BYTES },
   );
-  const longest = segments[0]!.k;
-  const pixelOffsets = new Int32Array(longest).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
+  const withPlanes = (use: (rows: GemmRows) => void): void => {
+    // Pixels that follow each other are read as they lie.
+    if (kh * kw === 1 && xStep === BYTES && xRow === wo * BYTES) return use({ kind: "matrix", pitch: layout.plane });
+    const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
+    const pixelOffsets = new Int32Array(segments[0]!.k).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
+    withTables(runtime, [rowOffsets, pixelOffsets], ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
+  };
   const parts = Math.min(
     segments.length,
     Math.max(1, Math.ceil(PARTS / (Math.ceil(m / 80) * Math.ceil(outputs / 64)))),
@@ -79,7 +83,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const partBytes = m * outputs * BYTES;
 
   withPadded(runtime, { input, isAtOnce: true }, ({ from }) =>
-    withTables(runtime, [rowOffsets, pixelOffsets], ([rows, k]) =>
+    withPlanes((rows) =>
       runtime.withScratch(groups * parts * partBytes, (partials) => {
         gemm(runtime, {
           m,
@@ -95,7 +99,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
             };
           }),
           segments,
-          rows: { kind: "tables", rows: rows!, k: k! },
+          rows,
           columns: { kind: "strided", k: BYTES, column: ho * wo * BYTES },
           cPitch: outputs * BYTES,
         });

@@ -52,7 +52,7 @@ function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
         .if(() => f.own().set(address).i32(OWN_PITCH).set(pitch));
       byHeight(f, { height, most }, (count) => {
         rowAddresses(f, tile, { rows, height: count, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
-        multiply(f, tile, { height: count, kBytes, aTable: rows === "tables" ? arg.kTable : undefined, panel });
+        multiply(f, tile, { rows, height: count, kBytes, aTable: arg.kTable, aPitch: arg.aPitch, panel });
         storeTile(f, tile, { height: count, address, pitch });
       });
       f.get(isDirect)

@@ -20,9 +20,9 @@ export interface GemmSegment {
   readonly k: number;
 }
 
-/** Rows of a: k adjacent and `pitch` bytes apart, or at table offsets (bytes; addresses of i32 tables). */
+/** Rows of a, `pitch` bytes apart and their k adjacent; or adjacent, and k apart; or at table offsets (bytes; addresses of i32 tables). */
 export type GemmRows =
-  | { readonly kind: "matrix"; readonly pitch: number }
+  | { readonly kind: "matrix" | "adjacent"; readonly pitch: number }
   | { readonly kind: "tables"; readonly rows: number; readonly k: number };
 
 /** Lends rows of a, `pitch` bytes apart, whose values lie at byte offsets `k`, or next to each other. */
@@ -37,7 +37,7 @@ export function withRows(
 
 /** The words by which a launch says where rows are. */
 export const rowWords = (rows: GemmRows) => ({
-  aPitch: rows.kind === "matrix" ? rows.pitch : 0,
+  aPitch: rows.kind === "tables" ? 0 : rows.pitch,
   rowTable: rows.kind === "tables" ? rows.rows : 0,
   kTable: rows.kind === "tables" ? rows.k : 0,
 });

@@ -3,7 +3,7 @@ import { type Multiplication, matmulProblem, type Override } from "@dfine/tensor
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
-import { cutSummed, withRows } from "./gemmProblem.ts";
+import { cutSummed, type GemmRows, withRows } from "./gemmProblem.ts";
 import { steps } from "./tables.ts";
 
 const BYTES = 4;
@@ -27,8 +27,7 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
   const [pa, pb, pc] = [runtime.pointer(a.view), runtime.pointer(b.view), runtime.pointer(c)];
   const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
   const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: b.row * BYTES });
-  const ks = a.column === 1 ? undefined : steps(segments[0]!.k, a.column * BYTES);
-  withRows(runtime, { count: m, pitch: a.row * BYTES, k: ks }, (rows) =>
+  const product = (rows: GemmRows): void =>
     gemm(runtime, {
       m,
       n,
@@ -46,6 +45,8 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
           : { kind: "strided", k: b.row * BYTES, column: b.column * BYTES },
       cPitch: n * BYTES,
       epilogue,
-    }),
-  );
+    });
+  const [pitch, kStep] = [a.row * BYTES, a.column * BYTES];
+  if (a.column !== 1 && a.row === 1) product({ kind: "adjacent", pitch: kStep });
+  else withRows(runtime, { count: m, pitch, k: a.column === 1 ? undefined : steps(segments[0]!.k, kStep) }, product);
 }

@@ -54,18 +54,26 @@ export function makeTile(f: Assembler): Tile {
   };
 }
 
+/** Rows of a some bytes apart, their k adjacent; or themselves adjacent, k some bytes apart; or both at offsets of tables. */
+export type RowKind = "matrix" | "adjacent" | "tables";
+
 export interface Product {
   readonly height: number;
   /** 4·K */
   readonly kBytes: Local;
-  /** Byte offsets of a's values from their row's address, one per k; without it they follow each other. */
-  readonly aTable?: Local | undefined;
+  readonly rows: RowKind;
+  /** Byte offsets of a's values from their row's address, one per k. */
+  readonly aTable: Local;
+  /** Bytes from k to k, where rows are adjacent. */
+  readonly aPitch: Local;
   /** The columns of b, a row of the tile's for each k. */
   readonly panel: Local;
 }
 
 /** `sums = a · b` for `height` rows, in ascending k. */
-export function multiply(f: Assembler, tile: Tile, { height, kBytes, aTable, panel }: Product): void {
+export function multiply(f: Assembler, tile: Tile, product: Product): void {
+  const { height, kBytes, aTable, aPitch, panel } = product;
+  const [isAdjacent, isTable] = [product.rows === "adjacent", product.rows === "tables"];
   const { shape, rows, sums, vectors, broadcast, k, offset, cursor } = tile;
   for (const sum of sums.slice(0, height * shape.vectors)) f.f32x4(0).set(sum);
   f.get(panel).set(cursor);
@@ -75,14 +83,14 @@ export function multiply(f: Assembler, tile: Tile, { height, kBytes, aTable, pan
       .i32(shape.columns * 4)
       .op("i32.add")
       .set(cursor);
-    if (aTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
+    if (isTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
     for (let i = 0; i < height; i++) {
-      f.get(rows[i]!, aTable ? offset : k)
-        .op("i32.add")
-        .memory("v128.load32_splat")
-        .set(broadcast);
+      if (isAdjacent) f.get(rows[0]!);
+      else f.get(rows[i]!, isTable ? offset : k).op("i32.add");
+      f.memory("v128.load32_splat", isAdjacent ? i * 4 : 0).set(broadcast);
       for (const [j, vector] of vectors.entries()) f.madd(sums[i * shape.vectors + j]!, broadcast, vector);
     }
+    if (isAdjacent) f.get(rows[0]!, aPitch).op("i32.add").set(rows[0]!);
   });
 }
 
@@ -99,8 +107,7 @@ export function storeTile(
 }
 
 export interface RowAddresses {
-  /** Rows `pitch` bytes apart, or at the table's offsets, from `start`. */
-  readonly rows: "matrix" | "tables";
+  readonly rows: RowKind;
   readonly height: number;
   readonly row: Local;
   readonly start: Local;
@@ -110,6 +117,10 @@ export interface RowAddresses {
 
 /** Sets the addresses of `height` rows of a from `row` on. */
 export function rowAddresses(f: Assembler, tile: Tile, { rows, height, row, start, pitch, table }: RowAddresses): void {
+  if (rows === "adjacent") {
+    f.get(start, row).i32(2).op("i32.shl", "i32.add").set(tile.rows[0]!);
+    return;
+  }
   for (let i = 0; i < height; i++) {
     f.get(start);
     if (rows === "matrix") f.get(row).i32(i).op("i32.add").get(pitch).op("i32.mul");

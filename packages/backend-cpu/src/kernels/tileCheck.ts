@@ -13,6 +13,7 @@ export function tileKernel(options: AssemblerOptions): Uint8Array {
   const { rows, columns } = tile.shape;
   const [unit, kBytes, pitch, address] = f.locals("i32", 4);
   const [panel, to] = [f.argLocal(1), f.argLocal(2)];
+  const product = { rows: "matrix", height: rows, kBytes, aTable: to, aPitch: pitch, panel } as const;
   f.i32(K * 4).set(kBytes);
   f.i32(columns * 4).set(pitch);
   for (const [i, row] of tile.rows.entries())
@@ -21,7 +22,7 @@ export function tileKernel(options: AssemblerOptions): Uint8Array {
       .op("i32.add")
       .set(row);
   f.for(unit, { from: f.begin, to: f.end }, () => {
-    multiply(f, tile, { height: rows, kBytes, panel });
+    multiply(f, tile, product);
     f.get(to).set(address);
     storeTile(f, tile, { height: rows, address, pitch });
   });
