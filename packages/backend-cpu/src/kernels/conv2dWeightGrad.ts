@@ -68,12 +68,14 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
     { images, ho, wo },
     { xImage: channels * layout.plane, xRow, xStep, yImage: co * ho * wo * BYTES },
   );
+  const pixelOffset = (_: number, i: number): number => Math.floor(i / wo) * xRow + (i % wo) * xStep;
   const withPlanes = (use: (rows: GemmRows) => void): void => {
     // Pixels that follow each other are read as they lie.
-    if (kh * kw === 1 && xStep === BYTES && xRow === wo * BYTES) return use({ kind: "matrix", pitch: layout.plane });
+    const isFlat = kh * kw === 1 && xStep === BYTES && xRow === wo * BYTES;
     const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
-    const pixelOffsets = new Int32Array(segments[0]!.k).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
-    withTables(runtime, [rowOffsets, pixelOffsets], ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
+    const tables = [rowOffsets, new Int32Array(segments[0]!.k).map(pixelOffset)];
+    if (isFlat) use({ kind: "matrix", pitch: layout.plane });
+    else withTables(runtime, tables, ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
   };
   const parts = Math.min(
     segments.length,
