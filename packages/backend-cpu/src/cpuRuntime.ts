@@ -57,15 +57,13 @@ export class Runtime implements CpuRuntime {
     await this.#team?.ready();
   }
 
-  launch(kernel: WasmKernel, { args, units, grain, count = args.length }: Job): void {
+  launch(kernel: WasmKernel, { args, units, grain }: Job): void {
     this.check();
     if (units <= 0) return;
     if (args.length > MAX_ARGS)
       throw new BackendError(`cpu: ${kernel.name} passes ${args.length} words; ${MAX_ARGS} fit`);
     const loaded = this.#instances.get(kernel);
-    const words = this.heap.i32();
-    const first = this.#args / 4;
-    for (let i = 0; i < count; i++) words[first + i] = args[i]!;
+    this.heap.i32().set(args, this.#args / 4);
     const step = Math.max(1, Math.ceil(grain));
     const chunks = Math.ceil(units / step);
     try {

@@ -14,8 +14,6 @@ export interface WasmKernel {
 export interface Job {
   /** 32-bit words at `args`: pointers, sizes, and floats as `wordOf` gives them. At most `MAX_ARGS`. */
   readonly args: readonly number[] | Int32Array;
-  /** How many of `args` count; default all. */
-  readonly count?: number;
   /** Work units; `run` is called for chunks [begin, end) of them, in any order and on any thread. */
   readonly units: number;
   /** Units per chunk, from shapes alone: results must not depend on the number of threads. A launch of one chunk never leaves the caller. */

@@ -30,6 +30,11 @@ export interface Launch {
   readonly sizes: readonly number[];
   readonly operands: readonly Binding[];
   readonly params: readonly number[];
+  /**
+   * One and the same object in all launches of a kernel that have these sizes and strides, if any: what a backend derives from
+   * them can be kept under it.
+   */
+  readonly alike?: object | undefined;
 }
 
 /** Contiguous elements of a buffer. */

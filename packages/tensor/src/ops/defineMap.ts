@@ -11,7 +11,7 @@ import { type CaseInput, type OpCase, shapesOf } from "./cases.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
 import { register } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
-import { type Signature, signatureOf } from "./signature.ts";
+import { type Signature, type Sorted, sortInputs } from "./signature.ts";
 
 type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
 
@@ -35,7 +35,8 @@ interface Variant {
   readonly derivatives: readonly (Expr | undefined)[];
   /** Operands whose values a derivative reads. */
   readonly reads: ReadonlySet<number>;
-  readonly gradients: Map<string, Program>;
+  /** By a bit for each input and one for sums. */
+  readonly gradients: Map<number, Program>;
 }
 
 /**
@@ -47,17 +48,18 @@ export function defineMap<E extends Expr[]>(
   build: (...inputs: E) => Expr,
   options: MapOptions = {},
 ): (...inputs: Inputs<E>) => Tensor {
-  const variants = new Map<string, Variant>();
+  const variants = new Map<Signature, Variant>();
   const differentiable = options.differentiable !== false;
   const rules = mapRules(options.inputs?.length ?? build.length, options);
   const op = (...inputs: Inputs<E>): Tensor => {
-    const signature = signatureOf(name, inputs, rules);
-    const variant = memo(variants, signature.text, () =>
+    const sorted = sortInputs(name, inputs, rules);
+    const { signature } = sorted;
+    const variant = memo(variants, signature, () =>
       makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable }),
     );
-    const call = { name, variant, signature };
+    const call = { name, variant, sorted };
     const output = runMap(call);
-    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors)) recordMap(call, output);
+    if (differentiable && output.dtype === "f32" && recordsGradient(sorted.tensors)) recordMap(call, output);
     return output;
   };
   const cases = () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options);
@@ -76,10 +78,10 @@ function mapRules(arity: number, { inputs, dtypes = ["f32"] }: MapOptions): Inpu
 interface MapCall {
   readonly name: string;
   readonly variant: Variant;
-  readonly signature: Signature;
+  readonly sorted: Sorted;
 }
 
-function runMap({ name, variant, signature: { backend, tensors, numbers } }: MapCall): Tensor {
+function runMap({ name, variant, sorted: { backend, tensors, numbers } }: MapCall): Tensor {
   const shapes = tensors.map((tensor) => tensor.shape);
   const shape = broadcastShapes(name, shapes);
   const output = empty(backend, shape, variant.result.dtype);
@@ -103,7 +105,7 @@ function makeVariant(name: string, result: Expr, options: { signature: Signature
 }
 
 function recordMap(call: MapCall, output: Tensor): void {
-  const { tensors } = call.signature;
+  const { tensors } = call.sorted;
   const shapes = tensors.map((tensor) => tensor.shape);
   record(call.name, [output], {
     inputs: tensors,
@@ -129,19 +131,20 @@ interface GradientCall extends MapCall {
 
 /** Gradients of the inputs `wanted`, which all have `shape`; summed over the axes along which they were repeated. */
 function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape): Tensor[] {
-  const { saved, dy, signature } = call;
+  const { saved, dy, sorted } = call;
   const reduced = broadcastAxes(shape, dy.shape);
   const program = gradientProgram(call, wanted, reduced.length > 0);
   const outputs = wanted.map(() => empty(dy.backend, shape, "f32"));
   // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
   const tensors = [...saved.map((tensor) => tensor ?? dy), dy, ...outputs];
-  launchOver(program, { shape: dy.shape, reduced }, { tensors, numbers: signature.numbers });
+  launchOver(program, { shape: dy.shape, reduced }, { tensors, numbers: sorted.numbers });
   return outputs;
 }
 
-function gradientProgram({ name, variant, signature }: MapCall, wanted: readonly number[], summed: boolean): Program {
-  return memo(variant.gradients, `${wanted.join()}${summed}`, () => {
-    const { dtypes, paramDtypes } = signature;
+function gradientProgram({ name, variant, sorted }: MapCall, wanted: readonly number[], summed: boolean): Program {
+  const key = wanted.reduce((bits, i) => bits + 2 ** (i + 1), summed ? 1 : 0);
+  return memo(variant.gradients, key, () => {
+    const { dtypes, paramDtypes } = sorted.signature;
     const n = dtypes.length;
     const expressions = wanted.map((i) => variant.derivatives[i]!);
     const stages: Stage[] = summed
