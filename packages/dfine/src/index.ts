@@ -31,12 +31,12 @@ export {
 } from "./config/config.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
+export { flipImage } from "./data/augment/flip.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
 export type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./data/dataset.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";
 export type { DatasetFacts } from "./data/facts.ts";
-export { flipBoxes, flipImage } from "./data/flip.ts";
-export { createImage, type RgbImage, rgbImage, type TensorDataOptions, toTensorData } from "./data/image.ts";
+export { createImage, type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 export { type PageImage, toRgbImage } from "./data/pageImage.ts";
 export { cocoDataset, parseCoco } from "./data/parseCoco.ts";
 export { resizeBilinear } from "./data/resize.ts";

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
 import { count, rate, share, size } from "./numbers.ts";
 
@@ -68,7 +69,8 @@ export const trainSchema = z.strictObject({
   /** `warmups`: steps over which the decay rises. */
   ema: z.strictObject({ decay: share, warmups: count }),
   augmentation: z.strictObject({
-    flip: share,
+    /** In order: a list, or the name of one. Images are resized after them. */
+    transforms: augmentationsSchema,
     /** Epoch from which strong augmentation and multi-scale stop. */
     stopEpoch: count,
     /** How often the base size stands in the list of training sizes; null: always the base size. */
@@ -106,8 +108,5 @@ export type MatcherConfig = CriterionConfig["matcher"];
 export type TrainConfig = z.infer<typeof trainSchema>;
 export type OptimizerConfig = TrainConfig["optimizer"];
 export type ParameterGroupConfig = OptimizerConfig["groups"][number];
-/** Keys that nothing reads yet, as paths: giving them another value than the preset's is an error. */
-export const WITHOUT_EFFECT: readonly string[] = ["train.augmentation.stopEpoch", "train.augmentation.baseSizeRepeat"];
-
 /** A whole configuration, as `resolveConfig` makes it. @interface */
 export type Config = z.infer<typeof configSchema>;

@@ -1,3 +1,4 @@
+import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { dfineDecoder } from "../model/decoder.ts";
 import { contrastive } from "../model/denoising.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
@@ -128,7 +129,7 @@ function train(row: RecipeRow, frozenNorm = false): TrainConfig {
     },
     schedule: { warmupSteps: 500, milestones: [500], gamma: 0.1 },
     ema: { decay: 0.9999, warmups: 1000 },
-    augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat },
+    augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
     checkpointEvery: 12,
     snapshotEvery: 50,
     limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },

@@ -6,6 +6,7 @@ import { trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
+import { usualWorkers } from "./data/batchThreads.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { createLoader } from "./data/loader.ts";
 import { LeftOut } from "./leftOut.ts";
@@ -22,6 +23,8 @@ export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"
   readonly onEvent?: RunSink;
   /** Ends the run after the step in progress, with its state saved. */
   readonly signal?: AbortSignal;
+  /** Threads that prepare images; 0: none. The result does not depend on it. Default `usualWorkers()`. */
+  readonly workers?: number | undefined;
   /** Ends the run after this many steps in all. */
   readonly maxSteps?: number | undefined;
 }
@@ -86,15 +89,16 @@ function nothingLeft({ progress: { epoch, step }, config }: Trainer, maxSteps = 
     : `nothing to do: the run is at step ${step}, and should end after ${maxSteps}; give more --steps`;
 }
 
-function loaders({ trainer, train, val }: TrainRunOptions, leftOut: LeftOut): TrainData {
+function loaders({ trainer, train, val, workers = usualWorkers() }: TrainRunOptions, leftOut: LeftOut): TrainData {
   const { model, train: recipe } = trainer.config;
   const { batch, valBatch, seed, augmentation, limits } = recipe;
   const images = (part: DataPart) => ({
     ...{ size: model.evalSize, mostBroken: limits.brokenImages, maxPixels: limits.maxPixels },
     onBroken: leftOut.of(part),
   });
-  const { flip } = augmentation;
-  const training = createLoader({ ...train, ...images("train"), batchSize: batch, training: true, seed, flip });
+  const training = createLoader({
+    ...{ ...train, ...images("train"), ...augmentation, batchSize: batch, training: true, seed, workers },
+  });
   if (!val) return { train: training };
   const source = createLoader({ ...val, ...images("val"), batchSize: valBatch, training: false });
   return { train: training, val: { source, dataset: val.dataset } };

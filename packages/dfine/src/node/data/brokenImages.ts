@@ -1,5 +1,5 @@
 import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
-import { DatasetError, type ImageError } from "../../data/errors.ts";
+import { DatasetError } from "../../data/errors.ts";
 
 /** An image that cannot be used: damaged, too large, of another size than its annotations say. */
 export interface BrokenImage {
@@ -40,9 +40,9 @@ export class BrokenImages {
   }
 
   /** Counts an image. @throws DatasetError when it is one too many */
-  add({ id, fileName }: CocoImage, { message }: ImageError): void {
+  add(broken: BrokenImage): void {
+    const { id, message } = broken;
     if (this.#known.has(id)) return;
-    const broken = { id, fileName, message };
     this.#known.set(id, broken);
     const { file, images } = this.#dataset;
     const { mostBroken = MOST_BROKEN, onBroken } = this.#options;

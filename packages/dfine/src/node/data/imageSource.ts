@@ -1,6 +1,5 @@
 import type { CocoImage } from "../../data/dataset.ts";
 import type { RgbImage } from "../../data/image.ts";
-import { resizeBilinear } from "../../data/resize.ts";
 import { decodeImage } from "./decode.ts";
 import { realFolder, resolveIn } from "./paths.ts";
 
@@ -11,41 +10,40 @@ const PARALLEL = 4;
 export interface ImageSourceOptions {
   /** Folder that the images' file names start from. */
   readonly imageRoot: string;
-  /** Network input [height, width]; images are resized to it, their aspect ratio is not kept. */
-  readonly size: readonly [number, number];
-  /** Memory for resized images, kept for later epochs, in bytes. Default 512 MB. */
+  /** Memory for decoded images, kept for later epochs, in bytes. Default 512 MB. */
   readonly cacheBytes?: number;
   /** Largest image that is decoded, in pixels. */
   readonly maxPixels?: number | undefined;
 }
 
-/** Gives an image of the data set, decoded and resized. */
+/** Gives an image of the data set, decoded. */
 export type ImageSource = (image: CocoImage, signal?: AbortSignal) => Promise<RgbImage>;
 
 /**
- * Makes a source that keeps what it has resized while the budget lasts. (What came first stays: every epoch reads all
+ * Makes a source that keeps what it has decoded while the budget lasts. (What came first stays: every epoch reads all
  * images, so anything evicted would be missed before what replaced it is used again.)
  */
 export function createImageSource(options: ImageSourceOptions): ImageSource {
-  const { imageRoot, size, cacheBytes = 512 * 1024 * 1024, maxPixels } = options;
-  const [height, width] = size;
+  const { imageRoot, cacheBytes = 512 * 1024 * 1024, maxPixels } = options;
   const kept = new Map<number, RgbImage>();
   const limit = createLimit(PARALLEL);
-  const room = Math.floor(cacheBytes / (width * height * 3));
+  let room = cacheBytes;
   let folder: Promise<string> | undefined;
 
   return async (image, signal) => {
     const known = kept.get(image.id);
     if (known) return known;
-    const resized = await limit(async () => {
+    const decoded = await limit(async () => {
       signal?.throwIfAborted();
       folder ??= realFolder(imageRoot);
       const path = await resolveIn(await folder, image.fileName);
-      const decoded = await decodeImage(path, { frame: image, maxPixels });
-      return resizeBilinear(decoded, width, height);
+      return await decodeImage(path, { frame: image, maxPixels });
     });
-    if (kept.size < room) kept.set(image.id, resized);
-    return resized;
+    if (decoded.data.length <= room && !kept.has(image.id)) {
+      room -= decoded.data.length;
+      kept.set(image.id, decoded);
+    }
+    return decoded;
   };
 }
 
