@@ -9,6 +9,8 @@ export async function onPage(
   const { browser, folder, isolated = true } = example;
   const { server, address } = await serve(folder, { isolated });
   const page = await browser.newPage();
+  // A busy machine takes longer than puppeteer's half minute.
+  page.setDefaultTimeout(600_000);
   try {
     await page.goto(address);
     await page.waitForFunction(`document.getElementById("device").options.length > 0`);

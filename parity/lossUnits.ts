@@ -2,7 +2,7 @@ import { backward, type Tensor, tensor } from "@dfine/tensor";
 import { distanceToBox } from "../packages/dfine/src/boxes.ts";
 import { giouLoss, l1Loss, matchedIou } from "../packages/dfine/src/loss/boxOverlap.ts";
 import { denseEdgeTargets, denseTargets } from "../packages/dfine/src/loss/denseTargets.ts";
-import { distillationBalance, distillationLoss, rowCounts } from "../packages/dfine/src/loss/distillation.ts";
+import { distillationBalance, distillationLoss } from "../packages/dfine/src/loss/distillation.ts";
 import { fineGrainedLoss } from "../packages/dfine/src/loss/fineGrained.ts";
 import { pairCount } from "../packages/dfine/src/loss/lossTerms.ts";
 import { varifocalLoss } from "../packages/dfine/src/loss/varifocal.ts";
@@ -12,7 +12,7 @@ import { focalLoss } from "../packages/dfine/test/focalLoss.ts";
 import { unitError } from "./compare.ts";
 import { type IndexPair, type JsonTargets, toPairs } from "./hostUnits.ts";
 import type { JsonTensor } from "./pack.ts";
-import { type Target, toTensor } from "./target.ts";
+import { toTensor } from "./target.ts";
 import type { Measure, Unit } from "./unit.ts";
 
 interface LossValue {
@@ -41,7 +41,7 @@ const WEIGHTING = { regMax: 32, regScale: 4, up: 0.5 };
 const TEMPERATURE = 5;
 
 /** The unit's losses by official name, with the leaves that they depend on. */
-function lossesOf(unit: LossUnit, { backend }: Target) {
+function lossesOf(unit: LossUnit) {
   const [logits, corners] = [toTensor(unit.logits), toTensor(unit.corners)];
   for (const leaf of [logits, corners]) leaf.requiresGrad = true;
   const weights = tensor(weightingFunction(WEIGHTING));
@@ -52,15 +52,14 @@ function lossesOf(unit: LossUnit, { backend }: Target) {
   }));
   const matches = [unit.indices.map(toPairs)];
   const [images, numQueries] = unit.logits.shape as [number, number];
-  const dense = denseTargets(matches, targets, { numQueries, backend });
   const boxes = predicted.unsqueeze(0);
-  const { labels } = dense;
-  const ious = matchedIou({ boxes, targets: dense.boxes, labels });
+  const pairs = { boxes, ...denseTargets(matches, targets, boxes) };
+  const { labels } = pairs;
+  const ious = matchedIou(pairs);
   const refPoints = Float64Array.from(unit.ref_cxcywh.data);
-  const edges = denseEdgeTargets(matches, { targets, refPoints, weighting: WEIGHTING, numQueries, backend });
+  const edges = denseEdgeTargets(matches, targets, { refPoints, weighting: WEIGHTING, like: boxes });
   const classes = { logits: logits.unsqueeze(0), labels, alpha: unit.alpha, gamma: unit.gamma };
-  const pairs = { boxes, targets: dense.boxes, labels };
-  const [matched, queries] = [pairCount(matches[0]!), images * numQueries];
+  const counts = { matched: pairCount(matches[0]!), queries: images * numQueries };
   const perBox = (loss: Tensor) => loss.sum().div(unit.num_boxes);
   const losses: Record<string, () => Tensor> = {
     loss_vfl: () => perBox(varifocalLoss({ ...classes, ious })),
@@ -77,7 +76,7 @@ function lossesOf(unit: LossUnit, { backend }: Target) {
         },
         ious,
         labels,
-        balance: distillationBalance(matched, queries, rowCounts(matched, queries, images)),
+        balance: distillationBalance(counts, counts, images),
         temperature: TEMPERATURE,
       }).sum(),
   };
@@ -88,12 +87,12 @@ function lossesOf(unit: LossUnit, { backend }: Target) {
 export const lossUnits: Unit = {
   file: "units/losses.json",
   on: "tensors",
-  async run(pack, target) {
+  async run(pack) {
     const measures: Measure[] = [];
     for (const [i, unit] of pack.json<LossUnit[]>("units/losses.json").entries()) {
       for (const [name, expected] of Object.entries(unit.losses)) {
         // The tape is used up by each loss, so each starts from the leaves.
-        const { logits, corners, predicted, losses } = lossesOf(unit, target);
+        const { logits, corners, predicted, losses } = lossesOf(unit);
         if (name === Object.keys(unit.losses)[0])
           measures.push({ name: `${i} boxes`, error: unitError(await predicted.data(), unit.boxes_cxcywh.data) });
         const compute = losses[name];

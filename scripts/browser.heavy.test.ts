@@ -74,6 +74,7 @@ async function inPage<T>(headers: Record<string, string>, expression: string): P
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const page = await browser.newPage();
+  page.setDefaultTimeout(600_000);
   try {
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     await page.waitForFunction("globalThis.detect");

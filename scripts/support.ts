@@ -19,7 +19,8 @@ are derived from the same expressions and printed likewise.
 
 /** docs/support.md: a row per registered op, a column per backend. */
 export function supportTable(ops: readonly RegisteredOp[], backends: readonly Backend[]): string {
-  const rows = [...ops]
+  const rows = ops
+    .filter(({ cases }) => cases().length > 0)
     .sort((a, b) => a.kind.localeCompare(b.kind) || a.name.localeCompare(b.name))
     .map(({ name, kind, cases }) => {
       const cells = backends.map(({ overrides }) => (Object.hasOwn(overrides, name) ? "own" : "generated"));

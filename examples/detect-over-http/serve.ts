@@ -1,6 +1,7 @@
 // Answers the images that are sent to it with the objects in them: node serve.ts WEIGHTS [PORT]
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
+import { ArgumentError } from "@dfine/tensor";
 import { ImageError } from "dfine";
 import { DFine } from "dfine/node";
 
@@ -35,7 +36,8 @@ const server = createServer(async (request, response) => {
     answer(200, result);
   } catch (error) {
     if (gone.signal.aborted) return;
-    const status = error instanceof ImageError ? 400 : error instanceof TooLarge ? 413 : 500;
+    const isWrong = error instanceof ImageError || error instanceof ArgumentError;
+    const status = isWrong ? 400 : error instanceof TooLarge ? 413 : 500;
     if (status === 500) console.error(error);
     answer(status, { error: status === 500 ? "the detector failed" : (error as Error).message });
   }

@@ -1,6 +1,6 @@
 import { type GpuRuntime, wgslKernel } from "@dfine/backend-webgpu";
-import { casesOf, ShapeError, type Tensor } from "@dfine/tensor";
-import * as k from "@dfine/tensor/kernel";
+import { arange, caseOf, defineCall, less, logicalNot, matmul, type Tensor, toFloat } from "@dfine/tensor";
+import { defineOp, type OpAttrs, type Overrides, type StructuredOp } from "@dfine/tensor/kernel";
 
 declare module "@dfine/tensor/kernel" {
   interface OpAttrs {
@@ -9,57 +9,27 @@ declare module "@dfine/tensor/kernel" {
   }
 }
 
-// What the op means, as a loop nest: axes are row and element of the result, then the elements that are summed.
-const [at, other] = [k.axisIndex(1), k.axisIndex(2)];
-const program = (reverse: boolean) =>
-  k.makeProgram("cumulativeSum", {
-    operands: [k.readOperand("f32"), k.writeOperand("f32")],
-    params: [],
-    stages: [
-      { kind: "reduce", op: "sum", expr: (reverse ? at.le(other) : other.le(at)).select(k.load(0), 0) },
-      { kind: "store", perRow: true, writes: [{ operand: 1, expr: k.row(0) }] },
-    ],
-  });
-const programs = { forward: program(false), reverse: program(true) };
+const takes = ["x [R, N]"];
 
-const op: k.StructuredOp<k.OpAttrs["cumulativeSum"]> = k.defineOp("cumulativeSum", {
-  takes: ["x"],
-  infer: ([x]) => {
-    if (x!.rank !== 2) throw new ShapeError(`cumulativeSum: takes rows [R, N], got [${x!.shape}]`);
-    return [{ shape: x!.shape, dtype: "f32" }];
-  },
-  // N² reads, on every backend.
+const op: StructuredOp<OpAttrs["cumulativeSum"]> = defineOp("cumulativeSum", {
+  takes,
+  infer: ([x]) => [{ shape: x!.shape, dtype: "f32" }],
+  // What it means, on every backend: x times a triangle of ones.
   fallback: ([x], { reverse }) => {
-    const [rows, n] = x!.shape as [number, number];
-    const [ofRow, ofElement] = x!.strides as [number, number];
-    const y = k.empty(x!.backend, x!.shape, "f32");
-    const operands = [k.bind(x!, [ofRow, 0, ofElement]), k.bind(y, [n, 1, 0])];
-    k.launch(x!.backend, programs[reverse ? "reverse" : "forward"], {
-      mapSizes: [rows, n],
-      reduceSizes: [n],
-      operands,
-    });
-    return [y];
+    const sum = arange(x!.shape[1]!, { backend: x!.backend });
+    const term = sum.unsqueeze(1);
+    return [matmul(x!, toFloat(logicalNot(reverse ? less(term, sum) : less(sum, term))))];
   },
   // An element counts in every sum after it: its gradient is the sum of theirs.
   vjp: ({ attrs, grads: [dy] }) => op([dy!], { reverse: !attrs.reverse }),
   cases: () =>
-    casesOf("3x5 2x65 1x1 0x4", (shape) => ({
-      inputs: [{ shape }],
-      run: (x) => [cumulativeSum(x), ...op([x], { reverse: true })],
-    })),
-  refuses: () => [
-    {
-      name: "a vector",
-      inputs: [{ shape: [3] }],
-      run: (x) => op([x], { reverse: false }),
-      error: ShapeError,
-    },
-  ],
+    ["3x5", "2x65", "1x1", "0x4"].map((shape) =>
+      caseOf(shape, (x) => [cumulativeSum(x), ...op([x], { reverse: true })]),
+    ),
 });
 
 /** Sums of each row of x [R, N] up to every element. @throws ShapeError */
-export const cumulativeSum = (x: Tensor): Tensor => op([x], { reverse: false })[0]!;
+export const cumulativeSum = defineCall("cumulativeSum", takes, (x: Tensor) => op([x], { reverse: false })[0]!);
 
 const kernel = wgslKernel({
   name: "cumulativeSum.rows",
@@ -67,19 +37,18 @@ const kernel = wgslKernel({
   uniforms: { rows: "i32", n: "i32", reverse: "i32" },
   body: `
 @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
-  let first = i32(id.x) * u.n;
   if (i32(id.x) >= u.rows) { return; }
   var sum = 0.0;
   for (var step = 0; step < u.n; step++) {
-    let i = first + select(step, u.n - 1 - step, u.reverse == 1);
+    let i = i32(id.x) * u.n + select(step, u.n - 1 - step, u.reverse == 1);
     sum += x[u.o_x + i];
     y[u.o_y + i] = sum;
   }
 }`,
 });
 
-/** A thread per row, N reads: `webgpu({ kernels: cumulativeSumKernels })`. */
-export const cumulativeSumKernels = (runtime: GpuRuntime): k.Overrides => ({
+/** A thread per row: `webgpu({ kernels: cumulativeSumKernels })`. */
+export const cumulativeSumKernels = (runtime: GpuRuntime): Overrides => ({
   cumulativeSum: {
     select: ([x]) => (x!.shape[0]! <= 64 * 65535 ? "rows" : undefined),
     run({ inputs: [x], outputs: [y], attrs }) {

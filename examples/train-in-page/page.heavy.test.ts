@@ -32,7 +32,6 @@ test.each(DEVICES)(
   "on %s five steps lower the loss, and the weights that the page saves open in Node",
   async (device) => {
     await onPage(example(), async (page) => {
-      page.setDefaultTimeout(600_000);
       await start(page, device);
       await page.waitForSelector("#save a");
       await page.click("#stop");

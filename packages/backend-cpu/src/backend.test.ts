@@ -130,7 +130,8 @@ describe("threads", () => {
   });
 
   it("are counted from 1", () => {
-    expect(() => cpu({ threads: 0 })).toThrow(/threads must be a whole number from 1 up, got 0/);
+    for (const threads of [0, 1.5, 100_000])
+      expect(() => cpu({ threads })).toThrow(`threads must be a whole number from 1 to 256, got ${threads}`);
     expect(() => cpu({ threads: 1.5 })).toThrow(BackendError);
   });
 });
@@ -215,10 +216,11 @@ describe("addresses above 2 GiB", () => {
         [a!, i!, gathered!],
         { modes: "rrw", indexed: 0 },
       );
-      run([{ kind: "scatter", operand: 2, index: load(1, "i32"), expr: load(0) }], [a!, i!, counts!], {
-        modes: "rru",
-        indexed: 2,
-      });
+      run(
+        [{ kind: "store", perRow: false, writes: [{ operand: 2, index: load(1, "i32"), expr: load(0) }] }],
+        [a!, i!, counts!],
+        { modes: "rru", indexed: 2 },
+      );
       run(
         [
           { kind: "reduce", op: "max", expr: load(0) },

@@ -94,10 +94,13 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
   };
 }
 
+/** Each thread has memory of its own, and more than cores only wait. */
+const LARGEST_TEAM = 256;
+
 function threadsFor(asked: number | undefined): number {
   if (asked === undefined) return canShareMemory() ? Math.min(availableThreads(), MOST_THREADS) : 1;
-  if (!Number.isInteger(asked) || asked < 1)
-    throw new BackendError(`cpu: threads must be a whole number from 1 up, got ${asked}`);
+  if (!Number.isInteger(asked) || asked < 1 || asked > LARGEST_TEAM)
+    throw new BackendError(`cpu: threads must be a whole number from 1 to ${LARGEST_TEAM}, got ${asked}`);
   if (asked > 1 && !canShareMemory())
     throw new BackendError(
       `cpu: ${asked} threads need shared memory, which this page may not have: serve it cross-origin isolated, or use threads: 1`,

@@ -1,6 +1,7 @@
 import { bitEquality, conformance } from "@dfine/tensor/testing";
 import { afterAll, describe, it } from "vitest";
 import { cpu } from "./index.ts";
+import "../../tensor/test/trials.ts";
 
 const plain = cpu({ threads: 1, relaxedSimd: false });
 const fused = cpu({ threads: 1 });

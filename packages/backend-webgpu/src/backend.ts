@@ -2,17 +2,18 @@ import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/
 import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
-import { Reads } from "./commands/reads.ts";
+import { readerOf } from "./commands/reads.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
+import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { createOverrides } from "./kernels/index.ts";
 import type { GpuRuntime } from "./kernels/runtime.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
-import { Generator, QUAD_VISITS } from "./print/launch.ts";
-import { GPU, SOFTWARE, type Tuning } from "./swiftshader/tuning.ts";
+import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
+import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 
 /** What `webgpu` may be told. */
 export interface WebGpuOptions {
@@ -47,26 +48,12 @@ export interface WebGpuOptions {
   readonly disable?: readonly string[];
 }
 
-/** What the backend did so far. */
-export interface Counters {
-  readonly dispatches: number;
-  /** From buffer to buffer, those for reads included. */
-  readonly copies: number;
-  readonly submits: number;
-  /** Shaders compiled: stands still once a loop has seen its kernels, whatever the sizes. */
-  readonly pipelines: number;
-  readonly bindGroups: number;
-  /** Bytes of device buffers created, those reused counted once. */
-  readonly allocatedBytes: number;
-  readonly reads: number;
-  readonly readBytes: number;
-}
-
 export interface WebGpuBackend extends Backend {
   readonly adapterName: string;
   readonly software: boolean;
   readonly features: ReadonlySet<string>;
-  readonly counters: Counters;
+  /** As they are now. */
+  readonly counters: Readonly<Counters>;
   /** The device, to be lost on purpose. */
   readonly device: {
     /** Loses the device. */
@@ -102,11 +89,8 @@ export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGp
 function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   const { disable, trace, report } = environment();
   const { backend } = makeBackend(open, { disable, trace, ...options });
-  return options.trace === undefined && trace ? reporting(backend, report) : backend;
-}
-
-/** The same backend, which lists its kernels before it is disposed. */
-function reporting(backend: WebGpuBackend, report: (text: string) => void): WebGpuBackend {
+  if (!trace || options.trace !== undefined) return backend;
+  // The same backend, which lists its kernels before it is disposed.
   const dispose = async (): Promise<void> => {
     try {
       report(kernelTable(await backend.kernelTimes()));
@@ -125,20 +109,21 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
   const profiler = options.trace ? new Profiler(device, { timestamps: features.has("timestamp-query") }) : undefined;
   const stagingBytes = Math.max(LEAST_STAGING, options.stagingBytes ?? STAGING_BYTES);
   const pieceBytes = Math.min(stagingBytes - (stagingBytes % 4), device.limits.maxBufferSize);
-  const queue = new CommandQueue(device, { faults, profiler, pieceBytes });
+  const counters = newCounters();
+  const gpu = { device, faults, counters, pieceBytes };
+  const queue = new CommandQueue(gpu, profiler);
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
   const pool = new Pool({
-    device,
-    faults,
+    ...gpu,
     maxBufferBytes,
     limitBytes: options.memoryLimitBytes ?? Number.POSITIVE_INFINITY,
     flush: () => queue.flush(),
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
-  const reads = new Reads(device, { queue, faults, pieceBytes });
-  const generator = new Generator({
+  const read = readerOf(gpu, queue);
+  const launch = launcherOf({
     queue,
     pool,
     maxBindings,
@@ -147,7 +132,31 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const compileAhead = options.compileAhead ?? tuning.compileAhead;
-  const runtime = kernelRuntime(open, { tuning, queue, pool, faults });
+  const runtime: GpuRuntime = {
+    tuning,
+    features,
+    dispatch(kernel, call) {
+      faults.check();
+      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
+      const [x, y = 1, z = 1] = call.workgroups;
+      queue.dispatch({
+        shader: shaderOf(kernel),
+        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
+        words: wordsOf(kernel, call),
+        workgroups: [x, y, z],
+        ...(call.work === undefined ? {} : { work: call.work }),
+      });
+    },
+    withScratch(length, dtype, use) {
+      faults.check();
+      const buffer = pool.alloc(length, dtype);
+      try {
+        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
+      } finally {
+        pool.free(buffer);
+      }
+    },
+  };
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -163,16 +172,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       ),
     ),
     get counters() {
-      return {
-        dispatches: queue.dispatches,
-        copies: queue.copies,
-        submits: queue.submits,
-        pipelines: queue.pipelines.count,
-        bindGroups: queue.pipelines.bindGroups,
-        allocatedBytes: pool.createdBytes,
-        reads: reads.count,
-        readBytes: reads.bytes,
-      };
+      return { ...counters };
     },
     alloc(length, dtype) {
       faults.check();
@@ -187,11 +187,11 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
     async read(sources) {
       faults.check();
-      return reads.read(sources);
+      return read(sources);
     },
-    run(kernel, launch) {
+    run(kernel, call) {
       faults.check();
-      generator.run(kernel, launch);
+      launch(kernel, call);
     },
     flush() {
       faults.check();
@@ -222,37 +222,6 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
   };
   return { backend, runtime };
-}
-
-function kernelRuntime(
-  { features }: OpenDevice,
-  { tuning, queue, pool, faults }: { tuning: Tuning; queue: CommandQueue; pool: Pool; faults: Faults },
-): GpuRuntime {
-  return {
-    tuning,
-    features,
-    dispatch(kernel, call) {
-      faults.check();
-      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
-      const [x, y = 1, z = 1] = call.workgroups;
-      queue.dispatch({
-        shader: shaderOf(kernel),
-        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
-        words: wordsOf(kernel, call),
-        workgroups: [x, y, z],
-        ...(call.work === undefined ? {} : { work: call.work }),
-      });
-    },
-    withScratch(length, dtype, use) {
-      faults.check();
-      const buffer = pool.alloc(length, dtype);
-      try {
-        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
-      } finally {
-        pool.free(buffer);
-      }
-    },
-  };
 }
 
 /** The values as the device stores them. */

@@ -3,7 +3,8 @@
  * @module @dfine/backend-webgpu
  */
 
-export { type Counters, hardwareWebgpu, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
+export { hardwareWebgpu, type WebGpuBackend, type WebGpuOptions, webgpu } from "./backend.ts";
 export type { KernelTime } from "./commands/profiler.ts";
+export type { Counters } from "./device/gpu.ts";
 export type { GpuRuntime } from "./kernels/runtime.ts";
 export { type WgslCall, type WgslKernel, wgslKernel } from "./kernels/wgslKernel.ts";

@@ -35,12 +35,12 @@ export const reference = referenceBackend({ floatBits: 32 });
 /** The same in float64. */
 export const exact = referenceBackend({ floatBits: 64 });
 
-/** This machine's device with the kernels that software gets, and with those that GPUs get. */
+/** This machine's device with the kernels that software gets, and with those that GPUs get; what both have it compiles once. */
 export async function bothKinds(): Promise<readonly (readonly ["for software" | "for GPUs", WebGpuBackend])[]> {
-  const [one, other] = [await openDevice(), await openDevice()];
+  const open = await openDevice();
   return [
-    ["for software", makeBackend({ ...one, software: true }, {}).backend],
-    ["for GPUs", makeBackend({ ...other, software: false }, {}).backend],
+    ["for software", makeBackend({ ...open, software: true }, {}).backend],
+    ["for GPUs", makeBackend({ ...open, software: false }, {}).backend],
   ];
 }
 

@@ -11,18 +11,13 @@ export function describe(value: unknown): string {
   return text.length > LONGEST ? `${text.slice(0, LONGEST - 3)}...` : text;
 }
 
-/** Names shown of a list. */
 const SHOWN = 5;
-
-/** The first names of a list, and whether there are more. */
-export const someOf = (names: readonly string[], most = SHOWN): string =>
-  names.slice(0, most).join(", ") + (names.length > most ? ", …" : "");
 
 /** "1 image", "2 images". */
 export const counted = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
-/** The first `shown` names of a list, and how many more there are. */
-export const firstOf = (names: readonly string[], shown: number): string =>
+/** The first names of a list, and how many more there are. */
+export const firstOf = (names: readonly (string | number)[], shown = SHOWN): string =>
   names.slice(0, shown).join(", ") + (names.length > shown ? `, and ${names.length - shown} more` : "");
 
 function sketch(value: unknown, depth: number): string {

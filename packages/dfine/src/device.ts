@@ -1,4 +1,4 @@
-import type { Backend } from "@dfine/tensor";
+import { type Backend, callable, checkOptions, type OptionRules, whole } from "@dfine/tensor";
 
 /** Names that `resolveBackend` takes. */
 export const DEVICE_NAMES = ["auto", "cpu", "webgpu"] as const;
@@ -20,6 +20,8 @@ export interface DeviceOptions {
   /** Told in words which device "auto" has taken. */
   readonly onDevice?: (text: string) => void;
 }
+
+export const DEVICE_OPTIONS: OptionRules<DeviceOptions> = { threads: whole(1), onDevice: callable };
 
 /** A backend to compute on; disposing this disposes it if it was made here. */
 export interface ResolvedDevice extends Disposable {
@@ -91,7 +93,8 @@ export async function resolveDevice(device: Device, options: DeviceOptions = {})
   };
 }
 
-/** `resolveDevice` for callers that dispose whatever they get. @throws DeviceError */
+/** `resolveDevice` for callers that dispose whatever they get. @throws DeviceError, ArgumentError for options */
 export async function resolveBackend(device: Device, options: DeviceOptions = {}): Promise<Backend> {
+  checkOptions("resolveBackend", options, DEVICE_OPTIONS);
   return (await resolveDevice(device, options)).backend;
 }

@@ -1,17 +1,18 @@
+import { readNamed } from "@dfine/nn";
 import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
-import { type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
+import { FETCH_OPTIONS, type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
 import { writeModelFile } from "./checkpoint/modelFile.ts";
-import { type CheckpointOptions, openCheckpoint } from "./checkpoint/open.ts";
-import type { PresetName } from "./config/config.ts";
+import { CHECKPOINT_OPTIONS, type CheckpointOptions, identifyCheckpoint, readCheckpoint } from "./checkpoint/open.ts";
+import { PRESET_NAMES, type PresetName } from "./config/config.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { resizeBilinear } from "./data/resize.ts";
-import { type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
-import { breathe } from "./deviceQueue.ts";
+import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
+import * as rule from "./optionRules.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
@@ -24,8 +25,18 @@ export interface DFineOptions extends DeviceOptions {
   readonly size?: readonly [number, number] | undefined;
 }
 
+const DFINE_OPTIONS: rule.OptionRules<DFineOptions> = {
+  ...DEVICE_OPTIONS,
+  device: { takes: "a name or a backend", fits: (value) => rule.text.fits(value) || rule.someBackend.fits(value) },
+  size: rule.listOf(2, 1),
+};
+
 /** How weights are opened. */
 export interface PretrainedOptions extends DFineOptions, CheckpointOptions, FetchOptions {}
+
+export const PRETRAINED_OPTIONS: rule.OptionRules<PretrainedOptions> = {
+  ...{ ...DFINE_OPTIONS, ...CHECKPOINT_OPTIONS, ...FETCH_OPTIONS },
+};
 
 /** What a new detector is. */
 export interface CreateOptions extends DFineOptions {
@@ -35,6 +46,16 @@ export interface CreateOptions extends DFineOptions {
   /** Chooses the initial weights; default 0. */
   readonly seed?: number;
 }
+
+/** More than any data set has. */
+const MOST_CLASSES = 100_000;
+const CREATE_OPTIONS: rule.OptionRules<CreateOptions> = {
+  ...{ ...DFINE_OPTIONS, model: rule.oneOf(PRESET_NAMES), seed: rule.whole(0) },
+  classes: rule.needed({
+    takes: `a list of names, or how many there are, up to ${MOST_CLASSES}`,
+    fits: (value) => rule.texts.fits(value) || (rule.whole(1).fits(value) && (value as number) <= MOST_CLASSES),
+  }),
+};
 
 /** What is reported of what was found. */
 export interface DetectOptions {
@@ -47,6 +68,15 @@ export interface DetectOptions {
   /** Ends the detection before the next batch, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const WEIGHTS: rule.OptionRule = {
+  takes: "their bytes (a Uint8Array) or web address",
+  fits: (value) => typeof value === "string" || value instanceof Uint8Array,
+};
+const IMAGE: rule.OptionRule = { ...rule.thing, takes: "pixels as { width, height, data }" };
+export const DETECT_OPTIONS: rule.OptionRules<DetectOptions> = {
+  ...{ threshold: rule.between(0, 1), maxDetections: rule.whole(1), batch: rule.whole(1), signal: rule.abortSignal },
+};
 
 /**
  * A D-FINE detector: `using detector = await DFine.fromPretrained(bytes)`, then `detector.detect(images)`. Training is
@@ -73,8 +103,9 @@ export class DFine implements Disposable {
     checkInputSize(parts.model.config, this.size);
   }
 
-  /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError */
+  /** A detector with first weights, as training starts from. @throws ConfigError, DeviceError, ArgumentError for options */
   static async create(options: CreateOptions): Promise<DFine> {
+    rule.checkOptions("DFine.create", options, CREATE_OPTIONS);
     const { model: preset = "n", classes, size } = options;
     const names = typeof classes === "number" ? anonymousNames(classes) : [...classes];
     const config = resolveConfig({ preset, model: { classes: names, evalSize: size && [...size] } });
@@ -89,12 +120,15 @@ export class DFine implements Disposable {
   /**
    * Opens weights, given as bytes or by their web address: a .pth of the official trainer, safetensors of Hugging Face, or
    * what `save` or `dfine train` wrote. Preset, classes and size are the file's. `file` names bytes in messages.
-   * @throws ModelFileError, SafetensorsError, DeviceError
+   * @throws ModelFileError, SafetensorsError, DeviceError, ArgumentError for options
    */
   static async fromPretrained(weights: Uint8Array | string, options: PretrainedOptions = {}): Promise<DFine> {
+    rule.checkOptions("DFine.fromPretrained", options, PRETRAINED_OPTIONS);
+    rule.checkValue("DFine.fromPretrained", "weights", weights, WEIGHTS);
     const isAddress = typeof weights === "string";
     const bytes = isAddress ? await fetchBytes(weights, options) : weights;
-    const checkpoint = openCheckpoint(bytes, isAddress ? { ...options, file: weights } : options);
+    const about = isAddress ? { ...options, file: weights } : options;
+    const checkpoint = identifyCheckpoint(readCheckpoint(bytes, about), about);
     return await onDevice(options, async (device) => {
       const model = withBackend(device.backend, () => buildDetector(checkpoint.model));
       try {
@@ -117,19 +151,33 @@ export class DFine implements Disposable {
   }
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
-    if (this.#isDisposed) throw new OwnershipError("DFine: this detector was disposed");
-    this.#deployed ??= withBackend(this.backend, () => this.model.deploy());
-    this.#predictor ??= modelPredictor(this.#deployed, this.backend);
+    if (this.#isDisposed) throw disposed();
+    if (!this.#predictor) {
+      this.#deployed = withBackend(this.backend, () => this.model.deploy());
+      const predict = modelPredictor(this.#deployed, this.backend);
+      this.#predictor = (input, signal) => this.#alive(() => predict(input, signal));
+    }
     return this.#predictor;
+  }
+
+  /** @throws OwnershipError where the detector was disposed before the call ended */
+  async #alive<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      if (!this.#isDisposed) return await call();
+    } catch (error) {
+      throw this.#isDisposed ? disposed(error) : error;
+    }
+    throw disposed();
   }
 
   /**
    * Finds objects in images, one result per image. They are squeezed to the network's size, as in training. Calls may
    * overlap.
-   * @throws RangeError for pixels that do not fit the size
+   * @throws RangeError for pixels that do not fit the size, ArgumentError for options
    */
   async detect(images: RgbImage | readonly RgbImage[], options: DetectOptions = {}): Promise<Result[]> {
-    return await this.detectAll("data" in images ? [images] : images, (image) => image, options);
+    rule.checkOptions("detect", options, DETECT_OPTIONS);
+    return await this.detectAll([images].flat(), (image) => image, options);
   }
 
   /** `detect` for images that `read` gives, batch by batch: no more than one batch of them is held. */
@@ -139,25 +187,22 @@ export class DFine implements Disposable {
     options: DetectOptions,
   ): Promise<Result[]> {
     const { threshold = 0.5, maxDetections = 300, batch = 4, signal } = options;
-    if (!Number.isSafeInteger(batch) || batch < 1)
-      throw new RangeError(`detect: batch is ${batch}. It must be a whole number from 1 on.`);
+    const { predictor } = this;
     const [height, width] = this.size;
     const plane = 3 * height * width;
     const results: Result[] = [];
     for (let first = 0; first < list.length; first += batch) {
-      if (first > 0) await breathe();
       signal?.throwIfAborted();
       const group = await Promise.all(list.slice(first, first + batch).map(read));
       const images = new Float32Array(group.length * plane);
       for (const [i, given] of group.entries()) {
+        rule.checkValue("detect", `image ${first + i}`, given, IMAGE);
         const image = rgbImage(given.width, given.height, given.data);
         toTensorData(resizeBilinear(image, width, height), images, { offset: i * plane });
       }
       const origSizes = group.map((image) => [image.width, image.height] as const);
       const input = { images, shape: [group.length, 3, height, width], origSizes } as const;
-      const found = await this.predictor(input, signal).catch((error: unknown) => {
-        throw this.#isDisposed ? new OwnershipError("DFine: this detector was disposed", { cause: error }) : error;
-      });
+      const found = await predictor(input, signal);
       for (const [i, detections] of found.entries()) {
         const { width, height } = group[i]!;
         results.push(toResult(detections, { width, height, names: this.names, threshold, maxDetections }));
@@ -168,10 +213,10 @@ export class DFine implements Disposable {
 
   /** The weights as a file that `fromPretrained` opens. */
   async save(): Promise<Uint8Array> {
-    return writeModelFile(await tensorSources(this.model.stateDict()), {
-      preset: this.preset,
-      model: this.model.config,
-    });
+    const { model, preset } = this;
+    return await this.#alive(async () =>
+      writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config }),
+    );
   }
 
   /** Frees the weights, and the backend if it was made here. Calls that have not ended reject. */
@@ -186,6 +231,8 @@ export class DFine implements Disposable {
     this.dispose();
   }
 }
+
+const disposed = (cause?: unknown) => new OwnershipError("DFine: this detector was disposed", { cause });
 
 /** Makes something on the device that the options name; a backend made for it goes again when that fails. */
 async function onDevice<T>(options: DFineOptions, make: (device: ResolvedDevice) => T | Promise<T>): Promise<T> {

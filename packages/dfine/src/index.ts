@@ -16,7 +16,7 @@ export {
   type ClassNameSource,
   openCheckpoint,
 } from "./checkpoint/open.ts";
-export type { TrainingFacts, WeightSet } from "./checkpoint/pth.ts";
+export type { TrainingFacts, WeightSet, WeightsFile } from "./checkpoint/pth.ts";
 export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
 export {
   type Config,
@@ -60,21 +60,19 @@ export type { CriterionOptions } from "./loss/lossTerms.ts";
 export { hungarianMatch } from "./loss/matcher.ts";
 export type { MatchedPairs, MatchTargets } from "./loss/matches.ts";
 export { buildDetector } from "./model/architectures.ts";
-export {
-  type DenoisingOptions,
-  denoisingQueries,
-} from "./model/denoising.ts";
-export { type ClassRows, Detector, type DetectorConfig, type ForwardOptions } from "./model/detector.ts";
+export { type DenoisingOptions, denoisingQueries } from "./model/denoising.ts";
+export { type ClassRows, Detector, type DetectorConfig } from "./model/detector.ts";
 export { DFineModel } from "./model/dfineModel.ts";
 export type {
   DenoisingDraws,
   DenoisingOutputs,
   DenoisingQueries,
+  ForwardOptions,
   PredictionSet,
   Predictions,
+  Tap,
   TrainingOutputs,
 } from "./model/outputs.ts";
-export type { Tap } from "./model/taps.ts";
 export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";

@@ -115,10 +115,11 @@ const slowly = (inner: Backend): Backend => ({
   },
 });
 
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
 describe("what is disposed while calls are under way", () => {
-  const turns = async (count: number): Promise<void> => {
-    for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
-  };
   const reasons = async (calls: readonly Promise<unknown>[]): Promise<unknown[]> =>
     (await Promise.allSettled(calls)).flatMap((call) => (call.status === "rejected" ? [call.reason] : []));
 
@@ -126,7 +127,9 @@ describe("what is disposed while calls are under way", () => {
     const before = held();
     const trainer = await begin(slowly(backend));
     const dataset = { images: [], annotations: [], categories: [] } as never;
-    const evaluating = trainer.evaluate({ batchesPerEpoch: 1, batches: () => tinySource(1).batches(0) }, dataset);
+    const evaluating = Promise.allSettled([
+      trainer.evaluate({ batchesPerEpoch: 1, batches: () => tinySource(1).batches(0) }, dataset),
+    ]);
     const calls = [...batches.map((batch) => trainer.step(batch, 3)), trainer.saveState(), trainer.saveModel()];
     await turns(count);
     trainer.dispose();
@@ -134,7 +137,7 @@ describe("what is disposed while calls are under way", () => {
     for (const reason of told)
       expect(reason).toEqual(new OwnershipError("trainer: it was disposed before this call ended"));
     if (count === 0) expect(told).toHaveLength(calls.length);
-    await Promise.allSettled([evaluating]);
+    await evaluating;
     await expect(trainer.step(batches[0]!, 3)).rejects.toThrow("trainer: it was disposed");
     expect(held()).toEqual(before);
   });
@@ -192,7 +195,7 @@ describe("turns on a device", () => {
       (name: string, waits: number, fails = false) =>
       async () => {
         order.push(`${name} begins`);
-        for (let i = 0; i < waits; i++) await Promise.resolve();
+        await turns(waits);
         order.push(`${name} ends`);
         if (fails) throw new RangeError(name);
         return name;
@@ -224,12 +227,15 @@ describe("turns on a device", () => {
   test("go on where a device is replaced", async () => {
     const [lost, next] = [losableBackend(backend), losableBackend(backend)];
     const order: number[] = [];
-    const first = inTurn(lost, async () => {
-      continueTurns(lost, next);
-      await Promise.resolve();
-      order.push(1);
+    let first: Promise<unknown> | undefined;
+    await new Promise<void>((begun) => {
+      first = inTurn(lost, async () => {
+        continueTurns(lost, next);
+        begun();
+        await turns(5);
+        order.push(1);
+      });
     });
-    await Promise.resolve();
     await inTurn(next, () => order.push(2));
     await first;
     expect(order).toEqual([1, 2]);

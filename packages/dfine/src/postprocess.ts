@@ -1,4 +1,4 @@
-type Floats = Float32Array | Float64Array;
+import type { Floats } from "./loss/matches.ts";
 
 /** Detections of one image, best first. */
 export interface Detections {
@@ -20,48 +20,29 @@ export class PostprocessError extends Error {
   override readonly name = "PostprocessError";
 }
 
-/**
- * Indices of the `count` largest values, descending, ties to the lower index and NaN last. A heap of the best so far
- * keeps the cost near one comparison per value.
- */
+/** Indices of the `count` largest values, descending, ties to the lower index and NaN last. */
 export function topIndices(values: Floats, count: number): Int32Array {
-  const size = Math.min(count, values.length);
-  const heap = new Int32Array(size);
+  const best = new Int32Array(Math.min(count, values.length));
   const rank = (index: number) => {
     const value = values[index]!;
     return Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value;
   };
-  /** Whether index a comes after index b in the result. */
-  const worse = (a: number, b: number) => rank(a) < rank(b) || (rank(a) === rank(b) && a > b);
-  /** Lets the index at `position` sink until no child is worse. */
-  const sink = (position: number, length: number) => {
-    const index = heap[position]!;
-    let at = position;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= length) break;
-      if (child + 1 < length && worse(heap[child + 1]!, heap[child]!)) child++;
-      if (!worse(heap[child]!, index)) break;
-      heap[at] = heap[child]!;
-      at = child;
+  let found = 0;
+  for (let index = 0; index < values.length; index++) {
+    const own = rank(index);
+    // Most values are not among the best so far, and cost one comparison.
+    if (found === best.length && !(own > rank(best[found - 1]!))) continue;
+    let at = 0;
+    for (let end = found; at < end; ) {
+      const middle = (at + end) >> 1;
+      if (rank(best[middle]!) >= own) at = middle + 1;
+      else end = middle;
     }
-    heap[at] = index;
-  };
-  for (let i = 0; i < size; i++) heap[i] = i;
-  for (let i = (size >> 1) - 1; i >= 0; i--) sink(i, size);
-  for (let index = size; size > 0 && index < values.length; index++)
-    if (worse(heap[0]!, index)) {
-      heap[0] = index;
-      sink(0, size);
-    }
-  // The worst lies on top: taking it off repeatedly leaves the best in front.
-  for (let length = size - 1; length > 0; length--) {
-    const worst = heap[0]!;
-    heap[0] = heap[length]!;
-    heap[length] = worst;
-    sink(0, length);
+    best.copyWithin(at + 1, at, found);
+    best[at] = index;
+    found = Math.min(found + 1, best.length);
   }
-  return heap;
+  return best;
 }
 
 /**

@@ -66,14 +66,11 @@ export class Result implements Iterable<DetectedObject> {
   }
 }
 
-export interface ResultOptions extends ResultImage {
-  /** Lowest score kept. */
-  readonly threshold: number;
-  readonly maxDetections: number;
-}
-
-/** Keeps the best detections of an image and cuts their boxes at its edges. */
-export function toResult(detections: Detections, options: ResultOptions): Result {
+/** Keeps the best detections of an image, from the score `threshold` on, and cuts their boxes at its edges. */
+export function toResult(
+  detections: Detections,
+  options: ResultImage & { readonly threshold: number; readonly maxDetections: number },
+): Result {
   const { width, height, names, threshold, maxDetections } = options;
   const objects: DetectedObject[] = [];
   for (let i = 0; i < detections.scores.length && objects.length < maxDetections; i++) {

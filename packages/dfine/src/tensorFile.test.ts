@@ -1,4 +1,4 @@
-import { readSafetensors, writeSafetensors } from "@dfine/nn";
+import { readNamed, readSafetensors, writeSafetensors } from "@dfine/nn";
 import { referenceBackend, tensor } from "@dfine/tensor";
 import { expect, test } from "vitest";
 import { hostTensors, tensorSources } from "./tensorFile.ts";
@@ -10,9 +10,8 @@ test.each([32, 64] as const)("tensors of a float%i backend come back exactly", a
       ["a", tensor([1 / 3, 1e-42, -7], [3], { backend })],
       ["b", tensor([1, -(2 ** 31)], [1, 2], { dtype: "i32", backend })],
     ]);
-    const file = writeSafetensors(
-      new Map([...(await tensorSources(tensors, "x.")), ...(await tensorSources(tensors, "y."))]),
-    );
+    const values = await readNamed(tensors);
+    const file = writeSafetensors(new Map([...tensorSources(values, "x."), ...tensorSources(values, "y.")]));
     const back = hostTensors(readSafetensors(file).entries, "y.");
     for (const [name, { shape, data }] of back) {
       expect(shape).toEqual(tensors.get(name)!.shape);

@@ -3,11 +3,9 @@ import {
   decodeInt32,
   decodeTensor,
   type HostTensor,
-  readNamed,
   type SafetensorsEntry,
   type SafetensorsSource,
 } from "@dfine/nn";
-import type { Tensor } from "@dfine/tensor";
 
 /** Values as a file stores them: as exact as the backend has them. */
 export function tensorSource({ shape, data }: HostTensor): SafetensorsSource {
@@ -15,20 +13,14 @@ export function tensorSource({ shape, data }: HostTensor): SafetensorsSource {
   return data instanceof Int32Array ? { dtype: "I32", shape, data } : { dtype: "F64", shape, data };
 }
 
-/** Reads named tensors with one synchronisation, ready to be written to a file; `prefix` is put before each name. */
-export async function tensorSources(
-  tensors: ReadonlyMap<string, Tensor>,
-  prefix = "",
-): Promise<Map<string, SafetensorsSource>> {
-  const values = await readNamed(tensors);
-  return new Map([...values].map(([name, value]) => [prefix + name, tensorSource(value)]));
-}
+/** Named values, ready to be written to a file; `prefix` is put before each name. */
+export const tensorSources = (values: ReadonlyMap<string, HostTensor>, prefix = ""): Map<string, SafetensorsSource> =>
+  new Map([...values].map(([name, value]) => [prefix + name, tensorSource(value)]));
 
 /** Whether a file's entry holds fractions. */
 export const isFloat = ({ dtype }: Pick<SafetensorsEntry, "dtype">): boolean =>
   dtype.startsWith("F") || dtype === "BF16";
 
-/** Values of a file's entry, on the host. */
 export function hostTensor(entry: SafetensorsEntry): HostTensor {
   const { dtype, shape } = entry;
   if (dtype === "F64") return { shape, data: decodeTensor(entry) as Float64Array };

@@ -1,3 +1,4 @@
+import type { HostTensor } from "@dfine/nn";
 import { Random, type Tensor, tensor } from "@dfine/tensor";
 import type { ModelConfig } from "../src/config/config.ts";
 import { denoisingQueries } from "../src/model/denoising.ts";
@@ -9,14 +10,16 @@ const random = new Random(7);
 /** Parameters drawn anew, so that nothing that starts at zero hides a mistake. */
 export function lively(config: ModelConfig): DFineModel {
   const model = new DFineModel(config).initialize(random.fork("weights"));
+  const drawn = new Map<string, HostTensor>();
   for (const [name, { shape, dtype }] of model.namedParameters()) {
     if (dtype !== "f32" || name === "decoder.up") continue;
     const stream = random.fork(name);
     const spread = shape.length > 1 ? 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b)) : 0.3;
     const data = Float64Array.from({ length: shape.reduce((a, b) => a * b) }, () => spread * stream.normal());
     const offset = shape.length === 1 && /weight|scale/.test(name) ? 1 : 0;
-    model.loadStateDict(new Map([[name, { shape, data: data.map((value) => value + offset) }]]), { strict: false });
+    drawn.set(name, { shape, data: data.map((value) => value + offset) });
   }
+  model.loadStateDict(drawn, { strict: false });
   return model;
 }
 

@@ -2,6 +2,7 @@ import { cpu } from "@dfine/backend-cpu";
 import { type WebGpuBackend, webgpu } from "@dfine/backend-webgpu";
 import { type Backend, liveStorages, OutOfMemoryError, Random, withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { oneDevice } from "../../backend-webgpu/test/oneDevice.ts";
 import type { Config } from "../src/config/config.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
 import { DFineModel } from "../src/model/dfineModel.ts";
@@ -15,11 +16,14 @@ import { Trainer, type TrainerOptions } from "../src/train/trainer.ts";
 import { compileStep, trainStep } from "../src/train/trainStep.ts";
 import { noiseSource, tinyConfig, tinySource } from "./tinyTraining.ts";
 
+/** For all that need no device of their own. */
+let shared: Awaited<ReturnType<typeof oneDevice>>;
 let gpu: WebGpuBackend;
 beforeAll(async () => {
-  gpu = await webgpu();
+  shared = await oneDevice();
+  gpu = shared.make();
 });
-afterAll(() => gpu.dispose());
+afterAll(() => shared.destroy());
 
 /** Trains from the configuration's seed; calls `onEvent` after each step, epoch and recovery. */
 async function run(
@@ -62,8 +66,7 @@ describe("training on webgpu", () => {
   test("kernels compiled ahead are those of the first step, which ends with the same bits and memory", async () => {
     const config = tinyConfig();
     const batch = (await tinySource(1).batches(0)[Symbol.asyncIterator]().next()).value as TrainingBatch;
-    const firstStep = async (compileAhead: boolean) => {
-      const backend = await webgpu({ compileAhead });
+    const firstStep = async (backend: WebGpuBackend) => {
       const before = liveStorages();
       const firstOf = async () => {
         using state = withBackend(
@@ -85,7 +88,8 @@ describe("training on webgpu", () => {
       backend.dispose();
       return made;
     };
-    const [late, early] = [await firstStep(false), await firstStep(true)];
+    const late = await firstStep(shared.make({ compileAhead: false }));
+    const early = await firstStep(await webgpu({ compileAhead: true }));
     expect(early.end).toEqual(late.end);
     expect(late.ahead).toBe(0);
     expect(early.ahead + early.inStep).toBe(late.inStep);
@@ -97,8 +101,7 @@ describe("training on webgpu", () => {
     const { model } = tinyConfig();
     const pixels = Float32Array.from({ length: 3 * 96 * 96 }, (_, i) => ((i * 7919) % 1013) / 1013);
     const input = { images: pixels, shape: [1, 3, 96, 96], origSizes: [[96, 96]] } as const;
-    const predictions = async (compileAhead: boolean) => {
-      const backend = await webgpu({ compileAhead });
+    const predictions = async (backend: WebGpuBackend) => {
       using network = withBackend(backend, () => new DFineModel(model).initialize(new Random(7)).eval());
       const compiling = vi.spyOn(backend, "precompile");
       const predict = modelPredictor(network, backend);
@@ -108,7 +111,8 @@ describe("training on webgpu", () => {
       backend.dispose();
       return { found, peakBytes };
     };
-    expect(await predictions(true)).toEqual(await predictions(false));
+    const ahead = await predictions(await webgpu({ compileAhead: true }));
+    expect(ahead).toEqual(await predictions(shared.make({ compileAhead: false })));
   });
 
   test("two hundred steps of changing sizes leave neither buffers nor storages, and compile nothing after the second", async () => {
@@ -142,7 +146,7 @@ describe("training on webgpu", () => {
         backend,
         reviveBackend: async (lost) => {
           lost.dispose();
-          backend = await webgpu();
+          backend = shared.make();
           return backend;
         },
       },
@@ -160,9 +164,9 @@ describe("training on webgpu", () => {
   });
 
   test("memory that does not suffice ends training with what would fit", async () => {
-    const backend = await webgpu({ memoryLimitBytes: 2 * 2 ** 20 });
+    const backend = shared.make({ memoryLimitBytes: 2 * 2 ** 20 });
     const config = tinyConfig((c) => Object.assign(c.train, { epochs: 1 }));
-    const training = run({ config, backend, reviveBackend: async () => webgpu() }, tinySource(2));
+    const training = run({ config, backend, reviveBackend: async () => shared.make() }, tinySource(2));
     await expect(training).rejects.toThrow(OutOfMemoryError);
     await expect(training).rejects.toThrow(
       /a batch of 1 would fit: --batch 1 \(webgpu: out of memory: .* asked for, .* in use/,
@@ -172,7 +176,7 @@ describe("training on webgpu", () => {
 
   test("a step of n at 320, batch 2, takes at most 1.2 times the CPU's memory", async () => {
     const config = resolveConfig({ preset: "n" }, ["train.epochs=1"]);
-    const onGpu = await webgpu();
+    const onGpu = shared.make();
     const onCpu = cpu();
     const source = noiseSource(1, () => 320);
     for (const backend of [onGpu, onCpu]) await run({ config, backend }, source);

@@ -14,6 +14,7 @@ export * from "./layers/layerNorm.ts";
 export * from "./layers/linear.ts";
 export * from "./layers/mlp.ts";
 export * from "./layers/multiHeadAttention.ts";
+export * from "./layers/sequential.ts";
 export * from "./module.ts";
 export * from "./optim/index.ts";
 export { buffer, isDerived, isParameter, type ParameterOptions, parameter } from "./parameter.ts";

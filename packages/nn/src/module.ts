@@ -2,17 +2,12 @@ import { OwnershipError, scope, Tensor } from "@dfine/tensor";
 import { isParameter } from "./parameter.ts";
 import { type LoadOptions, type LoadReport, loadState, type StateValue } from "./state.ts";
 
-interface NamedTensor {
-  readonly name: string;
-  readonly tensor: Tensor;
-}
-
 /** `selfAttn` → `self_attn`: fields carry their state-dict names in camel case. */
 const snakeCase = (field: string): string => field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-function modulesIn(name: string, value: unknown, found: [string, Module][]): void {
-  if (value instanceof Module) found.push([name, value]);
-  else if (Array.isArray(value)) for (const [i, item] of value.entries()) modulesIn(`${name}.${i}`, item, found);
+function modulesIn(name: string, value: unknown): [name: string, module: Module][] {
+  if (value instanceof Module) return [[name, value]];
+  return Array.isArray(value) ? value.flatMap((item, i) => modulesIn(`${name}.${i}`, item)) : [];
 }
 
 /**
@@ -38,19 +33,17 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
 
   /** Direct children with their names: `layers.0`, `norm`. */
   children(): [name: string, module: Module][] {
-    const found: [string, Module][] = [];
-    for (const [field, value] of Object.entries(this)) modulesIn(snakeCase(field), value, found);
-    return found;
+    return Object.entries(this).flatMap(([field, value]) => modulesIn(snakeCase(field), value));
   }
 
   /** All tensors as PyTorch orders them: own parameters, own buffers, children. Shared tensors appear under each name. */
-  #tensors(prefix = ""): NamedTensor[] {
-    const own = Object.entries(this).flatMap(([field, value]): NamedTensor[] =>
-      value instanceof Tensor ? [{ name: prefix + snakeCase(field), tensor: value }] : [],
+  #tensors(prefix = ""): [name: string, tensor: Tensor][] {
+    const own = Object.entries(this).flatMap(([field, value]): [string, Tensor][] =>
+      value instanceof Tensor ? [[prefix + snakeCase(field), value]] : [],
     );
     return [
-      ...own.filter(({ tensor }) => isParameter(tensor)),
-      ...own.filter(({ tensor }) => !isParameter(tensor)),
+      ...own.filter(([, tensor]) => isParameter(tensor)),
+      ...own.filter(([, tensor]) => !isParameter(tensor)),
       ...this.children().flatMap(([name, child]) => child.#tensors(`${prefix}${name}.`)),
     ];
   }
@@ -58,7 +51,7 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
   #distinct(wanted: (tensor: Tensor) => boolean): Map<string, Tensor> {
     const seen = new Set<Tensor>();
     const found = new Map<string, Tensor>();
-    for (const { name, tensor } of this.#tensors()) {
+    for (const [name, tensor] of this.#tensors()) {
       if (seen.has(tensor) || !wanted(tensor)) continue;
       seen.add(tensor);
       found.set(name, tensor);
@@ -80,7 +73,7 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
   }
   /** The tensors themselves, not copies, by their official names; shared ones under each of their names. */
   stateDict(): Map<string, Tensor> {
-    return new Map(this.#tensors().map(({ name, tensor }) => [name, tensor]));
+    return new Map(this.#tensors());
   }
   /**
    * Copies values into the module's tensors. Batch counters (`num_batches_tracked`) may be missing or left over, and

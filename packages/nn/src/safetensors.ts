@@ -20,15 +20,7 @@ const STORAGE = {
 /** Element types that are read and written. */
 export type SafetensorsDtype = keyof typeof STORAGE;
 /** Elements as an array holds them. */
-export type SafetensorsData =
-  | Float64Array
-  | Float32Array
-  | Uint16Array
-  | BigInt64Array
-  | Int32Array
-  | Int16Array
-  | Int8Array
-  | Uint8Array;
+export type SafetensorsData = (typeof STORAGE)[SafetensorsDtype]["prototype"];
 
 /** A tensor of an opened file. `bytes` is a view of the file, little-endian, row-major. */
 export interface SafetensorsEntry {
@@ -92,8 +84,7 @@ function readHeader(bytes: Uint8Array, file: string): { header: Header; dataStar
 
 /** Checks that dtype, shape and byte range agree. */
 function checkEntry(name: string, entry: HeaderEntry, file: string): SafetensorsDtype {
-  const { dtype, shape } = entry;
-  const [begin, end] = entry.offsets;
+  const { dtype, shape, begin, end } = entry;
   const subject = `${file}: tensor ${JSON.stringify(name)}`;
   if (!isDtype(dtype))
     throw new SafetensorsError(
@@ -109,7 +100,7 @@ function checkEntry(name: string, entry: HeaderEntry, file: string): Safetensors
 
 /** Checks that the byte ranges follow each other without holes or overlaps up to the end of the file. */
 function checkCoverage(header: Header, dataLength: number, file: string): void {
-  const ranges = [...header.entries].map(([name, entry]) => ({ name, begin: entry.offsets[0], end: entry.offsets[1] }));
+  const ranges = [...header.entries].map(([name, { begin, end }]) => ({ name, begin, end }));
   ranges.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let covered = 0;
   for (const { name, begin, end } of ranges) {
@@ -136,14 +127,8 @@ export function readSafetensors(source: Uint8Array, file = "safetensors data"): 
   const entries = new Map<string, SafetensorsEntry>();
   for (const [name, entry] of header.entries) {
     const dtype = checkEntry(name, entry, file);
-    const [begin, end] = entry.offsets;
-    entries.set(name, {
-      name,
-      dtype,
-      shape: entry.shape,
-      bytes: bytes.subarray(dataStart + begin, dataStart + end),
-      file,
-    });
+    const own = bytes.subarray(dataStart + entry.begin, dataStart + entry.end);
+    entries.set(name, { name, dtype, shape: entry.shape, bytes: own, file });
   }
   checkCoverage(header, bytes.length - dataStart, file);
   return { metadata: header.metadata, entries };

@@ -8,7 +8,8 @@ export interface HeaderEntry {
   dtype: string;
   shape: number[];
   /** First and past-the-end byte, counted from the end of the header. */
-  offsets: [begin: number, end: number];
+  begin: number;
+  end: number;
 }
 
 export interface Header {
@@ -34,25 +35,18 @@ class HeaderReader {
   /** Reads `{"key": value, …}`, giving each key to `value`, which reads what follows the colon. */
   object(what: string, value: (key: string) => void): void {
     const seen = new Set<string>();
-    this.expect("{");
-    if (this.accept("}")) return;
-    do {
+    this.list("{}", () => {
       const key = this.string();
       if (seen.has(key)) this.fail(`${JSON.stringify(key)} occurs twice in ${what}`);
       seen.add(key);
       this.expect(":");
       value(key);
-    } while (this.accept(","));
-    this.expect("}");
+    });
   }
 
   integers(): number[] {
     const out: number[] = [];
-    this.expect("[");
-    if (this.accept("]")) return out;
-    do out.push(this.integer());
-    while (this.accept(","));
-    this.expect("]");
+    this.list("[]", () => out.push(this.integer()));
     return out;
   }
 
@@ -79,6 +73,15 @@ class HeaderReader {
 
   fail(problem: string): never {
     throw new SafetensorsError(`${problem} (character ${this.position} of the header)`);
+  }
+
+  /** Items between two brackets, with commas between them. */
+  private list(brackets: "{}" | "[]", item: () => void): void {
+    this.expect(brackets[0]!);
+    if (this.accept(brackets[1]!)) return;
+    do item();
+    while (this.accept(","));
+    this.expect(brackets[1]!);
   }
 
   private integer(): number {
@@ -120,7 +123,7 @@ function readEntry(reader: HeaderReader, name: string): HeaderEntry {
   const [begin, end] = offsets ?? [];
   if (dtype === undefined || shape === undefined || begin === undefined || end === undefined || offsets?.length !== 2)
     return reader.fail(`tensor ${JSON.stringify(name)} needs dtype, shape and two data_offsets`);
-  return { dtype, shape, offsets: [begin, end] };
+  return { dtype, shape, begin, end };
 }
 
 /** Parses the JSON header of a safetensors file. @throws SafetensorsError where it is not of the fixed form. */

@@ -68,17 +68,11 @@ export function compareState(
   state: ReadonlyMap<string, { readonly shape: Shape }>,
 ): LoadReport {
   const filled = new Set([...targets].filter(([name]) => state.has(name)).map(([, target]) => target));
-  const mismatched = [...targets].filter(([name, target]) => {
-    const value = state.get(name);
-    return value && !sameShape(value.shape, target.shape) && !isDerived(target);
-  });
-  const missing = [...targets].filter(
-    ([name, target]) => !filled.has(target) && !isCounter(name) && !isDerived(target),
-  );
+  const names = [...targets].filter(([, target]) => !isDerived(target)).map(([name]) => name);
   return {
-    missing: missing.map(([name]) => name),
+    missing: names.filter((name) => !filled.has(targets.get(name)!) && !isCounter(name)),
     unexpected: [...state.keys()].filter((name) => !targets.has(name) && !isCounter(name)),
-    mismatched: mismatched.map(([name]) => name),
+    mismatched: names.filter((name) => state.has(name) && !sameShape(state.get(name)!.shape, targets.get(name)!.shape)),
   };
 }
 

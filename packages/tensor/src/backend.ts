@@ -54,8 +54,7 @@ export interface Backend {
   readonly limits: { readonly maxBufferBytes: number; readonly maxBindings: number };
   /** Contents are unspecified. @throws OutOfMemoryError when memory is exhausted, saying what would fit */
   alloc(length: number, dtype: Dtype): Buffer;
-  /** Gives memory back. */
-  /** Never throws, not even when the device is lost: what was on it is still given back then. */
+  /** Gives memory back. Never throws, not even when the device is lost: what was on it is still given back then. */
   free(buffer: Buffer): void;
   /** Copies data from the host, in order with kernels. */
   write(target: Slice, data: TypedArray): void;

@@ -13,12 +13,13 @@ export function editDistance(a: string, b: string): number {
 /** Longer than any name there is: nothing to compare, which would take its time. */
 const LONGEST_NAME = 100;
 
-/** The candidate nearest to a mistyped word, or undefined where none is within two edits in five letters. */
+/** The candidate that a mistyped or cut-off word means; undefined where none is within two edits in five letters. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {
   if (word.length > LONGEST_NAME) return undefined;
   let best: { candidate: string; distance: number } | undefined;
   for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    const [typed, known] = [word.toLowerCase(), candidate.toLowerCase()];
+    const distance = typed.length > 2 && known.startsWith(typed) ? 1 : editDistance(typed, known);
     if (!best || distance < best.distance) best = { candidate, distance };
   }
   return best && best.distance <= Math.max(1, Math.floor(0.4 * word.length)) ? best.candidate : undefined;

@@ -4,6 +4,7 @@
  */
 
 import "./methods.ts";
+import "./ops/trials.ts";
 
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
 export type { Backend, Buffer, MemoryUse } from "./backend.ts";
@@ -14,10 +15,12 @@ export { type MetaOptions, metaBackend } from "./metaBackend.ts";
 export * from "./ops/activationOps.ts";
 export * from "./ops/arithmetic.ts";
 export type * from "./ops/attrs.ts";
+export { type CaseInput, caseOf, casesOf, type OpCase, type Refusal, shapesOf } from "./ops/cases.ts";
 export { type Conv2dActOptions, conv2d, conv2dAct } from "./ops/conv2d.ts";
 export type { Conv2dOptions } from "./ops/conv2dOptions.ts";
 export { copyInto, fillInto, zerosLike } from "./ops/copy.ts";
 export * from "./ops/create.ts";
+export { defineCall } from "./ops/defineCall.ts";
 export { defineMap, type MapOptions } from "./ops/defineMap.ts";
 export { defineRow, type RowBuilder, type RowOp, type RowOptions } from "./ops/defineRow.ts";
 export { defineUpdate, overwrites, type UpdateOp, type UpdateOptions } from "./ops/defineUpdate.ts";
@@ -27,39 +30,12 @@ export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
 export { type MaxPool2dOptions, maxPool2d } from "./ops/maxPool2d.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
-export {
-  type CaseInput,
-  casesOf,
-  type OpCase,
-  type Refusal,
-  type RegisteredOp,
-  registeredOps,
-  shapesOf,
-} from "./ops/registry.ts";
-
-export {
-  type BatchNormOptions,
-  batchNorm,
-  frozenBatchNorm,
-  type LayerNormOptions,
-  layerNorm,
-  logSoftmax,
-  softmax,
-} from "./ops/row.ts";
+export { type RegisteredOp, registeredOps, tryAlso } from "./ops/registry.ts";
+export * from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";
 export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/uniform.ts";
-export {
-  contiguous,
-  expand,
-  flatten,
-  permute,
-  reshape,
-  slice,
-  squeeze,
-  transpose,
-  unsqueeze,
-} from "./ops/view.ts";
+export * from "./ops/view.ts";
 export * from "./options.ts";
 export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
 export * from "./random.ts";

@@ -9,8 +9,7 @@ export abstract class Handle implements Disposable {
 
   /** Belongs to the innermost scope from now on; without one the collector frees it. */
   protected enter(): void {
-    if (innermost) innermost.own(this);
-    else this.watch();
+    moveTo(this, innermost);
   }
 
   /** Frees this handle. */

@@ -4,11 +4,7 @@ import { ShapeError } from "./errors.ts";
 export type Shape = readonly number[];
 
 /** Number of elements of a shape; 1 for a scalar. */
-export function sizeOf(shape: Shape): number {
-  let size = 1;
-  for (const n of shape) size *= n;
-  return size;
-}
+export const sizeOf = (shape: Shape): number => shape.reduce((size, n) => size * n, 1);
 
 /** Row-major strides in elements. */
 export function contiguousStrides(shape: Shape): number[] {
@@ -61,9 +57,8 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
   const rank = Math.max(...shapes.map((shape) => shape.length));
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {
-    for (let i = 0; i < shape.length; i++) {
+    for (const [i, n] of shape.entries()) {
       const axis = rank - shape.length + i;
-      const n = shape[i]!;
       if (n === 1 || n === result[axis]) continue;
       if (result[axis] !== 1)
         throw new ShapeError(
@@ -78,16 +73,7 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
 /** Whether a tensor of `shape` broadcasts to exactly `target`. */
 export function broadcastsTo(shape: Shape, target: Shape): boolean {
   const offset = target.length - shape.length;
-  if (offset < 0) return false;
-  for (let axis = 0; axis < shape.length; axis++)
-    if (shape[axis] !== 1 && shape[axis] !== target[axis + offset]) return false;
-  return true;
-}
-
-/** @throws ShapeError unless every size is a whole number from 0 on */
-export function checkShape(op: string, shape: Shape): void {
-  if (!Array.isArray(shape) || shape.some((n) => !Number.isSafeInteger(n) || n < 0))
-    throw new ShapeError(`${op}: [${String(shape)}] is no shape: a list of whole numbers from 0 on`);
+  return offset >= 0 && shape.every((n, axis) => n === 1 || n === target[axis + offset]);
 }
 
 /** Strides that walk a tensor of `shape` as if it had the broadcast shape `target`. */
@@ -101,10 +87,6 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], targe
 
 /** Axes of `target` along which a tensor of `shape` is repeated. */
 export function broadcastAxes(shape: Shape, target: Shape): number[] {
-  const offset = target.length - shape.length;
-  const axes: number[] = [];
-  for (let axis = 0; axis < target.length; axis++) {
-    if (axis < offset || (shape[axis - offset] === 1 && target[axis] !== 1)) axes.push(axis);
-  }
-  return axes;
+  const strides = shape.map(() => 1);
+  return broadcastStrides(shape, strides, target).flatMap((stride, axis) => (stride === 0 ? [axis] : []));
 }

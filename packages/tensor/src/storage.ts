@@ -12,6 +12,10 @@ export class Storage {
   readonly backend: Backend;
   readonly #buffer: Buffer;
   #count = 1;
+  /** How often it was changed in place. */
+  version = 0;
+  /** By the first element of a change: its last one, and the version that it made. */
+  readonly #changes = new Map<number, { readonly last: number; readonly version: number }>();
 
   constructor(backend: Backend, length: number, dtype: Dtype) {
     this.backend = backend;
@@ -24,6 +28,20 @@ export class Storage {
     if (this.#count === 0)
       throw new OwnershipError("a tensor was used after it was freed; keep(t) takes it out of its scope");
     return this.#buffer;
+  }
+
+  /** Elements from…last are about to be changed in place. */
+  change(from: number, last: number): void {
+    const before = this.#changes.get(from)?.last ?? last;
+    this.#changes.set(from, { last: Math.max(last, before), version: ++this.version });
+  }
+
+  /** Whether any of the elements from…last was changed in place after `version`. */
+  changedSince(version: number, from: number, last: number): boolean {
+    if (this.version === version) return false;
+    return [...this.#changes].some(
+      ([start, change]) => change.version > version && start <= last && change.last >= from,
+    );
   }
 
   retain(): this {

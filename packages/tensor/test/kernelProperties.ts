@@ -1,5 +1,5 @@
 import { type Backend, type Dtype, referenceBackend, type TypedArray } from "@dfine/tensor";
-import { axisIndex, constant, load, loadAt, param, row, type Stage } from "@dfine/tensor/kernel";
+import { axisIndex, constant, load, loadAt, param, row, type Stage, type Write } from "@dfine/tensor/kernel";
 import { assertClose } from "@dfine/tensor/testing";
 import fc from "fast-check";
 import { describe, it } from "vitest";
@@ -190,8 +190,12 @@ export function kernelProperties(
 
     it("scatters in order and drops what is outside", async () => {
       const operands = [dense("i32", n), dense("f32", n), indexed("f32", 6, "update"), indexed("i32", 4, "update")];
-      await check([{ kind: "scatter", operand: 2, index: load(0, "i32").rem(8), expr: load(1) }], operands);
-      await check([{ kind: "scatter", operand: 3, index: load(0, "i32").rem(5), expr: load(0, "i32") }], operands);
+      const [floats, integers]: Write[] = [
+        { operand: 2, index: load(0, "i32").rem(8), expr: load(1) },
+        { operand: 3, index: load(0, "i32").rem(5), expr: load(0, "i32") },
+      ];
+      for (const writes of [[floats!], [integers!], [floats!, integers!]])
+        await check([{ kind: "store", perRow: false, writes }], operands);
     });
   });
 

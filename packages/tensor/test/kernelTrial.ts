@@ -109,10 +109,8 @@ export function kernelOf(
   });
   const shapeOfStages = stages.map((stage) =>
     stage.kind === "store"
-      ? `store ${stage.perRow} ${stage.writes.map((w) => w.operand)}`
-      : stage.kind === "reduce"
-        ? stage.op
-        : `scatter ${stage.operand}`,
+      ? `store ${stage.perRow} ${stage.writes.map((w) => `${w.operand}${w.index ? "+" : ""}`)}`
+      : stage.op,
   );
   const key = JSON.stringify([
     kinds,

@@ -1,6 +1,7 @@
 import type { DeformableLevel, DeformableSampleAttrs } from "@dfine/tensor";
 import { shape4, type View } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { clampIndex } from "./args.ts";
 
 export type Method = DeformableSampleAttrs["method"];
 
@@ -69,10 +70,8 @@ export function sampleSizes(value: View, locations: View) {
 export function locate(f: Assembler, taps: Taps, point: Point): void {
   const [x, y] = [f.local("i32"), f.local("i32")];
   const [width, height] = [f.local("i32"), f.local("i32")];
-  for (const [i, [pixel, limit]] of [
-    [x, width],
-    [y, height],
-  ].entries() as IterableIterator<[number, [Local, Local]]>) {
+  for (const i of [0, 1] as const) {
+    const [pixel, limit] = i === 0 ? [x, width] : [y, height];
     f.get(point.level)
       .memory("i32.load", i * 4)
       .tee(limit)
@@ -83,7 +82,7 @@ export function locate(f: Assembler, taps: Taps, point: Point): void {
       .get(taps.size[i]!)
       .op("f32.mul");
     if (taps.method === "discrete") nearest(f, pixel, limit);
-    else between(f, taps, { side: i as 0 | 1, pixel });
+    else between(f, taps, { side: i, pixel });
   }
   f.get(point.level).memory("i32.load", 8);
   f.get(y, width)
@@ -114,12 +113,8 @@ export function locate(f: Assembler, taps: Taps, point: Point): void {
 
 /** From the stack's location · size: the pixel that holds it, at most the last one. */
 function nearest(f: Assembler, pixel: Local, limit: Local): void {
-  const last = f.local("i32");
   f.f32(0.5).op("f32.add", "i32.trunc_sat_f32_s").set(pixel);
-  f.get(limit).i32(1).op("i32.sub").set(last);
-  f.get(pixel, last, pixel, last).op("i32.lt_s").select().set(pixel);
-  f.get(pixel).i32(0).get(pixel).i32(0).op("i32.gt_s").select().set(pixel);
-  f.release(last);
+  clampIndex(f, pixel, limit);
 }
 
 /** From the stack's location · size: the pixel centre before it, and how far it lies towards the next. */

@@ -1,5 +1,5 @@
 import type { CpuRuntime } from "../runtime.ts";
-import { argWords, namedKernel } from "./args.ts";
+import { launchNamed, namedKernel } from "./args.ts";
 import { withTables } from "./tables.ts";
 
 const NAMES = [
@@ -122,14 +122,8 @@ export function depthwiseWeightGrad(runtime: CpuRuntime, problem: DepthwiseWeigh
   const [height, width] = outputs;
   const spare = Array.from({ length: (SIDE - (taps.length % SIDE)) % SIDE }, () => taps[0]!);
   withTables(runtime, [[...taps, ...spare]], ([table]) =>
-    runtime.launch(KERNEL, {
-      args: argWords(NAMES, {
-        ...problem,
-        taps: table!,
-        tapCount: taps.length,
-        height,
-        width,
-      }),
+    launchNamed(runtime, KERNEL, {
+      words: { ...problem, taps: table!, tapCount: taps.length, height, width },
       units: problem.channels,
       grain: Math.max(1, Math.floor(262144 / (problem.images * height * width * taps.length))),
     }),

@@ -1,23 +1,14 @@
-import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { argWords, namedKernel } from "./args.ts";
-
-const SELECT_NAMES = ["from", "index", "to", "rows", "rowBytes"] as const;
+import { clampIndex, launchNamed, namedKernel, smaller } from "./args.ts";
 
 /** Units are positions of the index: copies a row. An index outside the rows is brought to the nearest one. */
-const SELECT = namedKernel("indexSelect", SELECT_NAMES, (f, arg) => {
+const SELECT = namedKernel("indexSelect", ["from", "index", "to", "rows", "rowBytes"], (f, arg) => {
   const [k, row, from, to, at, wide] = f.locals("i32", 6);
   f.get(arg.rowBytes).i32(-16).op("i32.and").set(wide);
   f.for(k, { from: f.begin, to: f.end }, () => {
     f.get(arg.index, k).i32(2).op("i32.shl", "i32.add").memory("i32.load").set(row);
-    f.get(row, arg.rows)
-      .op("i32.ge_s")
-      .if(() => f.get(arg.rows).i32(1).op("i32.sub").set(row));
-    f.get(row)
-      .i32(0)
-      .op("i32.lt_s")
-      .if(() => f.i32(0).set(row));
+    clampIndex(f, row, arg.rows);
     f.get(arg.from, row, arg.rowBytes).op("i32.mul", "i32.add").set(from);
     f.get(arg.to, k, arg.rowBytes).op("i32.mul", "i32.add").set(to);
     f.for(at, { from: 0, to: wide, step: 16 }, () => {
@@ -29,30 +20,23 @@ const SELECT = namedKernel("indexSelect", SELECT_NAMES, (f, arg) => {
   });
 });
 
-export const indexSelectOverride = (runtime: CpuRuntime): Override<IndexSelectAttrs> => ({
+export const indexSelectOverride = (runtime: CpuRuntime): Override<OpAttrs["indexSelect"]> => ({
   select: ([x]) => (x!.shape[0] === 0 ? undefined : "rows"),
   run({ inputs: [x, index], outputs: [to] }) {
     const [rows, columns] = x!.shape as [number, number];
-    runtime.launch(SELECT, {
-      args: argWords(SELECT_NAMES, {
-        from: runtime.pointer(x!),
-        index: runtime.pointer(index!),
-        to: runtime.pointer(to!),
-        rows,
-        rowBytes: columns * 4,
-      }),
+    launchNamed(runtime, SELECT, {
+      words: { from: x!, index: index!, to: to!, rows, rowBytes: columns * 4 },
       units: index!.shape[0]!,
       grain: Math.max(16, Math.floor(16384 / columns)),
     });
   },
 });
 
-const ADD_NAMES = ["index", "updates", "to", "count", "rows", "rowBytes"] as const;
 /** Columns that a unit owns: one cache line of every row. */
 const OWNED = 16;
 
 /** Units are column ranges: zeros, then the updates' part of each row in ascending k. An index outside is dropped. */
-const ADD = namedKernel("indexAdd", ADD_NAMES, (f, arg) => {
+const ADD = namedKernel("indexAdd", ["index", "updates", "to", "count", "rows", "rowBytes"], (f, arg) => {
   const [unit, k, row, first, last, wide] = f.locals("i32", 6);
   const [from, to, at] = f.locals("i32", 3);
   const perColumn = (vector: () => void, single: () => void): void => {
@@ -69,9 +53,7 @@ const ADD = namedKernel("indexAdd", ADD_NAMES, (f, arg) => {
       .i32(OWNED * 4)
       .op("i32.add")
       .set(last);
-    f.get(last, arg.rowBytes)
-      .op("i32.gt_s")
-      .if(() => f.get(arg.rowBytes).set(last));
+    smaller(f, last, arg.rowBytes).set(last);
     f.get(last, last, first).op("i32.sub").i32(15).op("i32.and", "i32.sub").set(wide);
     f.get(arg.to).set(to);
     f.for(row, { from: 0, to: arg.rows }, () => {
@@ -104,19 +86,12 @@ const ADD = namedKernel("indexAdd", ADD_NAMES, (f, arg) => {
   });
 });
 
-export const indexAddOverride = (runtime: CpuRuntime): Override<IndexAddAttrs> => ({
+export const indexAddOverride = (runtime: CpuRuntime): Override<OpAttrs["indexAdd"]> => ({
   select: () => "columns",
   run({ inputs: [index, updates], outputs: [to], attrs: { rows } }) {
     const [count, columns] = updates!.shape as [number, number];
-    runtime.launch(ADD, {
-      args: argWords(ADD_NAMES, {
-        index: runtime.pointer(index!),
-        updates: runtime.pointer(updates!),
-        to: runtime.pointer(to!),
-        count,
-        rows,
-        rowBytes: columns * 4,
-      }),
+    launchNamed(runtime, ADD, {
+      words: { index: index!, updates: updates!, to: to!, count, rows, rowBytes: columns * 4 },
       units: Math.ceil(columns / OWNED),
       grain: Math.max(1, Math.floor(32768 / ((rows + count) * OWNED))),
     });

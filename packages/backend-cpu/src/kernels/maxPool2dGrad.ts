@@ -1,12 +1,9 @@
-import type { MaxPool2dGradAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { argWords, namedKernel } from "./args.ts";
-
-const NAMES = ["dy", "indices", "to", "inSize", "outSize"] as const;
+import { launchNamed, namedKernel } from "./args.ts";
 
 /** Units are planes: zeros, then every window adds its gradient to its largest element, in order. */
-const KERNEL = namedKernel("maxPool2dGrad", NAMES, (f, arg) => {
+const KERNEL = namedKernel("maxPool2dGrad", ["dy", "indices", "to", "inSize", "outSize"], (f, arg) => {
   const [plane, to, i, at, last] = f.locals("i32", 5);
   f.for(plane, { from: f.begin, to: f.end }, () => {
     f.get(arg.to, plane, arg.inSize).op("i32.mul").i32(2).op("i32.shl", "i32.add").tee(to);
@@ -22,20 +19,15 @@ const KERNEL = namedKernel("maxPool2dGrad", NAMES, (f, arg) => {
   });
 });
 
-export const maxPool2dGradOverride = (runtime: CpuRuntime): Override<MaxPool2dGradAttrs> => ({
+export const maxPool2dGradOverride = (runtime: CpuRuntime): Override<OpAttrs["maxPool2dGrad"]> => ({
   select: () => "direct",
   run({ inputs: [dy, indices], outputs: [dx], attrs: { inputSize } }) {
     const [images, channels, height, width] = dy!.shape as [number, number, number, number];
-    runtime.launch(KERNEL, {
-      args: argWords(NAMES, {
-        dy: runtime.pointer(dy!),
-        indices: runtime.pointer(indices!),
-        to: runtime.pointer(dx!),
-        inSize: inputSize[0] * inputSize[1],
-        outSize: height * width,
-      }),
+    const [inSize, outSize] = [inputSize[0] * inputSize[1], height * width];
+    launchNamed(runtime, KERNEL, {
+      words: { dy: dy!, indices: indices!, to: dx!, inSize, outSize },
       units: images * channels,
-      grain: Math.max(1, Math.floor(16384 / (height * width))),
+      grain: Math.max(1, Math.floor(16384 / outSize)),
     });
   },
 });

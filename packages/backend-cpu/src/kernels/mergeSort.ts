@@ -1,4 +1,5 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { smaller } from "./args.ts";
 
 export interface Pairs {
   /** Address of (unsigned key, value) pairs; afterwards of the sorted ones. */
@@ -14,12 +15,10 @@ export function mergeSort(f: Assembler, { pairs, spare, count }: Pairs): void {
   const [to, swap] = f.locals("i32", 2);
   const pairAt = (base: Local, index: Local) => f.get(base, index).i32(3).op("i32.shl", "i32.add");
   const keyAt = (index: Local) => pairAt(pairs, index).memory("i32.load");
-  const limited = (target: Local) =>
-    f
-      .tee(target)
-      .get(count)
-      .op("i32.gt_s")
-      .if(() => f.get(count).set(target));
+  const limitedSum = (target: Local, from: Local) => {
+    f.get(from, width).op("i32.add").set(target);
+    smaller(f, target, count).set(target);
+  };
   f.i32(1).set(width);
   f.block((done) => {
     f.loop((wider) => {
@@ -28,10 +27,8 @@ export function mergeSort(f: Assembler, { pairs, spare, count }: Pairs): void {
       f.block((merged) => {
         f.loop((nextRun) => {
           f.get(start, count).op("i32.ge_s").brIf(merged);
-          f.get(start, width).op("i32.add");
-          limited(middle);
-          f.get(middle, width).op("i32.add");
-          limited(end);
+          limitedSum(middle, start);
+          limitedSum(end, middle);
           f.get(start).set(left).get(middle).set(right);
           f.for(to, { from: start, to: end }, () => {
             f.block((chosen) => {

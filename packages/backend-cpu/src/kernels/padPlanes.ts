@@ -1,6 +1,6 @@
 import type { CpuRuntime } from "../runtime.ts";
 import type { Local } from "../wasm/assembler.ts";
-import { argWords, namedKernel } from "./args.ts";
+import { launchNamed, namedKernel } from "./args.ts";
 import type { Axes, PlaneLayout } from "./paddedAxes.ts";
 
 const NAMES = [
@@ -112,8 +112,8 @@ export function padPlanes(runtime: CpuRuntime, { from, to, planes, size, axes: [
       const last = Math.max(first, clip(Math.ceil((width + x.before - phase) / x.phases)));
       words.set([first, last, first * x.phases + phase - x.before], spans / 4 + phase * 3);
     }
-    runtime.launch(KERNEL, {
-      args: argWords(NAMES, {
+    launchNamed(runtime, KERNEL, {
+      words: {
         from,
         to,
         height,
@@ -125,7 +125,7 @@ export function padPlanes(runtime: CpuRuntime, { from, to, planes, size, axes: [
         columns: x.length,
         planeBytes: layout.plane,
         spans,
-      }),
+      },
       units: planes,
       grain: Math.max(1, Math.ceil(CHUNK / (layout.plane / 4))),
     });

@@ -1,10 +1,8 @@
 import type { CpuRuntime } from "../runtime.ts";
-import { argWords, divide, namedKernel } from "./args.ts";
-
-const NAMES = ["from", "to", "parts", "rows", "columns"] as const;
+import { divide, launchNamed, namedKernel } from "./args.ts";
 
 /** Units are (group, column): sums the partials in order and writes the column as a row. */
-const KERNEL = namedKernel("sumPartials", NAMES, (f, arg) => {
+const KERNEL = namedKernel("sumPartials", ["from", "to", "parts", "rows", "columns"], (f, arg) => {
   const [unit, group, column, row, part, from] = f.locals("i32", 6);
   const [first, to, partBytes, pitch] = f.locals("i32", 4);
   const sum = f.local("f32");
@@ -42,8 +40,8 @@ export interface Partials {
 
 /** Adds up partial sums, first to last, and transposes them. */
 export function sumPartials(runtime: CpuRuntime, { groups, parts, rows, columns, from, to }: Partials): void {
-  runtime.launch(KERNEL, {
-    args: argWords(NAMES, { from, to, parts, rows, columns }),
+  launchNamed(runtime, KERNEL, {
+    words: { from, to, parts, rows, columns },
     units: groups * columns,
     grain: Math.max(1, Math.ceil(32768 / (rows * parts))),
   });

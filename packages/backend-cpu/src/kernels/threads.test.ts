@@ -9,11 +9,8 @@ import { createOverrides } from "./index.ts";
 const options = { relaxedSimd: true, memoryLimitBytes: 2 ** 30, deadlineMilliseconds: 20_000 };
 const one = new Runtime({ threads: 1, ...options });
 const three = new Runtime({ threads: 3, ...options });
-// The first jobs start the workers; until they are up, the caller would do everything alone.
-beforeAll(async () => {
-  results(three, CASES[0]).next();
-  await new Promise((resolve) => setTimeout(resolve, 500));
-});
+// Until the workers are up, the caller would do everything alone.
+beforeAll(() => three.ready());
 afterAll(() => {
   one.dispose();
   three.dispose();

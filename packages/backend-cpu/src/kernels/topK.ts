@@ -1,12 +1,11 @@
-import type { TopKAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
+import type { CpuRuntime } from "../runtime.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
-import { argWords, namedKernel } from "./args.ts";
+import { launchNamed, type NamedKernel, namedKernel } from "./args.ts";
 import { mergeSort } from "./mergeSort.ts";
 
 const NAMES = ["from", "values", "indices", "size", "k", "scratch", "scratchBytes"] as const;
-type Args = Record<(typeof NAMES)[number], Local>;
+type Name = (typeof NAMES)[number];
 
 /** Up to this k a sorted list is kept while walking the row once. */
 const SHORT = 16;
@@ -41,8 +40,8 @@ const elementOf = (f: Assembler, base: Local, index: Local) => f.get(base, index
 /** Units are rows. `body` fills the row's indices; the values follow them. */
 const kernel = (
   name: string,
-  body: (f: Assembler, row: { arg: Args; from: Local; indices: Local; scratch: Local }) => void,
-): WasmKernel =>
+  body: (f: Assembler, row: { arg: Record<Name, Local>; from: Local; indices: Local; scratch: Local }) => void,
+): NamedKernel<Name> =>
   namedKernel(`topK/${name}`, NAMES, (f, arg) => {
     const [row, from, values, indices, scratch, rank] = f.locals("i32", 6);
     f.get(arg.scratch, arg.scratchBytes).thread().op("i32.mul", "i32.add").set(scratch);
@@ -177,22 +176,14 @@ const SELECT = kernel("select", (f, { arg, from, indices, scratch }) => {
   });
 });
 
-export const topKOverride = (runtime: CpuRuntime): Override<TopKAttrs> => ({
+export const topKOverride = (runtime: CpuRuntime): Override<OpAttrs["topK"]> => ({
   select: (_, { k }) => (k <= SHORT ? "insert" : "select"),
   run({ variant, inputs: [x], outputs: [values, indices], attrs: { k } }) {
     const [rows, size] = x!.shape as [number, number];
     const scratchBytes = variant === "insert" ? SHORT * 4 : TABLE_BYTES + k * 16 + size * 4;
     runtime.withScratch(scratchBytes * runtime.threads, (scratch) =>
-      runtime.launch(variant === "insert" ? INSERT : SELECT, {
-        args: argWords(NAMES, {
-          from: runtime.pointer(x!),
-          values: runtime.pointer(values!),
-          indices: runtime.pointer(indices!),
-          size,
-          k,
-          scratch,
-          scratchBytes,
-        }),
+      launchNamed(runtime, variant === "insert" ? INSERT : SELECT, {
+        words: { from: x!, values: values!, indices: indices!, size, k, scratch, scratchBytes },
         units: rows,
         grain: Math.max(1, Math.floor(16384 / size)),
       }),

@@ -1,5 +1,5 @@
 import { OutOfMemoryError } from "@dfine/tensor";
-import { roundUp, sizeClass } from "@dfine/tensor/kernel";
+import { memo, roundUp, sizeClass } from "@dfine/tensor/kernel";
 import { MAX_PAGES } from "../wasm/encode.ts";
 import { FreeRanges } from "./freeRanges.ts";
 
@@ -82,11 +82,7 @@ export class Heap {
   }
 
   #takeSmall(block: number, asked: number): number {
-    let list = this.#small.get(block);
-    if (!list) {
-      list = [];
-      this.#small.set(block, list);
-    }
+    const list = memo(this.#small, block, () => []);
     const known = list.pop();
     if (known !== undefined) return known;
     const count = Math.floor(SLAB / block);

@@ -81,15 +81,11 @@ export const lower = (e: Expr): Expr =>
   rewrite(e, (node) => (node.op in LOWERED ? LOWERED[node.op as LoweredOp](node.args[0]!) : undefined));
 
 export function lowerStage(stage: Stage): Stage {
-  switch (stage.kind) {
-    case "reduce":
-      return { ...stage, expr: lower(stage.expr) };
-    case "store":
-      return { ...stage, writes: stage.writes.map(({ operand, expr }) => ({ operand, expr: lower(expr) })) };
-    case "scatter":
-      return { ...stage, index: lower(stage.index), expr: lower(stage.expr) };
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
-  }
+  if (stage.kind === "reduce") return { ...stage, expr: lower(stage.expr) };
+  const writes = stage.writes.map((write) => ({
+    ...write,
+    expr: lower(write.expr),
+    ...(write.index ? { index: lower(write.index) } : {}),
+  }));
+  return { ...stage, writes };
 }

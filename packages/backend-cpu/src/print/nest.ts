@@ -4,6 +4,7 @@ import {
   type Kernel,
   postorder,
   type Stage,
+  scatters,
   stageExpressions,
   type Walk,
 } from "@dfine/tensor/kernel";
@@ -83,7 +84,7 @@ function chooseLanes(kernel: Kernel, map: readonly number[], reduce: readonly nu
 
 function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefined {
   // Scattered sums are added in the order of the axes.
-  if (kernel.stages.some((stage) => stage.kind === "scatter")) return map.at(-1);
+  if (scatters(kernel)) return map.at(-1);
   // An axis along which nothing moves is most often one of size 1.
   return (
     [...map].reverse().find((axis) => kernel.operands.some((operand) => operand.walk[axis] !== "still")) ?? map.at(-1)
@@ -92,8 +93,7 @@ function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefin
 
 function chooseGroups(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): number[] {
   const { kernel, stages, vectorAxis, lanes, innerAxes } = shape;
-  const scatters = stages.some((stage) => stage.kind === "scatter");
-  const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters;
+  const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters(kernel);
   const work = (of: readonly Stage[]): number =>
     postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
   const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;

@@ -25,13 +25,13 @@ const OPERATIONS: OperationTable<Print, Exclude<Operation, LoweredOp | "select">
   floor: { f32: ["f32x4.floor"] },
   abs: { f32: ["f32x4.abs"] },
   sqrt: { f32: ["f32x4.sqrt"] },
-  isnan: {
+  isNaN: {
     f32: (f) => {
       const x = f.local("v128");
       f.tee(x).get(x).op("f32x4.ne").release(x);
     },
   },
-  isfinite: { f32: (f) => f.op("f32x4.abs").f32x4(Number.POSITIVE_INFINITY).op("f32x4.lt") },
+  isFinite: { f32: (f) => f.op("f32x4.abs").f32x4(Number.POSITIVE_INFINITY).op("f32x4.lt") },
   cast: {
     f32: ["i32x4.trunc_sat_f32x4_s"],
     i32: ["f32x4.convert_i32x4_s"],

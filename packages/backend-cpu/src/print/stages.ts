@@ -36,48 +36,32 @@ function printStage(place: Place, stage: Stage): void {
     f.set(value);
     return value;
   };
-  switch (stage.kind) {
-    case "reduce": {
-      const fold = new Fold(printing, stage, nest.lanes === "reduce" ? place.groups : site.groups);
-      const used = operandsIn(roots);
-      innerLoops(place, { used, strips: fold.strips, endRun: () => fold.endRun() }, (inner) => fold.add(values, inner));
-      const results = fold.finish();
-      values.holdForStages(results);
-      printing.rows.push(results);
-      return;
-    }
-    case "store": {
-      const used = operandsIn(roots);
-      for (const { operand } of stage.writes) used.add(operand);
-      const body = (inner: Site): void =>
-        values.eachGroup(roots, inner, (group) => {
-          const results = stage.writes.map(({ expr }) => computed(expr, inner, group));
-          stage.writes.forEach(({ operand, expr }, i) => {
-            store(printing, { operand, dtype: expr.dtype, group }, { site: inner, value: results[i]! });
-          });
-          f.release(...results);
-        });
-      if (stage.perRow) body(site);
-      else innerLoops(place, { used }, body);
-      return;
-    }
-    case "scatter":
-      innerLoops(place, { used: operandsIn(roots) }, (inner) => {
-        values.eachGroup(roots, inner, (group) => {
-          const [index, value] = [f.local("v128"), f.local("v128")];
-          values.push(stage.index, inner, group);
-          f.set(index);
-          values.push(stage.expr, inner, group);
-          f.set(value);
-          scatter(printing, { operand: stage.operand, dtype: stage.expr.dtype, group }, { site: inner, index, value });
-          f.release(index, value);
-        });
-      });
-      return;
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
+  const used = operandsIn(roots);
+  if (stage.kind === "reduce") {
+    const fold = new Fold(printing, stage, nest.lanes === "reduce" ? place.groups : site.groups);
+    innerLoops(place, { used, strips: fold.strips, endRun: () => fold.endRun() }, (inner) => fold.add(values, inner));
+    const results = fold.finish();
+    values.holdForStages(results);
+    printing.rows.push(results);
+    return;
   }
+  for (const { operand } of stage.writes) used.add(operand);
+  const body = (inner: Site): void =>
+    values.eachGroup(roots, inner, (group) => {
+      const results = stage.writes.map(({ index, expr }) => ({
+        index: index && computed(index, inner, group),
+        value: computed(expr, inner, group),
+      }));
+      for (const [i, { operand, expr }] of stage.writes.entries()) {
+        const { index, value } = results[i]!;
+        const element = { operand, dtype: expr.dtype, group };
+        if (index) scatter(printing, element, { site: inner, index, value });
+        else store(printing, element, { site: inner, value });
+        f.release(...(index ? [index, value] : [value]));
+      }
+    });
+  if (stage.perRow) body(site);
+  else innerLoops(place, { used }, body);
 }
 
 const operandsIn = (roots: readonly Expr[]): Set<number> =>

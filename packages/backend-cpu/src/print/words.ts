@@ -1,4 +1,4 @@
-import { type Binding, type Launch, wordOf } from "@dfine/tensor/kernel";
+import { type Binding, type Launch, scatters, wordOf } from "@dfine/tensor/kernel";
 import type { Nest } from "./nest.ts";
 
 const BYTES = 4;
@@ -69,7 +69,7 @@ export function packLaunch(
   const { nest, words, weight } = plan;
   const { sizes, operands, params } = launch;
   const { kernel, vectorAxis, rowAxes, innerAxes } = nest;
-  const scatters = kernel.stages.some((stage) => stage.kind === "scatter");
+  const inOrder = scatters(kernel);
   let folded = weight;
   for (const axis of innerAxes) folded *= Math.max(1, sizes[axis]!);
   for (const [axis, word] of words.size) into[word] = sizes[axis]!;
@@ -81,7 +81,7 @@ export function packLaunch(
   if (words.block !== undefined) {
     const n = sizes[vectorAxis!]!;
     block =
-      scatters || n * folded <= CHUNK_WORK
+      inOrder || n * folded <= CHUNK_WORK
         ? Math.max(n, 1)
         : Math.max(BLOCK_STEP, Math.floor(CHUNK_WORK / folded / BLOCK_STEP) * BLOCK_STEP);
     into[words.block] = block;
@@ -108,5 +108,5 @@ export function packLaunch(
     }
   }
   for (let i = 0; i < params.length; i++) into[words.params[i]!] = wordOf(params[i]!, kernel.params[i]!);
-  return { units, grain: scatters ? Math.max(units, 1) : Math.max(1, Math.floor(CHUNK_WORK / Math.max(unitWork, 1))) };
+  return { units, grain: inOrder ? Math.max(units, 1) : Math.max(1, Math.floor(CHUNK_WORK / Math.max(unitWork, 1))) };
 }

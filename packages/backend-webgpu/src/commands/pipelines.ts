@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import { STAGE_COMPUTE } from "../device/constants.ts";
-import type { Faults } from "../device/faults.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
 import { type Shader, type StorageAccess, UNIFORM_BYTES } from "./shader.ts";
 
@@ -22,23 +22,15 @@ const MOST_BIND_GROUPS = 16384;
 
 /** Compiled shaders and bind groups of a device. */
 export class Pipelines {
-  readonly #device: GPUDevice;
-  readonly #faults: Faults;
+  readonly #gpu: Gpu;
   readonly #uniforms: GPUBuffer;
   readonly #signatures = new Map<string, Signature>();
   readonly #pipelines = new Map<string, Pipeline>();
   readonly #prepared = new Map<string, Promise<void>>();
-  bindGroups = 0;
 
-  constructor(device: GPUDevice, options: { faults: Faults; uniforms: GPUBuffer }) {
-    this.#device = device;
-    this.#faults = options.faults;
-    this.#uniforms = options.uniforms;
-  }
-
-  /** Distinct shaders compiled so far. */
-  get count(): number {
-    return this.#pipelines.size;
+  constructor(gpu: Gpu, uniforms: GPUBuffer) {
+    this.#gpu = gpu;
+    this.#uniforms = uniforms;
   }
 
   /** Compiles a shader the first time. A mistake in it is told by the next read, with kernel and code. */
@@ -46,7 +38,7 @@ export class Pipelines {
     return memo(this.#pipelines, shader.key, () =>
       this.#watch(shader, () => {
         const { descriptor, signature } = this.#describe(shader);
-        return { pipeline: this.#device.createComputePipeline(descriptor), signature };
+        return this.#compiled(this.#gpu.device.createComputePipeline(descriptor), signature);
       }),
     );
   }
@@ -55,15 +47,13 @@ export class Pipelines {
   prepare(shader: Shader): void {
     if (this.#pipelines.has(shader.key) || this.#prepared.has(shader.key)) return;
     const { descriptor, signature } = this.#watch(shader, () => this.#describe(shader));
-    const compiling = this.#device.createComputePipelineAsync(descriptor).then(
-      (pipeline) => void memo(this.#pipelines, shader.key, () => ({ pipeline, signature })),
+    const compiling = this.#gpu.device.createComputePipelineAsync(descriptor).then(
+      (pipeline) => void memo(this.#pipelines, shader.key, () => this.#compiled(pipeline, signature)),
       // Compiling it again, when it is used, tells why.
       () => undefined,
     );
-    this.#prepared.set(
-      shader.key,
-      compiling.then(() => void this.#prepared.delete(shader.key)),
-    );
+    const ready = compiling.then(() => void this.#prepared.delete(shader.key));
+    this.#prepared.set(shader.key, ready);
   }
 
   /** Resolves when all shaders that were prepared are ready. */
@@ -75,8 +65,8 @@ export class Pipelines {
     const key = blocks.map((block) => block.id).join();
     return memo(signature.groups, key, () => {
       if (signature.groups.size >= MOST_BIND_GROUPS) signature.groups.clear();
-      this.bindGroups++;
-      return this.#device.createBindGroup({
+      this.#gpu.counters.bindGroups++;
+      return this.#gpu.device.createBindGroup({
         layout: signature.bindLayout,
         entries: [
           { binding: 0, resource: { buffer: this.#uniforms, offset: 0, size: UNIFORM_BYTES } },
@@ -91,17 +81,22 @@ export class Pipelines {
     for (const { groups } of this.#signatures.values()) groups.clear();
   }
 
+  #compiled(pipeline: GPUComputePipeline, signature: Signature): Pipeline {
+    this.#gpu.counters.pipelines++;
+    return { pipeline, signature };
+  }
+
   #watch<T>(shader: Shader, body: () => T): T {
     const explain = (message: string): BackendError =>
       new BackendError(
         `webgpu: kernel ${shader.name} is not valid: ${message}\nKernel:\n${shader.about}\nWGSL:\n${numbered(shader.code)}`,
       );
-    return this.#faults.watch("validation", explain, body);
+    return this.#gpu.faults.watch("validation", explain, body);
   }
 
   #describe({ name, code, access }: Shader): { descriptor: GPUComputePipelineDescriptor; signature: Signature } {
     const signature = this.#signatureFor(access);
-    const module = this.#device.createShaderModule({ label: name, code });
+    const module = this.#gpu.device.createShaderModule({ label: name, code });
     return {
       descriptor: { label: name, layout: signature.layout, compute: { module, entryPoint: "main" } },
       signature,
@@ -110,7 +105,7 @@ export class Pipelines {
 
   #signatureFor(access: readonly StorageAccess[]): Signature {
     return memo(this.#signatures, access.join(), () => {
-      const bindLayout = this.#device.createBindGroupLayout({
+      const bindLayout = this.#gpu.device.createBindGroupLayout({
         entries: [
           { binding: 0, visibility: STAGE_COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } },
           ...access.map((mode, i) => ({
@@ -120,7 +115,7 @@ export class Pipelines {
           })),
         ],
       });
-      const layout = this.#device.createPipelineLayout({ bindGroupLayouts: [bindLayout] });
+      const layout = this.#gpu.device.createPipelineLayout({ bindGroupLayouts: [bindLayout] });
       return { bindLayout, layout, groups: new Map() };
     });
   }

@@ -20,9 +20,9 @@ export class Profiler {
   readonly #clock: { readonly queries: GPUQuerySet; readonly resolved: GPUBuffer } | undefined;
   readonly #times = new Map<string, { count: number; nanoseconds: number }>();
   readonly #spare: GPUBuffer[] = [];
-  readonly #pending = new Set<Promise<void>>();
   #names: string[] = [];
-  #staging: GPUBuffer | undefined;
+  /** Resolves when the times of all batches so far are counted. */
+  #counted: Promise<unknown> = Promise.resolve();
 
   constructor(device: GPUDevice, options: { timestamps: boolean }) {
     this.#device = device;
@@ -44,38 +44,31 @@ export class Profiler {
     return { querySet: this.#clock.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
   }
 
-  /** Appends the copy of the batch's times. */
-  resolve(encoder: GPUCommandEncoder): void {
-    if (!this.#clock || this.#names.length === 0) return;
-    const { queries, resolved } = this.#clock;
-    this.#staging =
-      this.#spare.pop() ?? this.#device.createBuffer({ size: BYTES, usage: USAGE.mapRead | USAGE.copyTarget });
-    encoder.resolveQuerySet(queries, 0, 2 * this.#names.length, resolved, 0);
-    encoder.copyBufferToBuffer(resolved, 0, this.#staging, 0, 16 * this.#names.length);
-  }
-
-  submitted(): void {
-    const staging = this.#staging;
-    if (!staging) return;
+  /** Appends the copy of the batch's times; what it returns counts them, to be called once the batch is submitted. */
+  resolve(encoder: GPUCommandEncoder): (() => void) | undefined {
     const names = this.#names;
+    if (!this.#clock || names.length === 0) return undefined;
     this.#names = [];
-    this.#staging = undefined;
-    const adding = staging.mapAsync(MAP_READ).then(
-      () => {
-        const stamps = new BigUint64Array(staging.getMappedRange());
-        for (const [i, name] of names.entries()) this.#add(name, Number(stamps[2 * i + 1]! - stamps[2 * i]!));
-        staging.unmap();
-        this.#spare.push(staging);
-      },
-      () => undefined,
-    );
-    const entry: Promise<void> = adding.then(() => void this.#pending.delete(entry));
-    this.#pending.add(entry);
+    const { queries, resolved } = this.#clock;
+    const staging =
+      this.#spare.pop() ?? this.#device.createBuffer({ size: BYTES, usage: USAGE.mapRead | USAGE.copyTarget });
+    encoder.resolveQuerySet(queries, 0, 2 * names.length, resolved, 0);
+    encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * names.length);
+    const count = (): void => {
+      const stamps = new BigUint64Array(staging.getMappedRange());
+      for (const [i, name] of names.entries()) this.#add(name, Number(stamps[2 * i + 1]! - stamps[2 * i]!));
+      staging.unmap();
+      this.#spare.push(staging);
+    };
+    return () => {
+      const counting = staging.mapAsync(MAP_READ).then(count, () => undefined);
+      this.#counted = Promise.all([this.#counted, counting]);
+    };
   }
 
   /** Kernels by time, or by count, once all that was submitted has run. */
   async times(): Promise<KernelTime[]> {
-    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    await this.#counted;
     return [...this.#times]
       .map(([name, { count, nanoseconds }]) => ({
         name,

@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import { roundUp } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
-import type { Faults } from "../device/faults.ts";
+import type { Gpu } from "../device/gpu.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
@@ -42,13 +42,11 @@ const MOST_WORK = 2 ** 29;
  */
 export class CommandQueue {
   readonly pipelines: Pipelines;
-  readonly #device: GPUDevice;
-  readonly #faults: Faults;
+  readonly #gpu: Gpu;
   readonly #profiler: Profiler | undefined;
   readonly #uniforms: GPUBuffer;
   readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
   readonly #mostGroups: number;
-  readonly #pieceBytes: number;
   /** Since the last submit. */
   #writtenBytes = 0;
   #usedBytes = 0;
@@ -57,24 +55,20 @@ export class CommandQueue {
   #names: string[] = [];
   #work = 0;
   #batch = 0;
-  dispatches = 0;
-  copies = 0;
-  submits = 0;
   /** Within `rehearse`. */
   rehearsing = false;
 
-  constructor(device: GPUDevice, options: { faults: Faults; profiler: Profiler | undefined; pieceBytes: number }) {
-    this.#device = device;
-    this.#faults = options.faults;
-    this.#profiler = options.profiler;
-    this.#pieceBytes = options.pieceBytes;
+  constructor(gpu: Gpu, profiler: Profiler | undefined) {
+    const { device } = gpu;
+    this.#gpu = gpu;
+    this.#profiler = profiler;
     this.#mostGroups = device.limits.maxComputeWorkgroupsPerDimension;
     this.#uniforms = device.createBuffer({
       label: "uniforms",
       size: RING_BYTES + UNIFORM_BYTES,
       usage: USAGE.uniform | USAGE.copyTarget,
     });
-    this.pipelines = new Pipelines(device, { faults: options.faults, uniforms: this.#uniforms });
+    this.pipelines = new Pipelines(gpu, this.#uniforms);
   }
 
   /** Runs `work` so that kernels are compiled instead of run, and nothing is copied. */
@@ -108,7 +102,7 @@ export class CommandQueue {
     // Kernels that are timed have a pass each.
     if (this.#profiler) this.#closePass();
     for (const block of blocks) block.batch = this.#batch;
-    this.dispatches++;
+    this.#gpu.counters.dispatches++;
     this.#work += work;
     if (this.#names.push(shader.name) >= MOST_DISPATCHES || this.#work >= MOST_WORK) this.flush();
   }
@@ -120,13 +114,13 @@ export class CommandQueue {
   write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
     // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
     if (block.batch === this.#batch) this.flush();
-    const { queue } = this.#device;
+    const { device, pieceBytes } = this.#gpu;
     for (let at = 0, bytes: number; at < data.byteLength; at += bytes) {
-      bytes = Math.min(data.byteLength - at, this.#pieceBytes);
-      queue.writeBuffer(block.gpu, byteOffset + at, data.buffer, data.byteOffset + at, bytes);
+      bytes = Math.min(data.byteLength - at, pieceBytes);
+      device.queue.writeBuffer(block.gpu, byteOffset + at, data.buffer, data.byteOffset + at, bytes);
       this.#writtenBytes += bytes;
-      if (this.#writtenBytes < this.#pieceBytes) continue;
-      queue.submit([]);
+      if (this.#writtenBytes < pieceBytes) continue;
+      device.queue.submit([]);
       this.#writtenBytes = 0;
     }
   }
@@ -137,7 +131,7 @@ export class CommandQueue {
     this.#closePass();
     this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.block.gpu, to.byteOffset, bytes);
     for (const { block } of [from, to]) block.batch = this.#batch;
-    this.copies++;
+    this.#gpu.counters.copies++;
   }
 
   /** Submits what was gathered. */
@@ -145,29 +139,29 @@ export class CommandQueue {
     const encoder = this.#encoder;
     if (!encoder) return;
     this.#closePass();
-    this.#profiler?.resolve(encoder);
+    const readTimes = this.#profiler?.resolve(encoder);
     const names = this.#names;
     const explain = (message: string) =>
       new BackendError(
         `webgpu: a batch of commands was refused: ${message}\nIts kernels: ${[...new Set(names)].join(", ")}`,
       );
-    this.#faults.watch("validation", explain, () => {
-      if (this.#usedBytes > 0)
-        this.#device.queue.writeBuffer(this.#uniforms, 0, this.#words.buffer, 0, this.#usedBytes);
-      this.#device.queue.submit([encoder.finish()]);
+    const { device, faults, counters } = this.#gpu;
+    faults.watch("validation", explain, () => {
+      if (this.#usedBytes > 0) device.queue.writeBuffer(this.#uniforms, 0, this.#words.buffer, 0, this.#usedBytes);
+      device.queue.submit([encoder.finish()]);
     });
-    this.#profiler?.submitted();
+    readTimes?.();
     this.#encoder = undefined;
     this.#usedBytes = 0;
     this.#writtenBytes = 0;
     this.#names = [];
     this.#work = 0;
     this.#batch++;
-    this.submits++;
+    counters.submits++;
   }
 
   #openEncoder(): GPUCommandEncoder {
-    this.#encoder ??= this.#device.createCommandEncoder();
+    this.#encoder ??= this.#gpu.device.createCommandEncoder();
     return this.#encoder;
   }
 

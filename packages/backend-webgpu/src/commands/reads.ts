@@ -2,7 +2,7 @@ import { OutOfMemoryError, type TypedArray } from "@dfine/tensor";
 import type { Slice } from "@dfine/tensor/kernel";
 import { waitFor } from "../device/adapter.ts";
 import { MAP_READ, USAGE } from "../device/constants.ts";
-import type { Faults } from "../device/faults.ts";
+import type { Gpu } from "../device/gpu.ts";
 import { blockBytes, type GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { CommandQueue } from "./queue.ts";
 
@@ -13,85 +13,46 @@ interface Piece {
 }
 
 /**
- * Reads of tensors: all sources of a call cross with one synchronisation, in pieces of at most `pieceBytes`, and buffers of
- * as many bytes together are kept for the next.
+ * What reads tensors: all sources of a call cross with one synchronisation, in pieces of at most `pieceBytes`, and buffers of
+ * as many bytes together are kept for the next. The copies are queued when a call returns; zeros while rehearsing.
+ * A call throws BackendError when anything before it failed.
  */
-export class Reads {
-  readonly #device: GPUDevice;
-  readonly #queue: CommandQueue;
-  readonly #faults: Faults;
-  readonly #pieceBytes: number;
+export function readerOf(
+  { device, faults, counters, pieceBytes }: Gpu,
+  queue: CommandQueue,
+): (sources: readonly Slice[]) => Promise<TypedArray[]> {
   /** Mapped by nobody, the longest unused first. */
-  readonly #spare: GPUBuffer[] = [];
-  #spareBytes = 0;
-  count = 0;
-  bytes = 0;
+  const spare: GPUBuffer[] = [];
+  let spareBytes = 0;
 
-  constructor(device: GPUDevice, options: { queue: CommandQueue; faults: Faults; pieceBytes: number }) {
-    this.#device = device;
-    this.#queue = options.queue;
-    this.#faults = options.faults;
-    this.#pieceBytes = options.pieceBytes;
-  }
-
-  /** The copies are queued when this returns; zeros while rehearsing. @throws BackendError when anything before them failed */
-  async read(sources: readonly Slice[]): Promise<TypedArray[]> {
-    const results = sources.map(({ buffer: { dtype }, length }) =>
-      dtype === "f32" ? new Float32Array(length) : new Int32Array(length),
+  const stagingOf = (size: number): GPUBuffer => {
+    const known = spare.findIndex((staging) => staging.size === size);
+    if (known >= 0) {
+      spareBytes -= size;
+      return spare.splice(known, 1)[0]!;
+    }
+    const explain = (message: string) =>
+      new OutOfMemoryError(`webgpu: no memory to read ${size} bytes back: ${message}`, "read less at a time");
+    return faults.watch("out-of-memory", explain, () =>
+      device.createBuffer({ label: "staging", size, usage: USAGE.mapRead | USAGE.copyTarget }),
     );
-    if (this.#queue.rehearsing) return results;
-    const crossing = this.#pieces(sources, results).map((piece) => ({ piece, staging: this.#copy(piece) }));
-    this.#queue.flush();
-    this.count++;
-    try {
-      await waitFor(
-        Promise.all(
-          crossing.map(async ({ piece, staging }) => {
-            await staging.mapAsync(MAP_READ);
-            this.#take(piece, staging);
-          }),
-        ),
-      );
-    } catch (error) {
-      throw await this.#faults.explain(error);
-    }
-    // A kernel that was refused leaves old contents behind: nothing is handed out before all is known to be right.
-    await this.#faults.settle();
-    return results;
-  }
-
-  /** At least one, since a read of nothing waits for what was queued before it too. */
-  #pieces(sources: readonly Slice[], results: readonly TypedArray[]): Piece[] {
-    const pieces: Piece[] = [{ bytes: 0, parts: [] }];
-    for (const [i, { buffer, offset, length }] of sources.entries()) {
-      for (let at = 0, count: number; at < length * 4; at += count) {
-        if (pieces.at(-1)!.bytes === this.#pieceBytes) pieces.push({ bytes: 0, parts: [] });
-        const piece = pieces.at(-1)!;
-        count = Math.min(length * 4 - at, this.#pieceBytes - piece.bytes);
-        piece.parts.push({
-          into: new Uint8Array(results[i]!.buffer, at, count),
-          from: { block: (buffer as GpuBuffer).block, byteOffset: offset * 4 + at },
-        });
-        piece.bytes += count;
-      }
-    }
-    return pieces;
-  }
+  };
 
   /** Queues the copy of a piece to a buffer that can be mapped. */
-  #copy({ bytes, parts }: Piece): GPUBuffer {
-    const staging = this.#staging(Math.min(blockBytes(bytes), this.#pieceBytes));
+  const copy = ({ bytes, parts }: Piece): GPUBuffer => {
+    const staging = stagingOf(Math.min(blockBytes(bytes), pieceBytes));
     let byteOffset = 0;
     for (const { into, from } of parts) {
-      this.#queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset }, into.length);
+      queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset }, into.length);
       byteOffset += into.length;
     }
-    this.bytes += bytes;
+    counters.readBytes += bytes;
     return staging;
-  }
+  };
 
-  /** Hands out what a mapped buffer holds, and keeps it for the next read. */
-  #take({ parts }: Piece, staging: GPUBuffer): void {
+  /** Hands out what a buffer holds, and keeps it for the next read. */
+  const take = async ({ parts }: Piece, staging: GPUBuffer): Promise<void> => {
+    await staging.mapAsync(MAP_READ);
     const mapped = staging.getMappedRange();
     let at = 0;
     for (const { into } of parts) {
@@ -99,24 +60,50 @@ export class Reads {
       at += into.length;
     }
     staging.unmap();
-    this.#spareBytes += staging.size;
-    for (this.#spare.push(staging); this.#spareBytes > this.#pieceBytes; ) {
-      const oldest = this.#spare.shift()!;
-      this.#spareBytes -= oldest.size;
+    spareBytes += staging.size;
+    for (spare.push(staging); spareBytes > pieceBytes; ) {
+      const oldest = spare.shift()!;
+      spareBytes -= oldest.size;
       oldest.destroy();
     }
-  }
+  };
 
-  #staging(size: number): GPUBuffer {
-    const spare = this.#spare.findIndex((staging) => staging.size === size);
-    if (spare >= 0) {
-      this.#spareBytes -= size;
-      return this.#spare.splice(spare, 1)[0]!;
-    }
-    const explain = (message: string) =>
-      new OutOfMemoryError(`webgpu: no memory to read ${size} bytes back: ${message}`, "read less at a time");
-    return this.#faults.watch("out-of-memory", explain, () =>
-      this.#device.createBuffer({ label: "staging", size, usage: USAGE.mapRead | USAGE.copyTarget }),
+  return async (sources) => {
+    const results = sources.map(({ buffer: { dtype }, length }) =>
+      dtype === "f32" ? new Float32Array(length) : new Int32Array(length),
     );
+    if (queue.rehearsing) return results;
+    const crossing = piecesOf(sources, { results, pieceBytes }).map((piece) => ({ piece, staging: copy(piece) }));
+    queue.flush();
+    counters.reads++;
+    try {
+      await waitFor(Promise.all(crossing.map(({ piece, staging }) => take(piece, staging))));
+    } catch (error) {
+      throw await faults.explain(error);
+    }
+    // A kernel that was refused leaves old contents behind: nothing is handed out before all is known to be right.
+    await faults.settle();
+    return results;
+  };
+}
+
+/** At least one, since a read of nothing waits for what was queued before it too. */
+function piecesOf(
+  sources: readonly Slice[],
+  { results, pieceBytes }: { results: readonly TypedArray[]; pieceBytes: number },
+): Piece[] {
+  const pieces: Piece[] = [{ bytes: 0, parts: [] }];
+  for (const [i, { buffer, offset, length }] of sources.entries()) {
+    for (let at = 0, count: number; at < length * 4; at += count) {
+      if (pieces.at(-1)!.bytes === pieceBytes) pieces.push({ bytes: 0, parts: [] });
+      const piece = pieces.at(-1)!;
+      count = Math.min(length * 4 - at, pieceBytes - piece.bytes);
+      piece.parts.push({
+        into: new Uint8Array(results[i]!.buffer, at, count),
+        from: { block: (buffer as GpuBuffer).block, byteOffset: offset * 4 + at },
+      });
+      piece.bytes += count;
+    }
   }
+  return pieces;
 }

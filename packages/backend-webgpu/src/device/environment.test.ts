@@ -26,5 +26,6 @@ it("with TRACE=1 kernels are listed when the backend is disposed, and DISABLE ta
   const written: string[] = [];
   vi.spyOn(process.stderr, "write").mockImplementation((text) => written.push(String(text)) > 0);
   backend.dispose();
-  await vi.waitFor(() => expect(written.join("")).toMatch(/ms +share +count +kernel\n.* 1 {2}exp \[/));
+  const isListed = () => expect(written.join("")).toMatch(/ms +share +count +kernel\n.* 1 {2}exp \[/);
+  await vi.waitFor(isListed, { timeout: 20_000 });
 });

@@ -7,7 +7,8 @@ import { BackendError, DeviceLostError } from "@dfine/tensor";
 export class Faults {
   readonly #device: GPUDevice;
   readonly #name: string;
-  readonly #pending = new Set<Promise<void>>();
+  /** Resolves when it is known of all that was watched so far. */
+  #known: Promise<unknown> = Promise.resolve();
   #failure: BackendError | undefined;
   #disposed = false;
 
@@ -43,14 +44,13 @@ export class Faults {
         (error) => error && this.fail(explain(error.message)),
         () => undefined,
       );
-      const entry: Promise<void> = settled.then(() => void this.#pending.delete(entry));
-      this.#pending.add(entry);
+      this.#known = Promise.all([this.#known, settled]);
     }
   }
 
   /** Resolves when all that was watched so far is known to be right. @throws BackendError, DeviceLostError */
   async settle(): Promise<void> {
-    while (this.#pending.size > 0) await Promise.all(this.#pending);
+    await this.#known;
     this.check();
   }
 

@@ -7,7 +7,7 @@ afterAll(() => {
   for (const [, backend] of kinds) backend.dispose();
 });
 
-/** Ops whose kernels differ between software and GPUs; what this adapter gets by itself, src/conformance.test.ts tests. */
+/** Ops whose kernels differ between software and GPUs; what this adapter gets by itself, src/conformance.heavy.test.ts tests. */
 const OPS = [
   "conv2dAct",
   "maxPool2d",

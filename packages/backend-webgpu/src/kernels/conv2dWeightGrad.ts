@@ -5,22 +5,16 @@ import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplyViews } from "./matmul.ts";
 import { inParts } from "./product/parts.ts";
 import { runProduct } from "./product/run.ts";
-import { productSpec } from "./product/spec.ts";
+import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /**
  * Rows are places of the weight (input channel, kernel row, kernel column), columns output channels; k is a row of an
  * image's output and a pixel in it.
  */
-const SPEC = productSpec({
+const SPEC = {
   name: "convWeightGrad",
   factors: ["x", "dy"],
-  uniforms: {
-    ...{ height: "i32", width: "i32", rows_y: "i32", kernel_y: "i32", kernel_x: "i32" },
-    ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-    ...{ x_image: "i32", x_group: "i32", x_channel: "i32", dy_image: "i32", dy_group: "i32", dy_channel: "i32" },
-    ...{ c_group: "i32", c_column: "i32" },
-  },
   code: `
 struct Batch { x: i32, dy: i32, c: i32 }
 struct Outer { y: i32, x: i32, dy: i32 }
@@ -58,7 +52,7 @@ fn b_step(inner: i32) -> i32 { return inner; }
 fn b_value(span: i32, step: i32) -> f32 { return dy[span + step]; }
 fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
   fastest: "inner",
-});
+} as const satisfies ProductSpec;
 
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: ([dy, x], attrs) =>
@@ -101,9 +95,8 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
 
 /** A product [Co, H·W] · [H·W, Ci] for each image, summed over images. */
 function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: View }): void {
-  const [images] = shape4(x);
   const [a, b] = [asMatrices(dy), asMatrices(x)];
-  const [, ci, pixels] = b.shape as [number, number, number];
+  const [images, ci, pixels] = b.shape as [number, number, number];
   const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
   inParts(runtime, { to: dw, length: a.shape[1]! * ci, parts: images }, (c) =>
     multiplyViews(runtime, { a, b: transposed, c }),

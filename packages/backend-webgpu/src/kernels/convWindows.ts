@@ -1,21 +1,13 @@
 import { type ConvWindows, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { Epilogue } from "./epilogue.ts";
 import { runProduct } from "./product/run.ts";
-import { productSpec } from "./product/spec.ts";
+import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /** Rows are output channels, columns output pixels; k is a kernel tap and an input channel. */
-const SPEC = productSpec({
+const SPEC = {
   name: "convWindows",
   factors: ["weight", "x"],
-  uniforms: {
-    ...{ groups: "i32", height: "i32", width: "i32", columns: "i32", taps_x: "i32" },
-    ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-    ...{ weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
-    ...{ weight_group: "i32", weight_row: "i32", weight_channel: "i32" },
-    ...{ x_image: "i32", x_group: "i32", x_channel: "i32" },
-    ...{ c_image: "i32", c_group: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
-  },
   code: `
 struct Batch { weight: i32, x: i32, c: i32, channel: i32 }
 struct Outer { y: i32, x: i32, weight: i32 }
@@ -60,7 +52,7 @@ fn c_place(batch: Batch, n: i32) -> i32 {
 }
 fn channel_of(batch: Batch, m: i32) -> i32 { return batch.channel + m; }`,
   fastest: "outer",
-});
+} as const satisfies ProductSpec;
 
 /** Windows along one pair of axes. */
 export interface Windows extends Omit<ConvWindows, "axes"> {

@@ -1,15 +1,17 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import { memo, type Override, shape4, type View } from "@dfine/tensor/kernel";
-import { levelUniforms, levelValues, type Method, perTap, TAPS, tapsText } from "./deformableTaps.ts";
+import { levelUniforms, type Method, TAPS, tapsText } from "./deformableTaps.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";
+import { each, range } from "./text.ts";
 import { isVec4 } from "./wgslKernel.ts";
 
 /** What a kernel's text depends on. */
 interface Text {
   readonly method: Method;
   readonly levels: number;
+  /** Whether each head's values are read one by one or in fours. */
   readonly type: "f32" | "vec4f";
 }
 
@@ -18,13 +20,10 @@ const nameOf = (part: string, { method, type, levels }: Text): string => `${part
 /** A thread per image, query, head and value (or four) of the depth sums up all points. */
 const sampleKernel = (text: Text) => {
   const { method, levels, type } = text;
+  const taps = range(TAPS[method]);
   return elementKernel({
     name: nameOf("deformableSample.", text),
     bindings: { value: `read ${type}`, locations: "read f32", weights: "read f32", y: `write ${type}` },
-    uniforms: {
-      ...levelUniforms(levels),
-      ...({ queries: "i32", heads: "i32", points: "i32", depth: "i32", tokens: "i32" } as const),
-    },
     body: `
 ${tapsText(method, levels)}
 fn element(i: i32) {
@@ -40,8 +39,8 @@ fn element(i: i32) {
     for (; at < first + level.end; at++) {
       let point = locate(vec2f(locations[u.o_locations + 2 * at], locations[u.o_locations + 2 * at + 1]), level);
       var read = ${type}(0.0);
-${perTap(
-  method,
+${each(
+  taps,
   (tap) => `
       let token_${tap} = tap_token(point, ${tap}, level);
       let value_${tap} = value[base + max(token_${tap}, 0) * token_size];
@@ -55,29 +54,6 @@ ${perTap(
   });
 };
 
-const sampleKernels = new Map<string, ReturnType<typeof sampleKernel>>();
-
-/** Whether each head's values can be read in fours. */
-const depthType = (depth: number, views: readonly (View | undefined)[]): "f32" | "vec4f" =>
-  depth % 4 === 0 && views.every((view) => isVec4(view!)) ? "vec4f" : "f32";
-
-export const deformableSampleOverride = (runtime: GpuRuntime): Override<DeformableSampleAttrs> => ({
-  select: (_, { method }) => method,
-  run({ inputs: [value, locations, weights], outputs: [y], attrs: { method, levels } }) {
-    const [, tokens, heads, depth] = shape4(value!);
-    const [images, queries, , points] = shape4(locations!);
-    const text: Text = { method, levels: levels.length, type: depthType(depth, [value, y]) };
-    const made = memo(sampleKernels, nameOf("", text), () => sampleKernel(text));
-    const width = text.type === "vec4f" ? 4 : 1;
-    dispatchElements(runtime, made, {
-      views: { value: value!, locations: locations!, weights: weights!, y: y! },
-      uniforms: { ...levelValues(levels, method).values, queries, heads, points, depth: depth / width, tokens },
-      count: images * queries * heads * (depth / width),
-      visits: points * TAPS[method] * width,
-    });
-  },
-});
-
 const product = ({ type }: Text, a: string, b: string): string =>
   type === "vec4f" ? `dot(${a}, ${b})` : `${a} * ${b}`;
 
@@ -90,19 +66,17 @@ const SLOPES = `
   ) * vec2f(f32(level.width), f32(level.height)) * weight;`;
 
 /** A thread per point: the gradients of its weight and location, the shares of its taps, and the cell it lies in. */
-const pointsKernel = (text: Text) =>
-  elementKernel({
+const pointsKernel = (text: Text) => {
+  const { method, levels, type } = text;
+  const taps = range(TAPS[method]);
+  return elementKernel({
     name: nameOf("deformableSampleGrad.points ", text),
     bindings: {
-      ...({ dy: `read ${text.type}`, value: `read ${text.type}`, locations: "read f32", weights: "read f32" } as const),
+      ...({ dy: `read ${type}`, value: `read ${type}`, locations: "read f32", weights: "read f32" } as const),
       ...({ dLocations: "write f32", dWeights: "write f32", shares: "write f32", cells: "write i32" } as const),
     },
-    uniforms: {
-      ...levelUniforms(text.levels),
-      ...({ queries: "i32", heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
-    },
     body: `
-${tapsText(text.method, text.levels)}
+${tapsText(method, levels)}
 fn element(i: i32) {
   let unit = i / u.points;
   let query = unit / u.heads;
@@ -113,8 +87,8 @@ fn element(i: i32) {
   let weight = weights[u.o_weights + i];
   let token_size = u.heads * u.depth;
   let base = u.o_value + image * u.tokens * token_size + head * u.depth;
-${perTap(
-  text.method,
+${each(
+  taps,
   (tap) => `
   let token_${tap} = tap_token(point, ${tap}, level);
   let value_${tap} = base + max(token_${tap}, 0) * token_size;
@@ -124,17 +98,17 @@ ${perTap(
   let start = u.o_dy + unit * depth;
   for (var d = 0; d < depth; d++) {
     let gradient = dy[start + d];
-${perTap(text.method, (tap) => `    sum_${tap} += ${product(text, `value[value_${tap} + d]`, "gradient")};`)}
+${each(taps, (tap) => `    sum_${tap} += ${product(text, `value[value_${tap} + d]`, "gradient")};`)}
   }
   var total = 0.0;
-${perTap(
-  text.method,
+${each(
+  taps,
   (tap) => `
   let dot_${tap} = select(0.0, sum_${tap}, token_${tap} >= 0);
   total += tap_share(point, ${tap}) * dot_${tap};
-  shares[u.o_shares + i * ${TAPS[text.method]} + ${tap}] = weight * tap_share(point, ${tap});`,
+  shares[u.o_shares + i * ${taps.length} + ${tap}] = weight * tap_share(point, ${tap});`,
 )}
-  ${text.method === "bilinear" ? SLOPES : "let slope = vec2f(0.0);"}
+  ${method === "bilinear" ? SLOPES : "let slope = vec2f(0.0);"}
   dWeights[u.o_dWeights + i] = total;
   dLocations[u.o_dLocations + 2 * i] = slope.x;
   dLocations[u.o_dLocations + 2 * i + 1] = slope.y;
@@ -142,6 +116,7 @@ ${perTap(
   cells[u.o_cells + i] = select((image * u.heads + head) * u.cellCount + cell, -1, cell < 0);
 }`,
   });
+};
 
 /** A thread per token, head and value (or four) of the depth sums up the points around it, cell by cell. */
 const valueKernel = (text: Text) =>
@@ -150,10 +125,6 @@ const valueKernel = (text: Text) =>
     bindings: {
       ...({ dy: `read ${text.type}`, shares: "read f32", dValue: `write ${text.type}` } as const),
       ...({ starts: "read i32", ends: "read i32", order: "read i32" } as const),
-    },
-    uniforms: {
-      ...levelUniforms(text.levels),
-      ...({ heads: "i32", points: "i32", depth: "i32", tokens: "i32", cellCount: "i32" } as const),
     },
     body: `
 ${tapsText(text.method, text.levels)}
@@ -181,41 +152,68 @@ fn element(i: i32) {
 }`,
   });
 
-const gradKernels = new Map<
-  string,
-  { points: ReturnType<typeof pointsKernel>; value: ReturnType<typeof valueKernel> }
->();
+const makeKernels = (text: Text) => ({
+  sample: sampleKernel(text),
+  points: pointsKernel(text),
+  value: valueKernel(text),
+});
+const kernels = new Map<string, ReturnType<typeof makeKernels>>();
+
+/** What both directions run with; `vectors` are the views whose rows are a head's values. */
+function problemOf(
+  { method, levels }: DeformableSampleAttrs,
+  { value, locations, vectors }: { value: View; locations: View; vectors: readonly View[] },
+) {
+  const [, tokens, heads, values] = shape4(value);
+  const [images, queries, , points] = shape4(locations);
+  const width = values % 4 === 0 && vectors.every(isVec4) ? 4 : 1;
+  const depth = values / width;
+  const text: Text = { method, levels: levels.length, type: width === 4 ? "vec4f" : "f32" };
+  const { values: levelSizes, cells: cellCount } = levelUniforms(levels, method);
+  return {
+    ...memo(kernels, nameOf("", text), () => makeKernels(text)),
+    uniforms: { ...levelSizes, queries, heads, points, depth, tokens, cellCount },
+    ...{ images, width, taps: TAPS[method] },
+  };
+}
+
+export const deformableSampleOverride = (runtime: GpuRuntime): Override<DeformableSampleAttrs> => ({
+  select: (_, { method }) => method,
+  run({ inputs, outputs: [y], attrs }) {
+    const [value, locations, weights] = inputs as [View, View, View];
+    const { sample, uniforms, images, width, taps } = problemOf(attrs, { value, locations, vectors: [value, y!] });
+    dispatchElements(runtime, sample, {
+      views: { value, locations, weights, y: y! },
+      uniforms,
+      count: images * uniforms.queries * uniforms.heads * uniforms.depth,
+      visits: uniforms.points * taps * width,
+    });
+  },
+});
 
 export const deformableSampleGradOverride = (runtime: GpuRuntime): Override<DeformableSampleAttrs> => ({
   select: (_, { method }) => method,
-  run({ inputs, outputs: [dValue, dLocations, dWeights], attrs: { method, levels } }) {
-    const [dy, value, locations, weights] = inputs;
-    const [, tokens, heads, depth] = shape4(value!);
-    const [images, queries, , points] = shape4(locations!);
-    const text: Text = { method, levels: levels.length, type: depthType(depth, [dy, value, dValue]) };
-    const made = memo(gradKernels, nameOf("", text), () => ({ points: pointsKernel(text), value: valueKernel(text) }));
-    const width = text.type === "vec4f" ? 4 : 1;
-    const { values: levelSizes, cells: cellCount } = levelValues(levels, method);
-    const uniforms = { ...levelSizes, queries, heads, points, depth: depth / width, tokens, cellCount };
+  run({ inputs, outputs, attrs }) {
+    const [dy, value, locations, weights] = inputs as [View, View, View, View];
+    const [dValue, dLocations, dWeights] = outputs as [View, View, View];
+    const problem = problemOf(attrs, { value, locations, vectors: [dy, value, dValue] });
+    const { uniforms, images, width, taps } = problem;
+    const { queries, heads, points, depth, tokens, cellCount } = uniforms;
     const count = images * queries * heads * points;
     const groups = images * heads * cellCount;
-    const taps = TAPS[method];
     runtime.withScratch(count * taps, "f32", (shares) =>
       runtime.withScratch(count, "i32", (cells) => {
-        dispatchElements(runtime, made.points, {
-          views: {
-            ...{ dy: dy!, value: value!, locations: locations!, weights: weights! },
-            ...{ dLocations: dLocations!, dWeights: dWeights!, shares, cells },
-          },
+        dispatchElements(runtime, problem.points, {
+          views: { dy, value, locations, weights, dLocations, dWeights, shares, cells },
           uniforms,
           count,
-          visits: taps * depth,
+          visits: taps * depth * width,
         });
-        withGroups(runtime, { keys: cells, count, groups }, ({ starts, ends, order }) =>
-          dispatchElements(runtime, made.value, {
-            views: { dy: dy!, shares, dValue: dValue!, starts, ends, order },
+        withGroups(runtime, { keys: cells, count, groups }, (found) =>
+          dispatchElements(runtime, problem.value, {
+            views: { dy, shares, dValue, ...found },
             uniforms,
-            count: images * tokens * heads * (depth / width),
+            count: images * tokens * heads * depth,
             visits: width * taps * (1 + Math.ceil(count / groups)),
           }),
         );

@@ -1,33 +1,22 @@
 import type { DeformableLevel, DeformableSampleAttrs } from "@dfine/tensor";
-import type { UniformType } from "./wgslKernel.ts";
+import { each, range } from "./text.ts";
 
 export type Method = DeformableSampleAttrs["method"];
 
 /** Pixels that a sampling point reads. */
 export const TAPS: Record<Method, 1 | 4> = { bilinear: 4, discrete: 1 };
 
-/** Text for each tap. */
-export const perTap = (method: Method, text: (tap: number) => string): string =>
-  Array.from({ length: TAPS[method] }, (_, tap) => text(tap)).join("\n");
-
 const FIELDS = ["width", "height", "start", "end", "cells"] as const;
-type LevelUniform = `${(typeof FIELDS)[number]}_${number}`;
-
-/** Uniforms of a kernel for so many levels, for `levelValues`. */
-export function levelUniforms(count: number): Record<LevelUniform, UniformType> {
-  const names = Array.from({ length: count }, (_, i) => FIELDS.map((field): LevelUniform => `${field}_${i}`)).flat();
-  return Object.fromEntries(names.map((name) => [name, "i32"])) as Record<LevelUniform, UniformType>;
-}
 
 /** Pixels to each side of a level from which points still reach it. */
 const BORDER: Record<Method, 0 | 1> = { bilinear: 1, discrete: 0 };
 
-/** Values of `levelUniforms`, and how many cells the levels have together. */
-export function levelValues(
+/** Uniforms of a kernel for these levels, and how many cells they have together. */
+export function levelUniforms(
   levels: readonly DeformableLevel[],
   method: Method,
-): { values: Record<LevelUniform, number>; cells: number } {
-  const values: Record<LevelUniform, number> = {};
+): { values: Record<string, number>; cells: number } {
+  const values: Record<string, number> = {};
   const border = BORDER[method];
   let [start, end, cells] = [0, 0, 0];
   for (const [i, { width, height, points }] of levels.entries()) {
@@ -42,10 +31,10 @@ export function levelValues(
 
 /** The first level whose limit lies beyond `which`. */
 const choose = (count: number, limit: (level: number) => string): string =>
-  Array.from({ length: count }, (_, i) => {
+  each(range(count), (i) => {
     const level = `return Level(${FIELDS.map((field) => `u.${field}_${i}`).join(", ")});`;
     return i === count - 1 ? level : `if (which < ${limit(i)}) { ${level} }`;
-  }).join("\n  ");
+  });
 
 /**
  * WGSL: `level_at(n)`, `level_of_point(p)`, `level_of_token(t)`; `locate(location, level)` gives the pixel at or before a

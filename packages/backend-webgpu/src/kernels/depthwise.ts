@@ -2,8 +2,8 @@ import { memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { Windows } from "./convWindows.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
-import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
+import { each, range } from "./text.ts";
 
 /** What of the rows' axis is in the text: neighbouring outputs share what they read. */
 type Rows = Pick<WindowAxis, "taps" | "step" | "tapStep">;
@@ -11,16 +11,13 @@ type Rows = Pick<WindowAxis, "taps" | "step" | "tapStep">;
 /** A thread computes `count` outputs one below the other, column of the kernel by column. */
 const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epilogue | undefined) => {
   const { code, finish } = printEpilogue(epilogue, 1);
-  const reads = [...new Set(range(count).flatMap((j) => range(taps).map((t) => j * step + t * tapStep)))];
+  const [outputs, tapsOfRow] = [range(count), range(taps)];
+  const sums = outputs.map((j) => `sum_${j}`);
+  const read = (j: number, t: number): number => j * step + t * tapStep;
+  const reads = [...new Set(outputs.flatMap((j) => tapsOfRow.map((t) => read(j, t))))];
   return elementKernel({
     name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows${epilogueName(epilogue)}`,
     bindings: { weight: "read f32", x: "read f32", c: "write f32", ...epilogueBindings(epilogue) },
-    uniforms: {
-      ...{ channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32", strips: "i32" },
-      ...{ base_y: "i32", step_x: "i32", base_x: "i32", taps_x: "i32", tap_x: "i32" },
-      ...{ weight_channel: "i32", weight_first: "i32", weight_tap_y: "i32", weight_tap_x: "i32" },
-      ...{ c_plane: "i32", c_first: "i32", c_step_y: "i32", c_step_x: "i32" },
-    },
     body: `
 ${code}
 fn element(i: i32) {
@@ -32,16 +29,13 @@ fn element(i: i32) {
   let y = row * ${step} + u.base_y;
   let start = u.o_x + plane * u.height * u.width;
   let left = column * u.step_x + u.base_x;
-  ${reads
-    .map(
-      (read) => `let y_${read} = y + ${read};
-  let inside_${read} = u32(y_${read}) < u32(u.height);
-  let start_${read} = start + select(0, y_${read} * u.width, inside_${read});`,
-    )
-    .join("\n  ")}
-  ${range(count)
-    .map((j) => `var sum_${j} = 0.0;`)
-    .join(" ")}
+  ${each(
+    reads,
+    (r) => `let y_${r} = y + ${r};
+  let inside_${r} = u32(y_${r}) < u32(u.height);
+  let start_${r} = start + select(0, y_${r} * u.width, inside_${r});`,
+  )}
+  ${each(sums, (sum) => `var ${sum} = 0.0;`)}
   let first = u.o_weight + u.weight_first + channel * u.weight_channel;
   var tap = 0;
   if (tap < u.taps_x) { loop {
@@ -49,23 +43,14 @@ fn element(i: i32) {
     let x0 = left + tap * u.tap_x;
     let inside = u32(x0) < u32(u.width);
     let from_x = select(0, x0, inside);
-    ${range(taps)
-      .map((t) => `let weight_${t} = weight[at + ${t} * u.weight_tap_y];`)
-      .join("\n    ")}
-    ${reads.map((read) => `let x_${read} = select(0.0, x[start_${read} + from_x], inside && inside_${read});`).join("\n    ")}
-    ${range(count)
-      .flatMap((j) => range(taps).map((t) => `sum_${j} += weight_${t} * x_${j * step + t * tapStep};`))
-      .join("\n    ")}
+    ${each(tapsOfRow, (t) => `let weight_${t} = weight[at + ${t} * u.weight_tap_y];`)}
+    ${each(reads, (r) => `let x_${r} = select(0.0, x[start_${r} + from_x], inside && inside_${r});`)}
+    ${each(outputs, (j) => each(tapsOfRow, (t) => `sum_${j} += weight_${t} * x_${read(j, t)};`))}
     continuing { tap++; break if tap >= u.taps_x; }
   } }
-  ${finish(
-    "channel",
-    range(count).map((j) => `sum_${j}`),
-  )}
+  ${finish("channel", sums)}
   let to = u.o_c + plane * u.c_plane + u.c_first + column * u.c_step_x;
-  ${range(count)
-    .map((j) => `if (row + ${j} < u.rows) { c[to + (row + ${j}) * u.c_step_y] = sum_${j}; }`)
-    .join("\n  ")}
+  ${each(outputs, (j) => `if (row + ${j} < u.rows) { c[to + (row + ${j}) * u.c_step_y] = sum_${j}; }`)}
 }`,
   });
 };

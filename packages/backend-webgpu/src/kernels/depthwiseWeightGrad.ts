@@ -2,8 +2,8 @@ import type { Conv2dAttrs } from "@dfine/tensor";
 import { memo, shape4, type View } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import { inParts } from "./product/parts.ts";
-import { range } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
+import { each, range } from "./text.ts";
 
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 20;
@@ -17,25 +17,21 @@ interface Text {
 
 /** A thread walks columns of dy downwards with the window of x in registers, and sums each of the kernel's places. */
 const makeKernel = ({ kh, kw, kept }: Text) => {
-  const places = range(kh).flatMap((r) => range(kw).map((s) => ({ r, s })));
-  const load = (r: number): string[] => [
-    `let y_${r} = y + ${r} * u.tap_y;`,
-    `let inside_${r} = u32(y_${r}) < u32(u.height);`,
-    `let row_${r} = from_x + select(0, y_${r} * u.width, inside_${r});`,
-    ...range(kw).map((s) => `x_${r}_${s} = select(0.0, x[row_${r} + at_${s}], inside_${r} && in_${s});`),
-  ];
+  const [rows, columns] = [range(kh), range(kw)];
+  const places = rows.flatMap((r) => columns.map((s) => ({ r, s })));
+  const load = (r: number): string => `
+      let y_${r} = y + ${r} * u.tap_y;
+      let inside_${r} = u32(y_${r}) < u32(u.height);
+      let row_${r} = from_x + select(0, y_${r} * u.width, inside_${r});
+      ${each(columns, (s) => `x_${r}_${s} = select(0.0, x[row_${r} + at_${s}], inside_${r} && in_${s});`)}`;
   return elementKernel({
     name: `depthwiseWeightGrad ${kh}×${kw}, ${kept} kept`,
     bindings: { dy: "read f32", x: "read f32", c: "write f32" },
-    uniforms: {
-      ...{ slots: "i32", lines: "i32", channels: "i32", height: "i32", width: "i32", rows: "i32", columns: "i32" },
-      ...{ step_y: "i32", step_x: "i32", base_y: "i32", base_x: "i32", tap_y: "i32", tap_x: "i32" },
-    },
     body: `
 fn element(i: i32) {
   let channel = i / u.slots;
   let slot = i - channel * u.slots;
-  ${places.map(({ r, s }) => `var sum_${r}_${s} = 0.0; var x_${r}_${s} = 0.0;`).join("\n  ")}
+  ${each(places, ({ r, s }) => `var sum_${r}_${s} = 0.0; var x_${r}_${s} = 0.0;`)}
   for (var line = slot; line < u.lines; line += u.slots) {
     let image = line / u.columns;
     let column = line - image * u.columns;
@@ -43,30 +39,25 @@ fn element(i: i32) {
     let from_dy = u.o_dy + plane * u.rows * u.columns + column;
     var y = u.base_y;
     let from_x = u.o_x + plane * u.height * u.width;
-    ${range(kw)
-      .map(
-        (s) => `let left_${s} = column * u.step_x + u.base_x + ${s} * u.tap_x;
+    ${each(
+      columns,
+      (s) => `let left_${s} = column * u.step_x + u.base_x + ${s} * u.tap_x;
     let in_${s} = u32(left_${s}) < u32(u.width);
     let at_${s} = select(0, left_${s}, in_${s});`,
-      )
-      .join("\n    ")}
-    ${range(kept).flatMap(load).join("\n    ")}
+    )}
+    ${each(rows.slice(0, kept), load)}
     var row = 0;
     loop {
       let value = dy[from_dy + row * u.columns];
-      ${range(kh - kept)
-        .flatMap((r) => load(kept + r))
-        .join("\n      ")}
-      ${places.map(({ r, s }) => `sum_${r}_${s} += value * x_${r}_${s};`).join("\n      ")}
-      ${range(kept)
-        .flatMap((r) => range(kw).map((s) => `x_${r}_${s} = x_${r + kh - kept}_${s};`))
-        .join("\n      ")}
+      ${each(rows.slice(kept), load)}
+      ${each(places, ({ r, s }) => `sum_${r}_${s} += value * x_${r}_${s};`)}
+      ${each(rows.slice(0, kept), (r) => each(columns, (s) => `x_${r}_${s} = x_${r + kh - kept}_${s};`))}
       y += u.step_y;
       continuing { row++; break if row >= u.rows; }
     }
   }
   let to = u.o_c + (slot * u.channels + channel) * ${kh * kw};
-  ${places.map(({ r, s }) => `c[to + ${r * kw + s}] = sum_${r}_${s};`).join("\n  ")}
+  ${each(places, ({ r, s }) => `c[to + ${r * kw + s}] = sum_${r}_${s};`)}
 }`,
   });
 };

@@ -10,7 +10,6 @@ afterAll(() => backend.dispose());
 const KERNEL = elementKernel({
   name: "test.elements",
   bindings: { x: "write i32" },
-  uniforms: { step: "i32" },
   body: "fn element(i: i32) { x[u.o_x + i] = x[u.o_x + i] + i * u.step; }",
 });
 

@@ -51,7 +51,7 @@ export function printEpilogue(
     `${typeOf("f32", width)}(${name}[u.o_${name}${PER_CHANNEL.includes(name) ? " + channel" : ""}])`;
   const args = names.map((_, i) => `r${1 + i}`);
   return {
-    code: printFunction("finish", expression, { parameters: 1 + names.length, width }),
+    code: printFinish(expression, 1 + names.length, width),
     finish: (channel, sums) => `{
     let channel = ${channel};
     ${names.map((name, i) => `let ${args[i]} = ${load(name)};`).join(" ")}
@@ -60,14 +60,8 @@ export function printEpilogue(
   };
 }
 
-/**
- * A WGSL function of one float or of four, from an expression whose leaves are `row(i)`, its parameter i, and numbers.
- */
-function printFunction(
-  name: string,
-  expression: Expr,
-  { parameters, width }: { parameters: number; width: Width },
-): string {
+/** WGSL's `finish`, of one float or of four: an expression whose leaves are numbers and `row(i)`, its parameter i. */
+function printFinish(expression: Expr, parameters: number, width: Width): string {
   const type = typeOf("f32", width);
   const names = new Map<Expr, string>();
   const lines: string[] = [];
@@ -81,5 +75,5 @@ function printFunction(
     }
   }
   const list = Array.from({ length: parameters }, (_, i) => `r${i}: ${type}`).join(", ");
-  return `fn ${name}(${list}) -> ${type} { ${lines.join(" ")} return ${names.get(expression)}; }`;
+  return `fn finish(${list}) -> ${type} { ${lines.join(" ")} return ${names.get(expression)}; }`;
 }

@@ -15,11 +15,10 @@ const PLACED = 16;
 const COUNT = elementKernel({
   name: "groups.count",
   bindings: { keys: "read i32", sizes: "write atomic<i32>" },
-  uniforms: { groups: "u32" },
   body: `
 fn element(i: i32) {
   let key = keys[u.o_keys + i];
-  if (u32(key) < u.groups) { atomicAdd(&sizes[u.o_sizes + key], 1); }
+  if (u32(key) < u32(u.groups)) { atomicAdd(&sizes[u.o_sizes + key], 1); }
 }`,
 });
 
@@ -27,7 +26,6 @@ fn element(i: i32) {
 const PLACE = elementKernel({
   name: "groups.place",
   bindings: { sizes: "write atomic<i32>", starts: "write i32" },
-  uniforms: { groups: "i32" },
   body: `
 fn element(i: i32) {
   let last = min((i + 1) * ${PLACED}, u.groups);
@@ -48,11 +46,10 @@ fn element(i: i32) {
 const FILL = elementKernel({
   name: "groups.fill",
   bindings: { keys: "read i32", ends: "write atomic<i32>", members: "write i32" },
-  uniforms: { groups: "u32" },
   body: `
 fn element(i: i32) {
   let key = keys[u.o_keys + i];
-  if (u32(key) < u.groups) { members[u.o_members + atomicAdd(&ends[u.o_ends + key], 1)] = i; }
+  if (u32(key) < u32(u.groups)) { members[u.o_members + atomicAdd(&ends[u.o_ends + key], 1)] = i; }
 }`,
 });
 
@@ -60,11 +57,10 @@ fn element(i: i32) {
 const SORT = elementKernel({
   name: "groups.sort",
   bindings: { keys: "read i32", starts: "read i32", ends: "read i32", members: "read i32", order: "write i32" },
-  uniforms: { groups: "u32" },
   body: `
 fn element(i: i32) {
   let key = keys[u.o_keys + i];
-  if (u32(key) >= u.groups) { return; }
+  if (u32(key) >= u32(u.groups)) { return; }
   let start = starts[u.o_starts + key];
   let end = ends[u.o_ends + key];
   var before = 0;

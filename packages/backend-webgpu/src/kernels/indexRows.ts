@@ -1,5 +1,4 @@
-import type { IndexAddAttrs, IndexSelectAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import { clear, dispatchElements, elementKernel } from "./elements.ts";
 import { withGroups } from "./groups.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -8,7 +7,6 @@ import type { GpuRuntime } from "./runtime.ts";
 const SELECT = elementKernel({
   name: "indexSelect.rows",
   bindings: { x: "read i32", index: "read i32", to: "write i32" },
-  uniforms: { rows: "i32", columns: "i32" },
   body: `
 fn element(i: i32) {
   let k = i / u.columns;
@@ -17,7 +15,7 @@ fn element(i: i32) {
 }`,
 });
 
-export const indexSelectOverride = (runtime: GpuRuntime): Override<IndexSelectAttrs> => ({
+export const indexSelectOverride = (runtime: GpuRuntime): Override<OpAttrs["indexSelect"]> => ({
   select: ([x]) => (x!.shape[0] === 0 ? undefined : "rows"),
   run({ inputs: [x, index], outputs: [to] }) {
     const [rows, columns] = x!.shape as [number, number];
@@ -33,7 +31,6 @@ export const indexSelectOverride = (runtime: GpuRuntime): Override<IndexSelectAt
 const SCAN = elementKernel({
   name: "indexAdd.scan",
   bindings: { index: "read i32", updates: "read f32", to: "write f32" },
-  uniforms: { columns: "i32", updateCount: "i32" },
   body: `
 fn element(i: i32) {
   let row = i / u.columns;
@@ -53,13 +50,12 @@ const GROUPED = elementKernel({
     ...({ index: "read i32", starts: "read i32", ends: "read i32", order: "read i32" } as const),
     ...({ updates: "read f32", to: "write f32" } as const),
   },
-  uniforms: { columns: "i32", rows: "u32" },
   body: `
 fn element(i: i32) {
   let columns = u.columns;
   let k = i / columns;
   let row = index[u.o_index + k];
-  if (u32(row) >= u.rows) { return; }
+  if (u32(row) >= u32(u.rows)) { return; }
   var at = u.o_order + starts[u.o_starts + row];
   if (order[at] != k) { return; }
   let end = u.o_order + ends[u.o_ends + row];
@@ -73,7 +69,7 @@ fn element(i: i32) {
 /** Comparisons up to which looking at every index beats sorting them first, which takes six dispatches more. */
 const MOST_SCANNED = 2 ** 25;
 
-export const indexAddOverride = (runtime: GpuRuntime): Override<IndexAddAttrs> => ({
+export const indexAddOverride = (runtime: GpuRuntime): Override<OpAttrs["indexAdd"]> => ({
   select: ([, updates], { rows }) => {
     if (!runtime.tuning.addsByIndex) return undefined;
     const [count, columns] = updates!.shape as [number, number];

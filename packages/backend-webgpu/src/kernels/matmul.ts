@@ -10,20 +10,13 @@ import {
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
-import { productSpec } from "./product/spec.ts";
+import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
-import type { BufferView } from "./wgslKernel.ts";
 
 /** Two batch axes, `batch_0` entries along the inner one; k in runs of `inner`. */
-const SPEC = productSpec({
+const SPEC = {
   name: "matmul",
   factors: ["a", "b"],
-  uniforms: {
-    batch_0: "i32",
-    ...{ a_batch_1: "i32", a_batch_0: "i32", a_row: "i32", a_k: "i32" },
-    ...{ b_batch_1: "i32", b_batch_0: "i32", b_k: "i32", b_column: "i32" },
-    ...{ c_batch: "i32", c_column: "i32" },
-  },
   code: `
 struct Batch { a: i32, b: i32, c: i32 }
 alias Outer = i32;
@@ -46,7 +39,7 @@ fn b_value(span: i32, step: i32) -> f32 { return b[span + step]; }
 fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }
 fn channel_of(batch: Batch, m: i32) -> i32 { return m; }`,
   fastest: "inner",
-});
+} as const satisfies ProductSpec;
 /** Parts of k are cut between runs of so many. */
 const RUN = 256;
 
@@ -74,42 +67,41 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
-export function multiplyViews(runtime: GpuRuntime, { c, epilogue, ...factors }: Multiplication<Epilogue>): void {
-  const problem = problemOf(factors.a, factors.b, epilogue);
+export const multiplyViews = (runtime: GpuRuntime, { a, b, c, epilogue }: Multiplication<Epilogue>): void =>
+  multiply(runtime, problemOf(a, b, epilogue), { c, epilogue });
+
+function multiply(
+  runtime: GpuRuntime,
+  problem: Problem,
+  { c, epilogue }: Pick<Multiplication<Epilogue>, "c" | "epilogue">,
+): void {
   const { m, n, axes, a, b, isTransposed } = problem;
   const sizes = sizesOf(problem);
-  // The kernel knows two batch axes; more become dispatches.
-  const leading = axes.slice(0, -2);
-  for (let entry = 0; entry < sizeOf(leading); entry++) {
-    const start = ({ view: { buffer, offset }, batch }: Matrices): BufferView => ({
-      buffer,
-      offset: offset + offsetOf(entry, leading, batch),
-    });
-    runProduct(runtime, SPEC, {
-      sizes,
-      factors: { a: start(a), b: start(b) },
-      c: { buffer: c.buffer, offset: c.offset + entry * sizes.batch * m * n },
-      cRow: isTransposed ? 1 : n,
-      epilogue,
-      uniforms: {
-        batch_0: axes.at(-1) ?? 1,
-        ...{ a_batch_1: a.batch.at(-2) ?? 0, a_batch_0: a.batch.at(-1) ?? 0, a_row: a.row, a_k: a.column },
-        ...{ b_batch_1: b.batch.at(-2) ?? 0, b_batch_0: b.batch.at(-1) ?? 0, b_k: b.row, b_column: b.column },
-        ...{ c_batch: m * n, c_column: isTransposed ? m : 1 },
-      },
-      alongK: { a: a.column === 1, b: b.row === 1 },
-      mayPart: true,
-    });
+  if (axes.length > 2) {
+    // The kernel knows two batch axes; others become dispatches.
+    const inner = axes.slice(1);
+    for (let i = 0; i < axes[0]!; i++) {
+      const entry = ({ view: { buffer, offset }, batch: [stride, ...batch], ...walk }: Matrices): Matrices => ({
+        ...{ view: { buffer, offset: offset + i * stride! }, batch, ...walk },
+      });
+      const part = { buffer: c.buffer, offset: c.offset + i * sizeOf(inner) * m * n };
+      multiply(runtime, { ...problem, axes: inner, a: entry(a), b: entry(b) }, { c: part, epilogue });
+    }
+    return;
   }
-}
-
-/** Where an entry of some axes lies that have these strides. */
-function offsetOf(entry: number, axes: readonly number[], strides: readonly number[]): number {
-  let offset = 0;
-  let rest = entry;
-  for (const [axis, size] of [...axes.entries()].reverse()) {
-    offset += (rest % size) * strides[axis]!;
-    rest = Math.floor(rest / size);
-  }
-  return offset;
+  runProduct(runtime, SPEC, {
+    sizes,
+    factors: { a: a.view, b: b.view },
+    c,
+    cRow: isTransposed ? 1 : n,
+    epilogue,
+    uniforms: {
+      batch_0: axes.at(-1) ?? 1,
+      ...{ a_batch_1: a.batch.at(-2) ?? 0, a_batch_0: a.batch.at(-1) ?? 0, a_row: a.row, a_k: a.column },
+      ...{ b_batch_1: b.batch.at(-2) ?? 0, b_batch_0: b.batch.at(-1) ?? 0, b_k: b.row, b_column: b.column },
+      ...{ c_batch: m * n, c_column: isTransposed ? m : 1 },
+    },
+    alongK: { a: a.column === 1, b: b.row === 1 },
+    mayPart: true,
+  });
 }

@@ -1,19 +1,13 @@
-import type { MaxPool2dAttrs, MaxPool2dGradAttrs } from "@dfine/tensor";
-import type { Override } from "@dfine/tensor/kernel";
+import type { MaxPool2dAttrs } from "@dfine/tensor";
+import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { ORDER_KEY } from "./orderKey.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
 /** A thread per window, walked row by row, so that the first largest element wins. Values keep their bits. */
 const POOL = elementKernel({
   name: "maxPool2d.direct",
   bindings: { x: "read i32", values: "write i32", indices: "write i32" },
-  uniforms: {
-    ...{ height: "i32", width: "i32", outHeight: "i32", outWidth: "i32" },
-    ...{ kernelY: "i32", kernelX: "i32", strideY: "i32", strideX: "i32", padY: "i32", padX: "i32" },
-  },
   body: `
-${ORDER_KEY}
 fn element(i: i32) {
   let row = i / u.outWidth;
   let plane = row / u.outHeight;
@@ -66,7 +60,6 @@ export const maxPool2dOverride = (runtime: GpuRuntime): Override<MaxPool2dAttrs>
 const REACH = elementKernel({
   name: "maxPool2dGrad.reach",
   bindings: { indices: "read i32", reach: "write i32" },
-  uniforms: { width: "i32", outWidth: "i32" },
   body: `
 fn element(i: i32) {
   var low = 0x7fffffff;
@@ -88,7 +81,6 @@ fn element(i: i32) {
 const ADD = elementKernel({
   name: "maxPool2dGrad.rows",
   bindings: { dy: "read f32", indices: "read i32", reach: "read i32", dx: "write f32" },
-  uniforms: { height: "i32", width: "i32", outHeight: "i32", outWidth: "i32" },
   body: `
 fn element(i: i32) {
   let plane = i / u.height;
@@ -105,7 +97,7 @@ fn element(i: i32) {
 }`,
 });
 
-export const maxPool2dGradOverride = (runtime: GpuRuntime): Override<MaxPool2dGradAttrs> => ({
+export const maxPool2dGradOverride = (runtime: GpuRuntime): Override<OpAttrs["maxPool2dGrad"]> => ({
   select: () => "rows",
   run({ inputs: [dy, indices], outputs: [dx] }) {
     const [images, channels, outHeight, outWidth] = dy!.shape as [number, number, number, number];

@@ -1,8 +1,6 @@
-import type { TopKAttrs } from "@dfine/tensor";
-import type { Override, View } from "@dfine/tensor/kernel";
+import type { OpAttrs, Override, View } from "@dfine/tensor/kernel";
 import { grid } from "../print/launch.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { ORDER_KEY } from "./orderKey.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { SELECT_ALONE, SELECT_TOGETHER } from "./topKSelect.ts";
 
@@ -21,9 +19,7 @@ const rankKernel = (candidates: "all" | "chosen") =>
   elementKernel({
     name: candidates === "all" ? "topK.rank" : "topK.order",
     bindings: { x: "read i32", positions: "read i32", values: "write i32", indices: "write i32" },
-    uniforms: { size: "i32", candidates: "i32", k: "i32" },
     body: `
-${ORDER_KEY}
 fn position_of(list: i32, c: i32) -> i32 { return ${candidates === "all" ? "c" : "positions[list + c]"}; }
 fn element(i: i32) {
   let count = u.candidates;
@@ -57,7 +53,7 @@ fn element(i: i32) {
 const RANK = rankKernel("all");
 const ORDER = rankKernel("chosen");
 
-export const topKOverride = (runtime: GpuRuntime): Override<TopKAttrs> => ({
+export const topKOverride = (runtime: GpuRuntime): Override<OpAttrs["topK"]> => ({
   select: ([x]) => {
     const [rows, size] = x!.shape as [number, number];
     if (size <= SHORT || rows * size * size <= FEW) return "rank";

@@ -1,4 +1,3 @@
-import { ORDER_KEY } from "./orderKey.ts";
 import { wgslKernel } from "./wgslKernel.ts";
 
 /** Threads of a workgroup that selects together: one for each value of a digit. */
@@ -10,7 +9,6 @@ const DIGITS = 256;
  * which the k-th lies, until all that agree are wanted.
  */
 const COMMON = `
-${ORDER_KEY}
 struct Part { row: i32, first: i32, count: i32 }
 fn part_of(unit: i32) -> Part {
   let row = unit / u.parts;

@@ -1,6 +1,6 @@
-import { type View, wordOf } from "@dfine/tensor/kernel";
+import { memo, type View, wordOf } from "@dfine/tensor/kernel";
 import type { Shader } from "../commands/shader.ts";
-import { libraryFor } from "../print/library.ts";
+import { shaderText } from "../print/library.ts";
 
 /** How a kernel sees a buffer. Elements of a view start at `o_‹name›`; as vec4f both count in fours. */
 export type BindingType = "f32" | "i32" | "vec4f" | "atomic<i32>";
@@ -37,48 +37,38 @@ export interface WgslCall<B extends string, U extends string> {
   readonly work?: number;
 }
 
-/** Checks a kernel's names against each other when it is written; see README.md beside this file for an example. */
+/** Checks a kernel's names against each other when it is written; `examples/own-op` has an example. */
 export const wgslKernel = <const B extends string, const U extends string>(
   kernel: WgslKernel<B, U>,
 ): WgslKernel<B, U> => kernel;
 
+/** The uniforms that take these values, all of them i32. */
+export const wholeNumbers = (values: Readonly<Record<string, number>>): Record<string, "i32"> =>
+  Object.fromEntries(Object.keys(values).map((name) => [name, "i32"]));
+
 /** Whether a view can be bound as vec4f. */
 export const isVec4 = (view: Pick<View, "offset">): boolean => view.offset % 4 === 0;
 
-const shaders = new WeakMap<WgslKernel, Shader>();
+const shaders = new Map<WgslKernel, Shader>();
 
-/** The kernel's whole text. */
-export function shaderOf(kernel: WgslKernel): Shader {
-  const known = shaders.get(kernel);
-  if (known) return known;
+/** The kernel with its whole text. */
+export const shaderOf = (kernel: WgslKernel): Shader => memo(shaders, kernel, () => printShader(kernel));
+
+function printShader(kernel: WgslKernel): Shader {
   const bindings = Object.entries(kernel.bindings).map(([name, text]) => {
     const [mode, type] = text.split(" ") as ["read" | "write", BindingType];
     return { name, mode, type };
   });
-  const fields = [
-    ...bindings.map(({ name }) => `o_${name}: i32`),
-    ...Object.entries(kernel.uniforms).map(([name, type]) => `${name}: ${type}`),
-  ];
-  const code = [
-    ...(kernel.enable ?? []).map((extension) => `enable ${extension};`),
-    `struct Uniforms { ${fields.join(", ")} }`,
-    "@group(0) @binding(0) var<uniform> u: Uniforms;",
-    ...bindings.map(
-      ({ name, mode, type }, i) =>
-        `@group(0) @binding(${i + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> ${name}: array<${type}>;`,
-    ),
-    libraryFor(kernel.body),
-    kernel.body,
-  ].join("\n");
-  const shader: Shader = {
+  const offsets = bindings.map(({ name }) => ({ name: `o_${name}` }));
+  const uniforms = Object.entries(kernel.uniforms).map(([name, type]) => ({ name, type }));
+  const enabled = (kernel.enable ?? []).map((extension) => `enable ${extension};\n`).join("");
+  return {
     name: kernel.name,
     key: `wgsl:${kernel.name}`,
-    code,
+    code: enabled + shaderText([...offsets, ...uniforms], bindings, kernel.body),
     access: bindings.map(({ mode }) => mode),
     about: `${kernel.name}: hand-written`,
   };
-  shaders.set(kernel, shader);
-  return shader;
 }
 
 /** The uniforms of a call as words: offsets of the views, then the kernel's own. */

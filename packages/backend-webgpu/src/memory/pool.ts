@@ -1,12 +1,10 @@
 import { BackendError, type Dtype, type MemoryUse, OutOfMemoryError } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
-import type { Faults } from "../device/faults.ts";
+import type { Gpu } from "../device/gpu.ts";
 import { type Block, blockBytes, type GpuBuffer } from "./gpuBuffer.ts";
 
-export interface PoolOptions {
-  readonly device: GPUDevice;
-  readonly faults: Faults;
+export interface PoolOptions extends Gpu {
   /** Most bytes of one buffer. */
   readonly maxBufferBytes: number;
   /** Most bytes of all buffers, those kept for reuse included; Infinity where unknown. */
@@ -41,8 +39,6 @@ export class Pool {
   #peakBytes = 0;
   #buffers = 0;
   #created = 0;
-  /** Bytes of all buffers ever created: stands still when a loop has found its memory. */
-  createdBytes = 0;
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -78,10 +74,9 @@ export class Pool {
     this.#buffers--;
     this.#liveBytes -= block.bytes;
     this.#idleBytes += block.bytes;
-    insertById(
-      memo(this.#idle, block.bytes, () => []),
-      block,
-    );
+    const list = memo(this.#idle, block.bytes, () => []);
+    const next = list.findIndex(({ id }) => id > block.id);
+    list.splice(next < 0 ? list.length : next, 0, block);
   }
 
   /** Destroys idle blocks, the largest first, until at most `keepBytes` are left. */
@@ -99,23 +94,17 @@ export class Pool {
   }
 
   #create(bytes: number): Block {
-    const { device, faults, limitBytes } = this.#options;
+    const { device, faults, counters, limitBytes } = this.#options;
     const wanted = this.#liveBytes + bytes;
     const most = Math.min(this.#peakBytes * (1 + IDLE_SHARE) + IDLE_BYTES, limitBytes);
     this.trim(Math.max(0, most - wanted));
     if (wanted > limitBytes) throw this.#outOfMemory(bytes, `the limit is ${size(limitBytes)}`);
     const id = this.#created++;
-    this.createdBytes += bytes;
-    const gpu = faults.watch(
-      "out-of-memory",
-      (message) => this.#outOfMemory(bytes, `the device has no more (${message.split("\n")[0]})`),
-      () =>
-        device.createBuffer({
-          label: `block ${id}`,
-          size: bytes,
-          usage: USAGE.storage | USAGE.copySource | USAGE.copyTarget,
-        }),
-    );
+    counters.allocatedBytes += bytes;
+    const explain = (message: string) => this.#outOfMemory(bytes, `the device has no more (${message.split("\n")[0]})`);
+    const usage = USAGE.storage | USAGE.copySource | USAGE.copyTarget;
+    const create = () => device.createBuffer({ label: `block ${id}`, size: bytes, usage });
+    const gpu = faults.watch("out-of-memory", explain, create);
     return { id, bytes, gpu, batch: -1 };
   }
 
@@ -127,16 +116,6 @@ export class Pool {
       advice(fits),
     );
   }
-}
-
-function insertById(list: Block[], block: Block): void {
-  let [low, high] = [0, list.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle]!.id < block.id) low = middle + 1;
-    else high = middle;
-  }
-  list.splice(low, 0, block);
 }
 
 const advice = (share: number): string =>

@@ -1,7 +1,7 @@
 import { foldPlan, type Kernel, type ReduceStage } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 import { typeOf, type Width } from "./library.ts";
-import type { Loops } from "./loops.ts";
+import type { LoopContext, Loops } from "./loops.ts";
 import { printConstant, printFold } from "./operations.ts";
 import type { Values } from "./values.ts";
 import type { Pointers } from "./walk.ts";
@@ -15,16 +15,12 @@ export function sharedArrays(kernel: Kernel, threads: number): string[] {
 }
 
 /** What the lines of a row are printed from, and by. */
-export interface RowContext {
-  readonly kernel: Kernel;
+export interface RowContext extends LoopContext {
   readonly nest: Nest;
   readonly loops: Loops;
   readonly values: Values;
-  /** The axis that is walked in fours: the innermost loop, or of an elementwise kernel the innermost row axis. */
-  readonly quadAxis: number | undefined;
-  /** Of a workgroup, and threads for each. */
+  /** Of a workgroup. */
   readonly rows: number;
-  readonly lanes: number;
 }
 
 /**
@@ -91,4 +87,4 @@ function foldLanes(
 
 /** The four parts of a vec4 as one. */
 const foldQuad = (name: string, fold: Fold): string =>
-  fold(`(${fold(`${name}.x`, `${name}.y`)})`, `(${fold(`${name}.z`, `${name}.w`)})`);
+  fold(fold(`${name}.x`, `${name}.y`), fold(`${name}.z`, `${name}.w`));

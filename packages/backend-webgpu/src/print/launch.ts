@@ -1,5 +1,5 @@
 import { sizeOf } from "@dfine/tensor";
-import { type Binding, type Kernel, type Launch, memo, type Operand } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, load, memo, type Operand, scatters } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
@@ -22,17 +22,12 @@ export interface GeneratorOptions {
   readonly quadVisits: number;
 }
 
-/** Runs generated kernels: prints each once per schedule and per way in which its operands share buffers. */
-export class Generator {
-  readonly #options: GeneratorOptions;
-  readonly #printed = new Map<Kernel, Map<string, Printed>>();
+/** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
+export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
+  const { barriers, quadVisits, maxBindings, maxVisits, queue, pool } = options;
+  const known = new Map<Kernel, Map<string, Printed>>();
 
-  constructor(options: GeneratorOptions) {
-    this.#options = options;
-  }
-
-  run(kernel: Kernel, launch: Launch): void {
-    const { barriers, quadVisits, maxBindings, queue, pool } = this.#options;
+  const run = (kernel: Kernel, launch: Launch): void => {
     const { sizes } = launch;
     const nest = nestOf(kernel);
     const { of, blocks } = bindingsOf(launch);
@@ -45,7 +40,7 @@ export class Generator {
       return;
     }
     if (blocks.length > maxBindings) {
-      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => this.run(kernel, packed) });
+      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => run(kernel, packed) });
       return;
     }
     const inFours = blocks.map((_, slot) =>
@@ -56,27 +51,30 @@ export class Generator {
     const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
-    const variants = memo(this.#printed, kernel, () => new Map<string, Printed>());
+    const variants = memo(known, kernel, () => new Map<string, Printed>());
     const printed = memo(variants, `${scheduleText(schedule)}|${slotsText(slots)}`, () =>
       printKernel(kernel, schedule, slots),
     );
-    this.#dispatch(kernel, launch, { printed, blocks });
-  }
+    dispatch(launch, { printed, blocks, stages: kernel.stages.length });
+  };
 
-  #dispatch(kernel: Kernel, launch: Launch, { printed, blocks }: { printed: Printed; blocks: readonly Block[] }): void {
+  const dispatch = (
+    launch: Launch,
+    { printed, blocks, stages }: { printed: Printed; blocks: readonly Block[]; stages: number },
+  ): void => {
     const { nest, schedule, fields, shader } = printed;
     const steps = (axis: number): number =>
       schedule.quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
     const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
     const rows = count(nest.rows);
-    const visits = Math.max(1, count(nest.loops) * kernel.stages.length);
+    const visits = Math.max(1, count(nest.loops) * stages);
     const lanes = laneSplit(nest, launch.sizes, schedule);
     const cost = schedule.ordered ? visits * SERIAL_COST : visits;
-    const groups = Math.max(1, Math.floor(this.#options.maxVisits / cost / schedule.rows));
+    const groups = Math.max(1, Math.floor(maxVisits / cost / schedule.rows));
     const most = groups * schedule.rows;
     for (let first = 0; first < rows; first += most) {
       const last = Math.min(first + most, rows);
-      this.#options.queue.dispatch({
+      queue.dispatch({
         shader,
         blocks,
         words: fields.map((field) => field.word({ launch, first, last, lanes })),
@@ -84,7 +82,8 @@ export class Generator {
         work: (last - first) * cost,
       });
     }
-  }
+  };
+  return run;
 }
 
 /** How many times longer a visit takes where one workgroup makes them all. */
@@ -101,14 +100,8 @@ export function grid(groups: number): [number, number, number] {
 /** Whether a kernel does nothing but move elements that lie side by side: a copy of bytes, which needs neither bindings nor uniforms. */
 function movesBytes({ axes, operands, stages: [stage, ...rest] }: Kernel): boolean {
   if (stage?.kind !== "store" || rest.length > 0 || stage.writes.length !== 1 || operands.length !== 2) return false;
-  const { op, value, args } = stage.writes[0]!.expr;
-  return (
-    op === "load" &&
-    value === 0 &&
-    args.length === 0 &&
-    axes.length === 1 &&
-    operands.every(({ walk: [step] }) => step === "unit")
-  );
+  const isCopied = stage.writes[0]!.expr === load(0, operands[0]!.dtype);
+  return isCopied && axes.length === 1 && operands.every(({ walk: [step] }) => step === "unit");
 }
 
 /** A buffer that appears in several views is bound once: WebGPU takes none for reading and writing at a time. */
@@ -148,7 +141,7 @@ function chooseQuads(
   const axis = nest.innermost;
   const alone = kernel.axes.length === 1;
   const never = { quads: false, vec4: false };
-  if (axis === undefined || kernel.stages.some((stage) => stage.kind === "scatter")) return never;
+  if (axis === undefined || scatters(kernel)) return never;
   if ((!isElementwise(kernel) && nest.loops.length === 0) || (!alone && sizes[axis]! < LEAST_QUAD)) return never;
   const aligned =
     (alone || sizes[axis]! % 4 === 0) &&

@@ -1,4 +1,5 @@
 import { LN2, POLYNOMIALS } from "@dfine/tensor/kernel";
+import type { StorageAccess } from "../commands/shader.ts";
 
 // Functions that WGSL lacks or defines too loosely: it allows exp and log more error than a loss can bear, leaves NaN in
 // max and min open, and forbids infinity in constants. Tests for NaN look at bits, since compilers may assume there is none.
@@ -43,6 +44,16 @@ fn div_i32$(a: I, b: I) -> I { return select(a / select(b, I(1), b == I(0)), I(0
 
   rem_i32: `
 fn rem_i32$(a: I, b: I) -> I { return select(a % select(b, I(1), b == I(0)), I(0), b == I(0)); }`,
+
+  // A float's bits as an integer, never 0, that sorts as floats do: NaN above all else, zeros of both signs equal. Without
+  // the sign, only bits of NaN lie above infinity's.
+  order_key: `
+fn order_key$(bits: I) -> U {
+  let word = bitcast<U>(bits);
+  let magnitude = word << U(1u);
+  let turned = word ^ (bitcast<U>(bits >> U(31u)) | U(0x80000000u));
+  return select(select(turned, U(0x80000000u), magnitude == U(0u)), U(0xffffffffu), magnitude > U(0xff000000u));
+}`,
 
   // e^x = 2ⁿ · e^r; n goes straight into the exponent bits. Below −87.34 the result is subnormal and flushed to 0.
   exp_f32: `
@@ -115,10 +126,28 @@ const LIBRARY: ReadonlyMap<string, string> = new Map([
   ),
 ]);
 
+/** A kernel's whole text: its uniforms, storage buffers from binding 1 on, what it calls of the library, and `body`. */
+export function shaderText(
+  fields: readonly { readonly name: string; readonly type?: string }[],
+  bindings: readonly { readonly name: string; readonly mode: StorageAccess; readonly type: string }[],
+  body: string,
+): string {
+  return [
+    `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
+    "@group(0) @binding(0) var<uniform> u: Uniforms;",
+    ...bindings.map(
+      ({ name, mode, type }, i) =>
+        `@group(0) @binding(${i + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> ${name}: array<${type}>;`,
+    ),
+    libraryFor(body),
+    body,
+  ].join("\n");
+}
+
 /**
  * The library functions that WGSL text calls, and those these call: `exp_f32`, `log_f32`, `tanh_f32`, `sigmoid_f32`,
  * `erf_f32`, `max_f32` and `min_f32` (NaN wins), `is_nan`, `is_finite`, `to_i32` (saturating), `div_i32` and `rem_i32`
- * (by 0 gives 0), each also for vec4 as `‹name›_x4`; `infinity()` and `not_a_number()`.
+ * (by 0 gives 0), `order_key`, each also for vec4 as `‹name›_x4`; `infinity()` and `not_a_number()`.
  */
 export function libraryFor(code: string): string {
   const found = new Set<string>();

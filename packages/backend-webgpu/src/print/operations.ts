@@ -1,5 +1,5 @@
 import type { Dtype } from "@dfine/tensor";
-import { type Expr, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
+import { type Expr, type Operation, type OperationTable, type ReduceStage, ruleFor } from "@dfine/tensor/kernel";
 import { typeOf, type Width, widened } from "./library.ts";
 
 /** `type` is the result's. */
@@ -40,8 +40,8 @@ const OPERATIONS: OperationTable<Print> = {
   tanh: { f32: call("tanh_f32$") },
   sigmoid: { f32: call("sigmoid_f32$") },
   erf: { f32: call("erf_f32$") },
-  isnan: { f32: call("is_nan$") },
-  isfinite: { f32: call("is_finite$") },
+  isNaN: { f32: call("is_nan$") },
+  isFinite: { f32: call("is_finite$") },
   cast: { f32: call("to_i32$"), i32: convert, bool: convert },
   bitcast: { f32: reinterpret, i32: reinterpret },
   select: { bool: ([condition, a, b]) => `select(${b}, ${a}, ${condition})` },
@@ -68,11 +68,6 @@ const CONSTANTS: Record<Dtype, (value: number) => string> = {
 export const printFold =
   (op: ReduceStage["op"], dtype: "f32" | "i32", width: Width) =>
   (accumulated: string, value: string): string =>
-    widened(FOLDS[op][dtype](accumulated, value), width);
+    widened(OPERATIONS[STEPS[op]][dtype]([accumulated, value], typeOf(dtype, width)), width);
 
-const plus = (acc: string, v: string): string => `${acc} + ${v}`;
-const FOLDS: Record<ReduceStage["op"], Record<"f32" | "i32", (acc: string, v: string) => string>> = {
-  sum: { f32: plus, i32: plus },
-  max: { f32: (acc, v) => `max_f32$(${acc}, ${v})`, i32: (acc, v) => `max(${acc}, ${v})` },
-  min: { f32: (acc, v) => `min_f32$(${acc}, ${v})`, i32: (acc, v) => `min(${acc}, ${v})` },
-};
+const STEPS = { sum: "add", max: "max", min: "min" } as const satisfies Record<ReduceStage["op"], Operation>;

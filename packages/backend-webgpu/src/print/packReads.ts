@@ -5,20 +5,18 @@ import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 
 interface Span {
-  first: number;
-  last: number;
+  readonly first: number;
+  readonly last: number;
 }
 
 /** Elements that an operand may touch: from the first to one past the last. */
 function spanOf({ offset, strides, length }: Binding, sizes: readonly number[], indexed: boolean): Span {
   if (indexed) return { first: offset, last: offset + length };
-  let [first, last] = [offset, offset + 1];
-  for (const [axis, stride] of strides.entries()) {
-    const reach = stride * Math.max(0, sizes[axis]! - 1);
-    if (reach < 0) first += reach;
-    else last += reach;
-  }
-  return { first, last };
+  const reaches = strides.map((stride, axis) => stride * Math.max(0, sizes[axis]! - 1));
+  return {
+    first: reaches.reduce((first, reach) => first + Math.min(0, reach), offset),
+    last: reaches.reduce((last, reach) => last + Math.max(0, reach), offset + 1),
+  };
 }
 
 const blockOf = (binding: Binding): Block => (binding.buffer as GpuBuffer).block;

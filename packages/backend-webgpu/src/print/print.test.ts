@@ -9,14 +9,13 @@ import {
   store,
 } from "../../../tensor/test/kernelProperties.ts";
 import { kernelOf, runTrial } from "../../../tensor/test/kernelTrial.ts";
-import { webgpu } from "../backend.ts";
+import { oneDevice } from "../../test/oneDevice.ts";
 
-const serial = await webgpu({ barriers: false, visitsPerDispatch: 100 });
-const byFour = await webgpu({ barriers: false, quadVisits: 0 });
-const folding = await webgpu({ barriers: true, maxBindings: 4 });
-afterAll(() => {
-  for (const backend of [serial, byFour, folding]) backend.dispose();
-});
+const device = await oneDevice();
+const serial = device.make({ barriers: false, visitsPerDispatch: 100 });
+const byFour = device.make({ barriers: false, quadVisits: 0 });
+const folding = device.make({ barriers: true, maxBindings: 4 });
+afterAll(() => device.destroy());
 
 kernelProperties(
   async (trial) => {

@@ -1,7 +1,7 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
 import type { Shader, StorageAccess } from "../commands/shader.ts";
 import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
-import { libraryFor, typeOf } from "./library.ts";
+import { shaderText, typeOf } from "./library.ts";
 import { printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
 import { type Slots, slotDtype, slotsText } from "./storage.ts";
@@ -19,22 +19,17 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   const nest = nestOf(kernel);
   const fields = fieldsOf(kernel, nest, { lanes: schedule.lanes > 1 });
   const access = slotAccess(kernel, slots);
-  const body = printRows(kernel, { nest, slots, schedule });
-  const code = [
-    `struct Uniforms { ${fields.map(({ name, type = "i32" }) => `${name}: ${type}`).join(", ")} }`,
-    "@group(0) @binding(0) var<uniform> u: Uniforms;",
-    ...access.map((mode, slot) => {
-      const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
-      return `@group(0) @binding(${slot + 1}) var<storage, ${mode === "read" ? "read" : "read_write"}> b${slot}: array<${type}>;`;
-    }),
-    libraryFor(body.join("\n")),
-    ...body.map((line) => line.replace("$UNIFORMS", uniformLets(fields))),
-  ].join("\n");
+  const start = fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
+  const body = printRows(kernel, { nest, slots, schedule, start }).join("\n");
+  const bindings = access.map((mode, slot) => {
+    const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
+    return { name: `b${slot}`, mode, type };
+  });
   return {
     shader: {
       name: `${kernel.name} [${scheduleText(schedule)}]`,
       key: `${kernel.key}|${scheduleText(schedule)}|${slotsText(slots)}`,
-      code,
+      code: shaderText(fields, bindings, body),
       access,
       about: describe(kernel),
     },
@@ -44,12 +39,7 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   };
 }
 
-const uniformLets = (fields: readonly Field[]): string =>
-  fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
-
-function slotAccess(kernel: Kernel, slots: Slots): StorageAccess[] {
-  const count = slots.inFours.length;
-  return Array.from({ length: count }, (_, slot) =>
+const slotAccess = (kernel: Kernel, slots: Slots): StorageAccess[] =>
+  slots.inFours.map((_, slot) =>
     kernel.operands.some((operand, k) => slots.of[k] === slot && operand.mode !== "read") ? "write" : "read",
   );
-}

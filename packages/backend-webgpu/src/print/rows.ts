@@ -1,39 +1,39 @@
-import { type Kernel, type Stage, stageExpressions, type Write } from "@dfine/tensor/kernel";
+import { type Expr, type Kernel, type StoreStage, stageExpressions } from "@dfine/tensor/kernel";
 import { printReduce, type RowContext, sharedArrays } from "./folds.ts";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";
-import { Loops } from "./loops.ts";
+import { loopsOf } from "./loops.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Slots } from "./storage.ts";
-import { type Site, Values } from "./values.ts";
+import { type Site, type Values, valuesOf } from "./values.ts";
 import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
 /**
- * The main function: a thread, or some lanes, go along a row stage by stage. `$UNIFORMS` stands for the uniforms, and
- * `slots` says which operands are views of one buffer.
+ * The main function: after the line `start`, a thread, or some lanes, go along a row stage by stage. `slots` says which
+ * operands are views of one buffer.
  */
 export function printRows(
   kernel: Kernel,
-  { nest, slots, schedule }: { nest: Nest; slots: Slots; schedule: Schedule },
+  { nest, slots, schedule, start }: { nest: Nest; slots: Slots; schedule: Schedule; start: string },
 ): string[] {
   const { rows, lanes, quads } = schedule;
   const quadAxis = quads ? nest.innermost : undefined;
   const loopAxes = quadAxis === undefined ? nest.loops : [...nest.loops, quadAxis];
-  const values = new Values(kernel, { slots, loopAxes, innermost: quadAxis });
-  const loops = new Loops(kernel, { lanes, quadAxis });
+  const values = valuesOf(kernel, { slots, loopAxes, innermost: quadAxis });
+  const loops = loopsOf({ kernel, lanes, quadAxis });
   const row = printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
   if (schedule.ordered)
     return [
       "@compute @workgroup_size(1)",
       "fn main() {",
-      "  $UNIFORMS",
+      `  ${start}`,
       "  for (var row = first; row < last; row++) {",
       ...indent(row, 2),
       "  }",
       "}",
     ];
   const group = `first + i32(group.y * groups.x + group.x) * ${rows}i`;
-  const start =
+  const ownRow =
     lanes === 1
       ? [`let row = ${group} + i32(local);`, "if (row >= last) { return; }"]
       : [
@@ -47,8 +47,7 @@ export function printRows(
     ...(lanes === 1 ? [] : sharedArrays(kernel, rows * lanes)),
     `@compute @workgroup_size(${rows * lanes})`,
     "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
-    "  $UNIFORMS",
-    ...indent([...start, ...row], 1),
+    ...indent([start, ...ownRow, ...row], 1),
     "}",
   ];
 }
@@ -62,7 +61,7 @@ function printRow(context: RowContext): string[] {
   for (const axis of nest.rows) {
     // Along an axis in fours the row's pointers stay behind: what is the same for all four is loaded there.
     if (axis === quadRow) continue;
-    const step = stepPointers(kernel, axis, { pointers, tag: "q" });
+    const step = stepPointers(kernel, axis, pointers);
     lines.push(...step.lines);
     pointers = step.pointers;
   }
@@ -71,10 +70,8 @@ function printRow(context: RowContext): string[] {
     if (lanes > 1 && crossesLanes(kernel, i)) lines.push("storageBarrier();", "workgroupBarrier();");
     lines.push(...context.values.hoist(stageExpressions(stage), pointers));
     if (stage.kind === "reduce") lines.push(...printReduce(stage, { pointers, row: reduces++ }, context));
-    else if (stage.kind === "scatter")
-      lines.push(...context.loops.nest(nest.loops, pointers, (inner) => printScatter(stage, inner, context)));
-    else if (!stage.perRow) lines.push(...storeAll(stage.writes, pointers, context));
-    else lines.push(...guarded("alive && lane == 0i", store(stage.writes, { pointers, width: 1 }, context), context));
+    else if (!stage.perRow) lines.push(...storeAll(stage, pointers, context));
+    else lines.push(...guarded("alive && lane == 0i", store(stage, { pointers, width: 1 }, context), context));
   }
   return lines;
 }
@@ -94,15 +91,15 @@ const guarded = (condition: string, lines: string[], { lanes }: RowContext): str
   "}",
 ];
 
-function storeAll(writes: readonly Write[], pointers: Pointers, context: RowContext): string[] {
+function storeAll(stage: StoreStage, pointers: Pointers, context: RowContext): string[] {
   const { kernel, nest, loops, quadAxis: quad } = context;
   if (quad === undefined || nest.loops.length > 0)
     return loops.nest(nest.loops, pointers, (inner, width) =>
-      guarded("alive", store(writes, { pointers: inner, width }, context), context),
+      guarded("alive", store(stage, { pointers: inner, width }, context), context),
     );
-  const walk = stepPointers(kernel, quad, { pointers, tag: "p" });
+  const walk = stepPointers(kernel, quad, pointers);
   const body = (width: Width): string[] =>
-    indent([...walk.lines, ...store(writes, { pointers: walk.pointers, width }, context)], 1);
+    indent([...walk.lines, ...store(stage, { pointers: walk.pointers, width }, context)], 1);
   return [
     `if (g${quad} + 3i < n${quad}) {`,
     `  let i${quad} = g${quad};`,
@@ -113,27 +110,20 @@ function storeAll(writes: readonly Write[], pointers: Pointers, context: RowCont
   ];
 }
 
-function store(writes: readonly Write[], site: Site, { values }: RowContext): string[] {
-  const { lines, names } = values.evaluate(
-    writes.map((write) => write.expr),
-    site,
-  );
-  const stores = writes.flatMap(({ operand }, i) => {
-    const [pointer, value] = [site.pointers[operand]!, names[i]!];
+function store(stage: StoreStage, site: Site, { values }: RowContext): string[] {
+  const roots = stageExpressions(stage);
+  const { lines, names } = values.evaluate(roots, site);
+  const nameOf = (e: Expr): string => names[roots.indexOf(e)]!;
+  const stores = stage.writes.flatMap(({ operand, index, expr }) => {
+    const [pointer, value] = [site.pointers[operand]!, nameOf(expr)];
+    if (index) return [addAt(operand, { index: nameOf(index), value }, values)];
     if (site.width === 1) return [values.storage.store(operand, pointer, value)];
     return values.storage.storeFour(operand, pointer, { value, step: values.step(operand) });
   });
   return [...lines, ...stores];
 }
 
-function printScatter(
-  stage: Extract<Stage, { kind: "scatter" }>,
-  pointers: Pointers,
-  { values }: RowContext,
-): string[] {
-  const { lines, names } = values.evaluate([stage.index, stage.expr], { pointers, width: 1 });
-  const k = stage.operand;
-  const target = `o${k} + ${names[0]}`;
-  const addition = values.storage.store(k, target, `${values.storage.load(k, target)} + ${names[1]}`);
-  return [...lines, `if (${names[0]} >= 0i && ${names[0]} < l${k}) { ${addition} }`];
+function addAt(k: number, { index, value }: { index: string; value: string }, { storage }: Values): string {
+  const target = `o${k} + ${index}`;
+  return `if (${index} >= 0i && ${index} < l${k}) { ${storage.store(k, target, `${storage.load(k, target)} + ${value}`)} }`;
 }

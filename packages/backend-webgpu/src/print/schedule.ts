@@ -1,5 +1,5 @@
 import { sizeOf } from "@dfine/tensor";
-import type { Kernel, Launch } from "@dfine/tensor/kernel";
+import { type Kernel, type Launch, scatters } from "@dfine/tensor/kernel";
 import type { Nest } from "./layout.ts";
 
 /**
@@ -32,7 +32,7 @@ export function chooseSchedule(
   { nest, sizes, barriers, quads }: { nest: Nest; sizes: Launch["sizes"]; barriers: boolean; quads: boolean },
 ): Schedule {
   const share = (rows: number, lanes: number): Schedule => ({ rows, lanes, quads, ordered: false });
-  if (kernel.stages.some((stage) => stage.kind === "scatter")) return { ...share(1, 1), ordered: true };
+  if (scatters(kernel)) return { ...share(1, 1), ordered: true };
   const count = (axes: readonly number[]): number => sizeOf(axes.map((axis) => sizes[axis]!));
   const [rows, length] = [count(nest.rows), count(nest.loops)];
   if (nest.loops.length === 0) return share(ROWS, 1);

@@ -1,5 +1,5 @@
 import type { Kernel } from "@dfine/tensor/kernel";
-import { typeOf } from "./library.ts";
+import { typeOf, type Width } from "./library.ts";
 
 /** How a kernel's operands are bound: views of one buffer share a slot, and a slot may be seen in fours. */
 export interface Slots {
@@ -17,70 +17,50 @@ export function slotDtype(kernel: Kernel, slots: Slots, slot: number): "f32" | "
 }
 
 /** Reads and writes the operands of a kernel, one element or four at a time. */
-export class Storage {
-  readonly #kernel: Kernel;
-  readonly #slots: Slots;
+export function storageOf(kernel: Kernel, slots: Slots) {
+  const slotOf = (operand: number): number => slots.of[operand]!;
+  const dtypeOf = (operand: number) => kernel.operands[operand]!.dtype;
+  const isInFours = (operand: number): boolean => slots.inFours[slotOf(operand)]!;
+  const isFloatInWords = (operand: number): boolean =>
+    dtypeOf(operand) === "f32" && slotDtype(kernel, slots, slotOf(operand)) === "i32";
 
-  constructor(kernel: Kernel, slots: Slots) {
-    this.#kernel = kernel;
-    this.#slots = slots;
-  }
+  const four = (operand: number, pointer: string): string => `b${slotOf(operand)}[(${pointer}) >> 2u]`;
+  const element = (operand: number, pointer: string): string =>
+    isInFours(operand) ? `${four(operand, pointer)}[(${pointer}) & 3i]` : `b${slotOf(operand)}[${pointer}]`;
 
-  /** An operand's element as a value of its dtype. */
-  load(operand: number, pointer: string): string {
-    return this.#fromWord(operand, this.#element(operand, pointer), 1);
-  }
+  const fromWord = (operand: number, word: string, width: Width): string => {
+    if (dtypeOf(operand) === "bool") return `(${word} != ${typeOf("i32", width)}(0i))`;
+    return isFloatInWords(operand) ? `bitcast<${typeOf("f32", width)}>(${word})` : word;
+  };
+  const toWord = (operand: number, value: string, width: Width): string => {
+    if (dtypeOf(operand) === "bool") return `${typeOf("i32", width)}(${value})`;
+    return isFloatInWords(operand) ? `bitcast<${typeOf("i32", width)}>(${value})` : value;
+  };
 
-  /** Four elements from `pointer` on, `step` apart. */
-  loadFour(operand: number, pointer: string, step: string): string {
-    if (this.#inFours(operand)) return this.#fromWord(operand, this.#four(operand, pointer), 4);
-    return this.gather(
-      operand,
-      [0, 1, 2, 3].map((c) => along(pointer, c, step)),
-    );
-  }
+  const load = (operand: number, pointer: string): string => fromWord(operand, element(operand, pointer), 1);
+  const gather = (operand: number, pointer: (c: number) => string): string =>
+    `${typeOf(dtypeOf(operand), 4)}(${[0, 1, 2, 3].map((c) => load(operand, pointer(c))).join(", ")})`;
 
-  /** Four elements from anywhere. */
-  gather(operand: number, pointers: readonly string[]): string {
-    const { dtype } = this.#kernel.operands[operand]!;
-    return `${typeOf(dtype, 4)}(${pointers.map((pointer) => this.load(operand, pointer)).join(", ")})`;
-  }
-
-  /** A statement that stores a value of the operand's dtype. */
-  store(operand: number, pointer: string, value: string): string {
-    return `${this.#element(operand, pointer)} = ${this.#toWord(operand, value, 1)};`;
-  }
-
-  /** Statements that store four values, `step` apart. */
-  storeFour(operand: number, pointer: string, { value, step }: { value: string; step: string }): string[] {
-    const word = this.#toWord(operand, value, 4);
-    if (this.#inFours(operand)) return [`${this.#four(operand, pointer)} = ${word};`];
-    return [0, 1, 2, 3].map((c) => `${this.#element(operand, along(pointer, c, step))} = (${word})[${c}];`);
-  }
-
-  #inFours(operand: number): boolean {
-    return this.#slots.inFours[this.#slots.of[operand]!]!;
-  }
-  #four(operand: number, pointer: string): string {
-    return `b${this.#slots.of[operand]}[(${pointer}) >> 2u]`;
-  }
-  #element(operand: number, pointer: string): string {
-    if (this.#inFours(operand)) return `${this.#four(operand, pointer)}[(${pointer}) & 3i]`;
-    return `b${this.#slots.of[operand]}[${pointer}]`;
-  }
-  #isWords(operand: number): boolean {
-    return slotDtype(this.#kernel, this.#slots, this.#slots.of[operand]!) === "i32";
-  }
-  #fromWord(operand: number, word: string, width: 1 | 4): string {
-    const { dtype } = this.#kernel.operands[operand]!;
-    if (dtype === "bool") return `(${word} != ${typeOf("i32", width)}(0i))`;
-    return dtype === "f32" && this.#isWords(operand) ? `bitcast<${typeOf("f32", width)}>(${word})` : word;
-  }
-  #toWord(operand: number, value: string, width: 1 | 4): string {
-    const { dtype } = this.#kernel.operands[operand]!;
-    if (dtype === "bool") return `${typeOf("i32", width)}(${value})`;
-    return dtype === "f32" && this.#isWords(operand) ? `bitcast<${typeOf("i32", width)}>(${value})` : value;
-  }
+  return {
+    /** An operand's element as a value of its dtype. */
+    load,
+    /** Four elements from anywhere. */
+    gather,
+    /** Four elements from `pointer` on, `step` apart. */
+    loadFour: (operand: number, pointer: string, step: string): string =>
+      isInFours(operand)
+        ? fromWord(operand, four(operand, pointer), 4)
+        : gather(operand, (c) => along(pointer, c, step)),
+    /** A statement that stores a value of the operand's dtype. */
+    store: (operand: number, pointer: string, value: string): string =>
+      `${element(operand, pointer)} = ${toWord(operand, value, 1)};`,
+    /** Statements that store four values, `step` apart. */
+    storeFour(operand: number, pointer: string, { value, step }: { value: string; step: string }): string[] {
+      const word = toWord(operand, value, 4);
+      if (isInFours(operand)) return [`${four(operand, pointer)} = ${word};`];
+      return [0, 1, 2, 3].map((c) => `${element(operand, along(pointer, c, step))} = (${word})[${c}];`);
+    },
+  };
 }
 
 const along = (pointer: string, c: number, step: string): string =>

@@ -4,16 +4,12 @@ import type { Kernel } from "@dfine/tensor/kernel";
 export type Pointers = readonly string[];
 
 /** Lines that step the pointers along `axis`, whose index is in i‹axis›, and the names of the new ones. */
-export function stepPointers(
-  kernel: Kernel,
-  axis: number,
-  { pointers, tag }: { pointers: Pointers; tag: string },
-): { lines: string[]; pointers: Pointers } {
+export function stepPointers(kernel: Kernel, axis: number, pointers: Pointers) {
   const lines: string[] = [];
   const next = kernel.operands.map((operand, k) => {
     const walk = operand.walk[axis]!;
     if (walk === "still") return pointers[k]!;
-    const name = `${tag}${k}_${axis}`;
+    const name = `p${k}_${axis}`;
     lines.push(`let ${name} = ${pointers[k]} + ${walk === "unit" ? `i${axis}` : `i${axis} * s${k}_${axis}`};`);
     return name;
   });

@@ -1,5 +1,6 @@
 import { type Epilogue, printEpilogue } from "../kernels/epilogue.ts";
-import { range, TILE_LINES } from "../kernels/product/spec.ts";
+import { TILE_LINES } from "../kernels/product/spec.ts";
+import { each, range } from "../kernels/text.ts";
 
 /**
  * A quad of threads, which is a workgroup, computes `rows` rows and 4 · `columns` columns. `shares`: its threads load
@@ -31,28 +32,16 @@ export function directBody(shape: DirectShape, epilogue: Epilogue | undefined): 
   const loaded = ms.filter((m) => m % swaps === 0);
   const source = (m: number): number => m - (m % swaps);
   const rowOf = (m: number): string => `first_row + ${source(m)} + ((lane ^ ${m % swaps}) & ${swaps - 1})`;
-  const multiply = [
-    ...ns.map((n) => `let b${n} = b_value(b_span${n}, b_at);`),
-    ...loaded.map((m) => `let a${m} = a_value(a_span${m}, a_at);`),
-    ...ms.flatMap((m) => [
-      `let x${m} = ${SWAPS[m % swaps]}(a${source(m)});`,
-      ...ns.map((n) => `sum_${m}_${n} += x${m} * b${n};`),
-    ]),
-  ];
+  const multiply = (m: number): string => `
+        let x${m} = ${SWAPS[m % swaps]}(a${source(m)});
+        ${each(ns, (n) => `sum_${m}_${n} += x${m} * b${n};`)}`;
   const { code, finish } = printEpilogue(epilogue, 1);
-  const finished = ms.map((m) =>
-    finish(
-      `channel_of(batch, min(row${m}, u.m - 1))`,
-      ns.map((n) => `sum_${m}_${n}`),
-    ),
-  );
-  const store = ns.map(
-    (n) => `
+  const sums = (m: number): string[] => ns.map((n) => `sum_${m}_${n}`);
+  const store = (n: number): string => `
   if (first_column + ${4 * n} < u.n) {
     let to = start + c_place(batch, first_column + ${4 * n});
-    ${ms.map((m) => `if (row${m} < u.m) { c[to + row${m} * u.c_row] = sum_${m}_${n}; }`).join("\n    ")}
-  }`,
-  );
+    ${each(ms, (m) => `if (row${m} < u.m) { c[to + row${m} * u.c_row] = sum_${m}_${n}; }`)}
+  }`;
   return `
 ${code}
 @compute @workgroup_size(4)
@@ -61,31 +50,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(${shares ? "subgroup_i
   ${TILE_LINES}
   let first_row = tile.y * ${rows};
   let first_column = tile.x * ${4 * columns} + lane;
-  ${ms.map((m) => `let row${m} = ${rowOf(m)};`).join("\n  ")}
-  ${loaded.map((m) => `let a_place${m} = a_place(batch, min(row${m}, u.m - 1));`).join("\n  ")}
-  ${ns.map((n) => `let b_place${n} = b_place(batch, min(first_column + ${4 * n}, u.n - 1));`).join("\n  ")}
-  ${ms.flatMap((m) => ns.map((n) => `var sum_${m}_${n} = 0.0;`)).join(" ")}
+  ${each(ms, (m) => `let row${m} = ${rowOf(m)};`)}
+  ${each(loaded, (m) => `let a_place${m} = a_place(batch, min(row${m}, u.m - 1));`)}
+  ${each(ns, (n) => `let b_place${n} = b_place(batch, min(first_column + ${4 * n}, u.n - 1));`)}
+  ${each(ms.flatMap(sums), (sum) => `var ${sum} = 0.0;`)}
   let last = min((part + 1) * u.part_size, u.outer);
   var outer = part * u.part_size;
   if (outer < last) {
     loop {
     let at = outer_of(outer);
-    ${loaded.map((m) => `let a_span${m} = a_span(a_place${m}, at);`).join("\n    ")}
-    ${ns.map((n) => `let b_span${n} = b_span(b_place${n}, at);`).join("\n    ")}
+    ${each(loaded, (m) => `let a_span${m} = a_span(a_place${m}, at);`)}
+    ${each(ns, (n) => `let b_span${n} = b_span(b_place${n}, at);`)}
     let count = min(u.inner, u.k - outer * u.inner);
     var k = 0;
     if (k < count) {
       loop {
         let a_at = a_step(k);
         let b_at = b_step(k);
-        ${multiply.join("\n        ")}
+        ${each(ns, (n) => `let b${n} = b_value(b_span${n}, b_at);`)}
+        ${each(loaded, (m) => `let a${m} = a_value(a_span${m}, a_at);`)}
+        ${each(ms, multiply)}
         continuing { k++; break if k >= count; }
       }
     }
     continuing { outer++; break if outer >= last; }
     }
   }
-  ${finished.join("\n  ")}
-  ${store.join("\n")}
+  ${each(ms, (m) => finish(`channel_of(batch, min(row${m}, u.m - 1))`, sums(m)))}
+  ${each(ns, store)}
 }`;
 }

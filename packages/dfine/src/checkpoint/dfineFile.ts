@@ -4,8 +4,6 @@ import { isFloat } from "../tensorFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { inputSizeOf } from "./inputSize.ts";
 
-type Entries = ReadonlyMap<string, SafetensorsEntry>;
-
 /** What is known of a file besides its tensors. */
 export interface FileFacts {
   /** Names it in messages. */
@@ -18,7 +16,11 @@ export interface FileFacts {
  * A model as a file's tensors have it: their input size, sampling points and bins where they tell of other ones.
  * @throws ModelFileError where the input size is neither told nor given
  */
-export function dfineOfFile(model: DFineConfig, entries: Entries, { file, size }: FileFacts): DFineConfig {
+export function dfineOfFile(
+  model: DFineConfig,
+  entries: ReadonlyMap<string, SafetensorsEntry>,
+  { file, size }: FileFacts,
+): DFineConfig {
   const anchors = entries.get("decoder.anchors");
   const strides = backboneLevels(model).map(({ stride }) => stride);
   const evalSize = anchors ? (inputSizeOf(anchors, strides) ?? size) : model.evalSize;

@@ -19,8 +19,8 @@ const answers: Record<string, (response: ServerResponse) => void> = {
     more();
   },
   "/slow": (response) => {
-    for (const byte of [1, 2, 3, 4, 5]) setTimeout(() => response.write(Uint8Array.of(byte)), 60 * byte);
-    setTimeout(() => response.end(), 390);
+    for (const byte of [1, 2, 3, 4, 5]) setTimeout(() => response.write(Uint8Array.of(byte)), 240 * byte);
+    setTimeout(() => response.end(), 1300);
   },
 };
 const open = new Set<ServerResponse>();
@@ -43,7 +43,7 @@ const failure = (path: string, options: Parameters<typeof fetchBytes>[1] = {}) =
 
 test("the bytes of an address, however slowly they come", async () => {
   expect([...(await fetchBytes(`${root}/good`))]).toEqual([1, 2, 3]);
-  expect([...(await fetchBytes(`${root}/slow`, { timeout: 200 }))]).toEqual([1, 2, 3, 4, 5]);
+  expect([...(await fetchBytes(`${root}/slow`, { timeout: 1000 }))]).toEqual([1, 2, 3, 4, 5]);
   expect([...(await fetchBytes("data:application/octet-stream;base64,AQID"))]).toEqual([1, 2, 3]);
 });
 
@@ -56,7 +56,7 @@ describe("what goes wrong is said, and nothing stays open", () => {
 
   test("silence, before and in the middle, and a connection that breaks off", async () => {
     says("fetch-silent", await failure("/silent", { timeout: 100 }));
-    says("fetch-stalls", await failure("/stalls", { timeout: 100 }));
+    says("fetch-stalls", await failure("/stalls", { timeout: 500 }));
     says("fetch-breaks", await failure("/breaks"));
   });
 

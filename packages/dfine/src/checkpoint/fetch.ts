@@ -1,6 +1,7 @@
+import { between, type OptionRules } from "@dfine/tensor";
+import { abortSignal } from "../optionRules.ts";
 import { ModelFileError } from "./errors.ts";
 
-/** Whether text is a web address rather than a path. */
 export const isAddress = (text: string): boolean => /^(https?|data|blob):/i.test(text);
 
 /** How far a download may go. */
@@ -12,6 +13,13 @@ export interface FetchOptions {
   /** Longest wait for an answer, and for the next bytes of it, milliseconds; default 30 000. */
   readonly timeout?: number | undefined;
 }
+
+/** A longer timer would end at once. */
+const LONGEST_TIMEOUT = 2 ** 31 - 1;
+
+export const FETCH_OPTIONS: OptionRules<FetchOptions> = {
+  ...{ signal: abortSignal, maxBytes: between(0, Number.POSITIVE_INFINITY), timeout: between(1, LONGEST_TIMEOUT) },
+};
 
 /**
  * The bytes at an address.

@@ -117,7 +117,7 @@ function fileTensor(entry: SafetensorsEntry, target: Tensor | undefined): HostTe
       const { data: values } = hostTensor(entry);
       const data = target?.dtype === "f32" && values instanceof Int32Array ? Float32Array.from(values) : values;
       // Anchors outside the image are infinite by design.
-      if (!(target && isDerived(target)) && !allFinite(data))
+      if (!(target && isDerived(target)) && !data.every(Number.isFinite))
         throw new ModelFileError(
           `${entry.file}: its tensor ${entry.name} holds numbers that are not finite: the training they come from went wrong; use an earlier checkpoint`,
         );
@@ -126,13 +126,6 @@ function fileTensor(entry: SafetensorsEntry, target: Tensor | undefined): HostTe
   };
 }
 
-function allFinite(values: ArrayLike<number>): boolean {
-  let zero = 0;
-  for (let i = 0; i < values.length; i++) zero += 0 * values[i]!;
-  return zero === 0;
-}
-
-/** A fresh tensor with some rows of another. */
 function withRows(fresh: HostTensor, source: HostTensor, pairs: ClassMatch["pairs"]): HostTensor {
   const size = fresh.data.length / fresh.shape[0]!;
   const data = fresh.data.slice();

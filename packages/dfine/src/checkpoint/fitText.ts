@@ -1,10 +1,8 @@
+import { firstOf } from "../describe.ts";
 import { areAnonymous } from "./classNames.ts";
 import type { FitReport, TensorChange } from "./fit.ts";
 
 const sizes = (shape: readonly number[] | undefined): string => (shape ? `[${shape.join(", ")}]` : "none");
-const NAMED = 6;
-const listed = (names: readonly string[]): string =>
-  names.length > NAMED ? `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more` : names.join(", ");
 
 const FATES: Record<TensorChange["fate"], (report: FitReport) => string> = {
   initialised: () => "as initialised",
@@ -16,11 +14,11 @@ const FATES: Record<TensorChange["fate"], (report: FitReport) => string> = {
 export function fitLines(report: FitReport): string[] {
   const { file, loaded, changes, fileClasses, modelClasses, kept, byOrder } = report;
   const set = { ema: ", averaged (EMA)", model: ", not averaged", only: "" }[report.chosen];
-  const names = areAnonymous(fileClasses) ? "without names" : `(${listed(fileClasses)})`;
+  const names = areAnonymous(fileClasses) ? "without names" : `(${firstOf(fileClasses)})`;
   const fate = byOrder
-    ? `; they are taken to be ${listed(modelClasses)}, in this order`
+    ? `; they are taken to be ${firstOf(modelClasses)}, in this order`
     : kept.length > 0
-      ? `; kept by name: ${listed(kept)}`
+      ? `; kept by name: ${firstOf(kept)}`
       : "";
   return [
     `${file}: ${loaded} tensors loaded${set}; ${fileClasses.length} classes ${names}${fate}`,

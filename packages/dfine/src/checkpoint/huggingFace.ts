@@ -63,7 +63,6 @@ const configSchema = z.looseObject({
   id2label: z.record(z.string(), z.string()),
 });
 
-/** Names that stand for none. */
 const PLACEHOLDER = /^LABEL_\d+$/;
 /** Of COCO's 80 names so many are the same in all the spellings that are about. */
 const COCO_ALIKE = 65;

@@ -1,6 +1,7 @@
 /**
  * Names of D-FINE in Hugging Face's transformers beside the official ones. <i> stands for a number, <leaf> for a name
- * without dots, <blocks> for the way down or up, <path> for any rest; they stand in the same order on both sides, so that the table reads both ways.
+ * without dots, <path> for any rest, <a|b> for one of these texts; they stand in the same order on both sides, so that the
+ * table reads both ways.
  */
 const NAMES: readonly (readonly [official: string, huggingFace: string])[] = [
   ["backbone.stem.<path>.conv.<leaf>", "model.backbone.model.embedder.<path>.convolution.<leaf>"],
@@ -9,41 +10,31 @@ const NAMES: readonly (readonly [official: string, huggingFace: string])[] = [
   ["backbone.stages.<path>.conv.<leaf>", "model.backbone.model.encoder.stages.<path>.convolution.<leaf>"],
   ["backbone.stages.<path>.bn.<leaf>", "model.backbone.model.encoder.stages.<path>.normalization.<leaf>"],
   ["backbone.stages.<path>.lab.<leaf>", "model.backbone.model.encoder.stages.<path>.lab.<leaf>"],
-  ["encoder.input_proj.<i>.conv.<leaf>", "model.encoder_input_proj.<i>.0.<leaf>"],
-  ["encoder.input_proj.<i>.norm.<leaf>", "model.encoder_input_proj.<i>.1.<leaf>"],
-  ["encoder.encoder.<i>.layers.<i>.linear1.<leaf>", "model.encoder.encoder.<i>.layers.<i>.fc1.<leaf>"],
-  ["encoder.encoder.<i>.layers.<i>.linear2.<leaf>", "model.encoder.encoder.<i>.layers.<i>.fc2.<leaf>"],
+  ["<encoder|decoder>.input_proj.<i>.conv.<leaf>", "model.<encoder|decoder>_input_proj.<i>.0.<leaf>"],
+  ["<encoder|decoder>.input_proj.<i>.norm.<leaf>", "model.<encoder|decoder>_input_proj.<i>.1.<leaf>"],
+  ["encoder.encoder.<i>.layers.<i>.linear<1|2>.<leaf>", "model.encoder.encoder.<i>.layers.<i>.fc<1|2>.<leaf>"],
   ["encoder.encoder.<i>.layers.<i>.norm1.<leaf>", "model.encoder.encoder.<i>.layers.<i>.self_attn_layer_norm.<leaf>"],
   ["encoder.encoder.<i>.layers.<i>.norm2.<leaf>", "model.encoder.encoder.<i>.layers.<i>.final_layer_norm.<leaf>"],
   ["encoder.encoder.<i>.layers.<i>.self_attn.<path>", "model.encoder.encoder.<i>.layers.<i>.self_attn.<path>"],
   ["encoder.lateral_convs.<path>", "model.encoder.lateral_convs.<path>"],
-  ["encoder.<blocks>.<i>.cv1.<path>", "model.encoder.<blocks>.<i>.conv1.<path>"],
-  ["encoder.<blocks>.<i>.cv2.0.<path>", "model.encoder.<blocks>.<i>.csp_rep1.<path>"],
-  ["encoder.<blocks>.<i>.cv2.1.<path>", "model.encoder.<blocks>.<i>.conv2.<path>"],
-  ["encoder.<blocks>.<i>.cv3.0.<path>", "model.encoder.<blocks>.<i>.csp_rep2.<path>"],
-  ["encoder.<blocks>.<i>.cv3.1.<path>", "model.encoder.<blocks>.<i>.conv3.<path>"],
-  ["encoder.<blocks>.<i>.cv4.<path>", "model.encoder.<blocks>.<i>.conv4.<path>"],
+  ["encoder.<fpn|pan>_blocks.<i>.cv<1|4>.<path>", "model.encoder.<fpn|pan>_blocks.<i>.conv<1|4>.<path>"],
+  ["encoder.<fpn|pan>_blocks.<i>.cv2.0.<path>", "model.encoder.<fpn|pan>_blocks.<i>.csp_rep1.<path>"],
+  ["encoder.<fpn|pan>_blocks.<i>.cv3.0.<path>", "model.encoder.<fpn|pan>_blocks.<i>.csp_rep2.<path>"],
+  ["encoder.<fpn|pan>_blocks.<i>.cv<2|3>.1.<path>", "model.encoder.<fpn|pan>_blocks.<i>.conv<2|3>.<path>"],
   ["encoder.downsample_convs.<i>.0.cv<i>.<path>", "model.encoder.downsample_convs.<i>.conv<i>.<path>"],
-  ["decoder.up", "model.decoder.up"],
-  ["decoder.reg_scale", "model.decoder.reg_scale"],
-  ["decoder.input_proj.<i>.conv.<leaf>", "model.decoder_input_proj.<i>.0.<leaf>"],
-  ["decoder.input_proj.<i>.norm.<leaf>", "model.decoder_input_proj.<i>.1.<leaf>"],
-  ["decoder.decoder.layers.<i>.self_attn.<path>", "model.decoder.layers.<i>.self_attn.<path>"],
+  ["decoder.<up|reg_scale>", "model.decoder.<up|reg_scale>"],
+  ["decoder.decoder.layers.<i>.<self_attn|gateway>.<path>", "model.decoder.layers.<i>.<self_attn|gateway>.<path>"],
   ["decoder.decoder.layers.<i>.cross_attn.<path>", "model.decoder.layers.<i>.encoder_attn.<path>"],
-  ["decoder.decoder.layers.<i>.gateway.<path>", "model.decoder.layers.<i>.gateway.<path>"],
   ["decoder.decoder.layers.<i>.norm1.<leaf>", "model.decoder.layers.<i>.self_attn_layer_norm.<leaf>"],
   ["decoder.decoder.layers.<i>.norm3.<leaf>", "model.decoder.layers.<i>.final_layer_norm.<leaf>"],
-  ["decoder.decoder.layers.<i>.linear1.<leaf>", "model.decoder.layers.<i>.fc1.<leaf>"],
-  ["decoder.decoder.layers.<i>.linear2.<leaf>", "model.decoder.layers.<i>.fc2.<leaf>"],
+  ["decoder.decoder.layers.<i>.linear<1|2>.<leaf>", "model.decoder.layers.<i>.fc<1|2>.<leaf>"],
   ["decoder.decoder.lqe_layers.<path>", "model.decoder.lqe_layers.<path>"],
-  ["decoder.query_pos_head.<path>", "model.decoder.query_pos_head.<path>"],
-  ["decoder.pre_bbox_head.<path>", "model.decoder.pre_bbox_head.<path>"],
+  ["decoder.<query_pos|pre_bbox>_head.<path>", "model.decoder.<query_pos|pre_bbox>_head.<path>"],
   ["decoder.dec_score_head.<i>.<leaf>", "model.decoder.class_embed.<i>.<leaf>"],
   ["decoder.dec_bbox_head.<i>.<path>", "model.decoder.bbox_embed.<i>.<path>"],
-  ["decoder.denoising_class_embed.<leaf>", "model.denoising_class_embed.<leaf>"],
+  ["decoder.<denoising_class_embed|enc_score_head>.<leaf>", "model.<denoising_class_embed|enc_score_head>.<leaf>"],
   ["decoder.enc_output.proj.<leaf>", "model.enc_output.0.<leaf>"],
   ["decoder.enc_output.norm.<leaf>", "model.enc_output.1.<leaf>"],
-  ["decoder.enc_score_head.<leaf>", "model.enc_score_head.<leaf>"],
   ["decoder.enc_bbox_head.<path>", "model.enc_bbox_head.<path>"],
 ];
 
@@ -65,7 +56,6 @@ export const PROJECTIONS = ["q", "k", "v"] as const;
 const PLACEHOLDERS: Readonly<Record<string, string>> = {
   "<i>": "(\\d+)",
   "<leaf>": "([^.]+)",
-  "<blocks>": "(fpn_blocks|pan_blocks)",
   "<path>": "(.+)",
 };
 
@@ -75,9 +65,10 @@ interface Rule {
 }
 
 function rule(from: string, to: string): Rule {
-  const source = from.replace(/<\w+>|\./g, (part) => PLACEHOLDERS[part] ?? "\\.");
+  const pattern = (part: string) => PLACEHOLDERS[part] ?? `(${part.slice(1, -1)})`;
+  const source = from.replace(/<[\w|]+>|\./g, (part) => (part === "." ? "\\." : pattern(part)));
   let group = 0;
-  return { pattern: new RegExp(`^${source}$`), result: to.replace(/<\w+>/g, () => `$${++group}`) };
+  return { pattern: new RegExp(`^${source}$`), result: to.replace(/<[\w|]+>/g, () => `$${++group}`) };
 }
 
 const TO_OFFICIAL = NAMES.map(([official, huggingFace]) => rule(huggingFace, official));
@@ -88,7 +79,6 @@ function apply(rules: readonly Rule[], name: string): string | undefined {
   return found && name.replace(found.pattern, found.result);
 }
 
-/** Whether names are those of Hugging Face's model. */
 export const isHuggingFaceName = (name: string): boolean => name.startsWith("model.backbone.model.");
 
 /** The official name of a tensor, and which part of it the tensor is where that joins three; undefined for unknown names. */

@@ -8,7 +8,6 @@ import type { FileFacts } from "./dfineFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { onPaper } from "./onPaper.ts";
 
-type Entries = ReadonlyMap<string, SafetensorsEntry>;
 /** Tensors of a file by name; only names and shapes matter here. */
 export type Shapes = ReadonlyMap<string, Pick<SafetensorsEntry, "shape">>;
 
@@ -47,9 +46,6 @@ export function architectureDifferences(
   );
 }
 
-/** Differences shown of the preset that comes closest. */
-const SHOWN = 5;
-
 const sizes = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
 
 const differenceText = ({ name, inFile, expected }: Difference): string =>
@@ -68,7 +64,7 @@ export function presetOf(shapes: Shapes, file: string): PresetName {
   const { preset, found } = closest!;
   throw new ModelFileError(
     `${file}: its ${shapes.size} tensors are of none of the presets ${PRESET_NAMES.join(", ")}; ` +
-      `${preset} comes closest, but differs in ${firstOf(found.map(differenceText), SHOWN)}. ` +
+      `${preset} comes closest, but differs in ${firstOf(found.map(differenceText))}. ` +
       "Give weights of D-FINE in their training form, complete",
   );
 }
@@ -89,7 +85,7 @@ export function classCount(shapes: Shapes, { preset, file }: { preset: PresetNam
 
 /** A preset's model as a file's tensors have it. @throws ModelFileError where they do not tell the input size, nor `size` */
 export function modelOf(
-  entries: Entries,
+  entries: ReadonlyMap<string, SafetensorsEntry>,
   { preset, classes, ...about }: FileFacts & { readonly preset: PresetName; readonly classes: readonly string[] },
 ): ModelConfig {
   return ARCHITECTURES.plan({ ...presetModel(preset), classes: [...classes] }).ofFile(entries, about);
@@ -98,7 +94,6 @@ export function modelOf(
 /** How much larger than its file a described model may be: files lack counters, and anchors of another size. */
 const ROOM = { tensors: 64, elements: 65536 };
 
-/** Numbers in a file's tensors. */
 export const valuesIn = (shapes: Shapes): number =>
   [...shapes.values()].reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 

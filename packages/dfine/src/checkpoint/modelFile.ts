@@ -14,7 +14,6 @@ const VERSION = "1";
 /** What the formats of all our files begin with. */
 const OURS = "dfine-";
 
-/** Whether a safetensors file is one of ours. */
 export const isModelFile = ({ metadata }: SafetensorsFile): boolean =>
   metadata.get("format")?.startsWith(OURS) === true;
 

@@ -1,14 +1,16 @@
 import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
+import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
 import { COCO_CLASSES } from "../config/coco.ts";
-import type { ModelConfig, PresetName } from "../config/config.ts";
+import type { ModelConfig } from "../config/config.ts";
+import { texts } from "../optionRules.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { foreignAdvice } from "./foreign.ts";
 import { fromHuggingFace, huggingFaceClassNames } from "./huggingFace.ts";
 import { isHuggingFaceName } from "./huggingFaceNames.ts";
 import { classCount, descriptionProblem, modelOf, presetOf } from "./identify.ts";
-import { isModelFile, readModelFile } from "./modelFile.ts";
-import { missingSet, readPth, type TrainingFacts, type WeightSet, type WeightsFile } from "./pth.ts";
+import { isModelFile, type ModelDescription, readModelFile } from "./modelFile.ts";
+import { missingSet, readPth, type WeightsFile } from "./pth.ts";
 import { unwrapped } from "./wrappers.ts";
 
 /** How weights are stored: our own file, a checkpoint of torch.save, Hugging Face's names, or official names in safetensors. */
@@ -31,20 +33,15 @@ export interface CheckpointOptions {
   readonly configJson?: string | undefined;
 }
 
+export const CHECKPOINT_OPTIONS: OptionRules<CheckpointOptions> = {
+  ...{ file: text, ema: flag, classNames: texts, size: listOf(2, 1), configJson: text },
+};
+
 /** Weights of any format under their official names, and the model that they are of. */
-export interface Checkpoint {
+export interface Checkpoint extends WeightsFile, ModelDescription {
   readonly file: string;
   readonly format: CheckpointFormat;
-  readonly preset: PresetName;
-  readonly model: ModelConfig;
   readonly classNamesFrom: ClassNameSource;
-  /** Views of the file, read when they are needed. */
-  readonly entries: ReadonlyMap<string, SafetensorsEntry>;
-  /** Which weights `entries` are, of `sets` that there are. */
-  readonly chosen: WeightSet;
-  readonly sets: readonly WeightSet[];
-  /** Of a trainer's checkpoint. */
-  readonly training?: TrainingFacts;
 }
 
 /** What is in a file, before it is judged. */
@@ -52,7 +49,7 @@ export interface RawCheckpoint extends WeightsFile {
   readonly file: string;
   readonly format: CheckpointFormat;
   /** Of our own files. */
-  readonly described?: { readonly preset: PresetName; readonly model: ModelConfig };
+  readonly described?: ModelDescription;
 }
 
 /** Byte 8 of every safetensors file, an opening brace. */
@@ -107,9 +104,10 @@ function withOfficialNames(
 /**
  * Opens weights of any format: a .pth of the official trainer, safetensors with official or Hugging Face's names, or our
  * own. Preset, classes and input size are those of the tensors.
- * @throws ModelFileError, SafetensorsError
+ * @throws ModelFileError, SafetensorsError, ArgumentError for options
  */
 export function openCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {}): Checkpoint {
+  checkOptions("openCheckpoint", options, CHECKPOINT_OPTIONS);
   return identifyCheckpoint(readCheckpoint(bytes, options), options);
 }
 

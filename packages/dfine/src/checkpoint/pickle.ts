@@ -11,7 +11,6 @@ import {
 export interface PickleHost {
   /** The object of a Python name. @throws for names that are not on its list */
   global(module: string, name: string): PickleObject;
-  /** The object that a persistent id stands for. */
   persistent(id: PickleValue): PickleValue;
   fail(problem: string): never;
 }
@@ -34,8 +33,6 @@ const LATIN1 = new TextDecoder("latin1");
 export function unpickle(bytes: Uint8Array, host: PickleHost): PickleValue {
   return new Unpickler(bytes, host).run();
 }
-
-type Instruction = (machine: Unpickler) => void;
 
 class Unpickler {
   readonly host: PickleHost;
@@ -168,7 +165,7 @@ class Unpickler {
     const callable = this.pop();
     if (!(callable instanceof PickleCallable)) this.host.fail(`its pickle calls ${describeValue(callable)}`);
     if (!(args instanceof PickleList)) this.host.fail(`its pickle calls ${callable.what} with ${describeValue(args)}`);
-    this.push(callable.call(args.items));
+    this.push(callable.known(args.items));
   }
   /** Attributes of a dictionary, as the versions of a state dict, are of no use here; other objects have none. */
   build(): void {
@@ -186,7 +183,6 @@ class Unpickler {
   }
 }
 
-/** A value as a message names it. */
 export function describeValue(value: PickleValue): string {
   if (value instanceof PickleList) return value.fixed ? "a tuple" : "a list";
   if (value instanceof PickleDict) return "a dictionary";
@@ -199,7 +195,7 @@ export function describeValue(value: PickleValue): string {
 const STOP = 0x2e;
 
 /** By code, in the order of Python's pickletools. */
-const INSTRUCTIONS: { readonly [code: number]: Instruction | undefined } = {
+const INSTRUCTIONS: { readonly [code: number]: ((machine: Unpickler) => void) | undefined } = {
   /* BININT */ 74: (m) => m.push(m.int32()),
   /* BININT1 */ 75: (m) => m.push(m.uint8()),
   /* BININT2 */ 77: (m) => m.push(m.uint16()),

@@ -43,19 +43,16 @@ export class PickleDict {
   }
 }
 
-/** Something that the pickle names and the caller knows. */
-export abstract class PickleObject {
-  abstract readonly what: string;
+/** Something that the pickle names, and what the caller knows of it; messages call it `what`. */
+export abstract class PickleObject<Known = unknown> {
+  readonly what: string;
+  readonly known: Known;
+
+  constructor(what: string, known: Known) {
+    this.what = what;
+    this.known = known;
+  }
 }
 
 /** A name off the caller's list that the pickle may call. It is our own function of that name that runs, never Python's. */
-export class PickleCallable extends PickleObject {
-  readonly what: string;
-  readonly call: (args: readonly PickleValue[]) => PickleValue;
-
-  constructor(what: string, call: (args: readonly PickleValue[]) => PickleValue) {
-    super();
-    this.what = what;
-    this.call = call;
-  }
-}
+export class PickleCallable extends PickleObject<(args: readonly PickleValue[]) => PickleValue> {}

@@ -20,11 +20,14 @@ export interface TrainingFacts {
   readonly emaUpdates?: number;
 }
 
+/** The weights of a file. */
 export interface WeightsFile {
+  /** Views of the file, read when they are needed. */
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
+  /** Which weights `entries` are, of `sets` that there are. */
   readonly chosen: WeightSet;
-  /** Sets of weights that there are. */
   readonly sets: readonly WeightSet[];
+  /** Of a trainer's checkpoint. */
   readonly training?: TrainingFacts;
 }
 
@@ -76,10 +79,11 @@ function readPickle(archive: ZipArchive): PickleValue {
     global: (module, name) => torchGlobal(module, name, { refuse, fail }),
     persistent: (id) => {
       const storage = readStorage(id, { archive, folder, fail });
-      const known = storages.get(storage.key);
-      if (known && known.type.dtype !== storage.type.dtype) fail(`uses ${storage.what} as two types of number`);
-      if (!known) storages.set(storage.key, storage);
-      return known ?? storage;
+      const { what, known } = storage;
+      const before = storages.get(what);
+      if (before && before.known.type !== known.type) fail(`uses ${what} as two types of number`);
+      if (!before) storages.set(what, storage);
+      return before ?? storage;
     },
   });
 }
@@ -96,9 +100,10 @@ function readStorage(
   const entry = archive.entries.get(`${folder}data/${key}`);
   if (!entry) return fail(`lacks the numbers of storage ${key.slice(0, 40)}`);
   const size = entry.end - entry.start;
-  if (size !== count * type.width)
-    return fail(`its storage ${key} should have ${count} elements of ${type.width} bytes, but has ${size} bytes`);
-  return new Storage({ type, key, entry, count });
+  const { width } = type.known;
+  if (size !== count * width)
+    return fail(`its storage ${key} should have ${count} elements of ${width} bytes, but has ${size} bytes`);
+  return new Storage(`storage ${key}`, { type: type.known, entry, count });
 }
 
 /** The value, if it is a dictionary that holds tensors. */
@@ -160,19 +165,18 @@ function toEntries(state: PickleDict, archive: ZipArchive): Map<string, Safetens
     tensors.set(name, value);
   }
   checkOverlap(tensors, file);
-  for (const storage of new Set([...tensors.values()].map((tensor) => tensor.storage))) archive.verify(storage.entry);
+  for (const entry of new Set([...tensors.values()].map(({ known }) => known.storage.known.entry)))
+    archive.verify(entry);
   return new Map([...tensors].map(([name, tensor]) => [name, tensor.entry(name, archive)]));
 }
 
 /** Tensors may share all of their elements, as tied weights do, but not some of them. */
 function checkOverlap(tensors: ReadonlyMap<string, TorchTensor>, file: string): void {
   const sorted = [...tensors]
+    .map(([name, { known }]) => [name, known] as const)
     .filter(([, { begin, end }]) => begin < end)
     .sort(
-      ([, a], [, b]) =>
-        (a.storage === b.storage ? 0 : a.storage.entry.start - b.storage.entry.start) ||
-        a.begin - b.begin ||
-        a.end - b.end,
+      ([, a], [, b]) => a.storage.known.entry.start - b.storage.known.entry.start || a.begin - b.begin || a.end - b.end,
     );
   sorted.forEach(([name, tensor], i) => {
     const [otherName, other] = sorted[i - 1] ?? [];

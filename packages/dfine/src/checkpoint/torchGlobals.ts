@@ -52,7 +52,6 @@ const CALLS: { readonly [name: string]: Call } = {
   "_codecs.encode": encoded,
 };
 
-/** Longest name that a message repeats. */
 const MAX_NAME = 100;
 
 /** The object of a Python name. Names that are not on the list are refused; misuse of those that are fails. */
@@ -61,7 +60,7 @@ export function torchGlobal(module: string, name: string, host: { refuse: Fail; 
   const call = Object.hasOwn(CALLS, full) ? CALLS[full] : undefined;
   if (call) return new PickleCallable(full, (args) => call(args, host.fail));
   const storage = module === "torch" && Object.hasOwn(STORAGE_DTYPES, name) ? STORAGE_DTYPES[name] : undefined;
-  if (storage) return new StorageType(name, storage);
+  if (storage) return new StorageType(full, storage);
   return host.refuse(
     `asks for ${full.length > MAX_NAME ? `${full.slice(0, MAX_NAME)}…` : full}, which weights never need, so nothing of it was read or run. ` +
       "If you trust where it comes from, save its weights alone, in Python: " +

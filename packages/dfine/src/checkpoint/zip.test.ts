@@ -1,3 +1,5 @@
+import { crc32 as zlibCrc32 } from "node:zlib";
+import fc from "fast-check";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { ModelFileError } from "./errors.ts";
@@ -55,6 +57,18 @@ describe("archives that are read", () => {
     const view = archive.view(archive.entries.get("a/two")!);
     expect(view.buffer.byteLength).toBeGreaterThanOrEqual(stored.length);
     expect(view.constructor).toBe(Uint8Array);
+  });
+
+  test("any bytes have the checksum that another program gave them", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        const archive = openZip(zipSync({ a: bytes }, { level: 0 }), "x.pth");
+        const entry = archive.entries.get("a")!;
+        expect(entry.crc32).toBe(zlibCrc32(bytes));
+        archive.verify(entry);
+        expect(archive.view(entry)).toEqual(bytes);
+      }),
+    );
   });
 
   test("a comment at the end, and 64-bit records, change nothing", () => {

@@ -1,4 +1,4 @@
-import { crc32 } from "./crc32.ts";
+import crc32 from "crc/calculators/crc32";
 import { ModelFileError } from "./errors.ts";
 
 /** A file inside an archive, stored as it is. */
@@ -51,7 +51,7 @@ export function openZip(source: Uint8Array, file: string): ZipArchive {
     entries,
     view,
     verify(entry) {
-      if (crc32(view(entry)) !== entry.crc32)
+      if (crc32(view(entry)) >>> 0 !== entry.crc32)
         throw new ModelFileError(`${file}: the bytes of ${entry.name} do not have their checksum; ${AGAIN}`);
     },
   };

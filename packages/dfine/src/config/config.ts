@@ -26,8 +26,7 @@ const isPattern = (text: string) => {
 export const modelSchema = ARCHITECTURES.schema;
 export type { ModelConfig };
 
-/** Losses and the matching that they rest on. */
-export const criterionSchema = z.strictObject({
+const criterionSchema = z.strictObject({
   /** Box losses on the union of all layers' matches (GO-LSD), or on each layer's own. */
   matching: z.enum(["union", "layer"]),
   weights: z.strictObject({ vfl: rate, bbox: rate, giou: rate, fgl: rate }),
@@ -56,8 +55,7 @@ const optimizer = z.strictObject({
   clipMaxNorm: rate,
 });
 
-/** The recipe: how long, how fast and with which data a model is trained. */
-export const trainSchema = z.strictObject({
+const trainSchema = z.strictObject({
   epochs: size,
   /** Images per step. */
   batch: size,

@@ -32,42 +32,27 @@ export const hgNetV2Schema = z.strictObject({
 export type HgNetV2Config = z.infer<typeof hgNetV2Schema>;
 export type HgStageConfig = HgNetV2Config["stages"][number];
 
-type StageRow = readonly [input: number, mid: number, out: number, blocks: number, layers: number];
+/** Widths inside the stem and after it, convolutions of a block, and of each stage widths inside and after it, and blocks. */
+interface Sizes {
+  readonly stem: readonly [mid: number, out: number];
+  readonly layers: number;
+  readonly mid: readonly number[];
+  readonly out: readonly number[];
+  readonly blocks: readonly number[];
+}
 
 /** Stages 1 and 2 use dense 3x3 convolutions, stages 3 and 4 light 5x5 ones; all but the first halve the size. */
-function stage([input, mid, out, blocks, layers]: StageRow, index: number): HgStageConfig {
-  const light = index >= 2;
-  return { in: input, mid, out, blocks, layers, downsample: index > 0, light, kernel: light ? 5 : 3 };
+function sized({ stem, layers, mid, out, blocks }: Sizes): Pick<HgNetV2Config, "stem" | "stages"> {
+  const stage = (count: number, i: number): HgStageConfig => ({
+    ...{ in: out[i - 1] ?? stem[1], mid: mid[i]!, out: out[i]!, blocks: count, layers },
+    ...{ downsample: i > 0, light: i >= 2, kernel: i >= 2 ? 5 : 3 },
+  });
+  return { stem: { mid: stem[0], out: stem[1] }, stages: blocks.map(stage) };
 }
 
-function row(mid: number, out: number, stages: readonly StageRow[]): Pick<HgNetV2Config, "stem" | "stages"> {
-  return { stem: { mid, out }, stages: stages.map(stage) };
-}
-
-/** Widths and depths of the HGNetv2 backbones that the presets use. */
 export const HGNETV2 = {
-  B0: row(16, 16, [
-    [16, 16, 64, 1, 3],
-    [64, 32, 256, 1, 3],
-    [256, 64, 512, 2, 3],
-    [512, 128, 1024, 1, 3],
-  ]),
-  B2: row(24, 32, [
-    [32, 32, 96, 1, 4],
-    [96, 64, 384, 1, 4],
-    [384, 128, 768, 3, 4],
-    [768, 256, 1536, 1, 4],
-  ]),
-  B4: row(32, 48, [
-    [48, 48, 128, 1, 6],
-    [128, 96, 512, 1, 6],
-    [512, 192, 1024, 3, 6],
-    [1024, 384, 2048, 1, 6],
-  ]),
-  B5: row(32, 64, [
-    [64, 64, 128, 1, 6],
-    [128, 128, 512, 2, 6],
-    [512, 256, 1024, 5, 6],
-    [1024, 512, 2048, 2, 6],
-  ]),
+  B0: sized({ stem: [16, 16], layers: 3, mid: [16, 32, 64, 128], out: [64, 256, 512, 1024], blocks: [1, 1, 2, 1] }),
+  B2: sized({ stem: [24, 32], layers: 4, mid: [32, 64, 128, 256], out: [96, 384, 768, 1536], blocks: [1, 1, 3, 1] }),
+  B4: sized({ stem: [32, 48], layers: 6, mid: [48, 96, 192, 384], out: [128, 512, 1024, 2048], blocks: [1, 1, 3, 1] }),
+  B5: sized({ stem: [32, 64], layers: 6, mid: [64, 128, 256, 512], out: [128, 512, 1024, 2048], blocks: [1, 2, 5, 2] }),
 } as const;

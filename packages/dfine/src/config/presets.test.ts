@@ -4,9 +4,9 @@ import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
 import { checkInputSize } from "../model/architectures.ts";
 import { evalLayerIndex } from "../model/decoderConfig.ts";
 import { backboneLevels, tokenCount } from "../model/dfineConfig.ts";
+import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
 import { COCO_CATEGORY_IDS, COCO_CLASSES } from "./coco.ts";
 import { configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
-import { elanWidth, repBlocks } from "./derived.ts";
 import { presetConfig } from "./presets.ts";
 
 interface Listing {

@@ -7,13 +7,7 @@ export function cmykToRgb(inks: Uint8Array): Uint8Array {
   const rgb = new Uint8Array(3 * pixels);
   for (let i = 0; i < pixels; i++) {
     const left = 255 - inks[4 * i + 3]!;
-    for (let c = 0; c < 3; c++) rgb[3 * i + c] = left - divideBy255(inks[4 * i + c]! * left);
+    for (let c = 0; c < 3; c++) rgb[3 * i + c] = left - Math.round((inks[4 * i + c]! * left) / 255);
   }
   return rgb;
-}
-
-/** Rounds n / 255 for 0 ≤ n ≤ 255². */
-function divideBy255(n: number): number {
-  const shifted = n + 128;
-  return ((shifted >> 8) + shifted) >> 8;
 }

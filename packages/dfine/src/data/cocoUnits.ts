@@ -1,4 +1,4 @@
-import type { CocoAnnotation, CocoDataset } from "./dataset.ts";
+import type { CocoAnnotation, CocoDataset, CocoImage } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
 
 /** Pixels by which an honest box may leave its image: labelling tools round. */
@@ -8,41 +8,39 @@ const LEAST_BOXES = 5;
 /** Share of boxes beyond their image from which another reading is looked for. */
 const ODD_SHARE = 0.2;
 
-type Size = { readonly width: number; readonly height: number };
+type Numbers = CocoAnnotation["bbox"];
 
-/** Another meaning of the four numbers: whether a box fits its image when read so, and what to write instead. */
-interface Reading {
-  readonly name: string;
-  readonly remedy: string;
-  readonly fits: (bbox: CocoAnnotation["bbox"], image: Size) => boolean;
-}
-
-/** Whether a < b, both on an axis of `length` pixels. */
-const ascend = (a: number, b: number, length: number): boolean => a < b && a >= -MARGIN && b <= length + MARGIN;
-
-const READINGS: readonly Reading[] = [
+/** Other meanings of the four numbers: the corners [left, top, right, bottom] of a box read so, and what to write instead. */
+const READINGS: readonly { name: string; remedy: string; corners: (bbox: Numbers) => Numbers }[] = [
   {
     name: "two corners [x1, y1, x2, y2]",
     remedy: "write x2 - x1 and y2 - y1 as the last two",
-    fits: ([a, b, c, d], { width, height }) => ascend(a, c, width) && ascend(b, d, height),
+    corners: (bbox) => bbox,
   },
   {
     name: "two corners, rows first [y1, x1, y2, x2]",
     remedy: "write x1, y1, x2 - x1, y2 - y1",
-    fits: ([a, b, c, d], { width, height }) => ascend(a, c, height) && ascend(b, d, width),
+    corners: ([y1, x1, y2, x2]) => [x1, y1, x2, y2],
   },
   {
     name: "two corners, the lower right one first [x2, y2, x1, y1]",
     remedy: "write x1, y1, x2 - x1, y2 - y1",
-    fits: ([a, b, c, d], { width, height }) => ascend(c, a, width) && ascend(d, b, height),
+    corners: ([x2, y2, x1, y1]) => [x1, y1, x2, y2],
   },
   {
     name: "a centre and a size [cx, cy, width, height]",
     remedy: "subtract half of width and height from the first two",
-    fits: ([cx, cy, w, h], { width, height }) =>
-      ascend(cx - w / 2, cx + w / 2, width) && ascend(cy - h / 2, cy + h / 2, height),
+    corners: ([cx, cy, w, h]) => [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2],
   },
 ];
+
+/** Whether corners go from upper left to lower right, inside an image. */
+const fits = ([left, top, right, bottom]: Numbers, { width, height }: CocoImage): boolean =>
+  left < right &&
+  top < bottom &&
+  Math.min(left, top) >= -MARGIN &&
+  right <= width + MARGIN &&
+  bottom <= height + MARGIN;
 
 /**
  * Refuses a data set whose boxes are plainly in other units: fractions of the image, two corners or a centre where COCO
@@ -61,8 +59,7 @@ export function checkBoxUnits(dataset: CocoDataset): void {
       if (x >= 0 && y >= 0 && x <= 1 && y <= 1 && w <= 1 && h <= 1) fractions++;
       if (bbox.every(Number.isInteger)) whole++;
       if (x + w > image.width + MARGIN || y + h > image.height + MARGIN) outside++;
-      if (fitting.length > 0 && !fitting.every(({ fits }) => fits(bbox, image)))
-        fitting = fitting.filter(({ fits }) => fits(bbox, image));
+      fitting = fitting.filter(({ corners }) => fits(corners(bbox), image));
     }
   if (boxes > 0 && fractions === boxes && whole < boxes)
     throw new DatasetError(

@@ -1,12 +1,11 @@
-import { createImage, type RgbImage } from "./image.ts";
+import { createImage, type RgbImage, rgbImage } from "./image.ts";
 
 /**
  * Scales brightness by `factor` (0 black, 1 unchanged), as torchvision does on a PIL image.
  * docs/specification.md §14. @throws RangeError when the factor is negative or not finite
  */
 export function adjustBrightness(image: RgbImage, factor: number): RgbImage {
-  const table = blendTable(0, checkedFactor("adjustBrightness", factor));
-  return mapBytes(image, table);
+  return blendAll(image, 0, checkedFactor("adjustBrightness", factor));
 }
 
 /**
@@ -18,7 +17,7 @@ export function adjustContrast(image: RgbImage, factor: number): RgbImage {
   let sum = 0;
   for (let i = 0; i < data.length; i += 3) sum += luminance(data[i]!, data[i + 1]!, data[i + 2]!);
   const mean = Math.trunc(sum / (data.length / 3) + 0.5);
-  return mapBytes(image, blendTable(mean, checkedFactor("adjustContrast", factor)));
+  return blendAll(image, mean, checkedFactor("adjustContrast", factor));
 }
 
 /**
@@ -57,7 +56,7 @@ export function adjustHue(image: RgbImage, factor: number): RgbImage {
       out.data.fill(value, i, i + 3);
       continue;
     }
-    const hue = (hueByte(red, green, blue) + turn) & 255;
+    const hue = (hueByte([red, green, blue], value, range) + turn) & 255;
     writeHsv(out.data, i, [hue, saturation, value]);
   }
   return out;
@@ -74,21 +73,18 @@ function blend(degenerate: number, value: number, factor: number): number {
   return Math.trunc(Math.min(255, Math.max(0, mixed)));
 }
 
-function blendTable(degenerate: number, factor: number): Uint8Array {
+function blendAll({ width, height, data }: RgbImage, degenerate: number, factor: number): RgbImage {
   const amount = Math.fround(factor);
-  return Uint8Array.from({ length: 256 }, (_, value) => blend(degenerate, value, amount));
-}
-
-function mapBytes(image: RgbImage, table: Uint8Array): RgbImage {
-  const out = createImage(image.width, image.height);
-  for (let i = 0; i < image.data.length; i++) out.data[i] = table[image.data[i]!]!;
-  return out;
+  const table = Uint8Array.from({ length: 256 }, (_, value) => blend(degenerate, value, amount));
+  return rgbImage(
+    width,
+    height,
+    data.map((value) => table[value]!),
+  );
 }
 
 /** Hue as a byte; intermediate results are rounded to float32 where PIL stores them so. The pixel must not be grey. */
-function hueByte(red: number, green: number, blue: number): number {
-  const value = Math.max(red, green, blue);
-  const range = value - Math.min(red, green, blue);
+function hueByte([red, green, blue]: [number, number, number], value: number, range: number): number {
   const r = Math.fround((value - red) / range);
   const g = Math.fround((value - green) / range);
   const b = Math.fround((value - blue) / range);

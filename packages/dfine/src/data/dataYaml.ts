@@ -3,32 +3,30 @@ import * as z from "zod";
 import { readYaml, type Yaml, YamlError } from "../config/yaml.ts";
 import { DatasetError } from "./errors.ts";
 
-const split = z.strictObject({
+/** One part of a data set: a folder of images and a COCO instances file. */
+export const splitSchema = z.strictObject({
   images: z.string().min(1),
   annotations: z.string().min(1),
 });
 
+export type SplitPaths = z.infer<typeof splitSchema>;
+
 const schema = z.strictObject({
-  path: z.string().min(1).optional(),
-  train: split.optional(),
-  val: split.optional(),
-  test: split.optional(),
+  /** The data set's folder, relative to the file's own. */
+  path: z.string().min(1).default("."),
+  train: splitSchema.optional(),
+  val: splitSchema.optional(),
+  test: splitSchema.optional(),
   names: z.union([z.array(z.string()), z.record(z.string(), z.string())]).optional(),
   nc: z.number().int().optional(),
 });
-
-/** One part of a data set: a folder of images and a COCO instances file, as written in data.yaml. */
-export type SplitPaths = z.infer<typeof split>;
 
 /** The parts that a data.yaml may have. */
 export type SplitName = "train" | "val" | "test";
 const SPLITS: readonly SplitName[] = ["train", "val", "test"];
 
 /** What a data.yaml says; paths as written. */
-export interface DataYaml {
-  /** The data set's folder, relative to the file's own. */
-  readonly path: string;
-  readonly splits: ReadonlyMap<SplitName, SplitPaths>;
+export interface DataYaml extends Omit<z.infer<typeof schema>, "names" | "nc"> {
   /** Class names in label order, where given. */
   readonly names: readonly string[] | undefined;
 }
@@ -56,16 +54,11 @@ export function parseDataYaml(text: string, file: string): DataYaml {
     // A mistyped key also leaves the right one missing.
     throw problem(issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!, { file, where });
   }
-  const { path = ".", names, nc } = parsed.data;
-  const splits = new Map<SplitName, SplitPaths>();
-  for (const name of SPLITS) {
-    const paths = parsed.data[name];
-    if (paths) splits.set(name, paths);
-  }
+  const { names, nc, ...data } = parsed.data;
   const list = names === undefined || Array.isArray(names) ? names : ordered(names, { file, where });
   if (nc !== undefined && list !== undefined && nc !== list.length)
     throw new DatasetError(file, `${where(["nc"])} is ${nc}, but names has ${list.length} entries`, "Leave nc out.");
-  return { path, splits, names: list };
+  return { ...data, names: list };
 }
 
 interface Place {
@@ -76,7 +69,7 @@ interface Place {
 function problem(issue: z.core.$ZodIssue, { file, where }: Place): DatasetError {
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0]!;
-    const known = issue.path.length === 0 ? Object.keys(schema.shape) : Object.keys(split.shape);
+    const known = issue.path.length === 0 ? Object.keys(schema.shape) : Object.keys(splitSchema.shape);
     const guess = closest(key, known);
     const remedy = guess ? `Did you mean ${guess}?` : `The keys here are ${known.join(", ")}.`;
     return new DatasetError(file, `${where([...issue.path, key])} is not a key of data.yaml`, remedy);

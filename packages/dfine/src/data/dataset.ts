@@ -34,8 +34,6 @@ export interface CocoDataset {
   readonly categories: readonly CocoCategory[];
   /** Category id → label. */
   readonly labels: ReadonlyMap<number, number>;
-  /** Whether some category id differs from its label, so that ids were mapped. */
-  readonly remapped: boolean;
   /** Image id → its objects in file order; every image has an entry. */
   readonly annotationsByImage: ReadonlyMap<number, readonly CocoAnnotation[]>;
 }

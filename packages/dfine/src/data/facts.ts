@@ -1,5 +1,5 @@
+import crc32 from "crc/calculators/crc32";
 import * as z from "zod";
-import { crc32 } from "../checkpoint/crc32.ts";
 import type { CocoDataset } from "./dataset.ts";
 
 export const datasetFactsSchema = z.object({
@@ -13,7 +13,6 @@ export const datasetFactsSchema = z.object({
 /** By what a data set is known again. @interface */
 export type DatasetFacts = z.infer<typeof datasetFactsSchema>;
 
-/** The facts of a data set as it is now. */
 export function datasetFacts({ images, categories, labels, annotationsByImage }: CocoDataset): DatasetFacts {
   const utf8 = new TextEncoder();
   // Image by image: the text of a large data set would not fit one string.
@@ -21,6 +20,6 @@ export function datasetFacts({ images, categories, labels, annotationsByImage }:
     const objects = annotationsByImage.get(id)!.map((one) => [labels.get(one.categoryId), one.bbox, one.iscrowd]);
     return crc32(utf8.encode(JSON.stringify([fileName, width, height, objects])));
   });
-  const digest = crc32(new Uint8Array(digests.buffer)).toString(16).padStart(8, "0");
+  const digest = (crc32(new Uint8Array(digests.buffer)) >>> 0).toString(16).padStart(8, "0");
   return { images: images.length, categories: categories.map(({ name }) => name), digest };
 }

@@ -1,8 +1,5 @@
 // biome-ignore-all lint/suspicious/noControlCharactersInRegex: the first bytes of files are such characters.
-import { fileKind } from "../fileKind.ts";
-
-/** A kind of file that people give as an image: how it begins, the end of the sentence "is …", and what to do. */
-type ImageKind = readonly [start: RegExp, is: string, remedy: string];
+import { type FileKind, fileKind } from "../fileKind.ts";
 
 const convert = (command: string) => `Convert it to JPEG or PNG first, for example with: ${command}`;
 const MAGICK = convert("magick FILE new.png (ImageMagick).");
@@ -13,8 +10,8 @@ const RAW = "Develop it first, as JPEG or TIFF: what it holds as an ordinary ima
 const FRAMES = "Take pictures out of it first, for example with: ffmpeg -i FILE %05d.jpg.";
 const UNPACK = "Unpack it, and give the images that are in it.";
 
-/** What is not decoded, however whole it is. */
-const KINDS: readonly ImageKind[] = [
+/** What people give as images that is not decoded, however whole it is: the end of the sentence "is …", and what to do. */
+const KINDS: readonly FileKind<[is: string, remedy: string]>[] = [
   [/^.{4}ftyphe/s, "a HEIC image (HEIF with HEVC, as iPhones write it)", HEIC],
   [/^.{4}ftyp(mif|msf)/s, "an image in HEIF", HEIC],
   [/^(\xff\x0a|.{4}JXL \r\n)/s, "a JPEG XL image", convert("djxl FILE new.png.")],
@@ -59,15 +56,11 @@ const DECODED = /^(\xff\xd8|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}ftypavi[fs])/s;
 
 /** Kind and remedy of a file that cannot be decoded though it may be whole; undefined for any other. */
 export function undecodableKind(name: string, bytes: Uint8Array): { is: string; remedy: string } | undefined {
-  const found = fileKind(
-    KINDS.map(([start, is, remedy]) => ({ start, is, remedy })),
-    bytes,
-  );
-  if (found) return found;
-  if (RAW_NAME.test(name) && fileKind([{ start: TIFF }], bytes)) return { is: "a camera's raw image", remedy: RAW };
+  const kind = fileKind(KINDS, bytes);
+  if (kind) return { is: kind[1], remedy: kind[2] };
+  if (RAW_NAME.test(name) && fileKind([[TIFF]], bytes)) return { is: "a camera's raw image", remedy: RAW };
   return bytes.length === 0 ? { is: "empty (0 bytes)", remedy: "Fetch or export it again." } : undefined;
 }
 
 /** Whether a file begins like an image of a kind that is decoded. */
-export const isDecodedKind = (bytes: Uint8Array): boolean =>
-  fileKind([{ start: DECODED }, { start: TIFF }], bytes) !== undefined;
+export const isDecodedKind = (bytes: Uint8Array): boolean => fileKind([[DECODED], [TIFF]], bytes) !== undefined;

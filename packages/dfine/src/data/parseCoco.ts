@@ -1,8 +1,9 @@
-import { describe } from "../describe.ts";
+import { describe, firstOf } from "../describe.ts";
 import { area, box, type CocoRow, categoryName, cocoRows, fileName, flag, ownId, pixels, refuse } from "./cocoRows.ts";
 import { checkBoxUnits } from "./cocoUnits.ts";
 import type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
+import { type Reviver, readJson } from "./readJson.ts";
 
 /**
  * Reads the text of a COCO instances file. `file` names it in messages.
@@ -18,21 +19,6 @@ export function parseCoco(text: string, file: string): CocoDataset {
     throw error;
   }
 }
-
-function readJson(text: string, file: string, reviver?: Reviver): unknown {
-  try {
-    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, reviver);
-  } catch (error) {
-    throw new DatasetError(
-      file,
-      `is not valid JSON (${error instanceof Error ? error.message : String(error)})`,
-      "Check that the file is complete, or export the annotations again.",
-    );
-  }
-}
-
-/** What JSON.parse calls for each value; older browsers give no `context`. */
-type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
 
 const LARGE_ID = /id"\s*:\s*-?\d{16}/;
 
@@ -60,8 +46,7 @@ export function cocoDataset(json: unknown, file: string): CocoDataset {
   const labels = new Map(categories.map((category, label) => [category.id, label]));
   const annotationsByImage = new Map<number, CocoAnnotation[]>(images.map(({ id }) => [id, []]));
   for (const row of cocoRows(json, "annotations", file)) addAnnotation(row, annotationsByImage, labels);
-  const remapped = categories.some((category, label) => category.id !== label);
-  const dataset: CocoDataset = { file, images, categories, labels, remapped, annotationsByImage };
+  const dataset: CocoDataset = { file, images, categories, labels, annotationsByImage };
   checkBoxUnits(dataset);
   return dataset;
 }
@@ -83,7 +68,6 @@ function parseCategories(rows: Iterable<CocoRow>): CocoCategory[] {
   return categories.sort((a, b) => a.id - b.id);
 }
 
-/** Puts an annotation beside the others of its image. */
 function addAnnotation(
   row: CocoRow,
   byImage: ReadonlyMap<number, CocoAnnotation[]>,
@@ -95,7 +79,7 @@ function addAnnotation(
     refuse(row, "image_id", [", but no image has that id", "Remove the annotation or list its image under images."]);
   if (!labels.has(category_id!))
     refuse(row, "category_id", [
-      `, but the category ids are ${listed([...labels.keys()])}`,
+      `, but the category ids are ${firstOf([...labels.keys()], 12)}`,
       "Correct the id or list its category under categories.",
     ]);
   const bbox = box(row, "bbox");
@@ -106,9 +90,4 @@ function addAnnotation(
     area: area(row, "area") ?? bbox[2] * bbox[3],
     iscrowd: Boolean(flag(row, "iscrowd")),
   });
-}
-
-function listed(ids: readonly number[]): string {
-  if (ids.length <= 12) return ids.join(", ");
-  return `${ids.slice(0, 6).join(", ")}, … ${ids.at(-1)} (${ids.length} ids)`;
 }

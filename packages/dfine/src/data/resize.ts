@@ -4,17 +4,6 @@ import { createImage, type RgbImage } from "./image.ts";
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
 
-/** For every output position of one axis: which inputs it averages, and how. */
-interface AxisWeights {
-  /** First input position, [out]. */
-  readonly first: Int32Array;
-  /** Number of inputs, [out]. */
-  readonly count: Int32Array;
-  /** Fixed-point weights, [out, stride]. */
-  readonly weights: Int32Array;
-  readonly stride: number;
-}
-
 /**
  * Resizes to `width` x `height` by Pillow's antialiased 8-bit bilinear filter, one axis after the other, rounding to
  * 8 bits after each; the aspect ratio is not kept. Rows come first, except where the height shrinks by more than the
@@ -29,8 +18,11 @@ export function resizeBilinear(image: RgbImage, width: number, height: number): 
     : resizeColumns(resizeRows(image, width), height);
 }
 
-/** Triangle weights of width max(scale, 1), normalised in float64, then rounded to fixed point. */
-function axisWeights(inputSize: number, outputSize: number): AxisWeights {
+/**
+ * For every output position of one axis the `first` input that it averages [out], their `count` [out], and fixed-point
+ * `weights` [out, stride]: triangles of width max(scale, 1), normalised in float64, then rounded.
+ */
+function axisWeights(inputSize: number, outputSize: number) {
   const scale = inputSize / outputSize;
   const support = Math.max(scale, 1);
   const inverse = 1 / support;

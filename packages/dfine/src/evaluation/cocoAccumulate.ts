@@ -1,39 +1,31 @@
+import type { Matches } from "./cocoMatch.ts";
 import { iouThresholds, recallLevels } from "./cocoStats.ts";
-
-/** One category's detections of all images, best score first, for one area range and detection limit. */
-export interface RankedMatches {
-  /** Bit t: hit at threshold t. */
-  readonly matched: Uint16Array;
-  /** Bit t: counts neither way at threshold t. */
-  readonly ignored: Uint16Array;
-  /** Objects to be found, more than 0. */
-  readonly positives: number;
-}
 
 /** Per IoU threshold. */
 export interface Curve {
   /** Mean over the recall levels of the best precision at that recall or beyond. */
-  readonly averagePrecision: Float64Array;
+  readonly precision: readonly number[];
   /** Share of the objects found. */
-  readonly recall: Float64Array;
+  readonly recall: readonly number[];
 }
 
 /** Smallest step above 1, which keeps pycocotools' division from 0 / 0. */
 const EPSILON = 2 ** -52;
 
-/** Precision and recall along the ranking, as pycocotools accumulates them. */
-export function accumulate(ranked: RankedMatches): Curve {
-  const { matched, ignored, positives } = ranked;
-  const size = matched.length;
-  const averagePrecision = new Float64Array(iouThresholds.length);
-  const recall = new Float64Array(iouThresholds.length);
-  const precisions = new Float64Array(size);
-  const recalls = new Float64Array(size);
-  for (let t = 0; t < iouThresholds.length; t++) {
+/**
+ * Precision and recall along the detections of all images, best score first, as pycocotools accumulates them; there is
+ * at least one object to be found.
+ */
+export function accumulate({ matched, ignored, positives }: Matches): Curve {
+  const precisions = new Float64Array(matched.length);
+  const recalls = new Float64Array(matched.length);
+  const precision: number[] = [];
+  const recall: number[] = [];
+  for (const t of iouThresholds.keys()) {
     const bit = 1 << t;
     let hits = 0;
     let misses = 0;
-    for (let i = 0; i < size; i++) {
+    for (let i = 0; i < matched.length; i++) {
       if ((ignored[i]! & bit) === 0) {
         if ((matched[i]! & bit) === 0) misses++;
         else hits++;
@@ -41,10 +33,10 @@ export function accumulate(ranked: RankedMatches): Curve {
       recalls[i] = hits / positives;
       precisions[i] = hits / (misses + hits + EPSILON);
     }
-    recall[t] = hits / positives;
-    averagePrecision[t] = interpolate(precisions, recalls);
+    recall.push(hits / positives);
+    precision.push(interpolate(precisions, recalls));
   }
-  return { averagePrecision, recall };
+  return { precision, recall };
 }
 
 /** Mean over the recall levels of the highest precision at that level or beyond; 0 for levels never reached. */

@@ -22,9 +22,10 @@ testWithShared("COCO evaluation equals pycocotools", "reference/evaluation/stats
     const truth = parseCoco(readFileSync(truthPath, "utf8"), truthPath);
     const found = `${shared}reference/evaluation/${name}_detections.json`;
     const detections = parseDetections(readFileSync(found, "utf8"), found);
-    const start = performance.now();
+    // Of the processor, which may have other work.
+    const start = process.cpuUsage();
     const result = evaluateDetections(truth, detections);
-    expect(performance.now() - start, `${name}: milliseconds`).toBeLessThan(1000);
+    expect(process.cpuUsage(start).user / 1000, `${name}: milliseconds`).toBeLessThan(1000);
     cocoStats.forEach((stat, i) => {
       expect(Math.abs(result.stats[stat.name] - stats[i]!), `${name} ${stat.name}`).toBeLessThan(1e-9);
     });

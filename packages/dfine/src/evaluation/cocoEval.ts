@@ -1,7 +1,7 @@
-import type { CocoAnnotation, CocoDataset } from "../data/dataset.ts";
+import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
 import { accumulate, type Curve } from "./cocoAccumulate.ts";
-import { detectionTable, matchDetections, maxDetections, type TruthGroup } from "./cocoMatch.ts";
+import { type Cell, cocoIou, matchDetections } from "./cocoMatch.ts";
 import { areaRanges, type CocoStatName, cocoStats, detectionLimits } from "./cocoStats.ts";
 import type { Detection } from "./detections.ts";
 
@@ -25,8 +25,8 @@ export interface CocoResult {
   readonly unknownCategory: number;
 }
 
-/** Curves of one category: [area range][detection limit]; null where there is nothing to find. */
-type CategoryCurves = readonly (readonly (Curve | null)[])[];
+/** Detections of one category in one image that count. */
+const MOST = Math.max(...detectionLimits);
 
 /**
  * Scores detections by COCO's box measures, equal to pycocotools: IoU 0.50:0.05:0.95, 101 recall levels, 1, 10 and 100
@@ -35,150 +35,87 @@ type CategoryCurves = readonly (readonly (Curve | null)[])[];
  * @throws DatasetError when a detection names an unknown image or holds a number that is not finite
  */
 export function evaluateDetections(groundTruth: CocoDataset, detections: readonly Detection[]): CocoResult {
-  const { byLabel, unknownCategory } = groupDetections(groundTruth, detections);
-  const truthByLabel = groupTruth(groundTruth);
-  const curves = groundTruth.categories.map((_, label) =>
-    categoryCurves(truthByLabel[label]!, { order: byLabel[label]!, detections }),
-  );
+  checkDetections(groundTruth, detections);
+  const { cells, unknownCategory } = groupByCategory(groundTruth, detections);
+  const curves = cells.map(categoryCurves);
   const stats = Object.fromEntries(
     cocoStats.map(({ name, measure, threshold, area, limit }) => {
       const values = curves.flatMap((category) => {
-        const curve = category[area]![limit];
-        if (!curve) return [];
-        const perThreshold = measure === "precision" ? curve.averagePrecision : curve.recall;
-        return threshold === null ? [...perThreshold] : [perThreshold[threshold]!];
+        const perThreshold = category[area]![limit]?.[measure] ?? [];
+        return threshold === null ? perThreshold : perThreshold.slice(threshold, threshold + 1);
       });
       return [name, mean(values)];
     }),
   ) as Record<CocoStatName, number>;
   const perCategory = groundTruth.categories.map(({ id, name }, label): CategoryResult => {
-    const curve = curves[label]![0]![detectionLimits.length - 1];
-    return {
-      categoryId: id,
-      name,
-      ap: curve ? mean([...curve.averagePrecision]) : -1,
-      ap50: curve ? curve.averagePrecision[0]! : -1,
-      objects: truthByLabel[label]!.flatMap(({ annotations }) => annotations).filter(({ iscrowd }) => !iscrowd).length,
-    };
+    const { precision = [] } = curves[label]![0]!.at(-1) ?? {};
+    const objects = cells[label]!.flatMap(({ truth }) => truth).filter(({ iscrowd }) => !iscrowd).length;
+    return { categoryId: id, name, ap: mean(precision), ap50: precision[0] ?? -1, objects };
   });
   return { stats, perCategory, unknownCategory };
 }
 
-/** One category's objects in one image. */
-interface ImageTruth {
-  /** Position in the data set's images. */
-  readonly image: number;
-  readonly annotations: readonly CocoAnnotation[];
-}
-
-/** Detections of one category as positions in the list: by image, then best first. */
-interface OrderedDetections {
-  readonly order: readonly (readonly [image: number, positions: readonly number[]])[];
-  readonly detections: readonly Detection[];
-}
-
-function groupTruth(dataset: CocoDataset): ImageTruth[][] {
-  const byLabel: ImageTruth[][] = dataset.categories.map(() => []);
-  dataset.images.forEach(({ id }, image) => {
-    const groups = new Map<number, CocoAnnotation[]>();
-    for (const annotation of dataset.annotationsByImage.get(id) ?? []) {
-      const label = dataset.labels.get(annotation.categoryId)!;
-      const group = groups.get(label);
-      if (group) group.push(annotation);
-      else groups.set(label, [annotation]);
+/** The cells of each category that are not empty, in the order of the images. */
+function groupByCategory(dataset: CocoDataset, detections: readonly Detection[]) {
+  const { images, categories, labels, annotationsByImage } = dataset;
+  const known = detections.filter(({ categoryId }) => labels.has(categoryId));
+  const byImage = groupBy(known, ({ imageId }) => imageId);
+  const cells = categories.map((): Cell[] => []);
+  for (const { id } of images) {
+    const truth = groupBy(annotationsByImage.get(id) ?? [], ({ categoryId }) => categoryId);
+    const found = groupBy(byImage.get(id) ?? [], ({ categoryId }) => categoryId);
+    for (const categoryId of new Set([...truth.keys(), ...found.keys()])) {
+      const best = found.get(categoryId)?.sort((a, b) => b.score - a.score) ?? [];
+      cells[labels.get(categoryId)!]!.push({ truth: truth.get(categoryId) ?? [], found: best.slice(0, MOST) });
     }
-    for (const [label, annotations] of groups) byLabel[label]!.push({ image, annotations });
-  });
-  return byLabel;
+  }
+  return { cells, unknownCategory: detections.length - known.length };
 }
 
-function groupDetections(dataset: CocoDataset, detections: readonly Detection[]) {
-  const imageOf = new Map(dataset.images.map(({ id }, image) => [id, image]));
-  const grouped = dataset.categories.map(() => new Map<number, number[]>());
-  let unknownCategory = 0;
-  for (let i = 0; i < detections.length; i++) {
-    const { imageId, categoryId, bbox, score } = detections[i]!;
-    const image = imageOf.get(imageId);
-    if (image === undefined) {
+function groupBy<T>(items: readonly T[], keyOf: (item: T) => number): Map<number, T[]> {
+  const groups = new Map<number, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group) group.push(item);
+    else groups.set(keyOf(item), [item]);
+  }
+  return groups;
+}
+
+function checkDetections({ file, images }: CocoDataset, detections: readonly Detection[]): void {
+  const ids = new Set(images.map(({ id }) => id));
+  for (const [i, { imageId, bbox, score }] of detections.entries()) {
+    if (!ids.has(imageId))
       throw new DatasetError(
-        dataset.file,
-        `detection ${i} is of image ${imageId}, which is not among the ${dataset.images.length} images`,
+        file,
+        `detection ${i} is of image ${imageId}, which is not among the ${images.length} images`,
         "Evaluate detections against the annotations of the same images.",
       );
-    }
-    if (!Number.isFinite(score) || !bbox.every(Number.isFinite)) {
+    if (!Number.isFinite(score) || !bbox.every(Number.isFinite))
       throw new DatasetError(
-        dataset.file,
+        file,
         `detection ${i} (image ${imageId}) has score ${score} and box [${bbox.join(", ")}]`,
         "Scores and boxes must be finite; a model that has diverged gives NaN.",
       );
-    }
-    const label = dataset.labels.get(categoryId);
-    if (label === undefined) {
-      unknownCategory++;
-      continue;
-    }
-    const group = grouped[label]!.get(image);
-    if (group) group.push(i);
-    else grouped[label]!.set(image, [i]);
   }
-  const byLabel = grouped.map((groups) =>
-    [...groups]
-      .sort((a, b) => a[0] - b[0])
-      .map(([image, positions]) => [image, bestFirst(positions, detections)] as const),
-  );
-  return { byLabel, unknownCategory };
 }
 
-function bestFirst(positions: number[], detections: readonly Detection[]): number[] {
-  return positions.sort((a, b) => detections[b]!.score - detections[a]!.score || a - b).slice(0, maxDetections);
-}
-
-function categoryCurves(truth: readonly ImageTruth[], found: OrderedDetections): CategoryCurves {
-  const total = found.order.reduce((sum, [, positions]) => sum + positions.length, 0);
-  const boxes = new Float64Array(total * 4);
-  const scores = new Float64Array(total);
-  const ranks = new Uint8Array(total);
-  const ranges = new Map<number, readonly [number, number]>();
-  let at = 0;
-  for (const [image, positions] of found.order) {
-    ranges.set(image, [at, at + positions.length]);
-    for (let rank = 0; rank < positions.length; rank++) {
-      const { bbox, score } = found.detections[positions[rank]!]!;
-      boxes.set(bbox, at * 4);
-      scores[at] = score;
-      ranks[at] = rank;
-      at++;
-    }
-  }
-  const table = detectionTable(boxes);
-  for (const { image, annotations } of truth) {
-    matchDetections(truthGroup(annotations), table, ranges.get(image) ?? [0, 0]);
-  }
-  const ranking = Uint32Array.from(scores, (_, i) => i).sort((a, b) => scores[b]! - scores[a]! || a - b);
-  const kept = detectionLimits.map((limit) => ranking.filter((i) => ranks[i]! < limit));
-  return areaRanges.map((_, area) =>
-    kept.map((ranked) => {
-      const positives = table.positives[area]!;
-      if (positives === 0) return null;
-      const matched = table.matched[area]!;
-      const ignored = table.ignored[area]!;
-      return accumulate({
-        matched: Uint16Array.from(ranked, (i) => matched[i]!),
-        ignored: Uint16Array.from(ranked, (i) => ignored[i]!),
-        positives,
-      });
-    }),
-  );
-}
-
-function truthGroup(annotations: readonly CocoAnnotation[]): TruthGroup {
-  return {
-    size: annotations.length,
-    boxes: Float64Array.from(annotations.flatMap(({ bbox }) => bbox)),
-    areas: Float64Array.from(annotations, ({ area }) => area),
-    crowd: Uint8Array.from(annotations, ({ iscrowd }) => (iscrowd ? 1 : 0)),
-  };
+/** Curves of one category: [area range][detection limit]; null where there is nothing to find. */
+function categoryCurves(cells: readonly Cell[]): (Curve | null)[][] {
+  const overlaps = cells.map(cocoIou);
+  const rows = cells.flatMap(({ found }) => found.map(({ score }, rank) => ({ score, rank })));
+  const ranking = [...rows.keys()].sort((a, b) => rows[b]!.score - rows[a]!.score);
+  const counted = detectionLimits.map((limit) => ranking.filter((row) => rows[row]!.rank < limit));
+  return areaRanges.map((range) => {
+    const parts = cells.map((cell, i) => matchDetections(cell, overlaps[i]!, range));
+    const positives = parts.reduce((sum, part) => sum + part.positives, 0);
+    if (positives === 0) return counted.map(() => null);
+    const matched = parts.flatMap((part) => part.matched);
+    const ignored = parts.flatMap((part) => part.ignored);
+    return counted.map((kept) =>
+      accumulate({ matched: kept.map((row) => matched[row]!), ignored: kept.map((row) => ignored[row]!), positives }),
+    );
+  });
 }
 
 function mean(values: readonly number[]): number {

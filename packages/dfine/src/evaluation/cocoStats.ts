@@ -6,6 +6,8 @@ export const areaRanges = [
   { name: "large", low: 96 ** 2, high: 1e10 },
 ] as const;
 
+export type AreaRange = (typeof areaRanges)[number];
+
 /** IoU thresholds 0.50, 0.55, …, 0.95, spaced as numpy.linspace rounds them. */
 export const iouThresholds: readonly number[] = Array.from({ length: 10 }, (_, i) =>
   i === 9 ? 0.95 : 0.5 + i * ((0.95 - 0.5) / 9),

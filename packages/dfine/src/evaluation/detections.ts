@@ -1,4 +1,5 @@
 import { DatasetError } from "../data/errors.ts";
+import { readJson } from "../data/readJson.ts";
 import { describe } from "../describe.ts";
 
 /** One found object, as a COCO results file holds it. */
@@ -16,13 +17,7 @@ export interface Detection {
  * @throws DatasetError naming the row, what stands there and the remedy
  */
 export function parseDetections(text: string, file: string): Detection[] {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new DatasetError(file, `is not valid JSON (${reason})`, "Check that the file is complete.");
-  }
+  const json = readJson(text, file);
   if (!Array.isArray(json)) {
     throw new DatasetError(file, "is not a list", "Detections are a list of {image_id, category_id, bbox, score}.");
   }

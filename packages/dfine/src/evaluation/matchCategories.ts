@@ -1,22 +1,14 @@
 import { areAnonymous } from "../checkpoint/classNames.ts";
 import type { CocoDataset } from "../data/dataset.ts";
 import { DatasetError } from "../data/errors.ts";
-import { someOf } from "../describe.ts";
-
-/** Which category of a data set each class of a model is. */
-export interface CategoryMatch {
-  /** Category id by class; undefined: the data set does not have it. */
-  readonly categoryIds: readonly (number | undefined)[];
-  /** What the user should know about it. */
-  readonly notes: readonly string[];
-}
+import { firstOf } from "../describe.ts";
 
 /**
  * Matches a model's classes with a data set's categories by name, or by order (class i is the i-th category by id) where
- * the model has no names.
+ * the model has no names. `categoryIds`, by class, are undefined where the data set does not have it; `notes` tell the user.
  * @throws DatasetError where nothing matches
  */
-export function matchCategories(names: readonly string[], dataset: CocoDataset): CategoryMatch {
+export function matchCategories(names: readonly string[], dataset: CocoDataset) {
   const { categories, file } = dataset;
   const own = categories.map(({ name }) => name);
   const ids = new Map(categories.map(({ name, id }) => [name, id]));
@@ -31,19 +23,19 @@ export function matchCategories(names: readonly string[], dataset: CocoDataset):
     return {
       categoryIds: categories.map(({ id }) => id),
       notes: [
-        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${someOf(own)}, in this order`,
+        `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${firstOf(own)}, in this order`,
       ],
     };
   }
   if (unknown.length === own.length)
     throw new DatasetError(
       file,
-      `has the categories ${someOf(own)}, but the model knows ${someOf(names)}`,
+      `has the categories ${firstOf(own)}, but the model knows ${firstOf(names)}`,
       "Give the annotations that belong to these weights, or rename the categories.",
     );
   const notes =
     unknown.length === 0
       ? []
-      : [`the model knows nothing of the categories ${someOf(unknown)}: nothing is found of them`];
+      : [`the model knows nothing of the categories ${firstOf(unknown)}: nothing is found of them`];
   return { categoryIds: names.map((name) => ids.get(name)), notes };
 }

@@ -12,8 +12,6 @@ export class AssignmentError extends Error {
 /** Beyond this size sums of costs could overflow. */
 const LARGEST_COST = 1e300;
 
-type Search = ReturnType<typeof startSearch>;
-
 /** State of the search: dual prices, and both directions of the assignment (-1: free). */
 function startSearch(rows: number, columns: number) {
   return {
@@ -24,29 +22,25 @@ function startSearch(rows: number, columns: number) {
     /** Shortest distance found to each column, and the row before it on that path. */
     distance: new Float64Array(columns),
     previous: new Int32Array(columns),
-    visitedRows: new Uint8Array(rows),
-    visitedColumns: new Uint8Array(columns),
-    /** Columns not reached yet: the first `remaining` entries. */
+    /** All columns, those not reached yet before the others. */
     open: new Int32Array(columns),
   };
 }
+type Search = ReturnType<typeof startSearch>;
 
 /**
- * Dijkstra's search over reduced costs from a free row to the nearest free column.
+ * Dijkstra's search over reduced costs from a free row to the nearest free column: its `length`, and how many columns
+ * `remaining` were not reached; the last one reached is the free one.
  * Among equally near columns a free one wins, then the one met first; columns are met in descending order at first.
  */
-function shortestPath(cost: Float64Array, search: Search, start: number): { end: number; length: number } {
-  const columns = search.open.length;
+function shortestPath(cost: Float64Array, search: Search, start: number): { remaining: number; length: number } {
   const { distance, previous, open, rowPrice, columnPrice, rowOfColumn } = search;
-  search.visitedRows.fill(0);
-  search.visitedColumns.fill(0);
+  const columns = open.length;
   distance.fill(Number.POSITIVE_INFINITY);
   for (let i = 0; i < columns; i++) open[i] = columns - 1 - i;
   let remaining = columns;
   let length = 0;
-  let row = start;
-  for (;;) {
-    search.visitedRows[row] = 1;
+  for (let row = start; row >= 0; row = rowOfColumn[open[remaining]!]!) {
     const base = row * columns;
     const offset = length - rowPrice[row]!;
     let nearest = -1;
@@ -66,33 +60,26 @@ function shortestPath(cost: Float64Array, search: Search, start: number): { end:
     }
     length = shortest;
     const column = open[nearest]!;
-    search.visitedColumns[column] = 1;
     open[nearest] = open[--remaining]!;
-    if (rowOfColumn[column] === -1) return { end: column, length };
-    row = rowOfColumn[column]!;
+    open[remaining] = column;
   }
+  return { remaining, length };
 }
 
-/** Moves the prices so that the path just found has reduced cost zero. */
-function updatePrices(search: Search, start: number, length: number): void {
-  const { rowPrice, columnPrice, visitedRows, visitedColumns, distance, columnOfRow } = search;
-  for (let row = 0; row < rowPrice.length; row++) {
-    if (row === start) rowPrice[row]! += length;
-    else if (visitedRows[row]) rowPrice[row]! += length - distance[columnOfRow[row]!]!;
+/** Gives row `start` a column: moves prices so that the path just found costs nothing, and assigns along it. */
+function augment(search: Search, start: number, { remaining, length }: ReturnType<typeof shortestPath>): void {
+  const { rowPrice, columnPrice, columnOfRow, rowOfColumn, distance, previous, open } = search;
+  rowPrice[start]! += length;
+  for (const column of open.subarray(remaining)) {
+    const row = rowOfColumn[column]!;
+    columnPrice[column]! -= length - distance[column]!;
+    if (row >= 0) rowPrice[row]! += length - distance[column]!;
   }
-  for (let column = 0; column < columnPrice.length; column++)
-    if (visitedColumns[column]) columnPrice[column]! -= length - distance[column]!;
-}
-
-/** Swaps assigned and free edges along the path that ends in the free column `end`. */
-function augment(search: Search, start: number, end: number): void {
-  let column = end;
-  for (;;) {
-    const row = search.previous[column]!;
-    search.rowOfColumn[column] = row;
-    const next = search.columnOfRow[row]!;
-    search.columnOfRow[row] = column;
-    if (row === start) return;
+  for (let column = open[remaining]!; column >= 0; ) {
+    const row = previous[column]!;
+    const next = columnOfRow[row]!;
+    rowOfColumn[column] = row;
+    columnOfRow[row] = column;
     column = next;
   }
 }
@@ -119,11 +106,7 @@ export function linearSumAssignment(cost: Float64Array, rows: number, columns: n
   const [short, long] = wide ? [rows, columns] : [columns, rows];
   const view = wide ? cost : cost.map((_, i) => cost[(i % rows) * columns + Math.floor(i / rows)]!);
   const search = startSearch(short, long);
-  for (let row = 0; row < short; row++) {
-    const { end, length } = shortestPath(view, search, row);
-    updatePrices(search, row, length);
-    augment(search, row, end);
-  }
+  for (let row = 0; row < short; row++) augment(search, row, shortestPath(view, search, row));
   if (wide) return { rows: Int32Array.from({ length: rows }, (_, row) => row), columns: search.columnOfRow };
   const taken = search.rowOfColumn;
   const assigned = Int32Array.from({ length: rows }, (_, row) => row).filter((row) => taken[row]! >= 0);

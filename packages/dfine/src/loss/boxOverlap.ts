@@ -1,5 +1,6 @@
 import { defineMap, noGrad, split, type Tensor } from "@dfine/tensor";
 import type { Expr } from "@dfine/tensor/kernel";
+import type { DenseTargets } from "./denseTargets.ts";
 import { sumPerSet } from "./perSet.ts";
 
 interface Corners {
@@ -77,13 +78,10 @@ export const boxIou = (a: Tensor, b: Tensor): Tensor => iouMap(...columns(a), ..
 /** Generalised IoU of boxes that broadcast, [..., 4] cxcywh each → [...]. Rezatofighi et al. 2019. */
 export const boxGiou = (a: Tensor, b: Tensor): Tensor => giouMap(...columns(a), ...columns(b));
 
-/** Boxes of S sets with the target of each query; `labels` [S or 1, B, Q] are negative where a query has none. */
-export interface BoxPairs {
+/** Boxes of S sets with the target of each query. */
+export interface BoxPairs extends DenseTargets {
   /** [S, B, Q, 4], cxcywh. */
   readonly boxes: Tensor;
-  /** [S or 1, B, Q, 4], cxcywh. */
-  readonly targets: Tensor;
-  readonly labels: Tensor;
 }
 
 // A query without a target may have collapsed to a box without area, whose IoU with anything is 0/0.

@@ -12,12 +12,11 @@ import {
   tensor,
 } from "@dfine/tensor";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
-import { rowCounts } from "./distillation.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { type CriterionOptions, lossTerms, pairCount, type SetGroup, stackGroup } from "./lossTerms.ts";
+import { aimsOf, type CriterionOptions, lossTerms, pairCount, type SetGroup, type Term } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
-import { denoisingSets, ordinarySets } from "./predictionSets.ts";
+import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
 
 /** The losses of one batch. */
 export interface CriterionResult {
@@ -81,7 +80,7 @@ export function criterionLosses(
     );
     const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, options }));
     const union = options.config.matching === "union" ? goUnionBatch(matches) : undefined;
-    const groups = groupsOf(outputs, { targets, matches, union, read });
+    const groups = groupsOf(outputs, targets, { matches, union, read });
     return {
       ...evaluate(groups, options),
       matches: new Map(ordinary.map(({ name }, i) => [name, matches[i]!])),
@@ -108,14 +107,10 @@ function matchSet(
 
 function groupsOf(
   outputs: TrainingOutputs,
-  call: {
-    targets: readonly MatchTargets[];
-    matches: readonly (readonly MatchedPairs[])[];
-    union: readonly MatchedPairs[] | undefined;
-    read: Elements;
-  },
+  targets: readonly MatchTargets[],
+  known: { matches: SetGroup["boxMatches"]; union: readonly MatchedPairs[] | undefined; read: Elements },
 ): SetGroup[] {
-  const { targets, matches, union, read } = call;
+  const { matches, union, read } = known;
   const { last, dn } = outputs;
   const numBoxes = Math.max(
     1,
@@ -124,7 +119,7 @@ function groupsOf(
   const boxMatches = union ? [union] : matches;
   const matched = pairCount(boxMatches[0]!);
   const queries = last.boxes.shape[0]! * last.boxes.shape[1]!;
-  const shared = { targets, rowCounts: rowCounts(matched, queries, targets.length) };
+  const shared = { targets, ordinary: { matched, queries } };
   const pointsOf = ({ refPoints }: PredictionSet) => (refPoints && read.get(refPoints)) ?? new Float64Array();
   const ordinary: SetGroup = {
     ...shared,
@@ -140,19 +135,11 @@ function groupsOf(
   const denoising: SetGroup = {
     ...shared,
     sets: denoisingSets(outputs),
-    classMatches: given,
-    boxMatches: given,
+    ...{ classMatches: given, boxMatches: given },
     normalizers: { classes: dnBoxes, boxes: dnBoxes },
     refPoints: pointsOf(dn.layers[0]),
   };
   return [ordinary, denoising];
-}
-
-interface Entry {
-  readonly name: string;
-  readonly factor: number;
-  /** Sorts by set, then by term. */
-  readonly order: number;
 }
 
 function evaluate(
@@ -160,36 +147,28 @@ function evaluate(
   options: CriterionOptions,
 ): Pick<CriterionResult, "total" | "values" | "names" | "losses"> {
   const terms = lossTerms(options);
-  const entries: Entry[] = [];
+  const nameOf = (term: Term, { suffix }: NamedSet) => `loss_${term.name}${suffix}`;
+  const names: string[] = [];
+  const factors: number[] = [];
   const pieces: Tensor[] = [];
-  let setsBefore = 0;
   for (const group of groups) {
-    const stacked = stackGroup(group);
-    terms.forEach((term, t) => {
+    const aims = aimsOf(group);
+    for (const term of terms) {
       const normalizer = term.normalizer === "none" ? 1 : group.normalizers[term.normalizer];
-      for (const { indices, values } of term.run(group, stacked)) {
+      for (const { indices, values } of term.run(group, aims)) {
         pieces.push(values);
-        for (const i of indices)
-          entries.push({
-            name: `loss_${term.name}${group.sets[i]!.suffix}`,
-            factor: term.weight / normalizer,
-            order: (setsBefore + i) * terms.length + t,
-          });
+        names.push(...indices.map((i) => nameOf(term, group.sets[i]!)));
+        factors.push(...indices.map(() => term.weight / normalizer));
       }
-    });
-    setsBefore += group.sets.length;
+    }
   }
   const raw = concat(pieces);
-  const factors = Float64Array.from(entries, ({ factor }) => factor);
-  const factor = tensor(factors, [factors.length], { backend: raw.backend });
-  const weighted = weightedLoss(raw, factor);
+  const factor = tensor(Float64Array.from(factors), [factors.length], { backend: raw.backend });
+  const total = sum(weightedLoss(raw, factor));
   const values = noGrad(() => raw.mul(factor));
-  const order = entries.map((entry, i) => ({ ...entry, i })).sort((a, b) => a.order - b.order);
   const view = (i: number): Tensor => values.slice([{ start: i, end: i + 1 }]).squeeze(0);
-  return {
-    total: sum(weighted),
-    values,
-    names: entries.map(({ name }) => name),
-    losses: new Map(order.map(({ name, i }) => [name, view(i)])),
-  };
+  const positions = new Map(names.map((name, i) => [name, i]));
+  const official = groups.flatMap(({ sets }) => sets.flatMap((set) => terms.map((term) => nameOf(term, set))));
+  const present = official.filter((name) => positions.has(name));
+  return { total, values, names, losses: new Map(present.map((name) => [name, view(positions.get(name)!)])) };
 }

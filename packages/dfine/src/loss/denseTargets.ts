@@ -1,4 +1,4 @@
-import { type Backend, sizeOf, type Tensor, tensor } from "@dfine/tensor";
+import { sizeOf, type Tensor, tensor } from "@dfine/tensor";
 import { bbox2distance } from "../model/distance.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
 import type { EdgeTargets } from "./fineGrained.ts";
@@ -9,12 +9,7 @@ export interface DenseTargets {
   /** [S or 1, B, Q], i32; −1 for queries without a target. */
   readonly labels: Tensor;
   /** [S or 1, B, Q, 4], cxcywh; any box for queries without a target. */
-  readonly boxes: Tensor;
-}
-
-export interface DenseOptions {
-  readonly numQueries: number;
-  readonly backend: Backend;
+  readonly targets: Tensor;
 }
 
 type Sets = readonly (readonly MatchedPairs[])[];
@@ -40,12 +35,10 @@ const matchesOf = (sets: Sets, targets: readonly MatchTargets[], numQueries: num
     ),
   );
 
-/** Spreads the matches of S sets (per set, per image) over all queries. */
-export function denseTargets(
-  sets: Sets,
-  targets: readonly MatchTargets[],
-  { numQueries, backend }: DenseOptions,
-): DenseTargets {
+/** Spreads the matches of S sets (per set, per image) over all queries of predictions `like` [S, B, Q, …]. */
+export function denseTargets(sets: Sets, targets: readonly MatchTargets[], like: Tensor): DenseTargets {
+  const { backend } = like;
+  const numQueries = like.shape[2]!;
   const shape = [sets.length, targets.length, numQueries];
   const labels = new Int32Array(sizeOf(shape)).fill(-1);
   const boxes = new Float64Array(labels.length * 4);
@@ -53,19 +46,18 @@ export function denseTargets(
     labels[at] = label;
     boxes.set(box, at * 4);
   }
-  return { labels: tensor(labels, shape, { backend }), boxes: tensor(boxes, [...shape, 4], { backend }) };
+  return { labels: tensor(labels, shape, { backend }), targets: tensor(boxes, [...shape, 4], { backend }) };
 }
 
 /** Places the edges of every matched target between two bins, seen from `refPoints`, the values of [B, Q, 4]. */
 export function denseEdgeTargets(
   sets: Sets,
-  call: {
-    readonly targets: readonly MatchTargets[];
-    readonly refPoints: Floats;
-    readonly weighting: WeightingParameters;
-  } & DenseOptions,
+  targets: readonly MatchTargets[],
+  options: { readonly refPoints: Floats; readonly weighting: WeightingParameters; readonly like: Tensor },
 ): EdgeTargets {
-  const { targets, refPoints, weighting, numQueries, backend } = call;
+  const { refPoints, weighting, like } = options;
+  const { backend } = like;
+  const numQueries = like.shape[2]!;
   const shape = [sets.length, targets.length, numQueries, 4];
   const bins = new Int32Array(sizeOf(shape));
   const [weightLeft, weightRight] = [new Float64Array(bins.length), new Float64Array(bins.length)];

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { differences, expectClose, gradientOf, inFloat64 } from "../../test/differences.ts";
 import { add, array, floats, ints, number, sigmoid, softmax } from "../../test/lossOracles.ts";
-import { distillationBalance, distillationLoss, rowCounts } from "./distillation.ts";
+import { distillationBalance, distillationLoss } from "./distillation.ts";
 
 describe("DDF", () => {
   test("the example of docs/specification.md §11", () =>
@@ -18,7 +18,7 @@ describe("DDF", () => {
         },
         ious: floats([0.8, 0.5, 0.5], [1, 1, 3]),
         labels: ints([1, -1, -1], [1, 1, 3]),
-        balance: distillationBalance(1, 3, rowCounts(1, 3, 1)),
+        balance: distillationBalance({ matched: 1, queries: 3 }, { matched: 1, queries: 3 }, 1),
         temperature: 5,
       });
       expect(await loss.item()).toBeCloseTo(0.191402, 6);
@@ -42,7 +42,7 @@ describe("DDF", () => {
       teacher: { corners: floats(teacher, shape), logits: floats(logits, [1, 1, 3, 2]) },
       ious: floats(ious, [1, 1, 3]),
       labels: ints(labels, [1, 1, 3]),
-      balance: distillationBalance(matched, 3, rowCounts(matched, 3, 1)),
+      balance: distillationBalance({ matched, queries: 3 }, { matched, queries: 3 }, 1),
       temperature,
     };
   };
@@ -95,13 +95,13 @@ describe("DDF", () => {
     ));
 
   test("counts of the ordinary queries balance denoising ones", () => {
-    const ordinary = rowCounts(9, 600, 2);
-    const { matched, unmatched } = distillationBalance(50, 400, ordinary);
+    const ordinary = { matched: 9, queries: 600 };
+    const { matched, unmatched } = distillationBalance({ matched: 50, queries: 400 }, ordinary, 2);
     const [yes, no] = [Math.sqrt((36 * 8) / 2), Math.sqrt((2364 * 8) / 2)];
     expect(matched * 200).toBeCloseTo(yes / (yes + no), 12);
     expect(unmatched * 1400).toBeCloseTo(no / (yes + no), 12);
-    expect(distillationBalance(0, 400, ordinary).matched).toBe(0);
-    const empty = distillationBalance(0, 5, rowCounts(0, 5, 1));
+    expect(distillationBalance({ matched: 0, queries: 400 }, ordinary, 2).matched).toBe(0);
+    const empty = distillationBalance({ matched: 0, queries: 5 }, { matched: 0, queries: 5 }, 1);
     expect(empty.matched).toBe(0);
     expect(empty.unmatched).toBeCloseTo(1 / 20, 12);
   });

@@ -35,26 +35,23 @@ const rowWeightMap = defineMap(
   },
 );
 
-/** √ of the rows of each kind, per image and times 8: what balances the two means. */
-export interface RowCounts {
-  readonly positive: number;
-  readonly negative: number;
-}
-
-/** `RowCounts` of a batch where `matched` of `queries` queries over all images have a target. */
-export function rowCounts(matched: number, queries: number, images: number): RowCounts {
-  const root = (count: number) => Math.sqrt((4 * count * 8) / images);
-  return { positive: root(matched), negative: root(queries - matched) };
+/** Queries over all images, and those among them that have a target. */
+export interface QueryCounts {
+  readonly matched: number;
+  readonly queries: number;
 }
 
 /**
  * Factors that turn sums over matched and unmatched rows into D-FINE's balanced sum of their means; a kind without rows
- * counts as 0. `counts` are those of the ordinary queries, also for denoising ones.
+ * counts as 0. What balances the means is √ of the rows of each kind, per image and times 8, among the `ordinary` queries,
+ * also for denoising ones.
  */
-export function distillationBalance(matched: number, queries: number, counts: RowCounts) {
-  const whole = counts.positive + counts.negative;
+export function distillationBalance({ matched, queries }: QueryCounts, ordinary: QueryCounts, images: number) {
+  const root = (count: number) => Math.sqrt((4 * count * 8) / images);
+  const [positive, negative] = [root(ordinary.matched), root(ordinary.queries - ordinary.matched)];
+  const whole = positive + negative;
   const factor = (count: number, rows: number) => (rows === 0 || whole === 0 ? 0 : count / (4 * rows * whole));
-  return { matched: factor(counts.positive, matched), unmatched: factor(counts.negative, queries - matched) };
+  return { matched: factor(positive, matched), unmatched: factor(negative, queries - matched) };
 }
 
 export interface DistillationInputs {

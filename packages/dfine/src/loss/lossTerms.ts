@@ -2,8 +2,8 @@ import { minimum, stack, type Tensor } from "@dfine/tensor";
 import type { CriterionConfig } from "../config/config.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
 import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxOverlap.ts";
-import { type DenseTargets, denseEdgeTargets, denseTargets } from "./denseTargets.ts";
-import { distillationBalance, distillationLoss, type RowCounts } from "./distillation.ts";
+import { denseEdgeTargets, denseTargets } from "./denseTargets.ts";
+import { distillationBalance, distillationLoss, type QueryCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { stackShared, takeSets } from "./perSet.ts";
@@ -22,7 +22,7 @@ export interface SetGroup {
   readonly normalizers: { readonly classes: number; readonly boxes: number };
   /** Values of the reference boxes [B, Q, 4] of the sets with distributions. */
   readonly refPoints: Floats;
-  readonly rowCounts: RowCounts;
+  readonly ordinary: QueryCounts;
 }
 
 /** What the losses need besides predictions and targets. */
@@ -32,73 +32,61 @@ export interface CriterionOptions {
   readonly weighting: WeightingParameters;
 }
 
-/** A group on the device: stacked predictions [S, B, Q, …] and dense targets. */
-interface Stacked {
-  readonly boxes: Tensor;
-  readonly classTargets: DenseTargets;
-  readonly boxTargets: DenseTargets;
-  /** IoU of each box with its target of either kind, [S, B, Q], no gradient. */
-  readonly classIous: Tensor;
-  readonly boxIous: Tensor;
+/** The boxes of a group on the device, what they aim at, and their IoU with that [S, B, Q], no gradient. */
+interface Aim extends BoxPairs {
+  readonly ious: Tensor;
 }
+/** The aims of classes and of everything else. */
+type Aims = Readonly<Record<"classes" | "boxes", Aim>>;
 
 export interface Term {
   readonly name: string;
   readonly weight: number;
   readonly normalizer: "classes" | "boxes" | "none";
   /** Its values, not weighted, for the sets at `indices`. */
-  run(group: SetGroup, stacked: Stacked): { readonly indices: readonly number[]; readonly values: Tensor }[];
+  run(group: SetGroup, aims: Aims): { readonly indices: readonly number[]; readonly values: Tensor }[];
 }
 
-export function stackGroup(group: SetGroup): Stacked {
-  const first = group.sets[0]!.set;
-  const options = { numQueries: first.boxes.shape[1]!, backend: first.boxes.backend };
+export function aimsOf(group: SetGroup): Aims {
   const boxes = stack(group.sets.map(({ set }) => set.boxes));
-  const classTargets = denseTargets(group.classMatches, group.targets, options);
-  const same = group.classMatches === group.boxMatches;
-  const boxTargets = same ? classTargets : denseTargets(group.boxMatches, group.targets, options);
-  const iouWith = ({ boxes: wanted, labels }: DenseTargets) => matchedIou({ boxes, targets: wanted, labels });
-  const classIous = iouWith(classTargets);
-  const boxIous = same ? classIous : iouWith(boxTargets);
-  return { boxes, classTargets, boxTargets, classIous, boxIous };
+  const aimOf = (matches: SetGroup["boxMatches"]): Aim => {
+    const pairs = { boxes, ...denseTargets(matches, group.targets, boxes) };
+    return { ...pairs, ious: matchedIou(pairs) };
+  };
+  const classes = aimOf(group.classMatches);
+  return { classes, boxes: group.classMatches === group.boxMatches ? classes : aimOf(group.boxMatches) };
 }
 
 const indicesWhere = (group: SetGroup, test: (set: NamedSet["set"]) => boolean): number[] =>
   group.sets.flatMap(({ set }, i) => (test(set) ? [i] : []));
 
 function varifocal({ alpha, gamma }: CriterionConfig): Term["run"] {
-  return (group, { classTargets, classIous }) => {
+  return (group, { classes: aim }) => {
     const counts = new Set(group.sets.map(({ set }) => set.logits.shape[2]!));
     return [...counts].map((classes) => {
       const indices = indicesWhere(group, (set) => set.logits.shape[2] === classes);
       const logits = stack(indices.map((i) => group.sets[i]!.set.logits));
-      const given = takeSets(classTargets.labels, indices);
+      const given = takeSets(aim.labels, indices);
       // A head that ignores classes has one logit, for which every target is class 0.
       const labels = classes === 1 ? minimum(given, 0) : given;
-      return { indices, values: varifocalLoss({ logits, labels, ious: takeSets(classIous, indices), alpha, gamma }) };
+      return { indices, values: varifocalLoss({ logits, labels, ious: takeSets(aim.ious, indices), alpha, gamma }) };
     });
   };
 }
 
 const onBoxes =
   (loss: (pairs: BoxPairs) => Tensor): Term["run"] =>
-  (group, { boxes, boxTargets }) => [
-    {
-      indices: group.sets.map((_, i) => i),
-      values: loss({ boxes, targets: boxTargets.boxes, labels: boxTargets.labels }),
-    },
-  ];
+  ({ sets }, { boxes }) => [{ indices: [...sets.keys()], values: loss(boxes) }];
 
 function fineGrained(weighting: WeightingParameters): Term["run"] {
-  return (group, { boxIous }) => {
+  return (group, { boxes }) => {
     const indices = indicesWhere(group, (set) => set.corners !== undefined);
     if (indices.length === 0) return [];
     const corners = stack(indices.map((i) => group.sets[i]!.set.corners!));
     const { targets, refPoints, boxMatches } = group;
     const matches = boxMatches.length === 1 ? boxMatches : indices.map((i) => boxMatches[i]!);
-    const dense = { numQueries: corners.shape[2]!, backend: corners.backend };
-    const edges = denseEdgeTargets(matches, { targets, refPoints, weighting, ...dense });
-    return [{ indices, values: fineGrainedLoss(corners, edges, takeSets(boxIous, indices)) }];
+    const edges = denseEdgeTargets(matches, targets, { refPoints, weighting, like: corners });
+    return [{ indices, values: fineGrainedLoss(corners, edges, takeSets(boxes.ious, indices)) }];
   };
 }
 
@@ -107,7 +95,7 @@ export const pairCount = (matches: readonly MatchedPairs[]): number =>
   matches.reduce((sum, { queries }) => sum + queries.length, 0);
 
 function distillation(temperature: number): Term["run"] {
-  return (group, { boxIous, boxTargets }) => {
+  return (group, { boxes }) => {
     const indices = indicesWhere(group, (set) => set.corners !== undefined && set.teacher !== undefined);
     if (indices.length === 0) return [];
     const sets = indices.map((i) => group.sets[i]!.set);
@@ -116,10 +104,11 @@ function distillation(temperature: number): Term["run"] {
       corners: stackShared(sets.map((set) => set.teacher!.corners)),
       logits: stackShared(sets.map((set) => set.teacher!.logits)),
     };
-    const queries = student.shape[1]! * student.shape[2]!;
+    const [, images, queries] = student.shape as [number, number, number, number];
     // Every layer matches equally many queries, so one balance holds for all sets.
-    const balance = distillationBalance(pairCount(group.boxMatches[0]!), queries, group.rowCounts);
-    const [ious, labels] = [takeSets(boxIous, indices), takeSets(boxTargets.labels, indices)];
+    const own = { matched: pairCount(group.boxMatches[0]!), queries: images * queries };
+    const balance = distillationBalance(own, group.ordinary, images);
+    const [ious, labels] = [takeSets(boxes.ious, indices), takeSets(boxes.labels, indices)];
     return [{ indices, values: distillationLoss({ student, teacher, ious, labels, balance, temperature }) }];
   };
 }

@@ -24,33 +24,24 @@ export function classCost(logit: number, alpha: number, gamma: number): number {
 }
 
 /** Corners and area of every box; negative sides count as 0. */
-function corners(boxes: Floats): Float64Array {
-  const count = boxes.length / 4;
-  const out = new Float64Array(count * 5);
-  for (let i = 0; i < count; i++) {
-    const cx = boxes[i * 4]!;
-    const cy = boxes[i * 4 + 1]!;
-    const halfWidth = 0.5 * Math.max(boxes[i * 4 + 2]!, 0);
-    const halfHeight = 0.5 * Math.max(boxes[i * 4 + 3]!, 0);
-    const x1 = cx - halfWidth;
-    const y1 = cy - halfHeight;
-    const x2 = cx + halfWidth;
-    const y2 = cy + halfHeight;
-    out.set([x1, y1, x2, y2, (x2 - x1) * (y2 - y1)], i * 5);
-  }
-  return out;
+function corners(boxes: Floats) {
+  return Array.from({ length: boxes.length / 4 }, (_, i) => {
+    const [cx, cy, w, h] = [boxes[i * 4]!, boxes[i * 4 + 1]!, boxes[i * 4 + 2]!, boxes[i * 4 + 3]!];
+    const [halfWidth, halfHeight] = [0.5 * Math.max(w, 0), 0.5 * Math.max(h, 0)];
+    const [x1, y1, x2, y2] = [cx - halfWidth, cy - halfHeight, cx + halfWidth, cy + halfHeight];
+    return { x1, y1, x2, y2, area: (x2 - x1) * (y2 - y1) };
+  });
 }
+type Corners = ReturnType<typeof corners>[number];
 
-/** Generalised IoU of box i of `a` and box j of `b`, both from `corners`; NaN for two empty boxes at one point. */
-function generalizedIou(a: Float64Array, i: number, [b, j]: readonly [Float64Array, number]): number {
-  const p = i * 5;
-  const q = j * 5;
-  const width = Math.max(Math.min(a[p + 2]!, b[q + 2]!) - Math.max(a[p]!, b[q]!), 0);
-  const height = Math.max(Math.min(a[p + 3]!, b[q + 3]!) - Math.max(a[p + 1]!, b[q + 1]!), 0);
+/** NaN for two empty boxes at one point. */
+function generalizedIou(a: Corners, b: Corners): number {
+  const width = Math.max(Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1), 0);
+  const height = Math.max(Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1), 0);
   const intersection = width * height;
-  const union = a[p + 4]! + b[q + 4]! - intersection;
-  const hullWidth = Math.max(a[p + 2]!, b[q + 2]!) - Math.min(a[p]!, b[q]!);
-  const hullHeight = Math.max(a[p + 3]!, b[q + 3]!) - Math.min(a[p + 1]!, b[q + 1]!);
+  const union = a.area + b.area - intersection;
+  const hullWidth = Math.max(a.x2, b.x2) - Math.min(a.x1, b.x1);
+  const hullHeight = Math.max(a.y2, b.y2) - Math.min(a.y1, b.y1);
   const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
   return intersection / union - (hull - union) / hull;
 }
@@ -102,7 +93,7 @@ export function matchingCost(prediction: HostPrediction, targets: MatchTargets, 
     for (let query = 0; query < queries; query++) {
       let distance = 0;
       for (let k = 0; k < 4; k++) distance += Math.abs(boxes[query * 4 + k]! - targets.boxes[target * 4 + k]!);
-      const giou = generalizedIou(predicted, query, [wanted, target]);
+      const giou = generalizedIou(predicted[query]!, wanted[target]!);
       cost[query * count + target] = finite(bboxWeight * distance + classWeight * ofClass[query]! - giouWeight * giou);
     }
   }

@@ -1,6 +1,7 @@
 import { referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
-import { AnchorCache, makeAnchors } from "./anchors.ts";
+import { anchorTensors, makeAnchors } from "./anchors.ts";
+import { LevelCache } from "./levelCache.ts";
 
 const levels = (size: number, strides: number[]) =>
   strides.map((stride) => ({ height: size / stride, width: size / stride }));
@@ -43,9 +44,9 @@ describe("makeAnchors", () => {
   });
 });
 
-test("AnchorCache makes anchors once for each size", () => {
+test("a LevelCache makes anchors once for each size", () => {
   withBackend(referenceBackend(), () => {
-    using cache = new AnchorCache(0.01);
+    using cache = new LevelCache((sizes) => anchorTensors(sizes, 0.01));
     const small = cache.get(levels(64, [16, 32]));
     expect(cache.get(levels(64, [16, 32]))).toBe(small);
     const wide = cache.get([
@@ -53,7 +54,9 @@ test("AnchorCache makes anchors once for each size", () => {
       { height: 1, width: 4 },
     ]);
     expect(wide).not.toBe(small);
-    expect(wide.anchors.shape).toEqual([1, 20, 4]);
-    expect(wide.valid.shape).toEqual([1, 20, 1]);
+    expect(wide.map(({ shape }) => shape)).toEqual([
+      [1, 20, 4],
+      [1, 20, 1],
+    ]);
   });
 });

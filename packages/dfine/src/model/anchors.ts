@@ -1,13 +1,8 @@
-import { keep, type Tensor, writeTensor, zeros } from "@dfine/tensor";
+import { type Tensor, writeTensor, zeros } from "@dfine/tensor";
 import { logFloat32 } from "./float32Functions.ts";
+import type { LevelSize } from "./levelCache.ts";
 
 const f32 = Math.fround;
-
-/** Height and width of one level's map. */
-export interface LevelSize {
-  readonly height: number;
-  readonly width: number;
-}
 
 /** Side of anchors on the finest level, in image sides; it doubles from level to level. */
 const FINEST_SIDE = 0.05;
@@ -45,42 +40,13 @@ export function makeAnchors(
   return { anchors, valid };
 }
 
-export interface AnchorTensors {
-  /** [1, N, 4] */
-  readonly anchors: Tensor;
-  /** [1, N, 1], bool. */
-  readonly valid: Tensor;
-}
-
-/** Anchors on the device, made once for each set of map sizes. */
-export class AnchorCache implements Disposable {
-  readonly #margin: number;
-  readonly #made = new Map<string, AnchorTensors>();
-
-  constructor(margin: number) {
-    this.#margin = margin;
-  }
-
-  get(levels: readonly LevelSize[]): AnchorTensors {
-    const key = levels.map(({ height, width }) => `${height}x${width}`).join();
-    let found = this.#made.get(key);
-    if (!found) {
-      const tokens = levels.reduce((sum, { height, width }) => sum + height * width, 0);
-      // Sizes that no device holds are refused here, before anything is computed.
-      found = keep({ anchors: zeros([1, tokens, 4]), valid: zeros([1, tokens, 1], { dtype: "bool" }) });
-      const { anchors, valid } = makeAnchors(levels, this.#margin);
-      writeTensor(found.anchors, anchors);
-      writeTensor(found.valid, valid);
-      this.#made.set(key, found);
-    }
-    return found;
-  }
-
-  [Symbol.dispose](): void {
-    for (const { anchors, valid } of this.#made.values()) {
-      anchors.dispose();
-      valid.dispose();
-    }
-    this.#made.clear();
-  }
+/** `makeAnchors` on the device: anchors [1, N, 4] and which are valid [1, N, 1], bool. */
+export function anchorTensors(levels: readonly LevelSize[], margin: number): [anchors: Tensor, valid: Tensor] {
+  const tokens = levels.reduce((sum, { height, width }) => sum + height * width, 0);
+  // Sizes that no device holds are refused here, before anything is computed.
+  const made: [Tensor, Tensor] = [zeros([1, tokens, 4]), zeros([1, tokens, 1], { dtype: "bool" })];
+  const { anchors, valid } = makeAnchors(levels, margin);
+  writeTensor(made[0], anchors);
+  writeTensor(made[1], valid);
+  return made;
 }

@@ -1,10 +1,8 @@
 import type { Module } from "@dfine/nn";
 import type { Tensor } from "@dfine/tensor";
-import * as z from "zod";
 import { distanceToBox, moveBox } from "../boxes.ts";
 import { integral } from "./integral.ts";
-import type { PredictionSet } from "./outputs.ts";
-import type { Tap } from "./taps.ts";
+import type { PredictionSet, Tap } from "./outputs.ts";
 
 type Head = Module<[x: Tensor], Tensor>;
 
@@ -18,7 +16,7 @@ export interface RefinerParts {
   readonly weights: Tensor;
   /** [1] */
   readonly regScale: Tensor;
-  readonly tap: Tap;
+  readonly tap: Tap | undefined;
 }
 
 export interface RefinedBoxes extends Pick<PredictionSet, "boxes" | "corners" | "refPoints"> {
@@ -54,7 +52,7 @@ const distribution: BoxHead = {
       const pre = refPoints ? undefined : moveBox(preHead!.call(x), reference);
       refPoints ??= pre!.detach();
       const delta = heads[layer]!.call(previous ? x.add(previous) : x);
-      tap(`decoder.corners_delta.${layer}`, delta);
+      tap?.(`decoder.corners_delta.${layer}`, delta);
       corners = corners ? delta.add(corners) : delta;
       previous = x.detach();
       const boxes = distanceToBox(refPoints, integral(corners, weights), regScale);
@@ -74,7 +72,7 @@ const delta: BoxHead = {
     let previous: Tensor | undefined;
     return (layer, x, reference) => {
       const moved = heads[layer]!.call(x);
-      tap(`decoder.corners_delta.${layer}`, moved);
+      tap?.(`decoder.corners_delta.${layer}`, moved);
       const boxes = moveBox(moved, previous ?? reference);
       previous = moveBox(moved, reference);
       return { boxes };
@@ -84,13 +82,3 @@ const delta: BoxHead = {
 
 /** Edges as distributions over bins refined layer by layer, or four plain deltas per layer. */
 export const BOX_HEADS = { distribution, delta } satisfies Record<string, BoxHead>;
-
-/** What box heads are told, among the decoder's keys. */
-export const boxHeadKeys = {
-  /** Bins per edge, N of the paper. */
-  regMax: z.int().min(4).multipleOf(2),
-  /** 1/c of the paper's W(n). */
-  regScale: z.number().positive(),
-  /** a of the paper's W(n). */
-  up: z.number().positive(),
-};

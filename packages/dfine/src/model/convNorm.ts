@@ -1,8 +1,8 @@
 import {
   BatchNorm2d,
   Conv2d,
+  type Conv2dLayerOptions,
   FrozenBatchNorm2d,
-  type Initializer,
   Module,
   type NormEpilogue,
   normAffine,
@@ -11,13 +11,9 @@ import {
 import { add, conv2dAct, copyInto, defineMap, noGrad, pad2d, scope, type Tensor } from "@dfine/tensor";
 import { type Activation, scalar } from "@dfine/tensor/kernel";
 
-export interface ConvNormOptions {
-  readonly kernel: number;
-  readonly stride?: number;
-  readonly groups?: number;
-  /** Default identity. */
+export interface ConvNormOptions extends Pick<Conv2dLayerOptions, "kernel" | "stride" | "groups" | "weightInit"> {
+  /** After the norm; default identity. */
   readonly activation?: Activation;
-  readonly weightInit?: Initializer;
   /** Name of the norm in the state dict; default norm. */
   readonly normName?: "norm" | "bn";
   /** A norm by fixed numbers. */
@@ -43,18 +39,16 @@ function folded({ conv, norm }: ConvParts): { weight: Tensor; bias: Tensor } {
   return { weight: conv.weight.mul(factor.reshape([-1, 1, 1, 1])), bias };
 }
 
-function convWithBias(
-  conv: Conv2d,
-  options: { activation: Activation; values: () => { weight: Tensor; bias: Tensor } },
-): Conv2d {
-  const { weight, options: like } = conv;
-  const inChannels = weight.shape[1]! * (like.groups ?? 1);
-  const fused = new Conv2d(inChannels, weight.shape[0]!, { ...like, bias: true, activation: options.activation });
+/** A convolution like `conv` with the weight and bias that `values` gives. */
+function convWithBias(conv: Conv2d, activation: Activation, values: () => ReturnType<typeof folded>): Conv2d {
+  const { weight, options } = conv;
+  const inChannels = weight.shape[1]! * (options.groups ?? 1);
+  const fused = new Conv2d(inChannels, weight.shape[0]!, { ...options, bias: true, activation });
   noGrad(() =>
     scope("fuse", () => {
-      const values = options.values();
-      copyInto(fused.weight, values.weight);
-      copyInto(fused.bias!, values.bias);
+      const { weight, bias } = values();
+      copyInto(fused.weight, weight);
+      copyInto(fused.bias!, bias);
     }),
   );
   return fused;
@@ -96,11 +90,10 @@ export class ConvNorm extends Module<[x: Tensor], Tensor> {
     return { conv: this.conv, norm };
   }
 
-  /** Joins convolution and norm, for good. */
   fuse(): void {
     const { parts } = this;
     if (this.lab) throw new Error("ConvNorm: an affine block cannot be fused");
-    this.convBnFused = convWithBias(parts.conv, { activation: this.#activation, values: () => folded(parts) });
+    this.convBnFused = convWithBias(parts.conv, this.#activation, () => folded(parts));
     parts.conv.dispose();
     parts.norm.dispose();
     this.conv = this.norm = this.bn = undefined;
@@ -132,15 +125,11 @@ export class VggBlock extends Module<[x: Tensor], Tensor> {
     return { wide: this.conv1, narrow: this.conv2 };
   }
 
-  /** Joins both branches, for good. */
   fuse(): void {
     const { wide, narrow } = this.#branches();
-    this.conv = convWithBias(wide.parts.conv, {
-      activation: "silu",
-      values: () => {
-        const [three, one] = [folded(wide.parts), folded(narrow.parts)];
-        return { weight: add(three.weight, pad2d(one.weight, [1, 1, 1, 1])), bias: add(three.bias, one.bias) };
-      },
+    this.conv = convWithBias(wide.parts.conv, "silu", () => {
+      const [three, one] = [folded(wide.parts), folded(narrow.parts)];
+      return { weight: add(three.weight, pad2d(one.weight, [1, 1, 1, 1])), bias: add(three.bias, one.bias) };
     });
     wide.dispose();
     narrow.dispose();

@@ -1,33 +1,17 @@
-import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, xavierUniform } from "@dfine/nn";
+import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, Sequential, xavierUniform } from "@dfine/nn";
 import { concat, noGrad, scope, sigmoid, type Tensor, tensor, where } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
-import { AnchorCache, type LevelSize } from "./anchors.ts";
+import { anchorTensors } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { ConvNorm } from "./convNorm.ts";
 import { type DecoderConfig, decoderSchema, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderStack, keepOnly } from "./decoderStack.ts";
 import { denoisingMask } from "./denoising.ts";
-import type { DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
+import { LevelCache, type LevelSize } from "./levelCache.ts";
+import type { DenoisingQueries, Predictions, Tap, TrainingOutputs } from "./outputs.ts";
 import { broken, type Decoder, type DecoderContext, type DecoderInput, type Part, type Plan } from "./parts.ts";
 import { gatherTokens, QUERY_SOURCES } from "./querySelection.ts";
-import type { Tap } from "./taps.ts";
 import { trainingOutputs } from "./trainingOutputs.ts";
-
-/** Linear layer and norm that all tokens pass before the encoder's heads. */
-class EncoderOutput extends Module<[x: Tensor], Tensor> {
-  readonly proj: Linear;
-  readonly norm: LayerNorm;
-
-  constructor(features: number) {
-    super();
-    this.proj = new Linear(features, features, { weightInit: xavierUniform });
-    this.norm = new LayerNorm(features);
-  }
-
-  protected forward(x: Tensor): Tensor {
-    return this.norm.call(this.proj.call(x));
-  }
-}
 
 /** Logit of the probability 0.01: few queries hold an object of a given class. */
 const SCORE_BIAS = -Math.log((1 - 0.01) / 0.01);
@@ -43,14 +27,15 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
   readonly denoisingClassEmbed: Embedding | undefined;
   readonly tgtEmbed: Embedding | undefined;
   readonly queryPosHead: Mlp;
-  readonly encOutput: EncoderOutput;
+  /** What all tokens pass before the encoder's heads. */
+  readonly encOutput: Sequential;
   readonly encScoreHead: Linear;
   readonly encBboxHead: Mlp;
   readonly decScoreHead: (Linear | undefined)[];
   readonly preBboxHead: Mlp | undefined;
   readonly decBboxHead: (Mlp | undefined)[];
   readonly #config: DecoderConfig;
-  readonly #anchors: AnchorCache;
+  readonly #anchors: LevelCache<[anchors: Tensor, valid: Tensor]>;
 
   constructor(decoder: DecoderConfig, { classes, denoises, evalSize, levels }: DecoderContext) {
     super();
@@ -61,8 +46,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       new Mlp(hiddenDim, outputs, { layers: 3, hidden: hiddenDim, last: { weightInit: 0, biasInit: 0 } });
     const scoreHead = (outputs: number): Linear => new Linear(hiddenDim, outputs, { biasInit: SCORE_BIAS });
     this.#config = decoder;
-    this.#anchors = new AnchorCache(decoder.anchorMargin);
-    const preset = this.#anchors.get(
+    this.#anchors = new LevelCache((sizes) => anchorTensors(sizes, decoder.anchorMargin));
+    const [anchors, valid] = this.#anchors.get(
       levels.map(({ stride }) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
     );
     this.up = parameter([1], decoder.up, { trainable: false });
@@ -70,8 +55,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       dtype: Number.isInteger(regScale) ? "i32" : "f32",
       trainable: false,
     });
-    this.anchors = buffer(preset.anchors, { derived: true });
-    this.validMask = buffer(preset.valid, { derived: true });
+    this.anchors = buffer(anchors, { derived: true });
+    this.validMask = buffer(valid, { derived: true });
     this.inputProj = levels.map(({ channels }) =>
       channels === hiddenDim ? undefined : new ConvNorm(channels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
     );
@@ -85,7 +70,10 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       hidden: 2 * hiddenDim,
       all: { weightInit: xavierUniform },
     });
-    this.encOutput = new EncoderOutput(hiddenDim);
+    this.encOutput = new Sequential({
+      proj: new Linear(hiddenDim, hiddenDim, { weightInit: xavierUniform }),
+      norm: new LayerNorm(hiddenDim),
+    });
     this.encScoreHead = scoreHead(QUERY_SOURCES[querySelect].logits(classes));
     this.encBboxHead = boxMlp(4);
     this.decScoreHead = each(() => scoreHead(classes));
@@ -121,42 +109,35 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
   }
 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */
-  #select(
-    memory: Tensor,
-    { levels, tap }: { levels: readonly LevelSize[]; tap: Tap },
-  ): { tokens: Tensor; content: Tensor; boxesUnact: Tensor } {
+  #select(memory: Tensor, { levels, tap }: { levels: readonly LevelSize[]; tap: Tap | undefined }) {
     const { querySelect, numQueries } = this.#config;
-    const { anchors, valid } = this.#anchors.get(levels);
+    const [anchors, valid] = this.#anchors.get(levels);
     const masked = where(valid, memory, 0);
     // Only the chosen tokens get a gradient, so only they pass the heads again with a tape.
-    const chosen = noGrad(() =>
+    const { indices, values } = noGrad(() =>
       scope("query selection", () =>
         QUERY_SOURCES[querySelect].select(this.encScoreHead.call(this.encOutput.call(masked)), numQueries),
       ),
     );
-    tap("topk_index", chosen.tokens);
-    tap("topk_score", chosen.scores);
-    const tokens = this.encOutput.call(gatherTokens(masked, chosen.tokens));
-    const boxesUnact = this.encBboxHead.call(tokens).add(gatherTokens(anchors, chosen.tokens));
+    tap?.("topk_index", indices);
+    tap?.("topk_score", values);
+    const tokens = this.encOutput.call(gatherTokens(masked, indices));
+    const boxesUnact = this.encBboxHead.call(tokens).add(gatherTokens(anchors, indices));
     const content = this.tgtEmbed?.weight.unsqueeze(0).expand(tokens.shape) ?? tokens.detach();
     return { tokens, content, boxesUnact };
   }
 
-  #denoisingParts({ labels, boxesUnact, ...queries }: DenoisingQueries): {
-    content: Tensor;
-    referenceUnact: Tensor;
-    attentionBias: Tensor;
-  } {
+  /** What denoising queries bring along, ahead of the ordinary ones. */
+  #denoisingParts(queries: DenoisingQueries) {
     if (!this.denoisingClassEmbed)
       throw new ConfigError(
         "denoising: this model was built without it; set model.denoising.numDenoising above 0 or pass no denoising queries",
       );
     const { backend } = this.up;
-    const shape = [labels.length / queries.numQueries, queries.numQueries];
-    const blocked = denoisingMask({ labels, boxesUnact, ...queries }, this.#config.numQueries);
-    const size = queries.numQueries + this.#config.numQueries;
-    // `Float32Array.from` with a function takes seven times as long.
-    const bias = new Float32Array(blocked).map((is) => (is ? Number.NEGATIVE_INFINITY : 0));
+    const { numQueries, labels, boxesUnact } = queries;
+    const shape = [labels.length / numQueries, numQueries];
+    const size = numQueries + this.#config.numQueries;
+    const bias = denoisingMask(queries, this.#config.numQueries);
     return {
       content: this.denoisingClassEmbed.call(tensor(labels, shape, { backend })),
       referenceUnact: tensor(boxesUnact, [...shape, 4], { backend }),
@@ -164,7 +145,6 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     };
   }
 
-  /** Drops what only training uses. */
   prune(): void {
     const kept = evalLayerIndex(this.#config);
     this.decoder.prune();

@@ -1,9 +1,10 @@
 import * as z from "zod";
 import { rate, size } from "../config/numbers.ts";
-import { BOX_HEADS, boxHeadKeys } from "./boxRefiner.ts";
+import { BOX_HEADS } from "./boxRefiner.ts";
 import { FUSIONS } from "./fusions.ts";
 import { choiceOf } from "./parts.ts";
 import { QUERY_SOURCES } from "./querySelection.ts";
+import { weightingSchema } from "./weighting.ts";
 
 export const decoderSchema = z.strictObject({
   type: z.literal("dfine"),
@@ -26,12 +27,11 @@ export const decoderSchema = z.strictObject({
   /** Anchors nearer than this to 0 or 1 in any component are invalid. */
   anchorMargin: rate,
   boxHead: choiceOf(BOX_HEADS),
-  ...boxHeadKeys,
+  ...weightingSchema.shape,
 });
 
 export type DecoderConfig = z.infer<typeof decoderSchema>;
 
-/** Index of the decoder layer whose output is used outside training. */
 export function evalLayerIndex(decoder: { layers: number; evalLayer: number }): number {
   return decoder.evalLayer < 0 ? decoder.layers + decoder.evalLayer : decoder.evalLayer;
 }

@@ -1,9 +1,9 @@
 import { LayerNorm, Linear, Module, MultiHeadAttention, xavierUniform } from "@dfine/nn";
 import { clamp, type Tensor } from "@dfine/tensor";
-import type { LevelSize } from "./anchors.ts";
 import type { DecoderConfig } from "./decoderConfig.ts";
 import { DeformableAttention } from "./deformableAttention.ts";
 import { FUSIONS, type Fusion } from "./fusions.ts";
+import type { LevelSize } from "./levelCache.ts";
 
 /** Largest float16: the official model limits activations to it before the last norm. */
 const LIMIT = 65504;
@@ -28,17 +28,17 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
   readonly norm1: LayerNorm;
   readonly crossAttn: DeformableAttention;
   /** One of them, by the kind of fusion. */
-  gateway: Fusion | undefined;
-  norm2: Fusion | undefined;
+  readonly gateway: Fusion["gateway"];
+  readonly norm2: Fusion["norm2"];
   readonly linear1: Linear;
   readonly linear2: Linear;
   readonly norm3: LayerNorm;
-  readonly #fusion: Fusion;
+  readonly #join: Fusion["join"];
 
   constructor(config: DecoderConfig) {
     super();
     const { hiddenDim, heads, feedForwardDim, fusion } = config;
-    const { name, module } = FUSIONS[fusion](hiddenDim);
+    const { gateway, norm2, join }: Fusion = FUSIONS[fusion](hiddenDim);
     this.selfAttn = new MultiHeadAttention(hiddenDim, heads);
     this.norm1 = new LayerNorm(hiddenDim);
     this.crossAttn = new DeformableAttention(hiddenDim, {
@@ -46,11 +46,12 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
       method: config.crossAttention === "discrete" ? "discrete" : "bilinear",
       storesPointScale: true,
     });
-    this[name] = module;
+    this.gateway = gateway;
+    this.norm2 = norm2;
     this.linear1 = new Linear(hiddenDim, feedForwardDim, { activation: "relu", weightInit: xavierUniform });
     this.linear2 = new Linear(feedForwardDim, hiddenDim, { weightInit: xavierUniform });
     this.norm3 = new LayerNorm(hiddenDim);
-    this.#fusion = module;
+    this.#join = join;
   }
 
   protected forward(input: DecoderLayerInput): Tensor {
@@ -58,7 +59,7 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
     const attended = this.selfAttn.call({ query: x.add(position), value: x, bias: attentionBias });
     const query = this.norm1.call(x.add(attended));
     const context = this.crossAttn.call({ query: query.add(position), reference, value, levels });
-    const fused = this.#fusion.call(query, context);
+    const fused = this.#join(query, context);
     const transformed = this.linear2.call(this.linear1.call(fused));
     return this.norm3.call(clamp(fused.add(transformed), -LIMIT, LIMIT));
   }

@@ -1,13 +1,12 @@
 import { type Linear, type Mlp, Module } from "@dfine/nn";
 import { clamp, sigmoid, type Tensor, toFloat } from "@dfine/tensor";
-import type { LevelSize } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { type DecoderConfig, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderLayer } from "./decoderLayer.ts";
 import { binWeights } from "./integral.ts";
+import type { LevelSize } from "./levelCache.ts";
 import { Lqe } from "./lqe.ts";
-import type { PredictionSet } from "./outputs.ts";
-import type { Tap } from "./taps.ts";
+import type { PredictionSet, Tap } from "./outputs.ts";
 
 /** Heads that turn queries into predictions; the deploy form lacks those it does not use. */
 export interface DecoderHeads {
@@ -30,7 +29,7 @@ export interface DecoderStackInput {
   readonly levels: readonly LevelSize[];
   readonly attentionBias: Tensor | undefined;
   readonly heads: DecoderHeads;
-  readonly tap: Tap;
+  readonly tap: Tap | undefined;
 }
 
 export interface DecoderStackOutput {
@@ -40,7 +39,6 @@ export interface DecoderStackOutput {
   readonly pre?: PredictionSet;
 }
 
-/** Limit of position features. */
 const POSITION_LIMIT = 10;
 
 /** Decoder layers, each refining the boxes of the one before. */
@@ -82,7 +80,7 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
     for (let i = 0; i <= last; i++) {
       const position = clamp(heads.queryPosHead.call(reference), -POSITION_LIMIT, POSITION_LIMIT);
       x = this.layers[i]!.call({ x, position, reference, value, levels, attentionBias });
-      tap(`decoder.layer.${i}`, x);
+      tap?.(`decoder.layer.${i}`, x);
       const { pre, ...refined } = refine(i, x, reference);
       reference = refined.boxes.detach();
       if (!this.training && i < last) continue;
@@ -94,7 +92,6 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
     return { layers, ...(before ? { pre: before } : {}) };
   }
 
-  /** Drops what only training uses. */
   prune(): void {
     const kept = evalLayerIndex(this.#config);
     for (const layer of this.layers.splice(kept + 1)) layer.dispose();

@@ -12,7 +12,7 @@ import {
   writeTensor,
   zeros,
 } from "@dfine/tensor";
-import type { LevelSize } from "./anchors.ts";
+import type { LevelSize } from "./levelCache.ts";
 
 const samplingLocations = defineMap(
   "samplingLocations",

@@ -202,7 +202,7 @@ test("the attention mask blocks other groups and hides denoising from ordinary q
         const group = (i: number) => (i < dn ? Math.floor(i / (2 * most)) : -1);
         for (let i = 0; i < size; i++)
           for (let j = 0; j < size; j++)
-            expect(mask[i * size + j]).toBe(group(j) === -1 || group(i) === group(j) ? 0 : 1);
+            expect(mask[i * size + j]).toBe(group(j) === -1 || group(i) === group(j) ? 0 : Number.NEGATIVE_INFINITY);
       },
     ),
   );

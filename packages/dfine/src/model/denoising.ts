@@ -109,18 +109,18 @@ export const contrastive: Part<typeof schema, Denoiser> = {
 };
 
 /**
- * Self-attention mask [M, M] of Qdn denoising queries before `numQueries` ordinary ones, 1 = blocked: ordinary queries
+ * Self-attention bias [M, M] of Qdn denoising queries before `numQueries` ordinary ones, −∞ = blocked: ordinary queries
  * see no denoising query, and denoising queries see only their own group and the ordinary ones.
  */
-export function denoisingMask({ numQueries: dn, groupSize }: DenoisingQueries, numQueries: number): Uint8Array {
+export function denoisingMask({ numQueries: dn, groupSize }: DenoisingQueries, numQueries: number): Float32Array {
   const size = dn + numQueries;
-  const blocked = new Uint8Array(size * size);
+  const bias = new Float32Array(size * size);
   for (let row = 0; row < size; row++) {
     const start = row * size;
-    blocked.fill(1, start, start + dn);
+    bias.fill(Number.NEGATIVE_INFINITY, start, start + dn);
     if (row >= dn) continue;
     const group = start + row - (row % groupSize);
-    blocked.fill(0, group, group + groupSize);
+    bias.fill(0, group, group + groupSize);
   }
-  return blocked;
+  return bias;
 }

@@ -2,17 +2,8 @@ import { initialize, Module } from "@dfine/nn";
 import type { Random, Tensor } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
 import type { MatchTargets } from "../loss/matches.ts";
-import type { DenoisingDraws, DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
-import type { Tap } from "./taps.ts";
+import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, TrainingOutputs } from "./outputs.ts";
 import type { WeightingParameters } from "./weighting.ts";
-
-/** What a forward pass may be given besides images. */
-export interface ForwardOptions {
-  /** Used in training only. */
-  readonly denoising?: DenoisingQueries | undefined;
-  /** Sees intermediate tensors. */
-  readonly tap?: Tap;
-}
 
 /** What the configurations of all detectors have. */
 export interface DetectorConfig {

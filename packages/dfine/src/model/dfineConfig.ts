@@ -8,13 +8,9 @@ import { hybrid } from "./hybridEncoder.ts";
 import { type Level, partTable } from "./parts.ts";
 import { resnet50 } from "./resnet.ts";
 
-/** What turns images into maps. */
 const BACKBONES = partTable({ hgnetv2: hgNetV2, resnet50 }, "hgnetv2");
-/** What lets maps know of each other. */
 const ENCODERS = partTable({ hybrid }, "hybrid");
-/** What turns maps into predictions. */
 const DECODERS = partTable({ dfine: dfineDecoder }, "dfine");
-/** What makes noisy queries of targets. */
 const DENOISERS = partTable({ contrastive }, "contrastive");
 
 /** The parts of D-FINE that there is a choice of, by their keys. */

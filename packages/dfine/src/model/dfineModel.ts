@@ -1,10 +1,9 @@
 import type { Tensor } from "@dfine/tensor";
 import type { MatchTargets } from "../loss/matches.ts";
-import { type ClassRows, Detector, type ForwardOptions } from "./detector.ts";
+import { type ClassRows, Detector } from "./detector.ts";
 import { checkDFineInput, type DFineConfig, planParts } from "./dfineConfig.ts";
-import type { DenoisingDraws, DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
+import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, TrainingOutputs } from "./outputs.ts";
 import type { Backbone, Decoder, Encoder } from "./parts.ts";
-import { noTap } from "./taps.ts";
 import type { WeightingParameters } from "./weighting.ts";
 
 const EMBEDDING = "decoder.denoising_class_embed.weight";
@@ -60,12 +59,12 @@ export class DFineModel extends Detector<DFineConfig> {
   }
 
   /** @throws ConfigError where the images' size does not suit the model */
-  protected forward(images: Tensor, { denoising, tap = noTap }: ForwardOptions = {}): TrainingOutputs | Predictions {
+  protected forward(images: Tensor, options: ForwardOptions = {}): TrainingOutputs | Predictions {
     checkDFineInput(this.config, [images.shape[2]!, images.shape[3]!]);
     const features = this.backbone.call(images);
     const maps = this.encoder.call(features);
-    for (const [i, feature] of features.entries()) tap(`backbone.${i}`, feature);
-    for (const [i, map] of maps.entries()) tap(`encoder.${i}`, map);
-    return this.decoder.call({ maps, denoising, tap });
+    for (const [i, feature] of features.entries()) options.tap?.(`backbone.${i}`, feature);
+    for (const [i, map] of maps.entries()) options.tap?.(`encoder.${i}`, map);
+    return this.decoder.call({ ...options, maps });
   }
 }

@@ -65,11 +65,11 @@ describe("gradients", () => {
       slope += direction.reduce((sum, d, i) => sum + d * gradient[i]!, 0);
     }
     const along = async (step: number) => {
-      for (const [name, { shape }] of moving) {
+      const moved = moving.map(([name, { shape }]) => {
         const { values, direction } = directions.get(name)!;
-        const data = Float64Array.from(values, (value, i) => value + step * direction[i]!);
-        model.loadStateDict(new Map([[name, { shape, data }]]), { strict: false });
-      }
+        return [name, { shape, data: Float64Array.from(values, (value, i) => value + step * direction[i]!) }] as const;
+      });
+      model.loadStateDict(new Map(moved), { strict: false });
       return await noGrad(loss).item();
     };
     // So small that next to none of the thousands of values before a ReLU changes its sign.

@@ -1,17 +1,12 @@
-import { Module } from "@dfine/nn";
+import { Module, roundHalfEven, Sequential } from "@dfine/nn";
 import { concat, split, type Tensor } from "@dfine/tensor";
-import { type BlockSize, elanWidth, repBlocks } from "../config/derived.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
-
-type Map2d = Module<[x: Tensor], Tensor>;
-
-const inTurn = (modules: readonly Map2d[], x: Tensor): Tensor => modules.reduce((y, module) => module.call(y), x);
 
 /** Two 1x1 branches, one followed by RepVGG blocks, added. A third convolution changes the width where it must. */
 class CspLayer extends Module<[x: Tensor], Tensor> {
   readonly conv1: ConvNorm;
   readonly conv2: ConvNorm;
-  readonly bottlenecks: VggBlock[];
+  readonly bottlenecks: Sequential;
   readonly conv3: ConvNorm | undefined;
 
   constructor(inChannels: number, outChannels: number, options: { blocks: number; expansion?: number }) {
@@ -21,12 +16,12 @@ class CspLayer extends Module<[x: Tensor], Tensor> {
     const conv = { kernel: 1, activation: "silu" } as const;
     this.conv1 = new ConvNorm(inChannels, hidden, conv);
     this.conv2 = new ConvNorm(inChannels, hidden, conv);
-    this.bottlenecks = Array.from({ length: blocks }, () => new VggBlock(hidden));
+    this.bottlenecks = new Sequential(Array.from({ length: blocks }, () => new VggBlock(hidden)));
     this.conv3 = hidden === outChannels ? undefined : new ConvNorm(hidden, outChannels, conv);
   }
 
   protected forward(x: Tensor): Tensor {
-    const y = inTurn(this.bottlenecks, this.conv1.call(x)).add(this.conv2.call(x));
+    const y = this.bottlenecks.call(this.conv1.call(x)).add(this.conv2.call(x));
     return this.conv3?.call(y) ?? y;
   }
 }
@@ -34,8 +29,8 @@ class CspLayer extends Module<[x: Tensor], Tensor> {
 /** RepNCSPELAN4: half of the channels goes through two CSP layers, and everything on the way is joined. Wang et al. 2024. */
 class RepNcspElan extends Module<[x: Tensor], Tensor> {
   readonly cv1: ConvNorm;
-  readonly cv2: Map2d[];
-  readonly cv3: Map2d[];
+  readonly cv2: Sequential;
+  readonly cv3: Sequential;
   readonly cv4: ConvNorm;
   readonly #half: number;
 
@@ -43,10 +38,11 @@ class RepNcspElan extends Module<[x: Tensor], Tensor> {
     super();
     const { wide, narrow, blocks } = options;
     const pointwise = { kernel: 1, activation: "silu" } as const;
-    const branch = (input: number): Map2d[] => [
-      new CspLayer(input, narrow, { blocks }),
-      new ConvNorm(narrow, narrow, { kernel: 3, activation: "silu" }),
-    ];
+    const branch = (input: number) =>
+      new Sequential([
+        new CspLayer(input, narrow, { blocks }),
+        new ConvNorm(narrow, narrow, { kernel: 3, activation: "silu" }),
+      ]);
     this.#half = Math.floor(wide / 2);
     this.cv1 = new ConvNorm(inChannels, wide, pointwise);
     this.cv2 = branch(this.#half);
@@ -57,10 +53,24 @@ class RepNcspElan extends Module<[x: Tensor], Tensor> {
   protected forward(x: Tensor): Tensor {
     const first = this.cv1.call(x);
     const [, half] = split(first, [this.#half, this.#half], 1) as [Tensor, Tensor];
-    const second = inTurn(this.cv2, half);
-    return this.cv4.call(concat([first, second, inTurn(this.cv3, second)], 1));
+    const second = this.cv2.call(half);
+    return this.cv4.call(concat([first, second, this.cv3.call(second)], 1));
   }
 }
+
+/** What the size of an encoder block follows from. */
+interface BlockSize {
+  readonly hiddenDim: number;
+  readonly expansion: number;
+  readonly depthMult: number;
+}
+
+/** Inner width of an encoder block, c4 of RepNCSPELAN4. */
+export const elanWidth = ({ expansion, hiddenDim }: BlockSize): number =>
+  roundHalfEven(Math.floor((expansion * hiddenDim) / 2));
+
+/** RepVGG blocks in each CSP layer of an encoder block. */
+export const repBlocks = ({ depthMult }: BlockSize): number => roundHalfEven(3 * depthMult);
 
 /** Fuses two maps of `hiddenDim` channels each, concatenated, into one. */
 export const ENCODER_BLOCKS = {
@@ -72,20 +82,11 @@ export const ENCODER_BLOCKS = {
     }),
   csp: (config) =>
     new CspLayer(2 * config.hiddenDim, config.hiddenDim, { blocks: repBlocks(config), expansion: config.expansion }),
-} satisfies Record<string, (config: BlockSize) => Map2d>;
+} satisfies Record<string, (config: BlockSize) => Module<[x: Tensor], Tensor>>;
 
 /** Halves the size: 1x1 convolution, then a depthwise one of stride 2, both without activation. */
-export class ScDown extends Module<[x: Tensor], Tensor> {
-  readonly cv1: ConvNorm;
-  readonly cv2: ConvNorm;
-
-  constructor(channels: number) {
-    super();
-    this.cv1 = new ConvNorm(channels, channels, { kernel: 1 });
-    this.cv2 = new ConvNorm(channels, channels, { kernel: 3, stride: 2, groups: channels });
-  }
-
-  protected forward(x: Tensor): Tensor {
-    return this.cv2.call(this.cv1.call(x));
-  }
-}
+export const scDown = (channels: number): Sequential =>
+  new Sequential({
+    cv1: new ConvNorm(channels, channels, { kernel: 1 }),
+    cv2: new ConvNorm(channels, channels, { kernel: 3, stride: 2, groups: channels }),
+  });

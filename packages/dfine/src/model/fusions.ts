@@ -1,8 +1,5 @@
-import { LayerNorm, Linear, Module, parameter } from "@dfine/nn";
-import { concat, defineMap, layerNorm, split, type Tensor } from "@dfine/tensor";
-
-/** How the cross-attention result [B, M, D] joins the query [B, M, D]. */
-export type Fusion = Module<[query: Tensor, context: Tensor], Tensor>;
+import { LayerNorm, Linear, Module } from "@dfine/nn";
+import { concat, defineMap, split, type Tensor } from "@dfine/tensor";
 
 const gateMix = defineMap("gateMix", (a, b, gateA, gateB) => gateA.sigmoid().mul(a).add(gateB.sigmoid().mul(b)));
 
@@ -25,24 +22,21 @@ class Gate extends Module<[query: Tensor, context: Tensor], Tensor> {
   }
 }
 
-/** LN(query + context), as in DETR. */
-class ResidualNorm extends Module<[query: Tensor, context: Tensor], Tensor> {
-  readonly weight: Tensor;
-  readonly bias: Tensor;
-
-  constructor(features: number) {
-    super();
-    this.weight = parameter([features], 1);
-    this.bias = parameter([features], 0);
-  }
-
-  protected forward(query: Tensor, context: Tensor): Tensor {
-    return layerNorm(query.add(context), { weight: this.weight, bias: this.bias });
-  }
+/** How the cross-attention result [B, M, D] joins the query [B, M, D], and the module that stands for it in the state dict. */
+export interface Fusion {
+  readonly join: (query: Tensor, context: Tensor) => Tensor;
+  readonly gateway?: Gate;
+  readonly norm2?: LayerNorm;
 }
 
-/** The name under which a fusion stands in the state dict, and the fusion. */
+/** D-FINE's gate; or LN(query + context), as in DETR. */
 export const FUSIONS = {
-  gate: (features) => ({ name: "gateway", module: new Gate(features) }),
-  residual: (features) => ({ name: "norm2", module: new ResidualNorm(features) }),
-} satisfies Record<string, (features: number) => { name: "gateway" | "norm2"; module: Fusion }>;
+  gate: (features) => {
+    const gateway = new Gate(features);
+    return { gateway, join: (query, context) => gateway.call(query, context) };
+  },
+  residual: (features) => {
+    const norm2 = new LayerNorm(features);
+    return { norm2, join: (query, context) => norm2.call(query.add(context)) };
+  },
+} satisfies Record<string, (features: number) => Fusion>;

@@ -1,4 +1,4 @@
-import { Module } from "@dfine/nn";
+import { Module, Sequential } from "@dfine/nn";
 import { concat, maxPool2d, pad2d, type Tensor } from "@dfine/tensor";
 import { HGNETV2, type HgNetV2Config, type HgStageConfig, hgNetV2Schema } from "../config/hgnetv2Sizes.ts";
 import { ConvNorm, type ConvNormOptions } from "./convNorm.ts";
@@ -11,20 +11,11 @@ type Style = Required<Pick<ConvNormOptions, "normName" | "activation" | "freezeN
 const bare = (style: Style): Style => ({ ...style, activation: "identity", learnableAffine: false });
 
 /** 1x1 convolution without activation, then a depthwise one. */
-class LightConv extends Module<[x: Tensor], Tensor> {
-  readonly conv1: ConvNorm;
-  readonly conv2: ConvNorm;
-
-  constructor(inChannels: number, outChannels: number, { kernel, ...style }: { kernel: number } & Style) {
-    super();
-    this.conv1 = new ConvNorm(inChannels, outChannels, { kernel: 1, ...bare(style) });
-    this.conv2 = new ConvNorm(outChannels, outChannels, { kernel, groups: outChannels, ...style });
-  }
-
-  protected forward(x: Tensor): Tensor {
-    return this.conv2.call(this.conv1.call(x));
-  }
-}
+const lightConv = (inChannels: number, outChannels: number, { kernel, ...style }: { kernel: number } & Style) =>
+  new Sequential({
+    conv1: new ConvNorm(inChannels, outChannels, { kernel: 1, ...bare(style) }),
+    conv2: new ConvNorm(outChannels, outChannels, { kernel, groups: outChannels, ...style }),
+  });
 
 /** A row below and a column to the right, so that a 2x2 window keeps the size. */
 const padForTwo = (x: Tensor): Tensor => pad2d(x, [0, 0, 1, 1]);
@@ -58,58 +49,46 @@ class Stem extends Module<[x: Tensor], Tensor> {
 /** Convolutions in a row whose inputs and outputs are all aggregated by two 1x1 convolutions. */
 class HgBlock extends Module<[x: Tensor], Tensor> {
   readonly layers: Module<[x: Tensor], Tensor>[];
-  readonly aggregation: ConvNorm[];
+  readonly aggregation: Sequential;
   readonly #residual: boolean;
 
   constructor(inChannels: number, stage: HgStageConfig, { residual, ...style }: { residual: boolean } & Style) {
     super();
     const { mid, out, layers, light, kernel } = stage;
-    const Unit = light ? LightConv : ConvNorm;
     const half = Math.floor(out / 2);
-    this.layers = Array.from(
-      { length: layers },
-      (_, i) => new Unit(i === 0 ? inChannels : mid, mid, { kernel, ...style }),
-    );
-    this.aggregation = [
+    const unit = (input: number) =>
+      light ? lightConv(input, mid, { kernel, ...style }) : new ConvNorm(input, mid, { kernel, ...style });
+    this.layers = Array.from({ length: layers }, (_, i) => unit(i === 0 ? inChannels : mid));
+    this.aggregation = new Sequential([
       new ConvNorm(inChannels + layers * mid, half, { kernel: 1, ...style }),
       new ConvNorm(half, out, { kernel: 1, ...style }),
-    ];
+    ]);
     this.#residual = residual;
   }
 
   protected forward(x: Tensor): Tensor {
     const outputs = [x];
     for (const layer of this.layers) outputs.push(layer.call(outputs.at(-1)!));
-    const y = this.aggregation.reduce((input, layer) => layer.call(input), concat(outputs, 1));
+    const y = this.aggregation.call(concat(outputs, 1));
     return this.#residual ? y.add(x) : y;
   }
 }
 
-class HgStage extends Module<[x: Tensor], Tensor> {
-  readonly downsample: ConvNorm | undefined;
-  readonly blocks: HgBlock[];
-
-  constructor(stage: HgStageConfig, style: Style) {
-    super();
-    const { in: inChannels, out, blocks, downsample } = stage;
-    this.downsample = downsample
-      ? new ConvNorm(inChannels, inChannels, { kernel: 3, stride: 2, groups: inChannels, ...bare(style) })
-      : undefined;
-    this.blocks = Array.from(
-      { length: blocks },
-      (_, i) => new HgBlock(i === 0 ? inChannels : out, stage, { residual: i > 0, ...style }),
-    );
-  }
-
-  protected forward(x: Tensor): Tensor {
-    return this.blocks.reduce((y, block) => block.call(y), this.downsample?.call(x) ?? x);
-  }
+function hgStage(stage: HgStageConfig, style: Style): Sequential {
+  const { in: inChannels, out, blocks, downsample } = stage;
+  const halving = { kernel: 3, stride: 2, groups: inChannels, ...bare(style) };
+  const block = (_: unknown, i: number) =>
+    new HgBlock(i === 0 ? inChannels : out, stage, { residual: i > 0, ...style });
+  return new Sequential({
+    downsample: downsample ? new ConvNorm(inChannels, inChannels, halving) : undefined,
+    blocks: new Sequential(Array.from({ length: blocks }, block)),
+  });
 }
 
 /** Images [B, 3, H, W] (RGB / 255) → maps of the stages in `returnStages`, finest first. PP-HGNetV2. */
 export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
   readonly stem: Stem;
-  readonly stages: HgStage[];
+  readonly stages: Sequential[];
   readonly #returnStages: readonly number[];
 
   constructor(config: HgNetV2Config) {
@@ -117,7 +96,7 @@ export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
     const { freezeNorm, learnableAffine } = config;
     const style: Style = { normName: "bn", activation: "relu", freezeNorm, learnableAffine };
     this.stem = new Stem(config.stem, style);
-    this.stages = config.stages.map((stage) => new HgStage(stage, style));
+    this.stages = config.stages.map((stage) => hgStage(stage, style));
     this.#returnStages = config.returnStages;
     if (config.freezeAt < 0) return;
     this.stem.freeze();

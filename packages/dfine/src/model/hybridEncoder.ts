@@ -1,9 +1,10 @@
-import { LayerNorm, Linear, Module, MultiHeadAttention } from "@dfine/nn";
-import { concat, keep, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
+import { LayerNorm, Linear, Module, MultiHeadAttention, Sequential } from "@dfine/nn";
+import { concat, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
 import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
-import { ENCODER_BLOCKS, ScDown } from "./encoderBlocks.ts";
+import { ENCODER_BLOCKS, scDown } from "./encoderBlocks.ts";
+import { LevelCache } from "./levelCache.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding } from "./positionEmbedding.ts";
 
@@ -51,29 +52,20 @@ class EncoderLayer extends Module<[x: Tensor, position: Tensor], Tensor> {
 /** Attention within one map [B, E, H, W] (AIFI of RT-DETR). */
 class MapAttention extends Module<[x: Tensor], Tensor> {
   readonly layers: EncoderLayer[];
-  readonly #temperature: number;
-  readonly #positions = new Map<string, Tensor>();
+  readonly #positions: LevelCache<[Tensor]>;
 
   constructor(config: EncoderConfig) {
     super();
     this.layers = Array.from({ length: config.layers }, () => new EncoderLayer(config));
-    this.#temperature = config.positionTemperature;
-  }
-
-  #position({ shape, backend }: Tensor): Tensor {
-    const [, features, height, width] = shape as [number, number, number, number];
-    const key = `${height}x${width}`;
-    let position = this.#positions.get(key);
-    if (!position) {
-      const values = positionEmbedding({ width, height, features, temperature: this.#temperature });
-      position = keep(tensor(values, [1, height * width, features], { backend }));
-      this.#positions.set(key, position);
-    }
-    return position;
+    const { hiddenDim: features, positionTemperature: temperature } = config;
+    this.#positions = new LevelCache(([size]) => {
+      const { height, width } = size!;
+      return [tensor(positionEmbedding(size!, features, temperature), [1, height * width, features])];
+    });
   }
 
   protected forward(x: Tensor): Tensor {
-    const position = this.#position(x);
+    const [position] = this.#positions.get([{ height: x.shape[2]!, width: x.shape[3]! }]);
     const tokens = x.flatten(2).transpose(1, 2);
     const attended = this.layers.reduce((y, layer) => layer.call(y, position), tokens);
     return attended.transpose(1, 2).reshape(x.shape);
@@ -81,8 +73,7 @@ class MapAttention extends Module<[x: Tensor], Tensor> {
 
   override dispose(): void {
     super.dispose();
-    for (const position of this.#positions.values()) position.dispose();
-    this.#positions.clear();
+    this.#positions[Symbol.dispose]();
   }
 }
 
@@ -92,19 +83,19 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   readonly encoder: MapAttention[];
   readonly lateralConvs: ConvNorm[];
   readonly fpnBlocks: Module<[x: Tensor], Tensor>[];
-  readonly downsampleConvs: ScDown[][];
+  readonly downsampleConvs: Sequential[];
   readonly panBlocks: Module<[x: Tensor], Tensor>[];
   readonly #transformerLevels: readonly number[];
 
-  constructor(channels: readonly number[], config: EncoderConfig) {
+  constructor(levels: readonly Level[], config: EncoderConfig) {
     super();
     const { hiddenDim } = config;
-    const steps = channels.slice(1);
-    this.inputProj = channels.map((input) => new ConvNorm(input, hiddenDim, { kernel: 1 }));
+    const steps = levels.slice(1);
+    this.inputProj = levels.map(({ channels }) => new ConvNorm(channels, hiddenDim, { kernel: 1 }));
     this.encoder = config.layers > 0 ? config.transformerLevels.map(() => new MapAttention(config)) : [];
     this.lateralConvs = steps.map(() => new ConvNorm(hiddenDim, hiddenDim, { kernel: 1 }));
     this.fpnBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
-    this.downsampleConvs = steps.map(() => [new ScDown(hiddenDim)]);
+    this.downsampleConvs = steps.map(() => new Sequential([scDown(hiddenDim)]));
     this.panBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
     this.#transformerLevels = config.transformerLevels;
   }
@@ -133,7 +124,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   #bottomUp(maps: readonly Tensor[]): Tensor[] {
     const outputs = [maps[0]!];
     for (const [i, block] of this.panBlocks.entries()) {
-      const down = this.downsampleConvs[i]!.reduce((x, layer) => layer.call(x), outputs[i]!);
+      const down = this.downsampleConvs[i]!.call(outputs[i]!);
       outputs.push(block.call(concat([down, maps[i + 1]!], 1)));
     }
     return outputs;
@@ -141,7 +132,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
 
   /** Joins convolutions with their norms, except those that project the backbone's maps. */
   fuse(): void {
-    for (const list of [this.lateralConvs, this.fpnBlocks, this.downsampleConvs.flat(), this.panBlocks])
+    for (const list of [this.lateralConvs, this.fpnBlocks, this.downsampleConvs, this.panBlocks])
       for (const module of list) fuseAll(module);
   }
 }
@@ -170,10 +161,6 @@ export const hybrid: Part<typeof schema, Plan<readonly Level[], Encoder>> = {
   plan: (config) => ({
     problems: (levels) => problems(config, levels.length),
     levels: (levels) => levels.map(({ stride }) => ({ channels: config.hiddenDim, stride })),
-    make: (levels) =>
-      new HybridEncoder(
-        levels.map(({ channels }) => channels),
-        config,
-      ),
+    make: (levels) => new HybridEncoder(levels, config),
   }),
 };

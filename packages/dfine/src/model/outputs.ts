@@ -41,17 +41,14 @@ export interface DenoisingQueries {
   /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
   readonly boxesUnact: Float32Array;
   /** Positive queries of each image with their targets. */
-  readonly positives: MatchedPairs[];
+  readonly positives: readonly MatchedPairs[];
 }
 
 /** Predictions for the denoising queries, with the targets that they were made from. */
-export interface DenoisingOutputs {
+export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "groups"> {
   /** One set per decoder layer. */
   readonly layers: readonly PredictionSet[];
   readonly pre?: PredictionSet;
-  /** Positive queries of each image with their targets. */
-  readonly positives: readonly MatchedPairs[];
-  readonly groups: number;
 }
 
 /** Everything that the criterion judges in one training step. */
@@ -66,6 +63,20 @@ export interface TrainingOutputs {
   readonly enc: readonly PredictionSet[];
   /** Absent where the batch has no target or denoising is off. */
   readonly dn?: DenoisingOutputs;
+}
+
+/**
+ * Sees intermediate tensors by name as they are computed: `backbone.i`, `encoder.i`, `topk_index`, `topk_score`,
+ * `decoder.layer.i`, `decoder.corners_delta.i`. They are freed when the forward pass ends, unless kept.
+ */
+export type Tap = (name: string, tensor: Tensor) => void;
+
+/** What a forward pass may be given besides images. */
+export interface ForwardOptions {
+  /** Used in training only. */
+  readonly denoising?: DenoisingQueries | undefined;
+  /** Sees intermediate tensors. */
+  readonly tap?: Tap | undefined;
 }
 
 /** Predictions outside training: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh, 0–1) of the evaluation layer. */

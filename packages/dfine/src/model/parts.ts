@@ -2,8 +2,7 @@ import type { Module } from "@dfine/nn";
 import type { Tensor } from "@dfine/tensor";
 import * as z from "zod";
 import type { MatchTargets } from "../loss/matches.ts";
-import type { DenoisingDraws, DenoisingQueries, Predictions, TrainingOutputs } from "./outputs.ts";
-import type { Tap } from "./taps.ts";
+import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, TrainingOutputs } from "./outputs.ts";
 
 /** A map that one part hands on to the next. */
 export interface Level {
@@ -19,11 +18,9 @@ export type Backbone = Module<[images: Tensor], Tensor[]>;
 export type Encoder = Module<[maps: readonly Tensor[]], Tensor[]> & { fuse?(): void };
 
 /** What a decoder is given in a forward pass. */
-export interface DecoderInput {
+export interface DecoderInput extends ForwardOptions {
   /** Maps of the encoder [B, C, h, w], finest first. */
   readonly maps: readonly Tensor[];
-  readonly denoising?: DenoisingQueries | undefined;
-  readonly tap: Tap;
 }
 
 /** Turns maps into predictions; `prune` drops what only training uses. */
@@ -102,7 +99,6 @@ export function choiceTable<Key extends string, Schemas extends Record<string, z
   };
 }
 
-/** The choices for a part. */
 export function partTable<Schemas extends Record<string, z.ZodObject>, Planned>(
   rows: { readonly [Name in keyof Schemas]: Part<Schemas[Name], Planned> } & Planning<Planned>,
   usual: keyof Schemas & string,

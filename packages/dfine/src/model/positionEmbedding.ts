@@ -1,4 +1,5 @@
 import { cosFloat32, sinFloat32 } from "./float32Functions.ts";
+import type { LevelSize } from "./levelCache.ts";
 
 const f32 = Math.fround;
 
@@ -7,13 +8,7 @@ const f32 = Math.fround;
  * Token t stands for column ⌊t / height⌋ and row t mod height, although the features follow each other row by row: on
  * maps that are not square the positions are scrambled, officially too.
  */
-export function positionEmbedding(size: {
-  width: number;
-  height: number;
-  features: number;
-  temperature: number;
-}): Float32Array {
-  const { width, height, features, temperature } = size;
+export function positionEmbedding({ width, height }: LevelSize, features: number, temperature: number): Float32Array {
   const quarter = features / 4;
   const frequencies = Array.from({ length: quarter }, (_, j) => f32(1 / f32(temperature ** f32(j / quarter))));
   const embedding = new Float32Array(width * height * features);

@@ -1,18 +1,11 @@
 import { amax, defineMap, flatRows, indexSelect, type Tensor, topK } from "@dfine/tensor";
 
-export interface Selection {
-  /** Positions of the chosen tokens [B, Q], i32, best first. */
-  readonly tokens: Tensor;
-  /** What they were chosen by [B, Q]. */
-  readonly scores: Tensor;
-}
-
 /** A way of choosing tokens as queries. */
 export interface QuerySource {
   /** Logits per token by which it is chosen. */
   logits(classes: number): number;
-  /** Chooses `count` tokens by their logits [B, N, C]. */
-  select(logits: Tensor, count: number): Selection;
+  /** Chooses `count` tokens by their logits [B, N, C] → their positions, i32, and what they were chosen by, [B, Q], best first. */
+  select(logits: Tensor, count: number): { indices: Tensor; values: Tensor };
 }
 type Select = QuerySource["select"];
 
@@ -22,22 +15,17 @@ const quotient = defineMap("quotient", (x, divisor) => x.div(divisor), {
   inputs: [[0, 9], 3],
 });
 
-const byBestClass: Select = (logits, count) => {
-  const { values, indices } = topK(amax(logits, 2), count);
-  return { tokens: indices, scores: values };
-};
+const byBestClass: Select = (logits, count) => topK(amax(logits, 2), count);
 
 const byTokenAndClass: Select = (logits, count) => {
   const { values, indices } = topK(logits.flatten(1), count);
-  return { tokens: quotient(indices, logits.shape[2]!), scores: values };
+  return { indices: quotient(indices, logits.shape[2]!), values };
 };
-
-const ofClass = (classes: number): number => classes;
 
 /** `one2many` may choose a token several times, for different classes; `agnostic` has a head with a single logit. */
 export const QUERY_SOURCES = {
-  default: { logits: ofClass, select: byBestClass },
-  one2many: { logits: ofClass, select: byTokenAndClass },
+  default: { logits: (classes) => classes, select: byBestClass },
+  one2many: { logits: (classes) => classes, select: byTokenAndClass },
   agnostic: { logits: () => 1, select: byBestClass },
 } satisfies Record<string, QuerySource>;
 

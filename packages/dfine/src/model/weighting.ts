@@ -1,12 +1,17 @@
-/** Shape of the weighting function W(n). */
-export interface WeightingParameters {
+import * as z from "zod";
+
+/** What box heads are told, among the decoder's keys. */
+export const weightingSchema = z.object({
   /** Bins per edge, N of the paper: W has regMax + 1 values. */
-  readonly regMax: number;
+  regMax: z.int().min(4).multipleOf(2),
   /** 1/c of the paper. */
-  readonly regScale: number;
+  regScale: z.number().positive(),
   /** a of the paper. */
-  readonly up: number;
-}
+  up: z.number().positive(),
+});
+
+/** Shape of the weighting function W(n). @interface */
+export type WeightingParameters = Readonly<z.infer<typeof weightingSchema>>;
 
 /**
  * D-FINE's weighting function, W(0)…W(regMax), in units of box side / regScale; regMax is even. D-FINE §4.1, with

@@ -1,5 +1,13 @@
+import { checkOptions, whole } from "@dfine/tensor";
 import type { RgbImage } from "../data/image.ts";
-import { type CreateOptions, type DetectOptions, DFine as Detector, type PretrainedOptions } from "../dfine.ts";
+import {
+  type CreateOptions,
+  DETECT_OPTIONS,
+  type DetectOptions,
+  DFine as Detector,
+  PRETRAINED_OPTIONS,
+  type PretrainedOptions,
+} from "../dfine.ts";
 import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
 import { type DecodeOptions, decodeImage } from "./data/decode.ts";
@@ -16,9 +24,10 @@ export class DFine extends Detector {
   /**
    * Opens weights: a file (.pth of the official trainer, safetensors of Hugging Face, our own), the folder of a run (its
    * best weights) or of a model from Hugging Face, a web address, or bytes. A config.json beside the file names its classes.
-   * @throws ModelFileError, SafetensorsError, DeviceError
+   * @throws ModelFileError, SafetensorsError, DeviceError, ArgumentError for options
    */
   static override async fromPretrained(weights: string | Uint8Array, options: PretrainedOptions = {}): Promise<DFine> {
+    checkOptions("DFine.fromPretrained", options, PRETRAINED_OPTIONS);
     const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights, options) : { bytes: weights };
     // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
     return (await super.fromPretrained(bytes, { ...about, ...options })) as DFine;
@@ -26,14 +35,14 @@ export class DFine extends Detector {
 
   /**
    * Finds objects in images, given as pixels, paths or encoded bytes, which are decoded batch by batch.
-   * @throws ImageError
+   * @throws ImageError, ArgumentError for options
    */
   override async detect(images: ImageLike | readonly ImageLike[], options: DetectFileOptions = {}): Promise<Result[]> {
-    const list = Array.isArray(images) ? (images as readonly ImageLike[]) : [images as ImageLike];
+    checkOptions("detect", options, { ...DETECT_OPTIONS, maxPixels: whole(1) });
     const { maxPixels } = options;
     const read = (image: ImageLike) =>
       typeof image === "string" || image instanceof Uint8Array ? decodeImage(image, { maxPixels }) : image;
-    return await this.detectAll(list, read, options);
+    return await this.detectAll([images].flat(), read, options);
   }
 
   /** Writes the weights into a file, in one piece or not at all. */

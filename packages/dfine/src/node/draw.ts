@@ -64,20 +64,16 @@ function fill({ data, width, height }: RgbImage, at: Rectangle, color: Color): v
 
 /** Encodes by the ending of `name`: .png without loss, else JPEG. */
 export async function encodeImage(image: RgbImage, name: string): Promise<Uint8Array> {
-  const { width, height, data } = image;
-  const sharp = await loadSharp();
-  const pixels = sharp(data, { raw: { width, height, channels: 3 } });
-  const encoded = name.toLowerCase().endsWith(".png") ? pixels.png() : pixels.jpeg({ quality: 88 });
-  return await encoded.toBuffer();
+  const pixels = await toSharp(image);
+  return await (name.toLowerCase().endsWith(".png") ? pixels.png() : pixels.jpeg({ quality: 88 })).toBuffer();
 }
 
 /** A JPEG whose longer side has at most `side` pixels, as a data: address for a page. */
 export async function thumbnail(image: RgbImage, side: number): Promise<string> {
-  const { width, height, data } = image;
-  const sharp = await loadSharp();
-  const jpeg = await sharp(data, { raw: { width, height, channels: 3 } })
-    .resize(side, side, { fit: "inside", withoutEnlargement: true })
-    .jpeg({ quality: 80 })
-    .toBuffer();
+  const small = (await toSharp(image)).resize(side, side, { fit: "inside", withoutEnlargement: true });
+  const jpeg = await small.jpeg({ quality: 80 }).toBuffer();
   return `data:image/jpeg;base64,${jpeg.toString("base64")}`;
 }
+
+const toSharp = async ({ width, height, data }: RgbImage) =>
+  (await loadSharp())(data, { raw: { width, height, channels: 3 } });

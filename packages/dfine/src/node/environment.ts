@@ -2,7 +2,6 @@ import { arch, availableParallelism, cpus, platform, release, totalmem } from "n
 import type { Backend } from "@dfine/tensor";
 import { version } from "../../package.json";
 
-/** The version of this package. */
 export const packageVersion = (): string => version;
 
 /** On what a run ran: what one needs to compare it with another. */

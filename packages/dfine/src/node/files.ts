@@ -4,24 +4,15 @@ import { fileURLToPath } from "node:url";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { type FetchOptions, fetchBytes, isAddress } from "../checkpoint/fetch.ts";
 import type { CheckpointOptions } from "../checkpoint/open.ts";
-import { exists, isFolder, missingHint, statOf } from "./data/onDisk.ts";
+import { exists, isFolder, readWhole, statOf } from "./data/onDisk.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
-export async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== "ENOENT") throw new ModelFileError(`${path}: cannot be read (${message})`);
-    const hint = await missingHint(path);
-    throw new ModelFileError(`${path}: does not exist${hint ? `. ${hint}` : "; check the path"}`);
-  }
-}
+export const readBytes = (path: string): Promise<Uint8Array> =>
+  readWhole(path, (problem, remedy) => new ModelFileError(`${path}: ${problem}. ${remedy}`));
 
 /** Weights in a folder: a run's best ones, or its last where it stopped in its first epoch; those of a model from Hugging Face. */
 const IN_FOLDER = [join("weights", "best.safetensors"), join("weights", "last.safetensors"), "model.safetensors"];
 
-/** A file of weights, given itself or by its folder. */
 async function weightsPath(path: string): Promise<string> {
   if (!(await isFolder(path))) return path;
   for (const name of IN_FOLDER) if (await exists(join(path, name))) return join(path, name);
@@ -35,24 +26,21 @@ async function weightsPath(path: string): Promise<string> {
 /** Largest config.json that is looked into, bytes. */
 const MAX_CONFIG = 10_000_000;
 
-/** Text of the config.json beside a file; undefined where there is none. */
 async function neighbouringConfig(path: string): Promise<string | undefined> {
   const config = join(dirname(path), "config.json");
   const found = await statOf(config);
   return found?.isFile() && found.size <= MAX_CONFIG ? await readFile(config, "utf8") : undefined;
 }
 
-/** The bytes of weights, with what `openCheckpoint` wants to know about them. */
-export interface WeightBytes extends Pick<CheckpointOptions, "configJson"> {
-  readonly bytes: Uint8Array;
-  readonly file: string;
-}
-
 /**
- * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address.
+ * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address. With
+ * the bytes comes what `openCheckpoint` wants to know about them.
  * @throws ModelFileError
  */
-export async function readWeights(place: string, options: FetchOptions = {}): Promise<WeightBytes> {
+export async function readWeights(
+  place: string,
+  options: FetchOptions = {},
+): Promise<Pick<CheckpointOptions, "configJson"> & { bytes: Uint8Array; file: string }> {
   if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
   const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
   return { configJson: await neighbouringConfig(file), bytes: await readBytes(file), file };

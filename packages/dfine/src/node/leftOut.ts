@@ -2,6 +2,12 @@ import { counted } from "../describe.ts";
 import type { BrokenImage } from "./data/brokenImages.ts";
 import type { DataPart, LeftOutEvent, RunSink } from "./runEvents.ts";
 
+/** What becomes of images that cannot be used, after "N images". */
+const CONSEQUENCES: Readonly<Record<DataPart, string>> = {
+  train: "of the training data could not be used; others took their places",
+  val: "of the validation data could not be used, and count as images in which nothing was found",
+};
+
 /** Tells which images a command could not use, and keeps account of them. */
 export class LeftOut {
   readonly #sink: RunSink;
@@ -29,16 +35,7 @@ export class LeftOut {
 
   /** A sentence for each part of which images were left out. */
   get notes(): string[] {
-    const { train, val } = this.#counts;
-    return [
-      ...(train > 0
-        ? [`${counted(train, "image")} of the training data could not be used; others took their places`]
-        : []),
-      ...(val > 0
-        ? [
-            `${counted(val, "image")} of the validation data could not be used, and count as images in which nothing was found`,
-          ]
-        : []),
-    ];
+    const parts = (["train", "val"] as const).filter((part) => this.#counts[part] > 0);
+    return parts.map((part) => `${counted(this.#counts[part], "image")} ${CONSEQUENCES[part]}`);
   }
 }

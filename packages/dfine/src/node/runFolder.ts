@@ -1,7 +1,7 @@
-import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
-import { isFolder } from "./data/onDisk.ts";
+import { constants, existsSync } from "node:fs";
+import { access, mkdir } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { isFolder, statOf } from "./data/onDisk.ts";
 
 /** A run folder that is missing, or is none. */
 export class RunFolderError extends Error {
@@ -36,32 +36,61 @@ export type RunFolder = Readonly<ReturnType<typeof layout>>;
 
 /**
  * Makes the folder `out/mode/name`; when that is taken, `name2`, `name3`, … Nothing is ever overwritten, not even by a
- * run that starts at the same moment.
+ * run that starts at the same moment. @throws RunFolderError
  */
-export async function createRunFolder(out: string, mode: string, name: string): Promise<RunFolder> {
+export const createRunFolder = async (out: string, mode: string, name: string): Promise<RunFolder> =>
+  await (await planRunFolder(out, mode, name))();
+
+/** Makes sure that `createRunFolder` can do its work, without making anything, and gives it as a call. @throws RunFolderError */
+export async function planRunFolder(out: string, mode: string, name: string): Promise<() => Promise<RunFolder>> {
   if (!/^[\p{L}\p{N}._-]+$/u.test(name) || /^\.+$/.test(name))
     throw new RunFolderError(
       `run name ${JSON.stringify(name)} is not a folder name; use letters, digits, ".", "_" and "-"`,
     );
   const parent = resolve(out, mode);
-  await makeFolder(parent, { recursive: true });
-  for (let i = 1; ; i++) {
-    const path = join(parent, i === 1 ? name : `${name}${i}`);
-    if (!(await makeFolder(path))) continue;
-    await makeFolder(join(path, "weights"));
-    return layout(path);
-  }
+  await checkPlace(parent);
+  return async () => {
+    await makeFolder(parent);
+    for (let i = 1; ; i++) {
+      const path = join(parent, i === 1 ? name : `${name}${i}`);
+      if (await makeNew(path)) return layout(path);
+    }
+  };
+}
+
+/** @throws RunFolderError unless the nearest folder that there is may be written to */
+async function checkPlace(path: string): Promise<void> {
+  const found = await statOf(path);
+  const parent = dirname(path);
+  if (!found && parent !== path) return await checkPlace(parent);
+  if (found && !found.isDirectory()) throw refused(path, "there is a file of that name");
+  await access(path, constants.W_OK).catch((error: Error) => {
+    throw refused(path, error.message);
+  });
+}
+
+const refused = (path: string, reason: string) =>
+  new RunFolderError(`${path}: no folder can be made here (${reason}); choose another place with --out`);
+
+/**
+ * Makes a folder, and those above it, where there is none. (Node's own recursive `mkdir` never ends where the system lets
+ * nobody make any, as in /proc.) @throws RunFolderError
+ */
+export async function makeFolder(path: string): Promise<void> {
+  if (await isFolder(path)) return;
+  if (dirname(path) !== path) await makeFolder(dirname(path));
+  await makeNew(path);
 }
 
 /** False when something of that name is there already. @throws RunFolderError */
-async function makeFolder(path: string, options: { recursive?: boolean } = {}): Promise<boolean> {
+async function makeNew(path: string): Promise<boolean> {
   try {
-    await mkdir(path, options);
+    await mkdir(path);
     return true;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST" && !options.recursive) return false;
-    throw new RunFolderError(`${path}: this folder cannot be made (${message}); choose another place with --out`);
+    if (code === "EEXIST") return false;
+    throw refused(path, message);
   }
 }
 

@@ -27,41 +27,29 @@ const RESULT_COLUMNS = [
   ...cocoStats.map(({ name }) => name),
 ] as const;
 
-/** Writes what happens in a run to its folder. Lines are whole or absent, and a resumed run takes back what it will repeat. */
-export class RunLog {
-  readonly #run: RunFolder;
+const rowText = (cells: readonly (string | number)[]): string => `${cells.join(",")}\n`;
+const lineText = (line: LogLine): string => `${JSON.stringify(line)}\n`;
 
-  constructor(run: RunFolder) {
-    this.#run = run;
-  }
-
-  /** Starts results.csv, or cuts both logs back to what happened before step `step` of epoch `epoch`. */
-  async open(position?: { epoch: number; step: number }): Promise<void> {
-    const header = `${RESULT_COLUMNS.join(",")}\n`;
-    if (!position) {
-      await writeFileAtomic(this.#run.results, header);
-      await writeFileAtomic(this.#run.events, "");
-      return;
-    }
-    const rows = (await readText(this.#run.results)).split("\n").slice(1);
-    const kept = rows.filter((row) => row !== "" && Number.parseInt(row, 10) <= position.epoch);
-    await writeFileAtomic(this.#run.results, header + kept.map((row) => `${row}\n`).join(""));
-    const lines = (await readEvents(this.#run.events)).filter(
-      ({ kind, epoch, step }) => step <= position.step && (kind !== "epoch" || epoch < position.epoch),
-    );
-    await writeFileAtomic(this.#run.events, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
-  }
-
-  /** Adds a line to events.jsonl. @throws FileWriteError */
-  async event(line: LogLine): Promise<void> {
-    await appendText(this.#run.events, `${JSON.stringify(line)}\n`);
-  }
-
-  /** Adds a row to results.csv. @throws FileWriteError */
-  async row(row: ResultsRow): Promise<void> {
-    await appendText(this.#run.results, `${RESULT_COLUMNS.map((column) => row[column] ?? "").join(",")}\n`);
-  }
+/**
+ * Starts both logs of a run, whose lines are whole or absent; or, where it goes on, cuts them back to what happened before
+ * step `step` of epoch `epoch`: the rest will be repeated. @throws FileWriteError
+ */
+export async function openLogs({ results, events }: RunFolder, position = { epoch: 0, step: -1 }): Promise<void> {
+  const rows = (await readText(results)).split("\n").slice(1);
+  const kept = rows.filter((row) => row !== "" && Number.parseInt(row, 10) <= position.epoch);
+  await writeFileAtomic(results, [rowText(RESULT_COLUMNS), ...kept.map((row) => rowText([row]))].join(""));
+  const lines = (await readEvents(events)).filter(
+    ({ kind, epoch, step }) => step <= position.step && (kind !== "epoch" || epoch < position.epoch),
+  );
+  await writeFileAtomic(events, lines.map(lineText).join(""));
 }
+
+/** Adds a line to events.jsonl. @throws FileWriteError */
+export const logEvent = ({ events }: RunFolder, line: LogLine): Promise<void> => appendText(events, lineText(line));
+
+/** Adds a row to results.csv. @throws FileWriteError */
+export const logRow = ({ results }: RunFolder, row: ResultsRow): Promise<void> =>
+  appendText(results, rowText(RESULT_COLUMNS.map((column) => row[column] ?? "")));
 
 /** The lines of events.jsonl; one that a crash cut short is left out. */
 export async function readEvents(path: string): Promise<LogLine[]> {

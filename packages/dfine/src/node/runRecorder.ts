@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
-import { join } from "node:path";
-import type { FitReport } from "../checkpoint/fit.ts";
+import { dirname, join } from "node:path";
 import { stringify } from "../config/yaml.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
@@ -10,8 +9,8 @@ import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
-import type { RunFolder } from "./runFolder.ts";
-import { type LogLine, type ResultsRow, RunLog, readEvents } from "./runLog.ts";
+import { makeFolder, type RunFolder } from "./runFolder.ts";
+import { type LogLine, logEvent, logRow, openLogs, type ResultsRow, readEvents } from "./runLog.ts";
 import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
 /** What a run folder is filled from. */
@@ -21,8 +20,6 @@ export interface RecorderOptions {
   readonly val?: DatasetSplit | undefined;
   /** Of the report. */
   readonly title: string;
-  /** How the weights that it starts from came into the model. */
-  readonly fit?: FitReport | undefined;
   /** For the report: what was mended in the data, and what became of the weights. */
   readonly notes?: readonly string[];
   readonly leftOut: LeftOut;
@@ -31,22 +28,21 @@ export interface RecorderOptions {
 /** Puts what happens in a run into its folder: log, results, weights, state and report. */
 export class RunRecorder {
   readonly #options: RecorderOptions;
-  readonly #log: RunLog;
   readonly #curves: ReportCurves = { steps: [], epochs: [] };
   #samples: readonly Sample[] = [];
 
   private constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#log = new RunLog(options.run);
   }
 
   /** Begins the log, or, for a trainer that has done steps, cuts it back to where that stands. */
   static async open(options: RecorderOptions): Promise<RunRecorder> {
-    const { run, trainer, val, fit } = options;
+    const { run, trainer, val } = options;
     const recorder = new RunRecorder(options);
-    await recorder.#log.open(trainer.progress.step > 0 ? trainer.progress : undefined);
+    await makeFolder(dirname(run.state));
+    await openLogs(run, trainer.progress.step > 0 ? trainer.progress : undefined);
     for (const line of await readEvents(run.events)) addToCurves(recorder.#curves, line);
-    if (fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...fit });
+    if (trainer.fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...trainer.fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
     if (val) recorder.#samples = await reportSamples(val, trainer.config.train.limits);
@@ -67,10 +63,9 @@ export class RunRecorder {
     }
   }
 
-  /** Adds a line to the log, and to the curves of the report. */
   async #write(line: LogLine): Promise<void> {
     addToCurves(this.#curves, line);
-    await this.#log.event(line);
+    await logEvent(this.#options.run, line);
   }
 
   async #step(event: StepEvent): Promise<void> {
@@ -94,7 +89,7 @@ export class RunRecorder {
       ...{ kind, epoch, step, loss, losses: short(losses) },
       ...(evaluation ? { stats: evaluation.result.stats, perCategory: evaluation.result.perCategory } : {}),
     });
-    await this.#log.row(resultsRow(event));
+    await logRow(run, resultsRow(event));
     await writeFileAtomic(run.state, await trainer.saveState());
     await this.#report(event);
   }

@@ -41,7 +41,6 @@ export async function reportSamples(
   return (await Promise.all(picked.map(sample))).flat();
 }
 
-/** The samples with what was found in them. */
 export function samplesWithDetections(
   samples: readonly Sample[],
   detections: readonly Detection[],
@@ -62,13 +61,11 @@ function toObject({ categoryId, score, bbox }: Detection, { labels, categories }
   return { label: categories[classId]?.name ?? String(categoryId), classId, score, box };
 }
 
-/** What the curves of a report show. */
 export interface ReportCurves {
   readonly steps: [step: number, loss: number][];
   readonly epochs: ReportEpoch[];
 }
 
-/** Adds what a line of the log tells to the curves. */
 export function addToCurves({ steps, epochs }: ReportCurves, { kind, epoch, step, loss, stats }: LogLine): void {
   if (kind === "step") steps.push([step, Number(loss ?? Number.NaN)]);
   const { AP: ap, AP50: ap50 } = (stats ?? {}) as { readonly AP?: number; readonly AP50?: number };

@@ -1,8 +1,9 @@
-import { DeviceLostError } from "@dfine/tensor";
+import { callable, checkOptions, DeviceLostError, needed, type OptionRules, text, thing, whole } from "@dfine/tensor";
 import { DatasetError, ImageError } from "../data/errors.ts";
+import { abortSignal, texts } from "../optionRules.ts";
 import type { TrainData } from "../train/batch.ts";
 import type { EpochEvent } from "../train/events.ts";
-import { trainLoop } from "../train/loop.ts";
+import { isDone, trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
@@ -29,6 +30,18 @@ export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"
   readonly maxSteps?: number | undefined;
 }
 
+const OPTIONS: OptionRules<TrainRunOptions> = {
+  ...{
+    trainer: needed(thing),
+    run: needed(callable),
+    train: needed(thing),
+    val: thing,
+    onEvent: callable,
+    signal: abortSignal,
+  },
+  ...{ workers: whole(0), maxSteps: whole(1), title: needed(text), notes: texts },
+};
+
 /** How a run came to its end. */
 export interface TrainRunOutcome {
   readonly run: RunFolder;
@@ -40,24 +53,28 @@ export interface TrainRunOutcome {
 /**
  * Trains in a run folder: logs, checkpoints after every epoch and on interruption, and the report. A trainer that has done
  * steps goes on with the run in that folder.
- * @throws DatasetError, ConfigError before the folder is made or touched; otherwise as `trainLoop`
+ * @throws DatasetError, ConfigError, ArgumentError before the folder is made or touched; otherwise as `trainLoop`
  */
 export async function runTraining(options: TrainRunOptions): Promise<TrainRunOutcome> {
+  checkOptions("runTraining", options, OPTIONS);
   const { trainer, signal, maxSteps, onEvent = () => {} } = options;
   const warn = (text: string) => onEvent({ kind: "warning", text });
   const leftOut = new LeftOut(onEvent);
-  const data = loaders(options, leftOut);
+  using data = loaders(options, leftOut);
   const changes = takeUpData(trainer, data);
   changes.forEach(warn);
+  if (trainer.progress.step === 0) await readFirst(data);
   const run = await options.run();
+  onEvent({ kind: "started", run });
+  if (isDone(trainer, data, { maxSteps })) {
+    warn(nothingLeft(trainer, maxSteps));
+    return { run, interrupted: false };
+  }
   const notes = [...(options.notes ?? []), ...changes];
   const recorder = await RunRecorder.open({ ...options, run, leftOut, notes });
-  onEvent({ kind: "started", run });
   let last: EpochEvent | undefined;
-  let isNew = false;
   try {
     for await (const event of trainLoop(trainer, data, { signal, maxSteps })) {
-      isNew = true;
       if (event.kind === "epoch") last = event;
       await recorder.take(event);
       onEvent(event);
@@ -77,29 +94,47 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   }
   const interrupted = signal?.aborted === true;
   if (interrupted) await recorder.stop();
-  else if (!isNew) warn(nothingLeft(trainer, maxSteps));
   leftOut.notes.forEach(warn);
   return { run, interrupted, ...(last ? { last } : {}) };
 }
 
+/** Reads a batch of each part: images of which none can be used are met before anything is made. */
+async function readFirst({ train, val }: TrainData): Promise<void> {
+  for (const source of [train, val?.source]) {
+    const batches = source?.batches(0)[Symbol.asyncIterator]();
+    await batches?.next();
+    await batches?.return?.();
+  }
+}
+
 /** Why a run that goes on has nothing to do. */
 function nothingLeft({ progress: { epoch, step }, config }: Trainer, maxSteps = Number.POSITIVE_INFINITY): string {
-  return epoch >= config.train.epochs
-    ? `this run is finished: it has ${epoch} of ${config.train.epochs} epochs; to train longer, give more --epochs`
+  const { epochs } = config.train;
+  if (epoch === epochs)
+    return `this run is finished: it has ${epoch} of ${epochs} epochs; to train longer, give more --epochs`;
+  return epoch > epochs
+    ? `nothing to do: the run has ${epoch} epochs, and should end after ${epochs}; give more --epochs`
     : `nothing to do: the run is at step ${step}, and should end after ${maxSteps}; give more --steps`;
 }
 
-function loaders({ trainer, train, val, workers = usualWorkers() }: TrainRunOptions, leftOut: LeftOut): TrainData {
+function loaders(options: TrainRunOptions, leftOut: LeftOut): TrainData & Disposable {
+  const { trainer, train, val, workers = usualWorkers() } = options;
   const { model, train: recipe } = trainer.config;
   const { batch, valBatch, seed, augmentation, limits } = recipe;
   const images = (part: DataPart) => ({
     ...{ size: model.evalSize, mostBroken: limits.brokenImages, maxPixels: limits.maxPixels },
-    onBroken: leftOut.of(part),
+    ...{ onBroken: leftOut.of(part), workers },
   });
   const training = createLoader({
-    ...{ ...train, ...images("train"), ...augmentation, batchSize: batch, training: true, seed, workers },
+    ...{ ...train, ...images("train"), ...augmentation, batchSize: batch, training: true, seed },
   });
-  if (!val) return { train: training };
-  const source = createLoader({ ...val, ...images("val"), batchSize: valBatch, training: false });
-  return { train: training, val: { source, dataset: val.dataset } };
+  const source = val && createLoader({ ...val, ...images("val"), batchSize: valBatch, training: false });
+  return {
+    train: training,
+    ...(val && source ? { val: { source, dataset: val.dataset } } : {}),
+    [Symbol.dispose]() {
+      training[Symbol.dispose]();
+      source?.[Symbol.dispose]();
+    },
+  };
 }

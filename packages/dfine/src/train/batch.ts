@@ -1,16 +1,12 @@
 import type { CocoDataset } from "../data/dataset.ts";
 import type { Targets } from "../data/targets.ts";
+import type { PredictorInput } from "../predictor.ts";
 
 /** Images and what they hold, in typed arrays: what a loader hands over, whatever it reads from. */
-export interface TrainingBatch {
-  /** [B, 3, H, W], RGB / 255. */
-  readonly images: Float32Array;
-  readonly shape: readonly [number, number, number, number];
+export interface TrainingBatch extends PredictorInput {
   /** Per image; boxes as fractions of the image. */
   readonly targets: readonly Targets[];
   readonly imageIds: readonly number[];
-  /** Per image, width and height in pixels before resizing. */
-  readonly origSizes: readonly (readonly [width: number, height: number])[];
   /** Position of the batch in its epoch. */
   readonly index: number;
 }

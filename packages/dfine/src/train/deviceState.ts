@@ -14,6 +14,7 @@ export class DeviceState implements Disposable {
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
+  isCompiled = false;
   #flow: Scope | undefined;
 
   /** Takes `model`, which it disposes. */
@@ -44,7 +45,7 @@ export class DeviceState implements Disposable {
     this.optimizer.restore(values.optimizer);
   }
 
-  /** A scope for the stretches of one pass; another one, or `dispose`, ends it. */
+  /** A scope for the stretches of one pass; another one, or disposal, ends it. */
   flow(name: string): Scope {
     this.#flow?.close();
     this.#flow = new Scope(name, { backend: this.backend });
@@ -52,15 +53,12 @@ export class DeviceState implements Disposable {
   }
 
   /** Frees everything, also on a device that is lost. A pass under way fails at its next stretch. */
-  dispose(): void {
+  [Symbol.dispose](): void {
     this.#flow?.close();
     this.model.dispose();
     this.ema.dispose();
     this.optimizer.dispose();
     this.buffers.dispose();
-  }
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }
 

@@ -1,7 +1,8 @@
+import { callable, checkOptions, needed, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
 import type { CocoDataset } from "../data/dataset.ts";
-import { breathe } from "../deviceQueue.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
+import { abortSignal } from "../optionRules.ts";
 import type { Detections } from "../postprocess.ts";
 import type { Predictor } from "../predictor.ts";
 import type { BatchSource } from "./batch.ts";
@@ -23,8 +24,17 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** COCO evaluation of a predictor over all batches of a source. @throws the signal's reason when it is aborted */
+const list: OptionRule = { takes: "a list", fits: Array.isArray };
+const OPTIONS: OptionRules<EvaluateOptions> = {
+  ...{ dataset: needed(thing), categoryIds: list, onBatch: callable, signal: abortSignal },
+};
+
+/**
+ * COCO evaluation of a predictor over all batches of a source.
+ * @throws the signal's reason when it is aborted, ArgumentError for options
+ */
 export async function evaluate(predict: Predictor, source: BatchSource, options: EvaluateOptions): Promise<Evaluation> {
+  checkOptions("evaluate", options, OPTIONS);
   const { dataset, onBatch, signal } = options;
   const categoryIds = options.categoryIds ?? dataset.categories.map(({ id }) => id);
   const detections: Detection[] = [];
@@ -34,7 +44,6 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
     for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
     done += found.length;
     onBatch?.(done);
-    await breathe();
   }
   return { result: evaluateDetections(dataset, detections), detections };
 }

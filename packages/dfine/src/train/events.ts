@@ -1,14 +1,10 @@
 import type { Evaluation } from "./evaluate.ts";
+import type { TrainProgress } from "./progress.ts";
 import type { StepResult } from "./trainStep.ts";
 
 /** A step is done. */
-export interface StepEvent extends StepResult {
+export interface StepEvent extends StepResult, Readonly<Pick<TrainProgress, "epoch" | "step" | "stepInEpoch">> {
   readonly kind: "step";
-  /** From 0. */
-  readonly epoch: number;
-  /** Steps done in all. */
-  readonly step: number;
-  readonly stepInEpoch: number;
   readonly stepsPerEpoch: number;
   /** Steps that the whole run will have. */
   readonly stepsInAll: number;
@@ -21,19 +17,14 @@ export interface StepEvent extends StepResult {
 }
 
 /** An epoch is done and evaluated, or the run reached its last step inside one. */
-export interface EpochEvent {
+export interface EpochEvent extends Readonly<Pick<TrainProgress, "epoch" | "step" | "skipped">> {
   readonly kind: "epoch";
-  /** From 0. */
-  readonly epoch: number;
-  readonly step: number;
   /** Means of the weighted terms over the epoch. */
   readonly losses: Readonly<Record<string, number>>;
   readonly loss: number;
   readonly learningRate: number;
   /** Training and evaluation together. */
   readonly seconds: number;
-  /** Steps of the whole run that were skipped. */
-  readonly skipped: number;
   /** Of the averaged weights; absent without validation data. */
   readonly evaluation?: Evaluation | undefined;
   /** The best AP so far; while none was above 0, the last epoch always counts as best. */

@@ -1,3 +1,5 @@
+import { checkOptions, type OptionRules, whole } from "@dfine/tensor";
+import { abortSignal } from "../optionRules.ts";
 import type { BatchSource, TrainData } from "./batch.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
 import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
@@ -13,31 +15,32 @@ export interface TrainLoopOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const OPTIONS: OptionRules<TrainLoopOptions> = { maxSteps: whole(1), signal: abortSignal };
+
 /**
  * Trains from where the trainer stands to the end, telling after each step and epoch. Leaving the loop early, saving and
  * going on later gives the same weights. Where the trainer can replace a lost device, the run goes back to its last
  * snapshot (`train.snapshotEvery`), says so, repeats the steps since then, and ends with the same weights.
- * @throws DatasetError for data that the run cannot go on with; NonFiniteError, ImageError, DeviceLostError
+ * @throws DatasetError for data that the run cannot go on with; ArgumentError for options; NonFiniteError, ImageError,
+ * DeviceLostError
  */
 export async function* trainLoop(
   trainer: Trainer,
   data: TrainData,
   options: TrainLoopOptions = {},
 ): AsyncGenerator<TrainEvent, void, undefined> {
+  checkOptions("trainLoop", options, OPTIONS);
   takeUpData(trainer, data);
   const { progress } = trainer;
   const recovery = new Recovery(trainer);
   const stepsPerEpoch = data.train.batchesPerEpoch;
-  const begun = progress.step - progress.stepInEpoch;
-  const stepsInAll = Math.min(
-    options.maxSteps ?? Number.POSITIVE_INFINITY,
-    begun + (trainer.config.train.epochs - progress.epoch) * stepsPerEpoch,
-  );
+  const stepsInAll = lastStep(trainer, data, options);
   while (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch) {
     const start = performance.now();
     try {
       yield* trainSteps(trainer, data.train, { stepsInAll, recovery });
-      const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, options));
+      const { signal } = options;
+      const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, { signal }));
       const event = closeEpoch(trainer, {
         evaluation,
         complete: progress.stepInEpoch === stepsPerEpoch,
@@ -51,6 +54,19 @@ export async function* trainLoop(
     }
   }
 }
+
+function lastStep(
+  { config, progress: { step, stepInEpoch, epoch } }: Trainer,
+  { train }: TrainData,
+  { maxSteps = Number.POSITIVE_INFINITY }: TrainLoopOptions,
+): number {
+  return Math.min(maxSteps, step - stepInEpoch + (config.train.epochs - epoch) * train.batchesPerEpoch);
+}
+
+/** Whether `trainLoop` would have nothing to do. */
+export const isDone = (trainer: Trainer, data: TrainData, options: TrainLoopOptions): boolean =>
+  trainer.progress.step >= lastStep(trainer, data, options) &&
+  trainer.progress.stepInEpoch !== data.train.batchesPerEpoch;
 
 async function* trainSteps(
   trainer: Trainer,

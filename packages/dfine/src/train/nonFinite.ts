@@ -1,5 +1,5 @@
 import { type HostTensor, isDerived, type Module } from "@dfine/nn";
-import { counted, someOf } from "../describe.ts";
+import { counted, firstOf } from "../describe.ts";
 
 /** A step whose loss or gradient is not finite: what one needs to find out why. */
 export interface NonFiniteReport {
@@ -57,7 +57,7 @@ export class NonFiniteWeightsError extends Error {
   }
 }
 
-const listed = (tensors: readonly string[]): string => `${counted(tensors.length, "tensor")} (${someOf(tensors, 3)})`;
+const listed = (tensors: readonly string[]): string => `${counted(tensors.length, "tensor")} (${firstOf(tensors, 3)})`;
 
 /** Names of tensors that hold NaN or an infinity, those left out that follow from the model: anchors may be infinite. */
 export function nonFiniteNames(tensors: ReadonlyMap<string, HostTensor>, model: Module): string[] {

@@ -1,7 +1,6 @@
 import * as z from "zod";
+import { count } from "../config/numbers.ts";
 import { parseJson } from "../parseJson.ts";
-
-const count = z.int().min(0);
 
 const progressSchema = z.object({
   /** Epoch in progress, from 0. */
@@ -54,7 +53,6 @@ export function meanLosses(progress: TrainProgress): Record<string, number> {
   return Object.fromEntries(Object.entries(lossSums).map(([name, value]) => [name, value / lossCount]));
 }
 
-/** Goes on to the next epoch. */
 export function nextEpoch(progress: TrainProgress): void {
   progress.epoch++;
   progress.stepInEpoch = 0;
@@ -62,7 +60,6 @@ export function nextEpoch(progress: TrainProgress): void {
   progress.lossCount = 0;
 }
 
-/** Sum of all terms. */
 export const totalLoss = (losses: Readonly<Record<string, number>>): number =>
   Object.values(losses).reduce((sum, value) => sum + value, 0);
 

@@ -1,13 +1,14 @@
-import { type HostTensor, readSafetensors, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
+import { type HostTensor, readSafetensors, writeSafetensors } from "@dfine/nn";
 import * as z from "zod";
 import { ModelFileError } from "../checkpoint/errors.ts";
+import { count } from "../config/numbers.ts";
 import { datasetFactsSchema } from "../data/facts.ts";
 import { parseJson } from "../parseJson.ts";
-import { hostTensors, tensorSource } from "../tensorFile.ts";
+import { hostTensors, tensorSources } from "../tensorFile.ts";
 import { parseProgress, type TrainProgress } from "./progress.ts";
 
 const learnedFromSchema = z.object({
-  stepsPerEpoch: z.int().min(0),
+  stepsPerEpoch: count,
   /** Absent where the batches do not say of what they are. */
   train: datasetFactsSchema.optional(),
   /** Absent without validation data. */
@@ -33,9 +34,7 @@ const PARTS = ["model", "ema", "optimizer"] as const;
 
 /** The state as one safetensors file; numbers that are no tensors are JSON in its metadata. */
 export function writeTrainState(state: TrainStateValues): Uint8Array {
-  const tensors = new Map<string, SafetensorsSource>();
-  for (const part of PARTS)
-    for (const [name, value] of state[part]) tensors.set(`${part}.${name}`, tensorSource(value));
+  const tensors = new Map(PARTS.flatMap((part) => [...tensorSources(state[part], `${part}.`)]));
   const { emaUpdates, progress, learnedFrom } = state;
   return writeSafetensors(
     tensors,
@@ -53,7 +52,7 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
   const { metadata, entries } = readSafetensors(bytes, file);
   if (metadata.get("format") !== FORMAT)
     throw new ModelFileError(`${file}: holds no training state; resume from the run folder that dfine train made`);
-  const [model, ema, optimizer] = PARTS.map((part) => hostTensors(entries, `${part}.`));
+  const tensorsOf = (part: (typeof PARTS)[number]) => hostTensors(entries, `${part}.`);
   const emaUpdates = Number(metadata.get("emaUpdates") || Number.NaN);
   const progress = parseProgress(metadata.get("progress") ?? "");
   const remembered = metadata.get("learnedFrom") ?? "null";
@@ -63,11 +62,7 @@ export function readTrainState(bytes: Uint8Array, file = "training state"): Trai
       `${file}: its record of the steps done is damaged; start a new run from its weights, as with --weights weights/last.safetensors`,
     );
   return {
-    model: model!,
-    ema: ema!,
-    optimizer: optimizer!,
-    emaUpdates,
-    progress,
-    learnedFrom: learnedFrom ?? undefined,
+    ...{ model: tensorsOf("model"), ema: tensorsOf("ema"), optimizer: tensorsOf("optimizer") },
+    ...{ emaUpdates, progress, learnedFrom: learnedFrom ?? undefined },
   };
 }

@@ -117,6 +117,10 @@ describe("a run that goes on", () => {
 
   test("with other boxes, or other validation data, says so", () => {
     says("resume-boxes", takeUpData(standing(eight, { step: 3 }), data({ images: 8, left: 2 })).join());
+    const unmeasured = standing(data({ images: 8 }, { images: 2 }), { step: 4 });
+    for (const val of [{ images: 2, left: 2 }, undefined, { images: 2 }])
+      expect(takeUpData(unmeasured, data({ images: 8 }, val))).toEqual(["the validation data is not what it was"]);
+    expect(takeUpData(unmeasured, data({ images: 8 }, { images: 2 }))).toEqual([]);
     const run = standing(data({ images: 8 }, { images: 2 }), { step: 4 });
     run.progress.best = { ap: 0.25, epoch: 0 };
     says("resume-val", takeUpData(run, data({ images: 8 }, { images: 3 })).join());

@@ -1,11 +1,10 @@
 import { DatasetError } from "../data/errors.ts";
 import { type DatasetFacts, datasetFacts } from "../data/facts.ts";
-import { someOf } from "../describe.ts";
+import { firstOf } from "../describe.ts";
 import type { TrainData } from "./batch.ts";
 import type { LearnedFrom } from "./stateFile.ts";
 import type { Trainer } from "./trainer.ts";
 
-/** Where a run stands. */
 type Standing = Pick<Trainer, "config" | "progress" | "learnedFrom">;
 
 /**
@@ -55,10 +54,9 @@ function differences(
     notes.push(
       `${file}: its images or boxes are not those that the run has learned from so far; it goes on with these`,
     );
-  if (before && best && before.val?.digest !== now.val?.digest) {
-    notes.push(
-      `the validation data is not what it was, so the best AP so far, ${best.ap.toFixed(3)}, no longer counts`,
-    );
+  if (before && before.val?.digest !== now.val?.digest) {
+    const lost = best ? `, so the best AP so far, ${best.ap.toFixed(3)}, no longer counts` : "";
+    notes.push(`the validation data is not what it was${lost}`);
     progress.best = null;
   }
   return notes;
@@ -76,6 +74,6 @@ function checkLabels(
   throw new DatasetError(
     file,
     `label ${label} is ${said(own[label])}, but the run learned it as ${said(learned[label])}`,
-    `Give the categories that it began with (${someOf(learned)}), or ${NEW_RUN}.`,
+    `Give the categories that it began with (${firstOf(learned)}), or ${NEW_RUN}.`,
   );
 }

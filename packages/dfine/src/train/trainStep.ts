@@ -93,6 +93,7 @@ export async function compileStep(state: DeviceState, batch: TrainingBatch, cont
     }
   };
   await backend.precompile?.(rehearsal).catch(() => undefined);
+  state.isCompiled = true;
 }
 
 /** The criterion's result for a batch, which `flow` owns, with the denoising queries of the step that comes next. */

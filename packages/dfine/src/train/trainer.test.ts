@@ -51,6 +51,16 @@ describe("resuming", () => {
   });
 });
 
+test("before each step the program sees to its events", async () => {
+  using trainer = await Trainer.create({ config: tinyConfig(), backend });
+  let [events, steps] = [0, 0];
+  for await (const batch of tinySource(4).batches(0)) {
+    setImmediate(() => events++);
+    await trainer.step(batch, 4);
+    expect(events).toBe(++steps);
+  }
+});
+
 test("one thread and two give the same bits", async () => {
   const states: Uint8Array[] = [];
   for (const threads of [1, 2]) {

@@ -1,4 +1,4 @@
-import { type HostTensor, type Schedule, warmupMultiStep } from "@dfine/nn";
+import { type Schedule, warmupMultiStep } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
@@ -8,17 +8,18 @@ import type { CocoDataset } from "../data/dataset.ts";
 import { continueTurns, inTurn } from "../deviceQueue.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
+import * as rule from "../optionRules.ts";
 import { modelPredictor } from "../predictor.ts";
-import { tensorSource } from "../tensorFile.ts";
+import { tensorSources } from "../tensorFile.ts";
 import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
-import { type Evaluation, evaluate } from "./evaluate.ts";
+import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
 import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
-import { batchLosses, compileStep, type StepResult, trainStep } from "./trainStep.ts";
+import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -32,6 +33,12 @@ export interface TrainerOptions {
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
 }
 
+const OPTIONS: rule.OptionRules<TrainerOptions> = {
+  config: rule.needed(rule.wholeConfig),
+  backend: rule.needed(rule.someBackend),
+  reviveBackend: rule.callable,
+};
+
 const emptyModel = (config: Config, backend: Backend): Detector =>
   withBackend(backend, () => buildDetector(config.model));
 
@@ -44,12 +51,12 @@ export class Trainer implements Disposable {
   readonly progress: TrainProgress;
   /** What `takeUpData` has seen last; undefined before the first epoch. */
   learnedFrom: LearnedFrom | undefined;
+  /** How the weights that it starts from came into the model; undefined where it starts from none. */
+  fit: FitReport | undefined;
   readonly #reviveBackend: TrainerOptions["reviveBackend"];
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
   #onDevice: DeviceState | undefined;
-  /** What the kernels of a step were compiled for. */
-  #compiledFor: DeviceState | undefined;
   #snapshot: TrainStateValues | undefined;
   #isDisposed = false;
 
@@ -86,46 +93,44 @@ export class Trainer implements Disposable {
 
   /**
    * Starts a run: weights as PyTorch initialises them, or those of the checkpoint `initial`. Of other classes than the
-   * configuration's, heads start fresh but for the rows of classes that both sides name; `onFit` is told.
-   * @throws ModelFileError, SafetensorsError
+   * configuration's, heads start fresh but for the rows of classes that both sides name; `fit` tells of it.
+   * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
-  static async create(
-    options: TrainerOptions & { readonly initial?: Checkpoint; readonly onFit?: (report: FitReport) => void },
-  ): Promise<Trainer> {
-    const { config, backend, initial, onFit } = options;
-    const random = new Random(config.train.seed).fork("weights");
-    const model = emptyModel(config, backend).initialize(random);
-    try {
-      if (initial) {
-        const report = await loadCheckpoint(model, initial);
-        onFit?.(report);
-      }
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
-    return await Trainer.#begin(options, model, (trainer) => trainer.snapshot());
+  static async create(options: TrainerOptions & { readonly initial?: Checkpoint }): Promise<Trainer> {
+    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing });
+    const { config, initial } = options;
+    const prepare = async (model: Detector) => {
+      model.initialize(new Random(config.train.seed).fork("weights"));
+      return initial && (await loadCheckpoint(model, initial));
+    };
+    return await Trainer.#begin(options, prepare, (trainer) => trainer.snapshot());
   }
 
-  /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError */
+  /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError, ArgumentError for options */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    const model = emptyModel(options.config, options.backend);
-    return await Trainer.#begin(options, model, (trainer) => trainer.restoreState(state, options.file));
+    rule.checkOptions("Trainer.restore", options, { ...OPTIONS, file: rule.text });
+    const prepare = async () => undefined;
+    return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }
 
   static async #begin(
     options: TrainerOptions,
-    model: Detector,
-    start: (trainer: Trainer) => void | Promise<void>,
+    prepare: (model: Detector) => Promise<FitReport | undefined>,
+    start: (trainer: Trainer) => Promise<void>,
   ): Promise<Trainer> {
-    const trainer = new Trainer(options, model);
+    const model = emptyModel(options.config, options.backend);
+    let made: Disposable = model;
     try {
+      const fit = await prepare(model);
+      const trainer = new Trainer(options, model);
+      made = trainer;
+      trainer.fit = fit;
       await start(trainer);
+      return trainer;
     } catch (error) {
-      trainer.dispose();
+      made[Symbol.dispose]();
       throw error;
     }
-    return trainer;
   }
 
   /** Base learning rate of a step counted from 0. */
@@ -151,15 +156,11 @@ export class Trainer implements Disposable {
       const { config, progress } = this;
       const context = { config, progress, schedule: this.#schedule(stepsPerEpoch) };
       try {
-        if (this.#compiledFor !== state) await compileStep(state, batch, context);
-        this.#compiledFor = state;
+        if (!state.isCompiled) await compileStep(state, batch, context);
         return await trainStep(state, batch, context);
       } catch (error) {
         if (!(error instanceof OutOfMemoryError)) throw error;
-        throw await adviseOnMemory(error, batch, {
-          ...{ state, model: this.config.model },
-          losses: (flow, smaller) => batchLosses(flow, state.model, { batch: smaller, context }),
-        });
+        throw await adviseOnMemory(error, batch, { state, context });
       }
     });
   }
@@ -178,16 +179,17 @@ export class Trainer implements Disposable {
   async evaluate(
     source: BatchSource,
     dataset: CocoDataset,
-    options: { signal?: AbortSignal | undefined } = {},
+    options: Pick<EvaluateOptions, "signal"> = {},
   ): Promise<Evaluation> {
     using model = await this.#inTurn(() => this.#averaged());
     return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });
   }
 
   #averaged(): Detector {
+    const { ema } = this.#live;
     return withBackend(this.backend, () => {
       const model = buildDetector(this.config.model);
-      model.loadStateDict(this.#live.ema.entries);
+      model.loadStateDict(ema.entries);
       return model.freeze().eval();
     });
   }
@@ -204,8 +206,7 @@ export class Trainer implements Disposable {
     );
     const broken = this.#onDevice ? nonFiniteNames(averages, this.#onDevice.model) : [];
     if (broken.length > 0) throw new NonFiniteWeightsError(broken);
-    const entries = [...averages].map(([name, value]: [string, HostTensor]) => [name, tensorSource(value)] as const);
-    return writeModelFile(new Map(entries), { preset, model });
+    return writeModelFile(tensorSources(averages), { preset, model });
   }
 
   /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */
@@ -270,7 +271,7 @@ export class Trainer implements Disposable {
       const snapshot = this.#snapshot;
       if (!this.#reviveBackend || !snapshot)
         throw new DeviceLostError("trainer: a lost device can't be replaced; give reviveBackend to Trainer.create");
-      this.#onDevice?.dispose();
+      this.#onDevice?.[Symbol.dispose]();
       this.#onDevice = undefined;
       const lost = this.#backend;
       this.#backend = await this.#reviveBackend(lost);
@@ -291,7 +292,7 @@ export class Trainer implements Disposable {
   /** Frees model, average and optimiser; the backend stays. Calls that have not ended reject. */
   dispose(): void {
     this.#isDisposed = true;
-    this.#onDevice?.dispose();
+    this.#onDevice?.[Symbol.dispose]();
   }
   /** Same as `dispose`, for `using`. */
   [Symbol.dispose](): void {

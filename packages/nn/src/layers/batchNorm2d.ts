@@ -61,36 +61,49 @@ const countBatch = defineUpdate("countBatch", ([count]) => [count!.add(1)], {
   cases: (op) => [{ name: "one counter", inputs: [{ shape: [1], dtype: "i32", below: 9 }], ...overwrites(op, 1) }],
 });
 
-/**
- * Normalises channels of x [B, C, H, W]: in training by the batch's mean and biased variance, which also move the running
- * statistics (the variance unbiased); otherwise by the running statistics. Ioffe & Szegedy 2015, as PyTorch.
- */
-export class BatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Tensor> {
+/** Weight, bias and statistics of each channel [C]: what batch norms have in common. */
+export abstract class ChannelNorm extends Module<[x: Tensor, epilogue?: NormEpilogue], Tensor> {
   readonly weight: Tensor;
   readonly bias: Tensor;
   readonly runningMean: Tensor;
   readonly runningVar: Tensor;
-  readonly numBatchesTracked: Tensor;
   readonly eps: number;
+
+  constructor(weight: Tensor, bias: Tensor, eps = 1e-5) {
+    super();
+    this.weight = weight;
+    this.bias = bias;
+    this.runningMean = buffer(zeros(weight.shape));
+    this.runningVar = buffer(full(weight.shape, 1));
+    this.eps = eps;
+  }
+
+  /** x [B, C, H, W] → the same shape, by the running statistics. */
+  protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
+    const { weight, bias, eps, runningMean: mean, runningVar: variance } = this;
+    return frozenBatchNorm(x, { weight, bias, mean, variance, eps, ...pick(epilogue) });
+  }
+}
+
+/**
+ * Normalises channels of x [B, C, H, W]: in training by the batch's mean and biased variance, which also move the running
+ * statistics (the variance unbiased); otherwise by the running statistics. Ioffe & Szegedy 2015, as PyTorch.
+ */
+export class BatchNorm2d extends ChannelNorm {
+  readonly numBatchesTracked: Tensor;
   readonly momentum: number;
 
   constructor(channels: number, options: BatchNorm2dOptions = {}) {
-    super();
     checkOptions("BatchNorm2d", options, OPTIONS);
-    this.weight = parameter([channels], 1);
-    this.bias = parameter([channels], 0);
-    this.runningMean = buffer(zeros([channels]));
-    this.runningVar = buffer(full([channels], 1));
+    super(parameter([channels], 1), parameter([channels], 0), options.eps);
     this.numBatchesTracked = buffer(zeros([], { dtype: "i32" }));
-    this.eps = options.eps ?? 1e-5;
     this.momentum = options.momentum ?? 0.1;
   }
 
   /** x [B, C, H, W] → the same shape. */
-  protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
+  protected override forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
+    if (!this.training) return super.forward(x, epilogue);
     const { weight, bias, eps, runningMean, runningVar } = this;
-    if (!this.training)
-      return frozenBatchNorm(x, { weight, bias, mean: runningMean, variance: runningVar, eps, ...pick(epilogue) });
     const count = x.size / x.shape[1]!;
     if (count < 2)
       throw new ShapeError(
@@ -106,27 +119,10 @@ export class BatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Te
 }
 
 /** Batch norm by fixed numbers: four buffers, nothing to train. */
-export class FrozenBatchNorm2d extends Module<[x: Tensor, epilogue?: NormEpilogue], Tensor> {
-  readonly weight: Tensor;
-  readonly bias: Tensor;
-  readonly runningMean: Tensor;
-  readonly runningVar: Tensor;
-  readonly eps: number;
-
+export class FrozenBatchNorm2d extends ChannelNorm {
   constructor(channels: number, options: { readonly eps?: number } = {}) {
-    super();
     checkOptions("FrozenBatchNorm2d", options, { eps: real });
-    this.weight = buffer(full([channels], 1));
-    this.bias = buffer(zeros([channels]));
-    this.runningMean = buffer(zeros([channels]));
-    this.runningVar = buffer(full([channels], 1));
-    this.eps = options.eps ?? 1e-5;
-  }
-
-  /** x [B, C, H, W] → the same shape. */
-  protected forward(x: Tensor, epilogue: NormEpilogue = {}): Tensor {
-    const { weight, bias, eps, runningMean, runningVar } = this;
-    return frozenBatchNorm(x, { weight, bias, mean: runningMean, variance: runningVar, eps, ...pick(epilogue) });
+    super(buffer(full([channels], 1)), buffer(zeros([channels])), options.eps);
   }
 }
 
@@ -136,7 +132,7 @@ const normFactor = defineMap("normFactor", (weight, variance, eps) => weight.div
 const normBias = defineMap("normBias", (bias, mean, factor) => bias.sub(mean.mul(factor)));
 
 /** What a norm does outside training, per channel [C]: factor · x + bias. */
-export function normAffine(norm: BatchNorm2d | FrozenBatchNorm2d): { factor: Tensor; bias: Tensor } {
+export function normAffine(norm: ChannelNorm): { factor: Tensor; bias: Tensor } {
   const factor = normFactor(norm.weight, norm.runningVar, norm.eps);
   return { factor, bias: normBias(norm.bias, norm.runningMean, factor) };
 }

@@ -20,6 +20,7 @@ import { LayerNorm } from "./layerNorm.ts";
 import { Linear } from "./linear.ts";
 import { Mlp } from "./mlp.ts";
 import { MultiHeadAttention } from "./multiHeadAttention.ts";
+import { Sequential } from "./sequential.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 
@@ -154,6 +155,18 @@ describe("Embedding", () => {
     expect(await numbers(rows)).toEqual([...weight.slice(6, 9), 0, 0, 0, ...weight.slice(6, 9), ...weight.slice(0, 3)]);
     backward(rows.sum());
     expect(await numbers(table.weight.grad!)).toEqual([1, 1, 1, 0, 0, 0, 2, 2, 2, 0, 0, 0]);
+  });
+});
+
+describe("Sequential", () => {
+  test("calls its modules in order, and names them by their keys or positions", async () => {
+    const [first, second] = [lively(new Linear(3, 4, { activation: "relu" })), lively(new Linear(4, 2))];
+    const x = drawn([5, 3]);
+    const expected = await numbers(second.call(first.call(x)));
+    using named = new Sequential({ first, left: undefined, pair: new Sequential([second]) });
+    expect(await numbers(named.call(x))).toEqual(expected);
+    expect([...named.stateDict().keys()]).toEqual(["first.weight", "first.bias", "pair.0.weight", "pair.0.bias"]);
+    expect(await numbers(new Sequential([]).call(x))).toEqual(await numbers(x));
   });
 });
 

@@ -12,11 +12,10 @@ import {
   scope,
   type Tensor,
   thing,
-  writeTensor,
 } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import type { HostTensor } from "../state.ts";
-import { readNamed, savedEntry } from "./saved.ts";
+import { readNamed, writeNamed } from "./saved.ts";
 
 /** Parameters that share a learning rate and a weight decay, by name. */
 export interface OptimizerGroup {
@@ -48,6 +47,12 @@ interface Moments {
   readonly first: Tensor;
   readonly second: Tensor;
 }
+
+/** A parameter's averages by their names in a saved state. */
+const averages = ([name, { first, second }]: [string, Moments]): [string, Tensor][] => [
+  [`${name}.exp_avg`, first],
+  [`${name}.exp_avg_sq`, second],
+];
 
 const update = defineUpdate(
   "adamW",
@@ -148,14 +153,7 @@ export class AdamW {
   /** The averages of every parameter that was ever updated: NAME.step, NAME.exp_avg and NAME.exp_avg_sq. */
   async save(): Promise<Map<string, HostTensor>> {
     const updated = [...this.#moments].filter(([, { step }]) => step > 0);
-    const saved = await readNamed(
-      new Map(
-        updated.flatMap(([name, { first, second }]) => [
-          [`${name}.exp_avg`, first],
-          [`${name}.exp_avg_sq`, second],
-        ]),
-      ),
-    );
+    const saved = await readNamed(new Map(updated.flatMap(averages)));
     for (const [name, { step }] of updated) saved.set(`${name}.step`, { shape: [1], data: Int32Array.of(step) });
     return saved;
   }
@@ -163,13 +161,10 @@ export class AdamW {
   /** Puts back what `save` gave; parameters that it does not know start anew. @throws StateDictError for another model's */
   restore(state: ReadonlyMap<string, HostTensor>): void {
     for (const [name, moments] of this.#moments) {
-      const { first, second } = moments;
+      const saved = averages([name, moments]);
       moments.step = state.get(`${name}.step`)?.data[0] ?? 0;
-      if (moments.step === 0) for (const average of [first, second]) fillInto(average, 0);
-      else {
-        writeTensor(first, savedEntry(state, `${name}.exp_avg`, first.shape).data);
-        writeTensor(second, savedEntry(state, `${name}.exp_avg_sq`, second.shape).data);
-      }
+      if (moments.step > 0) writeNamed(new Map(saved), state);
+      else for (const [, average] of saved) fillInto(average, 0);
     }
   }
 

@@ -1,16 +1,6 @@
-import {
-  casesOf,
-  coalesce,
-  defineUpdate,
-  keep,
-  overwrites,
-  packedCopies,
-  scope,
-  type Tensor,
-  writeTensor,
-} from "@dfine/tensor";
+import { casesOf, coalesce, defineUpdate, keep, overwrites, packedCopies, scope, type Tensor } from "@dfine/tensor";
 import type { HostTensor } from "../state.ts";
-import { readNamed, savedEntry } from "./saved.ts";
+import { readNamed, writeNamed } from "./saved.ts";
 
 /** How fast an average follows. */
 export interface EmaOptions {
@@ -40,7 +30,8 @@ export const emaDecay = ({ decay, warmups }: EmaOptions, updates: number): numbe
 /** Exponential moving average of a model's state: all float entries, buffers too; integers stay as they were first. */
 export class Ema {
   readonly options: EmaOptions;
-  readonly #entries: Map<string, Tensor>;
+  /** The averages by name; they stay the same tensors. */
+  readonly entries: ReadonlyMap<string, Tensor>;
   #updates = 0;
 
   /**
@@ -50,12 +41,7 @@ export class Ema {
   constructor(source: ReadonlyMap<string, Tensor>, options: EmaOptions) {
     this.options = options;
     const copies = keep(packedCopies([...source.values()]));
-    this.#entries = new Map([...source.keys()].map((name, i) => [name, copies[i]!]));
-  }
-
-  /** The averages by name; they stay the same tensors. */
-  get entries(): ReadonlyMap<string, Tensor> {
-    return this.#entries;
+    this.entries = new Map([...source.keys()].map((name, i) => [name, copies[i]!]));
   }
 
   get updates(): number {
@@ -65,7 +51,7 @@ export class Ema {
   /** Takes in the model's present state. */
   update(source: ReadonlyMap<string, Tensor>): void {
     const decay = emaDecay(this.options, ++this.#updates);
-    const floats = [...this.#entries].filter(([, mean]) => mean.dtype === "f32");
+    const floats = [...this.entries].filter(([, mean]) => mean.dtype === "f32");
     scope("ema", () => {
       for (const [mean, value] of coalesce(floats.map(([name, mean]) => [mean, source.get(name)!])))
         average([mean!], [value!, decay]);
@@ -74,18 +60,17 @@ export class Ema {
 
   /** Values of all entries, and the number of updates so far. */
   async save(): Promise<{ entries: Map<string, HostTensor>; updates: number }> {
-    return { entries: await readNamed(this.#entries), updates: this.#updates };
+    return { entries: await readNamed(this.entries), updates: this.#updates };
   }
 
   /** Puts back what `save` gave. @throws StateDictError for another model's */
   restore(state: { readonly entries: ReadonlyMap<string, HostTensor>; readonly updates: number }): void {
-    for (const [name, mean] of this.#entries) writeTensor(mean, savedEntry(state.entries, name, mean.shape).data);
+    writeNamed(this.entries, state.entries);
     this.#updates = state.updates;
   }
 
   /** Frees the averages. */
   dispose(): void {
-    for (const entry of this.#entries.values()) entry.dispose();
-    this.#entries.clear();
+    for (const entry of this.entries.values()) entry.dispose();
   }
 }

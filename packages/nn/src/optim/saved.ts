@@ -1,4 +1,4 @@
-import { readTensors, type Shape, sameShape, shapeText, type Tensor } from "@dfine/tensor";
+import { readTensors, type Shape, sameShape, shapeText, type Tensor, writeTensor } from "@dfine/tensor";
 import { type HostTensor, StateDictError } from "../state.ts";
 
 /** Copies named tensors to the host with one synchronisation. */
@@ -7,15 +7,23 @@ export async function readNamed(tensors: ReadonlyMap<string, Tensor>): Promise<M
   return new Map([...tensors].map(([name, { shape }], i) => [name, { shape, data: data[i]! }]));
 }
 
-/** The saved entry `name`, which must have `shape`. @throws StateDictError */
-export function savedEntry(state: ReadonlyMap<string, HostTensor>, name: string, shape: Shape): HostTensor {
-  const entry = state.get(name);
-  const found = entry && sameShape(entry.shape, shape);
-  if (found) return entry;
+/** Puts back what `readNamed` gave of all `tensors`. @throws StateDictError */
+export function writeNamed(tensors: ReadonlyMap<string, Tensor>, state: ReadonlyMap<string, HostTensor>): void {
+  for (const [name, tensor] of tensors) {
+    const entry = state.get(name);
+    if (!entry || !sameShape(entry.shape, tensor.shape)) throw otherModel(name, tensor.shape, entry);
+    writeTensor(tensor, entry.data);
+  }
+}
+
+function otherModel(name: string, shape: Shape, entry: HostTensor | undefined): StateDictError {
   const problem = entry ? `is ${shapeText(entry.shape)}, the model's ${shapeText(shape)}` : "is missing";
-  throw new StateDictError(`the saved ${name} ${problem}: it belongs to another model or another version of this one`, {
-    missing: entry ? [] : [name],
-    unexpected: [],
-    mismatched: entry ? [name] : [],
-  });
+  return new StateDictError(
+    `the saved ${name} ${problem}: it belongs to another model or another version of this one`,
+    {
+      missing: entry ? [] : [name],
+      unexpected: [],
+      mismatched: entry ? [name] : [],
+    },
+  );
 }

@@ -6,7 +6,7 @@ import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Node as TapeNode } from "./node.ts";
+import type { Edge, Node as TapeNode } from "./node.ts";
 import { record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
@@ -25,40 +25,27 @@ export function backward(output: Tensor, dy?: Tensor): void {
     throw new ShapeError(`backward: dy is ${shapeText(dy.shape)}, the output ${shapeText(output.shape)}`);
   noGrad(() =>
     scope("backward", () => {
-      const pending = new Pending();
-      pending.add(edge.node, edge.output, (dy ?? ones(output.shape, { backend: output.backend })).alias());
+      const pending: Pending = new Map();
+      arrive(pending, edge, (dy ?? ones(output.shape, { backend: output.backend })).alias());
       for (const node of newestFirst(edge.node)) step(node, pending);
     }),
   );
 }
 
-/** Gradients that arrived at nodes whose turn has not come. */
-class Pending {
-  readonly #grads = new Map<Node, (Tensor | undefined)[]>();
+/** Gradients that arrived at nodes whose turn has not come, one for each output. */
+type Pending = Map<Node, (Tensor | undefined)[]>;
 
-  add(node: Node, output: number, gradient: Tensor): void {
-    const grads = memo(this.#grads, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
-    const before = grads[output];
-    grads[output] = before ? add(before, gradient) : gradient;
-    if (before) {
-      before.dispose();
-      gradient.dispose();
-    }
-  }
-
-  take(node: Node): (Tensor | undefined)[] {
-    const grads = this.#grads.get(node) ?? [];
-    this.#grads.delete(node);
-    return grads;
-  }
+function arrive(pending: Pending, { node, output }: Edge<Tensor>, gradient: Tensor): void {
+  const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
+  grads[output] = total(grads[output], gradient);
 }
 
 function step(node: Node, pending: Pending): void {
-  const grads = pending.take(node);
+  const grads = pending.get(node) ?? [];
+  pending.delete(node);
   if (grads.every((g) => g === undefined)) return;
   if (node.leaf) {
-    const gradient = grads[0]!;
-    node.grad = keep(node.grad ? replaced(node.grad, gradient) : gradient);
+    node.grad = keep(total(node.grad, grads[0]!));
     return;
   }
   const { vjp } = node;
@@ -73,15 +60,18 @@ function step(node: Node, pending: Pending): void {
   );
   results.forEach((gradient, i) => {
     const edge = node.inputs[i];
-    if (edge && gradient) pending.add(edge.node, edge.output, gradient);
+    if (edge && gradient) arrive(pending, edge, gradient);
   });
   for (const gradient of grads) gradient?.dispose();
   node.forget();
 }
 
-function replaced(before: Tensor, gradient: Tensor): Tensor {
+/** Gradients that arrived by several ways, the last one `gradient`; takes over both handles. */
+function total(before: Tensor | undefined, gradient: Tensor): Tensor {
+  if (!before) return gradient;
   const sum = add(before, gradient);
   before.dispose();
+  gradient.dispose();
   return sum;
 }
 
@@ -134,17 +124,16 @@ export function gradients(
 export function checkpoint(body: (inputs: Tensor[]) => Tensor, inputs: readonly Tensor[]): Tensor {
   if (!runtime.gradientEnabled) return body([...inputs]);
   const output = noGrad(() => scope("checkpoint", () => body([...inputs])));
-  const saved = inputs.map((input) => input.alias({ scoped: false }));
   const result = output.alias();
   // A leaf of its own, because parameters inside `body` want gradients even when no input does.
   const anchor = ones([1], { backend: output.backend });
   anchor.requiresGrad = true;
   record("checkpoint", [result], {
     inputs: [...inputs, anchor],
-    saved,
-    vjp: ({ grads, needs }) =>
+    saves: inputs,
+    vjp: ({ grads, needs, saved }) =>
       withRuntime({ gradientEnabled: true, recomputing: true }, () =>
-        scope("recompute", () => gradientsAt(body, { inputs: saved, dy: grads[0]!, needs })),
+        scope("recompute", () => gradientsAt(body, { inputs: saved as readonly Tensor[], dy: grads[0]!, needs })),
       ),
   });
   return result;

@@ -33,13 +33,7 @@ export class Node<T extends Disposable> {
 
   constructor(
     name: string,
-    options: {
-      inputs?: readonly (Edge<T> | undefined)[];
-      outputCount?: number;
-      leaf?: boolean;
-      vjp?: Vjp<T>;
-      saved?: readonly T[];
-    },
+    options: Partial<Pick<Node<T>, "inputs" | "outputCount" | "leaf" | "vjp">> & { saved?: readonly T[] },
   ) {
     this.name = name;
     this.inputs = options.inputs ?? [];

@@ -16,3 +16,9 @@ export const scalar = {
 
 /** Activations that other ops can fuse. */
 export type Activation = keyof typeof scalar;
+/** By name, all of them. */
+export const ACTIVATIONS = Object.keys(scalar) as Activation[];
+
+/** What `make` gives for each activation, such as ops that fuse it. */
+export const perActivation = <T>(make: (activation: Activation) => T): Record<Activation, T> =>
+  Object.fromEntries(ACTIVATIONS.map((activation) => [activation, make(activation)])) as Record<Activation, T>;

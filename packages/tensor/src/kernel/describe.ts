@@ -1,55 +1,31 @@
-import type { Expr } from "./expr.ts";
+import { type Expr, leafName } from "./expr.ts";
 import type { ExprOp } from "./exprOps.ts";
-import type { Kernel, Stage } from "./kernel.ts";
+import type { Kernel, Stage, Write } from "./kernel.ts";
 import type { Program } from "./program.ts";
 
-type Text = (e: Expr, args: readonly string[]) => string;
-
-const infix =
-  (symbol: string): Text =>
-  (_, args) =>
-    `(${args.join(` ${symbol} `)})`;
-const call: Text = (e, args) => `${e.op}(${args.join(", ")})`;
-
-const TEXTS: Readonly<Record<ExprOp, Text>> = {
-  const: (e) => `${e.value}`,
-  param: (e) => `c${e.value}`,
-  axis: (e) => `i${e.value}`,
-  row: (e) => `r${e.value}`,
-  load: (e, [index]) => (index === undefined ? `x${e.value}` : `x${e.value}[${index}]`),
-  select: (_, [condition, a, b]) => `(${condition} ? ${a} : ${b})`,
-  cast: (e, [x]) => `${e.dtype}(${x})`,
-  add: infix("+"),
-  sub: infix("−"),
-  mul: infix("·"),
-  div: infix("/"),
-  rem: infix("%"),
-  lt: infix("<"),
-  eq: infix("="),
-  and: infix("&"),
-  or: infix("|"),
-  xor: infix("^"),
-  shl: infix("<<"),
-  shr: infix(">>"),
-  ...{ min: call, max: call, floor: call, abs: call, sqrt: call, exp: call, log: call, tanh: call, sigmoid: call },
-  ...{ erf: call, isnan: call, isfinite: call, bitcast: call },
+const SYMBOLS: Readonly<Partial<Record<ExprOp, string>>> = {
+  ...{ add: "+", sub: "−", mul: "·", div: "/", rem: "%", lt: "<", eq: "=" },
+  ...{ and: "&", or: "|", xor: "^", shl: "<<", shr: ">>" },
 };
 
-const text = (e: Expr): string => TEXTS[e.op](e, e.args.map(text));
-
-function stageLine(stage: Stage, row: number): string {
-  switch (stage.kind) {
-    case "reduce":
-      return `r${row} = ${stage.op} ${text(stage.expr)}`;
-    case "store":
-      return `store${stage.perRow ? " per row" : ""} ${stage.writes.map((w) => `x${w.operand} = ${text(w.expr)}`).join(", ")}`;
-    case "scatter":
-      return `scatter x${stage.operand}[${text(stage.index)}] += ${text(stage.expr)}`;
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
-  }
+function text(e: Expr): string {
+  const args = e.args.map(text);
+  const [first] = args;
+  if (e.op === "const") return `${e.value}`;
+  if (e.op === "load") return first === undefined ? `x${e.value}` : `x${e.value}[${first}]`;
+  if (e.op === "select") return `(${first} ? ${args[1]} : ${args[2]})`;
+  const symbol = SYMBOLS[e.op];
+  if (symbol) return `(${args.join(` ${symbol} `)})`;
+  return leafName(e) ?? `${e.op === "cast" ? e.dtype : e.op}(${args.join(", ")})`;
 }
+
+const writeText = ({ operand, index, expr }: Write): string =>
+  `x${operand}${index ? `[${text(index)}] +=` : " ="} ${text(expr)}`;
+
+const stageLine = (stage: Stage, row: number): string =>
+  stage.kind === "reduce"
+    ? `r${row} = ${stage.op} ${text(stage.expr)}`
+    : `store${stage.perRow ? " per row" : ""} ${stage.writes.map(writeText).join(", ")}`;
 
 /** A kernel or program as readable text, for traces, errors and snapshots. */
 export function describe(kernel: Kernel | Program): string {

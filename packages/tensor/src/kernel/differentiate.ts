@@ -33,7 +33,7 @@ const DERIVATIVES: Readonly<Record<ExprOp, Derivative>> = {
   select: (g, _, [condition]) => [undefined, condition.select(g, 0), condition.select(0, g)],
   ...{ const: FLAT, param: FLAT, axis: FLAT, load: FLAT, row: FLAT },
   ...{ floor: FLAT, cast: FLAT, bitcast: FLAT, rem: FLAT, shl: FLAT, shr: FLAT },
-  ...{ isnan: FLAT, isfinite: FLAT, lt: FLAT, eq: FLAT, and: FLAT, or: FLAT, xor: FLAT },
+  ...{ isNaN: FLAT, isFinite: FLAT, lt: FLAT, eq: FLAT, and: FLAT, or: FLAT, xor: FLAT },
 };
 
 /** Derivatives of `root` times `seed` with respect to every node: reverse mode over the scalar DAG. */

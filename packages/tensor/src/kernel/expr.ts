@@ -1,6 +1,6 @@
 import type { Dtype } from "../dtype.ts";
 import { DtypeError } from "../errors.ts";
-import { type ExprOp, OPERAND_DTYPES, type Operation, type OperationTable } from "./exprOps.ts";
+import { BINARY, type ExprOp, OPERAND_DTYPES, type Operation, type OperationTable, UNARY } from "./exprOps.ts";
 
 /** An expression, or a number that becomes a constant of the other side's dtype. */
 export type ExprLike = Expr | number;
@@ -15,7 +15,9 @@ export type ExprLike = Expr | number;
  * Meaning of the rest, on every backend: `min` and `max` propagate NaN; `rem` and integer `div` truncate; `lt` and `eq`
  * give bool and are false for NaN; `shr` is logical, shift counts are taken modulo 32; i32 arithmetic wraps;
  * `cast` f32→i32 truncates and saturates (NaN gives 0); `bitcast` reinterprets 32 bits.
+ * The operations of the tables `UNARY` and `BINARY` are methods.
  */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: what is below gives the class what the interface promises.
 export class Expr {
   readonly id: number;
   readonly op: ExprOp;
@@ -31,93 +33,13 @@ export class Expr {
     this.id = options.id;
   }
 
-  /** this + other. */
-  add(other: ExprLike): Expr {
-    const b = lift(other, this);
-    if (isConst(b, 0)) return this;
-    if (isConst(this, 0)) return b;
-    return operation("add", [this, b]);
-  }
-  /** this − other. */
-  sub(other: ExprLike): Expr {
-    const b = lift(other, this);
-    return isConst(b, 0) ? this : operation("sub", [this, b]);
-  }
-  /** this · other. */
-  mul(other: ExprLike): Expr {
-    const b = lift(other, this);
-    if (isConst(b, 1)) return this;
-    if (isConst(this, 1)) return b;
-    return operation("mul", [this, b]);
-  }
-  /** this / other; truncates for i32. */
-  div(other: ExprLike): Expr {
-    const b = lift(other, this);
-    return isConst(b, 1) ? this : operation("div", [this, b]);
-  }
-  /** Remainder of truncating division, i32. */
-  rem(other: ExprLike): Expr {
-    return operation("rem", [this, lift(other, this)]);
-  }
-  /** The smaller; NaN if either is. */
-  min(other: ExprLike): Expr {
-    return operation("min", [this, lift(other, this)]);
-  }
-  /** The larger; NaN if either is. */
-  max(other: ExprLike): Expr {
-    return operation("max", [this, lift(other, this)]);
-  }
   /** −this. */
   neg(): Expr {
     return this.mul(-1);
   }
-  /** Largest whole number not above it. */
-  floor(): Expr {
-    return operation("floor", [this]);
-  }
-  /** |this|. */
-  abs(): Expr {
-    return operation("abs", [this]);
-  }
-  /** √this. */
-  sqrt(): Expr {
-    return operation("sqrt", [this]);
-  }
-  /** eˣ. */
-  exp(): Expr {
-    return operation("exp", [this]);
-  }
-  /** Natural logarithm. */
-  log(): Expr {
-    return operation("log", [this]);
-  }
-  /** Hyperbolic tangent. */
-  tanh(): Expr {
-    return operation("tanh", [this]);
-  }
-  /** 1 / (1 + e⁻ˣ): a node of its own, because the quotient's derived gradient overflows where x is very negative. */
-  sigmoid(): Expr {
-    return operation("sigmoid", [this]);
-  }
-  /** Error function. */
-  erf(): Expr {
-    return operation("erf", [this]);
-  }
-  /** Whether it is NaN, as bool. */
-  isNaN(): Expr {
-    return operation("isnan", [this], "bool");
-  }
-  /** Whether it is neither NaN nor infinite, as bool. */
-  isFinite(): Expr {
-    return operation("isfinite", [this], "bool");
-  }
-  /** this < other, as bool; false for NaN. */
-  lt(other: ExprLike): Expr {
-    return operation("lt", [this, lift(other, this)], "bool");
-  }
   /** this > other, as bool; false for NaN. */
   gt(other: ExprLike): Expr {
-    return operation("lt", [lift(other, this), this], "bool");
+    return lift(other, this).lt(this);
   }
   /** Not `le`'s complement: both are false for NaN. */
   le(other: ExprLike): Expr {
@@ -128,33 +50,9 @@ export class Expr {
   ge(other: ExprLike): Expr {
     return lift(other, this).le(this);
   }
-  /** this = other, as bool; false for NaN. */
-  eq(other: ExprLike): Expr {
-    return operation("eq", [this, lift(other, this)], "bool");
-  }
-  /** Bitwise and, of i32 or bool. */
-  and(other: ExprLike): Expr {
-    return operation("and", [this, lift(other, this)]);
-  }
-  /** Bitwise or, of i32 or bool. */
-  or(other: ExprLike): Expr {
-    return operation("or", [this, lift(other, this)]);
-  }
-  /** Bitwise exclusive or, of i32 or bool. */
-  xor(other: ExprLike): Expr {
-    return operation("xor", [this, lift(other, this)]);
-  }
   /** Negation of a bool. */
   not(): Expr {
     return this.xor(constant(1, "bool"));
-  }
-  /** Shift to the left. */
-  shl(count: ExprLike): Expr {
-    return operation("shl", [this, lift(count, this)]);
-  }
-  /** Logical shift: zeros come in from the left. */
-  shr(count: ExprLike): Expr {
-    return operation("shr", [this, lift(count, this)]);
   }
   /** `this ? whenTrue : whenFalse`; both sides are evaluated. */
   select(whenTrue: ExprLike, whenFalse: ExprLike): Expr {
@@ -180,6 +78,27 @@ export class Expr {
   }
 }
 
+type Methods<Ops, Args extends readonly unknown[]> = { readonly [Op in keyof Ops]: (...args: Args) => Expr };
+export interface Expr extends Methods<typeof UNARY, []>, Methods<typeof BINARY, [other: ExprLike]> {}
+
+for (const op of Object.keys({ ...UNARY, ...BINARY }) as Operation[])
+  Object.defineProperty(Expr.prototype, op, {
+    value(this: Expr, ...others: ExprLike[]): Expr {
+      const args = [this, ...others.map((other) => lift(other, this))] as const;
+      return simpler(op, args) ?? operation(op, args);
+    },
+  });
+
+/** Numbers that as second argument leave the first as it is; of sums and products, also the other way round. */
+const NEUTRAL: Readonly<Partial<Record<Operation, number>>> = { add: 0, sub: 0, mul: 1, div: 1 };
+
+function simpler(op: Operation, [a, b]: readonly [Expr, ...Expr[]]): Expr | undefined {
+  const neutral = NEUTRAL[op];
+  if (neutral === undefined || b === undefined) return undefined;
+  if (isConst(b, neutral)) return a;
+  return (op === "add" || op === "mul") && isConst(a, neutral) ? b : undefined;
+}
+
 const interned = new Map<string, Expr>();
 
 /** The one node with this content. */
@@ -197,15 +116,17 @@ export function node(op: ExprOp, dtype: Dtype, args: readonly Expr[] = [], value
 const isConst = (e: Expr, value: number): boolean => e.op === "const" && Object.is(e.value, value);
 const lift = (x: ExprLike, like: Expr): Expr => (typeof x === "number" ? constant(x, like.dtype) : x);
 
-/** An operation on arguments alike in dtype, which gives that dtype unless told otherwise. @throws DtypeError */
-function operation(op: Operation, args: readonly [Expr, ...Expr[]], result: Dtype = args[0].dtype): Expr {
+const TRUTHS: ReadonlySet<Operation> = new Set(["isNaN", "isFinite", "lt", "eq"]);
+
+/** An operation on arguments alike in dtype, which gives a truth or that dtype unless told otherwise. @throws DtypeError */
+function operation(op: Operation, args: readonly [Expr, ...Expr[]], result?: Dtype): Expr {
   const { dtype } = args[0];
   const taken: readonly Dtype[] = OPERAND_DTYPES[op];
   if (!taken.includes(dtype) || args.some((arg) => arg.dtype !== dtype))
     throw new DtypeError(
       `${op}: takes ${taken.join(" or ")}${args.length > 1 ? ", both alike" : ""}, got ${args.map((arg) => arg.dtype).join(" and ")}; cast first`,
     );
-  return node(op, result, args);
+  return node(op, result ?? (TRUTHS.has(op) ? "bool" : dtype), args);
 }
 
 /** An operation's rule for the element type of its first argument. */
@@ -225,6 +146,14 @@ export const loadAt = (operand: number, index: Expr, dtype: Dtype = "f32"): Expr
   node("load", dtype, [index], operand);
 /** The result of a reduce stage. */
 export const row = (stage: number, dtype: Dtype = "f32"): Expr => node("row", dtype, [], stage);
+
+const LEAF_LETTERS: Readonly<Partial<Record<ExprOp, string>>> = { param: "c", axis: "i", row: "r" };
+
+/** How printed kernels call a parameter (c0), an index along an axis (i0) and a row's result (r0); undefined of other nodes. */
+export function leafName({ op, value }: Expr): string | undefined {
+  const letter = LEAF_LETTERS[op];
+  return letter && `${letter}${value}`;
+}
 
 /** Every node reachable from `roots`, arguments before users, each once. */
 export function postorder(roots: readonly Expr[]): Expr[] {

@@ -16,26 +16,26 @@ export interface Operand {
   readonly indexed: boolean;
 }
 
-/** A value to be stored, and where. */
+/** A value to be stored where an operand's walk points, or to be added to one of its elements. */
 export interface Write {
   readonly operand: number;
   readonly expr: Expr;
+  /** Of an indexed operand, the element to which the value is added; outside the operand it is dropped. */
+  readonly index?: Expr;
 }
 
 /**
  * `reduce` folds `expr` over the reduced axes into `row(k)`, k counting the reduce stages from 0; an empty fold gives
  * 0, −∞ or +∞ (i32: its smallest or largest value).
  * `store` evaluates all `writes` and then stores them: for every element, or once per row when `perRow`.
- * `scatter` adds `expr` to the element `index` of an indexed operand, for every element; an index outside it is dropped.
  */
 export type Stage =
   | { readonly kind: "reduce"; readonly op: "sum" | "max" | "min"; readonly expr: Expr }
-  | { readonly kind: "store"; readonly perRow: boolean; readonly writes: readonly Write[] }
-  | { readonly kind: "scatter"; readonly operand: number; readonly index: Expr; readonly expr: Expr };
+  | { readonly kind: "store"; readonly perRow: boolean; readonly writes: readonly Write[] };
 
 /**
  * A loop nest over `axes` (map axes first, then reduced ones). For every index of the map axes, a row, the stages run
- * in order. Rows are independent of each other, except that `scatter` may meet an element from several rows.
+ * in order. Rows are independent of each other, except that writes with an index may meet an element from several rows.
  * Equal keys mean equal kernels; a key holds no sizes, strides, offsets or parameters, so no shape compiles anew.
  */
 export interface Kernel {
@@ -49,22 +49,19 @@ export interface Kernel {
 
 /** A stage that folds. */
 export type ReduceStage = Extract<Stage, { kind: "reduce" }>;
+/** A stage that writes. */
+export type StoreStage = Extract<Stage, { kind: "store" }>;
 
 /** The axes of one kind, outermost first. */
 export const axesOf = ({ axes }: Pick<Kernel, "axes">, kind: "map" | "reduce"): number[] =>
   axes.flatMap((own, axis) => (own === kind ? [axis] : []));
 
-/** The expressions of a stage. */
-export function stageExpressions(stage: Stage): Expr[] {
-  switch (stage.kind) {
-    case "reduce":
-      return [stage.expr];
-    case "store":
-      return stage.writes.map((write) => write.expr);
-    case "scatter":
-      return [stage.index, stage.expr];
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
-  }
-}
+/** The expressions of a stage; of a write its index comes first. */
+export const stageExpressions = (stage: Stage): Expr[] =>
+  stage.kind === "reduce"
+    ? [stage.expr]
+    : stage.writes.flatMap(({ index, expr }) => (index === undefined ? [expr] : [index, expr]));
+
+/** Whether a kernel adds to elements by index: several rows may meet one, so their order counts. */
+export const scatters = ({ operands }: Pick<Kernel, "operands">): boolean =>
+  operands.some(({ mode, indexed }) => indexed && mode === "update");

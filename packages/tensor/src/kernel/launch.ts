@@ -31,6 +31,7 @@ const LONG_REDUCTION = 1 << 15;
 const MOST_PARTS = 64;
 
 interface Cut {
+  readonly reduce: ReduceStage;
   readonly axis: number;
   readonly parts: number;
 }
@@ -45,7 +46,7 @@ function cutFor(program: Program, { mapSizes, reduceSizes }: Layout): Cut | unde
   let best: Cut | undefined;
   reduceSizes.forEach((size, axis) => {
     const parts = largestDivisor(size, MOST_PARTS);
-    if (parts > (best?.parts ?? 1)) best = { axis, parts };
+    if (parts > (best?.parts ?? 1)) best = { reduce, axis, parts };
   });
   return best;
 }
@@ -59,7 +60,7 @@ const refold = new Map<string, Program>();
 
 /** The program that folds partial results, with the same reduction. */
 const partsProgram = ({ op, expr: { dtype } }: ReduceStage): Program =>
-  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], op, expr: load(0, dtype) }));
+  memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], folds: [[op, load(0, dtype)]] }));
 
 function runInParts(
   backend: Backend,
@@ -67,47 +68,25 @@ function runInParts(
   { layout, params, cut }: { layout: Layout; params: readonly number[]; cut: Cut },
 ): void {
   const { mapSizes, reduceSizes, operands } = layout;
-  const reduce = program.stages[0]!;
-  if (reduce.kind !== "reduce") throw new Error("unreachable: only reductions are cut");
+  const rank = mapSizes.length;
   const length = sizeOf(mapSizes) * cut.parts;
-  const buffer = backend.alloc(length, reduce.expr.dtype);
+  const buffer = backend.alloc(length, cut.reduce.expr.dtype);
   const strides = contiguousStrides([...mapSizes, cut.parts]);
   const partial: Binding = { buffer, offset: 0, length, strides: [...strides, ...reduceSizes.map(() => 0)] };
   const inner = reduceSizes.map((size, axis) => (axis === cut.axis ? size / cut.parts : size));
   const result = operands.length - 1;
-  const cutStrides = (strides: readonly number[]): number[] => {
-    const along = mapSizes.length + cut.axis;
-    return [
-      ...strides.slice(0, mapSizes.length),
-      strides[along]! * inner[cut.axis]!,
-      ...strides.slice(mapSizes.length),
-    ];
+  const cutStrides = (whole: readonly number[]): number[] => {
+    const toNextPart = whole[rank + cut.axis]! * inner[cut.axis]!;
+    return [...whole.slice(0, rank), toNextPart, ...whole.slice(rank)];
   };
-  runPlanned(
-    backend,
-    program,
-    {
-      mapSizes: [...mapSizes, cut.parts],
-      reduceSizes: inner,
-      operands: operands.map((binding, i) =>
-        i === result ? partial : { ...binding, strides: cutStrides(binding.strides) },
-      ),
-    },
-    params,
+  const cutOperands = operands.map((binding, i) =>
+    i === result ? partial : { ...binding, strides: cutStrides(binding.strides) },
   );
+  const inParts = { mapSizes: [...mapSizes, cut.parts], reduceSizes: inner, operands: cutOperands };
+  runPlanned(backend, program, inParts, params);
   const target = operands[result]!;
-  runPlanned(
-    backend,
-    partsProgram(reduce),
-    {
-      mapSizes,
-      reduceSizes: [cut.parts],
-      operands: [
-        { ...partial, strides },
-        { ...target, strides: [...target.strides.slice(0, mapSizes.length), 0] },
-      ],
-    },
-    [],
-  );
+  const whole = { ...target, strides: [...target.strides.slice(0, rank), 0] };
+  const folded = { mapSizes, reduceSizes: [cut.parts], operands: [{ ...partial, strides }, whole] };
+  runPlanned(backend, partsProgram(cut.reduce), folded, []);
   backend.free(buffer);
 }

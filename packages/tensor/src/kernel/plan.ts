@@ -82,12 +82,10 @@ function kernelFor(
   return memo(known, text, () => {
     const key = `${program.key}|${text}`;
     return memo(kernelsByKey, key, () => ({
-      name: program.name,
+      ...program,
       key,
       axes: pattern.kinds,
       operands: program.operands.map((operand, i) => ({ ...operand, walk: pattern.walks[i]! })),
-      params: program.params,
-      stages: program.stages,
     }));
   });
 }

@@ -1,21 +1,13 @@
 import type { Dtype } from "../dtype.ts";
 import { type Expr, expressionText, postorder, row } from "./expr.ts";
-import { type AccessMode, type ReduceStage, type Stage, stageExpressions } from "./kernel.ts";
+import { type Kernel, type Operand, type ReduceStage, type Stage, stageExpressions } from "./kernel.ts";
 
-/** A tensor that a program touches. An indexed one is reached by computed positions instead of a walk. */
-export interface ProgramOperand {
-  readonly dtype: Dtype;
-  readonly mode: AccessMode;
-  readonly indexed: boolean;
-}
+/** A tensor that a program touches, however it is walked. */
+export type ProgramOperand = Omit<Operand, "walk">;
 
 /** A kernel before it is laid over concrete axes: what an op means, for every shape and layout. */
-export interface Program {
-  readonly name: string;
-  readonly key: string;
+export interface Program extends Omit<Kernel, "axes" | "operands"> {
   readonly operands: readonly ProgramOperand[];
-  readonly params: readonly Dtype[];
-  readonly stages: readonly Stage[];
   /** Index arithmetic refers to axes by number, so they may be neither merged nor reordered. */
   readonly usesAxes: boolean;
 }
@@ -23,9 +15,8 @@ export interface Program {
 /** A program of any stages; its key follows from what it does. */
 export function makeProgram(
   name: string,
-  parts: { operands: readonly ProgramOperand[]; params: readonly Dtype[]; stages: readonly Stage[] },
+  { operands, params, stages }: Pick<Program, "operands" | "params" | "stages">,
 ): Program {
-  const { operands, params, stages } = parts;
   const roots = stages.flatMap(stageExpressions);
   const key = [
     name,
@@ -40,31 +31,34 @@ export function makeProgram(
 /** A program that evaluates expressions of walked loads and stores them, element by element. */
 export function mapProgram(
   name: string,
-  parts: { inputs: readonly Dtype[]; params: readonly Dtype[]; outputs: readonly Expr[] },
+  { inputs, params, outputs }: { inputs: readonly Dtype[]; params: readonly Dtype[]; outputs: readonly Expr[] },
 ): Program {
-  const { inputs, params, outputs } = parts;
+  const writes = outputs.map((expr, i) => ({ operand: inputs.length + i, expr }));
   return makeProgram(name, {
     operands: [...inputs.map(readOperand), ...outputs.map((e) => writeOperand(e.dtype))],
     params,
-    stages: [
-      { kind: "store", perRow: false, writes: outputs.map((expr, i) => ({ operand: inputs.length + i, expr })) },
-    ],
+    stages: [{ kind: "store", perRow: false, writes }],
   });
 }
 
-/** A program that folds an expression of walked loads along each row. */
-export const foldProgram = (
+/** How an expression is folded. */
+export type Fold = readonly [op: ReduceStage["op"], expr: Expr];
+
+/** A program that folds expressions of walked loads along each row, and stores what each fold gives. */
+export function foldProgram(
   name: string,
-  { inputs, op = "sum", expr }: { inputs: readonly Dtype[]; op?: ReduceStage["op"]; expr: Expr },
-): Program =>
-  makeProgram(name, {
-    operands: [...inputs.map(readOperand), writeOperand(expr.dtype)],
-    params: [],
+  { inputs, params = [], folds }: { inputs: readonly Dtype[]; params?: readonly Dtype[]; folds: readonly Fold[] },
+): Program {
+  const writes = folds.map(([, { dtype }], i) => ({ operand: inputs.length + i, expr: row(i, dtype) }));
+  return makeProgram(name, {
+    operands: [...inputs.map(readOperand), ...folds.map(([, { dtype }]) => writeOperand(dtype))],
+    params,
     stages: [
-      { kind: "reduce", op, expr },
-      { kind: "store", perRow: true, writes: [{ operand: inputs.length, expr: row(0, expr.dtype) }] },
+      ...folds.map(([op, expr]): Stage => ({ kind: "reduce", op, expr })),
+      { kind: "store", perRow: true, writes },
     ],
   });
+}
 
 /** An operand that is only read. */
 export const readOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "read", indexed: false });
@@ -75,16 +69,7 @@ export const writeOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "w
 /** An operand that is read and written in place. */
 export const updateOperand = (dtype: Dtype): ProgramOperand => ({ dtype, mode: "update", indexed: false });
 
-function stageText(stage: Stage): string {
-  switch (stage.kind) {
-    case "reduce":
-      return `reduce.${stage.op}`;
-    case "store":
-      return `store${stage.perRow ? ".row" : ""}${stage.writes.map((w) => `.${w.operand}`).join("")}`;
-    case "scatter":
-      return `scatter.${stage.operand}`;
-    default:
-      stage satisfies never;
-      throw new Error("unreachable: unknown stage");
-  }
-}
+const stageText = (stage: Stage): string =>
+  stage.kind === "reduce"
+    ? `reduce.${stage.op}`
+    : `store${stage.perRow ? ".row" : ""}${stage.writes.map((w) => `.${w.operand}${w.index ? "+" : ""}`).join("")}`;

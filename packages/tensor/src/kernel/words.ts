@@ -9,5 +9,11 @@ export function floatBits(value: number): number {
   return bits[0]!;
 }
 
+/** The float32 of a 32-bit word. */
+export function floatOf(word: number): number {
+  bits[0] = word;
+  return float[0]!;
+}
+
 /** A value of a dtype as the 32-bit word that passes it to a kernel. */
 export const wordOf = (value: number, dtype: Dtype): number => (dtype === "f32" ? floatBits(value) : value | 0);

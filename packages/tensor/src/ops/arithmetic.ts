@@ -1,11 +1,8 @@
-import type { Dtype } from "../dtype.ts";
 import { defineMap } from "./defineMap.ts";
-import { ANY_DTYPE } from "./inputs.ts";
-
-const NUMBERS: readonly Dtype[] = ["f32", "i32"];
+import { ANY, NUMBERS } from "./inputs.ts";
 
 /** The same values in new storage, row-major. */
-export const identity = defineMap("identity", (x) => x, { dtypes: ANY_DTYPE });
+export const identity = defineMap("identity", (x) => x, { dtypes: ANY });
 
 /** a + b, elementwise with broadcasting. */
 export const add = defineMap("add", (a, b) => a.add(b), { dtypes: NUMBERS });
@@ -47,7 +44,7 @@ export const clamp = defineMap("clamp", (x, low, high) => x.lt(low).select(low, 
 /** a < b as bool; false for NaN. */
 export const less = defineMap("less", (a, b) => a.lt(b), { differentiable: false, dtypes: NUMBERS });
 /** a = b as bool; false for NaN. */
-export const equal = defineMap("equal", (a, b) => a.eq(b), { differentiable: false, dtypes: ANY_DTYPE });
+export const equal = defineMap("equal", (a, b) => a.eq(b), { differentiable: false, dtypes: ANY });
 /** Both, of bools. */
 export const logicalAnd = defineMap("logicalAnd", (a, b) => a.and(b), { differentiable: false, dtypes: ["bool"] });
 /** Negation of a bool. */
@@ -57,13 +54,13 @@ export const isFiniteNumber = defineMap("isFinite", (x) => x.isFinite(), { diffe
 /** mask ? a : b; mask is bool. */
 export const where = defineMap("where", (mask, a, b) => mask.select(a, b), {
   inputs: ["bool", [-3, 3], [-3, 3]],
-  dtypes: ANY_DTYPE,
+  dtypes: ANY,
 });
 
 /** The same values as f32. */
 export const toFloat = defineMap("toFloat", (x) => x.cast("f32"), {
   differentiable: false,
-  dtypes: ANY_DTYPE,
+  dtypes: ANY,
 });
 /** Truncates toward zero. */
-export const toInt = defineMap("toInt", (x) => x.cast("i32"), { differentiable: false, dtypes: ANY_DTYPE });
+export const toInt = defineMap("toInt", (x) => x.cast("i32"), { differentiable: false, dtypes: ANY });

@@ -18,13 +18,13 @@ export interface OpAttrs {
   /** x [B, C, H, W] → values [B, C, Ho, Wo] and indices, i32, y·W + x of the first largest element (NaN counts as largest). */
   maxPool2d: MaxPool2dAttrs;
   /** dy [B, C, Ho, Wo], indices [B, C, Ho, Wo] → dx [B, C, H, W]. */
-  maxPool2dGrad: MaxPool2dGradAttrs;
+  maxPool2dGrad: { readonly inputSize: readonly [number, number] };
   /** x [R, D], index [K] i32 in 0…R−1 → [K, D]. */
-  indexSelect: IndexSelectAttrs;
+  indexSelect: Record<never, never>;
   /** index [K] i32, updates [K, D] → [rows, D]: zeros plus the updates; an index outside 0…rows−1 is dropped. Added in ascending k. */
-  indexAdd: IndexAddAttrs;
+  indexAdd: { readonly rows: number };
   /** x [R, N] → values [R, k] descending and indices [R, k] i32; ties to the lower index; NaN counts as largest. */
-  topK: TopKAttrs;
+  topK: { readonly k: number };
   /**
    * value [B, L, heads, d], locations [B, Q, heads, P, 2] (x, y in 0…1 of each level), weights [B, Q, heads, P]
    * → [B, Q, heads·d]. Levels follow each other along L, row-major; points follow each other by level along P.
@@ -67,20 +67,6 @@ export interface MaxPool2dAttrs {
   /** top and bottom, left and right */
   readonly padding: readonly [number, number];
   readonly ceilMode: boolean;
-}
-/** Of `maxPool2dGrad`. */
-export interface MaxPool2dGradAttrs {
-  readonly inputSize: readonly [number, number];
-}
-/** Of `indexSelect`: none. */
-export type IndexSelectAttrs = Record<never, never>;
-/** Of `indexAdd`. */
-export interface IndexAddAttrs {
-  readonly rows: number;
-}
-/** Of `topK`. */
-export interface TopKAttrs {
-  readonly k: number;
 }
 /** Of `deformableSample` and its gradient. */
 export interface DeformableSampleAttrs {

@@ -1,11 +1,10 @@
 import { load } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
 import { foldProgram } from "../kernel/program.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { bind, empty } from "./result.ts";
+import { bind, launchInto } from "./result.ts";
 
-const program = foldProgram("contract", { inputs: ["f32", "f32"], expr: load(0).mul(load(1)) });
+const program = foldProgram("contract", { inputs: ["f32", "f32"], folds: [["sum", load(0).mul(load(1))]] });
 
 /** A factor of a contraction: a tensor and its element strides along the kept axes, then the summed ones; 0 where it stands still. */
 export interface Factor {
@@ -20,15 +19,10 @@ export interface Factor {
  * both its gradients, which differ in strides alone. Not recorded.
  */
 export function contract(axes: { kept: Shape; summed: Shape }, a: Factor, b: Factor): Tensor {
-  const output = empty(a.tensor.backend, axes.kept, "f32");
   const operand = ({ tensor, strides, start = 0 }: Factor) => {
     const binding = bind(tensor, strides);
     return { ...binding, offset: binding.offset + start };
   };
-  launch(output.backend, program, {
-    mapSizes: axes.kept,
-    reduceSizes: axes.summed,
-    operands: [operand(a), operand(b), bind(output, [...output.strides, ...axes.summed.map(() => 0)])],
-  });
-  return output;
+  const { kept, summed: folded } = axes;
+  return launchInto(program, { backend: a.tensor.backend, kept, folded, operands: [operand(a), operand(b)] })[0]!;
 }

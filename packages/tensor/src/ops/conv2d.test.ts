@@ -157,5 +157,7 @@ it("conv2dAct is conv2d, factor, bias, activation, scale and shift, with a gradi
       .sum(),
   );
   expectAll(gradient, await weight.grad!.data());
-  expect(() => conv2dAct(x, weight, { bias: tensor([1, 2]) })).toThrow("conv2dAct: bias has 2 values");
+  expect(() => conv2dAct(x, weight, { bias: tensor([1, 2]) })).toThrow(
+    "conv2dAct: bias is [2]; it takes [Co] with Co = 4",
+  );
 });

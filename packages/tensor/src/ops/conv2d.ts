@@ -1,18 +1,17 @@
 import { recordsGradient } from "../autograd/tape.ts";
-import { ShapeError } from "../errors.ts";
-import { type Activation, scalar } from "../kernel/activation.ts";
+import { ACTIVATIONS, type Activation, perActivation, scalar } from "../kernel/activation.ts";
 import type { Expr } from "../kernel/expr.ts";
-import { activationOption, checkOptions, type OptionRules, thing } from "../options.ts";
-import { type Shape, shapeText } from "../shape.ts";
+import { activationOption, type OptionRules, options, thing } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dActAttrs } from "./attrs.ts";
 import { conv2dOp } from "./conv2dOps.ts";
 import { attrsOf, CONV2D_OPTIONS, type Conv2dOptions, inferConv } from "./conv2dOptions.ts";
 import { convCases } from "./convCases.ts";
 import { ones } from "./create.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineMap } from "./defineMap.ts";
 import { defineOp } from "./defineOp.ts";
-import { checkInputs, inputRules } from "./inputs.ts";
+import { checkInputs, inputRules, type Takes } from "./inputs.ts";
 
 export interface Conv2dActOptions extends Conv2dOptions {
   /** [Co] */
@@ -34,16 +33,12 @@ export function convEpilogue(
   return scale && shift ? y.mul(scale).add(shift) : y;
 }
 
-const ACTIVATIONS = Object.keys(scalar) as Activation[];
-const epilogues = Object.fromEntries(
-  ACTIVATIONS.map((activation) => [
-    activation,
-    defineMap(
-      `convEpilogue.${activation}`,
-      (sum, bias, factor, scale, shift) => convEpilogue(activation, [sum, bias, factor, scale, shift]),
-      { inputs: [[-3, 3], [-1, 1], [0.5, 2], 1.5, 0.25] },
-    ),
-  ]),
+const epilogues = perActivation((activation) =>
+  defineMap(
+    `convEpilogue.${activation}`,
+    (sum, bias, factor, scale, shift) => convEpilogue(activation, [sum, bias, factor, scale, shift]),
+    { inputs: [[-3, 3], [-1, 1], [0.5, 2], 1.5, 0.25] },
+  ),
 );
 
 const CONV2D_ACT_OPTIONS: OptionRules<Conv2dActOptions> = {
@@ -55,28 +50,18 @@ const CONV2D_ACT_OPTIONS: OptionRules<Conv2dActOptions> = {
 function inTurn([x, weight, bias, factor, scale, shift]: readonly Tensor[], attrs: Conv2dActAttrs) {
   const perChannel = (t: Tensor): Tensor => t.reshape([1, -1, 1, 1]);
   const sums = conv2dOp([x!, weight!], attrs)[0]!;
-  return epilogues[attrs.activation]!(sums, perChannel(bias!), factor ? perChannel(factor) : 1, scale ?? 1, shift ?? 0);
+  return epilogues[attrs.activation](sums, perChannel(bias!), factor ? perChannel(factor) : 1, scale ?? 1, shift ?? 0);
 }
 
-function inferAct([x, weight, ...rest]: readonly Tensor[], attrs: Conv2dActAttrs): Shape {
-  const shape = inferConv(x!, weight!, attrs);
-  for (const [i, { size }] of rest.entries()) {
-    const expected = i < 2 ? shape[1]! : 1;
-    if (size !== expected)
-      throw new ShapeError(
-        `conv2dAct: ${["bias", "factor", "scale", "shift"][i]} has ${size} values, weight ${shapeText(weight!.shape)} needs ${expected}`,
-      );
-  }
-  return shape;
-}
-
-const TAKES = ["x", "weight", "bias", "factor?", "scale?", "shift?"];
+const TAKES = [
+  ...["x [B, Ci, H, W]", "weight [Co, Ci/groups, kh, kw]", "bias [Co]", "factor? [Co]", "scale? [1]", "shift? [1]"],
+];
 const RULES = inputRules(TAKES);
 
 // Without a gradient: one would need the values before the activation, which are what this op does not write.
 const conv2dActOp = defineOp("conv2dAct", {
   takes: TAKES,
-  infer: (inputs, attrs) => [{ shape: inferAct(inputs, attrs), dtype: "f32" }],
+  infer: ([x, weight], attrs) => [{ shape: inferConv(x!, weight!, attrs), dtype: "f32" }],
   fallback: (inputs, attrs) => [inTurn(inputs, attrs)],
   cases: (op) =>
     [1, 2, 4].flatMap((count) =>
@@ -92,24 +77,26 @@ const conv2dActOp = defineOp("conv2dAct", {
     ),
 });
 
+const CONV2D_ACT: Takes = { x: "f32", weight: "f32", options: options(CONV2D_ACT_OPTIONS) };
+
 /** scale · activation(factor · (x ⋆ weight) + bias) + shift, in one pass where no gradient is recorded. @throws ShapeError */
-export function conv2dAct(x: Tensor, weight: Tensor, options: Conv2dActOptions): Tensor {
-  checkOptions("conv2dAct", options, CONV2D_ACT_OPTIONS);
+export const conv2dAct = defineCall("conv2dAct", CONV2D_ACT, (x: Tensor, weight: Tensor, options: Conv2dActOptions) => {
   const { bias, factor, affine, activation = "identity" } = options;
   const inputs = [x, weight, bias];
-  checkInputs("conv2dAct", inputs, RULES);
   if (factor || affine) inputs.push(factor ?? ones([weight.shape[0]!], { backend: x.backend }));
   if (affine) inputs.push(affine.scale, affine.shift);
   const attrs = { ...attrsOf(options), activation };
   if (!recordsGradient(inputs)) return conv2dActOp(inputs, attrs)[0]!;
   checkInputs("conv2dAct", inputs, RULES);
-  inferAct(inputs, attrs);
   return inTurn(inputs, attrs);
-}
+});
 
 /** Cross-correlation of x [B, Ci, H, W] with weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. @throws ShapeError */
-export function conv2d(x: Tensor, weight: Tensor, options: Conv2dOptions & { readonly bias?: Tensor } = {}): Tensor {
-  checkOptions("conv2d", options, { ...CONV2D_OPTIONS, bias: thing });
-  const { bias } = options;
-  return bias ? conv2dAct(x, weight, { ...options, bias }) : conv2dOp([x, weight], attrsOf(options))[0]!;
-}
+export const conv2d = defineCall(
+  "conv2d",
+  { x: "f32", weight: "f32", "options?": options({ ...CONV2D_OPTIONS, bias: thing }) },
+  (x: Tensor, weight: Tensor, options: Conv2dOptions & { readonly bias?: Tensor } = {}): Tensor => {
+    const { bias } = options;
+    return bias ? conv2dAct(x, weight, { ...options, bias }) : conv2dOp([x, weight], attrsOf(options))[0]!;
+  },
+);

@@ -19,10 +19,10 @@ function padded(x: Tensor, { padding: [top, left, bottom, right] }: Conv2dAttrs)
 }
 
 export const conv2dOp = defineOp("conv2d", {
-  takes: ["x", "weight"],
+  takes: ["x [B, Ci, H, W]", "weight [Co, Ci/groups, kh, kw]"],
   infer: ([x, weight], attrs) => [{ shape: inferConv(x!, weight!, attrs), dtype: "f32" }],
   fallback: ([input, kernel], attrs) => {
-    const [batch, out, ho, wo] = inferConv(input!, kernel!, attrs) as [number, number, number, number];
+    const [batch, out, ho, wo] = inferConv(input!, kernel!, attrs);
     const { groups, stride, dilation } = attrs;
     const x = padded(input!, attrs);
     const weight = kernel!.contiguous();
@@ -57,7 +57,7 @@ const gradCases = (run: (call: { dy: Tensor; x: Tensor; weight: Tensor; attrs: C
   }, false);
 
 const conv2dInputGradOp = defineOp("conv2dInputGrad", {
-  takes: ["dy", "weight"],
+  takes: ["dy [B, Co, Ho, Wo]", "weight [Co, Ci/groups, kh, kw]"],
   infer: ([dy, weight], { inputSize, groups }) => [
     { shape: [dy!.shape[0]!, weight!.shape[1]! * groups, ...inputSize], dtype: "f32" },
   ],
@@ -96,7 +96,7 @@ const conv2dInputGradOp = defineOp("conv2dInputGrad", {
 });
 
 const conv2dWeightGradOp = defineOp("conv2dWeightGrad", {
-  takes: ["dy", "x"],
+  takes: ["dy [B, Co, Ho, Wo]", "x [B, Ci, H, W]"],
   infer: ([dy, x], { kernelSize, groups }) => [
     { shape: [dy!.shape[1]!, x!.shape[1]! / groups, ...kernelSize], dtype: "f32" },
   ],

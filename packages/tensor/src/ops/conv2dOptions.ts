@@ -1,6 +1,7 @@
 import { ShapeError } from "../errors.ts";
+import type { Shape4, Side } from "../kernel/windows.ts";
 import { type OptionRules, whole, wholes } from "../options.ts";
-import { type Shape, shapeText } from "../shape.ts";
+import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Conv2dAttrs } from "./attrs.ts";
 
@@ -31,30 +32,18 @@ export function attrsOf(options: Conv2dOptions): Conv2dAttrs {
   return { stride: pair(stride), padding: sides(padding), dilation: pair(dilation), groups };
 }
 
-/** Size of a convolution's output along both axes. */
-function outputSize(
-  input: readonly number[],
-  kernel: readonly number[],
-  { stride, padding, dilation }: Conv2dAttrs,
-): [number, number] {
-  const along = (i: 0 | 1) =>
-    Math.floor((input[i]! + padding[i] + padding[i + 2]! - dilation[i] * (kernel[i]! - 1) - 1) / stride[i]) + 1;
-  return [along(0), along(1)];
-}
-
 /** Shape of the output [B, Co, Ho, Wo]. @throws ShapeError */
-export function inferConv(x: Tensor, weight: Tensor, attrs: Conv2dAttrs): Shape {
-  const text = `conv2d: input ${shapeText(x.shape)}, weight ${shapeText(weight.shape)}, groups ${attrs.groups}`;
-  if (x.rank !== 4 || weight.rank !== 4)
-    throw new ShapeError(`${text}: both must have four axes, [B, C, H, W] and [Co, Ci/groups, kh, kw]`);
-  const [batch, channels, height, width] = x.shape as [number, number, number, number];
-  if (channels !== weight.shape[1]! * attrs.groups)
-    throw new ShapeError(
-      `${text}: the input has ${channels} channels, the weight takes ${weight.shape[1]! * attrs.groups}`,
-    );
-  if (weight.shape[0]! % attrs.groups)
-    throw new ShapeError(`${text}: ${weight.shape[0]} output channels do not divide into the groups`);
-  const size = outputSize([height, width], weight.shape.slice(2), attrs);
-  if (size[0] < 1 || size[1] < 1) throw new ShapeError(`${text}: the kernel is larger than the padded input`);
-  return [batch, weight.shape[0]!, ...size];
+export function inferConv(x: Tensor, weight: Tensor, attrs: Conv2dAttrs): Shape4 {
+  const { stride, padding, dilation, groups } = attrs;
+  const text = `conv2d: input ${shapeText(x.shape)}, weight ${shapeText(weight.shape)}, groups ${groups}`;
+  const [batch, channels, ...input] = x.shape as [number, number, number, number];
+  const [out, own, ...kernel] = weight.shape as [number, number, number, number];
+  if (channels !== own * groups)
+    throw new ShapeError(`${text}: the input has ${channels} channels, the weight takes ${own * groups}`);
+  if (out % groups) throw new ShapeError(`${text}: ${out} output channels do not divide into the groups`);
+  const along = (i: Side): number =>
+    Math.floor((input[i] + padding[i] + padding[i + 2]! - dilation[i] * (kernel[i] - 1) - 1) / stride[i]) + 1;
+  const [height, width] = [along(0), along(1)];
+  if (height < 1 || width < 1) throw new ShapeError(`${text}: the kernel is larger than the padded input`);
+  return [batch, out, height, width];
 }

@@ -1,7 +1,7 @@
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import type { OpCase } from "./cases.ts";
 import type { Conv2dOptions } from "./conv2dOptions.ts";
-import type { OpCase } from "./registry.ts";
 
 interface ConvCase {
   readonly x: readonly [number, number, number, number];

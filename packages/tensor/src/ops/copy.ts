@@ -2,16 +2,17 @@ import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { load, param } from "../kernel/expr.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
+import { anyNumber, sizesFrom } from "../options.ts";
 import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { checkSource, checkTarget, shareElements } from "./inPlace.ts";
-import { ANY_DTYPE, checkInputs, checkNumber, checkTensor, inputRules } from "./inputs.ts";
-import { register } from "./registry.ts";
+import { defineCall } from "./defineCall.ts";
+import { checkSource, openTargets, shareElements } from "./inPlace.ts";
+import { ANY, checkNumber } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
 
 /** A program for each element type. */
 export const perDtype = (make: (dtype: Dtype) => Program): Record<Dtype, Program> =>
-  Object.fromEntries(ANY_DTYPE.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, Program>;
+  Object.fromEntries(ANY.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, Program>;
 
 const copyPrograms = perDtype((dtype) =>
   mapProgram("copy", { inputs: [dtype], params: [], outputs: [load(0, dtype)] }),
@@ -20,34 +21,30 @@ const fillPrograms = perDtype((dtype) =>
   mapProgram("fill", { inputs: [], params: [dtype], outputs: [param(0, dtype)] }),
 );
 
-const RULES = inputRules({ target: ANY_DTYPE, source: ANY_DTYPE });
-
 /**
  * Writes `source`, broadcast, into the elements `target` views; where the two share elements, as if from a copy. Not
  * recorded: for new tensors and state without gradients.
  * @throws ShapeError, DtypeError, GradientError, OwnershipError, BackendError
  */
-export function copyInto(target: Tensor, source: Tensor): void {
-  checkInputs("copyInto", [target, source], RULES);
-  checkTarget("copyInto", target);
+export const copyInto = defineCall("copyInto", { target: ANY, source: ANY }, (target: Tensor, source: Tensor): void => {
   checkSource("copyInto", source, target);
+  openTargets("copyInto", target);
   if (shareElements(target, source)) {
     using copy = empty(source.backend, source.shape, source.dtype);
     run(copy, source);
     run(target, copy);
   } else run(target, source);
-}
+});
 
 const run = (target: Tensor, source: Tensor): void =>
   launchOver(copyPrograms[target.dtype], target, { tensors: [source, target] });
 
 /** Writes one value into the elements `target` views. Not recorded. @throws DtypeError, GradientError, OwnershipError */
-export function fillInto(target: Tensor, value: number): void {
-  checkTensor("fillInto", target, RULES[0]!);
-  checkTarget("fillInto", target);
+export const fillInto = defineCall("fillInto", { target: ANY, value: anyNumber }, (target: Tensor, value: number) => {
   checkNumber("fillInto", value, { name: "the value", dtype: target.dtype });
+  openTargets("fillInto", target);
   launchOver(fillPrograms[target.dtype], target, { tensors: [target], numbers: [value] });
-}
+});
 
 /** A new tensor of one value. */
 export function filled(backend: Backend, shape: Shape, options: { value: number; dtype: Dtype }): Tensor {
@@ -57,24 +54,8 @@ export function filled(backend: Backend, shape: Shape, options: { value: number;
 }
 
 /** Zeros of the dtype and on the backend of `like`. */
-export const zerosLike = (like: Tensor, shape: Shape = like.shape): Tensor =>
-  filled(like.backend, shape, { value: 0, dtype: like.dtype });
-
-register({
-  name: "copyInto",
-  kind: "update",
-  rules: RULES,
-  cases: () =>
-    ANY_DTYPE.map((dtype) => ({
-      name: `${dtype}, a row into each`,
-      inputs: [
-        { shape: [3, 5], dtype },
-        { shape: [5], dtype },
-      ],
-      run: (target, row) => {
-        copyInto(target, row);
-        return [target];
-      },
-      differentiable: false,
-    })),
-});
+export const zerosLike = defineCall(
+  "zerosLike",
+  { like: ANY, "shape?": sizesFrom(0) },
+  (like: Tensor, shape: Shape = like.shape): Tensor => filled(like.backend, shape, { value: 0, dtype: like.dtype }),
+);

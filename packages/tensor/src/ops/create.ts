@@ -3,15 +3,26 @@ import type { Dtype, TypedArray } from "../dtype.ts";
 import { ArgumentError, BackendError, DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, param } from "../kernel/expr.ts";
 import { mapProgram } from "../kernel/program.ts";
-import { checkOptions, dtypeOption, type OptionRules, real, thing, whatIs } from "../options.ts";
+import {
+  anyNumber,
+  dtypeOption,
+  list,
+  type OptionRule,
+  options,
+  real,
+  sizeOption,
+  sizesFrom,
+  thing,
+} from "../options.ts";
 import { currentBackend, noGrad, withBackend } from "../runtime.ts";
 import { scope } from "../scope.ts";
-import { checkShape, type Shape, shapeText, sizeOf } from "../shape.ts";
+import { type Shape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { filled } from "./copy.ts";
-import { checkTarget } from "./inPlace.ts";
-import { ANY_DTYPE, checkNumber, checkTensor, holds, type InputRule, inputRules } from "./inputs.ts";
-import { empty, launchOver } from "./result.ts";
+import { defineCall } from "./defineCall.ts";
+import { openTargets } from "./inPlace.ts";
+import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules, type Takes } from "./inputs.ts";
+import { empty, launchInto } from "./result.ts";
 import { contiguous } from "./view.ts";
 
 /** Where and of what kind a new tensor is. */
@@ -21,41 +32,47 @@ export interface CreateOptions {
   readonly backend?: Backend;
 }
 
-const CREATE_OPTIONS: OptionRules<CreateOptions> = { dtype: dtypeOption, backend: thing };
+const CREATE_OPTIONS = options<CreateOptions>({ dtype: dtypeOption, backend: thing });
 
-/** What a tensor is made of: typed arrays with numbers of up to 64 bits, or numbers one after the other. */
+/** What tensors are made of: typed arrays with numbers of up to 64 bits, or numbers one after the other. */
 type Values = TypedArray | readonly number[];
+
+const VALUES: OptionRule = {
+  takes: "a list of numbers",
+  fits: (value) => Array.isArray(value) || ArrayBuffer.isView(value),
+  examples: [[1], 5, "12", [[1, 2]], [undefined]],
+};
 
 /**
  * A tensor of `shape` from values in row-major order (default shape: [length]). Values that the element type does not hold
  * are refused, not converted. @throws ShapeError, DtypeError, ArgumentError
  */
-export function tensor(values: Values, shape?: Shape, options: CreateOptions = {}): Tensor {
-  checkOptions("tensor", options, CREATE_OPTIONS);
-  const dtype = options.dtype ?? (values instanceof Int32Array ? "i32" : "f32");
-  const elements = elementsOf("tensor", values, dtype);
-  const target = shape ?? [values.length];
-  checkShape("tensor", target);
-  if (values.length !== sizeOf(target))
-    throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(target)}`);
-  const result = empty(options.backend ?? currentBackend(), target, dtype);
-  write(result, elements);
-  return result;
-}
+export const tensor = defineCall(
+  "tensor",
+  { values: VALUES, "shape?": sizesFrom(0), "options?": CREATE_OPTIONS },
+  (values: Values, shape: Shape = [values.length], options: CreateOptions = {}): Tensor => {
+    const dtype = options.dtype ?? (values instanceof Int32Array ? "i32" : "f32");
+    const elements = elementsOf("tensor", values, dtype);
+    if (values.length !== sizeOf(shape))
+      throw new ShapeError(`tensor: ${values.length} values do not fill ${shapeText(shape)}`);
+    const result = empty(options.backend ?? currentBackend(), shape, dtype);
+    write(result, elements);
+    return result;
+  },
+);
+
+const WRITE_TENSOR: Takes = { target: ANY, values: VALUES };
 
 /** Overwrites a contiguous tensor's elements. @throws ShapeError, DtypeError, ArgumentError, OwnershipError, GradientError */
-export function writeTensor(target: Tensor, values: Values): void {
-  checkTensor("writeTensor", target, ANY);
-  checkTarget("writeTensor", target);
+export const writeTensor = defineCall("writeTensor", WRITE_TENSOR, (target: Tensor, values: Values): void => {
   const elements = elementsOf("writeTensor", values, target.dtype);
   if (values.length !== target.size || !target.isContiguous)
     throw new ShapeError(
       `writeTensor: ${values.length} values for a ${target.isContiguous ? "" : "strided "}tensor ${shapeText(target.shape)}`,
     );
+  openTargets("writeTensor", target);
   write(target, elements);
-}
-
-const [ANY] = inputRules({ "the tensor": ANY_DTYPE }) as [InputRule];
+});
 
 const write = (target: Tensor, values: TypedArray): void =>
   target.backend.write({ buffer: target.storage.buffer, offset: target.offset, length: target.size }, values);
@@ -64,8 +81,6 @@ const write = (target: Tensor, values: TypedArray): void =>
 function elementsOf(op: string, values: Values, dtype: Dtype): TypedArray {
   if (values instanceof Int32Array && dtype !== "bool") return values;
   if ((values instanceof Float32Array || values instanceof Float64Array) && dtype === "f32") return values;
-  if (typeof (values as { length?: unknown } | undefined)?.length !== "number" || typeof values === "string")
-    throw new ArgumentError(`${op}: the values are ${whatIs(values)}; they must be a list of numbers`);
   const elements = dtype === "f32" ? new Float64Array(values.length) : new Int32Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value: unknown = values[i];
@@ -83,21 +98,27 @@ function elementsOf(op: string, values: Values, dtype: Dtype): TypedArray {
   return elements;
 }
 
+const [EACH] = inputRules({ tensor: ANY }) as [InputRule];
+
 /** The elements of all `tensors`, each in row-major order, with one synchronisation. */
-export function readTensors(tensors: readonly Tensor[]): Promise<TypedArray[]> {
-  // The copies are queued when `read` returns, so what was made for them can go.
-  for (const [i, t] of tensors.entries()) {
-    checkTensor("readTensors", t, { ...ANY, name: `tensor ${i + 1}` });
-    if (t.backend !== tensors[0]!.backend)
-      throw new BackendError("readTensors: the tensors live on two backends; read those of each by themselves");
-  }
-  return scope("read", () => {
-    const sources = noGrad(() => tensors.map(contiguous));
-    const backend = sources[0]?.backend;
-    const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
-    return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
-  }).reading;
-}
+export const readTensors = defineCall(
+  "readTensors",
+  { tensors: list(thing) },
+  (tensors: readonly Tensor[]): Promise<TypedArray[]> => {
+    // The copies are queued when `read` returns, so what was made for them can go.
+    for (const [i, t] of tensors.entries()) {
+      checkTensor("readTensors", t, { ...EACH, name: `tensor ${i + 1}` });
+      if (t.backend !== tensors[0]!.backend)
+        throw new BackendError("readTensors: the tensors live on two backends; read those of each by themselves");
+    }
+    return scope("read", () => {
+      const sources = noGrad(() => tensors.map((t) => contiguous(t)));
+      const backend = sources[0]?.backend;
+      const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
+      return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
+    }).reading;
+  },
+);
 
 /**
  * The elements of the tensors that `body` gives, which runs in a scope of its own on `backend`: all that it makes is freed
@@ -108,27 +129,36 @@ export async function readResults(backend: Backend, body: () => readonly Tensor[
 }
 
 /** The elements of `x` in row-major order. */
-export async function data(x: Tensor): Promise<TypedArray> {
-  return (await readTensors([x]))[0]!;
-}
+export const data = async (...args: [x: Tensor]): Promise<TypedArray> => (await read(...args))[0]!;
+const read = defineCall("data", { x: ANY }, (x: Tensor) => readTensors([x]));
 
 /** The value of a one-element tensor. @throws ShapeError */
-export async function item(x: Tensor): Promise<number> {
+export const item = async (...args: [x: Tensor]): Promise<number> => (await readItem(...args))[0]!;
+const readItem = defineCall("item", { x: ANY }, (x: Tensor): Promise<TypedArray> => {
   if (x.size !== 1)
     throw new ShapeError(`item: the tensor has shape ${shapeText(x.shape)}; only one element can be read this way`);
-  return (await data(x))[0]!;
-}
+  return data(x);
+});
+
+const FULL: Takes = { shape: sizesFrom(0), value: anyNumber, "options?": CREATE_OPTIONS };
 
 /** A tensor of one value. @throws ShapeError, DtypeError, ArgumentError */
-export function full(shape: Shape, value: number, options: CreateOptions = {}): Tensor {
-  checkOptions("full", options, CREATE_OPTIONS);
-  checkShape("full", shape);
-  return filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" });
-}
+export const full = defineCall(
+  "full",
+  FULL,
+  (shape: Shape, value: number, options: CreateOptions = {}): Tensor =>
+    filled(options.backend ?? currentBackend(), shape, { value, dtype: options.dtype ?? "f32" }),
+);
+const constant = (name: string, value: number) =>
+  defineCall(
+    name,
+    { shape: sizesFrom(0), "options?": CREATE_OPTIONS },
+    (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, value, options),
+  );
 /** A tensor of zeros. */
-export const zeros = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 0, options);
+export const zeros = constant("zeros", 0);
 /** A tensor of ones. */
-export const ones = (shape: Shape, options: CreateOptions = {}): Tensor => full(shape, 1, options);
+export const ones = constant("ones", 1);
 
 const arangeProgram = mapProgram("arange", {
   inputs: [],
@@ -144,15 +174,15 @@ export interface ArangeOptions {
   readonly step?: number;
   readonly backend?: Backend;
 }
-const ARANGE_OPTIONS: OptionRules<ArangeOptions> = { start: real, step: real, backend: thing };
+
+const ARANGE: Takes = {
+  length: sizeOption,
+  "options?": options<ArangeOptions>({ start: real, step: real, backend: thing }),
+};
 
 /** start, start + step, … as i32 [length]. @throws ShapeError, DtypeError, ArgumentError */
-export function arange(length: number, options: ArangeOptions = {}): Tensor {
-  checkOptions("arange", options, ARANGE_OPTIONS);
-  checkShape("arange", [length]);
+export const arange = defineCall("arange", ARANGE, (length: number, options: ArangeOptions = {}): Tensor => {
   const { start = 0, step = 1, backend = currentBackend() } = options;
   for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
-  const result = empty(backend, [length], "i32");
-  launchOver(arangeProgram, result, { tensors: [result], numbers: [start, step] });
-  return result;
-}
+  return launchInto(arangeProgram, { backend, kept: [length], numbers: [start, step] })[0]!;
+});

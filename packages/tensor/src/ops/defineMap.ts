@@ -1,5 +1,4 @@
-import type { Vjp } from "../autograd/node.ts";
-import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiate } from "../kernel/differentiate.ts";
 import { type Expr, load, loadsIn, row } from "../kernel/expr.ts";
@@ -8,8 +7,9 @@ import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from
 import { memo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { type CaseInput, type OpCase, shapesOf } from "./cases.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
-import { type CaseInput, type OpCase, register, shapesOf } from "./registry.ts";
+import { register } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
 import { type Signature, signatureOf } from "./signature.ts";
 
@@ -61,7 +61,7 @@ export function defineMap<E extends Expr[]>(
     return output;
   };
   const cases = () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options);
-  register({ name, kind: "map", op, rules, cases });
+  register({ name, kind: "map", op, rules, call: op as (...inputs: never[]) => Tensor, cases });
   return op;
 }
 
@@ -80,10 +80,8 @@ interface MapCall {
 }
 
 function runMap({ name, variant, signature: { backend, tensors, numbers } }: MapCall): Tensor {
-  const shape = broadcastShapes(
-    name,
-    tensors.map((tensor) => tensor.shape),
-  );
+  const shapes = tensors.map((tensor) => tensor.shape);
+  const shape = broadcastShapes(name, shapes);
   const output = empty(backend, shape, variant.result.dtype);
   launchOver(variant.forward, output, { tensors: [...tensors, output], numbers });
   return output;
@@ -107,21 +105,21 @@ function makeVariant(name: string, result: Expr, options: { signature: Signature
 function recordMap(call: MapCall, output: Tensor): void {
   const { tensors } = call.signature;
   const shapes = tensors.map((tensor) => tensor.shape);
-  const saved = tensors.map((tensor, i) => (call.variant.reads.has(i) ? saveForBackward(tensor) : undefined));
-  const vjp: Vjp<Tensor> = ({ grads, needs }) => {
-    const dy = grads[0]!;
-    const given = { ...call, saved, dy };
-    const wanted = shapes.flatMap((_, i) => (needs[i] && call.variant.derivatives[i] ? [i] : []));
-    const whole = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
-    const results = new Array<Tensor | undefined>(tensors.length);
-    if (whole.length > 0)
-      runGradient(given, whole, dy.shape).forEach((gradient, k) => {
-        results[whole[k]!] = gradient;
-      });
-    for (const i of wanted) results[i] ??= runGradient(given, [i], shapes[i]!)[0];
-    return results;
-  };
-  record(call.name, [output], { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
+  record(call.name, [output], {
+    inputs: tensors,
+    saves: tensors.map((tensor, i) => (call.variant.reads.has(i) ? tensor : undefined)),
+    vjp: ({ grads, needs, saved }) => {
+      const dy = grads[0]!;
+      const given = { ...call, saved, dy };
+      const wanted = shapes.flatMap((_, i) => (needs[i] && call.variant.derivatives[i] ? [i] : []));
+      const whole = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
+      const results = new Array<Tensor | undefined>(shapes.length);
+      if (whole.length > 0)
+        for (const [k, gradient] of runGradient(given, whole, dy.shape).entries()) results[whole[k]!] = gradient;
+      for (const i of wanted) results[i] ??= runGradient(given, [i], shapes[i]!)[0];
+      return results;
+    },
+  });
 }
 
 interface GradientCall extends MapCall {

@@ -1,4 +1,4 @@
-import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Backend, Override } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { GradientError } from "../errors.ts";
@@ -29,9 +29,9 @@ export interface OpBackprop<Attrs> {
 
 /** What `defineOp` must be told. */
 export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
-  /** Names and element types of the inputs. */
+  /** Names, element types and axes of the inputs. */
   readonly takes: Takes;
-  /** Gives the outputs, after checking shapes and attributes: the only place that throws about them. */
+  /** Gives the outputs, after checking what `takes` cannot tell. */
   infer(inputs: readonly Tensor[], attrs: Attrs): readonly OutputSpec[];
   /** The op's meaning, in other ops and generated kernels. */
   fallback(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[];
@@ -77,21 +77,21 @@ export function defineOp<Name extends keyof OpAttrs>(
 
   const recordOp = (inputs: readonly Tensor[], outputs: readonly Tensor[], attrs: OpAttrs[Name]): void => {
     const inputShapes = inputs.map((input) => input.shape);
-    const saved = (tensors: readonly Tensor[], which: readonly number[] = []) =>
-      tensors.map((t, i) => (vjp && which.includes(i) ? saveForBackward(t) : undefined));
-    const read = { inputs: saved(inputs, saves.inputs), outputs: saved(outputs, saves.outputs) };
+    const count = inputs.length;
+    const read = (tensors: readonly Tensor[], which: readonly number[] = []) =>
+      tensors.map((t, i) => (vjp && which.includes(i) ? t : undefined));
     record(name, outputs, {
       inputs,
-      saved: [...read.inputs, ...read.outputs].filter((t) => t !== undefined),
-      vjp: ({ grads, needs }) => {
+      saves: [...read(inputs, saves.inputs), ...read(outputs, saves.outputs)],
+      vjp: ({ grads, needs, saved }) => {
         if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
-        return vjp({ ...read, inputShapes, attrs, grads, needs });
+        return vjp({ inputs: saved.slice(0, count), outputs: saved.slice(count), inputShapes, attrs, grads, needs });
       },
     });
   };
 
   const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
-    const outputs = compute(checkInputs(name, inputs, rules), inputs, attrs);
+    const outputs = compute(checkInputs(name, inputs, rules)!, inputs, attrs);
     if (recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
     return outputs;
   };

@@ -1,5 +1,4 @@
-import type { Vjp } from "../autograd/node.ts";
-import { record, recordsGradient, saveForBackward } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiateStages } from "../kernel/differentiate.ts";
 import { type Expr, load, loadsIn, param, postorder, rewrite, row } from "../kernel/expr.ts";
@@ -72,10 +71,8 @@ export function defineRow<E extends Expr[]>(
     const variant = memo(variants, signature.text, () =>
       makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
     );
-    const shape = broadcastShapes(
-      name,
-      signature.tensors.map((tensor) => tensor.shape),
-    );
+    const shapes = signature.tensors.map((tensor) => tensor.shape);
+    const shape = broadcastShapes(name, shapes);
     const call = { name, variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
     const outputs = runRow(call);
     if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
@@ -156,24 +153,23 @@ function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
     wanted: shapes.map(() => true),
     given: outputs.map((o) => o.dtype === "f32"),
   }).reads;
-  const saved = tensors.map((tensor, i) => (reads.has(i) ? saveForBackward(tensor) : undefined));
-  const vjp: Vjp<Tensor> = ({ grads, needs }) => {
-    const given = grads.map((g) => g !== undefined);
-    const wanted = tensors.map(({ dtype }, i) => needs[i] === true && dtype === "f32");
-    const gradient = gradientFor(call, { still, wanted, given });
-    const dys = grads.filter((g) => g !== undefined);
-    const results = gradient.results.map(
-      (result) => result && empty(dys[0]!.backend, result.perRow ? rowShape(call) : call.shape, "f32"),
-    );
-    const stand = dys[0]!;
-    launchRows(call, gradient.program, [
-      ...saved.map((s) => s ?? stand),
-      ...dys,
-      ...results.filter((r) => r !== undefined),
-    ]);
-    return results.map((result, i) => result && sumTo(result, shapes[i]!));
-  };
-  record(call.name, outputs, { inputs: tensors, saved: saved.filter((s) => s !== undefined), vjp });
+  record(call.name, outputs, {
+    inputs: tensors,
+    saves: tensors.map((tensor, i) => (reads.has(i) ? tensor : undefined)),
+    vjp: ({ grads, needs, saved }) => {
+      const given = grads.map((g) => g !== undefined);
+      const wanted = tensors.map(({ dtype }, i) => needs[i] === true && dtype === "f32");
+      const gradient = gradientFor(call, { still, wanted, given });
+      const dys = grads.filter((g) => g !== undefined);
+      const [stand] = dys as [Tensor];
+      const results = gradient.results.map(
+        (result) => result && empty(stand.backend, result.perRow ? rowShape(call) : call.shape, "f32"),
+      );
+      const written = results.filter((result) => result !== undefined);
+      launchRows(call, gradient.program, [...saved.map((tensor) => tensor ?? stand), ...dys, ...written]);
+      return results.map((result, i) => result && sumTo(result, shapes[i]!));
+    },
+  });
 }
 
 interface GradientNeed {
@@ -231,7 +227,6 @@ function liveStages(stages: readonly Stage[]): Stage[] {
   return stages.flatMap((stage): Stage[] => {
     if (stage.kind === "reduce")
       return live.has(reduces.indexOf(stage)) ? [{ ...stage, expr: renumber(stage.expr) }] : [];
-    if (stage.kind === "scatter") return [stage];
     return [{ ...stage, writes: stage.writes.map((write) => ({ ...write, expr: renumber(write.expr) })) }];
   });
 }

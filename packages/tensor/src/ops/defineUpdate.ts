@@ -5,9 +5,10 @@ import { memo } from "../memo.ts";
 import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { identity } from "./arithmetic.ts";
-import { checkApart, checkSource, checkTarget } from "./inPlace.ts";
+import type { OpCase } from "./cases.ts";
+import { checkApart, checkSource, openTargets } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
-import { type OpCase, register, type Trials } from "./registry.ts";
+import { register, type Trials } from "./registry.ts";
 import { launchOver } from "./result.ts";
 import { signatureOf } from "./signature.ts";
 
@@ -47,15 +48,14 @@ export function defineUpdate(
     const signature = signatureOf(name, [...targets, ...inputs], rules);
     const { text, tensors, numbers, dtypes, paramDtypes, leaves } = signature;
     const [first] = targets as [Tensor];
-    for (const target of targets) {
-      if (!sameShape(target.shape, first.shape))
+    for (const { shape } of targets)
+      if (!sameShape(shape, first.shape))
         throw new ShapeError(
-          `${name}: targets are ${shapeText(first.shape)} and ${shapeText(target.shape)}; they must be alike`,
+          `${name}: targets are ${shapeText(first.shape)} and ${shapeText(shape)}; they must be alike`,
         );
-      checkTarget(name, target);
-    }
     for (const tensor of tensors) checkSource(name, tensor, first);
     checkApart(name, tensors, count);
+    openTargets(name, ...targets);
     const program = memo(programs, `${count}:${text}`, () => {
       const values = build(leaves.slice(0, count) as Expr[], leaves.slice(count) as Expr[]);
       return makeProgram(name, {

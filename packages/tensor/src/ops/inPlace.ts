@@ -2,14 +2,20 @@ import { GradientError, OwnershipError, ShapeError } from "../errors.ts";
 import { broadcastsTo, shapeText } from "../shape.ts";
 import type { Layout, Tensor } from "../tensor.ts";
 
-/** @throws GradientError, ShapeError unless `target` may be written in place: no recorded result, each element once */
-export function checkTarget(op: string, target: Tensor): void {
-  if (target.edge && !target.edge.node.leaf)
-    throw new GradientError(`${op}: a recorded result can't be changed in place; its gradient needs the old value`);
-  if (target.size > 0 && target.strides.some((stride, axis) => stride === 0 && target.shape[axis]! > 1))
-    throw new ShapeError(
-      `${op}: the target ${shapeText(target.shape)} was expanded, so that several of its elements are one; write the tensor from before`,
-    );
+/**
+ * What comes last before `targets` are written in place: a backward pass that saved their old elements will know.
+ * @throws GradientError, ShapeError unless they may be written: no recorded results, each element once
+ */
+export function openTargets(op: string, ...targets: readonly Tensor[]): void {
+  for (const target of targets) {
+    if (target.edge && !target.edge.node.leaf)
+      throw new GradientError(`${op}: a recorded result can't be changed in place; its gradient needs the old value`);
+    if (target.size > 0 && target.strides.some((stride, axis) => stride === 0 && target.shape[axis]! > 1))
+      throw new ShapeError(
+        `${op}: the target ${shapeText(target.shape)} was expanded, so that several of its elements are one; write the tensor from before`,
+      );
+  }
+  for (const target of targets) target.storage.change(target.offset, lastOf(target));
 }
 
 /** @throws ShapeError unless `source` broadcasts to the target's shape */
@@ -30,7 +36,8 @@ export function checkApart(op: string, tensors: readonly Tensor[], targets: numb
         );
 }
 
-const lastOf = ({ shape, strides, offset }: Layout): number =>
+/** The last element in the storage. */
+export const lastOf = ({ shape, strides, offset }: Layout): number =>
   shape.reduce((last, n, axis) => last + (n - 1) * strides[axis]!, offset);
 
 /** Whether two tensors have elements in common. Views of one storage whose ranges meet are compared element by element. */

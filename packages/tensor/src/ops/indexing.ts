@@ -1,4 +1,3 @@
-import { ShapeError } from "../errors.ts";
 import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import {
@@ -9,15 +8,16 @@ import {
   updateOperand,
   writeOperand,
 } from "../kernel/program.ts";
-import { checkShape, shapeText, sizeOf } from "../shape.ts";
+import { sizeOption } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
+import { casesOf } from "./cases.ts";
 import { filled, perDtype } from "./copy.ts";
 import { arange } from "./create.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
-import { ANY_DTYPE, checkInputs, inputRules } from "./inputs.ts";
-import { casesOf } from "./registry.ts";
-import { bind, empty } from "./result.ts";
+import { ANY, type Takes } from "./inputs.ts";
+import { bind, launchInto } from "./result.ts";
 
 // Map axes: index position, column. Param: columns.
 const selectPrograms = perDtype((dtype) => {
@@ -34,45 +34,27 @@ const inRows = load(0, "i32")
   .lt(0)
   .not()
   .and(load(0, "i32").lt(param(1, "i32")));
+const target = inRows.select(load(0, "i32").mul(param(0, "i32")).add(axisIndex(1)), -1);
 const addProgram = makeProgram("indexAdd", {
   operands: [readOperand("i32"), readOperand("f32"), { ...updateOperand("f32"), indexed: true }],
   params: ["i32", "i32"],
-  stages: [
-    {
-      kind: "scatter",
-      operand: 2,
-      index: inRows.select(load(0, "i32").mul(param(0, "i32")).add(axisIndex(1)), -1),
-      expr: load(1),
-    },
-  ],
+  stages: [{ kind: "store", perRow: false, writes: [{ operand: 2, index: target, expr: load(1) }] }],
 });
 
-function checkIndex(op: string, index: Tensor): void {
-  if (index.rank !== 1) throw new ShapeError(`${op}: the index must be [K], got ${shapeText(index.shape)}`);
-}
+const SELECT: Takes = { "x [R, D]": ANY, "index [K]": "i32" };
 
 const indexSelectOp = defineOp("indexSelect", {
-  takes: { x: ANY_DTYPE, index: "i32" },
-  infer: ([x, index]) => {
-    checkIndex("indexSelect", index!);
-    if (x!.rank !== 2) throw new ShapeError(`indexSelect: takes rows [R, D], got ${shapeText(x!.shape)}`);
-    return [{ shape: [index!.size, x!.shape[1]!], dtype: x!.dtype }];
-  },
+  takes: SELECT,
+  infer: ([x, index]) => [{ shape: [index!.size, x!.shape[1]!], dtype: x!.dtype }],
   fallback: ([source, index]) => {
     const x = source!.contiguous();
     const columns = x.shape[1]!;
-    const output = empty(x.backend, [index!.size, columns], x.dtype);
-    launch(
-      x.backend,
-      selectPrograms[x.dtype],
-      {
-        mapSizes: output.shape,
-        reduceSizes: [],
-        operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0]), bind(output)],
-      },
-      [columns],
-    );
-    return [output];
+    return launchInto(selectPrograms[x.dtype], {
+      backend: x.backend,
+      kept: [index!.size, columns],
+      operands: [bind(x, [0, 0]), bind(index!, [index!.strides[0]!, 0])],
+      numbers: [columns],
+    });
   },
   saves: { inputs: [1] },
   vjp: ({ inputs: [, index], inputShapes, grads: [dy] }) => [indexAdd(index!, dy!, inputShapes[0]![0]!)],
@@ -85,32 +67,22 @@ const indexSelectOp = defineOp("indexSelect", {
 });
 
 /** Rows of x [R, D] at index [K] (i32, 0…R−1) → [K, D]. The gradient adds rows up. @throws ShapeError, DtypeError */
-export const indexSelect = (x: Tensor, index: Tensor): Tensor => indexSelectOp([x, index], {})[0]!;
+export const indexSelect = defineCall(
+  "indexSelect",
+  SELECT,
+  (x: Tensor, index: Tensor): Tensor => indexSelectOp([x, index], {})[0]!,
+);
+
+const ADD = { "index [K]": "i32", "updates [K, D]": "f32" } as const;
 
 const indexAddOp = defineOp("indexAdd", {
-  takes: { index: "i32", updates: "f32" },
-  infer: ([index, updates], { rows }) => {
-    checkIndex("indexAdd", index!);
-    checkShape("indexAdd", [rows]);
-    if (updates!.rank !== 2 || updates!.shape[0] !== index!.size)
-      throw new ShapeError(
-        `indexAdd: ${index!.size} indices need updates [${index!.size}, D], got ${shapeText(updates!.shape)}`,
-      );
-    return [{ shape: [rows, updates!.shape[1]!], dtype: "f32" }];
-  },
+  takes: ADD,
+  infer: ([, updates], { rows }) => [{ shape: [rows, updates!.shape[1]!], dtype: "f32" }],
   fallback: ([index, updates], { rows }) => {
     const columns = updates!.shape[1]!;
     const output = filled(updates!.backend, [rows, columns], { value: 0, dtype: "f32" });
-    launch(
-      output.backend,
-      addProgram,
-      {
-        mapSizes: updates!.shape,
-        reduceSizes: [],
-        operands: [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])],
-      },
-      [columns, rows],
-    );
+    const operands = [bind(index!, [index!.strides[0]!, 0]), bind(updates!), bind(output, [0, 0])];
+    launch(output.backend, addProgram, { mapSizes: updates!.shape, reduceSizes: [], operands }, [columns, rows]);
     return [output];
   },
   saves: { inputs: [0] },
@@ -124,13 +96,24 @@ const indexAddOp = defineOp("indexAdd", {
 });
 
 /** Zeros [rows, D] plus updates [K, D] added at index [K] (i32), in ascending k; an index outside is dropped. */
-export const indexAdd = (index: Tensor, updates: Tensor, rows: number): Tensor =>
-  indexAddOp([index, updates], { rows })[0]!;
+export const indexAdd = defineCall(
+  "indexAdd",
+  { ...ADD, rows: sizeOption },
+  (index: Tensor, updates: Tensor, rows: number): Tensor => indexAddOp([index, updates], { rows })[0]!,
+);
+
+const FLAT_ROWS: Takes = { "index [R, K]": "i32", width: sizeOption };
 
 /** Per-row positions [R, K] in rows of `width` as positions [R·K] in the flattened [R·width]. */
-export function flatRows(index: Tensor, width: number): Tensor {
+export const flatRows = defineCall("flatRows", FLAT_ROWS, (index: Tensor, width: number): Tensor => {
   const starts = arange(index.shape[0]!, { step: width, backend: index.backend });
-  return add(index, starts.reshape([-1, 1])).reshape([sizeOf(index.shape)]);
+  return add(index, starts.reshape([-1, 1])).reshape([index.size]);
+});
+
+/** Zeros [R, width] plus dy [R, K] at positions [R, K] of each row. */
+export function scatterRows(dy: Tensor, index: Tensor, width: number): Tensor {
+  const rows = index.shape[0]!;
+  return indexAdd(flatRows(index, width), dy.reshape([-1, 1]), rows * width).reshape([rows, width]);
 }
 
 const oneHotProgram = mapProgram("oneHot", {
@@ -139,18 +122,10 @@ const oneHotProgram = mapProgram("oneHot", {
   outputs: [load(0, "i32").eq(axisIndex(1)).select(1, 0)],
 });
 
-const LABELS = inputRules({ labels: "i32" });
+const ONE_HOT: Takes = { "labels [K]": "i32", classes: sizeOption };
 
 /** labels [K] (i32) → [K, classes] with a 1 at each label; a label outside 0…classes−1 gives zeros. No gradient. */
-export function oneHot(labels: Tensor, classes: number): Tensor {
-  checkInputs("oneHot", [labels], LABELS);
-  checkIndex("oneHot", labels);
-  checkShape("oneHot", [classes]);
-  const output = empty(labels.backend, [labels.size, classes], "f32");
-  launch(output.backend, oneHotProgram, {
-    mapSizes: output.shape,
-    reduceSizes: [],
-    operands: [bind(labels, [labels.strides[0]!, 0]), bind(output)],
-  });
-  return output;
-}
+export const oneHot = defineCall("oneHot", ONE_HOT, (labels: Tensor, classes: number): Tensor => {
+  const operands = [bind(labels, [labels.strides[0]!, 0])];
+  return launchInto(oneHotProgram, { backend: labels.backend, kept: [labels.size, classes], operands })[0]!;
+});

@@ -1,19 +1,27 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
-import { ArgumentError, BackendError, DtypeError, OwnershipError } from "../errors.ts";
-import { whatIs } from "../options.ts";
+import { ArgumentError, BackendError, DtypeError, OwnershipError, ShapeError } from "../errors.ts";
+import { checkValue, type OptionRule, whatIs } from "../options.ts";
+import { shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
 
 /**
- * The inputs of an op, in order: their names where all are f32, or the element types that each may have. A name that ends
- * in "?" may be left out. Inputs that may have several element types share one.
+ * What a function takes, argument by argument: its name, and the element types of a tensor or the rule of another value. A
+ * "?" after the name means that it may be left out, and a list the axes of a tensor: "x [B, C, H, W]", "weight? [D]",
+ * "x [..., D]". Axes of one name must be alike; a number is a size. Names alone are tensors of f32. Tensors that may have
+ * several element types share one.
  */
-export type Takes = readonly string[] | Readonly<Record<string, Dtype | readonly Dtype[]>>;
+export type Takes = readonly string[] | Readonly<Record<string, Dtype | readonly Dtype[] | OptionRule>>;
 
-/** What an op takes in one place. */
+/** What a function takes in one place. */
 export interface InputRule {
   readonly name: string;
+  /** Of a tensor; empty for another value. */
   readonly dtypes: readonly Dtype[];
+  /** Of a tensor, whose rank is not checked without. */
+  readonly axes: readonly string[] | undefined;
+  /** Of another value than a tensor. */
+  readonly value: OptionRule | undefined;
   /** Whether it may be left out. */
   readonly optional: boolean;
   /** Whether a number may stand for it. */
@@ -21,17 +29,19 @@ export interface InputRule {
 }
 
 /** Every element type. */
-export const ANY_DTYPE: readonly Dtype[] = ["f32", "i32", "bool"];
+export const ANY: readonly Dtype[] = ["f32", "i32", "bool"];
+/** Those that one can calculate with. */
+export const NUMBERS: readonly Dtype[] = ["f32", "i32"];
 
 /** A rule for each input; with `numbers`, a number may stand for any. */
 export const inputRules = (takes: Takes, numbers = false): InputRule[] =>
-  (Array.isArray(takes) ? takes.map((name: string): [string, Dtype] => [name, "f32"]) : Object.entries(takes)).map(
-    ([name, dtypes]) => ({
-      name: name.replace("?", ""),
-      dtypes: typeof dtypes === "string" ? [dtypes] : dtypes,
-      optional: name.endsWith("?"),
-      numbers,
-    }),
+  (Array.isArray(takes) ? takes.map((text: string) => [text, "f32"] as const) : Object.entries(takes)).map(
+    ([text, kind]: readonly [string, Dtype | readonly Dtype[] | OptionRule]) => {
+      const [, name, mark, axes] = /^(.+?)(\?)?(?: \[(.+)\])?$/.exec(text)!;
+      const dtypes = typeof kind === "string" ? [kind] : Array.isArray(kind) ? kind : [];
+      const value = dtypes.length === 0 ? (kind as OptionRule) : undefined;
+      return { name: name!, dtypes, value, axes: axes?.split(", "), optional: mark !== undefined, numbers };
+    },
   );
 
 const REMEDY: Readonly<Record<Dtype, string>> = {
@@ -56,17 +66,48 @@ export function checkTensor(op: string, input: unknown, { name, dtypes }: InputR
     );
 }
 
+/** @throws ShapeError unless tensors have the axes that are declared, those of one name alike */
+function checkAxes(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): void {
+  const sizes = new Map<string, number>();
+  for (const [k, { name, axes }] of rules.entries()) {
+    const input = inputs[k];
+    if (!axes || !(input instanceof Tensor)) continue;
+    const { shape } = input;
+    const named = axes[0] === "..." ? axes.slice(1) : axes;
+    const outer = shape.length - named.length;
+    let fits = named === axes ? outer === 0 : outer >= 0;
+    for (let i = 0; fits && i < named.length; i++) {
+      const [axis, size] = [named[i]!, shape[outer + i]!];
+      const expected = sizes.get(axis) ?? (Number.isNaN(+axis) ? size : +axis);
+      sizes.set(axis, expected);
+      fits = size === expected;
+    }
+    if (fits) continue;
+    const known = named
+      .filter((axis) => sizes.has(axis) && Number.isNaN(+axis))
+      .map((axis) => `${axis} = ${sizes.get(axis)}`);
+    throw new ShapeError(
+      `${op}: ${name} is ${shapeText(shape)}; it takes [${axes.join(", ")}]${known.length > 0 ? ` with ${known.join(", ")}` : ""}`,
+    );
+  }
+}
+
 /**
- * Checks what an op is called with, before anything is allocated; gives the backend that its inputs live on.
- * @throws ArgumentError, OwnershipError, DtypeError, BackendError
+ * Checks what a function is called with, before anything is allocated; gives the backend that its tensors live on.
+ * @throws ArgumentError, OwnershipError, DtypeError, ShapeError, BackendError
  */
-export function checkInputs(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): Backend {
+export function checkInputs(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): Backend | undefined {
   let first: Tensor | undefined;
   let shared: Dtype | undefined;
+  let hasAxes = false;
   for (let i = 0; i < rules.length; i++) {
     const rule = rules[i]!;
     const input = inputs[i];
     if (input === undefined && rule.optional) continue;
+    if (rule.value) {
+      checkValue(op, rule.name, input, rule.value);
+      continue;
+    }
     if (typeof input === "number" && rule.numbers) continue;
     checkTensor(op, input, rule);
     first ??= input;
@@ -74,19 +115,22 @@ export function checkInputs(op: string, inputs: readonly unknown[], rules: reado
       throw new BackendError(
         `${op}: inputs live on two backends, ${first.backend.name} and ${input.backend.name}; read one and make it again on the other`,
       );
-    if (rule.dtypes.length === 1) continue;
-    shared ??= input.dtype;
-    if (input.dtype !== shared)
-      throw new DtypeError(
-        `${op}: ${rule.name} is ${input.dtype}, another input ${shared}; they must be alike: convert one with toFloat or toInt`,
-      );
+    if (rule.dtypes.length > 1) {
+      shared ??= input.dtype;
+      if (input.dtype !== shared)
+        throw new DtypeError(
+          `${op}: ${rule.name} is ${input.dtype}, another input ${shared}; they must be alike: convert one with toFloat or toInt`,
+        );
+    }
+    hasAxes ||= rule.axes !== undefined;
   }
   if (inputs.length > rules.length)
     throw new ArgumentError(
-      `${op}: takes ${rules.length} inputs (${rules.map((r) => r.name).join(", ")}), got ${inputs.length}`,
+      `${op}: takes ${rules.length} inputs (${rules.map((r) => r.name).join(", ")}), got ${inputs.length}: the last is ${whatIs(inputs.at(-1))}`,
     );
-  if (!first) throw new ArgumentError(`${op}: at least one input must be a tensor`);
-  return first.backend;
+  if (hasAxes) checkAxes(op, inputs, rules);
+  if (!first && rules[0]?.numbers) throw new ArgumentError(`${op}: at least one input must be a tensor`);
+  return first?.backend;
 }
 
 const HOLDS: Readonly<Record<Dtype, (value: number) => boolean>> = {

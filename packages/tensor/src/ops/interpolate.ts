@@ -1,10 +1,8 @@
-import { ShapeError } from "../errors.ts";
-import { shapeText } from "../shape.ts";
+import { aboutShape, listOf } from "../options.ts";
 import type { Tensor } from "../tensor.ts";
 import { tensor } from "./create.ts";
-import { checkInputs, inputRules } from "./inputs.ts";
+import { defineCall } from "./defineCall.ts";
 import { matmul } from "./matmul.ts";
-import { casesOf, register } from "./registry.ts";
 
 /** Weights [to, from] of linear interpolation along one axis, pixel centres at ½, edge pixels repeated outwards. */
 function interpolationWeights(from: number, to: number): Float64Array {
@@ -19,29 +17,14 @@ function interpolationWeights(from: number, to: number): Float64Array {
   return weights;
 }
 
-const RULES = inputRules(["x"]);
-
 /** Resizes x [B, C, H, W] to [B, C, h, w] bilinearly, without antialiasing, `align_corners` false. @throws ShapeError */
-export function interpolateBilinear(x: Tensor, size: readonly [number, number]): Tensor {
-  checkInputs("interpolateBilinear", [x], RULES);
-  if (x.rank !== 4 || size.length !== 2 || size.some((n) => !Number.isInteger(n) || n < 1))
-    throw new ShapeError(
-      `interpolateBilinear: takes [B, C, H, W] and a size from 1 on, got ${shapeText(x.shape)}, ${size}`,
-    );
-  const [height, width] = x.shape.slice(2) as [number, number];
-  const along = (from: number, to: number): Tensor =>
-    tensor(interpolationWeights(from, to), [to, from], { backend: x.backend });
-  return matmul(matmul(along(height, size[0]), x), along(width, size[1]).transpose(0, 1));
-}
-
-register({
-  name: "interpolateBilinear",
-  kind: "op",
-  rules: RULES,
-  cases: () =>
-    casesOf({ "2x3x5x4": [7, 9], "1x2x8x6": [3, 6] } as const, (shape, size) => ({
-      name: `${JSON.stringify(shape)} to ${size}`,
-      inputs: [{ shape }],
-      run: (x) => [interpolateBilinear(x, size)],
-    })),
-});
+export const interpolateBilinear = defineCall(
+  "interpolateBilinear",
+  { "x [B, C, H, W]": "f32", size: aboutShape(listOf(2, 1)) },
+  (x: Tensor, size: readonly [number, number]): Tensor => {
+    const [height, width] = x.shape.slice(2) as [number, number];
+    const along = (from: number, to: number): Tensor =>
+      tensor(interpolationWeights(from, to), [to, from], { backend: x.backend });
+    return matmul(matmul(along(height, size[0]), x), along(width, size[1]).transpose(0, 1));
+  },
+);

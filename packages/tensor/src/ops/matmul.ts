@@ -2,17 +2,14 @@ import { ShapeError } from "../errors.ts";
 import { broadcastShapes, broadcastStrides, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
+import { caseOf } from "./cases.ts";
 import { contract } from "./contract.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
-import { checkInputs, inputRules } from "./inputs.ts";
-import { type OpCase, shapesOf } from "./registry.ts";
+import type { Takes } from "./inputs.ts";
 import { sumTo } from "./sumTo.ts";
 
 function inferMatmul(a: Tensor, b: Tensor) {
-  if (a.rank < 2 || b.rank < 2)
-    throw new ShapeError(
-      `matmul: takes matrices, got ${shapeText(a.shape)} and ${shapeText(b.shape)}; reshape or unsqueeze vectors first`,
-    );
   const [m, k, k2, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-2)!, b.shape.at(-1)!];
   if (k !== k2)
     throw new ShapeError(
@@ -21,8 +18,11 @@ function inferMatmul(a: Tensor, b: Tensor) {
   return { batch: broadcastShapes("matmul", [a.shape.slice(0, -2), b.shape.slice(0, -2)]), m, k, n };
 }
 
+// Another name for the second K: `inferMatmul` says more.
+const TAKES = ["a [..., M, K]", "b [..., K', N]"];
+
 const matmulOp = defineOp("matmul", {
-  takes: ["a", "b"],
+  takes: TAKES,
   strided: true,
   infer: ([a, b]) => {
     const { batch, m, n } = inferMatmul(a!, b!);
@@ -54,32 +54,18 @@ const matmulOp = defineOp("matmul", {
       "4x0 0x3",
       "0x4 4x3",
       "64x128 128x96",
-    ].map((text): OpCase => {
-      const shapes = shapesOf(text);
-      return {
-        name: shapes.map((shape) => JSON.stringify(shape)).join(" · "),
-        inputs: shapes.map((shape) => ({ shape })),
-        run: (a, b) => [matmul(a, b)],
-      };
-    }),
+    ].map((text) => caseOf(text, (a, b) => [matmul(a, b)])),
 });
 
-const LINEAR = inputRules(["x", "weight", "bias?"]);
-
 /** a [..., M, K] · b [..., K, N] → [..., M, N]; leading axes broadcast. Transpose views cost nothing. @throws ShapeError */
-export const matmul = (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!;
+export const matmul = defineCall("matmul", TAKES, (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!);
+
+const LINEAR: Takes = ["x [..., in]", "weight [out, in]", "bias? [out]"];
 
 /** x [..., in] · weightᵀ [in, out] + bias [out], with PyTorch's weight layout [out, in]. @throws ShapeError */
-export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  checkInputs("linear", [x, weight, bias], LINEAR);
-  if (weight.rank !== 2 || x.shape.at(-1) !== weight.shape[1])
-    throw new ShapeError(
-      `linear: the input's last axis ${shapeText(x.shape)} must be the weight's second ${shapeText(weight.shape)}`,
-    );
-  if (bias && (bias.rank !== 1 || bias.size !== weight.shape[0]))
-    throw new ShapeError(`linear: the bias is ${shapeText(bias.shape)}, the weight needs [${weight.shape[0]}]`);
+export const linear = defineCall("linear", LINEAR, (x: Tensor, weight: Tensor, bias?: Tensor): Tensor => {
   // One matrix instead of a batch: the leading axes have the same weight.
   const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
   const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
   return bias ? add(y, bias) : y;
-}
+});

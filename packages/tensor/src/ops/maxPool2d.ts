@@ -1,15 +1,15 @@
 import { ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, load, param, row } from "../kernel/expr.ts";
-import { launch } from "../kernel/launch.ts";
-import { makeProgram, readOperand, writeOperand } from "../kernel/program.ts";
+import { foldProgram } from "../kernel/program.ts";
 import type { Side } from "../kernel/windows.ts";
-import { checkOptions, checkValue, flag, type OptionRules, whole } from "../options.ts";
+import { flag, options, whole } from "../options.ts";
 import { type Shape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { MaxPool2dAttrs } from "./attrs.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
-import { flatRows, indexAdd } from "./indexing.ts";
-import { bind, empty } from "./result.ts";
+import { scatterRows } from "./indexing.ts";
+import { bind, launchInto } from "./result.ts";
 import { spread } from "./spread.ts";
 
 /** What `maxPool2d` may be told; defaults are PyTorch's. */
@@ -19,10 +19,7 @@ export interface MaxPool2dOptions {
   readonly ceilMode?: boolean;
 }
 
-const OPTIONS: OptionRules<MaxPool2dOptions> = { stride: whole(1), padding: whole(0), ceilMode: flag };
-
 function inferPool(x: Tensor, { kernelSize, stride, padding, ceilMode }: MaxPool2dAttrs): Shape {
-  if (x.rank !== 4) throw new ShapeError(`maxPool2d: takes [B, C, H, W], got ${shapeText(x.shape)}`);
   if (kernelSize.some((size, i) => padding[i]! > size / 2))
     throw new ShapeError(
       `maxPool2d: a padding of ${padding} is more than half of the window ${kernelSize}: some would hold nothing`,
@@ -54,20 +51,12 @@ const [y, x] = [position(0), position(1)];
 const inside = within(y, 0).and(within(x, 1));
 const value = load(0);
 const isLargest = value.eq(row(0)).or(value.isNaN().and(row(0).isNaN()));
-const program = makeProgram("maxPool2d", {
-  operands: [readOperand("f32"), writeOperand("f32"), writeOperand("i32")],
+const program = foldProgram("maxPool2d", {
+  inputs: ["f32"],
   params: ["i32", "i32", "i32", "i32", "i32", "i32"],
-  stages: [
-    { kind: "reduce", op: "max", expr: value },
-    { kind: "reduce", op: "min", expr: isLargest.and(inside).select(y.mul(size[1]).add(x), constant(LAST, "i32")) },
-    {
-      kind: "store",
-      perRow: true,
-      writes: [
-        { operand: 1, expr: row(0) },
-        { operand: 2, expr: row(1, "i32") },
-      ],
-    },
+  folds: [
+    ["max", value],
+    ["min", isLargest.and(inside).select(y.mul(size[1]).add(x), constant(LAST, "i32"))],
   ],
 });
 
@@ -79,7 +68,7 @@ function padWindows(x: Tensor, { stride, kernelSize, padding }: MaxPool2dAttrs, 
 }
 
 const maxPool2dOp = defineOp("maxPool2d", {
-  takes: ["x"],
+  takes: ["x [B, C, H, W]"],
   infer: ([input], attrs) => {
     const shape = inferPool(input!, attrs);
     return [
@@ -92,24 +81,14 @@ const maxPool2dOp = defineOp("maxPool2d", {
     const [ho, wo] = shape.slice(2) as [number, number];
     const padded = padWindows(input!, attrs, [ho, wo]);
     const [sb, sc, sh, sw] = padded.strides as [number, number, number, number];
-    const values = empty(padded.backend, shape, "f32");
-    const indices = empty(padded.backend, shape, "i32");
     const walk = [sb, sc, sh * attrs.stride[0], sw * attrs.stride[1], sh, sw];
-    launch(
-      padded.backend,
-      program,
-      {
-        mapSizes: shape,
-        reduceSizes: attrs.kernelSize,
-        operands: [
-          bind(padded, walk),
-          bind(values, [...values.strides, 0, 0]),
-          bind(indices, [...indices.strides, 0, 0]),
-        ],
-      },
-      [...attrs.stride, ...attrs.padding, input!.shape[2]!, input!.shape[3]!],
-    );
-    return [values, indices];
+    return launchInto(program, {
+      backend: padded.backend,
+      kept: shape,
+      folded: attrs.kernelSize,
+      operands: [bind(padded, walk)],
+      numbers: [...attrs.stride, ...attrs.padding, input!.shape[2]!, input!.shape[3]!],
+    });
   },
   saves: { outputs: [1] },
   vjp: ({ outputs: [, indices], inputShapes, grads: [dy] }) => {
@@ -133,12 +112,11 @@ const maxPool2dOp = defineOp("maxPool2d", {
 });
 
 const maxPool2dGradOp = defineOp("maxPool2dGrad", {
-  takes: { dy: "f32", indices: "i32" },
+  takes: { "dy [B, C, Ho, Wo]": "f32", "indices [B, C, Ho, Wo]": "i32" },
   infer: ([dy], { inputSize }) => [{ shape: [dy!.shape[0]!, dy!.shape[1]!, ...inputSize], dtype: "f32" }],
   fallback: ([dy, indices], { inputSize: [h, w] }) => {
     const [b, c, ho, wo] = dy!.shape as [number, number, number, number];
-    const flat = flatRows(indices!.reshape([b * c, ho * wo]), h * w);
-    return [indexAdd(flat, dy!.reshape([-1, 1]), b * c * h * w).reshape([b, c, h, w])];
+    return [scatterRows(dy!, indices!.reshape([b * c, ho * wo]), h * w).reshape([b, c, h, w])];
   },
   cases: (op) => [
     {
@@ -151,15 +129,18 @@ const maxPool2dGradOp = defineOp("maxPool2dGrad", {
 });
 
 /** Largest element of each window of x [B, C, H, W]; the gradient goes to the first largest. @throws ShapeError */
-export function maxPool2d(input: Tensor, kernelSize: number, options: MaxPool2dOptions = {}): Tensor {
-  checkOptions("maxPool2d", options, OPTIONS);
-  checkValue("maxPool2d", "kernelSize", kernelSize, whole(1));
-  const { stride = kernelSize, padding = 0, ceilMode = false } = options;
-  const attrs = {
-    kernelSize: [kernelSize, kernelSize],
-    stride: [stride, stride],
-    padding: [padding, padding],
-    ceilMode,
-  } as const;
-  return maxPool2dOp([input], attrs)[0]!;
-}
+export const maxPool2d = defineCall(
+  "maxPool2d",
+  {
+    "x [B, C, H, W]": "f32",
+    kernelSize: whole(1),
+    "options?": options<MaxPool2dOptions>({ stride: whole(1), padding: whole(0), ceilMode: flag }),
+  },
+  (x: Tensor, kernelSize: number, options: MaxPool2dOptions = {}): Tensor => {
+    const { stride = kernelSize, padding = 0, ceilMode = false } = options;
+    const twice = (n: number) => [n, n] as const;
+    return maxPool2dOp([x], {
+      ...{ kernelSize: twice(kernelSize), stride: twice(stride), padding: twice(padding), ceilMode },
+    })[0]!;
+  },
+);

@@ -1,10 +1,12 @@
 import type { Dtype } from "../dtype.ts";
 import type { Expr } from "../kernel/expr.ts";
-import { checkOptions, flag } from "../options.ts";
-import type { Shape } from "../shape.ts";
+import { axesOption, flag, options } from "../options.ts";
+import { normalizeAxes, type Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { type OpCase, shapesOf } from "./cases.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineRow, type RowBuilder } from "./defineRow.ts";
-import { type OpCase, shapesOf } from "./registry.ts";
+import { NUMBERS } from "./inputs.ts";
 
 /** What reductions may be told. */
 export interface ReduceOptions {
@@ -13,8 +15,6 @@ export interface ReduceOptions {
 }
 
 type Reduction = (x: Tensor, axes?: number | readonly number[], options?: ReduceOptions) => Tensor;
-
-const NUMBERS: readonly Dtype[] = ["f32", "i32"];
 
 /** What is summed, over which axes; without them over all. */
 const CASES = ["3x5 1", "3x5 0", "4x17x3 0x2", "65", "2x0 0", "2x3x4x5 1x3", "40000", "2x60000 1"];
@@ -49,14 +49,16 @@ function defineReduction(
     cases: () => dtypes.flatMap((dtype) => casesOfReduction(reduce, dtype, differentiable)),
     differentiable,
   });
-  const reduce: Reduction = (x, axes, options = {}) => {
-    checkOptions(name, options, { keepDim: flag });
-    const result = run([x], axes)[0]!;
-    if (options.keepDim) return result;
-    const list = axes === undefined ? x.shape.map((_, axis) => axis) : typeof axes === "number" ? [axes] : axes;
-    const gone = new Set(list.map((axis) => (axis < 0 ? axis + x.rank : axis)));
-    return result.reshape(result.shape.filter((_, axis) => !gone.has(axis)));
-  };
+  const reduce: Reduction = defineCall(
+    name,
+    { x: dtypes, "axes?": axesOption, "options?": options<ReduceOptions>({ keepDim: flag }) },
+    (x: Tensor, axes?: number | readonly number[], { keepDim = false }: ReduceOptions = {}): Tensor => {
+      const result = run([x], axes)[0]!;
+      if (keepDim) return result;
+      const gone = normalizeAxes(name, axes, x.rank);
+      return result.reshape(result.shape.filter((_, axis) => !gone.includes(axis)));
+    },
+  );
   return reduce;
 }
 

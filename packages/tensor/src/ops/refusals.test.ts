@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import * as tensorPackage from "../index.ts";
 import {
   ArgumentError,
   add,
@@ -34,8 +35,11 @@ import {
   ShapeError,
   scope,
   setBackend,
+  softmax,
+  stack,
   sum,
   type Tensor,
+  TensorError,
   tensor,
   topK,
   uniform,
@@ -98,17 +102,17 @@ const CALLS: readonly (readonly [
     "a list",
     () => add(untyped<Tensor>([1, 2]), f32(2)),
     ArgumentError,
-    "add: input 1 is a list of 2; it takes a tensor",
+    "add: input 1 is the list [1, 2]; it takes a tensor",
   ],
   ["nothing", () => matmul(f32(2, 2), untyped<Tensor>(undefined)), ArgumentError, "matmul: b is missing"],
-  ["a text", () => add(f32(2), untyped<number>("1")), ArgumentError, "add: input 2 is 1; it takes a tensor"],
+  ["a text", () => add(f32(2), untyped<number>("1")), ArgumentError, 'add: input 2 is "1"; it takes a tensor'],
   ["an input too many", () => untyped<typeof sum>(add)(f32(2), 1, untyped(2)), ArgumentError, "add: takes 2 inputs"],
   ["numbers alone", () => add(1, 2), ArgumentError, "add: at least one input must be a tensor"],
   [
     "a bias as options",
     () => conv2d(f32(1, 1, 3, 3), f32(1, 1, 1, 1), untyped(f32(1))),
     ArgumentError,
-    "conv2d: got a tensor of f32 [1] where an object of options stands: { stride, padding, dilation, groups, bias }",
+    "conv2d: options is a tensor of f32 [1]; it takes an object of options: { stride, padding, dilation, groups, bias }",
   ],
   [
     "strides",
@@ -128,11 +132,16 @@ const CALLS: readonly (readonly [
     "three paddings",
     () => conv2d(f32(1, 1, 3, 3), f32(1, 1, 1, 1), { padding: untyped([1, 1, 1]) }),
     ArgumentError,
-    "padding is a list of 3",
+    "padding is the list [1, 1, 1]",
   ],
   ["groups 0", () => conv2d(f32(1, 1, 3, 3), f32(1, 1, 1, 1), { groups: 0 }), ArgumentError, "groups is 0"],
   ["dilation 0", () => conv2d(f32(1, 1, 3, 3), f32(1, 1, 1, 1), { dilation: 0 }), ArgumentError, "dilation is 0"],
-  ["pool options as number", () => maxPool2d(f32(1, 1, 4, 4), 2, untyped(2)), ArgumentError, "maxPool2d: got 2 where"],
+  [
+    "pool options as number",
+    () => maxPool2d(f32(1, 1, 4, 4), 2, untyped(2)),
+    ArgumentError,
+    "maxPool2d: options is 2; it takes an object of options",
+  ],
   ["a window of 0", () => maxPool2d(f32(1, 1, 4, 4), 0), ArgumentError, "kernelSize is 0"],
   ["keepdim", () => sum(f32(2, 2), 0, untyped({ keepdim: true })), ArgumentError, 'did you mean "keepDim"?'],
   [
@@ -143,7 +152,7 @@ const CALLS: readonly (readonly [
         { method: untyped("cubic"), levels: [] },
       ),
     ArgumentError,
-    "method is cubic; it takes one of bilinear, discrete",
+    'method is "cubic"; it takes one of bilinear, discrete',
   ],
   ["concat of two dtypes", () => concat([f32(2), i32(2)]), DtypeError, "concat: tensor 2 is i32"],
   ["copy of another dtype", () => copyInto(f32(2), i32(2)), DtypeError, "copyInto: source is i32"],
@@ -194,8 +203,13 @@ const CALLS: readonly (readonly [
   ],
   ["64-bit values", () => tensor(untyped(new BigInt64Array(2))), DtypeError, "tensor: the values are 64-bit integers"],
   ["a hole", () => tensor(untyped([1, undefined])), ArgumentError, "tensor: value 1 is undefined; it must be a number"],
-  ["no values", () => tensor(untyped(undefined)), ArgumentError, "tensor: the values are undefined"],
-  ["one number", () => tensor(untyped(5)), ArgumentError, "tensor: the values are 5; they must be a list of numbers"],
+  [
+    "no values",
+    () => tensor(untyped(undefined)),
+    ArgumentError,
+    "tensor: values is missing; it takes a list of numbers",
+  ],
+  ["one number", () => tensor(untyped(5)), ArgumentError, "tensor: values is 5; it takes a list of numbers"],
   [
     "a fraction in i32",
     () => tensor([1, 1.5], [2], { dtype: "i32" }),
@@ -209,19 +223,75 @@ const CALLS: readonly (readonly [
     "an unknown dtype",
     () => tensor([1], [1], { dtype: untyped("int32") }),
     ArgumentError,
-    "dtype is int32; it takes one of f32, i32, bool",
+    'dtype is "int32"; it takes one of f32, i32, bool',
   ],
-  ["a negative shape", () => tensor([1, 2], [-1, -2]), ShapeError, "tensor: [-1,-2] is no shape"],
-  ["a shape of fractions", () => full([1.5], 0), ShapeError, "full: [1.5] is no shape"],
+  [
+    "a negative shape",
+    () => tensor([1, 2], [-1, -2]),
+    ShapeError,
+    "tensor: shape is the list [-1, -2]; it takes a list of whole numbers from 0 on",
+  ],
+  ["a shape of fractions", () => full([1.5], 0), ShapeError, "full: shape is the list [1.5]"],
   ["values that do not fill", () => tensor([1, 2], [3]), ShapeError, "tensor: 2 values do not fill [3]"],
   ["too few values to write", () => writeTensor(f32(3), [1, 2]), ShapeError, "writeTensor: 2 values"],
   ["NaN written to i32", () => writeTensor(i32(1), [Number.NaN]), DtypeError, "writeTensor: value 0 is NaN"],
-  ["a length of −1", () => arange(-1), ShapeError, "arange: [-1] is no shape"],
+  ["a length of −1", () => arange(-1), ShapeError, "arange: length is -1; it takes a whole number from 0 on"],
   ["steps of ½", () => arange(3, { step: 0.5 }), DtypeError, "arange: step is 0.5"],
-  ["a uniform without shape", () => uniform(untyped(3), [1, 2]), ShapeError, "uniform: [3] is no shape"],
+  ["a uniform without shape", () => uniform(untyped(3), [1, 2]), ArgumentError, "uniform: shape is 3"],
   ["a key of fractions", () => bitsTensor([3], [0.1, 2]), DtypeError, "bitsTensor: a word of the key is 0.1"],
   ["the largest of bools", () => amax(tensor([1], [1], { dtype: "bool" })), DtypeError, "amax: x is bool"],
 ];
+
+/** Arguments after the first tensor, as somebody might misplace them. */
+const MISPLACED: readonly (readonly [call: string, run: () => unknown])[] = [
+  ["softmax with options", () => softmax(f32(2), untyped({ axis: 0 }))],
+  ["stack of nothing", () => stack(untyped(undefined))],
+  ["stack of undefined", () => stack(untyped([undefined]))],
+  ["concat of nothing", () => concat(untyped(undefined))],
+  ["concat of undefined", () => concat(untyped([f32(2), undefined]))],
+  ["reshape to a number", () => f32(4).reshape(untyped(4))],
+  ["reshape to numbers", () => untyped<(...shape: number[]) => Tensor>(f32(4).reshape.bind(f32(4)))(2, 2)],
+  ["permute without order", () => f32(4).permute(untyped(undefined))],
+  ["matmul with options", () => untyped<typeof where>(matmul)(f32(2, 2), f32(2, 2), untyped({ transposeB: true }))],
+  ["slice by numbers", () => untyped<(...range: number[]) => Tensor>(f32(4).slice.bind(f32(4)))(0, 2)],
+  ["slice by a misspelt range", () => f32(4).slice([untyped({ from: 1 })])],
+  ["slice by text", () => f32(4).slice([{ start: untyped("1") }])],
+  ["a fill by text", () => fillInto(f32(2), untyped("3"))],
+  ["sum over text", () => sum(f32(2), untyped("0"))],
+  ["topK of NaN", () => topK(f32(2), Number.NaN)],
+  ["zeros with a value", () => untyped<typeof full>(zeros)([2], untyped({}), untyped(3))],
+  ["a method's argument too many", () => untyped<(x: number) => Tensor>(f32(2).contiguous.bind(f32(2)))(1)],
+  ["sampling without inputs", () => deformableSample(untyped(undefined), untyped(undefined))],
+  [
+    "sampling without levels",
+    () =>
+      deformableSample(
+        { value: f32(1, 1, 1, 1), locations: f32(1, 1, 1, 1, 2), weights: f32(1, 1, 1, 1) },
+        untyped({ method: "discrete" }),
+      ),
+  ],
+];
+
+it.each(MISPLACED)("%s is an ArgumentError that says what was given", (_, run) => {
+  expect(() => scope("test", run as () => undefined)).toThrow(ArgumentError);
+});
+
+it("no op of the root takes arguments too many, or fails with an error of the language", async () => {
+  const names = new Set(registeredOps().map(({ name }) => name));
+  const strange = [undefined, null, Number.NaN, -1, 1.5, 99, "1", [], [null], [1], {}, { axis: 0 }, () => 1];
+  for (const [name, op] of Object.entries(tensorPackage)) {
+    if (!names.has(name) || typeof op !== "function") continue;
+    const call = async (args: unknown[]): Promise<unknown> => untyped<(...args: unknown[]) => unknown>(op)(...args);
+    for (const first of [f32(2, 2), ...strange])
+      for (const second of [f32(2, 2), ...strange])
+        for (const third of strange) {
+          const thrown = await call([first, second, third]).catch((error: unknown) => error);
+          if (thrown instanceof Error) expect(thrown, name).toBeInstanceOf(TensorError);
+        }
+    const tooMany = call([f32(2, 2), ...new Array(12).fill(1)]);
+    await expect(tooMany, name).rejects.toThrow(TensorError);
+  }
+});
 
 describe("a wrong call", () => {
   it.each(CALLS)("%s: an error that tells, and nothing stays", (_, run, error, message) => {
@@ -269,6 +339,38 @@ describe("a wrong call", () => {
     for (const call of [() => copyInto(y, x), () => fillInto(y, 1), () => writeTensor(y, [1, 2])])
       expect(call).toThrow(GradientError);
     backward(y.sum());
+  });
+});
+
+describe("a change in place of what the backward pass needs", () => {
+  const changes: Record<string, (x: Tensor) => void> = {
+    copyInto: (x) => copyInto(x, f32(2)),
+    fillInto: (x) => fillInto(x, 1),
+    writeTensor: (x) => writeTensor(x, [1, 2]),
+    "an update": (x) => swap([x, f32(2)], [1]),
+    "a change of a view": (x) => fillInto(x.slice([{ end: 1 }]), 1),
+  };
+
+  it.each(Object.entries(changes))("by %s is refused by backward, naming the op", (_, change) => {
+    const x = tensor([1, 2]);
+    x.requiresGrad = true;
+    const factor = tensor([3, 4]);
+    const y = mul(x, factor).sum();
+    change(factor);
+    expect(() => backward(y)).toThrow(GradientError);
+    expect(() => backward(mul(x, factor).sum())).not.toThrow();
+  });
+
+  it("is no error where the old elements are not needed, or the change was refused itself", async () => {
+    const x = tensor([1, 2]);
+    x.requiresGrad = true;
+    const [term, factor] = [tensor([3, 4]), tensor([5, 6])];
+    const y = add(mul(x, factor), term).sum();
+    fillInto(term, 0);
+    expect(() => copyInto(factor, f32(3))).toThrow(ShapeError);
+    expect(() => writeTensor(factor, [1])).toThrow(ShapeError);
+    backward(y);
+    expect([...(await x.grad!.data())]).toEqual([5, 6]);
   });
 });
 

@@ -1,39 +1,35 @@
 import { gradients } from "../autograd/gradient.ts";
 import { ShapeError } from "../errors.ts";
-import { checkOptions, type OptionRules, oneOf, thing, whole } from "../options.ts";
+import { list, oneOf, options, thing, whole } from "../options.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { clamp, floor, less, logicalAnd, logicalNot, toFloat, toInt } from "./arithmetic.ts";
 import type { DeformableLevel, DeformableSampleAttrs } from "./attrs.ts";
-import { arange, tensor } from "./create.ts";
+import { type OpCase, shapesOf } from "./cases.ts";
+import { arange, ones, tensor } from "./create.ts";
+import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { indexSelect } from "./indexing.ts";
-import { checkInputs, inputRules } from "./inputs.ts";
-import { type OpCase, shapesOf } from "./registry.ts";
+import type { Takes } from "./inputs.ts";
 
 type Attrs = DeformableSampleAttrs;
 
-function inferSample([value, locations, weights]: readonly Tensor[], { levels }: Attrs) {
-  const text = `deformableSample: value ${shapeText(value!.shape)}, locations ${shapeText(locations!.shape)}, weights ${shapeText(weights!.shape)}`;
-  if (value!.rank !== 4 || locations!.rank !== 5 || weights!.rank !== 4)
-    throw new ShapeError(`${text}: their axes are [B, L, heads, d], [B, Q, heads, P, 2] and [B, Q, heads, P]`);
+const INPUTS = ["value [B, L, heads, d]", "locations [B, Q, heads, P, 2]", "weights [B, Q, heads, P]"];
+
+function inferSample([value, locations]: readonly Tensor[], { levels }: Attrs) {
   const [batch, length, heads, depth] = value!.shape as [number, number, number, number];
   const [, queries, , points] = locations!.shape as [number, number, number, number];
   const tokens = levels.reduce((sum, level) => sum + level.height * level.width, 0);
   const sampled = levels.reduce((sum, level) => sum + level.points, 0);
-  if (length !== tokens) throw new ShapeError(`${text}: the levels have ${tokens} positions, the value ${length}`);
-  if (points !== sampled)
-    throw new ShapeError(`${text}: the levels take ${sampled} points, the locations give ${points}`);
-  const expected = [batch, queries, heads, points];
-  if (`${locations!.shape}` !== `${[...expected, 2]}` || `${weights!.shape}` !== `${expected}`)
+  if (length !== tokens || points !== sampled)
     throw new ShapeError(
-      `${text}: expected locations ${shapeText([...expected, 2])} and weights ${shapeText(expected)}`,
+      `deformableSample: the levels have ${tokens} positions and take ${sampled} points; value ${shapeText(value!.shape)} has ${length} positions, locations ${shapeText(locations!.shape)} give ${points} points`,
     );
   return { batch, length, heads, depth, queries, points };
 }
 
-const ATTRS: OptionRules<Attrs> = { method: oneOf(["bilinear", "discrete"]), levels: thing };
-const LEVEL: OptionRules<DeformableLevel> = { height: whole(1), width: whole(1), points: whole(0) };
+const LEVEL = options<DeformableLevel>({ height: whole(1), width: whole(1), points: whole(0) }, true);
+const ATTRS = options<Attrs>({ method: oneOf(["bilinear", "discrete"]), levels: list(LEVEL) }, true);
 
 /** Sizes and start of each point's level, as [P] tensors. */
 function levelTensors(levels: readonly DeformableLevel[], { backend }: Tensor) {
@@ -43,12 +39,10 @@ function levelTensors(levels: readonly DeformableLevel[], { backend }: Tensor) {
     end += height * width;
     return new Array<{ height: number; width: number; start: number }>(points).fill({ height, width, start });
   });
-  const each = (key: "width" | "height" | "start"): Tensor =>
-    tensor(
-      Int32Array.from(placed, (level) => level[key]),
-      [placed.length],
-      { backend },
-    );
+  const each = (key: "width" | "height" | "start"): Tensor => {
+    const values = Int32Array.from(placed, (level) => level[key]);
+    return tensor(values, [placed.length], { backend });
+  };
   return { width: each("width"), height: each("height"), start: each("start") };
 }
 
@@ -103,7 +97,7 @@ function composite(inputs: readonly Tensor[], attrs: Attrs): Tensor {
 }
 
 const sampleOp = defineOp("deformableSample", {
-  takes: ["value", "locations", "weights"],
+  takes: INPUTS,
   infer: (inputs, attrs) => {
     const { batch, queries, heads, depth } = inferSample(inputs, attrs);
     return [{ shape: [batch, queries, heads * depth], dtype: "f32" }];
@@ -116,7 +110,7 @@ const sampleOp = defineOp("deformableSample", {
 });
 
 const sampleGradOp = defineOp("deformableSampleGrad", {
-  takes: ["dy", "value", "locations", "weights"],
+  takes: ["dy [B, Q, heads·d]", ...INPUTS],
   infer: ([, ...inputs]) => inputs.map((input) => ({ shape: input.shape, dtype: "f32" as const })),
   fallback: ([dy, ...inputs], attrs) => gradients((leaves) => composite(leaves, attrs), { inputs, dy: dy! }),
   cases: (op) =>
@@ -159,21 +153,17 @@ function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[],
  * weights [B, Q, heads, P] → [B, Q, heads·d]. Bilinear with zeros outside and pixel centres at ½, or the nearest pixel
  * (discrete; no gradient to the locations). docs/specification.md §4. @throws ShapeError
  */
-export function deformableSample(inputs: { value: Tensor; locations: Tensor; weights: Tensor }, attrs: Attrs): Tensor {
-  checkOptions("deformableSample", attrs, ATTRS);
-  for (const level of attrs.levels) checkOptions("deformableSample", level, LEVEL);
-  return sampleOp([inputs.value, inputs.locations, inputs.weights], attrs)[0]!;
-}
+export const deformableSample = defineCall(
+  "deformableSample",
+  { inputs: options({ value: thing, locations: thing, weights: thing }, true), attrs: ATTRS },
+  ({ value, locations, weights }: { value: Tensor; locations: Tensor; weights: Tensor }, attrs: Attrs): Tensor =>
+    sampleOp([value, locations, weights], attrs)[0]!,
+);
 
-const GRID_SAMPLE = inputRules(["x", "grid"]);
+const GRID_SAMPLE: Takes = ["x [B, C, H, W]", "grid [B, Ho, Wo, 2]"];
 
 /** Samples x [B, C, H, W] at grid [B, Ho, Wo, 2] (x, y in −1…1) bilinearly, zeros outside, `align_corners` false → [B, C, Ho, Wo]. */
-export function gridSample(x: Tensor, grid: Tensor): Tensor {
-  checkInputs("gridSample", [x, grid], GRID_SAMPLE);
-  if (x.rank !== 4 || grid.rank !== 4 || grid.shape[3] !== 2 || grid.shape[0] !== x.shape[0])
-    throw new ShapeError(
-      `gridSample: takes [B, C, H, W] and [B, Ho, Wo, 2], got ${shapeText(x.shape)} and ${shapeText(grid.shape)}`,
-    );
+export const gridSample = defineCall("gridSample", GRID_SAMPLE, (x: Tensor, grid: Tensor): Tensor => {
   const [b, c, height, width] = x.shape as [number, number, number, number];
   const [, ho, wo] = grid.shape as [number, number, number, number];
   const value = x.permute([0, 2, 3, 1]).reshape([b, height * width, 1, c]);
@@ -181,10 +171,10 @@ export function gridSample(x: Tensor, grid: Tensor): Tensor {
     .add(1)
     .mul(0.5)
     .reshape([b, ho * wo, 1, 1, 2]);
-  const weights = tensor(new Float32Array(b * ho * wo).fill(1), [b, ho * wo, 1, 1], { backend: x.backend });
+  const weights = ones([b, ho * wo, 1, 1], { backend: x.backend });
   const sampled = deformableSample(
     { value, locations, weights },
     { method: "bilinear", levels: [{ height, width, points: 1 }] },
   );
   return sampled.reshape([b, ho, wo, c]).permute([0, 3, 1, 2]);
-}
+});

@@ -23,7 +23,7 @@ export interface Signature {
  * @throws ArgumentError, OwnershipError, DtypeError, BackendError
  */
 export function signatureOf(op: string, inputs: readonly TensorLike[], rules: readonly InputRule[]): Signature {
-  const backend = checkInputs(op, inputs, rules);
+  const backend = checkInputs(op, inputs, rules)!;
   let text = "";
   const tensors: Tensor[] = [];
   const numbers: number[] = [];

@@ -1,6 +1,6 @@
 import type { Tensor } from "../tensor.ts";
 import { copyInto, filled } from "./copy.ts";
-import { sliceLayout } from "./view.ts";
+import { sliceLayout } from "./result.ts";
 
 type Pair = readonly [number, number];
 

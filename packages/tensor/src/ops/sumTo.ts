@@ -4,7 +4,7 @@ import { broadcastAxes, type Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { empty, launchOver } from "./result.ts";
 
-const program = foldProgram("sumTo", { inputs: ["f32"], expr: load(0) });
+const program = foldProgram("sumTo", { inputs: ["f32"], folds: [["sum", load(0)]] });
 
 /** Sums x over the axes along which a tensor of `shape` was repeated to give x's shape. Not recorded: for gradients. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {

@@ -1,14 +1,13 @@
 import type { Backend } from "../backend.ts";
-import type { Dtype } from "../dtype.ts";
-import { DtypeError, ShapeError } from "../errors.ts";
 import { axisIndex, constant, type Expr, param } from "../kernel/expr.ts";
 import { mapProgram, type Program } from "../kernel/program.ts";
+import { anyNumber, list, sizesFrom, thing } from "../options.ts";
 import { currentBackend } from "../runtime.ts";
-import { checkShape, type Shape, sizeOf } from "../shape.ts";
+import { type Shape, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
+import { defineCall } from "./defineCall.ts";
 import { checkNumber } from "./inputs.ts";
-import { register } from "./registry.ts";
-import { empty, launchOver } from "./result.ts";
+import { launchInto } from "./result.ts";
 
 /** Two 32-bit words that name a stream of random numbers. */
 export type RandomKey = readonly [number, number];
@@ -53,47 +52,20 @@ const uniformProgram = mapProgram("uniform", {
   ],
 });
 
-const stream =
-  (op: string, program: Program, dtype: Dtype) =>
-  (shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor => {
-    checkShape(op, shape);
-    for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
-    const output = empty(backend, [sizeOf(shape)], dtype);
-    launchOver(program, output, { tensors: [output], numbers: key });
-    return output.reshape(shape);
-  };
+const stream = (op: string, program: Program) =>
+  defineCall(
+    op,
+    { shape: sizesFrom(0), key: list(anyNumber), "backend?": thing },
+    (shape: Shape, key: RandomKey, backend: Backend = currentBackend()): Tensor => {
+      for (const word of [key[0], key[1]]) checkNumber(op, word, { name: "a word of the key", dtype: "i32" });
+      return launchInto(program, { backend, kept: [sizeOf(shape)], numbers: key })[0]!.reshape(shape);
+    },
+  );
 
 /** Uniform numbers in [0, 1) with 24 bits, the same on every backend and on the host (`uniformAt`). */
-export const uniform = stream("uniform", uniformProgram, "f32");
+export const uniform = stream("uniform", uniformProgram);
 /** Random bits as i32, the same on every backend. */
-export const bitsTensor = stream("bitsTensor", bitsProgram, "i32");
+export const bitsTensor = stream("bitsTensor", bitsProgram);
 
 /** Element `index` of a uniform stream. */
 export const uniformAt = (key: RandomKey, index: number): number => (randomBits(key, index) >>> 8) * 2 ** -24;
-
-register({
-  name: "random",
-  kind: "op",
-  cases: () =>
-    [0, 5, 65, 1000].map((n) => ({
-      name: `${n} numbers`,
-      // The input only says which backend to use.
-      inputs: [{ shape: [1] }],
-      run: ({ backend }) => [bitsTensor([n], [n * 77777, -3], backend), uniform([n], [-5, n], backend)],
-      differentiable: false,
-    })),
-  refuses: () => [
-    {
-      name: "a negative size",
-      inputs: [{ shape: [1] }],
-      run: ({ backend }) => uniform([-2, -3], [1, 2], backend),
-      error: ShapeError,
-    },
-    {
-      name: "a key of fractions",
-      inputs: [{ shape: [1] }],
-      run: ({ backend }) => uniform([2], [0.5, 2], backend),
-      error: DtypeError,
-    },
-  ],
-});

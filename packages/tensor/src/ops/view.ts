@@ -1,5 +1,6 @@
-import { record, recordsGradient } from "../autograd/tape.ts";
+import { record } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
+import { axisOption, integer, list, options, sizesFrom, whole } from "../options.ts";
 import {
   broadcastShapes,
   broadcastStrides,
@@ -13,21 +14,27 @@ import {
 import type { Layout, SliceRange, Tensor } from "../tensor.ts";
 import { identity } from "./arithmetic.ts";
 import { copyInto, zerosLike } from "./copy.ts";
+import { defineCall } from "./defineCall.ts";
+import { ANY, type Takes } from "./inputs.ts";
+import { sliceLayout } from "./result.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
-function viewOf(name: string, x: Tensor, options: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {
-  const view = x.alias({ layout: options.layout });
-  if (recordsGradient([x]))
-    record(name, [view], { inputs: [x], saved: [], vjp: ({ grads }) => [options.inverse(grads[0]!)] });
+function viewOf(name: string, x: Tensor, how: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {
+  const view = x.alias({ layout: how.layout });
+  record(name, [view], { inputs: [x], vjp: ({ grads }) => [how.inverse(grads[0]!)] });
   return view;
 }
 
+/** A function of a tensor x of any element type, and of what else it `takes`. */
+const defineView = <Args extends readonly unknown[]>(name: string, takes: Takes, run: (...args: Args) => Tensor) =>
+  defineCall(name, { x: ANY, ...takes }, run);
+
 /** The same elements, row-major and without gaps; copies only when it must. */
-export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : identity(x));
+export const contiguous = defineView("contiguous", {}, (x: Tensor): Tensor => (x.isContiguous ? x : identity(x)));
 
 /** The same elements in row-major order under another shape; one size may be −1. Copies when strides allow no view. @throws ShapeError */
-export function reshape(x: Tensor, shape: Shape): Tensor {
+export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tensor, shape: Shape): Tensor => {
   const target = inferSize(x.shape, shape);
   if (sameShape(target, x.shape)) return x;
   const source = contiguous(x);
@@ -36,7 +43,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
     inverse: (dy) => reshape(dy, from),
   });
-}
+});
 
 function inferSize(from: Shape, shape: Shape): Shape {
   const known = shape.reduce((size, n) => (n === -1 ? size : size * n), 1);
@@ -48,16 +55,21 @@ function inferSize(from: Shape, shape: Shape): Shape {
   return target;
 }
 
-/** Merges axes start…end (inclusive) into one. */
-export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+const FLATTEN: Takes = { "start?": axisOption, "end?": axisOption };
+
+/** Merges axes start…end (inclusive) into one. @throws ShapeError */
+export const flatten = defineView("flatten", FLATTEN, (x: Tensor, start: number = 0, end: number = -1): Tensor => {
   if (x.rank === 0) return reshape(x, [1]);
   const first = normalizeAxis("flatten", start, x.rank);
   const last = normalizeAxis("flatten", end, x.rank);
+  if (first > last) throw new ShapeError(`flatten: axis ${start} of ${shapeText(x.shape)} comes after axis ${end}`);
   return reshape(x, [...x.shape.slice(0, first), sizeOf(x.shape.slice(first, last + 1)), ...x.shape.slice(last + 1)]);
-}
+});
+
+const PERMUTE: Takes = { axes: list(axisOption) };
 
 /** Reorders axes: result axis i is input axis `axes[i]`. A view. @throws ShapeError */
-export function permute(x: Tensor, axes: readonly number[]): Tensor {
+export const permute = defineView("permute", PERMUTE, (x: Tensor, axes: readonly number[]): Tensor => {
   const order = axes.map((axis) => normalizeAxis("permute", axis, x.rank));
   if (order.length !== x.rank || new Set(order).size !== x.rank)
     throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
@@ -66,19 +78,19 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
     layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
     inverse: (dy) => permute(dy, inverse),
   });
-}
+});
 
-/** Swaps two axes. A view. */
-export function transpose(x: Tensor, a: number, b: number): Tensor {
+const TRANSPOSE: Takes = { a: axisOption, b: axisOption };
+
+/** Swaps two axes. A view. @throws ShapeError */
+export const transpose = defineView("transpose", TRANSPOSE, (x: Tensor, a: number, b: number): Tensor => {
   const [i, j] = [normalizeAxis("transpose", a, x.rank), normalizeAxis("transpose", b, x.rank)];
-  return permute(
-    x,
-    x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis)),
-  );
-}
+  const order = x.shape.map((_, axis) => (axis === i ? j : axis === j ? i : axis));
+  return permute(x, order);
+});
 
 /** Repeats axes of size 1, and new leading axes, to give `shape`. A view. @throws ShapeError */
-export function expand(x: Tensor, shape: Shape): Tensor {
+export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: Tensor, shape: Shape): Tensor => {
   if (!sameShape(broadcastShapes("expand", [x.shape, shape]), shape))
     throw new ShapeError(
       `expand: ${shapeText(x.shape)} does not expand to ${shapeText(shape)}; only axes of size 1 can grow`,
@@ -88,34 +100,41 @@ export function expand(x: Tensor, shape: Shape): Tensor {
     layout: { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset },
     inverse: (dy) => sumTo(dy, from),
   });
-}
+});
 
-/** Inserts an axis of size 1. A view. */
-export function unsqueeze(x: Tensor, axis: number): Tensor {
+/** Inserts an axis of size 1. A view. @throws ShapeError */
+export const unsqueeze = defineView("unsqueeze", { axis: axisOption }, (x: Tensor, axis: number): Tensor => {
   const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
-  return reshapeView(
-    x,
-    [...x.shape.slice(0, at), 1, ...x.shape.slice(at)],
-    [...x.strides.slice(0, at), 0, ...x.strides.slice(at)],
-  );
-}
+  const insert = (list: readonly number[], n: number): number[] => [...list.slice(0, at), n, ...list.slice(at)];
+  return reshapeView(x, insert(x.shape, 1), insert(x.strides, 0));
+});
 
 /** Drops an axis of size 1. A view. @throws ShapeError */
-export function squeeze(x: Tensor, axis: number): Tensor {
+export const squeeze = defineCall("squeeze", { x: ANY, axis: axisOption }, (x: Tensor, axis: number): Tensor => {
   const at = normalizeAxis("squeeze", axis, x.rank);
   if (x.shape[at] !== 1)
     throw new ShapeError(`squeeze: axis ${axis} of ${shapeText(x.shape)} has size ${x.shape[at]}, not 1`);
-  const drop = <T>(list: readonly T[]): T[] => list.filter((_, i) => i !== at);
+  const drop = (list: readonly number[]): number[] => list.filter((_, i) => i !== at);
   return reshapeView(x, drop(x.shape), drop(x.strides));
-}
+});
 
 function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tensor {
   const from = x.shape;
   return viewOf("reshape", x, { layout: { shape, strides, offset: x.offset }, inverse: (dy) => reshape(dy, from) });
 }
 
-/** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError */
-export function slice(x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor {
+const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
+
+const SLICE: Takes = {
+  ranges: list({
+    ...RANGE,
+    fits: (range) => range === null || RANGE.fits(range),
+    inside: (op, name, range: SliceRange | null) => range && RANGE.inside?.(op, name, range as never),
+  }),
+};
+
+/** A range of every axis; null or missing ranges keep the axis whole. A view. @throws ShapeError, ArgumentError */
+export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor => {
   if (ranges.length > x.rank)
     throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
   const from = x.shape;
@@ -127,31 +146,4 @@ export function slice(x: Tensor, ranges: readonly (SliceRange | null)[]): Tensor
       return dx;
     },
   });
-}
-
-/** Where a slice lies inside a tensor laid out like `x`. */
-export function sliceLayout(x: Layout, ranges: readonly (SliceRange | null)[]): Layout {
-  let offset = x.offset;
-  const strides = [...x.strides];
-  const shape = x.shape.map((size, axis) => {
-    const { start = 0, end = size, step = 1 } = ranges[axis] ?? {};
-    const first = start < 0 ? start + size : start;
-    const last = end < 0 ? end + size : end;
-    if (
-      !(
-        first >= 0 &&
-        last <= size &&
-        first <= last &&
-        step >= 1 &&
-        Number.isInteger(first) &&
-        Number.isInteger(last) &&
-        Number.isInteger(step)
-      )
-    )
-      throw new ShapeError(`slice: ${start}…${end} step ${step} does not lie in axis ${axis} of ${shapeText(x.shape)}`);
-    offset += first * x.strides[axis]!;
-    strides[axis] = x.strides[axis]! * step;
-    return Math.ceil((last - first) / step);
-  });
-  return { shape, strides, offset };
-}
+});

@@ -1,20 +1,7 @@
+import { floatBits, floatOf } from "../kernel/words.ts";
+
 /** What printed kernels need beyond `Math`. */
-export const lib = { erf, toInt, bitsOf, floatOf };
-
-const float = new Float32Array(1);
-const word = new Int32Array(float.buffer);
-
-/** The bits of a float32 as an i32. */
-function bitsOf(x: number): number {
-  float[0] = x;
-  return word[0]!;
-}
-
-/** The float32 that has the bits of an i32. */
-function floatOf(bits: number): number {
-  word[0] = bits;
-  return float[0]!;
-}
+export const lib = { erf, toInt, floatBits, floatOf };
 
 /** f32 → i32: truncates, saturates, NaN gives 0. */
 function toInt(x: number): number {

@@ -1,8 +1,15 @@
 import type { Dtype } from "../dtype.ts";
-import { type Expr, postorder, ruleFor } from "../kernel/expr.ts";
+import { type Expr, leafName, postorder, ruleFor } from "../kernel/expr.ts";
 import type { OperationTable } from "../kernel/exprOps.ts";
 import { foldPlan } from "../kernel/folds.ts";
-import { axesOf, type Kernel, type ReduceStage, type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
+import {
+  axesOf,
+  type Kernel,
+  type ReduceStage,
+  type Stage,
+  type StoreStage,
+  stageExpressions,
+} from "../kernel/kernel.ts";
 
 /**
  * Prints a kernel as the body of a JavaScript function of (launch, arrays, lib). This is
@@ -10,7 +17,8 @@ import { axesOf, type Kernel, type ReduceStage, type Stage, stageExpressions, ty
  */
 export function printKernel(kernel: Kernel, round: boolean): string {
   const printer = new Printer(kernel, round);
-  const body = printer.loops(axesOf(kernel, "map"), "", (pointers) => printer.stages(pointers));
+  const starts = kernel.operands.map((_, k) => `o${k}`);
+  const body = printer.loops(axesOf(kernel, "map"), starts, (pointers) => printer.stages(pointers));
   return [...printer.header(), ...body].join("\n");
 }
 
@@ -44,29 +52,20 @@ class Printer {
   }
 
   /** Nested loops over `axes`; pointers step along. */
-  loops(
-    axes: readonly number[],
-    indent: string,
-    body: (pointers: Pointers) => string[],
-    pointers?: Pointers,
-  ): string[] {
-    const outer = pointers ?? this.#kernel.operands.map((_, k) => `o${k}`);
+  loops(axes: readonly number[], pointers: Pointers, body: (pointers: Pointers) => string[]): string[] {
     const [axis, ...rest] = axes;
     // A block of its own: stages without a loop around them share one function.
-    if (axis === undefined) return ["{", ...body(outer), "}"].map((line) => indent + line);
-    const inner = this.#kernel.operands.map((operand, k) =>
-      operand.walk[axis] === "still" ? outer[k]! : `p${k}_${axis}`,
-    );
-    const moving = inner.flatMap((pointer, k) => (pointer === outer[k] ? [] : [k]));
-    const starts = moving.map((k) => `, ${inner[k]} = ${outer[k]}`).join("");
-    const steps = moving
-      .map((k) => `, ${inner[k]} += ${this.#kernel.operands[k]!.walk[axis] === "unit" ? 1 : `s${k}_${axis}`}`)
-      .join("");
-    return [
-      `${indent}for (let i${axis} = 0${starts}; i${axis} < n${axis}; i${axis}++${steps}) {`,
-      ...this.loops(rest, `${indent}  `, body, inner),
-      `${indent}}`,
-    ];
+    if (axis === undefined) return ["{", ...body(pointers), "}"];
+    const inner = [...pointers];
+    let starts = `let i${axis} = 0`;
+    let steps = `i${axis}++`;
+    for (const [k, { walk }] of this.#kernel.operands.entries()) {
+      if (walk[axis] === "still") continue;
+      inner[k] = `p${k}_${axis}`;
+      starts += `, ${inner[k]} = ${pointers[k]}`;
+      steps += `, ${inner[k]} += ${walk[axis] === "unit" ? 1 : `s${k}_${axis}`}`;
+    }
+    return [`for (${starts}; i${axis} < n${axis}; ${steps}) {`, ...this.loops(rest, inner, body), "}"];
   }
 
   stages(pointers: Pointers): string[] {
@@ -77,89 +76,46 @@ class Printer {
   }
 
   #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
-    switch (stage.kind) {
-      case "reduce": {
-        const { dtype, identity } = foldPlan(stage, this.#reduceAxes.length);
-        const fold = FOLDS[stage.op][dtype];
-        const loop = this.loops(
-          this.#reduceAxes,
-          "",
-          (inner) => {
-            const { lines, names } = this.#evaluate([stage.expr], inner);
-            return [...lines, `r${row} = ${fold(`r${row}`, names[0]!)};`];
-          },
-          pointers,
-        );
-        return [
-          `let r${row} = ${identity};`,
-          ...loop,
-          ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
-        ];
-      }
-      case "store": {
-        const body = (inner: Pointers): string[] => this.#store(stage.writes, inner);
-        return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, "", body, pointers);
-      }
-      case "scatter":
-        return this.loops(
-          this.#reduceAxes,
-          "",
-          (inner) => {
-            const { lines, names } = this.#evaluate(stageExpressions(stage), inner);
-            const [index, value] = names as [string, string];
-            const target = `b${stage.operand}[o${stage.operand} + ${index}]`;
-            return [
-              ...lines,
-              `if (${index} >= 0 && ${index} < l${stage.operand}) ${target} = ${this.#rounded(`${target} + ${value}`)};`,
-            ];
-          },
-          pointers,
-        );
-      default:
-        stage satisfies never;
-        throw new Error("unreachable: unknown stage");
+    if (stage.kind === "store") {
+      const body = (inner: Pointers): string[] => this.#store(stage, inner);
+      return stage.perRow ? ["{", ...body(pointers), "}"] : this.loops(this.#reduceAxes, pointers, body);
     }
+    const { dtype, identity } = foldPlan(stage, this.#reduceAxes.length);
+    const fold = FOLDS[stage.op][dtype];
+    const body = (inner: Pointers): string[] => {
+      const { lines, names } = this.#evaluate([stage.expr], inner);
+      return [...lines, `r${row} = ${fold(`r${row}`, names.get(stage.expr)!)};`];
+    };
+    return [
+      `let r${row} = ${identity};`,
+      ...this.loops(this.#reduceAxes, pointers, body),
+      ...(dtype === "f32" && this.#round ? [`r${row} = Math.fround(r${row});`] : []),
+    ];
   }
 
-  #store(writes: readonly Write[], pointers: Pointers): string[] {
-    const { lines, names } = this.#evaluate(
-      writes.map((write) => write.expr),
-      pointers,
-    );
-    return [...lines, ...writes.map(({ operand }, i) => `b${operand}[${pointers[operand]}] = ${names[i]};`)];
+  #store(stage: StoreStage, pointers: Pointers): string[] {
+    const { lines, names } = this.#evaluate(stageExpressions(stage), pointers);
+    const stores = stage.writes.map(({ operand: k, index, expr }) => {
+      const value = names.get(expr)!;
+      if (!index) return `b${k}[${pointers[k]}] = ${value};`;
+      const [i, target] = [names.get(index)!, `b${k}[o${k} + ${names.get(index)}]`];
+      return `if (${i} >= 0 && ${i} < l${k}) ${target} = ${this.#rounded(`${target} + ${value}`)};`;
+    });
+    return [...lines, ...stores];
   }
 
-  /** One constant per node, and the names of the roots. */
-  #evaluate(roots: readonly Expr[], pointers: Pointers): { lines: string[]; names: string[] } {
+  /** One constant per node, and the names of all nodes. */
+  #evaluate(roots: readonly Expr[], pointers: Pointers): { lines: string[]; names: ReadonlyMap<Expr, string> } {
     const names = new Map<Expr, string>();
     const lines: string[] = [];
     for (const e of postorder(roots)) {
+      const leaf = e.op === "const" ? this.#literal(e) : leafName(e);
+      const name = leaf ?? `v${names.size}`;
       const args = e.args.map((arg) => names.get(arg)!);
-      const leaf = this.#leaf(e);
-      if (leaf !== undefined) {
-        names.set(e, leaf);
-        continue;
-      }
-      const name = `v${names.size}`;
-      lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
+      if (leaf === undefined) lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
       names.set(e, name);
     }
-    return { lines, names: roots.map((root) => names.get(root)!) };
-  }
-
-  #leaf(e: Expr): string | undefined {
-    switch (e.op) {
-      case "const":
-        return e.dtype === "f32" ? this.#literal(e.value) : `${e.value | 0}`;
-      case "param":
-        return `c${e.value}`;
-      case "axis":
-        return `i${e.value}`;
-      case "row":
-        return `r${e.value}`;
-      default:
-        return undefined;
-    }
+    return { lines, names };
   }
 
   #operation(e: Expr, args: readonly string[], pointers: Pointers): string {
@@ -176,7 +132,9 @@ class Printer {
   #rounded(text: string): string {
     return this.#round ? `Math.fround(${text})` : text;
   }
-  #literal(value: number): string {
+
+  #literal({ dtype, value }: Expr): string {
+    if (dtype !== "f32") return `${value | 0}`;
     const v = this.#round ? Math.fround(value) : value;
     return Object.is(v, -0) ? "-0" : v < 0 ? `(${v})` : `${v}`;
   }
@@ -215,10 +173,10 @@ const OPERATIONS: OperationTable<Print> = {
   tanh: { f32: (a) => `Math.tanh(${a})` },
   sigmoid: { f32: (a) => `1 / (1 + Math.exp(-${a}))` },
   erf: { f32: (a) => `lib.erf(${a})` },
-  isnan: { f32: (a) => `(${a} !== ${a} ? 1 : 0)` },
-  isfinite: { f32: (a) => `(${a} - ${a} === 0 ? 1 : 0)` },
+  isNaN: { f32: (a) => `(${a} !== ${a} ? 1 : 0)` },
+  isFinite: { f32: (a) => `(${a} - ${a} === 0 ? 1 : 0)` },
   cast: { f32: (a) => `lib.toInt(${a})`, i32: (a) => a, bool: (a) => a },
-  bitcast: { f32: (a) => `lib.bitsOf(${a})`, i32: (a) => `lib.floatOf(${a})` },
+  bitcast: { f32: (a) => `lib.floatBits(${a})`, i32: (a) => `lib.floatOf(${a})` },
   min: alike((a, b) => `Math.min(${a}, ${b})`),
   max: alike((a, b) => `Math.max(${a}, ${b})`),
   lt: alike((a, b) => `(${a} < ${b} ? 1 : 0)`),

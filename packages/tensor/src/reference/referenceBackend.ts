@@ -61,11 +61,8 @@ export function referenceBackend(options: ReferenceOptions = {}): Backend {
     },
     read: async (sources) => sources.map((source) => sliced(source).slice()),
     run(kernel: Kernel, launch: Launch) {
-      const run = memo(
-        compiled,
-        kernel.key,
-        () => new Function("launch", "arrays", "lib", printKernel(kernel, floatBits === 32)) as Run,
-      );
+      const compile = () => new Function("launch", "arrays", "lib", printKernel(kernel, floatBits === 32)) as Run;
+      const run = memo(compiled, kernel.key, compile);
       const arrays = launch.operands.map((operand) => data(operand.buffer));
       run(launch, arrays, lib);
     },

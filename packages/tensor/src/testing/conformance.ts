@@ -1,6 +1,7 @@
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
-import { type OpCase, type Refusal, type RegisteredOp, registeredOps } from "../ops/registry.ts";
+import type { OpCase, Refusal } from "../ops/cases.ts";
+import { type RegisteredOp, registeredOps } from "../ops/registry.ts";
 import { Random } from "../random.ts";
 import { referenceBackend } from "../reference/referenceBackend.ts";
 import { scope } from "../scope.ts";
@@ -8,20 +9,13 @@ import { liveStorages } from "../storage.ts";
 import { assertClose, assertSame, roundingTolerance } from "./compare.ts";
 import { type Evaluation, evaluate, weighted } from "./evaluate.ts";
 import { guardedBackend } from "./guardedBackend.ts";
-import { type Drawn, drawInputs, LAYOUTS, placeInputs, withSpecials } from "./inputs.ts";
+import { type Drawn, drawInputs, LAYOUTS, placeInputs, withFloats, withSpecials } from "./inputs.ts";
 
-/** One test: run it and it throws, or not. `gap` says why it is known not to pass. */
+/** One test. */
 export interface Check {
   readonly name: string;
-  readonly gap: string | undefined;
   /** Rejects, saying what differs, when the backend does not conform. */
   run(): Promise<void>;
-}
-
-/** What `conformance` may be told. */
-export interface ConformanceOptions {
-  /** Ops that are known not to conform, with the reason. */
-  readonly known?: Readonly<Record<string, string>>;
 }
 
 const MOVE = 1e-6;
@@ -33,12 +27,11 @@ const rounded = referenceBackend({ floatBits: 32 });
 function checksOf<Trial extends { readonly name: string }>(
   trialsOf: (op: RegisteredOp) => readonly Trial[],
   run: (op: RegisteredOp, trial: Trial) => Promise<void>,
-  { known, verb = "" }: ConformanceOptions & { verb?: string } = {},
+  verb = "",
 ): Check[] {
   return registeredOps().flatMap((op) =>
     trialsOf(op).map((trial) => ({
       name: `${op.name} ${verb}${trial.name}`,
-      gap: known?.[op.name],
       run: async () => {
         const before = liveStorages();
         await run(op, trial);
@@ -71,7 +64,7 @@ function caught(body: () => unknown): unknown {
  * layouts, hand-written kernels and their fallback alike, special values, guard words, poisoned memory, leaks, and
  * that wrong calls are refused. On a float64 backend gradients are also held against finite differences.
  */
-export function conformance(backend: Backend, options: ConformanceOptions = {}): Check[] {
+export function conformance(backend: Backend): Check[] {
   const guarded = guardedBackend(backend);
   const computes = async (op: RegisteredOp, opCase: OpCase): Promise<void> => {
     await checkValues(guarded, op, opCase);
@@ -80,10 +73,7 @@ export function conformance(backend: Backend, options: ConformanceOptions = {}):
     await guarded.verify();
   };
   const refuses = async (op: RegisteredOp, refusal: Refusal) => checkRefusal(backend, op, refusal);
-  return [
-    ...checksOf((op) => op.cases(), computes, options),
-    ...checksOf((op) => op.refusals(), refuses, { ...options, verb: "refuses " }),
-  ];
+  return [...checksOf((op) => op.cases(), computes), ...checksOf((op) => op.refusals(), refuses, "refuses ")];
 }
 
 /** Tests that two backends give the same bits for every op, such as one thread and two. */
@@ -130,11 +120,7 @@ async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): 
 /** Every f32 value moved by a relative ±MOVE. */
 function moveInputs(inputs: readonly (Drawn | number)[], round: number): (Drawn | number)[] {
   const random = new Random(round + 101);
-  return inputs.map((input) =>
-    typeof input === "number" || input.dtype !== "f32"
-      ? input
-      : { ...input, values: input.values.map((v) => v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE))) },
-  );
+  return withFloats(inputs, (values) => values.map((v) => v * (1 + (random.uniform() < 0.5 ? MOVE : -MOVE))));
 }
 
 async function checkSpecials(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
@@ -164,11 +150,7 @@ async function checkDifferences(op: RegisteredOp, opCase: OpCase): Promise<void>
       typeof input === "number" || input.dtype !== "f32" ? undefined : input.values.map(() => random.uniform() * 2 - 1),
     );
     const along = async (step: number): Promise<number> => {
-      const moved = inputs.map((input, i) =>
-        typeof input === "number" || !directions[i]
-          ? input
-          : { ...input, values: input.values.map((v, k) => v + step * directions[i]![k]!) },
-      );
+      const moved = withFloats(inputs, (values, i) => values.map((v, k) => v + step * directions[i]![k]!));
       return weighted((await evaluate(exact, { opCase, inputs: moved })).values, values);
     };
     const measured = ((await along(STEP)) - (await along(-STEP))) / (2 * STEP);

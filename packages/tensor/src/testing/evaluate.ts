@@ -1,8 +1,8 @@
 import { backward } from "../autograd/gradient.ts";
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
+import type { OpCase } from "../ops/cases.ts";
 import { readResults, tensor } from "../ops/create.ts";
-import type { OpCase } from "../ops/registry.ts";
 import { Random } from "../random.ts";
 import { withoutOverrides } from "../runtime.ts";
 import { Tensor } from "../tensor.ts";

@@ -6,5 +6,5 @@
 import "../methods.ts";
 
 export { assertClose, assertSame, roundingTolerance, type Tolerance } from "./compare.ts";
-export { bitEquality, type Check, type ConformanceOptions, conformance } from "./conformance.ts";
+export { bitEquality, type Check, conformance } from "./conformance.ts";
 export { type GuardedBackend, guardedBackend } from "./guardedBackend.ts";

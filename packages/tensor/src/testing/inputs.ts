@@ -1,10 +1,10 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
+import type { CaseInput, OpCase } from "../ops/cases.ts";
 import { copyInto } from "../ops/copy.ts";
 import { tensor } from "../ops/create.ts";
-import type { CaseInput, OpCase } from "../ops/registry.ts";
-import { empty } from "../ops/result.ts";
-import { permute, sliceLayout } from "../ops/view.ts";
+import { empty, sliceLayout } from "../ops/result.ts";
+import { permute } from "../ops/view.ts";
 import { Random } from "../random.ts";
 import { sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
@@ -31,18 +31,26 @@ export function drawInputs(name: string, inputs: OpCase["inputs"]): (Drawn | num
   });
 }
 
+/** The same inputs but for the values of those of f32, which `change` is given with their positions. */
+export const withFloats = (
+  inputs: readonly (Drawn | number)[],
+  change: (values: Float64Array, position: number) => Float64Array,
+): (Drawn | number)[] =>
+  inputs.map((input, k) =>
+    typeof input === "number" || input.dtype !== "f32" ? input : { ...input, values: change(input.values, k) },
+  );
+
 const SPECIAL = [0, -0, Infinity, -Infinity, Number.NaN, 1e30, -1e30, 1e-40, -1e-40];
 
 /** The same inputs with special values scattered over the f32 ones; `flush` turns subnormals into zeros. */
 export function withSpecials(inputs: readonly (Drawn | number)[], flush: boolean): (Drawn | number)[] {
-  return inputs.map((input, k) => {
-    if (typeof input === "number" || input.dtype !== "f32") return input;
-    const values = input.values.slice();
-    SPECIAL.forEach((special, i) => {
+  return withFloats(inputs, (original, k) => {
+    const values = original.slice();
+    for (const [i, special] of SPECIAL.entries()) {
       const at = (i * 7 + k * 3) % Math.max(values.length, 1);
       if (at < values.length) values[at] = flush && Math.abs(special) < 1e-38 ? special * 0 : special;
-    });
-    return { ...input, values };
+    }
+    return values;
   });
 }
 

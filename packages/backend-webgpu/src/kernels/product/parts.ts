@@ -10,7 +10,6 @@ function makeKernel(epilogue: Epilogue | undefined) {
   return elementKernel({
     name: `foldParts${epilogueName(epilogue)}`,
     bindings: { partials: "read f32", to: "write f32", ...epilogueBindings(epilogue) },
-    uniforms: { length: "i32", parts: "i32", plane: "i32", channels: "i32" },
     body: `
 ${code}
 fn element(i: i32) {

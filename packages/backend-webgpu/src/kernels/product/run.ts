@@ -2,17 +2,18 @@ import { memo } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
-import { type BufferView, type WgslKernel, wgslKernel } from "../wgslKernel.ts";
+import { type BufferView, type WgslKernel, wholeNumbers } from "../wgslKernel.ts";
 import { inParts } from "./parts.ts";
 import { type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
-import { COMMON_UNIFORMS, type CommonUniform, type ProductSpec } from "./spec.ts";
+import type { ProductSpec } from "./spec.ts";
 import { tiledBody } from "./tiled.ts";
 
-export interface ProductCall<B extends string, U extends string> {
+export interface ProductCall<B extends string> {
   readonly sizes: ProductSizes;
   readonly factors: Readonly<Record<B, BufferView>>;
   readonly c: BufferView;
-  readonly uniforms: Readonly<Record<U, number>>;
+  /** Whole numbers that the spec's code asks for. */
+  readonly uniforms: Uniforms;
   /** Elements from row to row of C. */
   readonly cRow: number;
   /** Whether neighbours in memory are neighbours in k, and not rows or columns. */
@@ -23,11 +24,15 @@ export interface ProductCall<B extends string, U extends string> {
   readonly epilogue?: Epilogue | undefined;
 }
 
-type Kernel = WgslKernel<string, string>;
+type Uniforms = Readonly<Record<string, number>>;
 
-const kernels = new Map<string, Kernel>();
+const kernels = new Map<string, WgslKernel>();
 
-function kernelFor(spec: ProductSpec, shape: ProductShape, epilogue: Epilogue | undefined): Kernel {
+function kernelFor(
+  spec: ProductSpec,
+  shape: ProductShape,
+  { epilogue, uniforms }: { epilogue: Epilogue | undefined; uniforms: Uniforms },
+): WgslKernel {
   const shares = shape.kind === "direct" && shape.shares;
   const name = `${spec.name}.${shapeName(shape)}${shares ? " shared" : ""}${epilogueName(epilogue)}`;
   return memo(kernels, name, () => {
@@ -35,13 +40,13 @@ function kernelFor(spec: ProductSpec, shape: ProductShape, epilogue: Epilogue | 
     for (const factor of spec.factors) bindings[factor] = "read f32";
     const body =
       shape.kind === "tiled" ? tiledBody(shape, { fastest: spec.fastest, epilogue }) : directBody(shape, epilogue);
-    return wgslKernel({
+    return {
       name,
       bindings,
-      uniforms: { ...COMMON_UNIFORMS, ...spec.uniforms },
+      uniforms: wholeNumbers(uniforms),
       body: `${spec.code}\n${body}`,
       ...(shares ? { enable: ["subgroups"] } : {}),
-    });
+    };
   });
 }
 
@@ -75,33 +80,33 @@ export const productVariant = (runtime: GpuRuntime, problem: { sizes: ProductSiz
   shapeName(planProduct(runtime, problem).shape);
 
 /** Computes C, then its epilogue. Parts of k are folded in their order, so results are the same on every run. */
-export function runProduct<B extends string, U extends string>(
-  runtime: GpuRuntime,
-  spec: ProductSpec<B, U>,
-  call: ProductCall<B, U>,
-): void {
+export function runProduct<B extends string>(runtime: GpuRuntime, spec: ProductSpec<B>, call: ProductCall<B>): void {
   const { sizes, factors, c: to, epilogue } = call;
   const { m, n, outer, inner, k, batch } = sizes;
   const length = m * n * batch;
   if (length === 0) return;
   const { shape, parts, partSize } = planProduct(runtime, call);
   const own = parts === 1 ? epilogue : undefined;
-  const kernel = kernelFor(spec, shape, own);
+  const uniforms = {
+    ...{ m, n, outer, inner, k, c_row: call.cRow },
+    // k is cut into parts of `part_size` (outer indices of a direct kernel), whose results lie `c_part` apart.
+    ...{ parts, part_size: partSize, c_part: length },
+    // Workgroups of a dispatch start here.
+    ...{ first_x: 0, first_y: 0, first_z: 0 },
+    // Threads of a tiled kernel that load next to each other: along k (1), or along rows or columns (0).
+    ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
+    ...call.uniforms,
+  };
+  const kernel = kernelFor(spec, shape, { epilogue: own, uniforms });
   const [rows, columns] = tileOf(shape);
   const groupWork = (rows * columns * k) / parts;
   const grid = [Math.ceil(m / rows), Math.ceil(n / columns), batch * parts] as const;
   inParts(runtime, { to, length, parts, epilogue, plane: n }, (c) => {
     for (const { first, count } of boxes(grid, MOST_WORK / groupWork)) {
       const [first_x, first_y, first_z] = first;
-      const common: Record<CommonUniform, number> = {
-        ...{ m, n, outer, inner, k, c_row: call.cRow },
-        ...{ parts, part_size: partSize, c_part: length },
-        ...{ first_x, first_y, first_z },
-        ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
-      };
       runtime.dispatch(kernel, {
         views: { ...factors, ...own?.views, c },
-        uniforms: { ...common, ...call.uniforms },
+        uniforms: { ...uniforms, first_x, first_y, first_z },
         workgroups: count,
         work: groupWork * count[0] * count[1] * count[2],
       });

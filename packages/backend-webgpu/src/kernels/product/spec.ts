@@ -1,5 +1,3 @@
-import type { UniformType } from "../wgslKernel.ts";
-
 /**
  * A batch of sums C[m, n] = Σ A[m, k] · B[k, n], as WGSL that says where elements are. Matmul, convolution and both its
  * gradients are one loop and differ in this text alone. k is a pair: an outer index, such as a kernel tap or an image row,
@@ -15,38 +13,17 @@ import type { UniformType } from "../wgslKernel.ts";
  * - `fn c_place(batch: Batch, n: i32) -> i32`: the place of C[0, n] from the first element; rows are `u.c_row` apart
  * - `fn channel_of(batch: Batch, m: i32) -> i32`: the output channel that a row is, where there may be an epilogue
  *
- * Indices given to them are in range, and addresses must be so too, also where a zero of the padding takes the value's place.
+ * They find the uniforms of `runProduct` and those of the call. Indices given to them are in range, and addresses must be so too, also where a zero of the padding takes the value's place.
  */
-export interface ProductSpec<B extends string = string, U extends string = string> {
+export interface ProductSpec<B extends string = string> {
   /** What traces call it. */
   readonly name: string;
   /** Factors; the result is bound as `c`. */
   readonly factors: readonly B[];
-  readonly uniforms: Readonly<Record<U, UniformType>>;
   readonly code: string;
   /** The flat k of a tiled kernel counts this index up first; addresses of neighbours in k should be near. */
   readonly fastest: "outer" | "inner";
 }
-
-/** Checks a spec's names when it is written. */
-export const productSpec = <const B extends string, const U extends string>(
-  spec: ProductSpec<B, U>,
-): ProductSpec<B, U> => spec;
-
-/** Uniforms of every product, beside a spec's own. */
-export const COMMON_UNIFORMS = {
-  ...{ m: "i32", n: "i32", outer: "i32", inner: "i32", k: "i32", c_row: "i32" },
-  /** k is cut into parts of `part_size` (outer indices of a direct kernel), whose results lie `c_part` apart. */
-  ...{ parts: "i32", part_size: "i32", c_part: "i32" },
-  /** Workgroups of a dispatch start here. */
-  ...{ first_x: "i32", first_y: "i32", first_z: "i32" },
-  /** Threads of a tiled kernel that load next to each other: along k (1), or along rows or columns (0). */
-  ...{ a_along_k: "i32", b_along_k: "i32" },
-} as const satisfies Record<string, UniformType>;
-
-export type CommonUniform = keyof typeof COMMON_UNIFORMS;
-
-export const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /**
  * Lines at the start of each kernel: which tile (x along columns), part of k and batch entry it computes. Workgroups in

@@ -1,5 +1,6 @@
 import { type Epilogue, printEpilogue } from "../epilogue.ts";
-import { range, TILE_LINES } from "./spec.ts";
+import { each, range } from "../text.ts";
+import { TILE_LINES } from "./spec.ts";
 
 /** Threads of a workgroup along rows and columns, quads of rows and columns that each computes, and k per tile. */
 export interface TiledShape {
@@ -58,54 +59,37 @@ export function tiledBody(
     range((side.size * depth) / 4 / count).map((i) => ({ side, id: `${side.name}${i}`, index: i * count })),
   );
 
-  const places = loads.map(({ side, id, index }) => {
-    const { name, size, limit, axis } = side;
+  const findPlaces = ({ side: { name, type, size, limit, axis }, id, index }: (typeof loads)[number]): string => {
     const place = (i: number): string => `${name}_place(batch, min(first_${id} + ${i}, ${limit} - 1))`;
     return `
   let index_${id} = local + ${index};
   let k_${id} = select(index_${id} / ${size / 4}, index_${id} % ${depth}, u.${name}_along_k == 1);
   let quad_${id} = select(index_${id} % ${size / 4}, index_${id} / ${depth}, u.${name}_along_k == 1);
   let first_${id} = tile.${axis} * ${size} + quad_${id} * 4;
-  let places_${id} = array<${side.type}, 4>(${range(4).map(place).join(", ")});`;
-  });
-  const fetch = (k: string): string[] =>
-    loads.map(({ side, id }) => `next_${id} = ${side.name}_load(places_${id}, ${k} + k_${id}, last);`);
-  const keep = loads.map(({ side, id }) => `${side.name}_tile[k_${id} * ${pitch(side)} + quad_${id}] = next_${id};`);
+  let places_${id} = array<${type}, 4>(${range(4).map(place).join(", ")});`;
+  };
+  const fetch = (k: string): string =>
+    each(loads, ({ side, id }) => `next_${id} = ${side.name}_load(places_${id}, ${k} + k_${id}, last);`);
 
-  const sum = (row: number, quad: number): string => `sum_${row}_${quad}`;
-  const all = range(4 * quads[0]).flatMap((row) => range(quads[1]).map((quad) => ({ row, quad })));
-  const multiply = [
-    ...range(quads[0]).map((i) => `let a${i} = a_tile[k * ${pitch(sides[0]!)} + ${i * threads[0]} + thread.y];`),
-    ...range(quads[1]).map((i) => `let b${i} = b_tile[k * ${pitch(sides[1]!)} + ${i * threads[1]} + thread.x];`),
-    ...all.map(({ row, quad }) => {
-      const target = sum(row, quad);
-      return `${target} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${quad}, ${target});`;
-    }),
-  ];
+  const [sumRows, sumQuads] = [range(4 * quads[0]), range(quads[1])];
+  const sums = (row: number): string[] => sumQuads.map((quad) => `sum_${row}_${quad}`);
+  const multiply = (row: number): string =>
+    each(sumQuads, (quad) => {
+      const sum = sums(row)[quad];
+      return `${sum} = fma(vec4<f32>(a${row >> 2}[${row & 3}]), b${quad}, ${sum});`;
+    });
   const rowAt = (row: number): string => `first_row + ${(row >> 2) * threads[0] * 4 + (row & 3)}`;
   const { code, finish } = printEpilogue(epilogue, 4);
-  const finished = range(4 * quads[0]).map((row) =>
-    finish(
-      `channel_of(batch, min(${rowAt(row)}, u.m - 1))`,
-      range(quads[1]).map((quad) => sum(row, quad)),
-    ),
-  );
-  const store = range(quads[1]).flatMap((quad) =>
-    range(4).map(
-      (lane) => `
+  const store = (quad: number, lane: number): string => `
   let n_${quad}_${lane} = tile.x * ${columns} + (${quad * threads[1]} + thread.x) * 4 + ${lane};
   if (n_${quad}_${lane} < u.n) {
     let to = start + c_place(batch, n_${quad}_${lane});
-    ${range(4 * quads[0])
-      .map((row) => `if (${rowAt(row)} < u.m) { c[to + (${rowAt(row)}) * u.c_row] = ${sum(row, quad)}[${lane}]; }`)
-      .join("\n    ")}
-  }`,
-    ),
-  );
+    ${each(sumRows, (row) => `if (${rowAt(row)} < u.m) { c[to + (${rowAt(row)}) * u.c_row] = ${sums(row)[quad]}[${lane}]; }`)}
+  }`;
 
   return `
-${sides.map((side) => `var<workgroup> ${side.name}_tile: array<vec4<f32>, ${pitch(side) * depth}>;`).join("\n")}
-${sides.map((side) => loadFunction(side, fastest)).join("\n")}
+${each(sides, (side) => `var<workgroup> ${side.name}_tile: array<vec4<f32>, ${pitch(side) * depth}>;`)}
+${each(sides, (side) => loadFunction(side, fastest))}
 ${code}
 @compute @workgroup_size(${count})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local_index: u32) {
@@ -113,25 +97,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let thread = vec2<i32>(local % ${threads[1]}, local / ${threads[1]});
   ${TILE_LINES}
   let last = min((part + 1) * u.part_size, u.k);
-  ${places.join("\n")}
-  ${loads.map(({ id }) => `var next_${id} = vec4<f32>();`).join("\n  ")}
-  ${all.map(({ row, quad }) => `var ${sum(row, quad)} = vec4<f32>();`).join("\n  ")}
+  ${each(loads, findPlaces)}
+  ${each(loads, ({ id }) => `var next_${id} = vec4<f32>();`)}
+  ${each(sumRows.flatMap(sums), (sum) => `var ${sum} = vec4<f32>();`)}
   if (part * u.part_size < last) {
-    ${fetch("part * u.part_size").join("\n    ")}
+    ${fetch("part * u.part_size")}
   }
   for (var base = part * u.part_size; base < last; base += ${depth}) {
-    ${keep.join("\n    ")}
+    ${each(loads, ({ side, id }) => `${side.name}_tile[k_${id} * ${pitch(side)} + quad_${id}] = next_${id};`)}
     workgroupBarrier();
     if (base + ${depth} < last) {
-      ${fetch(`base + ${depth}`).join("\n      ")}
+      ${fetch(`base + ${depth}`)}
     }
     for (var k = 0; k < ${depth}; k++) {
-      ${multiply.join("\n      ")}
+      ${each(range(quads[0]), (i) => `let a${i} = a_tile[k * ${pitch(sides[0]!)} + ${i * threads[0]} + thread.y];`)}
+      ${each(sumQuads, (i) => `let b${i} = b_tile[k * ${pitch(sides[1]!)} + ${i * threads[1]} + thread.x];`)}
+      ${each(sumRows, multiply)}
     }
     workgroupBarrier();
   }
   let first_row = tile.y * ${rows} + thread.y * 4;
-  ${finished.join("\n  ")}
-  ${store.join("\n")}
+  ${each(sumRows, (row) => finish(`channel_of(batch, min(${rowAt(row)}, u.m - 1))`, sums(row)))}
+  ${each(sumQuads, (quad) => each(range(4), (lane) => store(quad, lane)))}
 }`;
 }

@@ -37,7 +37,7 @@ async function damaged(name: string, files: readonly string[]): Promise<string> 
 describe("damaged images", () => {
   test("one of each part: training goes on, and says, logs and reports it", async () => {
     const data = await damaged("one", ["train/00002.png", "val/00001.png"]);
-    const { code, err } = await runCommand(...train("one", data), "--quiet");
+    const { code, err } = await runCommand(...train("one", data), "--quiet", "--max-pixels", "9216");
     expect(code).toBe(0);
     says("cli-image-left-out", err);
     says("cli-images-left-out", err);
@@ -49,6 +49,7 @@ describe("damaged images", () => {
       "train 00002.png",
       "val 00001.png",
     ]);
+    expect(readFileSync(inRun(folder, "one", "config.yaml"), "utf8")).toContain("maxPixels: 9216");
     expect(readFileSync(inRun(folder, "one", "report.html"), "utf8")).toContain("1 image of the validation data could");
   });
 
@@ -111,6 +112,7 @@ describe("prediction of a folder", () => {
     expect(found).toHaveLength(2);
     expect(passedOver).toEqual(["README", "a.heic", "b.HEIC", "notes.txt"].map((name) => join(images, name)));
     for (const name of ["00000.png", "00001.png"]) rmSync(join(images, name));
+    for (const name of ["a.a", "b.a", "c.c", "d.d"]) writeFileSync(join(images, name), "x");
     const none = await predict(images);
     expect(none.code).toBe(2);
     says("cli-predict-no-images", none.err);
@@ -124,13 +126,14 @@ describe("prediction of a folder", () => {
 
   test("the largest image is an option, for all commands that read images", async () => {
     const images = join(folder, "digits/images/val");
-    const small = await predict(images, "--max-pixels", "9000");
+    const small = await predict(images, "--max-pixels", "9000", "--out", join(folder, "none"));
+    expect(existsSync(join(folder, "none"))).toBe(false);
     expect(small.code).toBe(1);
     says("cli-max-pixels", small.err);
     expect((await predict(images, "--max-pixels", "9216")).code).toBe(0);
     const trained = await runCommand(...train("limit", "digits"), "--quiet", "--max-pixels", "9000");
     expect(trained.err).toContain("images cannot be used, more than the 1");
-    expect(readFileSync(inRun(folder, "limit", "config.yaml"), "utf8")).toContain("maxPixels: 9000");
+    expect(existsSync(inRun(folder, "limit"))).toBe(false);
     const options = ["--weights", inRun(folder, "whole"), "--threads", "1", "--max-pixels", "9000", "--quiet"];
     const evaluated = await runCommand("val", "--data", join(folder, "digits/data.yaml"), ...options);
     expect(evaluated.err).toContain("2 of 2 images cannot be used");

@@ -18,7 +18,7 @@ import { openDevice } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
-import { createTrainFolder } from "./trainFolder.ts";
+import { planTrainFolder } from "./trainFolder.ts";
 
 interface DemoValues extends options.DeviceOptionValues, options.OutputOptionValues {
   readonly steps?: number;
@@ -40,6 +40,7 @@ export function demoCommand(finish: (code: number) => void): Command {
 async function demo(values: DemoValues): Promise<number> {
   const terminal = new Terminal(values);
   const { size, train, val, unseen } = DEMO.data;
+  const makeFolder = await planTrainFolder(values.out, values.name ?? "demo");
   const digits = await drawDigits(terminal, values.out, { train, val, seed: 0 });
   terminal.note(`data: ${train} training and ${val} validation images of handwritten digits`);
   const classes = digits.train.dataset.categories.map(({ name }) => name);
@@ -53,7 +54,7 @@ async function demo(values: DemoValues): Promise<number> {
   using trainer = await Trainer.create({ config, ...device });
   const { run, interrupted, last } = await runTraining({
     ...{ trainer, signal: interrupt.signal, maxSteps: values.steps },
-    run: () => createTrainFolder({ ...values, name: values.name ?? "demo" }, { data: digits.dataYaml }),
+    run: () => makeFolder({ data: digits.dataYaml }),
     train: digits.train,
     val: digits.val,
     title: "D-FINE-N learns handwritten digits",
@@ -96,22 +97,15 @@ async function drawDigits(
   });
 }
 
-interface Found {
-  /** The image with its boxes. */
-  readonly file: string;
-  /** As "7 0.93", best first. */
-  readonly digits: readonly string[];
-}
-
-/** Opens the run's best weights as a user would, finds digits in images of unknown handwriting and draws them. */
-async function detectUnseen(
-  { val }: DigitsDataset,
-  { run, backend }: { run: RunFolder; backend: Backend },
-): Promise<Found[]> {
+/**
+ * Opens the run's best weights as a user would, finds digits in images of unknown handwriting and draws them: the images
+ * with their boxes, and digits as "7 0.93", best first.
+ */
+async function detectUnseen({ val }: DigitsDataset, { run, backend }: { run: RunFolder; backend: Backend }) {
   using detector = await DFine.fromPretrained(run.path, { device: backend });
   const folder = join(run.path, "predictions");
   await mkdir(folder);
-  const found: Found[] = [];
+  const found: { file: string; digits: string[] }[] = [];
   for (const { fileName } of val.dataset.images) {
     const image = await decodeImage(join(val.imageRoot, fileName));
     const [result] = await detector.detect(image);

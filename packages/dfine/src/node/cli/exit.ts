@@ -1,6 +1,5 @@
 import { CommanderError } from "commander";
 
-/** What the command's exit code says. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 
 /** The command was called wrongly: exit code 2. */

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { Command } from "commander";
 import { valuesIn } from "../../checkpoint/identify.ts";
 import { onPaper } from "../../checkpoint/onPaper.ts";
 import { type Checkpoint, identifyCheckpoint, type RawCheckpoint, readCheckpoint } from "../../checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
+import { presetConfig } from "../../config/presets.ts";
 import { resolveConfig } from "../../config/resolve.ts";
 import { stringify } from "../../config/yaml.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
@@ -11,14 +13,12 @@ import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import * as options from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
-import { Terminal } from "./terminal.ts";
+import { Terminal, type TerminalOptions } from "./terminal.ts";
 
-interface InfoValues {
+interface InfoValues extends TerminalOptions {
   readonly model?: PresetName;
   readonly weights?: string;
   readonly ema: boolean;
-  readonly json: boolean;
-  readonly quiet: boolean;
 }
 
 export function infoCommand(finish: (code: number) => void): Command {
@@ -62,8 +62,9 @@ async function weightsInfo(place: string, options: { terminal: Terminal; ema: bo
   const raw = readCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
   const facts = { ...fileFacts(raw), ...modelFacts(identifyCheckpoint(raw, about)) };
   terminal.data(facts);
-  const { size, classes, format, ...rest } = facts;
-  const shown = { ...rest, format: FORMATS[format], size: size.join("x"), classes: classes.join(", ") };
+  const { size, classes, format, changed, ...rest } = facts;
+  const preset = changed.length > 0 ? `${rest.preset}, but for ${changed.join(", ")}` : rest.preset;
+  const shown = { ...rest, preset, format: FORMATS[format], size: size.join("x"), classes: classes.join(", ") };
   terminal.say(stringify(shown).trimEnd());
   return EXIT.ok;
 }
@@ -88,8 +89,13 @@ function fileFacts({ file, format, entries, chosen, sets, training }: RawCheckpo
 function modelFacts({ preset, model, entries, classNamesFrom }: Checkpoint) {
   const { classes, evalSize } = model;
   const { backbone, queries, tokens } = ARCHITECTURES.plan(model).facts();
+  const usual = { ...presetConfig(preset).model, classes, evalSize };
+  const changed = Object.entries(usual).flatMap(([key, value]) =>
+    isDeepStrictEqual(model[key as keyof typeof usual], value) ? [] : [key],
+  );
   return {
-    ...{ preset, backbone, classes, classNamesFrom, size: evalSize },
+    /** Parts of the model that are not the preset's. */
+    ...{ preset, changed, backbone, classes, classNamesFrom, size: evalSize },
     values: valuesIn(entries),
     parameters: onPaper(model, (detector) => detector.parameterCount()),
     ...{ queries, tokens },

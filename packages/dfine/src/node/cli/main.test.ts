@@ -93,7 +93,10 @@ describe("a run", () => {
     expect((await decodeImage(join(folder, "predict", "predict", "00000.png"))).width).toBe(96);
 
     const info = await runCommand("info", "--weights", run("whole"), "--json");
-    expect(JSON.parse(info.out)).toMatchObject({ preset: "n", backbone: "hgnetv2", size: [96, 96], queries: 12 });
+    const changed = ["backbone", "encoder", "decoder", "denoising", "numTopQueries"];
+    const facts = { preset: "n", changed, backbone: "hgnetv2", size: [96, 96], queries: 12 };
+    expect(JSON.parse(info.out)).toMatchObject(facts);
+    expect((await runCommand("info", run("whole"))).out).toContain(`preset: n, but for ${changed.join(", ")}\n`);
   });
 });
 

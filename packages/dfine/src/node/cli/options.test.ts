@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { UsageError } from "./exit.ts";
-import { inputSize, positiveNumber, share, trainDataFiles, valDataFiles, wholeNumber } from "./options.ts";
+import { dataFiles, inputSize, positiveNumber, share, wholeNumber } from "./options.ts";
 
 test.each([
   ["320", [320, 320]],
@@ -24,15 +24,15 @@ test("numbers", () => {
 
 test("data: a file or pairs, never half a pair", () => {
   const pair = { images: "i", annotations: "a.json" };
-  expect(trainDataFiles({ data: "d.yaml" })).toEqual({ data: "d.yaml" });
-  expect(trainDataFiles(pair)).toEqual({ train: pair, val: undefined });
-  expect(trainDataFiles({ ...pair, valImages: "v", valAnnotations: "v.json" })).toEqual({
+  expect(dataFiles({ data: "d.yaml" }, "train")).toEqual({ data: "d.yaml" });
+  expect(dataFiles(pair, "train")).toEqual({ train: pair, val: undefined });
+  expect(dataFiles({ ...pair, valImages: "v", valAnnotations: "v.json" }, "train")).toEqual({
     train: pair,
     val: { images: "v", annotations: "v.json" },
   });
-  expect(valDataFiles(pair)).toEqual({ val: pair });
+  expect(dataFiles(pair, "val")).toEqual({ val: pair });
   for (const values of [{}, { images: "i" }, { annotations: "a" }, { ...pair, valImages: "v" }, { ...pair, data: "d" }])
-    expect(() => trainDataFiles(values)).toThrow(UsageError);
+    expect(() => dataFiles(values, "train")).toThrow(UsageError);
   for (const values of [{}, { images: "i" }, { ...pair, data: "d" }])
-    expect(() => valDataFiles(values)).toThrow(UsageError);
+    expect(() => dataFiles(values, "val")).toThrow(UsageError);
 });

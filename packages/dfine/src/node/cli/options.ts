@@ -3,24 +3,21 @@ import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
 import { UsageError } from "./exit.ts";
+import type { TerminalOptions } from "./terminal.ts";
 
-/** Reads a whole number from `least` on. */
-export const wholeNumber =
-  (least: number) =>
+/** A reader of numbers from `least` on that `fits` accepts. */
+const reader =
+  (advice: string, least: number, fits: (value: number) => boolean) =>
   (text: string): number => {
     const value = Number(text);
-    if (text.trim() === "" || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`Give a whole number from ${least} on.`);
+    if (text.trim() === "" || !fits(value) || value < least) throw new InvalidArgumentError(advice);
     return value;
   };
 
-/** Reads a number of at least 0. */
-export function positiveNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isFinite(value) || value < 0)
-    throw new InvalidArgumentError("Give a number that is not negative, such as 4e-4.");
-  return value;
-}
+export const wholeNumber = (least: number) =>
+  reader(`Give a whole number from ${least} on.`, least, Number.isSafeInteger);
+export const positiveNumber = reader("Give a number that is not negative, such as 4e-4.", 0, Number.isFinite);
+export const share = reader("Give a number from 0 to 1.", 0, (value) => value <= 1);
 
 /** Reads `320` or `320x480` (height x width) as [height, width]. */
 export function inputSize(text: string): [number, number] {
@@ -29,13 +26,6 @@ export function inputSize(text: string): [number, number] {
   if (height === undefined || width === undefined || sides.length > 2)
     throw new InvalidArgumentError("Give one side, or HEIGHTxWIDTH, such as 320 or 320x480.");
   return [height, width];
-}
-
-/** Reads a probability. */
-export function share(text: string): number {
-  const value = positiveNumber(text);
-  if (value > 1) throw new InvalidArgumentError("Give a number from 0 to 1.");
-  return value;
 }
 
 /** Gives a command its options, in the order of its help. */
@@ -63,23 +53,20 @@ export const detector = () => [
   size("input size in pixels (default: the one in the weights)"),
 ];
 
-/** Where a command computes. */
 export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
 }
 
-/** Options of `detector` and of where to compute. */
-export interface DetectorOptionValues extends DeviceOptionValues {
+export interface DetectorOptionValues extends DeviceOptionValues, OutputOptionValues {
   readonly weights: string;
   readonly ema: boolean;
   readonly size?: [number, number];
+  readonly batch: number;
+  readonly maxPixels?: number;
 }
 
-/** What a command says, and where its files go. */
-export interface OutputOptionValues {
-  readonly json: boolean;
-  readonly quiet: boolean;
+export interface OutputOptionValues extends TerminalOptions {
   readonly out: string;
   readonly name?: string;
 }
@@ -96,7 +83,6 @@ export const run = () => [
   ...talk(),
 ];
 
-/** Which data a command uses. */
 export type DataOptionValues = Readonly<
   Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
 >;
@@ -124,25 +110,14 @@ function pair(images: string | undefined, annotations: string | undefined, prefi
   return { images, annotations };
 }
 
-/** The data files of `train`. @throws UsageError */
-export function trainDataFiles(values: DataOptionValues): DataFiles {
-  const train = pair(values.images, values.annotations, "");
+/** The data files of `train`, or of `val`, whose images are its validation part. @throws UsageError */
+export function dataFiles(values: DataOptionValues, command: "train" | "val"): DataFiles {
+  const main = pair(values.images, values.annotations, "");
   const val = pair(values.valImages, values.valAnnotations, "val-");
   if (values.data !== undefined) {
-    if (train || val) throw new UsageError("give either --data or folders and annotations, not both");
+    if (main || val) throw new UsageError("give either --data or --images and --annotations, not both");
     return { data: values.data };
   }
-  if (!train) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
-  return { train, val };
-}
-
-/** The data files of `val`, as its validation part. @throws UsageError */
-export function valDataFiles(values: DataOptionValues): DataFiles {
-  const val = pair(values.images, values.annotations, "");
-  if (values.data !== undefined) {
-    if (val) throw new UsageError("give either --data or --images and --annotations, not both");
-    return { data: values.data };
-  }
-  if (!val) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
-  return { val };
+  if (!main) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
+  return command === "train" ? { train: main, val } : { val: main };
 }

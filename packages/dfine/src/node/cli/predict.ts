@@ -1,9 +1,9 @@
 import { readdir } from "node:fs/promises";
-import { basename, extname, join } from "node:path";
+import { basename, extname, join, sep } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
-import { counted, someOf } from "../../describe.ts";
+import { counted, firstOf } from "../../describe.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
@@ -12,18 +12,16 @@ import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import type { GalleryImage } from "../report/gallery.ts";
 import { renderReport } from "../report/report.ts";
-import { createRunFolder } from "../runFolder.ts";
+import { planRunFolder, type RunFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDetector } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
-interface PredictValues extends options.OutputOptionValues, options.DetectorOptionValues {
+interface PredictValues extends options.DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
-  readonly batch: number;
-  readonly maxPixels?: number;
 }
 
 /** Images that the report shows; more would make it heavy. */
@@ -32,6 +30,7 @@ const SIDE = 640;
 const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
 /** What systems put into folders by themselves, of which nothing is said. */
 const SYSTEM_NAME = /^(\.|Thumbs\.db$|desktop\.ini$)/i;
+const FOLDER = "folder";
 /** Kinds shown of the files that are passed over. */
 const KINDS = 5;
 
@@ -52,12 +51,13 @@ export function predictCommand(finish: (code: number) => void): Command {
 
 async function predict(images: readonly string[], values: PredictValues): Promise<number> {
   const terminal = new Terminal(values);
+  const makeFolder = await planRunFolder(values.out, "predict", values.name ?? "predict");
   const { files, passedOver } = await imageFiles(images);
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
   const { threshold, maxDetections, batch, maxPixels } = values;
   using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
-  const run = await createRunFolder(values.out, "predict", values.name ?? "predict");
+  let run: RunFolder | undefined;
   const found: object[] = [];
   const shown: GalleryImage[] = [];
   const unread: string[] = [];
@@ -65,7 +65,9 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     try {
       return [{ file, image: await decodeImage(file, { maxPixels }) }];
     } catch (error) {
-      if (!(error instanceof ImageError) || files.length === 1) throw error;
+      if (!(error instanceof ImageError)) throw error;
+      // One image needs no folder to be told from others, and a folder's name may sound like a reason.
+      if (files.length === 1) throw Object.assign(error, { message: error.message.replace(file, basename(file)) });
       terminal.warn(error.message);
       unread.push(file);
       return [];
@@ -73,6 +75,8 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   };
   for (let first = 0; first < files.length && !interrupt.signal.aborted; first += batch) {
     const group = (await Promise.all(files.slice(first, first + batch).map(read))).flat();
+    if (group.length === 0) continue;
+    run ??= await makeFolder();
     const pixels = group.map(({ image }) => image);
     const results = await detector.detect(pixels, { threshold, maxDetections, batch });
     for (const [i, { file, image }] of group.entries()) {
@@ -84,18 +88,14 @@ async function predict(images: readonly string[], values: PredictValues): Promis
       terminal.progress(`${found.length}/${files.length} images`);
     }
   }
-  const predictions = join(run.path, "predictions.json");
-  await writeFileAtomic(predictions, JSON.stringify(found));
-  await writeFileAtomic(
-    run.report,
-    renderReport({
-      title: `Predictions of ${values.weights}`,
-      images: shown,
-      environment: environment(detector.backend),
-    }),
-  );
-  terminal.data({ predictions, report: run.report, images: found, unread, passedOver });
-  terminal.say(`report: ${run.report}`);
+  const predictions = run && join(run.path, "predictions.json");
+  if (predictions) {
+    const about = { title: `Predictions of ${values.weights}`, environment: environment(detector.backend) };
+    await writeFileAtomic(predictions, JSON.stringify(found));
+    await writeFileAtomic(run!.report, renderReport({ ...about, images: shown }));
+  }
+  terminal.data({ predictions, report: run?.report, images: found, unread, passedOver });
+  if (run) terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
   if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
@@ -119,8 +119,10 @@ async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; 
     const inside = (await readdir(path, { withFileTypes: true }))
       .filter(({ name }) => !SYSTEM_NAME.test(name))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
-    const images = inside.filter((entry) => !entry.isDirectory() && IMAGE_NAME.test(entry.name));
-    const others = inside.filter((entry) => !images.includes(entry)).map(({ name }) => join(path, name));
+    const images = inside.filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && IMAGE_NAME.test(entry.name));
+    const others = inside
+      .filter((entry) => !images.includes(entry))
+      .map((entry) => join(path, entry.name, entry.isDirectory() ? "/" : ""));
     if (images.length === 0)
       throw new UsageError(`${path}: holds no images${others.length > 0 ? `; ${passedOverText(others)}` : ""}`);
     files.push(...images.map(({ name }) => join(path, name)));
@@ -133,11 +135,14 @@ async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; 
 function passedOverText(paths: readonly string[]): string {
   const kinds = new Map<string, number>();
   for (const path of paths) {
-    const kind = extname(path).toLowerCase() || "without an ending";
+    const kind = path.endsWith(sep) ? FOLDER : extname(path).toLowerCase() || "without an ending";
     kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   }
-  const counts = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, count]) => `${count} ${kind}`);
-  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${counts.slice(0, KINDS).join(", ")}): ${someOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
+  const counts = [...kinds].sort((a, b) => b[1] - a[1]);
+  const others = counts.splice(KINDS).reduce((sum, [, count]) => sum + count, 0);
+  if (others > 0) counts.push(["of other kinds", others]);
+  const listed = counts.map(([kind, n]) => (kind === FOLDER ? counted(n, kind) : `${n} ${kind}`)).join(", ");
+  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${listed}): ${firstOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
 }
 
 /** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */

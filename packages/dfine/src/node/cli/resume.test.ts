@@ -89,7 +89,10 @@ test("a run that is finished says so when it is resumed, and goes on with more e
   const again = await resume(name);
   expect(again.code).toBe(0);
   says("resume-finished", again.err);
+  const before = contents(name);
   says("resume-steps", (await resume(name, "--epochs", "3", "--steps", "5")).err);
+  says("resume-fewer-epochs", (await resume(name, "--epochs", "1")).err);
+  expect(contents(name)).toEqual(before);
   expect((await resume(name, "--epochs", "3")).out).toMatch(/^epoch 3\/3 /);
 });
 

@@ -6,7 +6,6 @@ export interface TerminalOptions {
   readonly quiet: boolean;
 }
 
-/** A place to write text to, such as process.stdout. */
 export interface Sink {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;

@@ -1,7 +1,7 @@
 import { Command, Option } from "commander";
-import type { FitReport } from "../../checkpoint/fit.ts";
 import { fitLines } from "../../checkpoint/fitText.ts";
 import { summarizeDataset } from "../../data/summary.ts";
+import { ARCHITECTURES } from "../../model/architectures.ts";
 import { checkImages } from "../data/checkImages.ts";
 import { runTraining } from "../trainRun.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -10,7 +10,6 @@ import { openDevice } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
-import { createTrainFolder } from "./trainFolder.ts";
 import { freshJob, type Job, resumedJob, type TrainValues } from "./trainJob.ts";
 
 /** Options that may change when a run goes on: none of them changes the weights it ends with, but for where it ends. */
@@ -65,16 +64,14 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   using interrupt = watchInterrupt(() =>
     terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
   );
-  let fit: FitReport | undefined;
-  using trainer = await job.makeTrainer(device, (report) => {
-    fit = report;
-  });
+  using trainer = await job.makeTrainer(device);
+  const { fit } = trainer;
   const fitted = fit ? fitLines(fit) : [];
   for (const line of fitted) terminal.note(`weights: ${line}`);
   if (fit) terminal.data({ kind: "weights", ...fit });
   const { run, interrupted } = await runTraining({
-    ...{ trainer, fit, signal: interrupt.signal, maxSteps: values.steps },
-    run: () => job.run ?? createTrainFolder(values, job.dataFiles),
+    ...{ trainer, signal: interrupt.signal, maxSteps: values.steps },
+    run: job.folder,
     notes: [...notes, ...fitted],
     train: datasets.train!,
     val: datasets.val,
@@ -94,10 +91,10 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
 
 /** What the data holds that the user should know; warns of what leaves nothing to learn or to measure. */
 function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job): string[] {
-  const { evalSize, decoder } = config.model;
-  const learned = summarizeDataset(train!.dataset, { size: evalSize, queries: decoder.numQueries });
+  const { queries } = ARCHITECTURES.plan(config.model).facts();
+  const learned = summarizeDataset(train!.dataset, { size: config.model.evalSize, queries });
   if (learned.boxes === 0) terminal.warn("the training data has no boxes: the model will learn to find nothing");
-  const judged = val && summarizeDataset(val.dataset, { use: "evaluation" });
+  const judged = val && summarizeDataset(val.dataset, { use: "evaluation", queries });
   if (judged?.boxes === 0)
     terminal.warn("the validation data has no boxes: there is no AP, and best.safetensors is the last epoch");
   if (!judged) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");

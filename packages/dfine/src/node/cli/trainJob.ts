@@ -1,24 +1,24 @@
-import type { FitReport } from "../../checkpoint/fit.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import type { Datasets } from "../data/loadDataYaml.ts";
 import { readText } from "../data/readCoco.ts";
-import { type DataFiles, type Datasets, loadDatasets, readDataFiles } from "../datasets.ts";
+import { loadDatasets, parseDataFiles } from "../datasets.ts";
 import { readBytes, readWeights } from "../files.ts";
 import { parseRunConfig } from "../runConfig.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
 import { UsageError } from "./exit.ts";
-import { type DataOptionValues, type DeviceOptionValues, type OutputOptionValues, trainDataFiles } from "./options.ts";
+import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
+import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
   Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
 >;
 
-/** Options of `dfine train`. */
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
   /** Undefined where nothing was said. */
   readonly model?: PresetName;
@@ -32,20 +32,17 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
 export interface Job {
   readonly config: Config;
   readonly datasets: Datasets;
-  readonly dataFiles: DataFiles;
-  readonly makeTrainer: (
-    device: Omit<TrainerOptions, "config">,
-    onFit: (report: FitReport) => void,
-  ) => Promise<Trainer>;
+  readonly makeTrainer: (device: Omit<TrainerOptions, "config">) => Promise<Trainer>;
   /** What the user should know about the choices made. */
   readonly notes: readonly string[];
-  /** The folder of a run that goes on. */
-  readonly run?: RunFolder;
+  /** Makes the run's folder, or gives that of a run that goes on. */
+  readonly folder: () => RunFolder | Promise<RunFolder>;
 }
 
-/** A new run, as options and overrides ask for it. @throws UsageError, ConfigError, DatasetError, ModelFileError */
+/** A new run, as options and overrides ask for it. @throws UsageError, ConfigError, DatasetError, ModelFileError, RunFolderError */
 export async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
-  const dataFiles = trainDataFiles(given);
+  const data = dataFiles(given, "train");
+  const makeFolder = await planTrainFolder(given.out, given.name ?? defaultName(data));
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
@@ -57,7 +54,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     throw new ConfigError(
       `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
     );
-  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const datasets = await loadDatasets(data, ["train"]);
   const { categories, images } = datasets.train!.dataset;
   const classes = categories.map(({ name }) => name);
   const { values, notes } = withBatch(chosen, { overrides: completed, images: images.length });
@@ -67,8 +64,8 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
   return {
-    ...{ config, datasets, dataFiles, notes },
-    makeTrainer: (device, onFit) => Trainer.create({ config, ...device, onFit, ...(initial ? { initial } : {}) }),
+    ...{ config, datasets, notes, folder: () => makeFolder(data) },
+    makeTrainer: (device) => Trainer.create({ config, ...device, ...(initial ? { initial } : {}) }),
   };
 }
 
@@ -129,11 +126,10 @@ export async function resumedJob(path: string, values: TrainValues): Promise<Job
   const run = await openRunFolder(path);
   const stored = parseRunConfig(await readText(run.config), run.config);
   const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
-  const dataFiles = await readDataFiles(run.data);
-  const datasets = await loadDatasets(dataFiles, ["train"]);
+  const datasets = await loadDatasets(parseDataFiles(await readText(run.data), run.data), ["train"]);
   const state = await readBytes(run.state);
   return {
-    ...{ config, datasets, dataFiles, run, notes: [] },
+    ...{ config, datasets, notes: [], folder: () => run },
     makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
   };
 }

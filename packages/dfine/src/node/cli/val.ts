@@ -4,6 +4,7 @@ import { summarizeDataset } from "../../data/summary.ts";
 import { formatCocoStats } from "../../evaluation/cocoStats.ts";
 import { toCocoResults } from "../../evaluation/detections.ts";
 import { matchCategories } from "../../evaluation/matchCategories.ts";
+import { ARCHITECTURES } from "../../model/architectures.ts";
 import { evaluate } from "../../train/evaluate.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { checkImages } from "../data/checkImages.ts";
@@ -12,7 +13,7 @@ import { loadDatasets } from "../datasets.ts";
 import { environment } from "../environment.ts";
 import { LeftOut } from "../leftOut.ts";
 import { renderReport } from "../report/report.ts";
-import { createRunFolder } from "../runFolder.ts";
+import { planRunFolder } from "../runFolder.ts";
 import { reportSamples, samplesWithDetections } from "../trainReport.ts";
 import { EXIT } from "./exit.ts";
 import { openDetector } from "./openDetector.ts";
@@ -20,10 +21,7 @@ import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 
-interface ValValues extends options.DataOptionValues, options.OutputOptionValues, options.DetectorOptionValues {
-  readonly batch: number;
-  readonly maxPixels?: number;
-}
+type ValValues = options.DataOptionValues & options.DetectorOptionValues;
 
 export function valCommand(finish: (code: number) => void): Command {
   const command = new Command("val").description("evaluate weights on images with COCO annotations");
@@ -39,12 +37,14 @@ export function valCommand(finish: (code: number) => void): Command {
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { val: split } = await loadDatasets(options.valDataFiles(values), ["val"]);
+  const { val: split } = await loadDatasets(options.dataFiles(values, "val"), ["val"]);
   const { dataset } = split!;
-  for (const note of summarizeDataset(dataset, { use: "evaluation" }).notes) terminal.note(`data: ${note}`);
+  const makeFolder = await planRunFolder(values.out, "val", values.name ?? "val");
   await checkImages(split!);
   const { maxPixels } = values;
   using detector = await openDetector(values, terminal);
+  const { queries } = ARCHITECTURES.plan(detector.model.config).facts();
+  for (const note of summarizeDataset(dataset, { use: "evaluation", queries }).notes) terminal.note(`data: ${note}`);
   const { categoryIds, notes: matched } = matchCategories(detector.names, dataset);
   for (const note of matched) terminal.note(note);
   const leftOut = new LeftOut(runTerminal(terminal));
@@ -60,7 +60,7 @@ async function val(values: ValValues): Promise<number> {
   const { stats, perCategory } = evaluation.result;
   for (const note of leftOut.notes) terminal.warn(note);
   const notes = [...matched, ...leftOut.notes];
-  const run = await createRunFolder(values.out, "val", values.name ?? "val");
+  const run = await makeFolder();
   const detections = join(run.path, "detections.json");
   await writeFileAtomic(detections, JSON.stringify(toCocoResults(evaluation.detections)));
   await writeFileAtomic(

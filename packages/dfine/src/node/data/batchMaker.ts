@@ -8,7 +8,7 @@ import { type BatchSize, drawSize, resizeNearest } from "../../data/multiScale.t
 import { resizeBilinear } from "../../data/resize.ts";
 import { annotatedBoxes, toTargets } from "../../data/targets.ts";
 import type { TrainingBatch } from "../../train/batch.ts";
-import { BrokenImages, type BrokenImagesOptions } from "./brokenImages.ts";
+import { type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
 import { createImageSource, type ImageSourceOptions } from "./imageSource.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
 
@@ -47,7 +47,7 @@ interface Slot {
  * Makes batches from files. In training the next image of the epoch's order stands in for one that cannot be used; in
  * evaluation it is left out.
  */
-export function createBatchMaker(plan: BatchPlan, broken = new BrokenImages(plan.dataset, plan)): BatchMaker {
+export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dataset, plan)): BatchMaker {
   const { dataset, size, batchSize, training, seed = 0, stopEpoch = Number.POSITIVE_INFINITY } = plan;
   const { transforms = [], baseSizeRepeat = null } = plan;
   const count = dataset.images.length;

@@ -82,6 +82,9 @@ describe("training", () => {
     const drain = (options: Partial<LoaderOptions>) => thrown(() => collect(loader(options).batches(0)));
     says("images-too-many-broken", await drain({ dataset: missing([1]) }));
     says("images-none-broken", await drain({ mostBroken: 0 }));
+    const stopped = loader({ mostBroken: 0 });
+    const first = await thrown(() => collect(stopped.batches(0)));
+    for (const epoch of [0, 1]) expect(await thrown(() => collect(stopped.batches(epoch)))).toBe(first);
     says("images-all-broken", await drain({ dataset: missing([0, 1, 2, 4, 5, 6, 7]), mostBroken: 1 }));
     await expect(collect(loader({ dataset: missing([1]), mostBroken: 0.25 }).batches(0))).resolves.toHaveLength(4);
   });

@@ -17,43 +17,37 @@ export interface BrokenImagesOptions {
   readonly onBroken?: (image: BrokenImage) => void;
 }
 
-/** Share of images that may be left out where nothing else is said. */
-export const MOST_BROKEN = 0.05;
+/** Counts images that cannot be used. */
+export type BrokenImages = ReturnType<typeof brokenImages>;
 
 /** The images of a data set that were met and cannot be used. One damaged file should not end a run of days; many should. */
-export class BrokenImages {
-  readonly #dataset: CocoDataset;
-  readonly #options: BrokenImagesOptions;
-  readonly #known = new Map<number, BrokenImage>();
-
-  constructor(dataset: CocoDataset, options: BrokenImagesOptions) {
-    this.#dataset = dataset;
-    this.#options = options;
-  }
-
-  get all(): readonly BrokenImage[] {
-    return [...this.#known.values()];
-  }
-
-  has(image: CocoImage): boolean {
-    return this.#known.has(image.id);
-  }
-
-  /** Counts an image. @throws DatasetError when it is one too many */
-  add(broken: BrokenImage): void {
-    const { id, message } = broken;
-    if (this.#known.has(id)) return;
-    this.#known.set(id, broken);
-    const { file, images } = this.#dataset;
-    const { mostBroken = MOST_BROKEN, onBroken } = this.#options;
-    const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));
-    const count = this.#known.size;
-    if (count > most || count === images.length)
-      throw new DatasetError(
-        file,
-        `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
-        "Mend the images, or take them out of the annotations.",
-      );
-    onBroken?.(broken);
-  }
+export function brokenImages(dataset: CocoDataset, { mostBroken = 0.05, onBroken }: BrokenImagesOptions) {
+  const known = new Map<number, BrokenImage>();
+  const { file, images } = dataset;
+  const most = mostBroken === 0 ? 0 : Math.max(1, Math.floor(mostBroken * images.length));
+  let failure: DatasetError | undefined;
+  /** @throws DatasetError once there are too many of them */
+  const has = ({ id }: Pick<CocoImage, "id">): boolean => {
+    if (failure) throw failure;
+    return known.has(id);
+  };
+  return {
+    all: (): readonly BrokenImage[] => [...known.values()],
+    has,
+    /** Counts an image. @throws DatasetError when it is one too many */
+    add(broken: BrokenImage): void {
+      const { id, message } = broken;
+      if (known.has(id)) return;
+      known.set(id, broken);
+      const count = known.size;
+      if (count > most || count === images.length)
+        failure ??= new DatasetError(
+          file,
+          `${count} of ${images.length} images cannot be used, ${count > most ? `more than the ${most} that may be left out` : "so none is left"}; the last one: ${message.replace(/\.$/, "")}`,
+          "Mend the images, or take them out of the annotations.",
+        );
+      if (failure) throw failure;
+      onBroken?.(broken);
+    },
+  };
 }

@@ -1,9 +1,10 @@
 import { dirname, join } from "node:path";
+import pLimit from "p-limit";
 import { DatasetError, ImageError } from "../../data/errors.ts";
-import { someOf } from "../../describe.ts";
+import { firstOf } from "../../describe.ts";
 import type { DatasetSplit } from "./loadDataYaml.ts";
 import { exists, missingHint, withSeparators } from "./onDisk.ts";
-import { realFolder, resolveIn } from "./paths.ts";
+import { realFolder, resolveInside } from "./paths.ts";
 
 /** Files looked for at the same time. */
 const PARALLEL = 64;
@@ -15,15 +16,12 @@ const PARALLEL = 64;
 export async function checkImages({ dataset, imageRoot }: DatasetSplit): Promise<void> {
   const { images, file } = dataset;
   const folder = await realFolder(imageRoot);
-  const missing: string[] = [];
-  for (let i = 0; i < images.length; i += PARALLEL) {
-    const found = await Promise.all(images.slice(i, i + PARALLEL).map(({ fileName }) => isThere(folder, fileName)));
-    for (const [j, there] of found.entries()) if (!there) missing.push(images[i + j]!.fileName);
-  }
+  const found = await pLimit(PARALLEL).map(images, ({ fileName }) => isThere(folder, fileName));
+  const missing = images.flatMap(({ fileName }, i) => (found[i] ? [] : [fileName]));
   if (missing.length === 0) return;
   throw new DatasetError(
     file,
-    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${someOf(missing)}`,
+    `lists ${images.length} images, of which ${missing.length} ${missing.length === 1 ? "is" : "are"} not in ${imageRoot}: ${firstOf(missing)}`,
     await remedy(folder, missing[0]!),
   );
 }
@@ -31,7 +29,7 @@ export async function checkImages({ dataset, imageRoot }: DatasetSplit): Promise
 /** @throws ImageError for a name that leaves the folder */
 async function isThere(folder: string, fileName: string): Promise<boolean> {
   try {
-    await resolveIn(folder, fileName);
+    await resolveInside(folder, fileName);
     return true;
   } catch (error) {
     if (error instanceof ImageError && error.message.includes("does not exist")) return false;

@@ -1,25 +1,24 @@
-import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { checkOptions, type OptionRules, thing, whole } from "@dfine/tensor";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
 import { isDecodedKind, undecodableKind } from "../../data/imageKinds.ts";
 import { loadSharp } from "../optional.ts";
-import { missingHint } from "./onDisk.ts";
+import { readWhole } from "./onDisk.ts";
 
 /** Formats that are decoded; others that the library knows are drawings and documents. */
 const FORMATS: ReadonlySet<string> = new Set(["jpeg", "png", "webp", "gif", "tiff", "avif", "heif", "jp2", "jxl"]);
-/** Largest width * height that is decoded where nothing else is said. */
-export const MAX_PIXELS = 100_000_000;
 
 /** Options of `decodeImage`. */
 export interface DecodeOptions {
-  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default `MAX_PIXELS`, 100 million. */
+  /** Largest width * height that is decoded; checked in the header, before memory is taken. Default 100 million. */
   readonly maxPixels?: number | undefined;
   /** The size on which the image was annotated, in pixels. */
   readonly frame?: { readonly width: number; readonly height: number };
 }
+
+const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing };
 
 /**
  * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
@@ -27,12 +26,14 @@ export interface DecodeOptions {
  * profiles ignored. Unlike Pillow it turns the image as its EXIF orientation says, since that is how people (and
  * labelling tools) saw it; when `frame` fits the unturned image only, the annotations were made without turning, and it
  * stays as stored.
- * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`
+ * @throws ImageError when the file is missing, no image, damaged, too large, or of another size than `frame`; ArgumentError for options
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
-  const { maxPixels = MAX_PIXELS, frame } = options;
+  checkOptions("decodeImage", options, OPTIONS);
+  const { maxPixels = 100_000_000, frame } = options;
   const path = typeof source === "string" ? source : "image in memory";
-  const bytes = typeof source === "string" ? await readBytes(source) : source;
+  const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
+  const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
   const metadata = await readHeader(path, bytes, () =>
@@ -57,18 +58,6 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   }
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const remedy = missing
-      ? ((await missingHint(path)) ?? "Check the image folder and the file name.")
-      : "Check the file and its permissions.";
-    throw new ImageError(path, missing ? "does not exist" : `cannot be read (${reason(error)})`, remedy);
-  }
-}
-
 async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<Metadata>): Promise<Metadata> {
   let metadata: Metadata;
   try {
@@ -88,8 +77,7 @@ const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format
 /** Why an image could not be read, and what to do: by its kind, by its coding, or because it is damaged. */
 function unreadable(path: string, bytes: Uint8Array, problem: string): ImageError {
   const kind = undecodableKind(path, bytes);
-  // Named without its folder, whose name may sound like a reason of its own.
-  if (kind) return new ImageError(basename(path), `is ${kind.is}; it cannot be decoded here`, kind.remedy);
+  if (kind) return new ImageError(path, `is ${kind.is}; it cannot be decoded here`, kind.remedy);
   if (UNSUPPORTED.test(problem))
     return new ImageError(path, problem, "Its coding is not supported: save it again as an ordinary JPEG or PNG.");
   if (isDecodedKind(bytes)) return new ImageError(path, problem, "The file is damaged or cut short: replace it.");

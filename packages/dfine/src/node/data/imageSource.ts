@@ -1,12 +1,13 @@
+import pLimit from "p-limit";
 import type { CocoImage } from "../../data/dataset.ts";
 import type { RgbImage } from "../../data/image.ts";
 import { decodeImage } from "./decode.ts";
-import { realFolder, resolveIn } from "./paths.ts";
+import { resolveInside } from "./paths.ts";
 
 /** Images that are decoded at the same time: as many as libuv has threads, so that no more full-size images exist at once. */
 const PARALLEL = 4;
 
-/** Where images come from and how they are wanted. */
+/** Where images come from. */
 export interface ImageSourceOptions {
   /** Folder that the images' file names start from. */
   readonly imageRoot: string;
@@ -26,40 +27,20 @@ export type ImageSource = (image: CocoImage, signal?: AbortSignal) => Promise<Rg
 export function createImageSource(options: ImageSourceOptions): ImageSource {
   const { imageRoot, cacheBytes = 512 * 1024 * 1024, maxPixels } = options;
   const kept = new Map<number, RgbImage>();
-  const limit = createLimit(PARALLEL);
+  const limit = pLimit(PARALLEL);
   let room = cacheBytes;
-  let folder: Promise<string> | undefined;
 
   return async (image, signal) => {
     const known = kept.get(image.id);
     if (known) return known;
     const decoded = await limit(async () => {
       signal?.throwIfAborted();
-      folder ??= realFolder(imageRoot);
-      const path = await resolveIn(await folder, image.fileName);
-      return await decodeImage(path, { frame: image, maxPixels });
+      return await decodeImage(await resolveInside(imageRoot, image.fileName), { frame: image, maxPixels });
     });
     if (decoded.data.length <= room && !kept.has(image.id)) {
       room -= decoded.data.length;
       kept.set(image.id, decoded);
     }
     return decoded;
-  };
-}
-
-/** Runs at most `count` tasks at a time, in the order given. */
-function createLimit(count: number) {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async <T>(task: () => Promise<T>): Promise<T> => {
-    if (running >= count) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running++;
-    try {
-      return await task();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running--;
-    }
   };
 }

@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { checkCategoryNames, checkSameCategories } from "../../data/categories.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
-import { parseDataYaml, type SplitName } from "../../data/dataYaml.ts";
+import { parseDataYaml, type SplitName, type SplitPaths } from "../../data/dataYaml.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { withSeparators } from "./onDisk.ts";
 import { readCoco, readText } from "./readCoco.ts";
@@ -13,26 +13,43 @@ export interface DatasetSplit {
   readonly imageRoot: string;
 }
 
+/** Parts of a data set, ready for loaders. */
+export type Datasets = { readonly [name in SplitName]?: DatasetSplit };
+export type DatasetFiles = { [name in SplitName]?: SplitPaths | undefined };
+
 /**
- * Reads the named parts of a data set from its data.yaml, and makes sure that they agree about the classes.
+ * Reads the named parts of a data set from its data.yaml, and makes sure that they agree about the classes. Of the parts
+ * that are `wanted` those that are not `needed` may be missing; by default all are needed.
  * @throws DatasetError when a part is not listed, or a file is missing or wrong
  */
-export async function loadDataYaml<Name extends SplitName>(
+export async function loadDataYaml<Wanted extends SplitName, Needed extends Wanted = Wanted>(
   file: string,
-  wanted: readonly Name[],
-): Promise<Record<Name, DatasetSplit>> {
-  const { path, splits, names } = parseDataYaml(await readText(file), file);
+  wanted: readonly Wanted[],
+  needed: readonly Needed[] = wanted as readonly SplitName[] as readonly Needed[],
+): Promise<Pick<Datasets, Wanted> & Record<Needed, DatasetSplit>> {
+  const { path, names, ...listed } = parseDataYaml(await readText(file), file);
   const base = await withSeparators(resolve(dirname(file), path));
   const at = (part: string) => withSeparators(resolve(base, part));
-  const loaded: [Name, DatasetSplit][] = [];
+  const splits: DatasetFiles = {};
   for (const name of wanted) {
-    const paths = splits.get(name);
-    if (!paths)
+    const paths = listed[name];
+    if (paths) splits[name] = { images: await at(paths.images), annotations: await at(paths.annotations) };
+    else if ((needed as readonly SplitName[]).includes(name))
       throw new DatasetError(file, `has no ${name}`, `Add ${name}: { images: FOLDER, annotations: FILE.json }.`);
-    const dataset = await readCoco(await at(paths.annotations));
-    if (names) checkCategoryNames(dataset, names, file);
-    if (loaded[0]) checkSameCategories(loaded[0][1].dataset, dataset);
-    loaded.push([name, { dataset, imageRoot: await at(paths.images) }]);
   }
-  return Object.fromEntries(loaded) as Record<Name, DatasetSplit>;
+  const loaded = await readSplits(splits);
+  if (names) for (const { dataset } of Object.values(loaded)) checkCategoryNames(dataset, names, file);
+  return loaded as Datasets & Record<Needed, DatasetSplit>;
+}
+
+/** Reads parts of a data set, and makes sure that they agree about the classes. @throws DatasetError */
+export async function readSplits(splits: Readonly<DatasetFiles>): Promise<Datasets> {
+  const loaded: [string, DatasetSplit][] = [];
+  for (const [name, paths] of Object.entries(splits)) {
+    if (!paths) continue;
+    const dataset = await readCoco(paths.annotations);
+    if (loaded[0]) checkSameCategories(loaded[0][1].dataset, dataset);
+    loaded.push([name, { dataset, imageRoot: paths.images }]);
+  }
+  return Object.fromEntries(loaded);
 }

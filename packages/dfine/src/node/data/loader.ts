@@ -1,10 +1,11 @@
 import { ConfigError } from "../../config/config.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
+import * as rule from "../../optionRules.ts";
 import type { BatchesOptions, BatchSource } from "../../train/batch.ts";
 import { type Batch, type BatchPlan, createBatchMaker } from "./batchMaker.ts";
 import { batchThreads, hasBatchThreads } from "./batchThreads.ts";
-import { type BrokenImage, BrokenImages, type BrokenImagesOptions } from "./brokenImages.ts";
+import { type BrokenImage, type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
 
 export type { Batch } from "./batchMaker.ts";
 
@@ -33,16 +34,33 @@ export interface Loader extends BatchSource, Disposable {
 /** Bytes that one batch may take: as many as WebAssembly can address. */
 const LARGEST_BATCH = 2 ** 32;
 
+const OPTIONS: rule.OptionRules<LoaderOptions> = {
+  dataset: rule.needed(rule.thing),
+  imageRoot: rule.needed(rule.text),
+  size: rule.needed(rule.listOf(2, 1)),
+  cacheBytes: rule.whole(0),
+  maxPixels: rule.whole(1),
+  batchSize: rule.needed(rule.whole(1)),
+  training: rule.needed(rule.flag),
+  seed: rule.whole(0),
+  transforms: rule.thing,
+  stopEpoch: rule.whole(0),
+  baseSizeRepeat: { takes: "a whole number from 1 on, or null", fits: (n) => n === null || rule.whole(1).fits(n) },
+  prefetch: rule.whole(0),
+  workers: rule.whole(0),
+  mostBroken: rule.between(0, 1),
+  onBroken: rule.callable,
+};
+
 /**
  * Makes a loader for training or evaluation.
  * @throws DatasetError when there are no images, or too few for one training batch
- * @throws ConfigError for a batch that no device could take
+ * @throws ConfigError for a batch that no device could take, ArgumentError for options
  */
 export function createLoader(options: LoaderOptions): Loader {
+  rule.checkOptions("createLoader", options, OPTIONS);
   const { dataset, batchSize, training, workers = 0 } = options;
   const count = dataset.images.length;
-  if (!Number.isSafeInteger(batchSize) || batchSize < 1)
-    throw new RangeError(`createLoader: batchSize is ${batchSize}. It must be a whole number from 1 on.`);
   if (count === 0) throw new DatasetError(dataset.file, "lists no images", "List at least one under images.");
   if (training && count < batchSize)
     throw new DatasetError(
@@ -57,7 +75,7 @@ export function createLoader(options: LoaderOptions): Loader {
       `batch: ${batchSize} images of ${height}x${width} take ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB, more than any device here can address; use at most ${Math.floor(LARGEST_BATCH / imageBytes)}`,
     );
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
-  const broken = new BrokenImages(dataset, options);
+  const broken = brokenImages(dataset, options);
   const threads = workers > 0 && hasBatchThreads() ? batchThreads(plan(options), workers, broken) : undefined;
   const prepare = threads ?? createBatchMaker(options, broken);
   const prefetch = Math.max(options.prefetch ?? 1, workers);
@@ -83,7 +101,7 @@ export function createLoader(options: LoaderOptions): Loader {
     dataset,
     batches,
     get broken() {
-      return broken.all;
+      return broken.all();
     },
     [Symbol.dispose]: () => threads?.end(),
   };

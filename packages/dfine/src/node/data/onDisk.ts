@@ -1,5 +1,5 @@
 import type { Stats } from "node:fs";
-import { readdir, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, normalize, sep } from "node:path";
 
 /** A way in which programs write one name differently. */
@@ -26,10 +26,21 @@ const SPELLINGS: readonly Spelling[] = [
 const plainest = (name: string, spellings = SPELLINGS): string =>
   spellings.reduceRight((text, { plain }) => plain(text), name);
 
-/** What is known of a file or folder; undefined where there is none. */
 export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(() => undefined);
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
+
+/** Reads a file whole. @throws what `refuse` makes, where it is missing, cannot be read, or has no end as /dev/zero */
+export async function readWhole(path: string, refuse: (problem: string, remedy: string) => Error): Promise<Buffer> {
+  try {
+    if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
+    return await readFile(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") throw refuse("does not exist", (await missingHint(path)) ?? "Check the path.");
+    throw refuse(`cannot be read (${message})`, "Check the file and its permissions.");
+  }
+}
 
 /** The path under which a file is there whose name is spelt in another way; undefined where there is none. */
 async function onDisk(path: string): Promise<string | undefined> {
@@ -44,11 +55,11 @@ async function onDisk(path: string): Promise<string | undefined> {
 
 /** What a missing file is called on disk, as a sentence, where only the spelling differs; undefined where it is not there. */
 export async function missingHint(given: string): Promise<string | undefined> {
-  const path = normalize(given);
+  const path = normalize(given).replace(/(?<=.)[\\/]+$/, "");
   const written = decoded(path).replaceAll("\\", "/");
   const found = (await onDisk(path)) ?? (written.includes("..") ? undefined : await onDisk(written));
   if (found === undefined) return undefined;
-  if (found === path) return `${found} is a link to something that does not exist.`;
+  if (found === path) return (await exists(path)) ? undefined : `${found} is a link to something that does not exist.`;
   const differ = (spellings: readonly Spelling[]) => plainest(path, spellings) !== plainest(found, spellings);
   const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
   const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);

@@ -9,18 +9,7 @@ import { missingHint, withSeparators } from "./onDisk.ts";
  * @throws ImageError when it does not, or when folder or file do not exist
  */
 export async function resolveInside(root: string, fileName: string): Promise<string> {
-  return await resolveIn(await realFolder(root), fileName);
-}
-
-/** An image folder without links in its path, as `resolveIn` takes it. @throws ImageError when it does not exist */
-export async function realFolder(root: string): Promise<string> {
-  return await realpath(root).catch(async () => {
-    throw new ImageError(root, "does not exist", (await missingHint(root)) ?? "Give the folder that holds the images.");
-  });
-}
-
-/** `resolveInside` for many files of one folder, which `realFolder` gave. @throws ImageError */
-export async function resolveIn(folder: string, fileName: string): Promise<string> {
+  const folder = await realFolder(root);
   const parts = fileName.split(/[\\/]/);
   if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0"))
     throw new ImageError(fileName, `leaves the image folder ${folder}`, "Name images by their path inside the folder.");
@@ -35,4 +24,11 @@ export async function resolveIn(folder: string, fileName: string): Promise<strin
       "Copy the image into the folder, or give the folder that holds the linked files.",
     );
   return target;
+}
+
+/** An image folder without links in its path. @throws ImageError when it does not exist */
+export async function realFolder(root: string): Promise<string> {
+  return await realpath(root).catch(async () => {
+    throw new ImageError(root, "does not exist", (await missingHint(root)) ?? "Give the folder that holds the images.");
+  });
 }

@@ -1,8 +1,7 @@
-import { readFile, stat } from "node:fs/promises";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { parseCoco } from "../../data/parseCoco.ts";
-import { missingHint } from "./onDisk.ts";
+import { readWhole, statOf } from "./onDisk.ts";
 
 /** Longest text that V8 holds in one string, in characters. */
 const MAX_TEXT = 0x1fffffe8;
@@ -14,20 +13,12 @@ export async function readCoco(path: string): Promise<CocoDataset> {
 
 /** Reads a UTF-8 file of annotations or settings. @throws DatasetError when it is missing, a folder, or over 512 MB */
 export async function readText(path: string): Promise<string> {
-  try {
-    const { size } = await stat(path);
-    if (size > MAX_TEXT)
-      throw new DatasetError(
-        path,
-        `has ${size} bytes, more than the ${MAX_TEXT} that fit one string`,
-        "Split the annotations, or leave out segmentation masks, which are not used.",
-      );
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (error instanceof DatasetError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT")
-      throw new DatasetError(path, "does not exist", (await missingHint(path)) ?? "Check the path.");
-    throw new DatasetError(path, `cannot be read (${message})`, "Give a readable file.");
-  }
+  const refusal = (problem: string, remedy: string) => new DatasetError(path, problem, remedy);
+  const { size = 0 } = (await statOf(path)) ?? {};
+  if (size > MAX_TEXT)
+    throw refusal(
+      `has ${size} bytes, more than the ${MAX_TEXT} that fit one string`,
+      "Split the annotations, or leave out segmentation masks, which are not used.",
+    );
+  return (await readWhole(path, refusal)).toString("utf8");
 }

@@ -1,10 +1,11 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Random } from "@dfine/tensor";
+import { callable, checkOptions, needed, type OptionRules, Random, text, whole } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
-import type { DatasetSplit } from "../data/loadDataYaml.ts";
-import { readCoco } from "../data/readCoco.ts";
+import { abortSignal } from "../../optionRules.ts";
+import { type DatasetSplit, loadDataYaml } from "../data/loadDataYaml.ts";
 import { encodeImage } from "../draw.ts";
+import { makeFolder } from "../runFolder.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
 import { drawScene } from "./scene.ts";
 
@@ -36,6 +37,11 @@ export interface DigitsOptions {
   readonly signal?: AbortSignal;
 }
 
+const OPTIONS: OptionRules<DigitsOptions> = {
+  ...{ folder: needed(text), train: whole(1), val: whole(1), size: whole(32), seed: whole(0) },
+  ...{ onProgress: callable, signal: abortSignal },
+};
+
 /** The digits data set on disk. */
 export interface DigitsDataset {
   readonly train: DatasetSplit;
@@ -49,9 +55,10 @@ export interface DigitsDataset {
 /**
  * Draws a detection data set of handwritten digits, 1 to 6 an image, in ten classes "0" to "9", or takes the one that
  * a folder already holds. The same options give the same pixels on every machine.
- * @throws DatasetError when the folder holds something else
+ * @throws DatasetError when the folder holds something else, ArgumentError for options
  */
 export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset> {
+  checkOptions("makeDigits", options, OPTIONS);
   const { folder, train = 400, val = 80, size = 256, seed = 0 } = options;
   const wanted = JSON.stringify({ version: VERSION, train, val, size, seed });
   const generated = !(await isComplete(folder, wanted));
@@ -59,11 +66,8 @@ export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset>
     await generate({ ...options, train, val, size, seed });
     await writeFile(join(folder, MANIFEST), wanted);
   }
-  const split = async (part: "train" | "val"): Promise<DatasetSplit> => ({
-    dataset: await readCoco(join(folder, `annotations/${part}.json`)),
-    imageRoot: join(folder, "images", part),
-  });
-  return { train: await split("train"), val: await split("val"), dataYaml: join(folder, "data.yaml"), generated };
+  const dataYaml = join(folder, "data.yaml");
+  return { ...(await loadDataYaml(dataYaml, parts)), dataYaml, generated };
 }
 
 async function isComplete(folder: string, wanted: string): Promise<boolean> {
@@ -81,14 +85,14 @@ async function isComplete(folder: string, wanted: string): Promise<boolean> {
 
 async function generate(options: DigitsOptions & Record<"train" | "val" | "size" | "seed", number>): Promise<void> {
   const { folder, size, seed, onProgress, signal } = options;
-  await mkdir(join(folder, "annotations"), { recursive: true });
+  await makeFolder(join(folder, "annotations"));
   await writeFile(join(folder, MANIFEST), "incomplete");
   await writeFile(join(folder, "README.txt"), README);
   const handwriting = await readHandwriting();
   let done = 0;
   for (const [index, part] of parts.entries()) {
     const imageRoot = join(folder, "images", part);
-    await mkdir(imageRoot, { recursive: true });
+    await makeFolder(imageRoot);
     const samples = samplesFor(handwriting, part);
     const images: object[] = [];
     const annotations: object[] = [];

@@ -10,7 +10,6 @@ export interface PlacedDigit {
   readonly bbox: readonly [number, number, number, number];
 }
 
-/** A drawn image and what it holds. */
 export interface Scene {
   readonly image: RgbImage;
   readonly digits: readonly PlacedDigit[];
@@ -54,12 +53,14 @@ export function emptyScene(draws: Draws, side: number): { image: RgbImage; dark:
   return { image: drawBackground(draws, side, dark ? draws.whole(25, 85) : draws.whole(170, 230)), dark };
 }
 
-/** How opaque a digit is, cut to the pixels it covers: [height, width], 0–1. */
-interface Ink {
-  readonly width: number;
-  readonly height: number;
+/** How opaque a digit is, and the rectangle of it that is painted. */
+interface Ink extends Rectangle {
+  /** [side, side], 0–1. */
   readonly alpha: Float64Array;
+  readonly side: number;
 }
+
+type Rectangle = Readonly<Record<"x" | "y" | "width" | "height", number>>;
 
 /** Scales a sample so that its ink is `height` pixels high, turns it, and cuts it to what is at least half opaque. */
 function renderInk(sample: Uint8Array, { height, halfTurn }: { height: number; halfTurn: number }): Ink | undefined {
@@ -82,13 +83,7 @@ function renderInk(sample: Uint8Array, { height, halfTurn }: { height: number; h
       alpha[y * side + x] = Math.min(1, Math.max(0, (level - 70) / 90));
     }
   const cut = tightBounds(alpha, side, 0.5);
-  if (!cut) return undefined;
-  const out = new Float64Array(cut.width * cut.height);
-  for (let y = 0; y < cut.height; y++) {
-    const from = (cut.y + y) * side + cut.x;
-    out.set(alpha.subarray(from, from + cut.width), y * cut.width);
-  }
-  return { width: cut.width, height: cut.height, alpha: out };
+  return cut && { ...cut, alpha, side };
 }
 
 /** The sample's level at a point, bilinear between pixel centres, paper outside. */
@@ -99,7 +94,7 @@ function sampleAt(sample: Uint8Array, x: number, y: number): number {
 }
 
 /** The smallest rectangle around everything of at least `level` in a square of values. */
-function tightBounds(values: ArrayLike<number>, side: number, level: number) {
+function tightBounds(values: ArrayLike<number>, side: number, level: number): Rectangle | undefined {
   let [left, top, right, bottom] = [side, side, -1, -1];
   for (let y = 0; y < side; y++)
     for (let x = 0; x < side; x++) {
@@ -122,7 +117,7 @@ function sharedPart(a: PlacedDigit["bbox"], b: PlacedDigit["bbox"]): number {
 function paintInk(image: RgbImage, ink: Ink, { x, y, colour }: { x: number; y: number; colour: Colour }): void {
   for (let row = 0; row < ink.height; row++)
     for (let column = 0; column < ink.width; column++) {
-      const alpha = ink.alpha[row * ink.width + column]!;
+      const alpha = ink.alpha[(ink.y + row) * ink.side + ink.x + column]!;
       const at = ((y + row) * image.width + x + column) * 3;
       for (let c = 0; c < 3; c++) {
         const below = image.data[at + c]!;

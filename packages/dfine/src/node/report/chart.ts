@@ -1,4 +1,6 @@
-import { escapeHtml } from "./html.ts";
+import { ticks } from "d3-array";
+import { line } from "d3-shape";
+import { escapeUTF8 as escapeHtml } from "entities/escape";
 
 export interface Series {
   readonly name: string;
@@ -6,29 +8,11 @@ export interface Series {
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
-export interface ChartOptions {
-  readonly title: string;
-  readonly xLabel: string;
-  /** Lowest value of the y axis; default: the lowest there is. */
-  readonly yMin?: number;
-}
-
 const WIDTH = 560;
 const HEIGHT = 280;
 const MARGIN = { left: 56, right: 16, top: 34, bottom: 40 };
+const TICKS = 4;
 const COLORS = ["#1f77b4", "#d9622b", "#2a9d50", "#8a5cc2"];
-
-/** Round numbers that cover low to high in about `count` steps of 1, 2 or 5 times a power of ten. */
-export function ticks(low: number, high: number, count = 5): number[] {
-  if (!(high > low)) return [low];
-  const rough = (high - low) / count;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) ?? 10);
-  const first = Math.ceil(low / step - 1e-9);
-  const last = Math.floor(high / step + 1e-9);
-  // Multiplying and rounding keeps 0.3 from becoming 0.30000000000000004.
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-}
 
 /** The extent of one axis and where its values lie on the page. */
 function axis(values: readonly number[], range: readonly [number, number], floor?: number) {
@@ -37,11 +21,17 @@ function axis(values: readonly number[], range: readonly [number, number], floor
   const high = Math.max(...finite);
   const span = high > low ? high - low : 1;
   const [from, to] = range;
-  return { ticks: ticks(low, low + span), at: (value: number) => from + ((value - low) / span) * (to - from) };
+  return { ticks: ticks(low, low + span, TICKS), at: (value: number) => from + ((value - low) / span) * (to - from) };
 }
 
-/** Lines as static SVG, so that a report shows them anywhere, without a script. Empty text when there is no point. */
-export function lineChart(series: readonly Series[], options: ChartOptions): string {
+/**
+ * Lines as static SVG, so that a report shows them anywhere, without a script; empty text when there is no point. The y axis
+ * begins at `yMin`, by default at the lowest value.
+ */
+export function lineChart(
+  series: readonly Series[],
+  options: { title: string; xLabel: string; yMin?: number },
+): string {
   const points = series.flatMap((one) => one.points).filter(isFinitePoint);
   if (points.length === 0) return "";
   const x = axis(
@@ -64,11 +54,11 @@ export function lineChart(series: readonly Series[], options: ChartOptions): str
     text(options.xLabel, [(MARGIN.left + WIDTH - MARGIN.right) / 2, HEIGHT - 6]),
     text(options.title, [MARGIN.left, 16], "start"),
     ...series.flatMap((one, i) => {
-      const placed = one.points.map(([px, py]) => [round(x.at(px)), round(y.at(py))] as const);
+      const placed = one.points.map(([px, py]): [number, number] => [round(x.at(px)), round(y.at(py))]);
       // A single point is no line, and few points are better seen.
       const dots = placed.length <= 60 ? placed.filter(isFinitePoint) : [];
       return [
-        `<path d="${path(placed)}" fill="none" stroke="${color(i)}" stroke-width="1.8"/>`,
+        `<path d="${path(placed) ?? ""}" fill="none" stroke="${color(i)}" stroke-width="1.8"/>`,
         ...dots.map(([cx, cy]) => `<circle cx="${cx}" cy="${cy}" r="2.5" fill="${color(i)}"/>`),
         `<g fill="${color(i)}">${text(one.name, [WIDTH - MARGIN.right - 80 * (series.length - 1 - i), 16], "end")}</g>`,
       ];
@@ -79,13 +69,9 @@ ${parts.join("\n")}
 </svg>`;
 }
 
+const isFinitePoint = (point: Series["points"][number]): boolean => point.every(Number.isFinite);
 /** A line through points on the page, which breaks off at one that is not finite. */
-const path = (points: Series["points"]): string =>
-  points
-    .map((point, i) => (isFinitePoint(point) ? `${isFinitePoint(points[i - 1]) ? "L" : "M"}${point.join(" ")}` : ""))
-    .join("");
-
-const isFinitePoint = (point: Series["points"][number] | undefined): boolean => point?.every(Number.isFinite) === true;
+const path = line().defined(isFinitePoint);
 const color = (i: number): string => COLORS[i % COLORS.length]!;
 const round = (value: number): number => Math.round(value * 10) / 10;
 

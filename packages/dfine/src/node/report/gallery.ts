@@ -1,6 +1,6 @@
+import { escapeUTF8 as escapeHtml } from "entities/escape";
 import type { DetectedObject } from "../../result.ts";
 import { classColor } from "../palette.ts";
-import { escapeHtml } from "./html.ts";
 
 /** An image of a report with the boxes to draw on it. */
 export interface GalleryImage {
@@ -23,12 +23,8 @@ export function gallery(images: readonly GalleryImage[]): string {
 function figure({ name, source, width, height, objects, truth = [] }: GalleryImage): string {
   const unit = Math.max(width, height) / 300;
   const found = objects.map((object) => detection(object, unit)).join("");
-  const wanted = truth
-    .map(
-      ([x, y, w, h]) =>
-        `<rect x="${px(x)}" y="${px(y)}" width="${px(w)}" height="${px(h)}" fill="none" stroke="#fff" stroke-opacity=".8" stroke-width="${px(unit)}" stroke-dasharray="${px(3 * unit)}"/>`,
-    )
-    .join("");
+  const dashed = `stroke="#fff" stroke-opacity=".8" stroke-width="${px(unit)}" stroke-dasharray="${px(3 * unit)}"`;
+  const wanted = truth.map((box) => rectangle(box, dashed)).join("");
   return `<figure><svg viewBox="0 0 ${width} ${height}"><image href="${source}" width="${width}" height="${height}"/>${wanted}${found}</svg><figcaption>${escapeHtml(name)}</figcaption></figure>`;
 }
 
@@ -39,9 +35,12 @@ function detection({ label, classId, score, box }: DetectedObject, unit: number)
   const size = 11 * unit;
   const above = ymin > size ? ymin : ymin + size;
   return (
-    `<rect x="${px(xmin)}" y="${px(ymin)}" width="${px(xmax - xmin)}" height="${px(ymax - ymin)}" fill="none" stroke="${fill}" stroke-width="${px(1.5 * unit)}"/>` +
+    rectangle([xmin, ymin, xmax - xmin, ymax - ymin], `stroke="${fill}" stroke-width="${px(1.5 * unit)}"`) +
     `<text x="${px(xmin)}" y="${px(above - 2 * unit)}" font-size="${px(size)}" fill="${fill}" stroke="#000" stroke-width="${px(2.5 * unit)}" stroke-linejoin="round" paint-order="stroke" font-family="sans-serif">${escapeHtml(text)}</text>`
   );
 }
+
+const rectangle = ([x, y, width, height]: readonly [number, number, number, number], stroke: string): string =>
+  `<rect x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}" fill="none" ${stroke}/>`;
 
 const px = (value: number): number => Math.round(value * 100) / 100;

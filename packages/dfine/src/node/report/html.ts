@@ -1,15 +1,4 @@
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/** Text as it may stand in HTML and SVG, inside quotes too. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
-}
+import { escapeUTF8 as escapeHtml } from "entities/escape";
 
 /** A table of texts and ready HTML; numbers are aligned right. */
 export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {

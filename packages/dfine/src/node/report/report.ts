@@ -1,8 +1,9 @@
+import { escapeUTF8 as escapeHtml } from "entities/escape";
 import type { CocoResult } from "../../evaluation/cocoEval.ts";
 import { cocoStats } from "../../evaluation/cocoStats.ts";
 import { averaged, lineChart } from "./chart.ts";
 import { type GalleryImage, gallery } from "./gallery.ts";
-import { escapeHtml, page, table } from "./html.ts";
+import { page, table } from "./html.ts";
 
 /** One epoch of a run's curves. */
 export interface ReportEpoch {
