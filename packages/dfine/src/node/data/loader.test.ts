@@ -151,7 +151,7 @@ test("threads say of the same images that they cannot be used", async () => {
   const { ids, broken } = await met(0);
   expect(broken).toHaveLength(1);
   expect(await met(2)).toEqual({ ids, broken });
-  using strict = loader({ dataset: damaged(), mostBroken: 0, workers: 2 });
+  using strict = loader({ training: false, dataset: damaged(), mostBroken: 0, workers: 2 });
   await expect(collect(strict.batches(0))).rejects.toThrow(DatasetError);
 });
 
