@@ -53,7 +53,7 @@ async function* worksOf({ kind, preset, threads, options }: Job): AsyncGenerator
 export async function runJob(job: Job, onMeasured: (measured: Measured) => Promise<void>): Promise<void> {
   const { threads, options } = job;
   for await (const work of worksOf(job)) {
-    const backend = await resolveBackend(options.device, { threads });
+    const backend = await resolveBackend(options.device, { threads, wide: options.wide });
     await onMeasured(await measure(work, { backend, threads, seconds: options.seconds }));
     backend.dispose();
   }

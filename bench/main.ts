@@ -40,9 +40,13 @@ async function main(): Promise<void> {
     `${processors[0]?.model ?? "unknown processor"}, ${processors.length} cores, Node ${process.version}, load ${load()}`,
   );
   print(HEADER);
+  let device: string | undefined;
   for (const job of jobsOf(options))
     await runApart(job, (measured) => {
       rows.push(...measured.rows);
+      const ours = measured.rows.find((row) => row.device !== undefined)?.device;
+      if (ours !== undefined && ours !== device) print(`ours on ${ours}:`);
+      device = ours;
       for (const text of workLines(measured.rows, measured.notRun)) print(text);
     });
   for (const text of floorLines(rows)) print(text);

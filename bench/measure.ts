@@ -66,7 +66,7 @@ export async function measure(
   );
   const rows = contenders.map(({ implementation }, i): Row => {
     const row = { ...subject, threads: implementation === "gpu.js" ? 1 : threads, implementation };
-    const own = { peak_bytes: backend.memory().peakBytes, rss_bytes: rss, counts: counts() };
+    const own = { peak_bytes: backend.memory().peakBytes, rss_bytes: rss, device: backend.details, counts: counts() };
     return { ...row, ...timesOf(times[i]!, cost), ...(implementation === "ours" ? own : {}) };
   });
   for (const contender of contenders) await contender.dispose();

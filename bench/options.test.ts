@@ -19,6 +19,7 @@ test.each([
   [["--only", "speed"], "--only: speed is unknown; choose from kernels, infer, train"],
   [["--preset", "n,q"], "--preset: q is unknown; choose from n, s, m, l, x"],
   [["--size", "100"], "--size: 100 is not a multiple of 32 above 0"],
+  [["--wide", "on"], "--wide: on is unknown; choose from auto, off"],
   [["--threads", "1,0"], "--threads: 0 is not a whole number above 0"],
   [["--threads", "1.5"], "--threads: 1.5 is not a whole number above 0"],
   [["--seconds", "soon"], "--seconds: soon is not a number above 0"],

@@ -24,6 +24,8 @@ export interface BenchOptions {
   readonly trainBatch: number;
   /** Every work is measured with each of these numbers of threads. */
   readonly threads: readonly number[];
+  /** Kernels of the CPU at twice the width, where it has them. */
+  readonly wide: "auto" | false;
   readonly peers: boolean;
   /** Folder of ONNX files. */
   readonly peersFolder: string;
@@ -34,7 +36,7 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [--only ${KINDS}] [--preset ${PRESET_NAMES}] [--size 640] [--train-size 320] [--train-batch 4]
-  [--threads 1,2] [--peers] [--peers-folder DIR] [--device cpu|webgpu] [--seconds 3] [--json]`;
+  [--threads 1,2] [--wide auto|off] [--peers] [--peers-folder DIR] [--device cpu|webgpu] [--seconds 3] [--json]`;
 
 function choices<Name extends string>(option: string, text: string, known: readonly Name[]): Name[] {
   return text.split(",").map((name) => {
@@ -62,6 +64,7 @@ function parse(args: readonly string[]) {
         "train-size": { type: "string", default: "320" },
         "train-batch": { type: "string", default: "4" },
         threads: { type: "string", default: String(availableParallelism()) },
+        wide: { type: "string", default: "auto" },
         peers: { type: "boolean", default: false },
         "peers-folder": { type: "string", default: "../shared/peers" },
         device: { type: "string", default: "cpu" },
@@ -84,6 +87,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     trainSize: positive("train-size", values["train-size"], 32),
     trainBatch: positive("train-batch", values["train-batch"], 1),
     threads: values.threads.split(",").map((count) => positive("threads", count, 1)),
+    wide: choices("wide", values.wide, ["auto", "off"])[0] === "off" ? false : "auto",
     peers: values.peers,
     peersFolder: resolve(values["peers-folder"]),
     device: choices("device", values.device, DEVICES)[0]!,

@@ -30,6 +30,8 @@ export interface Row extends Subject {
   readonly peak_bytes?: number;
   /** Highest resident memory of the process that ran ours, before any peer was loaded. */
   readonly rss_bytes?: number;
+  /** What of its device the speed of ours depends on. */
+  readonly device?: string | undefined;
   /** What ours asked of its device, where that counts. */
   readonly counts?: RunCounts | undefined;
 }

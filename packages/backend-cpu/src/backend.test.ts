@@ -13,11 +13,11 @@ import {
 } from "@dfine/tensor";
 import { type Binding, type Kernel, load, loadAt, row, type Stage } from "@dfine/tensor/kernel";
 import { assertSame } from "@dfine/tensor/testing";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { kernelOf } from "../../tensor/test/kernelTrial.ts";
 import { cpu } from "./index.ts";
 
-const one = cpu({ threads: 1 });
+const one = cpu({ threads: 1, wide: false });
 const two = cpu({ threads: 2 });
 const three = cpu({ threads: 3 });
 const plain = cpu({ threads: 1, relaxedSimd: false });
@@ -38,6 +38,29 @@ function values(length: number, seed = 1): Float32Array {
 
 const compute = (backend: typeof one, f: () => Tensor): Promise<TypedArray> =>
   readResults(backend, () => [noGrad(f)]).then(([result]) => result!);
+
+describe("width", () => {
+  it("can be turned off by an option, or by the environment where no option is given", () => {
+    const widthUnder = (variable: string, options: Parameters<typeof cpu>[0] = {}): boolean => {
+      vi.stubEnv("DFINE_WIDE", variable);
+      const backend = cpu({ threads: 1, ...options });
+      backend.dispose();
+      vi.unstubAllEnvs();
+      return backend.wide;
+    };
+    expect(widthUnder("auto", { wide: false })).toBe(false);
+    expect(widthUnder("off")).toBe(false);
+    expect(widthUnder("off", { wide: "auto" })).toBe(widthUnder(""));
+    expect(() => widthUnder("0")).toThrow('cpu: the environment variable DFINE_WIDE is "0"; it takes auto or off');
+    vi.unstubAllEnvs();
+    expect(() => cpu({ wide: true as never })).toThrow('cpu: wide is true; it takes "auto" or false');
+  });
+
+  it("is told", () => {
+    expect(one.details).toBe("1 thread, vectors of 128 bits");
+    expect(two.details).toBe(`2 threads, vectors of ${two.wide ? 256 : 128} bits`);
+  });
+});
 
 describe("memory", () => {
   it("is counted, and comes back", () => {

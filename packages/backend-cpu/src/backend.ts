@@ -2,6 +2,7 @@ import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
 import { type Binding, type Kernel, memo, type Overrides, type Slice } from "@dfine/tensor/kernel";
 import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { createOverrides } from "./kernels/index.ts";
+import { isWideFaster } from "./kernels/tileCheck.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
 import { packLaunch } from "./print/words.ts";
 import { type CpuRuntime, MAX_ARGS } from "./runtime.ts";
@@ -14,6 +15,12 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Fused multiply-add where the engine has it (default). Results differ in the last digits from plain SIMD. */
   readonly relaxedSimd?: boolean;
+  /**
+   * "auto" (default): kernels of twice the width where this machine and engine have them, which is Node 24 and later on
+   * x86-64 with AVX2; false: never. No result depends on it. Where this is not said, the environment variable
+   * `DFINE_WIDE` decides: "auto" or "off".
+   */
+  readonly wide?: "auto" | false;
   /** Hand-written kernels of yours, for ops of yours (`defineOp`) or in place of the backend's own. */
   readonly kernels?: (runtime: CpuRuntime) => Overrides;
   /** The memory never grows past this; default and most: 4 GiB. */
@@ -23,6 +30,8 @@ export interface CpuOptions {
 export interface CpuBackend extends Backend {
   readonly threads: number;
   readonly relaxedSimd: boolean;
+  /** Whether kernels run at twice the width of WebAssembly's vectors. */
+  readonly wide: boolean;
   /** Kernels compiled so far, generated and hand-written. */
   readonly kernelCount: number;
   /**
@@ -40,9 +49,11 @@ const WORKER_DEADLINE_MILLISECONDS = 30_000;
 export function cpu(options: CpuOptions = {}): CpuBackend {
   const threads = threadsFor(options.threads);
   const relaxedSimd = options.relaxedSimd !== false && hasRelaxedSimd();
+  const wide = wideFor(options.wide) && isWideFaster({ relaxed: relaxedSimd });
   const runtime = new Runtime({
     threads,
     relaxedSimd,
+    wide,
     memoryLimitBytes: Math.min(options.memoryLimitBytes ?? FOUR_GIBIBYTES, FOUR_GIBIBYTES),
     deadlineMilliseconds: WORKER_DEADLINE_MILLISECONDS,
   });
@@ -54,10 +65,12 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
 
   return {
     name: "cpu",
+    details: `${threads} ${threads === 1 ? "thread" : "threads"}, vectors of ${wide ? 256 : 128} bits`,
     floatBits: 32,
     limits: { maxBufferBytes: FOUR_GIBIBYTES, maxBindings: 64 },
     threads,
     relaxedSimd,
+    wide,
     overrides: { ...createOverrides(runtime), ...options.kernels?.(runtime) },
     get kernelCount() {
       return runtime.kernelCount;
@@ -106,6 +119,15 @@ function threadsFor(asked: number | undefined): number {
       `cpu: ${asked} threads need shared memory, which this page may not have: serve it cross-origin isolated, or use threads: 1`,
     );
   return asked;
+}
+
+function wideFor(asked: CpuOptions["wide"]): boolean {
+  const variable = globalThis.process?.env?.DFINE_WIDE ?? "";
+  if (!["", "auto", "off"].includes(variable))
+    throw new BackendError(`cpu: the environment variable DFINE_WIDE is "${variable}"; it takes auto or off`);
+  if (asked !== undefined && asked !== "auto" && asked !== false)
+    throw new BackendError(`cpu: wide is ${JSON.stringify(asked)}; it takes "auto" or false`);
+  return asked === undefined ? variable !== "off" : asked === "auto";
 }
 
 /** A view of a slice's elements, good until memory grows. */

@@ -1,12 +1,13 @@
 import { BackendError, type Buffer, type Dtype } from "@dfine/tensor";
 import { Heap } from "./memory/heap.ts";
-import { type CpuRuntime, type Job, MAX_ARGS, type WasmKernel } from "./runtime.ts";
+import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
 import { Team } from "./threads/team.ts";
 import { Instances } from "./wasm/instances.ts";
 
 export interface RuntimeOptions {
   readonly threads: number;
   readonly relaxedSimd: boolean;
+  readonly wide?: boolean;
   readonly memoryLimitBytes: number;
   readonly deadlineMilliseconds: number;
 }
@@ -20,18 +21,20 @@ export interface CpuBuffer extends Buffer {
 /** Memory, compiled kernels and threads, tied together. */
 export class Runtime implements CpuRuntime {
   readonly threads: number;
+  readonly wide: boolean;
   readonly heap: Heap;
   readonly #instances: Instances;
   readonly #team: Team | undefined;
   readonly #args: number;
   #failure: BackendError | undefined;
 
-  constructor({ threads, relaxedSimd, memoryLimitBytes, deadlineMilliseconds }: RuntimeOptions) {
+  constructor({ threads, relaxedSimd, wide = false, memoryLimitBytes, deadlineMilliseconds }: RuntimeOptions) {
     const shared = threads > 1;
     this.threads = threads;
+    this.wide = wide;
     this.heap = new Heap({ shared, limitBytes: memoryLimitBytes });
-    this.#instances = new Instances(this.heap.memory, { relaxed: relaxedSimd, shared });
-    this.#args = this.heap.alloc(MAX_ARGS * 4);
+    this.#instances = new Instances(this.heap.memory, { relaxed: relaxedSimd, shared, wide });
+    this.#args = this.heap.alloc(launchBytes(threads));
     this.#team = shared ? new Team(this.heap, { threads, deadlineMilliseconds }) : undefined;
   }
 

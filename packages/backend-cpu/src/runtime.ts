@@ -7,7 +7,7 @@ export interface WasmKernel {
   /** What traces and errors call it. */
   readonly name: string;
   /** Called once per key: the module's bytes (`new Assembler(options)` … `finish()`). */
-  build(options: { readonly relaxed: boolean; readonly shared: boolean }): Uint8Array;
+  build(options: { readonly relaxed: boolean; readonly shared: boolean; readonly wide?: boolean }): Uint8Array;
 }
 
 /** A call of a kernel. */
@@ -26,6 +26,8 @@ export interface Job {
 export interface CpuRuntime {
   /** Threads that take chunks, the caller included. A kernel reads its own index with `Assembler.thread()`. */
   readonly threads: number;
+  /** Whether kernels are compiled so that neighbouring vectors merge. No result depends on it. */
+  readonly wide: boolean;
   readonly memory: WebAssembly.Memory;
   /** Runs every chunk and returns when all are done. @throws BackendError naming the kernel */
   launch(kernel: WasmKernel, job: Job): void;
@@ -41,3 +43,6 @@ export interface CpuRuntime {
 
 /** Words that a launch may pass. */
 export const MAX_ARGS = 512;
+/** Bytes behind them that each thread has for itself (`Assembler.own`). */
+export const OWN_BYTES = 512;
+export const launchBytes = (threads: number): number => MAX_ARGS * 4 + threads * OWN_BYTES;

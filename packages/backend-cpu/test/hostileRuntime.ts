@@ -1,6 +1,6 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
-import type { CpuRuntime, Job, WasmKernel } from "../src/runtime.ts";
+import { type CpuRuntime, type Job, launchBytes, type WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {
   readonly pointer: number;
@@ -8,6 +8,7 @@ interface TestBuffer extends Buffer {
 
 export interface TestRuntimeOptions {
   readonly relaxed?: boolean;
+  readonly wide?: boolean;
   /** Thread indices dealt out to chunks; with more than one, chunks also run in scrambled order. */
   readonly threads?: number;
   /** Address of the first allocation: above 2³¹ it finds signed address arithmetic. */
@@ -25,6 +26,7 @@ const PAGE = 65536;
  */
 export class TestRuntime implements CpuRuntime {
   readonly threads: number;
+  readonly wide: boolean;
   readonly memory: WebAssembly.Memory;
   readonly launches: string[] = [];
   readonly #relaxed: boolean;
@@ -34,12 +36,13 @@ export class TestRuntime implements CpuRuntime {
   #top: number;
   #live: { pointer: number; bytes: number }[] = [];
 
-  constructor({ relaxed = false, threads = 1, base = 64 }: TestRuntimeOptions = {}) {
+  constructor({ relaxed = false, wide = false, threads = 1, base = 64 }: TestRuntimeOptions = {}) {
     this.threads = threads;
+    this.wide = wide;
     this.#relaxed = relaxed;
     this.memory = new WebAssembly.Memory({ initial: Math.ceil(base / PAGE) + 64, maximum: PAGE, shared: true });
     this.#top = base;
-    this.#args = this.#take(512 * 4);
+    this.#args = this.#take(launchBytes(threads));
     this.#base = this.#top;
   }
 
@@ -139,7 +142,7 @@ export class TestRuntime implements CpuRuntime {
   #instance(kernel: WasmKernel): ((args: number, begin: number, end: number) => void)[] {
     let runs = this.#instances.get(kernel.key);
     if (!runs) {
-      const bytes = kernel.build({ relaxed: this.#relaxed, shared: true });
+      const bytes = kernel.build({ relaxed: this.#relaxed, shared: true, wide: this.wide });
       const module = new WebAssembly.Module(bytes as BufferSource);
       runs = Array.from({ length: this.threads }, (_, thread) => {
         const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory, thread } });

@@ -3,10 +3,10 @@ import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
 import { expect } from "vitest";
 import { TestRuntime } from "./hostileRuntime.ts";
 
-// One thread and several, plain and relaxed SIMD, low and (unsigned) high addresses.
+// One thread and several, plain and relaxed SIMD, the narrow tile and the wide one, low and (unsigned) high addresses.
 const PAIRS = [
-  [new TestRuntime(), new TestRuntime({ threads: 3 })],
-  [new TestRuntime({ relaxed: true }), new TestRuntime({ relaxed: true, threads: 2, base: 2 ** 31 + 64 })],
+  [new TestRuntime(), new TestRuntime({ threads: 3, wide: true })],
+  [new TestRuntime({ relaxed: true }), new TestRuntime({ relaxed: true, wide: true, threads: 2, base: 2 ** 31 + 64 })],
 ] as const;
 
 export interface OpCall<Attrs> {
@@ -17,7 +17,7 @@ export interface OpCall<Attrs> {
 
 /**
  * Runs an override on every kind of runtime and hands each output to `verify`. Fails when memory around the outputs or
- * the scratch was written, or when the number of threads changes a bit.
+ * the scratch was written, or when the number of threads or the register tile changes a bit.
  */
 export function runOverride<Name extends keyof OpAttrs>(
   make: (runtime: TestRuntime) => Override<OpAttrs[Name]>,

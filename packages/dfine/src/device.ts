@@ -17,11 +17,17 @@ export class DeviceError extends Error {
 export interface DeviceOptions {
   /** Threads of the CPU backend; default: as many as the machine has cores. */
   readonly threads?: number | undefined;
+  /** Kernels of the CPU at twice the width of WebAssembly's vectors: where the machine has them (default), or never. */
+  readonly wide?: "auto" | false | undefined;
   /** Told in words which device "auto" has taken. */
   readonly onDevice?: (text: string) => void;
 }
 
-export const DEVICE_OPTIONS: OptionRules<DeviceOptions> = { threads: whole(1), onDevice: callable };
+export const DEVICE_OPTIONS: OptionRules<DeviceOptions> = {
+  threads: whole(1),
+  wide: { takes: '"auto" or false', fits: (value) => value === "auto" || value === false },
+  onDevice: callable,
+};
 
 /** A backend to compute on; disposing this disposes it if it was made here. */
 export interface ResolvedDevice extends Disposable {
@@ -33,9 +39,9 @@ export interface ResolvedDevice extends Disposable {
 
 type Loader = (options: DeviceOptions) => Promise<Backend>;
 
-const loadCpu: Loader = async ({ threads }) => {
+const loadCpu: Loader = async ({ threads, wide }) => {
   const { cpu } = await import("@dfine/backend-cpu");
-  const backend = cpu(threads === undefined ? {} : { threads });
+  const backend = cpu({ ...(threads !== undefined && { threads }), ...(wide !== undefined && { wide }) });
   try {
     await backend.ready();
   } catch (error) {

@@ -49,6 +49,8 @@ export interface MemoryUse {
 /** Everything a device must do. Implement this and every op, gradient and model runs. */
 export interface Backend {
   readonly name: string;
+  /** In words, what of the device its speed depends on. */
+  readonly details?: string;
   /** Precision of `f32` tensors: 64 only on a reference backend. */
   readonly floatBits: 32 | 64;
   readonly limits: { readonly maxBufferBytes: number; readonly maxBindings: number };

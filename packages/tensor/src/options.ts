@@ -100,13 +100,12 @@ export const list = (rule: OptionRule): OptionRule => ({
     for (const [i, entry] of value.entries()) checkValue(op, `${name}[${i}]`, entry, rule);
   },
 });
-/** An object of options, which may be left out unless it must be `complete`. */
-export const options = <Options extends object>(rules: OptionRules<Options>, complete = false): OptionRule => {
+/** An object of options. */
+export const options = <Options extends object>(rules: OptionRules<Options>): OptionRule => {
   const entries = Object.entries<OptionRule>(rules);
   const names = Object.keys(rules);
-  const must = entries.filter(([, rule]) => complete || rule.isNeeded);
+  const must = entries.filter(([, { isNeeded }]) => isNeeded);
   const right = Object.fromEntries(must.map(([key, { examples }]) => [key, examples?.[0]]));
-  const needed = Object.keys(right);
   return {
     takes: `an object of options: { ${names.join(", ")} }`,
     fits: (value) => typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Tensor),
@@ -116,14 +115,15 @@ export const options = <Options extends object>(rules: OptionRules<Options>, com
       ...entries.flatMap(([key, { examples = [] }]) => examples.slice(1).map((wrong) => ({ ...right, [key]: wrong }))),
     ],
     inside: (op, _, value: Options) => {
-      for (const key of new Set([...Object.keys(value ?? {}), ...needed]) as Set<keyof Options & string>) {
+      for (const key of new Set([...Object.keys(value ?? {}), ...Object.keys(right)]) as Set<keyof Options & string>) {
         if (!Object.hasOwn(rules, key)) {
           const guess = closest(key, names);
           throw new ArgumentError(
             `${op}: there is no option "${key}"; ${guess ? `did you mean "${guess}"?` : `there are ${names.join(", ")}`}`,
           );
         }
-        if (needed.includes(key) || value[key] !== undefined) checkValue(op, key, value[key], rules[key]);
+        const { isNeeded } = rules[key];
+        if (isNeeded || value[key] !== undefined) checkValue(op, key, value[key], rules[key]);
       }
     },
   };

@@ -9,7 +9,8 @@ import {
 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
-import { type GemmSegment, gemm } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import { type GemmRows, type GemmSegment, RUN } from "./gemmProblem.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { sumPartials } from "./sumPartials.ts";
@@ -26,24 +27,26 @@ export const conv2dWeightGradOverride = (runtime: CpuRuntime): Override<Conv2dWe
   },
 });
 
-// Pixels summed at a time, whole rows of them: dy's panels for these stay in cache.
-const SEGMENT_PIXELS = 512;
 // Partial sums enough to share out the work when the weight itself is small.
 const PARTS = 16;
 
-/** Stretches of whole output rows, image by image. */
+/** Stretches of output pixels, image by image: whole rows, or parts of one. */
 function pixelSegments(
   { images, ho, wo }: { images: number; ho: number; wo: number },
-  { xImage, xRow, yImage }: { xImage: number; xRow: number; yImage: number },
+  { xImage, xRow, xStep, yImage }: { xImage: number; xRow: number; xStep: number; yImage: number },
 ): GemmSegment[] {
-  const rows = Math.max(1, Math.min(ho, Math.floor(SEGMENT_PIXELS / wo)));
-  return Array.from({ length: images }, (_, image) =>
-    Array.from({ length: Math.ceil(ho / rows) }, (_, i) => ({
-      a: image * xImage + i * rows * xRow,
-      b: image * yImage + i * rows * wo * BYTES,
-      k: Math.min(rows, ho - i * rows) * wo,
-    })),
-  ).flat();
+  const rows = Math.max(1, Math.min(ho, Math.floor(RUN / wo)));
+  const length = Math.ceil(wo / Math.ceil(wo / RUN));
+  const segments: GemmSegment[] = [];
+  for (let image = 0; image < images; image++)
+    for (let y = 0; y < ho; y += rows)
+      for (let x = 0; x < wo; x += length)
+        segments.push({
+          a: image * xImage + y * xRow + x * xStep,
+          b: image * yImage + (y * wo + x) * BYTES,
+          k: Math.min(rows, ho - y) * Math.min(length, wo - x),
+        });
+  return segments;
 }
 
 /**
@@ -60,14 +63,20 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const { layout, channels } = input;
   const outputs = co / groups;
   const m = ci * kh * kw;
-  const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
   const [xRow, xStep] = [axes[0][0]!.step * layout.row, axes[1][0]!.step * BYTES];
   const segments = pixelSegments(
     { images, ho, wo },
-    { xImage: channels * layout.plane, xRow, yImage: co * ho * wo * BYTES },
+    { xImage: channels * layout.plane, xRow, xStep, yImage: co * ho * wo * BYTES },
   );
-  const longest = segments[0]!.k;
-  const pixelOffsets = new Int32Array(longest).map((_, i) => Math.floor(i / wo) * xRow + (i % wo) * xStep);
+  const pixelOffset = (_: number, i: number): number => Math.floor(i / wo) * xRow + (i % wo) * xStep;
+  const withPlanes = (use: (rows: GemmRows) => void): void => {
+    // Pixels that follow each other are read as they lie.
+    const isFlat = kh * kw === 1 && xStep === BYTES && xRow === wo * BYTES;
+    const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
+    const tables = [rowOffsets, new Int32Array(segments[0]!.k).map(pixelOffset)];
+    if (isFlat) use({ kind: "matrix", pitch: layout.plane });
+    else withTables(runtime, tables, ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
+  };
   const parts = Math.min(
     segments.length,
     Math.max(1, Math.ceil(PARTS / (Math.ceil(m / 80) * Math.ceil(outputs / 64)))),
@@ -76,7 +85,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const partBytes = m * outputs * BYTES;
 
   withPadded(runtime, { input, isAtOnce: true }, ({ from }) =>
-    withTables(runtime, [rowOffsets, pixelOffsets], ([rows, k]) =>
+    withPlanes((rows) =>
       runtime.withScratch(groups * parts * partBytes, (partials) => {
         gemm(runtime, {
           m,
@@ -92,8 +101,8 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
             };
           }),
           segments,
-          rows: { kind: "tables", rows: rows!, k: k! },
-          bStrides: [BYTES, ho * wo * BYTES],
+          rows,
+          columns: { kind: "strided", k: BYTES, column: ho * wo * BYTES },
           cPitch: outputs * BYTES,
         });
         sumPartials(runtime, { from: partials, to: pw, groups, parts, rows: m, columns: outputs });

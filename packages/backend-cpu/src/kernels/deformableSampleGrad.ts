@@ -92,9 +92,7 @@ const kernel = (method: Method): WasmKernel =>
       f.op("i32.add").tee(at).get(arg.value).op("i32.add").set(slice);
       f.get(arg.dValue, at).op("i32.add").tee(dSlice).set(tokens);
       f.for(point, { from: 0, to: arg.length }, () => {
-        f.for(at, { from: 0, to: arg.depthBytes, step: 4 }, () => {
-          f.get(tokens, at).op("i32.add").f32(0).memory("f32.store");
-        });
+        f.get(tokens).i32(0).get(arg.depthBytes).op("memory.fill");
         f.get(tokens, arg.tokenBytes).op("i32.add").set(tokens);
       });
       f.for(query, { from: 0, to: arg.queries }, () => {

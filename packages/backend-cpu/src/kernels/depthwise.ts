@@ -1,4 +1,6 @@
 import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import type { Assembler, Local } from "../wasm/assembler.ts";
+import { storeRow } from "../wasm/vectors.ts";
 import { argWords, divide, namedKernel } from "./args.ts";
 import {
   EPILOGUE_NAMES,
@@ -9,53 +11,119 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
-import { outputVectors, placeVector, ROW_NAMES } from "./outputVectors.ts";
 import { withTables } from "./tables.ts";
-import { storeLanes } from "./tile.ts";
+
+// Each channel by itself: few multiply-adds for each value, so what limits is loads, and what a tap costs besides. Tile: six
+// pieces of eight outputs, or five of four. A 5×5 at 40², with its padding: 27 % of what a core can multiply and add wide,
+// 36 % narrow.
 
 const NAMES = [
-  ...ROW_NAMES,
+  ...(["rowBytes", "toRow", "toStep", "width", "rowPieces"] as const),
   ...(["from", "planeBytes", "taps", "tapCount", "weights", "weightBytes"] as const),
-  ...(["channels", "to", "toPlane", "vectors"] as const),
+  ...(["channels", "to", "toPlane", "pieces"] as const),
   ...EPILOGUE_NAMES,
 ] as const;
-/** Output vectors summed side by side. */
-const SIDE = 5;
+
+// Neighbours in an output row are a piece: two vectors where they merge. Several pieces are summed side by side, so that
+// what a tap costs is shared and sums do not wait for each other.
+const WIDE = { vectors: 2, side: 6 };
+const NARROW = { vectors: 1, side: 5 };
+const shapeFor = ({ wide = false }: { readonly wide?: boolean }) => (wide ? WIDE : NARROW);
 
 /** Units are planes (image, channel). A tap is [bytes from an output's place, bytes into the channel's weights]. */
 const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
   namedKernel(`depthwise/${isDense ? "dense" : "strided"}${kindText(kind)}`, NAMES, (f, arg) => {
-    const [plane, vector, line, x, offset, tap, lastTap] = f.locals("i32", 7);
-    const [channel, from, to, weights] = f.locals("i32", 4);
-    const vectors = outputVectors(f, SIDE);
-    const sums = f.locals("v128", SIDE);
+    const { vectors, side } = shapeFor(f.options);
+    const [plane, piece, line, x, offset, tap, lastTap] = f.locals("i32", 7);
+    const [channel, from, to, weights, at] = f.locals("i32", 5);
+    const pieces = Array.from({ length: side }, () => ({
+      source: f.local("i32"),
+      place: f.local("i32"),
+      lanes: f.local("i32"),
+      sums: f.locals("v128", vectors),
+    }));
     const weight = f.local("v128");
+
+    /** Where a piece's windows begin, where it goes and how many lanes it has; none past the last. */
+    const locate = (i: number): void => {
+      const { source, place, lanes } = pieces[i]!;
+      f.i32(0).set(lanes).get(from).set(source);
+      f.get(piece).i32(i).op("i32.add").tee(x).get(arg.pieces).op("i32.lt_s");
+      f.if(() => {
+        divide(f, [x, arg.rowPieces], { quotient: line, remainder: x });
+        f.get(x)
+          .i32(vectors * 4)
+          .op("i32.mul")
+          .set(x);
+        f.get(arg.width, x)
+          .op("i32.sub")
+          .tee(lanes)
+          .i32(vectors * 4)
+          .op("i32.gt_s");
+        f.if(() => f.i32(vectors * 4).set(lanes));
+        f.get(from, line, arg.rowBytes).op("i32.mul", "i32.add").get(x).i32(2).op("i32.shl", "i32.add").set(source);
+        f.get(to, line, arg.toRow).op("i32.mul", "i32.add").get(x, arg.toStep).op("i32.mul", "i32.add").set(place);
+      });
+    };
 
     f.for(plane, { from: f.begin, to: f.end }, () => {
       divide(f, [plane, arg.channels], { quotient: line, remainder: channel });
       f.get(arg.weights, channel, arg.weightBytes).op("i32.mul", "i32.add").set(weights);
       f.get(arg.from, plane, arg.planeBytes).op("i32.mul", "i32.add").set(from);
       f.get(arg.to, plane, arg.toPlane).op("i32.mul", "i32.add").set(to);
-      f.for(vector, { from: 0, to: arg.vectors, step: SIDE }, () => {
-        for (const [offset, each] of vectors.entries())
-          placeVector(f, each, { arg, vector, offset, end: arg.vectors, spare: from, line, x, from, to });
-        for (const sum of sums) f.f32x4(0).set(sum);
+      f.for(piece, { from: 0, to: arg.pieces, step: side }, () => {
+        for (const [i, { sums }] of pieces.entries()) {
+          locate(i);
+          for (const sum of sums) f.f32x4(0).set(sum);
+        }
         f.get(arg.tapCount).i32(3).op("i32.shl").set(lastTap);
         f.for(tap, { from: 0, to: lastTap, step: 8 }, () => {
           f.get(arg.taps, tap).op("i32.add").tee(x).memory("i32.load").set(offset);
           f.get(weights, x).memory("i32.load", 4).op("i32.add").memory("v128.load32_splat").set(weight);
-          for (const [j, sum] of sums.entries()) {
-            f.get(vectors[j]!.source, offset).op("i32.add").memory("v128.load").get(weight).madd(sum);
+          for (const { source, sums } of pieces) {
+            f.get(source, offset).op("i32.add").set(at);
+            for (const [j, sum] of sums.entries())
+              f.get(at)
+                .memory("v128.load", j * 16)
+                .get(weight)
+                .madd(sum);
           }
         });
-        if (kind) finish(f, kind, { arg, channel, sums });
-        for (const [j, sum] of sums.entries()) {
-          const { place: address, lanes } = vectors[j]!;
-          storeLanes(f, sum, { address, lanes, step: isDense ? undefined : arg.toStep });
-        }
+        if (kind) finish(f, kind, { arg, channel, sums: pieces.flatMap(({ sums }) => sums) });
+        for (const { sums, place, lanes } of pieces)
+          storeLanes(f, sums, { address: place, lanes, step: isDense ? undefined : arg.toStep });
       });
     });
   });
+
+/** Stores the first `lanes` of some vectors, adjacent or `step` bytes apart; changes the address. */
+function storeLanes(
+  f: Assembler,
+  vectors: readonly Local[],
+  { address, lanes, step }: { address: Local; lanes: Local; step: Local | undefined },
+): void {
+  const [own, lane] = f.locals("i32", 2);
+  const one = (): void => {
+    f.own().set(own);
+    storeRow(f, vectors, own);
+    f.for(lane, { from: 0, to: lanes }, () => {
+      f.get(address, own).memory("f32.load").memory("f32.store");
+      f.get(own).i32(4).op("i32.add").set(own);
+      f.get(address)
+        .value(step ?? 4)
+        .op("i32.add")
+        .set(address);
+    });
+  };
+  if (step) one();
+  else {
+    f.get(lanes)
+      .i32(vectors.length * 4)
+      .op("i32.eq");
+    f.if(() => storeRow(f, vectors, address), one);
+  }
+  f.release(own, lane);
+}
 
 export interface DepthwiseTap {
   /** Bytes from an output's place in the padded plane, and into the channel's weights. */
@@ -87,7 +155,7 @@ const CHUNK_WORK = 1 << 18;
 export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   const { taps, toStrides, outputs, epilogue } = problem;
   const [height, width] = outputs;
-  const rowVectors = Math.ceil(width / 4);
+  const rowPieces = Math.ceil(width / (shapeFor(runtime).vectors * 4));
   const isDense = toStrides[2] === 4;
   withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
     runtime.launch(kernel(isDense, epilogueKind(epilogue)), {
@@ -98,9 +166,9 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
         toPlane: toStrides[0],
         toRow: toStrides[1],
         toStep: toStrides[2],
-        vectors: height * rowVectors,
+        pieces: height * rowPieces,
         width,
-        rowVectors,
+        rowPieces,
         ...epilogueWords(epilogue),
       }),
       units: problem.images * problem.channels,

@@ -2,7 +2,8 @@ import type { MatmulAttrs } from "@dfine/tensor";
 import { type Multiplication, matmulProblem, type Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { cutSummed, gemm, withRows } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import { cutSummed, type GemmRows, withRows } from "./gemmProblem.ts";
 import { steps } from "./tables.ts";
 
 const BYTES = 4;
@@ -25,10 +26,8 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
   const { m, n, k, axes, a, b } = matmulProblem(factors.a, factors.b);
   const [pa, pb, pc] = [runtime.pointer(a.view), runtime.pointer(b.view), runtime.pointer(c)];
   const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
-  const bStrides = [b.row * BYTES, b.column * BYTES] as const;
-  const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: bStrides[0] });
-  const ks = a.column === 1 ? undefined : steps(segments[0]!.k, a.column * BYTES);
-  withRows(runtime, { count: m, pitch: a.row * BYTES, k: ks }, (rows) =>
+  const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: b.row * BYTES });
+  const product = (rows: GemmRows): void =>
     gemm(runtime, {
       m,
       n,
@@ -40,9 +39,14 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
       })),
       segments,
       rows,
-      bStrides: n === 1 ? [bStrides[0], BYTES] : bStrides,
+      columns:
+        b.column === 1 || n === 1
+          ? { kind: "runs", k: steps(segments[0]!.k, b.row * BYTES), length: n, pitch: 0 }
+          : { kind: "strided", k: b.row * BYTES, column: b.column * BYTES },
       cPitch: n * BYTES,
       epilogue,
-    }),
-  );
+    });
+  const [pitch, kStep] = [a.row * BYTES, a.column * BYTES];
+  if (a.column !== 1 && a.row === 1) product({ kind: "adjacent", pitch: kStep });
+  else withRows(runtime, { count: m, pitch, k: a.column === 1 ? undefined : steps(segments[0]!.k, kStep) }, product);
 }

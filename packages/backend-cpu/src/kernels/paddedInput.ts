@@ -6,7 +6,7 @@ import { padPlanes } from "./padPlanes.ts";
 const BYTES = 4;
 // Padded images kept in scratch at a time: what a cache holds between padding and summing.
 const PADDED_BYTES = 4 * 1024 * 1024;
-// A vector of four may read this far past the last padded element.
+// Two vectors of four may read this far past the last padded element.
 const SLACK_BYTES = 64;
 
 /** What windows are taken of, as they will read it. */
@@ -29,7 +29,7 @@ export interface PaddedInput {
 export function paddedInput(
   runtime: CpuRuntime,
   { x, axes: [rows, columns] }: Pick<ConvWindows, "x" | "axes">,
-  isWithinRows = columns.every(({ outputs }) => outputs % 4 === 0),
+  isWithinRows = columns.every(({ outputs }) => outputs % 8 === 0),
 ): PaddedInput {
   const [images, channels, height, width] = shape4(x);
   const axes = [paddedAxis(rows), paddedAxis(columns)] as const;

@@ -1,9 +1,9 @@
 import { type ConvWindows, shape4 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { convTaps } from "./convTaps.ts";
 import { depthwise } from "./depthwise.ts";
 import { type Epilogue, ofChannels } from "./epilogue.ts";
-import { withRows } from "./gemm.ts";
+import { gemm } from "./gemm.ts";
+import { cutSummed, withRows } from "./gemmProblem.ts";
 import { tapOffsets, type Walk } from "./paddedAxes.ts";
 import { type PaddedImages, paddedInput, withPadded } from "./paddedInput.ts";
 import { repeated } from "./tables.ts";
@@ -20,7 +20,7 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
   const { weight, c, groups, weightStrides, isDepthwise, epilogue } = windows;
   const [, , kernelHeight, kernelWidth] = shape4(weight);
   const [, rows, height, width] = shape4(c);
-  const input = paddedInput(runtime, windows);
+  const input = paddedInput(runtime, windows, isDepthwise ? undefined : true);
   const { channels, layout, axes } = input;
   const [weights, target] = [runtime.pointer(weight), runtime.pointer(c)];
   const plane = height * width * BYTES;
@@ -49,22 +49,32 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
       return;
     }
     const isAdjacent = weightStrides.channel === places.length && places.every((place, i) => place === i * BYTES);
-    const overChannels = (list: readonly number[], step: number) => repeated(list, { count: perGroup.channels, step });
-    const k = isAdjacent ? undefined : overChannels(places, weightStrides.channel * BYTES);
-    const taps = overChannels(offsets, layout.plane);
+    const [aStep, bStep] = [weightStrides.channel * BYTES, layout.plane];
+    const segments = cutSummed(perGroup.channels, { aStep, bStep, taps: offsets.length });
+    const inSegment = offsets.length === 0 ? 0 : segments[0]!.k / offsets.length;
+    const overChannels = (list: readonly number[], step: number) => repeated(list, { count: inSegment, step });
+    const k = isAdjacent ? undefined : overChannels(places, aStep);
     withRows(runtime, { count: perGroup.rows, pitch: weightStrides.row * BYTES, k }, (weightRows) => {
       for (let group = 0; group < groups; group++)
-        convTaps(runtime, {
-          from: from + group * perGroup.channels * layout.plane,
-          imageBytes: channels * layout.plane,
-          rowBytes: layout.row,
-          taps,
-          weights: weights + group * weightStrides.group * BYTES,
+        gemm(runtime, {
+          m: perGroup.rows,
+          n: y.outputs * x.outputs,
+          batches: Array.from({ length: count }, (_, image) => ({
+            a: weights + group * weightStrides.group * BYTES,
+            b: from + (image * channels + group * perGroup.channels) * layout.plane,
+            c: to + (image * rows + group * perGroup.rows) * plane,
+            segments: [0, segments.length],
+          })),
+          segments,
           rows: weightRows,
-          channels: perGroup.rows,
-          to: to + group * perGroup.rows * plane,
-          toStrides: [rows * plane, ...toStrides],
-          outputs: [count, y.outputs, x.outputs],
+          columns: {
+            kind: "runs",
+            k: overChannels(offsets, bStep),
+            length: x.outputs,
+            pitch: layout.row,
+            to: toStrides[1] === x.outputs * BYTES ? undefined : [toStrides[1], toStrides[2]],
+          },
+          cPitch: plane,
           epilogue: epilogue && ofChannels(epilogue, group * perGroup.rows),
         });
     });

@@ -1,20 +1,38 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import { loadRow, storeRow } from "../wasm/vectors.ts";
+import { divide } from "./args.ts";
 
-/** Rows and columns of the register tile: ten sums, two vectors and a broadcast stay under x86's sixteen registers. */
-const TILE_ROWS = 5;
-export const TILE_COLUMNS = 8;
+// The innermost loop of all products: per k one load for each vector of b, and for each row of a a broadcast and as many
+// multiply-adds. Measured alone, the tile of 6×16 does 93 % of the multiply-adds that a core of a Xeon (Sapphire Rapids)
+// can do on 256 bits, that of 5×8 91 % of those on 128.
 
-export const TOTALS_BYTES = 192;
+/** A register tile: rows of a, read one value at a time, by vectors of b. */
+export interface TileShape {
+  readonly rows: number;
+  readonly vectors: number;
+  /** Columns: four per vector. */
+  readonly columns: number;
+}
 
-/** Locals of the register tile: `TILE_ROWS` rows of a, read one value at a time, by two vectors of b. */
+// Sums, the vectors of b and a broadcast stay under x86's sixteen registers: 12 + 2 + 1 where neighbours share a register
+// of eight lanes, 10 + 2 + 1 else.
+const WIDE: TileShape = { rows: 6, vectors: 4, columns: 16 };
+const NARROW: TileShape = { rows: 5, vectors: 2, columns: 8 };
+
+export const tileShape = ({ wide = false }: { readonly wide?: boolean }): TileShape => (wide ? WIDE : NARROW);
+
+/** Bytes from row to row of a tile in a thread's own memory, and where there is room for one more row. */
+export const OWN_PITCH = 64;
+export const SPARE_ROW = WIDE.rows * OWN_PITCH;
+
+/** Locals of the register tile. */
 export interface Tile {
+  readonly shape: TileShape;
   /** Addresses of the rows of a at k = 0. */
   readonly rows: readonly Local[];
-  /** Two per row. */
+  /** `vectors` per row. */
   readonly sums: readonly Local[];
-  /** Address of `TOTALS_BYTES` of the thread's own for the sums of earlier runs. */
-  readonly totals: Local;
-  readonly vectors: readonly [Local, Local];
+  readonly vectors: readonly Local[];
   readonly broadcast: Local;
   /** 4·k */
   readonly k: Local;
@@ -23,11 +41,12 @@ export interface Tile {
 }
 
 export function makeTile(f: Assembler): Tile {
+  const shape = tileShape(f.options);
   return {
-    rows: f.locals("i32", TILE_ROWS),
-    sums: f.locals("v128", TILE_ROWS * 2),
-    totals: f.local("i32"),
-    vectors: [f.local("v128"), f.local("v128")],
+    shape,
+    rows: f.locals("i32", shape.rows),
+    sums: f.locals("v128", shape.rows * shape.vectors),
+    vectors: f.locals("v128", shape.vectors),
     broadcast: f.local("v128"),
     k: f.local("i32"),
     offset: f.local("i32"),
@@ -35,85 +54,60 @@ export function makeTile(f: Assembler): Tile {
   };
 }
 
-/** Where the columns of b are: eight per k in a row, or at `vectors[j] + table[k]`. */
-export type Columns =
-  | { readonly kind: "packed"; readonly panel: Local }
-  | { readonly kind: "taps"; readonly table: Local; readonly vectors: readonly [Local, Local] };
+/** Rows of a some bytes apart, their k adjacent; or themselves adjacent, k some bytes apart; or both at offsets of tables. */
+export type RowKind = "matrix" | "adjacent" | "tables";
 
 export interface Product {
   readonly height: number;
   /** 4·K */
   readonly kBytes: Local;
-  /** Byte offsets of a's values from their row's address, one per k; without it they follow each other. */
-  readonly aTable?: Local | undefined;
-  readonly columns: Columns;
+  readonly rows: RowKind;
+  /** Byte offsets of a's values from their row's address, one per k. */
+  readonly aTable: Local;
+  /** Bytes from k to k, where rows are adjacent. */
+  readonly aPitch: Local;
+  /** The columns of b, a row of the tile's for each k. */
+  readonly panel: Local;
 }
 
-// Values summed in a row before they join the others: rounding grows with the length of a run, not of the whole sum.
-const RUN = 192;
-const RUN_BYTES = RUN * 4;
-
-/** `sums = a · b` for `height` rows, in ascending k, in runs of `RUN`. */
+/** `sums = a · b` for `height` rows, in ascending k. */
 export function multiply(f: Assembler, tile: Tile, product: Product): void {
-  const { k, cursor, totals } = tile;
-  const { height, kBytes, columns } = product;
-  const sums = tile.sums.slice(0, height * 2);
-  const last = f.local("i32");
-  const eachSum = (visit: (sum: Local, offset: number) => void): void => {
-    for (const [i, sum] of sums.entries()) visit(sum, i * 16);
-  };
-  if (columns.kind === "packed") f.get(columns.panel).set(cursor);
-  f.i32(0).set(k);
-  f.block((done) => {
-    f.loop((again) => {
-      eachSum((sum) => f.f32x4(0).set(sum));
-      f.get(k)
-        .i32(RUN_BYTES)
-        .op("i32.add")
-        .tee(last)
-        .get(kBytes)
-        .op("i32.gt_s")
-        .if(() => f.get(kBytes).set(last));
-      f.for(k, { from: k, to: last, step: 4 }, () => step(f, tile, product));
-      f.get(k)
-        .i32(RUN_BYTES)
-        .op("i32.gt_s")
-        .if(() => {
-          eachSum((sum, offset) => f.get(sum, totals).memory("v128.load", offset).op("f32x4.add").set(sum));
-        });
-      f.get(k, kBytes).op("i32.ge_s").brIf(done);
-      eachSum((sum, offset) => f.get(totals, sum).memory("v128.store", offset));
-      f.br(again);
-    });
+  const { height, kBytes, aTable, aPitch, panel } = product;
+  const [isAdjacent, isTable] = [product.rows === "adjacent", product.rows === "tables"];
+  const { shape, rows, sums, vectors, broadcast, k, offset, cursor } = tile;
+  for (const sum of sums.slice(0, height * shape.vectors)) f.f32x4(0).set(sum);
+  f.get(panel).set(cursor);
+  f.for(k, { from: 0, to: kBytes, step: 4 }, () => {
+    loadRow(f, vectors, cursor);
+    f.get(cursor)
+      .i32(shape.columns * 4)
+      .op("i32.add")
+      .set(cursor);
+    if (isTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
+    for (let i = 0; i < height; i++) {
+      if (isAdjacent) f.get(rows[0]!);
+      else f.get(rows[i]!, isTable ? offset : k).op("i32.add");
+      f.memory("v128.load32_splat", isAdjacent ? i * 4 : 0).set(broadcast);
+      for (const [j, vector] of vectors.entries()) f.madd(sums[i * shape.vectors + j]!, broadcast, vector);
+    }
+    if (isAdjacent) f.get(rows[0]!, aPitch).op("i32.add").set(rows[0]!);
   });
-  f.release(last);
 }
 
-/** One k. */
-function step(f: Assembler, tile: Tile, { height, aTable, columns }: Product): void {
-  const { rows, sums, vectors, broadcast, k, offset, cursor } = tile;
-  if (columns.kind === "taps") f.get(columns.table, k).op("i32.add").memory("i32.load").set(offset);
-  for (const [j, vector] of vectors.entries()) {
-    if (columns.kind === "packed")
-      f.get(cursor)
-        .memory("v128.load", j * 16)
-        .set(vector);
-    else f.get(columns.vectors[j]!, offset).op("i32.add").memory("v128.load").set(vector);
-  }
-  if (columns.kind === "packed") f.get(cursor).i32(32).op("i32.add").set(cursor);
-  if (aTable) f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
+/** Puts `height` rows of sums at `address`, `pitch` bytes apart; leaves the address at the last row. */
+export function storeTile(
+  f: Assembler,
+  { shape: { vectors }, sums }: Tile,
+  { height, address, pitch }: { height: number; address: Local; pitch: Local },
+): void {
   for (let i = 0; i < height; i++) {
-    f.get(rows[i]!, aTable ? offset : k)
-      .op("i32.add")
-      .memory("v128.load32_splat")
-      .set(broadcast);
-    for (const [j, vector] of vectors.entries()) f.madd(sums[i * 2 + j]!, broadcast, vector);
+    if (i > 0) f.get(address, pitch).op("i32.add").set(address);
+    storeRow(f, sums.slice(i * vectors, (i + 1) * vectors), address);
   }
 }
 
 export interface RowAddresses {
-  /** Rows `pitch` bytes apart, or at the table's offsets, from `start`. */
-  readonly rows: "matrix" | "tables";
+  readonly rows: RowKind;
   readonly height: number;
   readonly row: Local;
   readonly start: Local;
@@ -123,6 +117,10 @@ export interface RowAddresses {
 
 /** Sets the addresses of `height` rows of a from `row` on. */
 export function rowAddresses(f: Assembler, tile: Tile, { rows, height, row, start, pitch, table }: RowAddresses): void {
+  if (rows === "adjacent") {
+    f.get(start, row).i32(2).op("i32.shl", "i32.add").set(tile.rows[0]!);
+    return;
+  }
   for (let i = 0; i < height; i++) {
     f.get(start);
     if (rows === "matrix") f.get(row).i32(i).op("i32.add").get(pitch).op("i32.mul");
@@ -136,132 +134,47 @@ export function rowAddresses(f: Assembler, tile: Tile, { rows, height, row, star
 }
 
 export interface Blocks {
-  /** First row of the block. */
+  /** First row of the block, and its rows: at most `most`. */
   readonly row: Local;
+  readonly height: Local;
+  readonly most: number;
   readonly from: Local;
   readonly to: Local;
 }
 
-/** Splits rows from…to into blocks of at most `TILE_ROWS`, as even as possible, and runs `body` for each block. */
-export function forBlocks(f: Assembler, { row, from, to }: Blocks, body: (height: number) => void): void {
-  const [blocks, height] = f.locals("i32", 2);
-  f.get(from).set(row);
-  f.get(to, from)
-    .op("i32.sub")
-    .i32(TILE_ROWS - 1)
+/** Splits rows from…to into blocks, as even as possible, and runs `body` for each. */
+export function forBlocks(f: Assembler, { row, height, most, from, to }: Blocks, body: () => void): void {
+  const [count, least, larger] = f.locals("i32", 3);
+  f.get(to, from).op("i32.sub").tee(count);
+  f.i32(most - 1)
     .op("i32.add")
-    .i32(TILE_ROWS)
+    .i32(most)
     .op("i32.div_u")
-    .set(blocks);
-  f.block((done) => {
-    f.loop((next) => {
-      f.get(blocks).op("i32.eqz").brIf(done);
-      f.get(to, row)
-        .op("i32.sub")
-        .get(blocks)
-        .op("i32.add")
-        .i32(1)
-        .op("i32.sub")
-        .get(blocks)
-        .op("i32.div_u")
-        .set(height);
-      f.block((handled) => {
-        for (let h = TILE_ROWS; h > 1; h--)
-          f.get(height)
-            .i32(h)
-            .op("i32.eq")
-            .if(() => {
-              body(h);
-              f.br(handled);
-            });
-        body(1);
-      });
-      f.get(row, height).op("i32.add").set(row);
-      f.get(blocks).i32(1).op("i32.sub").set(blocks);
-      f.br(next);
-    });
+    .set(larger);
+  divide(f, [count, larger], { quotient: least, remainder: larger });
+  f.for(row, { from, to, step: height }, () => {
+    f.get(least, larger).i32(0).op("i32.gt_s", "i32.add").set(height);
+    f.get(larger).i32(1).op("i32.sub").set(larger);
+    body();
   });
-  f.release(blocks, height);
+  f.release(count, least, larger);
 }
 
-/** Where a tile's rows go: an address for each vector, advanced by `pitch` bytes from row to row. */
-export interface Target {
-  readonly height: number;
-  readonly addresses: readonly [Local, Local];
-  readonly pitch: Local;
-  /** Valid lanes of each vector, 0–4: no other lane is touched. */
-  readonly lanes: readonly [Local, Local];
-  /** Bytes from lane to lane when they do not follow each other. */
-  readonly step?: Local | undefined;
-}
-
-/** Stores the sums; leaves the addresses past the last row. */
-export function storeTile(f: Assembler, tile: Tile, target: Target): void {
-  forVectors(f, tile, {
-    target,
-    each: (sum, address, lanes) => storeLanes(f, sum, { address, lanes, step: target.step }),
-  });
-}
-
-/** Adds what `storeTile` stored to the sums. Lanes must follow each other; the addresses are left in place. */
-export function addStored(f: Assembler, tile: Tile, target: Target): void {
-  const stored = tile.broadcast;
-  forVectors(f, tile, {
-    target,
-    each: (sum, address, lanes) => {
-      f.block((loaded) => {
-        f.get(lanes)
-          .i32(4)
-          .op("i32.eq")
-          .if(() => f.get(address).memory("v128.load").set(stored).br(loaded));
-        f.f32x4(0).set(stored);
-        for (let lane = 0; lane < 3; lane++) {
-          f.get(lanes).i32(lane).op("i32.le_s").brIf(loaded);
-          f.get(address, stored)
-            .memoryLane("v128.load32_lane", lane, lane * 4)
-            .set(stored);
-        }
-      });
-      f.get(stored, sum).op("f32x4.add").set(sum);
-    },
-  });
-  for (const address of target.addresses)
-    f.get(address, target.pitch).i32(target.height).op("i32.mul", "i32.sub").set(address);
-}
-
-function forVectors(
+/** Runs the code for the block's height: rows of a tile are unrolled. */
+export function byHeight(
   f: Assembler,
-  { sums }: Tile,
-  { target, each }: { target: Target; each: (sum: Local, address: Local, lanes: Local) => void },
-): void {
-  for (let i = 0; i < target.height; i++)
-    target.addresses.forEach((address, j) => {
-      each(sums[i * 2 + j]!, address, target.lanes[j]!);
-      f.get(address, target.pitch).op("i32.add").set(address);
-    });
-}
-
-/** Stores the valid lanes of a vector, adjacent or `step` bytes apart. */
-export function storeLanes(
-  f: Assembler,
-  vector: Local,
-  { address, lanes, step }: { address: Local; lanes: Local; step: Local | undefined },
-): void {
+  { height, most }: Pick<Blocks, "height" | "most">,
+  code: (rows: number) => void,
+) {
   f.block((done) => {
-    if (!step)
-      f.get(lanes)
-        .i32(4)
+    for (let rows = most; rows > 1; rows--)
+      f.get(height)
+        .i32(rows)
         .op("i32.eq")
-        .if(() => f.get(address, vector).memory("v128.store").br(done));
-    const cursor = f.local("i32");
-    if (step) f.get(address).set(cursor);
-    for (let lane = 0; lane < (step ? 4 : 3); lane++) {
-      f.get(lanes).i32(lane).op("i32.le_s").brIf(done);
-      if (step) {
-        f.get(cursor, vector).memoryLane("v128.store32_lane", lane);
-        f.get(cursor, step).op("i32.add").set(cursor);
-      } else f.get(address, vector).memoryLane("v128.store32_lane", lane, lane * 4);
-    }
-    f.release(cursor);
+        .if(() => {
+          code(rows);
+          f.br(done);
+        });
+    code(1);
   });
 }

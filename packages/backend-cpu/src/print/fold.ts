@@ -1,6 +1,7 @@
 import { type Expr, foldPlan, type ReduceStage, STRIP } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import type { Op } from "../wasm/opcodes.ts";
+import { loadRow, storeRow } from "../wasm/vectors.ts";
 import type { Strips } from "./loops.ts";
 import { LANES, type Printing, type Site } from "./site.ts";
 import type { Values } from "./values.ts";
@@ -95,6 +96,7 @@ export class Fold {
       for (const level of this.#levels.slice(1))
         for (const [i, local] of level.entries()) combine(results[i]!, [local]);
     } else if (this.#across) {
+      this.#passThroughMemory();
       combine(results[0]!, results.slice(1));
       results = [results[0]!];
     }
@@ -134,6 +136,7 @@ export class Fold {
   #endStrip(): void {
     const { f } = this.#printing;
     const first = this.#levels[0]!;
+    this.#passThroughMemory();
     if (this.#across) {
       f.get(first[0]!, this.#accumulators[0]!);
       for (const local of this.#accumulators.slice(1)) f.get(local).op("f32x4.add");
@@ -142,6 +145,17 @@ export class Fold {
       for (const [i, local] of this.#accumulators.entries()) f.get(first[i]!, local).op("f32x4.add").set(first[i]!);
     }
     this.#count(this.#added!);
+  }
+
+  /** Stores accumulators side by side and loads them: only what ends in such stores is merged. */
+  #passThroughMemory(): void {
+    const { f } = this.#printing;
+    if (!f.options.wide || !this.#across || this.#groups === 1) return;
+    const own = f.local("i32");
+    f.own().set(own);
+    storeRow(f, this.#accumulators, own);
+    loadRow(f, this.#accumulators, own);
+    f.release(own);
   }
 
   /** Empties each full level into the next. */

@@ -46,10 +46,12 @@ export interface Nest {
   readonly facts: ReadonlyMap<Expr, NodeFacts>;
 }
 
-// Unrolled bodies pay while loop overhead weighs more than arithmetic, and a cache line holds four vectors.
+// Unrolled bodies pay while loop overhead weighs more than arithmetic, and a cache line holds four vectors; longer ones
+// have two vectors, which merge.
 const UNROLL_NODES = 12;
 const UNROLL_STRIDED_NODES = 40;
 const UNROLL = 4;
+const PAIR = 2;
 
 export function makeNest(kernel: Kernel): Nest {
   const stages = kernel.stages.map(lowerStage);
@@ -98,7 +100,7 @@ function chooseGroups(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): number
     postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
   const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
   // With lanes along a map axis, all stages run for the same vectors.
-  return stages.map((stage) => (single || work(lanes === "map" ? stages : [stage]) > limit ? 1 : UNROLL));
+  return stages.map((stage) => (single ? 1 : work(lanes === "map" ? stages : [stage]) > limit ? PAIR : UNROLL));
 }
 
 /** Depth of the loop over `axis`. */

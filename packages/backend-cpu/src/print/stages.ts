@@ -46,20 +46,30 @@ function printStage(place: Place, stage: Stage): void {
     return;
   }
   for (const { operand } of stage.writes) used.add(operand);
-  const body = (inner: Site): void =>
+  // All is computed before anything is stored, the last vector first: so neighbours merge. Sums are added in order.
+  const body = (inner: Site): void => {
+    const results: { index: Local | undefined; value: Local }[][] = [];
     values.eachGroup(roots, inner, (group) => {
-      const results = stage.writes.map(({ index, expr }) => ({
-        index: index && computed(index, inner, group),
-        value: computed(expr, inner, group),
-      }));
-      for (const [i, { operand, expr }] of stage.writes.entries()) {
-        const { index, value } = results[i]!;
-        const element = { operand, dtype: expr.dtype, group };
-        if (index) scatter(printing, element, { site: inner, index, value });
-        else store(printing, element, { site: inner, value });
-        f.release(...(index ? [index, value] : [value]));
-      }
+      results.push(
+        stage.writes.map(({ index, expr }) => ({
+          index: index && computed(index, inner, group),
+          value: computed(expr, inner, group),
+        })),
+      );
     });
+    for (const [i, { operand, expr }] of stage.writes.entries()) {
+      const element = (group: number) => ({ operand, dtype: expr.dtype, group });
+      for (const [group, written] of results.entries()) {
+        const { index, value } = written[i]!;
+        if (index) scatter(printing, element(group), { site: inner, index, value });
+      }
+      for (let group = results.length - 1; group >= 0; group--) {
+        const { index, value } = results[group]![i]!;
+        if (!index) store(printing, element(group), { site: inner, value });
+      }
+    }
+    f.release(...results.flat(2).flatMap(({ index, value }) => (index ? [index, value] : [value])));
+  };
   if (stage.perRow) body(site);
   else innerLoops(place, { used }, body);
 }

@@ -48,6 +48,12 @@ export interface WorkerSetup {
   readonly spinMilliseconds: number;
 }
 
+/** A kernel's number and its code. */
+export interface HandedKernel {
+  readonly number: number;
+  readonly module: WebAssembly.Module;
+}
+
 export const setupFor = (memory: WebAssembly.Memory, address: number, thread: number): WorkerSetup => ({
   memory,
   address,

@@ -1,6 +1,8 @@
-import type { WorkerSetup } from "./board.ts";
+import type { HandedKernel, WorkerSetup } from "./board.ts";
 
 export interface SpawnedWorker {
+  /** Hands it a kernel, where a worker that never returns to its event loop can be reached; else it compiles bytes. */
+  hand?(kernel: HandedKernel): true;
   terminate(): void;
 }
 
@@ -30,11 +32,19 @@ export const canShareMemory = (): boolean =>
 
 function spawnInNode(process: NodeJS.Process, { main, setup, onError }: SpawnOptions): SpawnedWorker {
   const { Worker } = process.getBuiltinModule("worker_threads");
-  const text = `(${main})(process.getBuiltinModule("worker_threads").workerData);`;
+  const text = `
+    const { parentPort, receiveMessageOnPort, workerData } = process.getBuiltinModule("worker_threads");
+    (${main})(workerData, () => receiveMessageOnPort(parentPort).message);`;
   const worker = new Worker(text, { eval: true, workerData: setup, execArgv: [], name: `cpu thread ${setup.thread}` });
   worker.on("error", (error) => onError(String(error)));
   worker.unref();
-  return { terminate: () => void worker.terminate() };
+  return {
+    hand: (kernel) => {
+      worker.postMessage(kernel);
+      return true;
+    },
+    terminate: () => void worker.terminate(),
+  };
 }
 
 function spawnInBrowser({ main, setup, onError }: SpawnOptions): SpawnedWorker {

@@ -104,10 +104,12 @@ export class Team {
   }
 
   #publish(kernel: LoadedKernel): number {
-    if (kernel.published === 0) {
-      kernel.published = this.#heap.alloc(kernel.bytes.length);
-      this.#heap.u8().set(kernel.bytes, kernel.published);
-    }
+    if (kernel.published !== undefined) return kernel.published;
+    const { number, module, bytes } = kernel;
+    let isHanded = true;
+    for (const worker of this.#workers!) isHanded &&= worker.hand?.({ number, module }) ?? false;
+    kernel.published = isHanded ? 0 : this.#heap.alloc(bytes.length);
+    if (!isHanded) this.#heap.u8().set(bytes, kernel.published);
     return kernel.published;
   }
 

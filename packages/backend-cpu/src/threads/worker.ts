@@ -1,11 +1,11 @@
-import type { WorkerSetup } from "./board.ts";
+import type { HandedKernel, WorkerSetup } from "./board.ts";
 
 /**
  * What a worker does until it is stopped. Its text is sent to the worker, so it may refer to nothing outside itself but
  * the platform's globals. It has no functions inside and no syntax newer than the build's target: bundlers would add
  * calls of helpers of theirs, which the worker lacks.
  */
-export function workerMain(setup: WorkerSetup): void {
+export function workerMain(setup: WorkerSetup, receive?: () => HandedKernel): void {
   const { memory, address, board, boardWords, longestMessage, thread, spinMilliseconds } = setup;
   const words = new Int32Array(memory.buffer, address, boardWords);
   const kernels = new Map<number, (args: number, begin: number, end: number) => void>();
@@ -29,12 +29,17 @@ export function workerMain(setup: WorkerSetup): void {
       if (Atomics.load(words, board.open) !== 0) {
         const kernel = words[board.kernel]!;
         let run = kernels.get(kernel);
-        if (run === undefined) {
-          const code = new Uint8Array(memory.buffer, words[board.code]! >>> 0, words[board.codeLength]!);
-          const module = new WebAssembly.Module(Uint8Array.from(code));
-          const instance = new WebAssembly.Instance(module, { env: { memory, thread } });
-          run = instance.exports.run as (args: number, begin: number, end: number) => void;
-          kernels.set(kernel, run);
+        while (run === undefined) {
+          let next: HandedKernel;
+          // Kernels of jobs that this thread came too late for are handed over before.
+          if (receive) next = receive();
+          else {
+            const code = new Uint8Array(memory.buffer, words[board.code]! >>> 0, words[board.codeLength]!);
+            next = { number: kernel, module: new WebAssembly.Module(Uint8Array.from(code)) };
+          }
+          const instance = new WebAssembly.Instance(next.module, { env: { memory, thread } });
+          kernels.set(next.number, instance.exports.run as (args: number, begin: number, end: number) => void);
+          run = kernels.get(kernel);
         }
         const args = words[board.args]!;
         const units = words[board.units]!;

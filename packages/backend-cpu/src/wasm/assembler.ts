@@ -1,4 +1,5 @@
 import { memo } from "@dfine/tensor/kernel";
+import { MAX_ARGS, OWN_BYTES } from "../runtime.ts";
 import { encodeModule, floatBytes, intBytes, signed, unsigned } from "./encode.ts";
 import {
   type Instruction,
@@ -36,6 +37,8 @@ export interface AssemblerOptions {
   /** Whether `madd` may use relaxed SIMD. */
   readonly relaxed: boolean;
   readonly shared: boolean;
+  /** Whether neighbouring vectors are merged when this is compiled: by it kernels choose their register tile. */
+  readonly wide?: boolean;
 }
 
 export interface Range {
@@ -138,6 +141,15 @@ export class Assembler {
   thread(): this {
     this.#usesThread = true;
     return this.#emit([RAW.globalGet, 0], [], ["i32"]);
+  }
+  /** Address of `OWN_BYTES` that the running thread has for itself while a chunk runs. */
+  own(): this {
+    return this.get(this.args)
+      .thread()
+      .i32(OWN_BYTES)
+      .op("i32.mul", "i32.add")
+      .i32(MAX_ARGS * 4)
+      .op("i32.add");
   }
 
   /** The word at `index` of the launch's arguments. */

@@ -1,6 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import type { WasmKernel } from "../runtime.ts";
-import { Assembler } from "./assembler.ts";
+import { Assembler, type AssemblerOptions } from "./assembler.ts";
+import { compileOptimized } from "./wide.ts";
 
 /** A kernel compiled for the calling thread. */
 export interface LoadedKernel {
@@ -8,18 +9,19 @@ export interface LoadedKernel {
   /** Counts loaded kernels; names the kernel to other threads. */
   readonly number: number;
   readonly bytes: Uint8Array;
+  readonly module: WebAssembly.Module;
   readonly run: (args: number, begin: number, end: number) => void;
-  /** Address of the module's bytes in shared memory; 0 until another thread needs them. */
-  published: number;
+  /** Address of the module's bytes in shared memory, 0 if workers are handed the module; undefined until they need it. */
+  published: number | undefined;
 }
 
 /** Compiles every kernel once per key. */
 export class Instances {
   readonly #loaded = new Map<string, LoadedKernel>();
   readonly #memory: WebAssembly.Memory;
-  readonly #options: { readonly relaxed: boolean; readonly shared: boolean };
+  readonly #options: AssemblerOptions;
 
-  constructor(memory: WebAssembly.Memory, options: { readonly relaxed: boolean; readonly shared: boolean }) {
+  constructor(memory: WebAssembly.Memory, options: AssemblerOptions) {
     this.#memory = memory;
     this.#options = options;
   }
@@ -41,10 +43,12 @@ export class Instances {
   #load(kernel: WasmKernel): LoadedKernel {
     try {
       const bytes = kernel.build(this.#options);
-      const module = new WebAssembly.Module(bytes as BufferSource);
+      const module = this.#options.wide
+        ? compileOptimized(bytes, { merge: true })
+        : new WebAssembly.Module(bytes as BufferSource);
       const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0 } });
       const run = instance.exports.run as LoadedKernel["run"];
-      return { name: kernel.name, number: this.#loaded.size, bytes, run, published: 0 };
+      return { name: kernel.name, number: this.#loaded.size, bytes, module, run, published: undefined };
     } catch (error) {
       throw new BackendError(`cpu: ${kernel.name} does not compile: ${String(error)} (kernel ${kernel.key})`);
     }

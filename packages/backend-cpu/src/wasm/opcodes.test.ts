@@ -45,6 +45,7 @@ const COMPARE: Record<string, Binary> = {
   ne: (a, b) => flag(a !== b),
   lt: (a, b) => flag(a < b),
   gt: (a, b) => flag(a > b),
+  le: (a, b) => flag(a <= b),
   lt_s: (a, b) => flag(a < b),
   gt_s: (a, b) => flag(a > b),
   le_s: (a, b) => flag(a <= b),

@@ -9,7 +9,7 @@ export function environment(backend: Backend): Record<string, string | number> {
   return {
     dfine: packageVersion(),
     node: process.version,
-    backend: backend.name,
+    backend: backend.details === undefined ? backend.name : `${backend.name}, ${backend.details}`,
     system: `${platform()} ${release()} ${arch()}`,
     processor: cpus()[0]?.model.trim() ?? "unknown",
     cores: availableParallelism(),

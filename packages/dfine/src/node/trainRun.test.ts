@@ -121,7 +121,7 @@ test("what can be refused is refused before the folder is made", async () => {
 
 test("two runs after each other, and two beside each other on two backends, are the same runs", async () => {
   const after = [await experiment("first", inner, 1), await experiment("second", inner, 2)];
-  const other = await resolveBackend("cpu", { threads: 2 });
+  const other = await resolveBackend("cpu", { threads: 2, wide: false });
   try {
     const beside = await Promise.all([experiment("left", inner, 1), experiment("right", other, 2)]);
     for (const [i, { state, best, log }] of beside.entries()) {

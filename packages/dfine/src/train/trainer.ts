@@ -52,7 +52,7 @@ export class Trainer implements Disposable {
   /** What `takeUpData` has seen last; undefined before the first epoch. */
   learnedFrom: LearnedFrom | undefined;
   /** How the weights that it starts from came into the model; undefined where it starts from none. */
-  fit: FitReport | undefined;
+  readonly fit: FitReport | undefined;
   readonly #reviveBackend: TrainerOptions["reviveBackend"];
   #backend: Backend;
   /** Undefined once the device is lost, until another has taken its place. */
@@ -60,8 +60,9 @@ export class Trainer implements Disposable {
   #snapshot: TrainStateValues | undefined;
   #isDisposed = false;
 
-  private constructor(options: TrainerOptions, model: Detector) {
+  private constructor(options: TrainerOptions, model: Detector, fit: FitReport | undefined) {
     this.config = options.config;
+    this.fit = fit;
     this.progress = startProgress();
     this.#reviveBackend = options.reviveBackend;
     this.#backend = options.backend;
@@ -121,10 +122,8 @@ export class Trainer implements Disposable {
     const model = emptyModel(options.config, options.backend);
     let made: Disposable = model;
     try {
-      const fit = await prepare(model);
-      const trainer = new Trainer(options, model);
+      const trainer = new Trainer(options, model, await prepare(model));
       made = trainer;
-      trainer.fit = fit;
       await start(trainer);
       return trainer;
     } catch (error) {

@@ -1,6 +1,6 @@
 import { gradients } from "../autograd/gradient.ts";
 import { ShapeError } from "../errors.ts";
-import { list, oneOf, options, thing, whole } from "../options.ts";
+import { list, needed, oneOf, options, thing, whole } from "../options.ts";
 import { shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { clamp, floor, less, logicalAnd, logicalNot, toFloat, toInt } from "./arithmetic.ts";
@@ -28,8 +28,12 @@ function inferSample([value, locations]: readonly Tensor[], { levels }: Attrs) {
   return { batch, length, heads, depth, queries, points };
 }
 
-const LEVEL = options<DeformableLevel>({ height: whole(1), width: whole(1), points: whole(0) }, true);
-const ATTRS = options<Attrs>({ method: oneOf(["bilinear", "discrete"]), levels: list(LEVEL) }, true);
+const LEVEL = options<DeformableLevel>({
+  height: needed(whole(1)),
+  width: needed(whole(1)),
+  points: needed(whole(0)),
+});
+const ATTRS = options<Attrs>({ method: needed(oneOf(["bilinear", "discrete"])), levels: needed(list(LEVEL)) });
 
 /** Sizes and start of each point's level, as [P] tensors. */
 function levelTensors(levels: readonly DeformableLevel[], { backend }: Tensor) {
@@ -155,7 +159,7 @@ function sampleCases(run: (inputs: Tensor[], attrs: Attrs) => readonly Tensor[],
  */
 export const deformableSample = defineCall(
   "deformableSample",
-  { inputs: options({ value: thing, locations: thing, weights: thing }, true), attrs: ATTRS },
+  { inputs: options({ value: needed(thing), locations: needed(thing), weights: needed(thing) }), attrs: ATTRS },
   ({ value, locations, weights }: { value: Tensor; locations: Tensor; weights: Tensor }, attrs: Attrs): Tensor =>
     sampleOp([value, locations, weights], attrs)[0]!,
 );

@@ -7,8 +7,9 @@ import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
 import { resolveConfig } from "../../config/resolve.ts";
 import { stringify } from "../../config/yaml.ts";
+import { resolveDevice } from "../../device.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
-import { packageVersion } from "../environment.ts";
+import { environment, packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import * as options from "./options.ts";
@@ -41,7 +42,7 @@ async function info(given: readonly string[], values: InfoValues): Promise<numbe
   if (values.weights !== undefined) files.push(values.weights);
   if (files.length > 1) throw new UsageError(`info shows one file at a time, not ${files.join(", ")}`);
   const [file] = files;
-  if (file === undefined) return configInfo(terminal, values.model ?? "n", overrides);
+  if (file === undefined) return await configInfo(terminal, values.model ?? "n", overrides);
   if (overrides.length > 0 || values.model !== undefined)
     throw new UsageError(
       `info shows either a file or a configuration; leave out ${file} or ${overrides.join(" ") || "--model"}`,
@@ -49,10 +50,13 @@ async function info(given: readonly string[], values: InfoValues): Promise<numbe
   return await weightsInfo(file, { terminal, ema: values.ema });
 }
 
-function configInfo(terminal: Terminal, preset: PresetName, overrides: readonly string[]): number {
+async function configInfo(terminal: Terminal, preset: PresetName, overrides: readonly string[]): Promise<number> {
   const config = resolveConfig({ preset }, completeOverrides(overrides));
-  terminal.data({ version: packageVersion(), presets: PRESET_NAMES, config });
-  terminal.say(`# dfine ${packageVersion()}; presets: ${PRESET_NAMES.join(", ")}\n${stringify(config).trimEnd()}`);
+  using device = await resolveDevice("cpu");
+  const here = environment(device.backend);
+  terminal.data({ version: packageVersion(), presets: PRESET_NAMES, environment: here, config });
+  terminal.say(`# dfine ${packageVersion()} on ${here.backend}; presets: ${PRESET_NAMES.join(", ")}`);
+  terminal.say(stringify(config).trimEnd());
   return EXIT.ok;
 }
 

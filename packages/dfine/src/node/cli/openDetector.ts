@@ -3,8 +3,9 @@ import { DFine } from "../detector.ts";
 import type { DetectorOptionValues, DeviceOptionValues } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
-const deviceOptions = ({ threads }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
+const deviceOptions = ({ threads, wide }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
   threads,
+  wide: wide === "off" ? false : wide,
   onDevice: (text) => terminal.note(`device: ${text}`),
 });
 

@@ -56,6 +56,7 @@ export const detector = () => [
 export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
+  readonly wide?: "auto" | "off";
 }
 
 export interface DetectorOptionValues extends DeviceOptionValues, OutputOptionValues {
@@ -78,6 +79,10 @@ export const talk = () => [
 export const run = () => [
   new Option("--device <device>", "where to compute").choices(DEVICE_NAMES).default("auto"),
   parsed("--threads <count>", "threads of the CPU (default: one per core)", wholeNumber(1)),
+  new Option("--wide <when>", "kernels of twice the width on the CPU: where it has them, or never").choices([
+    "auto",
+    "off",
+  ]),
   new Option("--out <folder>", "where run folders go").default("runs"),
   new Option("--name <name>", "name of the run folder; numbered when it is taken"),
   ...talk(),

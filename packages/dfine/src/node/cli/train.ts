@@ -13,7 +13,7 @@ import { Terminal } from "./terminal.ts";
 import { freshJob, type Job, resumedJob, type TrainValues } from "./trainJob.ts";
 
 /** Options that may change when a run goes on: none of them changes the weights it ends with, but for where it ends. */
-const FREE_ON_RESUME = new Set(["resume", "device", "threads", "steps", "epochs", "json", "quiet"]);
+const FREE_ON_RESUME = new Set(["resume", "device", "threads", "wide", "steps", "epochs", "json", "quiet"]);
 
 export function trainCommand(finish: (code: number) => void): Command {
   const command = new Command("train")

@@ -1,0 +1,137 @@
+import { roundUp } from "@dfine/tensor/kernel";
+import type { CpuRuntime } from "../runtime.ts";
+import type { Epilogue } from "./epilogue.ts";
+import { steps, withTables } from "./tables.ts";
+import type { TileShape } from "./tile.ts";
+
+/** One product c = Σ over segments of a · b. Addresses in bytes. */
+export interface GemmBatch {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  /** First segment and the one past the last. */
+  readonly segments: readonly [number, number];
+}
+
+/** A stretch of the summed axis: what is added to a's and b's addresses, and its length. */
+export interface GemmSegment {
+  readonly a: number;
+  readonly b: number;
+  readonly k: number;
+}
+
+/** Rows of a, `pitch` bytes apart and their k adjacent; or adjacent, and k apart; or at table offsets (bytes; addresses of i32 tables). */
+export type GemmRows =
+  | { readonly kind: "matrix" | "adjacent"; readonly pitch: number }
+  | { readonly kind: "tables"; readonly rows: number; readonly k: number };
+
+/** Lends rows of a, `pitch` bytes apart, whose values lie at byte offsets `k`, or next to each other. */
+export function withRows(
+  runtime: CpuRuntime,
+  { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array | undefined },
+  use: (rows: GemmRows) => void,
+): void {
+  if (k) withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
+  else use({ kind: "matrix", pitch });
+}
+
+/** The words by which a launch says where rows are. */
+export const rowWords = (rows: GemmRows) => ({
+  aPitch: rows.kind === "tables" ? 0 : rows.pitch,
+  rowTable: rows.kind === "tables" ? rows.rows : 0,
+  kTable: rows.kind === "tables" ? rows.k : 0,
+});
+
+/** Columns of b: some bytes from k to k and from column to column, or runs of adjacent ones. */
+export type GemmColumns =
+  | { readonly kind: "strided"; readonly k: number; readonly column: number }
+  | {
+      readonly kind: "runs";
+      /** Bytes from a column's place to its value for each k of a segment. */
+      readonly k: readonly number[] | Int32Array;
+      /** Columns of a run, and bytes from run to run. */
+      readonly length: number;
+      readonly pitch: number;
+      /** Bytes from run to run and from neighbour to neighbour of c, where columns of c are not adjacent. */
+      readonly to?: readonly [number, number] | undefined;
+    };
+
+export interface Gemm {
+  readonly m: number;
+  readonly n: number;
+  readonly batches: readonly GemmBatch[];
+  readonly segments: readonly GemmSegment[];
+  readonly rows: GemmRows;
+  readonly columns: GemmColumns;
+  /** Bytes from row to row of c. */
+  readonly cPitch: number;
+  /** Rows of c are its channels. */
+  readonly epilogue?: Epilogue | undefined;
+}
+
+/**
+ * Longest stretch of the summed axis: values summed in a row before they join the others, as rounding grows with the
+ * length of a run, not of the whole sum. Its panels stay in the first-level cache.
+ */
+export const RUN = 192;
+
+export interface Cut {
+  /** Bytes from one to the next in a and b. */
+  readonly aStep: number;
+  readonly bStep: number;
+  /** Values of k that each brings. */
+  readonly taps?: number;
+}
+
+/** Cuts a summed axis into stretches of at most `RUN` values, if each does not bring more. */
+export function cutSummed(size: number, { aStep, bStep, taps = 1 }: Cut): GemmSegment[] {
+  const most = Math.max(1, Math.floor(RUN / Math.max(1, taps)));
+  const count = Math.max(1, Math.ceil(size / most));
+  const length = Math.ceil(size / count);
+  return Array.from({ length: count }, (_, i) => ({
+    a: i * length * aStep,
+    b: i * length * bStep,
+    k: Math.min(length, size - i * length) * taps,
+  }));
+}
+
+// A chunk's packed columns of b fit beside the source in cache; its rows of a share a core's second-level cache with c.
+const PANEL_BYTES = 24 * 1024;
+const ROWS_BYTES = 512 * 1024;
+// Enough units to share out; multiply-adds below which a unit is not worth splitting.
+const UNITS = 16;
+const SMALL_UNIT = 1 << 20;
+
+/** The longest of them. */
+export const longest = (segments: readonly GemmSegment[]): number =>
+  segments.reduce((most, { k }) => Math.max(most, k), 0);
+
+interface Chunks {
+  readonly mChunk: number;
+  readonly nChunk: number;
+  readonly mChunks: number;
+  readonly nChunks: number;
+}
+
+/** How a product is cut into units, from sizes alone. Packing is repeated per row chunk, so columns are cut first. */
+export function chunksOf(
+  { m, n, batches, segments }: Gemm,
+  { columns: width }: TileShape,
+): Chunks & { readonly work: number } {
+  const k = Math.max(1, longest(segments));
+  const depth = batches.reduce((most, { segments: [from, to] }) => {
+    let sum = 0;
+    for (let i = from; i < to; i++) sum += segments[i]!.k;
+    return Math.max(most, sum);
+  }, 1);
+  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(PANEL_BYTES / (4 * width * k))) * width);
+  let mChunk = Math.min(m, Math.max(60, Math.floor(ROWS_BYTES / (4 * k))));
+  const count = () => batches.length * Math.ceil(m / mChunk) * Math.ceil(n / nChunk);
+  while (count() < UNITS && mChunk * nChunk * depth > SMALL_UNIT) {
+    if (nChunk > 64) nChunk = roundUp(nChunk / 2, width);
+    else if (mChunk > 80) mChunk = Math.ceil(mChunk / 2);
+    else break;
+  }
+  const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];
+  return { mChunk, nChunk, mChunks, nChunks, work: mChunk * nChunk * depth };
+}

@@ -1,0 +1,35 @@
+// V8 can merge two neighbouring operations on 128-bit vectors into one on 256 bits. It is asked to by a flag of the whole
+// process, so the flags below are set while a module is compiled and back again before anything else runs. What the
+// process was started with is its user's choice and stays as it is.
+
+const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;
+
+/** Merging, and what has a module compiled at once, by the optimizing compiler; with what sets each back. */
+const FLAGS = {
+  merge: ["--experimental-wasm-revectorize", "--no-experimental-wasm-revectorize"],
+  optimized: ["--no-liftoff", "--liftoff"],
+  atOnce: ["--no-wasm-lazy-compilation", "--wasm-lazy-compilation"],
+} as const;
+
+/** Node 22 ignores the flag that merges, and Node 20 prints an error. */
+const FIRST_NODE = 24;
+
+/** Whether modules can be compiled with these flags here; what that gives is for `tileCheck` to say. */
+export const canMerge = (): boolean =>
+  node !== undefined && node.arch === "x64" && Number.parseInt(node.versions.node, 10) >= FIRST_NODE;
+
+/** Compiles a module with the optimizing compiler, its neighbouring vectors merged or not. Only where `canMerge`. */
+export function compileOptimized(bytes: Uint8Array, { merge }: { readonly merge: boolean }): WebAssembly.Module {
+  const { setFlagsFromString } = node!.getBuiltinModule("v8");
+  const options = [...node!.execArgv, ...(node!.env.NODE_OPTIONS ?? "").split(/\s+/)];
+  const given = options.map((option) => option.replaceAll("_", "-"));
+  const flags = [FLAGS.optimized, FLAGS.atOnce, ...(merge ? [FLAGS.merge] : [])].filter(
+    (names) => !names.some((name) => given.includes(name)),
+  );
+  for (const [set] of flags) setFlagsFromString(set);
+  try {
+    return new WebAssembly.Module(bytes as BufferSource);
+  } finally {
+    for (const [, back] of flags) setFlagsFromString(back);
+  }
+}
