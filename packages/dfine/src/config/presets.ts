@@ -122,6 +122,9 @@ function train(row: RecipeRow, frozenNorm = false): TrainConfig {
   return {
     epochs,
     batch,
+    accumulate: 1,
+    checkpoint: false,
+    freeze: [],
     valBatch,
     seed: 0,
     optimizer: {
@@ -137,7 +140,9 @@ function train(row: RecipeRow, frozenNorm = false): TrainConfig {
     ema: { decay: 0.9999, warmups: 1000, restartDecay: 0.9999 },
     augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
     bestBy: "AP",
+    earlyStop: { patience: null, minDelta: 0 },
     checkpointEvery: 12,
+    saveEvery: 500,
     snapshotEvery: 50,
     limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };

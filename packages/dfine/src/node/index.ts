@@ -20,6 +20,8 @@ export type { GalleryImage } from "./report/gallery.ts";
 export { type ReportData, type ReportEpoch, renderReport } from "./report/report.ts";
 export type { DataPart, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
 export { createRunFolder, openRunFolder, type RunFolder, RunFolderError } from "./runFolder.ts";
+export { lockRun, type RunLock } from "./runLock.ts";
 export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
+export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";

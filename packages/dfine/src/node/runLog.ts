@@ -57,7 +57,7 @@ export const logRow = ({ results }: RunFolder, row: ResultsRow): Promise<void> =
 /** The lines of events.jsonl; one that a crash cut short is left out. */
 export async function readEvents(path: string): Promise<LogLine[]> {
   const lines = (await readText(path)).split("\n").map(parseJson);
-  return lines.filter((line) => line !== undefined) as LogLine[];
+  return lines.filter((line): line is LogLine => typeof line === "object" && line !== null);
 }
 
 async function readText(path: string): Promise<string> {

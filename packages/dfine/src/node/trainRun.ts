@@ -6,6 +6,7 @@ import type { EpochEvent } from "../train/events.ts";
 import { isDone, trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
 import type { TrainProgress } from "../train/progress.ts";
+import { stopsEarly } from "../train/stages.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
 import { usualWorkers } from "./data/batchThreads.ts";
@@ -60,7 +61,7 @@ export interface TrainRunOutcome {
  */
 export async function runTraining(options: TrainRunOptions): Promise<TrainRunOutcome> {
   checkOptions("runTraining", options, OPTIONS);
-  const { trainer, signal, maxSteps, onEvent = () => {} } = options;
+  const { trainer, maxSteps, onEvent = () => {} } = options;
   const warn = (text: string) => onEvent({ kind: "warning", text });
   const leftOut = new LeftOut(onEvent);
   using data = loaders(options, leftOut);
@@ -75,9 +76,25 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   }
   const notes = [...(options.notes ?? []), ...changes];
   const recorder = await RunRecorder.open({ ...options, run, leftOut, notes });
+  if (recorder.note) warn(recorder.note);
+  try {
+    return await recordRun(options, { run, data, recorder, leftOut });
+  } finally {
+    await recorder.close();
+  }
+}
+
+/** Trains, and has everything written down. */
+async function recordRun(
+  options: TrainRunOptions,
+  { run, data, recorder, leftOut }: { run: RunFolder; data: TrainData; recorder: RunRecorder; leftOut: LeftOut },
+): Promise<TrainRunOutcome> {
+  const { trainer, signal, maxSteps, onEvent = () => {} } = options;
+  const warn = (text: string) => onEvent({ kind: "warning", text });
+  const { bestState } = recorder;
   let last: EpochEvent | undefined;
   try {
-    for await (const event of trainLoop(trainer, data, { signal, maxSteps })) {
+    for await (const event of trainLoop(trainer, data, { signal, maxSteps, bestState })) {
       if (event.kind === "epoch") last = event;
       await recorder.take(event);
       onEvent(event);
@@ -98,6 +115,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   const interrupted = signal?.aborted === true;
   if (interrupted) await recorder.stop();
   leftOut.notes.forEach(warn);
+  if (stopsEarly(trainer)) warn(stoppedEarly(trainer));
   return { run, interrupted, best: bestOf(trainer, last), ...(last ? { last } : {}) };
 }
 
@@ -115,9 +133,14 @@ async function readFirst({ train, val }: TrainData): Promise<void> {
   }
 }
 
+const stoppedEarly = ({ progress, config }: Trainer): string =>
+  `${config.train.bestBy} has not risen by more than ${config.train.earlyStop.minDelta} for ${progress.watched.waited} epochs, so the run ends after epoch ${progress.epoch}; to train longer, set train.earlyStop.patience in its config.yaml`;
+
 /** Why a run that goes on has nothing to do. */
-function nothingLeft({ progress: { epoch, step }, config }: Trainer, maxSteps = Number.POSITIVE_INFINITY): string {
-  const { epochs } = config.train;
+function nothingLeft(trainer: Trainer, maxSteps = Number.POSITIVE_INFINITY): string {
+  const { epoch, step } = trainer.progress;
+  const { epochs } = trainer.config.train;
+  if (stopsEarly(trainer)) return stoppedEarly(trainer);
   if (epoch === epochs)
     return `this run is finished: it has ${epoch} of ${epochs} epochs; to train longer, give more --epochs`;
   return epoch > epochs

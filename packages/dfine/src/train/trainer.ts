@@ -214,7 +214,7 @@ export class Trainer implements Disposable {
       (state) => state.read(this.progress),
       (snapshot) => snapshot,
     );
-    return writeTrainState({ ...values, learnedFrom: this.learnedFrom });
+    return writeTrainState({ ...values, learnedFrom: this.learnedFrom, config: this.config });
   }
 
   /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */
