@@ -31,7 +31,14 @@ export {
 } from "./config/config.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
+export {
+  AUGMENTATION_RECIPES,
+  type AugmentationConfig,
+  type AugmentationList,
+  augmenter,
+} from "./data/augment/augmentations.ts";
 export { flipImage } from "./data/augment/flip.ts";
+export type { Augment, Draws, Sample } from "./data/augment/sample.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
 export type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./data/dataset.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";

@@ -31,7 +31,7 @@ const row = <Schema extends z.ZodObject>(schema: Schema, plan: (config: z.output
 const strong = (apply: Augment): PlannedAugment => ({ apply, strong: true });
 const lasting = (apply: Augment): PlannedAugment => ({ apply, strong: false });
 
-/** Augmentations by name. docs/specification.md §13. */
+/** Augmentations by name. docs/specification.md §17. */
 export const AUGMENTATIONS = choiceTable(
   "name",
   {
@@ -96,6 +96,12 @@ export const augmentationsSchema = z.preprocess(
       : given,
   z.array(AUGMENTATIONS.schema),
 );
+
+type Named<Name> = { readonly name: Name } & Partial<Extract<AugmentationConfig, { readonly name: Name }>>;
+/** A recipe by its name, or augmentations in order, of which all but the name may be left out: `[{ name: "flip" }]`. */
+export type AugmentationList =
+  | keyof typeof AUGMENTATION_RECIPES
+  | readonly { [Name in AugmentationConfig["name"]]: Named<Name> }[AugmentationConfig["name"]][];
 
 /** The augmentations of a list one after the other, each with draws of its own; strong ones only where `strong` says so. */
 export function augmenter(list: readonly AugmentationConfig[], { strong }: { readonly strong: boolean }) {
