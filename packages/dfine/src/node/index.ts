@@ -4,6 +4,7 @@
  */
 
 export type { SplitName } from "../data/dataYaml.ts";
+export type { BatchSize } from "../data/multiScale.ts";
 export type { BatchesOptions } from "../train/batch.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";

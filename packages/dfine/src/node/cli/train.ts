@@ -122,7 +122,11 @@ async function writePreview(file: string, terminal: Terminal, { config, datasets
 /** What the data holds that the user should know; warns of what leaves nothing to learn or to measure. */
 function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job): string[] {
   const { queries } = ARCHITECTURES.plan(config.model).facts();
-  const learned = summarizeDataset(train!.dataset, { size: config.model.evalSize, queries });
+  const learned = summarizeDataset(train!.dataset, {
+    size: config.model.evalSize,
+    resize: config.model.resize,
+    queries,
+  });
   if (learned.boxes === 0) terminal.warn("the training data has no boxes: the model will learn to find nothing");
   const judged = val && summarizeDataset(val.dataset, { use: "evaluation", queries });
   if (judged?.boxes === 0)

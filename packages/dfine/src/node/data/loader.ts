@@ -3,6 +3,7 @@ import { ConfigError } from "../../config/config.ts";
 import { AUGMENTATION_RECIPES, type AugmentationList, augmentationsSchema } from "../../data/augment/augmentations.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
+import { RESIZES } from "../../data/inputFit.ts";
 import * as rule from "../../optionRules.ts";
 import type { BatchesOptions, BatchSource } from "../../train/batch.ts";
 import { type Batch, type BatchPlan, createBatchMaker } from "./batchMaker.ts";
@@ -42,6 +43,7 @@ const OPTIONS: rule.OptionRules<LoaderOptions> = {
   dataset: rule.needed(rule.thing),
   imageRoot: rule.needed(rule.text),
   size: rule.needed(rule.listOf(2, 1)),
+  resize: rule.oneOf(RESIZES),
   cacheBytes: rule.whole(0),
   maxPixels: rule.whole(1),
   batchSize: rule.needed(rule.whole(1)),

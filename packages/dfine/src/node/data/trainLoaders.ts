@@ -20,6 +20,7 @@ export interface LoaderResources {
 export interface TrainLoadersOptions extends LoaderResources {
   readonly train: DatasetSplit;
   readonly val?: DatasetSplit | undefined;
+  /** Who is told of each part's images. */
   readonly onBroken?: (part: DataPart) => NonNullable<BrokenImagesOptions["onBroken"]>;
 }
 
@@ -31,7 +32,12 @@ export function trainLoaders(config: Config, options: TrainLoadersOptions): Trai
   const loader = (part: DataPart, split: DatasetSplit, rest: { batchSize: number; training: boolean }): Loader =>
     createLoader({
       ...{ ...split, ...rest, workers, seed, ...augmentation },
-      ...{ size: config.model.evalSize, mostBroken: limits.brokenImages, maxPixels: limits.maxPixels },
+      ...{
+        size: config.model.evalSize,
+        resize: config.model.resize,
+        mostBroken: limits.brokenImages,
+        maxPixels: limits.maxPixels,
+      },
       cacheBytes: Math.floor((cacheBytes * split.dataset.images.length) / Math.max(1, all)),
       ...(onBroken ? { onBroken: onBroken(part) } : {}),
     });
