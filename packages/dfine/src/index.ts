@@ -92,9 +92,10 @@ export { type Detections, postprocess, type RawDetections } from "./postprocess.
 export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
 export type { BatchesOptions, BatchSource, TrainData, TrainingBatch } from "./train/batch.ts";
+export { type BestState, bestInMemory } from "./train/bestState.ts";
 export { BatchError } from "./train/checkBatch.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./train/evaluate.ts";
-export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/events.ts";
+export type { EpochEvent, RecoveryEvent, StageEvent, StepEvent, TrainEvent } from "./train/events.ts";
 export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
+import { COCO_STAT_NAMES } from "../evaluation/cocoStats.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
 import { count, rate, share, size } from "./numbers.ts";
 
@@ -62,18 +63,29 @@ const trainSchema = z.strictObject({
   valBatch: size,
   seed: count,
   optimizer,
-  /** Linear warm-up in steps; the rate is multiplied by `gamma` at each epoch of `milestones`. */
-  schedule: z.strictObject({ warmupSteps: count, milestones: z.array(count), gamma: rate }),
-  /** `warmups`: steps over which the decay rises. */
-  ema: z.strictObject({ decay: share, warmups: count }),
+  /**
+   * Linear warm-up in steps. Then, for `steps`, the rate is multiplied by `gamma` at each epoch of `milestones`; for `cosine`
+   * it falls along half a wave to `finalShare` of it at the end of the run.
+   */
+  schedule: z.strictObject({
+    type: z.enum(["steps", "cosine"]),
+    warmupSteps: count,
+    milestones: z.array(count),
+    gamma: rate,
+    finalShare: share,
+  }),
+  /** `warmups`: steps over which the decay rises. In stage 2 it is `restartDecay`, where that is lower. */
+  ema: z.strictObject({ decay: share, warmups: count, restartDecay: share }),
   augmentation: z.strictObject({
     /** In order: a list, or the name of one. Images are resized after them. */
     transforms: augmentationsSchema,
-    /** Epoch from which strong augmentation and multi-scale stop. */
+    /** Epoch, from 0, with which stage 2 begins: without strong augmentation and multi-scale. 0: there are no stages. */
     stopEpoch: count,
     /** How often the base size stands in the list of training sizes; null: always the base size. */
     baseSizeRepeat: size.nullable(),
   }),
+  /** The number of the COCO evaluation by which epochs are compared. */
+  bestBy: z.enum(COCO_STAT_NAMES),
   /** Epochs between numbered checkpoints. */
   checkpointEvery: size,
   /**

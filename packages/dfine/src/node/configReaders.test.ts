@@ -69,6 +69,7 @@ test("every configuration key has a reader", async () => {
     frozen: tinyConfig((c) => {
       Object.assign(c.model, { classes });
       Object.assign(c.model.backbone, { freezeAt: 1, freezeStemOnly: false });
+      Object.assign(c.train.schedule, { type: "cosine" });
     }),
   };
   const unread = new Set(Object.values(variants).flatMap((config) => leaves(config)));

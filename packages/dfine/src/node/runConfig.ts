@@ -4,23 +4,13 @@ import { readYaml, YamlError } from "../config/yaml.ts";
 import { describe } from "../describe.ts";
 import { RunFolderError } from "./runFolder.ts";
 
-/** Of train.ema, a key of earlier versions that never had an effect. */
-const FORMER = "restartDecay";
-
-function withoutFormer(config: ConfigOptions): ConfigOptions {
-  const { ema } = config.train ?? {};
-  if (!ema) return config;
-  const kept = Object.fromEntries(Object.entries(ema).filter(([key]) => key !== FORMER));
-  return { ...config, train: { ...config.train, ema: kept } };
-}
-
 /** Reads the configuration that a run folder keeps. `path` names it in messages. @throws RunFolderError */
 export function parseRunConfig(text: string, path: string): Config {
   try {
     const { value } = readYaml(text);
     if (typeof value !== "object" || value === null || Array.isArray(value))
       throw new ConfigError(`it holds ${describe(value)} in place of a configuration`);
-    return resolveConfig(withoutFormer(value as ConfigOptions));
+    return resolveConfig(value as ConfigOptions);
   } catch (error) {
     if (!(error instanceof ConfigError || error instanceof YamlError)) throw error;
     throw new RunFolderError(`${path}: ${error.message}; mend this file, or start a new run`);

@@ -39,7 +39,10 @@ export async function openLogs({ results, events }: RunFolder, position = { epoc
   const kept = rows.filter((row) => row !== "" && Number.parseInt(row, 10) <= position.epoch);
   await writeFileAtomic(results, [rowText(RESULT_COLUMNS), ...kept.map((row) => rowText([row]))].join(""));
   const lines = (await readEvents(events)).filter(
-    ({ kind, epoch, step }) => step <= position.step && (kind !== "epoch" || epoch < position.epoch),
+    ({ kind, epoch, step }) =>
+      step <= position.step &&
+      !(kind === "epoch" && epoch >= position.epoch) &&
+      !(kind === "stage" && step === position.step),
   );
   await writeFileAtomic(events, lines.map(lineText).join(""));
 }

@@ -56,6 +56,7 @@ export class RunRecorder {
         return await this.#step(event);
       case "epoch":
         return await this.#epoch(event);
+      case "stage":
       case "recovery":
         return await this.#write({ ...event });
       default:

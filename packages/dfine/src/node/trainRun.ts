@@ -5,6 +5,7 @@ import type { TrainData } from "../train/batch.ts";
 import type { EpochEvent } from "../train/events.ts";
 import { isDone, trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
+import type { TrainProgress } from "../train/progress.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
@@ -45,6 +46,8 @@ export interface TrainRunOutcome {
   readonly interrupted: boolean;
   /** The last epoch that was finished now. */
   readonly last?: EpochEvent;
+  /** The best epoch, one that ended early included; null where none was above 0, and `run.best` is the last one. */
+  readonly best: TrainProgress["best"];
 }
 
 /**
@@ -65,7 +68,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   onEvent({ kind: "started", run });
   if (isDone(trainer, data, { maxSteps })) {
     warn(nothingLeft(trainer, maxSteps));
-    return { run, interrupted: false };
+    return { run, interrupted: false, best: trainer.progress.best };
   }
   const notes = [...(options.notes ?? []), ...changes];
   const recorder = await RunRecorder.open({ ...options, run, leftOut, notes });
@@ -92,7 +95,12 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   const interrupted = signal?.aborted === true;
   if (interrupted) await recorder.stop();
   leftOut.notes.forEach(warn);
-  return { run, interrupted, ...(last ? { last } : {}) };
+  return { run, interrupted, best: bestOf(trainer, last), ...(last ? { last } : {}) };
+}
+
+function bestOf({ progress, config }: Trainer, last: EpochEvent | undefined): TrainProgress["best"] {
+  const value = last?.best && !last.complete ? last.evaluation?.result.stats[config.train.bestBy] : undefined;
+  return last && value !== undefined && value > 0 ? { value, epoch: last.epoch } : progress.best;
 }
 
 /** Reads a batch of each part: images of which none can be used are met before anything is made. */

@@ -6,7 +6,13 @@ import { startProgress } from "./progress.ts";
 import { readTrainState, writeTrainState } from "./stateFile.ts";
 
 const tensors = new Map([["w", { shape: [2], data: Float32Array.of(1, 2) }]]);
-const progress = { ...startProgress(), epoch: 3, step: 40, best: { ap: 0.25, epoch: 2 }, lossSums: { loss_vfl: 1.5 } };
+const progress = {
+  ...startProgress(),
+  epoch: 3,
+  step: 40,
+  best: { value: 0.25, epoch: 2 },
+  lossSums: { loss_vfl: 1.5 },
+};
 const state = { model: tensors, ema: tensors, emaUpdates: 40, optimizer: tensors, progress };
 
 test("a state comes back as it was written", () => {

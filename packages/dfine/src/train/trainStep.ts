@@ -9,6 +9,7 @@ import type { TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
 import { NonFiniteError, nonFiniteNames } from "./nonFinite.ts";
 import { countStep, type TrainProgress, totalLoss } from "./progress.ts";
+import { emaDecayAt } from "./stages.ts";
 import { stepDraws } from "./stepDraws.ts";
 
 /** What came of one step. */
@@ -58,7 +59,7 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
     if (skipped) buffers.putBack();
     else {
       optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) });
-      ema.update(model.stateDict());
+      ema.update(model.stateDict(), { decay: emaDecayAt(config, progress) });
     }
     optimizer.zeroGrad();
   });

@@ -48,7 +48,8 @@ test("every pixel is of the image that lies there on the canvas, and boxes cover
           const [width, height] = sizes[i]!;
           const scale = SIDE / Math.max(width, height);
           const [far, deep] = [right >= 0 ? right : -right - 1, down >= 0 ? down : -down - 1];
-          const inside = far < Math.round(width * scale) && deep < Math.round(height * scale);
+          const isOnCanvas = [x + window.left, y + window.top].every((place) => place >= 0 && place < 2 * SIDE);
+          const inside = isOnCanvas && far < Math.round(width * scale) && deep < Math.round(height * scale);
           if (out.image.data[3 * (y * window.side + x)] !== (inside ? 50 * (i + 1) : 114))
             expect.unreachable(`${x}, ${y}`);
         }

@@ -46,7 +46,7 @@ export function mosaicOf(samples: readonly Sample[], side: number, { centre, win
     const tile = scaledTo(given, side);
     const left = centre[0] - (i % 2 ? 0 : tile.image.width);
     const top = centre[1] - (i < 2 ? tile.image.height : 0);
-    paste(image, tile.image, { left: left - window.left, top: top - window.top });
+    paste(image, tile.image, { left, top, window, canvas: canvas.width });
     const whole = shiftBoxes(tile.boxes, [left, top], canvas);
     const seen = shiftBoxes(whole, [-window.left, -window.top], image);
     let at = 0;
@@ -69,13 +69,22 @@ function scaledTo({ image, labels, boxes }: Sample, side: number): Sample {
   return { image: resized, labels, boxes: scaleBoxes(boxes, image, resized) };
 }
 
-/** Copies what of `image` falls into `out`. */
-function paste(out: RgbImage, image: RgbImage, { left, top }: { readonly left: number; readonly top: number }): void {
-  const [from, to] = [Math.max(0, left), Math.min(out.width, left + image.width)];
+/** Copies what of `image`, which lies at (left, top) of a square canvas, the window shows. */
+function paste(
+  out: RgbImage,
+  image: RgbImage,
+  at: { readonly left: number; readonly top: number; readonly window: MosaicDraw["window"]; readonly canvas: number },
+): void {
+  const { left, top, window, canvas } = at;
+  const seen = (start: number, length: number, first: number) =>
+    [Math.max(0, start, first), Math.min(canvas, start + length, first + window.side)] as const;
+  const [from, to] = seen(left, image.width, window.left);
+  const [above, below] = seen(top, image.height, window.top);
   if (from >= to) return;
-  for (let y = Math.max(0, top); y < Math.min(out.height, top + image.height); y++) {
+  for (let y = above; y < below; y++) {
     const start = 3 * ((y - top) * image.width + from - left);
-    out.data.set(image.data.subarray(start, start + 3 * (to - from)), 3 * (y * out.width + from));
+    const target = 3 * ((y - window.top) * window.side + from - window.left);
+    out.data.set(image.data.subarray(start, start + 3 * (to - from)), target);
   }
 }
 

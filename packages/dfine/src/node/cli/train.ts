@@ -89,7 +89,7 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   const fitted = fit ? fitLines(fit) : [];
   for (const line of fitted) terminal.note(`weights: ${line}`);
   if (fit) terminal.data({ kind: "weights", ...fit });
-  const { run, interrupted } = await runTraining({
+  const { run, interrupted, best } = await runTraining({
     ...{ trainer, signal: interrupt.signal, maxSteps: values.steps, ...resources },
     run: job.folder,
     notes: [...notes, ...fitted],
@@ -102,8 +102,8 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
     terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
     return EXIT.interrupted;
   }
-  const { best } = trainer.progress;
-  if (!best && datasets.val) terminal.warn("no AP above 0 was measured: best.safetensors is the last epoch");
+  if (!best && datasets.val)
+    terminal.warn(`no ${config.train.bestBy} above 0 was measured: best.safetensors is the last epoch`);
   terminal.data({ kind: "done", run: run.path, report: run.report, best });
   terminal.say(`weights: ${run.best}\nreport:  ${run.report}`);
   return EXIT.ok;
