@@ -94,6 +94,7 @@ function model({ frozen = false, ...row }: ModelRow): PresetModel {
     architecture: "dfine",
     classes: [...COCO_CLASSES],
     evalSize: [640, 640],
+    resize: "squeeze",
     backbone: { ...backbone, freezeAt: frozen ? 0 : -1, freezeNorm: frozen },
     encoder: { ...hybrid.defaults(levels), ...row.encoder },
     decoder: { ...dfineDecoder.defaults(levels), ...row.decoder },

@@ -2,18 +2,25 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { drawSize, resizeNearest, trainingScales } from "./multiScale.ts";
 
-test("the official list for 640", () => {
-  const expected = [480, 512, 544, 576, 608, 640, 640, 640, 800, 768, 736, 704, 672];
-  expect(trainingScales(640, 3)).toEqual(expected);
+test("the official lists for 640 and 320", () => {
+  expect(trainingScales(640, 3)).toEqual([480, 512, 544, 576, 608, 640, 640, 640, 800, 768, 736, 704, 672]);
+  expect(trainingScales(320, 2)).toEqual([224, 256, 288, 320, 320, 384, 352, 320]);
 });
 
-test("sizes are multiples of 32 near the base, its own as often as it is repeated", () => {
+test("the smallest base is its only size", () => {
+  expect(trainingScales(32, 2)).toEqual([32, 32]);
+});
+
+// With q = base / 128, the ⌈q⌉ steps down from base + 32⌊q⌋ end 32(⌊q⌋ − ⌈q⌉ + 1) above the base.
+test("sizes are multiples of 32 near the base, which stands once more where it is no multiple of 128", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 30 }), (steps, repeat) => {
+    fc.property(fc.integer({ min: 2, max: 40 }), fc.integer({ min: 1, max: 30 }), (steps, repeat) => {
       const base = 32 * steps;
       const scales = trainingScales(base, repeat);
-      expect(scales.every((scale) => scale % 32 === 0 && scale >= 0.75 * base - 32 && scale <= 1.25 * base)).toBe(true);
-      expect(scales.filter((scale) => scale === base)).toHaveLength(repeat);
+      expect(
+        scales.every((scale) => scale % 32 === 0 && scale >= 32 && scale >= 0.75 * base - 32 && scale <= 1.25 * base),
+      ).toBe(true);
+      expect(scales.filter((scale) => scale === base)).toHaveLength(repeat + (base % 128 === 0 ? 0 : 1));
     }),
   );
 });

@@ -5,10 +5,10 @@ const STEP = 32;
 
 /**
  * Sizes that multi-scale training draws from: about three quarters to five quarters of `base` in steps of 32, and `base`
- * itself `repeat` times. docs/specification.md §13.
+ * itself `repeat` times (officially once more where it is no multiple of 128). Never below 32. docs/specification.md §17.
  */
 export function trainingScales(base: number, repeat: number): number[] {
-  const low = STEP * Math.floor((0.75 * base) / STEP);
+  const low = STEP * Math.max(1, Math.floor((0.75 * base) / STEP));
   const high = STEP * Math.floor((1.25 * base) / STEP);
   const count = Math.floor((base - low) / STEP);
   const steps = Array.from({ length: Math.max(0, count) }, (_, i) => i * STEP);

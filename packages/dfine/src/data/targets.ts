@@ -1,4 +1,5 @@
 import type { CocoAnnotation, CocoDataset, CocoImage } from "./dataset.ts";
+import { inputFrame, type Resize } from "./inputFit.ts";
 
 /** What an image should be found to hold. */
 export interface Targets {
@@ -24,6 +25,10 @@ export interface TrainingTargets extends Targets {
 export interface TrainingTargetsOptions {
   /** The network's input [height, width]; boxes under one pixel there are left out, as torchvision's sanitising does. */
   readonly size?: readonly [number, number];
+  /** How images come to that size. Default "squeeze". */
+  readonly resize?: Resize;
+  /** Shortest side that is kept, pixels at that size. Default 1. */
+  readonly minSide?: number;
 }
 
 /** An image's annotations as boxes in its pixels, and how many were cut or left out. */
@@ -56,23 +61,26 @@ export function annotatedBoxes(dataset: CocoDataset, image: CocoImage): Annotate
   return { labels: Int32Array.from(labels), boxes: Float32Array.from(boxes), clipped, dropped, crowd };
 }
 
-/**
- * Boxes [N, 4] (xyxy in pixels of `frame`) as targets; those under one pixel at the network's input `size` are left out.
- */
+/** Boxes [N, 4] (xyxy in pixels of `image`) as targets; those too small at the network's input `size` are left out. */
 export function toTargets(
   { labels, boxes }: Targets,
-  frame: { readonly width: number; readonly height: number },
-  { size }: TrainingTargetsOptions = {},
+  image: { readonly width: number; readonly height: number },
+  { size, resize = "squeeze", minSide = 1 }: TrainingTargetsOptions = {},
 ): Targets & { readonly tiny: number } {
+  const frame = size ? inputFrame(image, size, resize) : { ...image, left: 0, top: 0 };
   const kept: number[] = [];
   const fractions: number[] = [];
   for (const [i, label] of labels.entries()) {
     const [x1, y1, x2, y2] = boxes.subarray(4 * i, 4 * i + 4) as unknown as [number, number, number, number];
     const width = Math.fround((x2 - x1) / frame.width);
     const height = Math.fround((y2 - y1) / frame.height);
-    if (size && (width * size[1] < 1 || height * size[0] < 1)) continue;
+    if (size && (width * size[1] < minSide || height * size[0] < minSide)) continue;
     kept.push(label);
-    fractions.push((x1 + x2) / 2 / frame.width, (y1 + y2) / 2 / frame.height, width, height);
+    fractions.push(
+      ((x1 + x2) / 2 - frame.left) / frame.width,
+      ((y1 + y2) / 2 - frame.top) / frame.height,
+      ...[width, height],
+    );
   }
   return { labels: Int32Array.from(kept), boxes: Float32Array.from(fractions), tiny: labels.length - kept.length };
 }

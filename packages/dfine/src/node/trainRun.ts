@@ -9,16 +9,15 @@ import type { TrainProgress } from "../train/progress.ts";
 import { stopsEarly } from "../train/stages.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
-import { usualWorkers } from "./data/batchThreads.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
-import { createLoader } from "./data/loader.ts";
+import { type LoaderResources, trainLoaders } from "./data/trainLoaders.ts";
 import { LeftOut } from "./leftOut.ts";
-import type { DataPart, RunSink } from "./runEvents.ts";
+import type { RunSink } from "./runEvents.ts";
 import type { RunFolder } from "./runFolder.ts";
 import { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 
 /** What a run trains on, where it is kept, and who is told of it. */
-export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"> {
+export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut">, LoaderResources {
   /** Makes or opens the run folder: called once nothing can be refused any more. */
   readonly run: () => RunFolder | Promise<RunFolder>;
   readonly train: DatasetSplit;
@@ -26,8 +25,6 @@ export interface TrainRunOptions extends Omit<RecorderOptions, "run" | "leftOut"
   readonly onEvent?: RunSink;
   /** Ends the run after the step in progress, with its state saved. */
   readonly signal?: AbortSignal;
-  /** Threads that prepare images; 0: none. The result does not depend on it. Default `usualWorkers()`. */
-  readonly workers?: number | undefined;
   /** Ends the run after this many steps in all. */
   readonly maxSteps?: number | undefined;
 }
@@ -41,7 +38,7 @@ const OPTIONS: OptionRules<TrainRunOptions> = {
     onEvent: callable,
     signal: abortSignal,
   },
-  ...{ workers: whole(0), maxSteps: whole(1), title: needed(text), notes: texts },
+  ...{ workers: whole(0), cacheBytes: whole(0), maxSteps: whole(1), title: needed(text), notes: texts },
 };
 
 /** How a run came to its end. */
@@ -64,7 +61,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   const { trainer, maxSteps, onEvent = () => {} } = options;
   const warn = (text: string) => onEvent({ kind: "warning", text });
   const leftOut = new LeftOut(onEvent);
-  using data = loaders(options, leftOut);
+  using data = trainLoaders(trainer.config, { ...options, onBroken: (part) => leftOut.of(part) });
   const changes = takeUpData(trainer, data);
   changes.forEach(warn);
   if (trainer.progress.step === 0) await readFirst(data);
@@ -146,26 +143,4 @@ function nothingLeft(trainer: Trainer, maxSteps = Number.POSITIVE_INFINITY): str
   return epoch > epochs
     ? `nothing to do: the run has ${epoch} epochs, and should end after ${epochs}; give more --epochs`
     : `nothing to do: the run is at step ${step}, and should end after ${maxSteps}; give more --steps`;
-}
-
-function loaders(options: TrainRunOptions, leftOut: LeftOut): TrainData & Disposable {
-  const { trainer, train, val, workers = usualWorkers() } = options;
-  const { model, train: recipe } = trainer.config;
-  const { batch, valBatch, seed, augmentation, limits } = recipe;
-  const images = (part: DataPart) => ({
-    ...{ size: model.evalSize, mostBroken: limits.brokenImages, maxPixels: limits.maxPixels },
-    ...{ onBroken: leftOut.of(part), workers },
-  });
-  const training = createLoader({
-    ...{ ...train, ...images("train"), ...augmentation, batchSize: batch, training: true, seed },
-  });
-  const source = val && createLoader({ ...val, ...images("val"), batchSize: valBatch, training: false });
-  return {
-    train: training,
-    ...(val && source ? { val: { source, dataset: val.dataset } } : {}),
-    [Symbol.dispose]() {
-      training[Symbol.dispose]();
-      source?.[Symbol.dispose]();
-    },
-  };
 }

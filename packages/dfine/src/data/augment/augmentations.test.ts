@@ -80,7 +80,7 @@ test.each(geometry.map((each, i) => [i, each.op, each] as const))(
   "case %i: %s with the draws of torchvision gives its image, boxes and labels",
   (_, op, given) => {
     const draws = recorded(given.draws);
-    const { image, labels, boxes } = planned(op)(sampleOf(given), draws);
+    const { image, labels, boxes } = planned(op)(sampleOf(given), draws, []);
     expect(draws.left()).toBe(0);
     expect([image.width, image.height]).toEqual(given.size);
     expect(digest(image)).toEqual(given.digest);
@@ -157,7 +157,7 @@ describe("what is drawn", () => {
     const sample = { image: createImage(1, 1), labels: Int32Array.of(0), boxes: Float32Array.of(0, 0, 0.25, 1) };
     const apply = planned(name);
     let changed = 0;
-    for (let i = 0; i < COUNT; i++) if (apply(sample, random) !== sample) changed++;
+    for (let i = 0; i < COUNT; i++) if (apply(sample, random, []) !== sample) changed++;
     expect(isShare(changed, probability)).toBe(true);
   });
 
@@ -182,7 +182,8 @@ describe("what is drawn", () => {
 
 test("after the stop epoch no strong augmentation is called, and the others draw what they drew before", () =>
   fc.assert(
-    fc.property(fc.integer(), (seed) => {
+    fc.asyncProperty(fc.integer(), async (seed) => {
+      const none = () => expect.unreachable("nothing asks for other samples");
       const sample = {
         image: picture(24, 18),
         labels: Int32Array.of(0, 1),
@@ -190,10 +191,37 @@ test("after the stop epoch no strong augmentation is called, and the others draw
       };
       const whole = augmentationsSchema.parse("official");
       const kept = whole.map((config) => (AUGMENTATIONS.plan(config).strong ? { name: "sanitize" } : config));
-      const after = augmenter(whole, { strong: false })(sample, new Random(seed));
-      expect(after).toEqual(augmenter(augmentationsSchema.parse(kept), { strong: true })(sample, new Random(seed)));
+      const after = await augmenter(whole, { strong: false })(sample, new Random(seed), none);
+      const all = augmenter(augmentationsSchema.parse(kept), { strong: true });
+      expect(after).toEqual(await all(sample, new Random(seed), none));
     }),
   ));
+
+test("others are asked for when they are needed, by draws that follow from the seed", async () => {
+  const given = { image: picture(24, 18), labels: Int32Array.of(0), boxes: Float32Array.of(1, 2, 20, 16) };
+  const half = augmentationsSchema.parse([
+    { name: "mosaic", probability: 0.5 },
+    { name: "mixup", probability: 0.5 },
+  ]);
+  const counts = new Map<number, number>();
+  for (let seed = 0; seed < 400; seed++) {
+    const asked = async () => {
+      const draws: number[] = [];
+      const another = async (draw: number) => {
+        draws.push(draw);
+        return given;
+      };
+      await augmenter(half, { strong: true })(given, new Random(seed), another);
+      return draws;
+    };
+    const draws = await asked();
+    expect(await asked()).toEqual(draws);
+    expect(draws.every((draw) => draw >= 0 && draw < 1)).toBe(true);
+    counts.set(draws.length, (counts.get(draws.length) ?? 0) + 1);
+  }
+  // Three, one, both or none, a quarter each: within five standard deviations of 100.
+  for (const count of [0, 1, 3, 4]) expect(Math.abs(counts.get(count)! - 100)).toBeLessThan(5 * Math.sqrt(75));
+});
 
 test.each([
   ["a range the wrong way round", [{ name: "zoomOut", sideRange: [4, 1] }], /from low to high/],

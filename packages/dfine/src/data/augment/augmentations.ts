@@ -4,6 +4,8 @@ import { rate, share, size } from "../../config/numbers.ts";
 import { choiceTable } from "../../model/parts.ts";
 import { flip } from "./flip.ts";
 import { iouCrop } from "./iouCrop.ts";
+import { mixup } from "./mixup.ts";
+import { MOSAIC_OTHERS, mosaic } from "./mosaic.ts";
 import { photometricDistort } from "./photometricDistort.ts";
 import type { Augment, Sample } from "./sample.ts";
 import { sanitize } from "./sanitize.ts";
@@ -14,6 +16,8 @@ interface PlannedAugment {
   readonly apply: Augment;
   /** Ends at the recipe's stop epoch. */
   readonly strong: boolean;
+  /** Other samples that it takes when it happens; its first draw decides about that. */
+  readonly others?: { readonly count: number; readonly probability: number };
 }
 
 /** From low to high, both within what `of` allows. */
@@ -29,9 +33,13 @@ const row = <Schema extends z.ZodObject>(schema: Schema, plan: (config: z.output
 });
 
 const strong = (apply: Augment): PlannedAugment => ({ apply, strong: true });
+const mixing = (apply: Augment, count: number, { probability }: { readonly probability: number }): PlannedAugment => ({
+  ...strong(apply),
+  others: { count, probability },
+});
 const lasting = (apply: Augment): PlannedAugment => ({ apply, strong: false });
 
-/** Augmentations by name. docs/specification.md §13. */
+/** Augmentations by name. docs/specification.md §17. */
 export const AUGMENTATIONS = choiceTable(
   "name",
   {
@@ -68,6 +76,24 @@ export const AUGMENTATIONS = choiceTable(
       }),
       (config) => strong(iouCrop(config)),
     ),
+    mosaic: row(
+      z.strictObject({
+        name: z.literal("mosaic"),
+        probability: share.default(1),
+        side: z.int().min(32).max(4096).default(640),
+        scale: z.number().min(0).max(0.9).default(0.5),
+        translate: z.number().min(0).max(0.5).default(0.1),
+      }),
+      (config) => mixing(mosaic(config), MOSAIC_OTHERS, config),
+    ),
+    mixup: row(
+      z.strictObject({
+        name: z.literal("mixup"),
+        probability: share.default(0.15),
+        alpha: z.int().min(1).max(1000).default(32),
+      }),
+      (config) => mixing(mixup(config), 1, config),
+    ),
     sanitize: row(z.strictObject({ name: z.literal("sanitize"), minSize: rate.default(1) }), (config) =>
       lasting(sanitize(config)),
     ),
@@ -78,12 +104,13 @@ export const AUGMENTATIONS = choiceTable(
   "flip",
 );
 
-/** One augmentation with its numbers, as configurations list them. @interface */
+/** One augmentation with its numbers, as configurations list them. */
 export type AugmentationConfig = z.output<typeof AUGMENTATIONS.schema>;
 
 /** Lists of augmentations by name. */
 export const AUGMENTATION_RECIPES = {
   official: ["photometricDistort", "zoomOut", "iouCrop", "sanitize", "flip"],
+  mosaic: ["mosaic", "mixup", "photometricDistort", "sanitize", "flip"],
   flip: ["flip"],
   none: [],
 } as const satisfies Record<string, readonly string[]>;
@@ -97,12 +124,35 @@ export const augmentationsSchema = z.preprocess(
   z.array(AUGMENTATIONS.schema),
 );
 
-/** The augmentations of a list one after the other, each with draws of its own; strong ones only where `strong` says so. */
+/** A recipe by its name, or augmentations in order, of which all but the name may be left out: `[{ name: "flip" }]`. */
+export type AugmentationList =
+  | keyof typeof AUGMENTATION_RECIPES
+  | readonly {
+      [Name in AugmentationConfig["name"]]: { readonly name: Name } & Partial<
+        Extract<AugmentationConfig, { readonly name: Name }>
+      >;
+    }[AugmentationConfig["name"]][];
+
+/** Gives the sample of an image of the data set, for a number from 0 to below 1. */
+export type AnotherSample = (draw: number) => Promise<Sample>;
+
+/**
+ * The augmentations of a list one after the other, each with draws of its own; strong ones only where `strong` says so.
+ * `another` is asked by those that take further images.
+ */
 export function augmenter(list: readonly AugmentationConfig[], { strong }: { readonly strong: boolean }) {
   const steps = list
     .map((config) => AUGMENTATIONS.plan(config))
     .map((step, i) => ({ ...step, stream: `augment ${i}` }));
   const taken = steps.filter((step) => strong || !step.strong);
-  return (sample: Sample, random: Random): Sample =>
-    taken.reduce((now, { apply, stream }) => apply(now, random.fork(stream)), sample);
+  return async (sample: Sample, random: Random, another: AnotherSample): Promise<Sample> => {
+    let now = sample;
+    for (const { apply, stream, others } of taken) {
+      const happens = others !== undefined && random.fork(stream).uniform() < others.probability;
+      const choice = random.fork(`${stream} others`);
+      const draws = Array.from({ length: happens ? others.count : 0 }, () => choice.uniform());
+      now = apply(now, random.fork(stream), await Promise.all(draws.map(another)));
+    }
+    return now;
+  };
 }

@@ -13,8 +13,11 @@ export interface Sample {
 /** What an augmentation draws from. */
 export type Draws = Pick<Random, "uniform" | "integer" | "permutation">;
 
-/** Changes a sample by chance: the same draws, the same change. The sample given stays as it is. */
-export type Augment = (sample: Sample, random: Draws) => Sample;
+/**
+ * Changes a sample by chance: the same draws, the same change. `others` are further samples of the data set, as they are on
+ * the disk, as many as the augmentation asks for. Samples given stay as they are.
+ */
+export type Augment = (sample: Sample, random: Draws, others: readonly Sample[]) => Sample;
 
 /** A number between `low` and `high`, as evenly as the source draws. */
 export const between = (random: Draws, [low, high]: readonly [number, number]): number =>
@@ -36,6 +39,18 @@ export function shiftBoxes(boxes: Float32Array, [x, y]: readonly [number, number
   const limit = [size.width, size.height];
   return boxes.map((value, i) => Math.min(Math.max(Math.fround(value + shift[i % 2]!), 0), limit[i % 2]!));
 }
+
+/** Boxes of an image that is resized. */
+export function scaleBoxes(boxes: Float32Array, from: Size, to: Size): Float32Array {
+  const scale = [to.width / from.width, to.height / from.height];
+  return boxes.map((value, i) => value * scale[i % 2]!);
+}
+
+/** Labels and boxes of several samples, one after the other. */
+export const joined = (samples: readonly Pick<Sample, "labels" | "boxes">[]): Pick<Sample, "labels" | "boxes"> => ({
+  labels: Int32Array.from(samples.flatMap(({ labels }) => [...labels])),
+  boxes: Float32Array.from(samples.flatMap(({ boxes }) => [...boxes])),
+});
 
 /** Width and height in pixels. */
 export type Size = Pick<RgbImage, "width" | "height">;

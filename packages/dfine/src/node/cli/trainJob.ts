@@ -16,7 +16,9 @@ import { completeOverrides } from "./overrides.ts";
 import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
-  Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
+  Partial<
+    Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels" | "workers" | "cache", number>
+  >
 >;
 
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
@@ -26,6 +28,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly weights?: string;
   readonly ema: boolean;
   readonly resume?: string;
+  /** File of a sheet of images, which is all that is made. */
+  readonly preview?: string;
 }
 
 /** What to train, before any run folder is made. */

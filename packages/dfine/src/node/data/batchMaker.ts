@@ -4,8 +4,8 @@ import type { Sample } from "../../data/augment/sample.ts";
 import type { CocoImage } from "../../data/dataset.ts";
 import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, toTensorData } from "../../data/image.ts";
+import { type Resize, toInput } from "../../data/inputFit.ts";
 import { type BatchSize, drawSize, resizeNearest } from "../../data/multiScale.ts";
-import { resizeBilinear } from "../../data/resize.ts";
 import { annotatedBoxes, toTargets } from "../../data/targets.ts";
 import type { TrainingBatch } from "../../train/batch.ts";
 import { type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
@@ -19,8 +19,10 @@ export interface Batch extends TrainingBatch {
 
 /** What determines the batches of all epochs: plain data, so that threads can be given it. */
 export interface BatchPlan extends DatasetSplit, ImageSourceOptions, Pick<BrokenImagesOptions, "mostBroken"> {
-  /** Network input [height, width]; images are resized to it, their aspect ratio is not kept. */
+  /** Network input [height, width]. */
   readonly size: BatchSize;
+  /** How images come to that size: the model's own way. Default "squeeze". */
+  readonly resize?: Resize;
   readonly batchSize: number;
   /** Shuffle, augment and drop the last partial batch. Without it: images in id order, all of them, as they are. */
   readonly training: boolean;
@@ -49,7 +51,7 @@ interface Slot {
  */
 export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dataset, plan)): BatchMaker {
   const { dataset, size, batchSize, training, seed = 0, stopEpoch = Number.POSITIVE_INFINITY } = plan;
-  const { transforms = [], baseSizeRepeat = null } = plan;
+  const { transforms = [], baseSizeRepeat = null, resize = "squeeze" } = plan;
   const count = dataset.images.length;
   const source = createImageSource(plan);
   const augments = {
@@ -76,15 +78,21 @@ export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dat
     const augment = augments[isStrong ? "strong" : "calm"];
 
     /** The image of a place in the epoch or, in training, the first one after it that can be used. */
-    const load = async (place: number): Promise<Slot[]> => {
+    const usable = async (place: number): Promise<Slot | undefined> => {
       for (let i = place; i < place + (training ? count : 1); i++) {
         const image = dataset.images[order?.[i % count] ?? i]!;
         const pixels = await read(image, signal);
         if (!pixels) continue;
-        const sample = { image: pixels, ...annotatedBoxes(dataset, image) };
-        return [{ image, sample: training ? augment(sample, random.fork(`place ${place}`)) : sample }];
+        const { labels, boxes } = annotatedBoxes(dataset, image);
+        return { image, sample: { image: pixels, labels, boxes } };
       }
-      return [];
+      return undefined;
+    };
+    const load = async (place: number): Promise<Slot[]> => {
+      const slot = await usable(place);
+      if (!slot || !training) return slot ? [slot] : [];
+      const another = async (draw: number) => ((await usable(Math.floor(draw * count))) ?? slot).sample;
+      return [{ ...slot, sample: await augment(slot.sample, random.fork(`place ${place}`), another) }];
     };
 
     const first = index * batchSize;
@@ -93,22 +101,21 @@ export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dat
     const draw = uniformAt(random.fork("sizes").state.key, index);
     const drawn = training && isStrong && baseSizeRepeat !== null ? drawSize(size, baseSizeRepeat, draw) : size;
     return {
-      images: resizeNearest(stack(slots, size), size, drawn),
+      images: resizeNearest(stack(slots, size, resize), size, drawn),
       shape: [slots.length, 3, ...drawn],
-      targets: slots.map(({ sample }) => toTargets(sample, sample.image, training ? { size } : {})),
+      targets: slots.map(({ sample }) => toTargets(sample, sample.image, { size, resize, minSide: training ? 1 : 0 })),
       imageIds: slots.map(({ image }) => image.id),
       origSizes: slots.map(({ image }) => [image.width, image.height] as const),
-      epoch,
-      index,
+      ...{ resize, epoch, index },
     };
   };
 }
 
 /** Images resized to `size`, as [N, 3, H, W]. */
-function stack(slots: readonly Slot[], [height, width]: BatchSize): Float32Array {
-  const plane = 3 * height * width;
+function stack(slots: readonly Slot[], size: BatchSize, resize: Resize): Float32Array {
+  const plane = 3 * size[0] * size[1];
   const images = new Float32Array(slots.length * plane);
   for (const [slot, { sample }] of slots.entries())
-    toTensorData(resizeBilinear(sample.image, width, height), images, { offset: slot * plane });
+    toTensorData(toInput(sample.image, size, resize), images, { offset: slot * plane });
   return images;
 }

@@ -5,6 +5,7 @@ import { Worker } from "node:worker_threads";
 import { loadSharp } from "../optional.ts";
 import type { Batch, BatchMaker, BatchPlan } from "./batchMaker.ts";
 import type { BrokenImage, BrokenImages } from "./brokenImages.ts";
+import { USUAL_CACHE } from "./imageSource.ts";
 
 /** What a thread is asked for. */
 export interface BatchRequest {
@@ -94,7 +95,7 @@ class BatchThread {
 /** Batches made by `count` threads, each one by whichever has least to do. They start with the first batch. */
 export function batchThreads(plan: BatchPlan, count: number, broken: BrokenImages): BatchMaker & { end(): void } {
   let threads: BatchThread[] = [];
-  const share = { ...plan, ...(plan.cacheBytes === undefined ? {} : { cacheBytes: plan.cacheBytes / count }) };
+  const share = { ...plan, cacheBytes: (plan.cacheBytes ?? USUAL_CACHE) / count };
   const make: BatchMaker = async (epoch, index) => {
     // Here rather than in a thread: who lacks the package is told so.
     await loadSharp();

@@ -7,6 +7,9 @@ import { resolveInside } from "./paths.ts";
 /** Images that are decoded at the same time: as many as libuv has threads, so that no more full-size images exist at once. */
 const PARALLEL = 4;
 
+/** Memory for decoded images where nothing is said, in bytes. */
+export const USUAL_CACHE = 512 * 1024 * 1024;
+
 /** Where images come from. */
 export interface ImageSourceOptions {
   /** Folder that the images' file names start from. */
@@ -25,7 +28,7 @@ export type ImageSource = (image: CocoImage, signal?: AbortSignal) => Promise<Rg
  * images, so anything evicted would be missed before what replaced it is used again.)
  */
 export function createImageSource(options: ImageSourceOptions): ImageSource {
-  const { imageRoot, cacheBytes = 512 * 1024 * 1024, maxPixels } = options;
+  const { imageRoot, cacheBytes = USUAL_CACHE, maxPixels } = options;
   const kept = new Map<number, RgbImage>();
   const limit = pLimit(PARALLEL);
   let room = cacheBytes;

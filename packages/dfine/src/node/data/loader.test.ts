@@ -142,6 +142,13 @@ test("threads make the same batches, whatever was asked of them before", async (
   }
 });
 
+test("threads make the same batches of several images each", async () => {
+  const options = { transforms: "mosaic", size: [32, 32] } as const;
+  const whole = await collect(loader(options).batches(0));
+  using one = loader({ ...options, workers: 2 });
+  expect(await collect(one.batches(0, { start: 1 }))).toEqual(whole.slice(1));
+});
+
 test("threads say of the same images that they cannot be used", async () => {
   const met = async (workers: number) => {
     using one = loader({ training: false, imageRoot: join(folder, "images"), dataset: damaged(), workers });

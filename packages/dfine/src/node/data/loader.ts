@@ -1,6 +1,9 @@
+import { ArgumentError } from "@dfine/tensor";
 import { ConfigError } from "../../config/config.ts";
+import { AUGMENTATION_RECIPES, type AugmentationList, augmentationsSchema } from "../../data/augment/augmentations.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
+import { RESIZES } from "../../data/inputFit.ts";
 import * as rule from "../../optionRules.ts";
 import type { BatchesOptions, BatchSource } from "../../train/batch.ts";
 import { type Batch, type BatchPlan, createBatchMaker } from "./batchMaker.ts";
@@ -10,7 +13,9 @@ import { type BrokenImage, type BrokenImagesOptions, brokenImages } from "./brok
 export type { Batch } from "./batchMaker.ts";
 
 /** What `createLoader` needs to know. */
-export interface LoaderOptions extends BatchPlan, BrokenImagesOptions {
+export interface LoaderOptions extends Omit<BatchPlan, "transforms">, BrokenImagesOptions {
+  /** What changes images in training, in order. Default none. */
+  readonly transforms?: AugmentationList;
   /** Batches prepared ahead of the one in use; at least one for each thread. Default 1. */
   readonly prefetch?: number;
   /** Threads that decode, augment and resize; 0: none beside the caller's. The batches are the same. Default 0. */
@@ -38,12 +43,20 @@ const OPTIONS: rule.OptionRules<LoaderOptions> = {
   dataset: rule.needed(rule.thing),
   imageRoot: rule.needed(rule.text),
   size: rule.needed(rule.listOf(2, 1)),
+  resize: rule.oneOf(RESIZES),
   cacheBytes: rule.whole(0),
   maxPixels: rule.whole(1),
   batchSize: rule.needed(rule.whole(1)),
   training: rule.needed(rule.flag),
   seed: rule.whole(0),
-  transforms: rule.thing,
+  transforms: {
+    takes: `${Object.keys(AUGMENTATION_RECIPES).join(", ")}, or a list as train.augmentation.transforms has it`,
+    fits: (list) => Array.isArray(list) || Object.hasOwn(AUGMENTATION_RECIPES, list as string),
+    inside(op, name, list) {
+      const [issue] = augmentationsSchema.safeParse(list).error?.issues ?? [];
+      if (issue) throw new ArgumentError(`${op}: ${[name, ...issue.path].join(".")}: ${issue.message}`);
+    },
+  },
   stopEpoch: rule.whole(0),
   baseSizeRepeat: { takes: "a whole number from 1 on, or null", fits: (n) => n === null || rule.whole(1).fits(n) },
   prefetch: rule.whole(0),
@@ -77,7 +90,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
   const broken = brokenImages(dataset, options);
   const threads = workers > 0 && hasBatchThreads() ? batchThreads(plan(options), workers, broken) : undefined;
-  const prepare = threads ?? createBatchMaker(options, broken);
+  const prepare = threads ?? createBatchMaker(plan(options), broken);
   const prefetch = Math.max(options.prefetch ?? 1, workers);
 
   async function* batches(epoch: number, { start = 0, signal }: BatchesOptions = {}) {
@@ -107,7 +120,7 @@ export function createLoader(options: LoaderOptions): Loader {
   };
 }
 
-/** What threads are given: the options without what is the caller's. */
-function plan({ onBroken, prefetch, workers, ...rest }: LoaderOptions): BatchPlan {
-  return rest;
+/** What determines the batches: the options without what is the caller's. */
+function plan({ onBroken, prefetch, workers, transforms = "none", ...rest }: LoaderOptions): BatchPlan {
+  return { ...rest, transforms: augmentationsSchema.parse(transforms) };
 }
