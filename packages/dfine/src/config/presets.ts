@@ -1,3 +1,4 @@
+import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { dfineDecoder } from "../model/decoder.ts";
 import { contrastive } from "../model/denoising.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
@@ -93,6 +94,7 @@ function model({ frozen = false, ...row }: ModelRow): PresetModel {
     architecture: "dfine",
     classes: [...COCO_CLASSES],
     evalSize: [640, 640],
+    resize: "squeeze",
     backbone: { ...backbone, freezeAt: frozen ? 0 : -1, freezeNorm: frozen },
     encoder: { ...hybrid.defaults(levels), ...row.encoder },
     decoder: { ...dfineDecoder.defaults(levels), ...row.decoder },
@@ -110,11 +112,20 @@ const CRITERION: CriterionConfig = {
   matcher: { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
 };
 
+/** Decay of the average in stage 2, where it is not that of stage 1. */
+const RESTART_DECAYS: Partial<Record<TaskName, Partial<Record<PresetName, number>>>> = {
+  coco: { x: 0.9998 },
+  custom: { x: 0.9998 },
+};
+
 function train(row: RecipeRow, frozenNorm = false): TrainConfig {
   const [learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs, stopEpoch, baseSizeRepeat] = row;
   return {
     epochs,
     batch,
+    accumulate: 1,
+    checkpoint: false,
+    freeze: [],
     valBatch,
     seed: 0,
     optimizer: {
@@ -126,10 +137,13 @@ function train(row: RecipeRow, frozenNorm = false): TrainConfig {
       groups: frozenNorm ? FROZEN_NORM_GROUPS : TRAINED_NORM_GROUPS,
       clipMaxNorm: 0.1,
     },
-    schedule: { warmupSteps: 500, milestones: [500], gamma: 0.1 },
-    ema: { decay: 0.9999, warmups: 1000 },
-    augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat },
+    schedule: { type: "steps", warmupSteps: 500, milestones: [500], gamma: 0.1, finalShare: 0 },
+    ema: { decay: 0.9999, warmups: 1000, restartDecay: 0.9999 },
+    augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
+    bestBy: "AP",
+    earlyStop: { patience: null, minDelta: 0 },
     checkpointEvery: 12,
+    saveEvery: 500,
     snapshotEvery: 50,
     limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };
@@ -138,11 +152,13 @@ function train(row: RecipeRow, frozenNorm = false): TrainConfig {
 /** Complete configuration of a preset with the official recipe of a task; a fresh copy at every call. */
 export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config & { model: PresetModel } {
   const row = MODELS[preset];
-  return structuredClone({
+  const config = structuredClone({
     preset,
     task,
     model: model(row),
     criterion: CRITERION,
     train: train(RECIPES[task][preset], row.frozen),
   });
+  config.train.ema.restartDecay = RESTART_DECAYS[task]?.[preset] ?? config.train.ema.decay;
+  return config;
 }

@@ -4,6 +4,7 @@
  */
 
 export type { SplitName } from "../data/dataYaml.ts";
+export type { BatchSize } from "../data/multiScale.ts";
 export type { BatchesOptions } from "../train/batch.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";
@@ -12,14 +13,18 @@ export { type DecodeOptions, decodeImage } from "./data/decode.ts";
 export { type DatasetSplit, type Datasets, loadDataYaml } from "./data/loadDataYaml.ts";
 export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
+export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
-export { drawObjects, encodeImage } from "./draw.ts";
+export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
 export { LeftOut } from "./leftOut.ts";
+export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
 export type { GalleryImage } from "./report/gallery.ts";
 export { type ReportData, type ReportEpoch, renderReport } from "./report/report.ts";
 export type { DataPart, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
 export { createRunFolder, openRunFolder, type RunFolder, RunFolderError } from "./runFolder.ts";
+export { lockRun, type RunLock } from "./runLock.ts";
 export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
+export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";

@@ -39,7 +39,10 @@ export async function openLogs({ results, events }: RunFolder, position = { epoc
   const kept = rows.filter((row) => row !== "" && Number.parseInt(row, 10) <= position.epoch);
   await writeFileAtomic(results, [rowText(RESULT_COLUMNS), ...kept.map((row) => rowText([row]))].join(""));
   const lines = (await readEvents(events)).filter(
-    ({ kind, epoch, step }) => step <= position.step && (kind !== "epoch" || epoch < position.epoch),
+    ({ kind, epoch, step }) =>
+      step <= position.step &&
+      !(kind === "epoch" && epoch >= position.epoch) &&
+      !(kind === "stage" && step === position.step),
   );
   await writeFileAtomic(events, lines.map(lineText).join(""));
 }
@@ -54,7 +57,7 @@ export const logRow = ({ results }: RunFolder, row: ResultsRow): Promise<void> =
 /** The lines of events.jsonl; one that a crash cut short is left out. */
 export async function readEvents(path: string): Promise<LogLine[]> {
   const lines = (await readText(path)).split("\n").map(parseJson);
-  return lines.filter((line) => line !== undefined) as LogLine[];
+  return lines.filter((line): line is LogLine => typeof line === "object" && line !== null);
 }
 
 async function readText(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-import { type Schedule, warmupMultiStep } from "@dfine/nn";
+import { type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
@@ -139,8 +139,8 @@ export class Trainer implements Disposable {
 
   #schedule(stepsPerEpoch: number): Schedule {
     const { epoch, step, stepInEpoch } = this.progress;
-    const shift = step - stepInEpoch - epoch * stepsPerEpoch;
-    return warmupMultiStep({ ...this.config.train.schedule, stepsPerEpoch, shift });
+    const { schedule, epochs } = this.config.train;
+    return warmupSchedule(schedule, { stepsPerEpoch, epochs, shift: step - stepInEpoch - epoch * stepsPerEpoch });
   }
 
   /**
@@ -214,7 +214,7 @@ export class Trainer implements Disposable {
       (state) => state.read(this.progress),
       (snapshot) => snapshot,
     );
-    return writeTrainState({ ...values, learnedFrom: this.learnedFrom });
+    return writeTrainState({ ...values, learnedFrom: this.learnedFrom, config: this.config });
   }
 
   /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */
@@ -241,6 +241,16 @@ export class Trainer implements Disposable {
       this.learnedFrom = values.learnedFrom;
       if (this.isRecoverable) this.#snapshot = values;
     });
+  }
+
+  /**
+   * Takes weights, averages and moments from what `saveState` gave, of this run, and gives where that stood; the steps are
+   * counted on. @throws ModelFileError, StateDictError for another model's
+   */
+  async goBackTo(bytes: Uint8Array, file?: string): Promise<TrainProgress> {
+    const values = readTrainState(bytes, file);
+    await this.#inTurn(() => this.#live.write(values));
+    return values.progress;
   }
 
   /** Steps done at the last snapshot. */

@@ -1,5 +1,5 @@
 import { formatCocoStats } from "../../evaluation/cocoStats.ts";
-import type { EpochEvent } from "../../train/events.ts";
+import type { EpochEvent, StageEvent } from "../../train/events.ts";
 import type { RunSink } from "../runEvents.ts";
 import { ProgressLine } from "./progressLine.ts";
 import type { Terminal } from "./terminal.ts";
@@ -20,6 +20,11 @@ export function runTerminal(terminal: Terminal, epochs = 0): RunSink {
       case "epoch":
         line.epoch(event);
         return tellEpoch(terminal, event, epochs);
+      case "stage":
+        terminal.data({ ...event, epoch: event.epoch + 1 });
+        return event.from === undefined
+          ? terminal.warn(`${stageText(event)}; there is no state of stage 1 to go back to, so it goes on from here`)
+          : terminal.say(`${stageText(event)}; from the weights after epoch ${event.from} again`);
       case "recovery": {
         const { lostAt, step, reason } = event;
         terminal.data(event);
@@ -39,6 +44,9 @@ export function runTerminal(terminal: Terminal, epochs = 0): RunSink {
     }
   };
 }
+
+const stageText = ({ restarts, emaDecay }: StageEvent): string =>
+  `stage 2 ${restarts === 0 ? "begins, without strong augmentation" : `begins anew (${restarts})`}; decay of the average ${emaDecay}`;
 
 function tellEpoch(terminal: Terminal, event: EpochEvent, epochs: number): void {
   const { epoch, loss, evaluation, best, seconds, step } = event;

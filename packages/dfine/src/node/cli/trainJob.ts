@@ -7,16 +7,18 @@ import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import type { Datasets } from "../data/loadDataYaml.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
-import { readBytes, readWeights } from "../files.ts";
-import { parseRunConfig } from "../runConfig.ts";
+import { readWeights } from "../files.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
+import { readRun } from "../runState.ts";
 import { UsageError } from "./exit.ts";
 import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
-  Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
+  Partial<
+    Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels" | "workers" | "cache", number>
+  >
 >;
 
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
@@ -26,6 +28,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly weights?: string;
   readonly ema: boolean;
   readonly resume?: string;
+  /** File of a sheet of images, which is all that is made. */
+  readonly preview?: string;
 }
 
 /** What to train, before any run folder is made. */
@@ -124,12 +128,11 @@ function configOptions(
 /** The run in a folder, to go on. @throws RunFolderError, DatasetError */
 export async function resumedJob(path: string, values: TrainValues): Promise<Job> {
   const run = await openRunFolder(path);
-  const stored = parseRunConfig(await readText(run.config), run.config);
+  const { config: stored, state, notes } = await readRun(run);
   const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
   const datasets = await loadDatasets(parseDataFiles(await readText(run.data), run.data), ["train"]);
-  const state = await readBytes(run.state);
   return {
-    ...{ config, datasets, notes: [], folder: () => run },
+    ...{ config, datasets, notes, folder: () => run },
     makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
   };
 }
