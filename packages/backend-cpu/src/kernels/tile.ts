@@ -106,6 +106,20 @@ export function storeTile(
   }
 }
 
+/** Adds `height` rows at `address`, `pitch` bytes apart, to the sums. */
+export function addTile(
+  f: Assembler,
+  { shape: { vectors }, sums }: Tile,
+  { height, address, pitch }: { height: number; address: Local; pitch: number },
+): void {
+  for (const [i, sum] of sums.slice(0, height * vectors).entries())
+    f.get(address)
+      .memory("v128.load", Math.floor(i / vectors) * pitch + (i % vectors) * 16)
+      .get(sum)
+      .op("f32x4.add")
+      .set(sum);
+}
+
 export interface RowAddresses {
   readonly rows: RowKind;
   readonly height: number;

@@ -1,0 +1,175 @@
+import type { Conv2dAttrs } from "@dfine/tensor";
+import { type ConvWindows, roundUp, type Shape4, shape4, type WindowAxis } from "@dfine/tensor/kernel";
+import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import { argWords, divide, namedKernel, smaller } from "./args.ts";
+import {
+  EPILOGUE_NAMES,
+  type Epilogue,
+  type EpilogueKind,
+  epilogueKind,
+  epilogueWords,
+  finish,
+  kindText,
+} from "./epilogue.ts";
+import { cutSummed } from "./gemmProblem.ts";
+import { paddedInput, withPadded } from "./paddedInput.ts";
+import { addTile, byHeight, forBlocks, makeTile, multiply, rowAddresses, storeTile, tileShape } from "./tile.ts";
+import { scatterOutput, transformInput, transformOutput } from "./winogradTransforms.ts";
+import { PARTS, winogradWeights, winogradWeightsLayout } from "./winogradWeights.ts";
+
+// Winograd's F(2×2, 3×3) (Lavin & Gray 2015): 2×2 outputs of a 3×3 convolution in 16 multiply-adds for each channel
+// instead of 36. The 16 products are done on the register tile of `tile.ts`, whose columns are 2×2 blocks of outputs here.
+
+const NAMES = [
+  ...(["from", "imageBytes", "planeBytes", "rowBytes", "phaseBytes"] as const),
+  ...(["channels", "segment", "weights", "weightRow", "weightPart"] as const),
+  ...(["rows", "to", "toImage", "toPlane", "height", "width", "rowTiles", "panels"] as const),
+  ...(["scratch", "scratchBytes", "inputPart"] as const),
+  ...EPILOGUE_NAMES,
+] as const;
+
+/**
+ * Units are panels of as many neighbouring tiles as the register tile has columns. A row of tiles is followed by one that
+ * does not exist, so that neighbours lie side by side in the padded planes across rows too.
+ */
+const kernel = (epilogue: EpilogueKind | undefined): WasmKernel =>
+  namedKernel(`winograd${kindText(epilogue)}`, NAMES, (f, arg) => {
+    const tile = makeTile(f);
+    const { rows: most, columns: width, vectors } = tile.shape;
+    const [unit, image, panel, source, target, own] = f.locals("i32", 6);
+    const [tileRow, tileColumn, inputs, sums, at, from] = f.locals("i32", 6);
+    const [segment, end, channel, kBytes, part, row, height] = f.locals("i32", 7);
+    const [start, address, pitch, first] = f.locals("i32", 4);
+    /** Bytes of all parts of an output channel, and of one. */
+    const [rowPitch, partPitch] = [PARTS * width * 4, width * 4];
+
+    const products = (): void => {
+      f.for(part, { from: 0, to: PARTS }, () => {
+        f.get(inputs, part, arg.inputPart).op("i32.mul", "i32.add").set(panel);
+        f.get(arg.weights, part, arg.weightPart).op("i32.mul", "i32.add");
+        f.get(segment).i32(2).op("i32.shl", "i32.add").set(start);
+        forBlocks(f, { row, height, most, from: first, to: arg.rows }, () => {
+          f.get(sums, row).i32(rowPitch).op("i32.mul", "i32.add");
+          f.get(part).i32(partPitch).op("i32.mul", "i32.add").set(address);
+          byHeight(f, { height, most }, (count) => {
+            const { weightRow } = arg;
+            rowAddresses(f, tile, { rows: "matrix", height: count, row, start, pitch: weightRow, table: start });
+            multiply(f, tile, { rows: "matrix", height: count, kBytes, aTable: start, aPitch: weightRow, panel });
+            f.get(segment).if(() => addTile(f, tile, { height: count, address, pitch: rowPitch }));
+            storeTile(f, tile, { height: count, address, pitch });
+          });
+        });
+      });
+    };
+
+    f.i32(rowPitch).set(pitch);
+    f.get(arg.scratch, arg.scratchBytes).thread().op("i32.mul", "i32.add").tee(inputs);
+    f.get(arg.inputPart).i32(PARTS).op("i32.mul", "i32.add").set(sums);
+    f.own().set(own);
+    f.for(unit, { from: f.begin, to: f.end }, () => {
+      divide(f, [unit, arg.panels], { quotient: image, remainder: panel });
+      f.get(panel).i32(width).op("i32.mul").set(panel);
+      f.get(arg.from, image, arg.imageBytes).op("i32.mul", "i32.add");
+      f.get(panel).i32(2).op("i32.shl", "i32.add").set(source);
+      f.get(arg.to, image, arg.toImage).op("i32.mul", "i32.add").set(target);
+      f.get(arg.rowTiles).i32(1).op("i32.add").set(at);
+      divide(f, [panel, at], { quotient: tileRow, remainder: tileColumn });
+      f.for(segment, { from: 0, to: arg.channels, step: arg.segment }, () => {
+        f.get(segment, arg.segment).op("i32.add").set(end);
+        smaller(f, end, arg.channels).set(end);
+        f.get(end, segment).op("i32.sub").i32(2).op("i32.shl").set(kBytes);
+        f.get(inputs).set(at).get(source, segment, arg.planeBytes).op("i32.mul", "i32.add").set(from);
+        f.for(channel, { from: segment, to: end }, () => {
+          const { rowBytes, phaseBytes, inputPart } = arg;
+          transformInput(f, { source: from, rowBytes, phaseBytes, to: at, toPart: inputPart, vectors });
+          f.get(from, arg.planeBytes).op("i32.add").set(from);
+          f.get(at).i32(partPitch).op("i32.add").set(at);
+        });
+        products();
+      });
+      f.get(sums).set(from);
+      f.for(row, { from: 0, to: arg.rows }, () => {
+        const finishAll = (outputs: Parameters<typeof finish>[2]["sums"]) => {
+          if (epilogue) finish(f, epilogue, { arg, channel: row, sums: outputs });
+        };
+        transformOutput(f, { from, to: own, vectors, finish: finishAll });
+        const { height: outHeight, width: outWidth, rowTiles } = arg;
+        scatterOutput(f, {
+          ...{ from: own, to: target, height: outHeight, width: outWidth },
+          ...{ tileRow, tileColumn, rowTiles, vectors },
+        });
+        f.get(from).i32(rowPitch).op("i32.add").set(from);
+        f.get(target, arg.toPlane).op("i32.add").set(target);
+      });
+    });
+  });
+
+/** Whether a convolution with these attributes, weight and input, or such a one's gradient, is faster this way. */
+export const suitsWinograd = (
+  { stride, dilation, groups }: Conv2dAttrs,
+  { weight: [co, ci, kh, kw], x: [, , height, width] }: { weight: Shape4; x: Shape4 },
+): boolean =>
+  kh === 3 &&
+  kw === 3 &&
+  groups * stride[0] * stride[1] * dilation[0] * dilation[1] === 1 &&
+  Math.min(co, ci) >= LEAST_CHANNELS &&
+  height * width >= LEAST_PIXELS;
+
+const LEAST_CHANNELS = 16;
+const LEAST_PIXELS = 100;
+
+const BYTES = 4;
+// Multiply-adds that one chunk should hold.
+const CHUNK_WORK = 1 << 19;
+
+/** Windows of 4×4 that the tiles along an axis read. */
+const tiles = ({ outputs, base }: WindowAxis): WindowAxis => ({
+  ...{ outputs: Math.ceil(outputs / 2), start: 0, outStep: 1, step: 2, base },
+  ...{ taps: 4, tapStep: 1, firstTap: 0, tapIndexStep: 1 },
+});
+
+/** Sums 3×3 windows of x into c, then the epilogue. */
+export function winograd(
+  runtime: CpuRuntime,
+  { epilogue, ...windows }: ConvWindows & { epilogue?: Epilogue | undefined },
+): void {
+  const { weight, x, c, weightStrides, axes } = windows;
+  const [[y], [across]] = axes as readonly [readonly [WindowAxis], readonly [WindowAxis]];
+  const [, rows, height, width] = shape4(c);
+  const input = paddedInput(runtime, { x, axes: [[tiles(y)], [tiles(across)]] });
+  const { channels, layout } = input;
+  const { columns } = tileShape(runtime);
+  const rowTiles = Math.ceil(width / 2);
+  const panels = Math.ceil((Math.ceil(height / 2) * (rowTiles + 1) - 1) / columns);
+  const segment = cutSummed(channels, { aStep: 0, bStep: 0 })[0]!.k;
+  const weights = {
+    from: runtime.pointer(weight),
+    rowBytes: weightStrides.row * BYTES,
+    channelBytes: weightStrides.channel * BYTES,
+    ...{ rows, channels, isFlipped: y.tapIndexStep < 0 },
+  };
+  const weightsLayout = winogradWeightsLayout(weights);
+  // A part's rows of tiles begin in another cache line than the next part's.
+  const inputPart = segment * columns * BYTES + 64;
+  const scratchBytes = roundUp(PARTS * (inputPart + rows * columns * BYTES), 64) + 64;
+  const plane = height * width * BYTES;
+  runtime.withScratch(weightsLayout.bytes, (transformed) => {
+    winogradWeights(runtime, weights, transformed);
+    withPadded(runtime, { input }, ({ from, first, count }) =>
+      runtime.withScratch(runtime.threads * scratchBytes, (scratch) =>
+        runtime.launch(kernel(epilogueKind(epilogue)), {
+          args: argWords(NAMES, {
+            ...{ from, imageBytes: channels * layout.plane, planeBytes: layout.plane, rowBytes: layout.row },
+            ...{ phaseBytes: layout.phase, channels, segment },
+            ...{ weights: transformed, weightRow: weightsLayout.row, weightPart: weightsLayout.part },
+            ...{ rows, to: runtime.pointer(c) + first * rows * plane, toImage: rows * plane, toPlane: plane },
+            ...{ height, width, rowTiles, panels, scratch, scratchBytes, inputPart },
+            ...epilogueWords(epilogue),
+          }),
+          units: count * panels,
+          grain: Math.max(1, Math.floor(CHUNK_WORK / (PARTS * columns * channels * rows))),
+        }),
+      ),
+    );
+  });
+}
