@@ -99,6 +99,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
       runtime.launch(plan.wasm, { args: words, count: plan.words.count, units, grain });
     },
     flush() {},
+    meter: () => runtime.meter(),
     memory: () => ({ bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers }),
     dispose() {
       runtime.dispose();
