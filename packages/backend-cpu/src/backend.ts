@@ -100,6 +100,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
       runtime.launch(plan.wasm, { args, units, grain });
     },
     flush() {},
+    meter: () => runtime.meter(),
     memory: () => ({ bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers }),
     dispose() {
       runtime.dispose();

@@ -1,4 +1,4 @@
-import { BackendError, type Buffer, type Dtype } from "@dfine/tensor";
+import { BackendError, type Buffer, type Dtype, type Meter } from "@dfine/tensor";
 import { Heap } from "./memory/heap.ts";
 import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
 import { Team } from "./threads/team.ts";
@@ -18,6 +18,27 @@ export interface CpuBuffer extends Buffer {
   freed: boolean;
 }
 
+/** What kernels have cost. */
+class KernelMeter implements Meter {
+  readonly #team: Team | undefined;
+  launches = 0;
+  milliseconds = 0;
+
+  constructor(team: Team | undefined) {
+    this.#team = team;
+    team?.measureWaits();
+  }
+
+  get waiting(): number {
+    return this.#team?.waited ?? 0;
+  }
+
+  add(milliseconds: number): void {
+    this.launches++;
+    this.milliseconds += milliseconds;
+  }
+}
+
 /** Memory, compiled kernels and threads, tied together. */
 export class Runtime implements CpuRuntime {
   readonly threads: number;
@@ -27,6 +48,7 @@ export class Runtime implements CpuRuntime {
   readonly #team: Team | undefined;
   readonly #args: number;
   #failure: BackendError | undefined;
+  #meter: KernelMeter | undefined;
 
   constructor({ threads, relaxedSimd, wide = false, memoryLimitBytes, deadlineMilliseconds }: RuntimeOptions) {
     const shared = threads > 1;
@@ -66,6 +88,7 @@ export class Runtime implements CpuRuntime {
     this.heap.i32().set(args, this.#args / 4);
     const step = Math.max(1, Math.ceil(grain));
     const chunks = Math.ceil(units / step);
+    const begin = this.#meter && performance.now();
     try {
       if (chunks > 1 && this.#team) this.#team.run(loaded, { args: this.#args, units, grain: step, chunks });
       else
@@ -75,6 +98,13 @@ export class Runtime implements CpuRuntime {
         error instanceof BackendError ? error : new BackendError(`cpu: ${kernel.name} failed: ${String(error)}`);
       throw this.#failure;
     }
+    this.#meter?.add(performance.now() - begin!);
+  }
+
+  /** Measures every kernel from now on. */
+  meter(): Meter {
+    this.#meter ??= new KernelMeter(this.#team);
+    return this.#meter;
   }
 
   withScratch<T>(bytes: number, use: (pointer: number) => T): T {

@@ -51,6 +51,16 @@ export interface MemoryUse {
   readonly buffers: number;
 }
 
+/** What kernels have cost so far. */
+export interface Meter {
+  /** Kernels started; on a device that is driven by commands dispatches and copies. */
+  readonly launches: number;
+  /** Milliseconds in which they held the caller; undefined where they only queue. */
+  readonly milliseconds: number | undefined;
+  /** Those of them in which the caller waited for other threads. */
+  readonly waiting: number;
+}
+
 /** Everything a device must do. Implement this and every op, gradient and model runs. */
 export interface Backend {
   readonly name: string;
@@ -82,6 +92,8 @@ export interface Backend {
    * writes is. While kernels are compiled afterwards, all else goes on. @throws BackendError if `work` returns a promise
    */
   precompile?(work: () => void): Promise<void>;
+  /** Counts what kernels cost, from the first call on: what profilers read. Costs nothing before. */
+  meter?(): Meter;
   /** What is allocated. */
   memory(): MemoryUse;
   /** Ends the backend; nothing may be called afterwards. */
