@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-import { AdamW, Ema, readNamed } from "@dfine/nn";
-import { type Backend, currentBackend, Scope, type Tensor } from "@dfine/tensor";
-=======
 import { AdamW, BatchNorm2d, Ema, type Module, readNamed } from "@dfine/nn";
-import { type Backend, currentBackend, Scope } from "@dfine/tensor";
->>>>>>> wt/runs
+import { type Backend, currentBackend, Scope, type Tensor } from "@dfine/tensor";
 import type { OptimizerConfig, TrainConfig } from "../config/config.ts";
 import { groupParameters } from "../config/parameterGroups.ts";
 import type { Detector } from "../model/detector.ts";
