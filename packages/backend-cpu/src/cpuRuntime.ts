@@ -1,4 +1,5 @@
 import { BackendError, type Buffer, type Dtype, type Meter } from "@dfine/tensor";
+import { put } from "./kernels/tables.ts";
 import { Heap } from "./memory/heap.ts";
 import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
 import { Team } from "./threads/team.ts";
@@ -85,7 +86,7 @@ export class Runtime implements CpuRuntime {
     if (args.length > MAX_ARGS)
       throw new BackendError(`cpu: ${kernel.name} passes ${args.length} words; ${MAX_ARGS} fit`);
     const loaded = this.#instances.get(kernel);
-    this.heap.i32().set(args, this.#args / 4);
+    put(this.heap.i32(), this.#args / 4, args);
     const step = Math.max(1, Math.ceil(grain));
     const chunks = Math.ceil(units / step);
     const begin = this.#meter && performance.now();

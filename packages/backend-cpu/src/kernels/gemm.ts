@@ -5,6 +5,7 @@ import { EPILOGUE_NAMES, type EpilogueKind, epilogueKind, epilogueWords, kindTex
 import { chunksOf, type Gemm, type GemmRows, longest, rowWords } from "./gemmProblem.ts";
 import { type PackKind, packColumns } from "./packColumns.ts";
 import { columnPlace, SETTLE_NAMES, settleRows } from "./settleRows.ts";
+import { put } from "./tables.ts";
 import { byHeight, forBlocks, makeTile, multiply, OWN_PITCH, rowAddresses, storeTile, tileShape } from "./tile.ts";
 
 // Matrix products, and convolutions as such, on the register tile of `tile.ts`: 6×16 or 5×8. b is packed into panels as wide
@@ -134,13 +135,9 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {
     const table = runtime.heapI32();
     let at = scratch / 4;
-    const put = (values: readonly number[] | Int32Array): void => {
-      table.set(values, at);
-      at += values.length;
-    };
-    for (const { a, b, c, segments: range } of batches) put([a, b, c, ...range]);
-    for (const segment of segments) put([segment.a, segment.b, segment.k * 4]);
-    put(offsets);
+    for (const { a, b, c, segments: range } of batches) at = put(table, at, [a, b, c, ...range]);
+    for (const segment of segments) at = put(table, at, [segment.a, segment.b, segment.k * 4]);
+    at = put(table, at, offsets);
     runtime.launch(gemmKernel({ rows: rows.kind, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }), {
       args: argWords(ARGS, {
         batches: scratch,
