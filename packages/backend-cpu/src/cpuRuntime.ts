@@ -1,5 +1,7 @@
 import { BackendError, type Buffer, type Dtype } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
 import { Heap } from "./memory/heap.ts";
+import { type Form, KeptForms } from "./memory/keptForms.ts";
 import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
 import { Team } from "./threads/team.ts";
 import { Instances } from "./wasm/instances.ts";
@@ -25,6 +27,7 @@ export class Runtime implements CpuRuntime {
   readonly heap: Heap;
   readonly #instances: Instances;
   readonly #team: Team | undefined;
+  readonly #forms: KeptForms;
   readonly #args: number;
   #failure: BackendError | undefined;
 
@@ -33,6 +36,7 @@ export class Runtime implements CpuRuntime {
     this.threads = threads;
     this.wide = wide;
     this.heap = new Heap({ shared, limitBytes: memoryLimitBytes });
+    this.#forms = new KeptForms(this.heap);
     this.#instances = new Instances(this.heap.memory, { relaxed: relaxedSimd, shared, wide });
     this.#args = this.heap.alloc(launchBytes(threads));
     this.#team = shared ? new Team(this.heap, { threads, deadlineMilliseconds }) : undefined;
@@ -89,6 +93,16 @@ export class Runtime implements CpuRuntime {
     }
   }
 
+  withForm<T>(view: View, form: Form, use: (pointer: number) => T): T {
+    this.check();
+    const kept = this.#forms.find(view, form);
+    if (kept !== undefined) return use(kept);
+    return this.withScratch(form.bytes, (pointer) => {
+      form.make(pointer);
+      return use(pointer);
+    });
+  }
+
   pointer({ buffer, offset }: { readonly buffer: Buffer; readonly offset: number }): number {
     return (buffer as CpuBuffer).pointer + offset * 4;
   }
@@ -100,7 +114,13 @@ export class Runtime implements CpuRuntime {
   free(buffer: CpuBuffer): void {
     if (buffer.freed) throw new BackendError(`cpu: a buffer of ${buffer.length} elements is freed twice`);
     buffer.freed = true;
+    this.#forms.drop(buffer);
     this.heap.free(buffer.pointer, buffer.length * 4);
+  }
+
+  /** Elements of a buffer are written otherwise than by ops. */
+  written(buffer: Buffer): void {
+    this.#forms.drop(buffer);
   }
 
   /** Once anything has failed, results cannot be trusted any more. @throws BackendError */

@@ -1,4 +1,5 @@
 import type { View } from "@dfine/tensor/kernel";
+import type { Form } from "./memory/keptForms.ts";
 
 /** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
 export interface WasmKernel {
@@ -33,6 +34,8 @@ export interface CpuRuntime {
   launch(kernel: WasmKernel, job: Job): void;
   /** Lends 64-byte aligned memory, contents unspecified, while `use` runs; may nest. @throws BackendError */
   withScratch<T>(bytes: number, use: (pointer: number) => T): T;
+  /** Lends a view's elements in another form, while `use` runs: of weights that do not change it is made once. @throws BackendError */
+  withForm<T>(view: View, form: Form, use: (pointer: number) => T): T;
   /** Byte address of a view's element 0: unsigned, may exceed 2³¹. */
   pointer(view: Pick<View, "buffer" | "offset">): number;
   /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */

@@ -1,5 +1,6 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
+import type { Form } from "../src/memory/keptForms.ts";
 import { type CpuRuntime, type Job, launchBytes, type WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {
@@ -81,6 +82,14 @@ export class TestRuntime implements CpuRuntime {
       this.#live.pop();
       this.#top = top;
     }
+  }
+
+  withForm<T>(_: View, { bytes, make }: Form, use: (pointer: number) => T): T {
+    return this.withScratch(bytes, (pointer) => {
+      make(pointer);
+      this.check();
+      return use(pointer);
+    });
   }
 
   /** A contiguous view of new memory: the data, or NaN. */
