@@ -93,14 +93,9 @@ export class Runtime implements CpuRuntime {
     }
   }
 
-  withForm<T>(view: View, form: Form, use: (pointer: number) => T): T {
+  keptForm(weight: View, form: Form): number | undefined {
     this.check();
-    const kept = this.#forms.find(view, form);
-    if (kept !== undefined) return use(kept);
-    return this.withScratch(form.bytes, (pointer) => {
-      form.make(pointer);
-      return use(pointer);
-    });
+    return this.#forms.find(weight, form);
   }
 
   pointer({ buffer, offset }: { readonly buffer: Buffer; readonly offset: number }): number {

@@ -34,8 +34,8 @@ export interface CpuRuntime {
   launch(kernel: WasmKernel, job: Job): void;
   /** Lends 64-byte aligned memory, contents unspecified, while `use` runs; may nest. @throws BackendError */
   withScratch<T>(bytes: number, use: (pointer: number) => T): T;
-  /** Lends a view's elements in another form, while `use` runs: of weights that do not change it is made once. @throws BackendError */
-  withForm<T>(view: View, form: Form, use: (pointer: number) => T): T;
+  /** Address of a weight's elements in another form, if the weight is one that is only read: it is kept then. @throws BackendError */
+  keptForm(weight: View, form: Form): number | undefined;
   /** Byte address of a view's element 0: unsigned, may exceed 2³¹. */
   pointer(view: Pick<View, "buffer" | "offset">): number;
   /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */

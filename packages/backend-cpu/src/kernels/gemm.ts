@@ -23,7 +23,7 @@ const SEGMENT_WORDS = 3;
 
 interface GemmKind {
   readonly rows: GemmRows["kind"];
-  readonly pack: PackKind;
+  readonly pack: PackKind | "packed";
   /** Whether columns of c lie apart. */
   readonly isSpread: boolean;
   readonly epilogue: EpilogueKind | undefined;
@@ -89,10 +89,11 @@ function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
         word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
         f.get(source).memory("i32.load", 8).set(kBytes);
         word(1).get(source).memory("i32.load", 4).op("i32.add");
-        if (pack !== "runs") f.get(n0, arg.columnStride).op("i32.mul", "i32.add");
+        if (pack !== "runs") f.get(n0, pack === "packed" ? kBytes : arg.columnStride).op("i32.mul", "i32.add");
         f.set(source);
         const { kStride, columnStride } = arg;
-        packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
+        if (pack === "packed") f.get(source).set(panels);
+        else packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
         // Rows outside: what is written lies together, and a's rows are read from memory once.
         forBlocks(f, { row, height, most, from: m0, to: m1 }, () => {
           f.get(panels).set(panel);
@@ -128,7 +129,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const panelBytes = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
   const [kStride, columnStride] = columns.kind === "strided" ? [columns.k, columns.column] : [0, 0];
   const runs = columns.kind === "runs" ? columns : undefined;
-  const pack = runs ? "runs" : kStride === 4 ? "columns" : "any";
+  const pack = columns.kind !== "strided" ? columns.kind : kStride === 4 ? "columns" : "any";
   const offsets = runs?.k ?? [];
   const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS + offsets.length;
   runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {

@@ -136,6 +136,7 @@ export const suitsWinograd = (
   Math.min(co, ci) >= LEAST_CHANNELS &&
   height * width >= LEAST_PIXELS;
 
+// Below, what is won hardly pays for the transforms: of values with few channels, of weights on few pixels.
 const LEAST_CHANNELS = 16;
 const LEAST_PIXELS = 100;
 
@@ -189,7 +190,7 @@ export function winograd(
     bytes: weightsLayout.bytes,
     make: (to: number) => winogradWeights(runtime, weights, to),
   };
-  runtime.withForm(weight, form, (transformed) => {
+  const sum = (transformed: number): void =>
     withPadded(runtime, { input }, ({ from, first, count }) =>
       runtime.withScratch(runtime.threads * scratchBytes, (scratch) =>
         runtime.launch(kernel(epilogueKind(epilogue)), {
@@ -207,5 +208,11 @@ export function winograd(
         }),
       ),
     );
-  });
+  const kept = runtime.keptForm(weight, form);
+  if (kept !== undefined) sum(kept);
+  else
+    runtime.withScratch(form.bytes, (transformed) => {
+      form.make(transformed);
+      sum(transformed);
+    });
 }

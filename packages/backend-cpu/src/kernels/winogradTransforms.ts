@@ -34,7 +34,7 @@ export function transformInput(f: Assembler, transform: InputTransform): void {
   // Even and odd columns of the tiles' four rows.
   const rows = Array.from({ length: 4 }, () => f.locals("i32", 2));
   const columns = Array.from({ length: 4 }, () => f.locals("v128", 2));
-  const [other, ...parts] = Array.from({ length: 5 }, () => f.locals("v128", 2));
+  const parts = Array.from({ length: 4 }, () => f.locals("v128", 2));
   f.get(source).set(rows[0]![0]);
   f.get(source, phaseBytes).i32(1).op("i32.shl", "i32.add").set(rows[1]![0]);
   for (const i of [2, 3])
@@ -60,7 +60,7 @@ export function transformInput(f: Assembler, transform: InputTransform): void {
       }
     }
   }
-  f.release(at, ...rows.flat(), ...columns.flat(), ...other!, ...parts.flat());
+  f.release(at, ...rows.flat(), ...columns.flat(), ...parts.flat());
 }
 
 export interface OutputTransform {
