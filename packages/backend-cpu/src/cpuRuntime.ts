@@ -1,7 +1,7 @@
 import { BackendError, type Buffer, type Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
 import { Heap } from "./memory/heap.ts";
-import { type Form, KeptForms } from "./memory/keptForms.ts";
+import { KeptForms, type WeightForm } from "./memory/keptForms.ts";
 import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
 import { Team } from "./threads/team.ts";
 import { Instances } from "./wasm/instances.ts";
@@ -93,7 +93,7 @@ export class Runtime implements CpuRuntime {
     }
   }
 
-  keptForm(weight: View, form: Form): number | undefined {
+  keptForm(weight: View, form: WeightForm): number | undefined {
     this.check();
     return this.#forms.find(weight, form);
   }

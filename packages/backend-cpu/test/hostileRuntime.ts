@@ -1,6 +1,6 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
-import type { Form } from "../src/memory/keptForms.ts";
+import type { WeightForm } from "../src/memory/keptForms.ts";
 import { type CpuRuntime, type Job, launchBytes, type WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {
@@ -88,7 +88,7 @@ export class TestRuntime implements CpuRuntime {
     }
   }
 
-  keptForm({ version }: View, { bytes, make }: Form): number | undefined {
+  keptForm({ version }: View, { bytes, make }: WeightForm): number | undefined {
     if (version === undefined) return undefined;
     const pointer = this.#take(bytes);
     make(pointer);

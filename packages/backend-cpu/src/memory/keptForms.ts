@@ -2,10 +2,11 @@ import type { Buffer } from "@dfine/tensor";
 import { memo, type View } from "@dfine/tensor/kernel";
 import type { Heap } from "./heap.ts";
 
-/** Elements in another form, as a kernel reads them. */
-export interface Form {
-  /** Says what is made of a view, its shape and strides aside. */
+/** A weight as a kernel reads it. */
+export interface WeightForm {
+  /** Says what is made of the weight, its shape and strides aside. */
   readonly name: string;
+  /** How much memory it takes. */
   readonly bytes: number;
   /** Writes it at an address. */
   readonly make: (to: number) => void;
@@ -30,7 +31,7 @@ export class KeptForms {
   }
 
   /** Address of the form, if it is one to keep; else undefined. */
-  find(view: View, { name, bytes, make }: Form): number | undefined {
+  find(view: View, { name, bytes, make }: WeightForm): number | undefined {
     const { buffer, version, shape, strides, offset } = view;
     if (version === undefined) {
       this.drop(buffer);
