@@ -87,6 +87,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     },
     write(target, data) {
       runtime.check();
+      runtime.written(target.buffer);
       writeSlice(runtime, target, data);
     },
     async read(sources) {

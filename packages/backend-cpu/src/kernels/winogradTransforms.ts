@@ -34,7 +34,7 @@ export function transformInput(f: Assembler, transform: InputTransform): void {
   // Even and odd columns of the tiles' four rows.
   const rows = Array.from({ length: 4 }, () => f.locals("i32", 2));
   const columns = Array.from({ length: 4 }, () => f.locals("v128", 2));
-  const [other, ...parts] = Array.from({ length: 5 }, () => f.locals("v128", 2));
+  const parts = Array.from({ length: 4 }, () => f.locals("v128", 2));
   f.get(source).set(rows[0]![0]);
   f.get(source, phaseBytes).i32(1).op("i32.shl", "i32.add").set(rows[1]![0]);
   for (const i of [2, 3])
@@ -60,7 +60,7 @@ export function transformInput(f: Assembler, transform: InputTransform): void {
       }
     }
   }
-  f.release(at, ...rows.flat(), ...columns.flat(), ...other!, ...parts.flat());
+  f.release(at, ...rows.flat(), ...columns.flat(), ...parts.flat());
 }
 
 export interface OutputTransform {
@@ -114,19 +114,19 @@ export interface OutputRows {
   readonly to: Local;
   readonly height: Local;
   readonly width: Local;
-  /** The first tile's place, and how many tiles a row has; the one behind a row's last does not exist. */
-  readonly tileRow: Local;
-  readonly tileColumn: Local;
+  /** The first tile's place; left at the one after the last. */
+  readonly row: Local;
+  readonly column: Local;
+  /** How many tiles a row has; one more behind its last does not exist. */
   readonly rowTiles: Local;
   readonly vectors: number;
 }
 
 /** Copies the outputs of neighbouring tiles to where they belong, row by row. */
 export function scatterOutput(f: Assembler, rows: OutputRows): void {
-  const { from, to, height, width, rowTiles, vectors } = rows;
-  const names = f.locals("i32", 8);
-  const [tile, row, column, run, line, count, source, place] = names;
-  f.get(rows.tileRow).set(row).get(rows.tileColumn).set(column);
+  const { from, to, height, width, row, column, rowTiles, vectors } = rows;
+  const names = f.locals("i32", 6);
+  const [tile, run, line, count, source, place] = names;
   f.for(tile, { from: 0, to: vectors * 4, step: run }, () => {
     f.i32(vectors * 4)
       .get(tile)
@@ -152,7 +152,8 @@ export function scatterOutput(f: Assembler, rows: OutputRows): void {
         interleave(f, { source, place, count, pitch: vectors * 16 });
       });
     }
-    f.get(row).i32(1).op("i32.add").set(row).i32(0).set(column);
+    f.get(column, run).op("i32.add").tee(column).get(rowTiles).op("i32.gt_s");
+    f.if(() => f.get(row).i32(1).op("i32.add").set(row).i32(0).set(column));
   });
   f.release(...names);
 }
