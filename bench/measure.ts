@@ -46,7 +46,7 @@ async function compareOutputs(work: Work, contenders: readonly Contender[]): Pro
 /** Measures ours and all peers in turn. @throws BenchError where they do not do the same work */
 export async function measure(
   work: Work,
-  { backend, threads, seconds }: { backend: Backend; threads: number; seconds: number },
+  { backend, threads, ...pace }: { backend: Backend; threads: number; seconds: number; rounds: number },
 ): Promise<Measured> {
   const { subject, cost } = work;
   const started = await work.ours(backend);
@@ -62,12 +62,12 @@ export async function measure(
   await compareOutputs(work, contenders);
   const times = await alternate(
     contenders.map(({ run }) => run),
-    seconds,
+    pace,
   );
-  const rows = contenders.map(({ implementation }, i): Row => {
+  const rows = contenders.map(({ implementation, learned }, i): Row => {
     const row = { ...subject, threads: implementation === "gpu.js" ? 1 : threads, implementation };
     const own = { peak_bytes: backend.memory().peakBytes, rss_bytes: rss, device: backend.details, counts: counts() };
-    return { ...row, ...timesOf(times[i]!, cost), ...(implementation === "ours" ? own : {}) };
+    return { ...row, ...timesOf(times[i]!, cost), learned: learned?.(), ...(implementation === "ours" ? own : {}) };
   });
   for (const contender of contenders) await contender.dispose();
   return { rows, notRun };
