@@ -63,7 +63,7 @@ export async function runJob(job: Job, onMeasured: (measured: Measured) => Promi
   for await (const work of worksOf(job)) {
     const backend = await resolveBackend(device, { threads, wide });
     const measured = await measure(work, { backend, threads, seconds, rounds });
-    await onMeasured(options.profile ? await withProfile(measured, work, backend) : measured);
+    await onMeasured(options.profile ? await withProfile(measured, { work, backend, job }) : measured);
     backend.dispose();
   }
 }

@@ -1,4 +1,5 @@
 import { matmul, referenceBackend } from "@dfine/tensor";
+import { resolveBackend } from "dfine";
 import { afterAll, expect, test } from "vitest";
 import { counted } from "./counts.ts";
 import { gpuConv, gpuMatmul } from "./gpuJs.ts";
@@ -6,7 +7,9 @@ import { jobsOf } from "./job.ts";
 import { KERNELS, type KernelRow, kernelWork } from "./kernels.ts";
 import { difference, measure } from "./measure.ts";
 import { parseOptions } from "./options.ts";
+import { PROFILED_RUNS, withProfile } from "./profile.ts";
 import { alternate } from "./sampling.ts";
+import { workLines } from "./table.ts";
 import { trainingBatch } from "./train.ts";
 import type { Contender, HostArray, Peer, Work } from "./work.ts";
 
@@ -60,6 +63,18 @@ test("what runs ask of a device that counts is counted apart for the first and t
   const silent = counted(backend, async () => {});
   await silent.run();
   expect(silent.counts()).toBeUndefined();
+});
+
+test("a profile tells of ours in runs of its own", async () => {
+  const work = await kernelWork(TINY, { peersFolder: undefined, threads: 1 });
+  const [job] = jobsOf(parseOptions(["--only", "kernels", "--profile"]));
+  const own = await resolveBackend("cpu", { threads: 1 });
+  const measured = await measure(work, { ...fast, backend: own });
+  const { rows } = await withProfile(measured, { work, backend: own, job: job! });
+  own.dispose();
+  const [product] = rows[0]!.profile!.ops.filter(({ op }) => op === "matmul");
+  expect(product).toMatchObject({ calls: PROFILED_RUNS, flops: PROFILED_RUNS * 2 * 4 ** 3 });
+  expect(workLines(rows, []).join("\n")).toMatch(/ours, mean of 3 runs:\n +calls .*\n(.*\n)* +1 +1 .* matmul \w+/);
 });
 
 test("without peers ours is alone", async () => {

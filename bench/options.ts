@@ -31,7 +31,7 @@ export interface BenchOptions {
   readonly peersFolder: string;
   /** A python3 that has torch, with which a training step is compared. */
   readonly torch: string | undefined;
-  /** Another state of this repository, built, whose first detection is compared. */
+  /** Another state of this repository, built, whose first detection and profiles are compared. */
   readonly before: string | undefined;
   /** Kernels whose names are listed; default all. */
   readonly names: readonly string[] | undefined;

@@ -100,9 +100,13 @@ export function workLines(rows: readonly Row[], notRun: readonly NotRun[]): stri
   const learned = rows.flatMap(({ implementation, learned }) =>
     learned ? [`  ${implementation}: first loss ${learned.loss.toFixed(4)}, ${learned.parameters} weights learn`] : [],
   );
-  const profile = ours?.profile ? profileTable(ours.profile, PROFILED_RUNS).split("\n") : [];
+  const profiles = rows.flatMap(({ implementation, profile }) =>
+    profile
+      ? [`  ${implementation}, mean of ${PROFILED_RUNS} runs:`, ...profileTable(profile, PROFILED_RUNS).split("\n")]
+      : [],
+  );
   const missing = notRun.map(({ threads, implementation, reason }) =>
     line(["", String(threads), implementation, `not run: ${reason}`]).trimEnd(),
   );
-  return [...measured, ...memory, ...counts, ...learned, ...missing, ...profile];
+  return [...measured, ...memory, ...counts, ...learned, ...missing, ...profiles];
 }
