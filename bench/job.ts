@@ -59,7 +59,11 @@ async function* worksOf({ kind, preset, threads, options }: Job): AsyncGenerator
 export async function runJob(job: Job, onMeasured: (measured: Measured) => Promise<void>): Promise<void> {
   const { threads, options } = job;
   const { device, wide, seconds, rounds } = options;
-  if (job.kind === "start") await onMeasured({ rows: await firstDetections({ ...options, threads }), notRun: [] });
+  if (job.kind === "start") {
+    const rows = await firstDetections({ ...options, threads });
+    for (const name of new Set(rows.map((row) => row.name)))
+      await onMeasured({ rows: rows.filter((row) => row.name === name), notRun: [] });
+  }
   for await (const work of worksOf(job)) {
     const backend = await resolveBackend(device, { threads, wide });
     const measured = await measure(work, { backend, threads, seconds, rounds });

@@ -34,6 +34,18 @@ let jax: Promise<Jax> | undefined;
 /** Of jax-js: WebAssembly, or WebGPU. */
 type JaxDevice = "wasm" | "webgpu";
 
+/** Runs `start` without `Worker`, which onnxruntime-web puts in place: Node's takes no blobs, as jax-js makes them. */
+async function withoutWorker<T>(start: () => Promise<T>): Promise<T> {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "Worker");
+  Object.defineProperty(globalThis, "Worker", { value: undefined, configurable: true });
+  try {
+    return await start();
+  } finally {
+    if (own) Object.defineProperty(globalThis, "Worker", own);
+    else Reflect.deleteProperty(globalThis, "Worker");
+  }
+}
+
 /** A process uses it on one device. */
 function loadJax(device: JaxDevice): Promise<Jax> {
   const load = async (): Promise<Jax> => {
@@ -42,7 +54,7 @@ function loadJax(device: JaxDevice): Promise<Jax> {
     loaded.defaultDevice(device);
     return loaded;
   };
-  jax ??= device === "webgpu" ? withNavigator(load) : load();
+  jax ??= device === "webgpu" ? withNavigator(load) : withoutWorker(load);
   return jax;
 }
 
@@ -187,7 +199,7 @@ export const webgpuPeers = (task: PeerTask, inputs: readonly HostArray[]): Peer[
   { implementation: "tfjs", start: () => tfContender(task, inputs) },
 ];
 
-/** jax-js in WebAssembly, which chooses its threads itself; of the same inputs. */
+/** jax-js in WebAssembly, in Node on one thread; of the same inputs. */
 export const jaxOnCpu = (task: PeerTask, inputs: readonly HostArray[]): Peer => ({
   implementation: "jax-js",
   start: () => jaxContender(task, inputs, "wasm"),
