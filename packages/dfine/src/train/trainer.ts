@@ -11,7 +11,7 @@ import type { Detector } from "../model/detector.ts";
 import * as rule from "../optionRules.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSources } from "../tensorFile.ts";
-import type { BatchSource, TrainingBatch } from "./batch.ts";
+import { type BatchSource, batchParts, type TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
@@ -20,6 +20,7 @@ import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
+import { type PassCost, trialPass } from "./trialPass.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -161,6 +162,24 @@ export class Trainer implements Disposable {
         if (!(error instanceof OutOfMemoryError)) throw error;
         throw await adviseOnMemory(error, batch, { state, context });
       }
+    });
+  }
+
+  /**
+   * Finds out what a step on such a batch takes, by trying twice, since the first try compiles kernels. Nothing is learned.
+   * @throws OutOfMemoryError
+   */
+  async measure(batch: TrainingBatch): Promise<PassCost> {
+    return await this.#inTurn(async () => {
+      const state = this.#live;
+      const { config, progress } = this;
+      const [part] = batchParts(batch, config.train.accumulate) as [TrainingBatch];
+      using flow = state.flow("before trials");
+      flow.run(() => state.buffers.take());
+      const context = { config, progress, schedule: () => 0 };
+      await trialPass(state, part, context);
+      const { seconds, bytes } = await trialPass(state, part, context);
+      return { bytes, seconds: (seconds * batch.shape[0]) / part.shape[0] };
     });
   }
 

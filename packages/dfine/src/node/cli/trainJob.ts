@@ -27,6 +27,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly size?: [number, number];
   readonly weights?: string;
   readonly ema: boolean;
+  /** Project at Weights & Biases. */
+  readonly wandb?: string;
   readonly resume?: string;
   /** File of a sheet of images, which is all that is made. */
   readonly preview?: string;
