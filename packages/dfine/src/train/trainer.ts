@@ -1,4 +1,4 @@
-import { type Schedule, warmupSchedule } from "@dfine/nn";
+import { constant, type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
@@ -11,7 +11,7 @@ import type { Detector } from "../model/detector.ts";
 import * as rule from "../optionRules.ts";
 import { modelPredictor } from "../predictor.ts";
 import { tensorSources } from "../tensorFile.ts";
-import { type BatchSource, batchParts, type TrainingBatch } from "./batch.ts";
+import type { BatchSource, TrainingBatch } from "./batch.ts";
 import { checkBatch } from "./checkBatch.ts";
 import { DeviceState } from "./deviceState.ts";
 import { type EvaluateOptions, type Evaluation, evaluate } from "./evaluate.ts";
@@ -20,7 +20,7 @@ import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
-import { type PassCost, trialPass } from "./trialPass.ts";
+import { measureStep, type PassCost } from "./trialPass.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -170,17 +170,8 @@ export class Trainer implements Disposable {
    * @throws OutOfMemoryError
    */
   async measure(batch: TrainingBatch): Promise<PassCost> {
-    return await this.#inTurn(async () => {
-      const state = this.#live;
-      const { config, progress } = this;
-      const [part] = batchParts(batch, config.train.accumulate) as [TrainingBatch];
-      using flow = state.flow("before trials");
-      flow.run(() => state.buffers.take());
-      const context = { config, progress, schedule: () => 0 };
-      await trialPass(state, part, context);
-      const { seconds, bytes } = await trialPass(state, part, context);
-      return { bytes, seconds: (seconds * batch.shape[0]) / part.shape[0] };
-    });
+    const { config, progress } = this;
+    return await this.#inTurn(() => measureStep(this.#live, batch, { config, progress, schedule: constant() }));
   }
 
   /** Runs what must not be interrupted by another step or saved state. @throws OwnershipError when disposed meanwhile */

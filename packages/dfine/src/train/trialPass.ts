@@ -1,5 +1,5 @@
 import { backward } from "@dfine/tensor";
-import type { TrainingBatch } from "./batch.ts";
+import { batchParts, type TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
 import { batchLosses, type StepContext } from "./trainStep.ts";
 
@@ -32,4 +32,14 @@ export async function trialPass(state: DeviceState, batch: TrainingBatch, contex
   } finally {
     undoPass(state);
   }
+}
+
+/** What a step on a batch takes, by trying twice, since the first try compiles kernels. @throws OutOfMemoryError */
+export async function measureStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<PassCost> {
+  const [part] = batchParts(batch, context.config.train.accumulate) as [TrainingBatch];
+  using flow = state.flow("before trials");
+  flow.run(() => state.buffers.take());
+  await trialPass(state, part, context);
+  const { seconds, bytes } = await trialPass(state, part, context);
+  return { bytes, seconds: (seconds * batch.shape[0]) / part.shape[0] };
 }
