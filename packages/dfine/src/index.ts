@@ -25,6 +25,8 @@ export {
   type ModelConfig,
   PRESET_NAMES,
   type PresetName,
+  RECIPE_NAMES,
+  type RecipeName,
   TASK_NAMES,
   type TaskName,
   type TrainConfig,

@@ -1,5 +1,12 @@
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
+import {
+  type Config,
+  ConfigError,
+  type PresetName,
+  type RecipeName,
+  type TaskName,
+  type TrainConfig,
+} from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
@@ -24,6 +31,8 @@ type Numbers = Readonly<
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
   /** Undefined where nothing was said. */
   readonly model?: PresetName;
+  readonly task?: TaskName;
+  readonly recipe?: RecipeName;
   readonly size?: [number, number];
   readonly weights?: string;
   readonly ema: boolean;
@@ -53,7 +62,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const chosen = { ...given, model: given.model ?? initial?.preset ?? "n" };
   // A wrong key or value is said before any data is read.
-  const { preset } = resolveConfig(configOptions(chosen, { classes: ["any"], initial }), completed);
+  const { preset, task, recipe } = resolveConfig(configOptions(chosen, { classes: ["any"], initial }), completed);
   if (initial && initial.preset !== preset)
     throw new ConfigError(
       `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
@@ -61,7 +70,10 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const datasets = await loadDatasets(data, ["train"]);
   const { categories, images } = datasets.train!.dataset;
   const classes = categories.map(({ name }) => name);
-  const { values, notes } = withBatch(chosen, { overrides: completed, images: images.length });
+  const { values, notes } = withBatch(chosen, {
+    ...{ overrides: completed, images: images.length },
+    own: presetConfig(preset, task, recipe).train,
+  });
   const config = resolveConfig(configOptions(values, { classes, initial }), completed);
   if (config.model.classes.length !== classes.length)
     throw new ConfigError(
@@ -87,11 +99,10 @@ const MODEST_BATCH = 8;
  */
 function withBatch(
   values: TrainValues & { readonly model: PresetName },
-  { overrides, images }: { overrides: readonly string[]; images: number },
+  { overrides, images, own }: { overrides: readonly string[]; images: number; own: TrainConfig },
 ): { values: TrainValues; notes: string[] } {
   if (values.batch !== undefined || overrides.some((text) => text.startsWith("train.batch=")))
     return { values, notes: [] };
-  const own = presetConfig(values.model).train;
   const batch = Math.max(1, Math.min(MODEST_BATCH, images));
   const scaled = (rate: number) => Number((rate * Math.sqrt(batch / own.batch)).toPrecision(2));
   const lr = values.lr ?? scaled(own.optimizer.learningRate);
@@ -107,7 +118,7 @@ function configOptions(
   { classes, initial }: { classes: string[]; initial: Checkpoint | undefined },
 ): ConfigOptions {
   return {
-    preset: values.model,
+    ...{ preset: values.model, task: values.task, recipe: values.recipe },
     model: {
       ...(values.model === initial?.preset ? initial?.model : {}),
       classes,
