@@ -3,6 +3,7 @@
  * @module dfine
  */
 
+export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
 export type { FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
@@ -102,5 +103,5 @@ export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
-export { Trainer, type TrainerOptions } from "./train/trainer.ts";
+export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";
 export type { StepResult } from "./train/trainStep.ts";

@@ -1,3 +1,4 @@
+import { type BackboneWeights, openBackbone } from "../../checkpoint/backbone.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
 import {
   type Config,
@@ -35,6 +36,7 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly recipe?: RecipeName;
   readonly size?: [number, number];
   readonly weights?: string;
+  readonly backbone?: string;
   readonly ema: boolean;
   readonly resume?: string;
   /** File of a sheet of images, which is all that is made. */
@@ -59,6 +61,9 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
+  if (given.weights !== undefined && given.backbone !== undefined)
+    throw new UsageError("--weights has a backbone of its own; give either --weights or --backbone");
+  const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone);
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const chosen = { ...given, model: given.model ?? initial?.preset ?? "n" };
   // A wrong key or value is said before any data is read.
@@ -80,14 +85,21 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
   return {
-    ...{ config, datasets, notes, folder: () => makeFolder(data) },
-    makeTrainer: (device) => Trainer.create({ config, ...device, ...(initial ? { initial } : {}) }),
+    ...{ config, datasets, folder: () => makeFolder(data) },
+    notes: [...notes, ...(backbone ? [`backbone: ${backbone.file}, ${counted(backbone.entries.size, "tensor")}`] : [])],
+    makeTrainer: (device) =>
+      Trainer.create({ config, ...device, ...(initial ? { initial } : {}), ...(backbone ? { backbone } : {}) }),
   };
 }
 
 async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
   const { bytes, ...about } = await readWeights(place);
   return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
+}
+
+async function openBackboneFile(place: string): Promise<BackboneWeights> {
+  const { bytes, ...about } = await readWeights(place);
+  return openBackbone(bytes, about);
 }
 
 /** Images per step where nothing is said. */
