@@ -32,6 +32,7 @@ export {
   type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
+export { type ConvertedConfig, convertOfficial, mergeOfficial } from "./config/officialConfig.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
 export {
@@ -43,6 +44,7 @@ export {
 } from "./data/augment/augmentations.ts";
 export { flipImage } from "./data/augment/flip.ts";
 export type { Augment, Draws, Sample } from "./data/augment/sample.ts";
+export type { CocoJson, CocoJsonAnnotation, CocoJsonImage } from "./data/cocoJson.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
 export type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./data/dataset.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";

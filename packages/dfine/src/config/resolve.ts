@@ -148,12 +148,15 @@ function checkTogether({ model, train }: Config): void {
 }
 
 /**
- * Complete configuration: the preset's (default n, task custom), under `options`, under `overrides` of the form
- * `train.batch=8`.
+ * Complete configuration: the preset's (default n, task custom), under `options` (several: the later over the earlier), under
+ * `overrides` of the form `train.batch=8`.
  * @throws ConfigError naming the key for unknown keys, wrong types and values that do not go together
  */
-export function resolveConfig(options: ConfigOptions = {}, overrides: readonly string[] = []): Config {
-  const patches: Tree[] = [modernised(options), ...overrides.map(parseOverride)];
+export function resolveConfig(
+  options: ConfigOptions | readonly ConfigOptions[] = {},
+  overrides: readonly string[] = [],
+): Config {
+  const patches: Tree[] = [...[options].flat().map(modernised), ...overrides.map(parseOverride)];
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
   const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });

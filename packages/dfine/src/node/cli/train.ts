@@ -38,6 +38,7 @@ export function trainCommand(finish: (code: number) => void): Command {
   options.addTo(command, [
     ...options.trainData(),
     options.model("model size (default: that of --weights, or n)"),
+    new Option("--config <file>", "any part of a configuration, as a run's config.yaml; options go before it"),
     new Option("--task <task>", "what it is trained for (default: custom)").choices(TASK_NAMES),
     new Option("--recipe <recipe>", "whose numbers of epochs (default: official)").choices(RECIPE_NAMES),
     options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),

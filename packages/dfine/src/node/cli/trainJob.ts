@@ -8,10 +8,10 @@ import {
   type TaskName,
   type TrainConfig,
 } from "../../config/config.ts";
-import { presetConfig } from "../../config/presets.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import { readConfigFile } from "../configFile.ts";
 import type { Datasets } from "../data/loadDataYaml.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
@@ -35,6 +35,7 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly task?: TaskName;
   readonly recipe?: RecipeName;
   readonly size?: [number, number];
+  readonly config?: string;
   readonly weights?: string;
   readonly backbone?: string;
   readonly ema: boolean;
@@ -65,9 +66,10 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     throw new UsageError("--weights has a backbone of its own; give either --weights or --backbone");
   const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone);
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
-  const chosen = { ...given, model: given.model ?? initial?.preset ?? "n" };
+  const file = given.config === undefined ? {} : await readConfigFile(given.config);
+  const chosen = { ...given, model: given.model ?? initial?.preset ?? file.preset ?? "n" };
   // A wrong key or value is said before any data is read.
-  const { preset, task, recipe } = resolveConfig(configOptions(chosen, { classes: ["any"], initial }), completed);
+  const { preset, train: own } = resolveConfig([file, configOptions(chosen, { classes: ["any"], initial })], completed);
   if (initial && initial.preset !== preset)
     throw new ConfigError(
       `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
@@ -76,10 +78,10 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const { categories, images } = datasets.train!.dataset;
   const classes = categories.map(({ name }) => name);
   const { values, notes } = withBatch(chosen, {
-    ...{ overrides: completed, images: images.length },
-    own: presetConfig(preset, task, recipe).train,
+    ...{ own, images: images.length },
+    given: given.batch ?? file.train?.batch ?? completed.find((text) => text.startsWith("train.batch=")),
   });
-  const config = resolveConfig(configOptions(values, { classes, initial }), completed);
+  const config = resolveConfig([file, configOptions(values, { classes, initial })], completed);
   if (config.model.classes.length !== classes.length)
     throw new ConfigError(
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
@@ -111,10 +113,9 @@ const MODEST_BATCH = 8;
  */
 function withBatch(
   values: TrainValues & { readonly model: PresetName },
-  { overrides, images, own }: { overrides: readonly string[]; images: number; own: TrainConfig },
+  { given, images, own }: { given: unknown; images: number; own: TrainConfig },
 ): { values: TrainValues; notes: string[] } {
-  if (values.batch !== undefined || overrides.some((text) => text.startsWith("train.batch=")))
-    return { values, notes: [] };
+  if (given !== undefined) return { values, notes: [] };
   const batch = Math.max(1, Math.min(MODEST_BATCH, images));
   const scaled = (rate: number) => Number((rate * Math.sqrt(batch / own.batch)).toPrecision(2));
   const lr = values.lr ?? scaled(own.optimizer.learningRate);
