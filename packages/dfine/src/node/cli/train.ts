@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { fitLines } from "../../checkpoint/fitText.ts";
+import { RECIPE_NAMES, TASK_NAMES } from "../../config/config.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
@@ -39,6 +40,9 @@ export function trainCommand(finish: (code: number) => void): Command {
   options.addTo(command, [
     ...options.trainData(),
     options.model("model size (default: that of --weights, or n)"),
+    new Option("--config <file>", "any part of a configuration, as a run's config.yaml; options go before it"),
+    new Option("--task <task>", "what it is trained for (default: custom)").choices(TASK_NAMES),
+    new Option("--recipe <recipe>", "whose numbers of epochs (default: official)").choices(RECIPE_NAMES),
     options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
     options.parsed("--epochs <count>", "passes over the training data", options.wholeNumber(1)),
     options.parsed("--steps <count>", "end after this many steps in all", options.wholeNumber(1)),
@@ -47,6 +51,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
     options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
     options.ema(),
+    new Option("--backbone <file>", "weights of the backbone alone, such as PPHGNetV2_B0_stage1.pth"),
     options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),
     options.maxPixels(),
     ...options.loader(),
