@@ -3,6 +3,7 @@
  * @module dfine
  */
 
+export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
 export type { FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
@@ -25,10 +26,13 @@ export {
   type ModelConfig,
   PRESET_NAMES,
   type PresetName,
+  RECIPE_NAMES,
+  type RecipeName,
   TASK_NAMES,
   type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
+export { type ConvertedConfig, convertOfficial, mergeOfficial } from "./config/officialConfig.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
 export {
@@ -40,6 +44,7 @@ export {
 } from "./data/augment/augmentations.ts";
 export { flipImage } from "./data/augment/flip.ts";
 export type { Augment, Draws, Sample } from "./data/augment/sample.ts";
+export type { CocoJson, CocoJsonAnnotation, CocoJsonImage } from "./data/cocoJson.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
 export type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./data/dataset.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";
@@ -100,5 +105,6 @@ export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
-export { Trainer, type TrainerOptions } from "./train/trainer.ts";
+export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";
 export type { StepResult } from "./train/trainStep.ts";
+export type { PassCost } from "./train/trialPass.ts";

@@ -2,18 +2,12 @@ import * as z from "zod";
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { COCO_STAT_NAMES } from "../evaluation/cocoStats.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
+import { PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./names.ts";
 import { count, rate, share, size } from "./numbers.ts";
 
 export { ConfigError } from "./errors.ts";
 
-/** Sizes of D-FINE, smallest first. */
-export const PRESET_NAMES = ["n", "s", "m", "l", "x"] as const;
-/** Recipes: COCO from the paper, or your own data. */
-export const TASK_NAMES = ["coco", "custom"] as const;
-/** One of `PRESET_NAMES`. */
-export type PresetName = (typeof PRESET_NAMES)[number];
-/** One of `TASK_NAMES`. */
-export type TaskName = (typeof TASK_NAMES)[number];
+export { PRESET_NAMES, type PresetName, RECIPE_NAMES, type RecipeName, TASK_NAMES, type TaskName } from "./names.ts";
 
 const isPattern = (text: string) => {
   try {
@@ -119,6 +113,8 @@ const trainSchema = z.strictObject({
 export const configSchema = z.strictObject({
   preset: z.enum(PRESET_NAMES),
   task: z.enum(TASK_NAMES),
+  /** Whose numbers of epochs. */
+  recipe: z.enum(RECIPE_NAMES),
   model: modelSchema,
   criterion: criterionSchema,
   train: trainSchema,

@@ -2,7 +2,7 @@ import { closest } from "@dfine/tensor";
 import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { ARCHITECTURES, PARTS } from "../model/architectures.ts";
-import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
+import { type Config, ConfigError, configSchema, PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -12,7 +12,7 @@ type DeepPartial<T> = T extends readonly unknown[]
     ? { [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T;
 
-/** Any part of the configuration; `preset` and `task` choose what the rest is laid over. */
+/** Any part of the configuration; `preset`, `task` and `recipe` choose what the rest is laid over. */
 export type ConfigOptions = DeepPartial<Config>;
 
 type Tree = { [key: string]: unknown };
@@ -151,15 +151,19 @@ function checkTogether({ model, train }: Config): void {
 }
 
 /**
- * Complete configuration: the preset's (default n, task custom), under `options`, under `overrides` of the form
- * `train.batch=8`.
+ * Complete configuration: the preset's (default n, task custom), under `options` (several: the later over the earlier), under
+ * `overrides` of the form `train.batch=8`.
  * @throws ConfigError naming the key for unknown keys, wrong types and values that do not go together
  */
-export function resolveConfig(options: ConfigOptions = {}, overrides: readonly string[] = []): Config {
-  const patches: Tree[] = [modernised(options), ...overrides.map(parseOverride)];
+export function resolveConfig(
+  options: ConfigOptions | readonly ConfigOptions[] = {},
+  overrides: readonly string[] = [],
+): Config {
+  const patches: Tree[] = [...[options].flat().map(modernised), ...overrides.map(parseOverride)];
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
-  const usual = presetConfig(preset, task);
+  const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });
+  const usual = presetConfig(preset, task, recipe);
   const base: Tree = usual;
   const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);

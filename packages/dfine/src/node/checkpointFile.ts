@@ -59,10 +59,10 @@ export async function removeTemporaries(folder: string): Promise<void> {
   for (const name of await readdir(folder)) if (TEMPORARY.test(name)) await rm(join(folder, name), { force: true });
 }
 
-/** Adds text to the end of a file. @throws FileWriteError */
-export async function appendText(path: string, text: string): Promise<void> {
+/** Adds to the end of a file. @throws FileWriteError */
+export async function appendTo(path: string, data: Uint8Array | string): Promise<void> {
   try {
-    await appendFile(path, text);
+    await appendFile(path, data);
   } catch (error) {
     throw new FileWriteError(path, error as NodeJS.ErrnoException);
   }

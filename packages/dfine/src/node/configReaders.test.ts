@@ -76,9 +76,11 @@ test("every configuration key has a reader", async () => {
   for (const preset of PRESET_NAMES) for (const path of leaves(presetConfig(preset))) unread.add(path);
   for (const [name, config] of Object.entries(variants))
     for (const path of await readBy(name, config)) unread.delete(path);
-  // The task chooses the preset's recipe, over which the rest is laid.
+  // Task and recipe choose the preset's numbers, over which the rest is laid.
   expect(presetConfig("n", "coco")).not.toEqual({ ...presetConfig("n", "custom"), task: "coco" });
-  expect([...unread].sort()).toEqual(["task"]);
+  const [official, paper] = [presetConfig("s", "coco"), presetConfig("s", "coco", "paper")];
+  expect(paper).not.toEqual({ ...official, recipe: "paper" });
+  expect([...unread].sort()).toEqual(["recipe", "task"]);
 });
 
 test("a key that nothing reads is found", async () => {

@@ -20,6 +20,8 @@ function layout(path: string) {
     results: join(path, "results.csv"),
     /** One JSON line for every step and epoch, with all loss terms. */
     events: join(path, "events.jsonl"),
+    /** The same for TensorBoard, which is given the run's folder or one above it. */
+    tensorBoard: join(path, "tensorboard"),
     /** Machine and versions. */
     environment: join(path, "env.json"),
     report: join(path, "report.html"),

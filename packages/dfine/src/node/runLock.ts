@@ -66,9 +66,11 @@ async function tryToTake(path: string): Promise<boolean> {
   }
 }
 
-/** Tells what was found of a process that did not end in order. */
+/** A run folder that this process has for itself. */
 export interface RunLock {
+  /** What was found of a process that did not end in order. */
   readonly note: string | undefined;
+  /** Leaves the folder to others. */
   readonly release: () => Promise<void>;
 }
 

@@ -14,6 +14,7 @@ import { makeFolder, type RunFolder } from "./runFolder.ts";
 import { lockRun, type RunLock } from "./runLock.ts";
 import { type LogLine, logEvent, logRow, openLogs, type ResultsRow, readEvents } from "./runLog.ts";
 import { readStage1 } from "./runState.ts";
+import { TensorBoard } from "./tensorBoard.ts";
 import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
 /** What a run folder is filled from. */
@@ -53,7 +54,10 @@ export class RunRecorder {
   readonly #background = new Background();
   /** The best state of stage 1 so far, until it is written together with the epoch that it came of. */
   #best: Uint8Array | undefined;
+  #board: TensorBoard | undefined;
   readonly #curves: ReportCurves = { steps: [], epochs: [] };
+  /** What the log says of images that are left out. */
+  readonly #leftOut = new Set<unknown>();
   #samples: readonly Sample[] = [];
 
   private constructor(options: RecorderOptions, lock: RunLock) {
@@ -82,10 +86,11 @@ export class RunRecorder {
     await makeFolder(dirname(run.state));
     for (const folder of [run.path, dirname(run.state)]) await removeTemporaries(folder);
     await openLogs(run, trainer.progress.step > 0 ? trainer.progress : undefined);
-    for (const line of await readEvents(run.events)) addToCurves(this.#curves, line);
+    for (const line of await readEvents(run.events)) this.#learn(line);
     if (trainer.fit) await this.#write({ kind: "weights", epoch: 0, step: 0, ...trainer.fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
+    this.#board = await TensorBoard.open(run.tensorBoard, trainer.progress.step);
     if (val) this.#samples = await reportSamples(val, trainer.config.train.limits);
   }
 
@@ -123,6 +128,7 @@ export class RunRecorder {
    * @throws FileWriteError, also for what was begun before
    */
   async take(event: TrainEvent): Promise<void> {
+    await this.#board?.take(event);
     switch (event.kind) {
       case "step":
         return await this.#step(event);
@@ -136,8 +142,14 @@ export class RunRecorder {
     }
   }
 
-  async #write(line: LogLine): Promise<void> {
+  /** Takes down a line that is in the log. */
+  #learn(line: LogLine): void {
     addToCurves(this.#curves, line);
+    if (line.kind === "left out") this.#leftOut.add(line.message);
+  }
+
+  async #write(line: LogLine): Promise<void> {
+    this.#learn(line);
     await logEvent(this.#options.run, line);
   }
 
@@ -184,8 +196,11 @@ export class RunRecorder {
   }
 
   async #logLeftOut({ epoch, step }: StepEvent | EpochEvent): Promise<void> {
-    for (const { image, part } of this.#options.leftOut.takeNew())
+    for (const { image, part } of this.#options.leftOut.takeNew()) {
+      // A process that goes on with the run meets the same images again.
+      if (this.#leftOut.has(image.message)) continue;
       await this.#write({ kind: "left out", epoch, step, part, ...image });
+    }
   }
 
   /** Saves a run that stops here, with weights to use even inside its first epoch. */

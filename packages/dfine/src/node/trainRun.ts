@@ -3,7 +3,7 @@ import { DatasetError, ImageError } from "../data/errors.ts";
 import { abortSignal, texts } from "../optionRules.ts";
 import type { TrainData } from "../train/batch.ts";
 import type { EpochEvent } from "../train/events.ts";
-import { isDone, trainLoop } from "../train/loop.ts";
+import { isDone, lastStep, trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
 import type { TrainProgress } from "../train/progress.ts";
 import { stopsEarly } from "../train/stages.ts";
@@ -12,7 +12,7 @@ import type { Trainer } from "../train/trainer.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { type LoaderResources, trainLoaders } from "./data/trainLoaders.ts";
 import { LeftOut } from "./leftOut.ts";
-import type { RunSink } from "./runEvents.ts";
+import type { EstimateEvent, RunSink } from "./runEvents.ts";
 import type { RunFolder } from "./runFolder.ts";
 import { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 
@@ -89,6 +89,8 @@ async function recordRun(
   const { trainer, signal, maxSteps, onEvent = () => {} } = options;
   const warn = (text: string) => onEvent({ kind: "warning", text });
   const { bestState } = recorder;
+  const estimate = await estimateRun(trainer, data, { maxSteps });
+  if (estimate) onEvent(estimate);
   let last: EpochEvent | undefined;
   try {
     for await (const event of trainLoop(trainer, data, { signal, maxSteps, bestState })) {
@@ -128,6 +130,25 @@ async function readFirst({ train, val }: TrainData): Promise<void> {
     await batches?.next();
     await batches?.return?.();
   }
+}
+
+/** Steps from which on it is worth it to try some before. */
+const WORTH_TRYING = 200;
+
+/** What the rest of a run takes; undefined where it is short. A batch that does not fit is left for the first step to tell. */
+async function estimateRun(
+  trainer: Trainer,
+  data: TrainData,
+  options: Pick<TrainRunOptions, "maxSteps">,
+): Promise<EstimateEvent | undefined> {
+  const { progress } = trainer;
+  const steps = lastStep(trainer, data, options) - progress.step;
+  if (steps < WORTH_TRYING || progress.stepInEpoch === data.train.batchesPerEpoch) return undefined;
+  for await (const batch of data.train.batches(progress.epoch, { start: progress.stepInEpoch })) {
+    const cost = await trainer.measure(batch).catch(() => undefined);
+    return cost && { kind: "estimate", secondsPerStep: cost.seconds, steps, bytes: cost.bytes };
+  }
+  return undefined;
 }
 
 const stoppedEarly = ({ progress, config }: Trainer): string =>

@@ -64,7 +64,8 @@ export async function* trainLoop(
   }
 }
 
-function lastStep(
+/** Steps that a run will have in all, where its epochs stay as long as they are. */
+export function lastStep(
   { config, progress: { step, stepInEpoch, epoch } }: Trainer,
   { train }: TrainData,
   { maxSteps = Number.POSITIVE_INFINITY }: TrainLoopOptions,

@@ -1,8 +1,9 @@
-import { backward, OutOfMemoryError } from "@dfine/tensor";
+import { OutOfMemoryError } from "@dfine/tensor";
 import { checkInputSize, type ModelConfig } from "../model/architectures.ts";
 import { sliceBatch, type TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
-import { batchLosses, type StepContext } from "./trainStep.ts";
+import type { StepContext } from "./trainStep.ts";
+import { trialPass, undoPass } from "./trialPass.ts";
 
 /** Undoes a step that ran out of memory, and finds out by trying what would fit. Nothing is learned from the trials. */
 export async function adviseOnMemory(
@@ -10,24 +11,9 @@ export async function adviseOnMemory(
   batch: TrainingBatch,
   { state, context }: { state: DeviceState; context: StepContext },
 ): Promise<OutOfMemoryError> {
-  const { optimizer, buffers, backend } = state;
-  const undo = () => {
-    optimizer.zeroGrad();
-    buffers.putBack();
-  };
-  undo();
-  const fixedBytes = backend.memory().bytes;
-  const trial: Trial = async (smaller) => {
-    using flow = state.flow("trial");
-    try {
-      const { total } = await batchLosses(flow, state.model, { batch: smaller, context });
-      const { bytes } = backend.memory();
-      flow.run(() => backward(total));
-      return bytes;
-    } finally {
-      undo();
-    }
-  };
+  undoPass(state);
+  const fixedBytes = state.backend.memory().bytes;
+  const trial: Trial = async (smaller) => (await trialPass(state, smaller, context)).bytes;
   return await whatFits(error, batch, { trial, model: context.config.model, fixedBytes });
 }
 
@@ -98,6 +84,7 @@ function suits(model: ModelConfig, size: readonly [number, number]): boolean {
   }
 }
 
-function readable(bytes: number): string {
+/** "2.1 GB", "340 MB". */
+export function readable(bytes: number): string {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(0)} MB`;
 }

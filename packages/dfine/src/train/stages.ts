@@ -38,7 +38,7 @@ export function judgeEpoch(
   if (isBest) progress.best = value !== undefined && value > 0 ? { value, epoch } : null;
   cycle.behind = false;
   if (value === undefined) return;
-  if (watched.best === null || value > watched.best + config.train.earlyStop.minDelta)
+  if (value > (watched.best ?? Number.NEGATIVE_INFINITY) + config.train.earlyStop.minDelta)
     Object.assign(watched, { best: value, waited: 0 });
   else watched.waited++;
   if (cycle.best === null || value > cycle.best) cycle.best = value;

@@ -85,6 +85,16 @@ describe("accumulation", () => {
   });
 });
 
+test("what a step takes is measured without a trace", async () => {
+  const [batch] = await batches(1);
+  using trainer = await Trainer.create({ config: tinyConfig(), backend });
+  const before = await trainer.saveState();
+  const { seconds, bytes } = await trainer.measure(batch!);
+  expect(Buffer.compare(await trainer.saveState(), before)).toBe(0);
+  expect(seconds).toBeGreaterThan(0);
+  expect(bytes).toBeGreaterThan(backend.memory().bytes);
+});
+
 test("blocks that are computed again teach the same, to the bit, and take less memory", async () => {
   const list = await batches(2);
   const peak = async (checkpoint: boolean) => {

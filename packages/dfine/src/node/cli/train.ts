@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { fitLines } from "../../checkpoint/fitText.ts";
+import { RECIPE_NAMES, TASK_NAMES } from "../../config/config.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
@@ -8,6 +9,7 @@ import { loaderNote, trainLoaders } from "../data/trainLoaders.ts";
 import { encodeImage } from "../draw.ts";
 import { previewSheet } from "../previewSheet.ts";
 import { runTraining } from "../trainRun.ts";
+import { wandbLog } from "../wandb.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDevice } from "./openDetector.ts";
@@ -24,6 +26,7 @@ const FREE_ON_RESUME = new Set([
   "wide",
   "workers",
   "cache",
+  "wandb",
   "steps",
   "epochs",
   "json",
@@ -37,6 +40,9 @@ export function trainCommand(finish: (code: number) => void): Command {
   options.addTo(command, [
     ...options.trainData(),
     options.model("model size (default: that of --weights, or n)"),
+    new Option("--config <file>", "any part of a configuration, as a run's config.yaml; options go before it"),
+    new Option("--task <task>", "what it is trained for (default: custom)").choices(TASK_NAMES),
+    new Option("--recipe <recipe>", "whose numbers of epochs (default: official)").choices(RECIPE_NAMES),
     options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
     options.parsed("--epochs <count>", "passes over the training data", options.wholeNumber(1)),
     options.parsed("--steps <count>", "end after this many steps in all", options.wholeNumber(1)),
@@ -45,10 +51,12 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
     options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
     options.ema(),
+    new Option("--backbone <file>", "weights of the backbone alone, such as PPHGNetV2_B0_stage1.pth"),
     options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),
     options.maxPixels(),
     ...options.loader(),
     new Option("--preview [file]", "write a sheet of images as training gets them, and end").preset("preview.jpg"),
+    new Option("--wandb <project>", "send the curves to this project at Weights & Biases too (needs @wandb/sdk)"),
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
     ...options.run(),
   ]);
@@ -89,6 +97,8 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   const fitted = fit ? fitLines(fit) : [];
   for (const line of fitted) terminal.note(`weights: ${line}`);
   if (fit) terminal.data({ kind: "weights", ...fit });
+  const wandb = values.wandb === undefined ? undefined : await wandbLog({ project: values.wandb, config });
+  const tell = runTerminal(terminal, config.train.epochs);
   const { run, interrupted, best } = await runTraining({
     ...{ trainer, signal: interrupt.signal, maxSteps: values.steps, ...resources },
     run: job.folder,
@@ -96,8 +106,12 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
     train: datasets.train!,
     val: datasets.val,
     title: `D-FINE-${config.preset.toUpperCase()}`,
-    onEvent: runTerminal(terminal, config.train.epochs),
+    onEvent: (event) => {
+      tell(event);
+      wandb?.take(event);
+    },
   });
+  await wandb?.finish();
   if (interrupted) {
     terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
     return EXIT.interrupted;
