@@ -87,6 +87,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     },
     write(target, data) {
       runtime.check();
+      runtime.written(target.buffer);
       writeSlice(runtime, target, data);
     },
     async read(sources) {
@@ -100,6 +101,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
       runtime.launch(plan.wasm, { args, units, grain });
     },
     flush() {},
+    meter: () => runtime.meter(),
     memory: () => ({ bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers }),
     dispose() {
       runtime.dispose();

@@ -28,6 +28,8 @@ export class Team {
   readonly #words: Int32Array;
   #workers: SpawnedWorker[] | undefined;
   #problem: string | undefined;
+  /** Milliseconds for which the caller waited for workers to finish; counted once that was asked for. */
+  waited: number | undefined;
 
   constructor(heap: Heap, options: TeamOptions) {
     this.#heap = heap;
@@ -78,10 +80,17 @@ export class Team {
       // After a failure of the caller's own, what is left is taken away from the workers.
       Atomics.store(words, BOARD.next, chunks);
       Atomics.store(words, BOARD.open, 0);
+      const ended = this.waited === undefined ? 0 : performance.now();
       this.#awaitWorkers(kernel);
+      if (this.waited !== undefined) this.waited += performance.now() - ended;
     }
     if (Atomics.load(words, BOARD.failed) !== 0)
       throw new BackendError(`cpu: ${kernel.name} failed on a worker: ${this.#message()}`);
+  }
+
+  /** Counts in `waited` from now on. */
+  measureWaits(): void {
+    this.waited ??= 0;
   }
 
   dispose(): void {

@@ -5,6 +5,7 @@ import type { Detector } from "../model/detector.ts";
 import { hostTensor } from "../tensorFile.ts";
 import { areAnonymous } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
+import { objects365Pairs } from "./objects365.ts";
 import type { Checkpoint } from "./open.ts";
 import type { WeightSet } from "./pth.ts";
 
@@ -30,7 +31,7 @@ export interface FitReport {
   readonly changes: readonly TensorChange[];
   readonly fileClasses: readonly string[];
   readonly modelClasses: readonly string[];
-  /** Classes by name whose rows are the file's, where some are not. */
+  /** Classes of the model whose rows are the file's, where some are not. */
   readonly kept: readonly string[];
   /** One side has no class names, and the other's are taken to be in the same order. */
   readonly byOrder: boolean;
@@ -38,7 +39,8 @@ export interface FitReport {
 
 /**
  * Loads a checkpoint into a model that is initialised. Where the classes are others, the tensors with a row per class keep
- * the rows of classes that both sides name and stay as initialised otherwise. Everything else has to fit.
+ * the rows of classes that both sides name, or that Objects365 and COCO share, and stay as initialised otherwise. Everything
+ * else has to fit.
  * @throws ModelFileError listing what does not
  */
 export async function loadCheckpoint(model: Detector, checkpoint: Checkpoint): Promise<FitReport> {
@@ -89,7 +91,7 @@ interface ClassMatch {
   /** All rows are the file's. */
   readonly same: boolean;
   readonly byOrder: boolean;
-  /** Rows of the file and of the model for classes of one name. */
+  /** Rows of the file and of the model for the same classes. */
   readonly pairs: readonly (readonly [inFile: number, inModel: number])[];
 }
 
@@ -98,11 +100,11 @@ function matchClasses(file: readonly string[], model: readonly string[]): ClassM
   const unnamed = areAnonymous(file) || areAnonymous(model);
   const byOrder = !equal && unnamed && file.length === model.length;
   const rows = new Map(file.map((name, row) => [name, row]));
-  const pairs = model.flatMap((name, row) => {
+  const byName = model.flatMap((name, row) => {
     const inFile = unnamed ? undefined : rows.get(name);
     return inFile === undefined ? [] : [[inFile, row] as const];
   });
-  return { same: equal || byOrder, byOrder, pairs };
+  return { same: equal || byOrder, byOrder, pairs: objects365Pairs(file, model) ?? byName };
 }
 
 /** Whether tensors are alike but for having a row for each of their own classes. */

@@ -8,7 +8,7 @@ import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { OpAttrs } from "./attrs.ts";
 import { checkInputs, inputRules, type Takes } from "./inputs.ts";
-import { register, type Trials } from "./registry.ts";
+import { type Meaning, register, registerMeaning, type Trials } from "./registry.ts";
 import { empty } from "./result.ts";
 
 /** What an op will give, before it runs. */
@@ -99,5 +99,6 @@ export function defineOp<Name extends keyof OpAttrs>(
   };
   const call = (...inputs: Tensor[]) => op(inputs, {} as OpAttrs[Name]);
   register({ name, kind: "op", op, rules, call, cases, refuses });
+  registerMeaning(name, definition.fallback as Meaning);
   return op;
 }
