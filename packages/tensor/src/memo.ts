@@ -1,6 +1,8 @@
 /** A map, weak or not. */
-interface Known<K, V> {
+export interface Known<K, V> {
+  /** The value under `key`, if there is one. */
   get(key: K): V | undefined;
+  /** Keeps `value` under `key`. */
   set(key: K, value: V): unknown;
 }
 
