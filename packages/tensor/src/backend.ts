@@ -15,6 +15,11 @@ export interface View {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   readonly offset: number;
+  /**
+   * How often its storage was changed in place so far: with the same number and buffer, elements are the same. Undefined
+   * for a tensor that gradients flow to, as it is about to change.
+   */
+  readonly version?: number | undefined;
 }
 
 /** An operand of a launch: one stride per kernel axis; `length` elements from `offset` on may be touched by index. */
@@ -30,6 +35,11 @@ export interface Launch {
   readonly sizes: readonly number[];
   readonly operands: readonly Binding[];
   readonly params: readonly number[];
+  /**
+   * One and the same object in all launches of a kernel that have these sizes and strides, if any: what a backend derives from
+   * them can be kept under it.
+   */
+  readonly alike?: object | undefined;
 }
 
 /** Contiguous elements of a buffer. */

@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import type { Heap } from "../memory/heap.ts";
 import type { LoadedKernel } from "../wasm/instances.ts";
-import { BOARD, BOARD_WORDS, SPIN_MILLISECONDS, setupFor } from "./board.ts";
+import { BOARD, BOARD_WORDS, CALLER_SPIN_MILLISECONDS, setupFor } from "./board.ts";
 import { type SpawnedWorker, type SpawnOptions, spawnWorker } from "./spawn.ts";
 import { workerMain } from "./worker.ts";
 
@@ -134,7 +134,7 @@ export class Team {
         throw new BackendError(
           `cpu: a worker thread took a part of ${kernel.name} and has not answered for ${Math.round(waited / 1000)} s: it has died or hangs`,
         );
-      if (waited > SPIN_MILLISECONDS) this.#sleep();
+      if (waited > CALLER_SPIN_MILLISECONDS) this.#sleep();
     }
   }
 

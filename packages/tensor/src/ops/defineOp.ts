@@ -65,7 +65,9 @@ export function defineOp<Name extends keyof OpAttrs>(
     const fallback = () => noGrad(() => definition.fallback(inputs, attrs));
     if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
     return scope(name, () => {
-      const views = inputs.map((t) => (definition.strided ? t.view : noGrad(() => t.contiguous()).view));
+      const views = inputs.map((t) =>
+        definition.strided || t.isContiguous ? t.view : noGrad(() => t.contiguous()).view,
+      );
       const variant = override.select(views, attrs);
       if (variant === undefined) return fallback();
       const outputs = specs.map((spec) => empty(backend, spec.shape, spec.dtype));
