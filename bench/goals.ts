@@ -165,7 +165,7 @@ try {
   const measured = rows.filter(({ profile }) => profile === undefined);
   const parts = {
     goals: goalsTable(measured),
-    growth: growthTable(measured),
+    growth: `![By batch, by size and by preset](growth.svg)\n\n${growthTable(measured)}`,
     speeds: speedTable(measured),
     profiles: profilesText(rows),
   };
