@@ -25,6 +25,13 @@ export interface NodeFacts {
   deepestUse: number;
 }
 
+/** Reductions that are folded in one run through the row, or a store. */
+export interface Pass {
+  readonly stages: readonly Stage[];
+  /** Vectors handled together in the main loop. */
+  readonly groups: number;
+}
+
 /**
  * How a kernel's axes become loops. Rows count through `rowAxes`; lanes lie along `vectorAxis`. With `lanes: "reduce"`
  * that is the innermost reduced axis and stages follow each other in a row; with `lanes: "map"` it is the last map axis,
@@ -41,8 +48,8 @@ export interface Nest {
   readonly innerAxes: readonly number[];
   /** Depth at which stages follow each other. */
   readonly stageDepth: number;
-  /** Per stage, vectors handled together in the main loop. */
-  readonly groups: readonly number[];
+  /** What shares a run through the row: neighbouring reductions that don't need each other, or one store. */
+  readonly passes: readonly Pass[];
   readonly facts: ReadonlyMap<Expr, NodeFacts>;
 }
 
@@ -69,10 +76,10 @@ export function makeNest(kernel: Kernel): Nest {
     stageDepth: lanes === "reduce" ? 1 : 2,
   };
   const facts = nodeFacts(shape);
-  return { ...shape, facts, groups: chooseGroups(shape, facts) };
+  return { ...shape, facts, passes: makePasses(shape, facts) };
 }
 
-type Shape = Omit<Nest, "facts" | "groups">;
+type Shape = Omit<Nest, "facts" | "passes">;
 
 const strided = (kernel: Kernel, axis: number): number =>
   kernel.operands.filter((operand) => operand.walk[axis] === "stride").length;
@@ -93,14 +100,33 @@ function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefin
   );
 }
 
-function chooseGroups(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): number[] {
+function makePasses(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): Pass[] {
   const { kernel, stages, vectorAxis, lanes, innerAxes } = shape;
   const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters(kernel);
   const work = (of: readonly Stage[]): number =>
     postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
   const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
   // With lanes along a map axis, all stages run for the same vectors.
-  return stages.map((stage) => (single ? 1 : work(lanes === "map" ? stages : [stage]) > limit ? PAIR : UNROLL));
+  return together(stages).map((pass) => {
+    const groups = single ? 1 : work(lanes === "map" ? stages : pass) > limit ? PAIR : UNROLL;
+    return { stages: pass, groups };
+  });
+}
+
+/** Stages in order, with reductions beside each other that need no result of each other. */
+function together(stages: readonly Stage[]): Stage[][] {
+  const passes: Stage[][] = [];
+  let [reduces, first] = [0, 0];
+  for (const stage of stages) {
+    const needsPass = postorder(stageExpressions(stage)).some((e) => e.op === "row" && e.value >= first);
+    if (stage.kind === "reduce" && passes.at(-1)?.[0]?.kind === "reduce" && !needsPass) passes.at(-1)!.push(stage);
+    else {
+      passes.push([stage]);
+      first = reduces;
+    }
+    if (stage.kind === "reduce") reduces++;
+  }
+  return passes;
 }
 
 /** Depth of the loop over `axis`. */

@@ -1,4 +1,4 @@
-import { type Expr, postorder, type Stage, stageExpressions } from "@dfine/tensor/kernel";
+import { type Expr, postorder, type ReduceStage, type StoreStage, stageExpressions } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import { scatter, store } from "./access.ts";
 import { Fold } from "./fold.ts";
@@ -6,14 +6,21 @@ import { type Strips, stepLoop, vectorLoop } from "./loops.ts";
 import type { Printing, Site } from "./site.ts";
 import type { Values } from "./values.ts";
 
-/** Prints the stages of a kernel, one after the other, at the place where they follow each other. */
+/** Prints the stages of a kernel, one pass after the other, at the place where they follow each other. */
 export function printStages(printing: Printing, values: Values, site: Site): void {
   printing.rows.length = 0;
-  for (const [i, stage] of printing.nest.stages.entries()) {
+  for (const { stages, groups } of printing.nest.passes) {
     values.scope(() => {
-      const roots = stageExpressions(stage);
+      const roots = stages.flatMap(stageExpressions);
       values.enter(roots, site);
-      printStage({ printing, values, site, roots, groups: printing.nest.groups[i]! }, stage);
+      const place = { printing, values, site, roots, groups };
+      const [first] = stages;
+      if (first?.kind === "store") printStore(place, first);
+      else
+        printFolds(
+          place,
+          stages.filter((stage) => stage.kind === "reduce"),
+        );
     });
   }
 }
@@ -23,13 +30,41 @@ interface Place {
   readonly values: Values;
   readonly site: Site;
   readonly roots: readonly Expr[];
-  /** Vectors together in the main loop of a stage with lanes along a reduced axis. */
+  /** Vectors together in the main loop of a pass with lanes along a reduced axis. */
   readonly groups: number;
 }
 
-function printStage(place: Place, stage: Stage): void {
+function printFolds(place: Place, stages: readonly ReduceStage[]): void {
+  const { printing, values, site, roots, groups } = place;
+  const folds = stages.map(
+    (stage) => new Fold(printing, stage, printing.nest.lanes === "reduce" ? groups : site.groups),
+  );
+  const inStrips = folds.flatMap(({ strips }) => strips ?? []);
+  const strips = inStrips[0] && {
+    length: inStrips[0].length,
+    begin: () => each(inStrips, (fold) => fold.begin()),
+    end: () => each(inStrips, (fold) => fold.end()),
+  };
+  const add = (inner: Site): void =>
+    values.eachGroup(roots, inner, (group) => {
+      for (const fold of folds) fold.add(values, inner, group);
+    });
+  const endRun = (): void => each(folds, (fold) => fold.endRun());
+  innerLoops(place, { used: operandsIn(roots), strips, endRun }, add);
+  for (const fold of folds) {
+    const results = fold.finish();
+    values.holdForStages(results);
+    printing.rows.push(results);
+  }
+}
+
+function each<T>(list: readonly T[], act: (item: T) => void): void {
+  for (const item of list) act(item);
+}
+
+function printStore(place: Place, stage: StoreStage): void {
   const { printing, values, site, roots } = place;
-  const { f, nest } = printing;
+  const { f } = printing;
   const computed = (expr: Expr, inner: Site, group: number): Local => {
     const value = f.local("v128");
     values.push(expr, inner, group);
@@ -37,14 +72,6 @@ function printStage(place: Place, stage: Stage): void {
     return value;
   };
   const used = operandsIn(roots);
-  if (stage.kind === "reduce") {
-    const fold = new Fold(printing, stage, nest.lanes === "reduce" ? place.groups : site.groups);
-    innerLoops(place, { used, strips: fold.strips, endRun: () => fold.endRun() }, (inner) => fold.add(values, inner));
-    const results = fold.finish();
-    values.holdForStages(results);
-    printing.rows.push(results);
-    return;
-  }
   for (const { operand } of stage.writes) used.add(operand);
   // All is computed before anything is stored, the last vector first: so neighbours merge. Sums are added in order.
   const body = (inner: Site): void => {
