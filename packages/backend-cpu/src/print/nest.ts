@@ -9,6 +9,7 @@ import {
   type Walk,
 } from "@dfine/tensor/kernel";
 import { lowerStage } from "./lower.ts";
+import { keepCostly, type Pass, passesOf, stagesOf } from "./passes.ts";
 
 /** What a node depends on, and who needs it. */
 export interface NodeFacts {
@@ -23,13 +24,6 @@ export interface NodeFacts {
   feedsLanes: boolean;
   /** Depth of the innermost code that uses it. */
   deepestUse: number;
-}
-
-/** Reductions that are folded in one run through the row, or a store. */
-export interface Pass {
-  readonly stages: readonly Stage[];
-  /** Vectors handled together in the main loop. */
-  readonly groups: number;
 }
 
 /**
@@ -48,8 +42,8 @@ export interface Nest {
   readonly innerAxes: readonly number[];
   /** Depth at which stages follow each other. */
   readonly stageDepth: number;
-  /** What shares a run through the row: neighbouring reductions that don't need each other, or one store. */
-  readonly passes: readonly Pass[];
+  /** With the vectors that each handles together in its main loop. */
+  readonly passes: readonly (Pass & { readonly groups: number })[];
   readonly facts: ReadonlyMap<Expr, NodeFacts>;
 }
 
@@ -61,9 +55,9 @@ const UNROLL = 4;
 const PAIR = 2;
 
 export function makeNest(kernel: Kernel): Nest {
-  const stages = kernel.stages.map(lowerStage);
   const [map, reduce] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
   const lanes = chooseLanes(kernel, map, reduce);
+  const stages = keepCostly(kernel.stages, kernel).map(lowerStage);
   const vectorAxis = lanes === "reduce" ? reduce.at(-1) : vectorMapAxis(kernel, map);
   const rowAxes = map.filter((axis) => axis !== vectorAxis);
   const shape = {
@@ -100,33 +94,17 @@ function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefin
   );
 }
 
-function makePasses(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): Pass[] {
+function makePasses(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): Nest["passes"] {
   const { kernel, stages, vectorAxis, lanes, innerAxes } = shape;
   const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters(kernel);
   const work = (of: readonly Stage[]): number =>
     postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
   const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
   // With lanes along a map axis, all stages run for the same vectors.
-  return together(stages).map((pass) => {
-    const groups = single ? 1 : work(lanes === "map" ? stages : pass) > limit ? PAIR : UNROLL;
-    return { stages: pass, groups };
+  return passesOf(stages).map((pass) => {
+    const groups = single ? 1 : work(lanes === "map" ? stages : stagesOf(pass)) > limit ? PAIR : UNROLL;
+    return { ...pass, groups };
   });
-}
-
-/** Stages in order, with reductions beside each other that need no result of each other. */
-function together(stages: readonly Stage[]): Stage[][] {
-  const passes: Stage[][] = [];
-  let [reduces, first] = [0, 0];
-  for (const stage of stages) {
-    const needsPass = postorder(stageExpressions(stage)).some((e) => e.op === "row" && e.value >= first);
-    if (stage.kind === "reduce" && passes.at(-1)?.[0]?.kind === "reduce" && !needsPass) passes.at(-1)!.push(stage);
-    else {
-      passes.push([stage]);
-      first = reduces;
-    }
-    if (stage.kind === "reduce") reduces++;
-  }
-  return passes;
 }
 
 /** Depth of the loop over `axis`. */
