@@ -75,8 +75,7 @@ async function prepare() {
     positionals,
   );
   const { evalSize: size } = config.model;
-  const { flip } = config.train.augmentation;
-  const loader = createLoader({ ...split, size, batchSize: batch, training: true, seed, flip });
+  const loader = createLoader({ ...split, size, batchSize: batch, training: true, seed, ...config.train.augmentation });
   const batches: TrainingBatch[] = [];
   for await (const each of loader.batches(0)) if (batches.push(each) === steps) break;
   const { device, json } = values;

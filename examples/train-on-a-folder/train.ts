@@ -23,12 +23,12 @@ const config = resolveConfig({
     optimizer: { learningRate: 8e-4, backboneLearningRate: 8e-4 },
     schedule: { warmupSteps: 20 },
     ema: { decay: 0.99, warmups: 20 },
-    augmentation: { flip: 0 },
+    augmentation: { transforms: [] },
   },
 });
 const { batch, augmentation } = config.train;
 const size = config.model.evalSize;
-const batches = createLoader({ ...train, size, batchSize: batch, training: true, flip: augmentation.flip });
+const batches = createLoader({ ...train, size, batchSize: batch, training: true, ...augmentation });
 const valBatches = createLoader({ ...val, size, batchSize: batch, training: false });
 
 const backend = await resolveBackend("auto");

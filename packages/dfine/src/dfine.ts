@@ -8,7 +8,7 @@ import { CHECKPOINT_OPTIONS, type CheckpointOptions, identifyCheckpoint, readChe
 import { PRESET_NAMES, type PresetName } from "./config/config.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
-import { resizeBilinear } from "./data/resize.ts";
+import { toInput } from "./data/inputFit.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
@@ -171,7 +171,7 @@ export class DFine implements Disposable {
   }
 
   /**
-   * Finds objects in images, one result per image. They are squeezed to the network's size, as in training. Calls may
+   * Finds objects in images, one result per image. They come to the network's size as in training. Calls may
    * overlap.
    * @throws RangeError for pixels that do not fit the size, ArgumentError for options
    */
@@ -189,6 +189,7 @@ export class DFine implements Disposable {
     const { threshold = 0.5, maxDetections = 300, batch = 4, signal } = options;
     const { predictor } = this;
     const [height, width] = this.size;
+    const { resize } = this.model.config;
     const plane = 3 * height * width;
     const results: Result[] = [];
     for (let first = 0; first < list.length; first += batch) {
@@ -198,10 +199,10 @@ export class DFine implements Disposable {
       for (const [i, given] of group.entries()) {
         rule.checkValue("detect", `image ${first + i}`, given, IMAGE);
         const image = rgbImage(given.width, given.height, given.data);
-        toTensorData(resizeBilinear(image, width, height), images, { offset: i * plane });
+        toTensorData(toInput(image, this.size, resize), images, { offset: i * plane });
       }
       const origSizes = group.map((image) => [image.width, image.height] as const);
-      const input = { images, shape: [group.length, 3, height, width], origSizes } as const;
+      const input = { images, shape: [group.length, 3, height, width], origSizes, resize } as const;
       const found = await predictor(input, signal);
       for (const [i, detections] of found.entries()) {
         const { width, height } = group[i]!;

@@ -3,6 +3,7 @@
  * @module dfine
  */
 
+export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
 export type { FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
@@ -25,18 +26,31 @@ export {
   type ModelConfig,
   PRESET_NAMES,
   type PresetName,
+  RECIPE_NAMES,
+  type RecipeName,
   TASK_NAMES,
   type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
+export { type ConvertedConfig, convertOfficial, mergeOfficial } from "./config/officialConfig.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
+export {
+  type AnotherSample,
+  AUGMENTATION_RECIPES,
+  type AugmentationConfig,
+  type AugmentationList,
+  augmenter,
+} from "./data/augment/augmentations.ts";
+export { flipImage } from "./data/augment/flip.ts";
+export type { Augment, Draws, Sample } from "./data/augment/sample.ts";
+export type { CocoJson, CocoJsonAnnotation, CocoJsonImage } from "./data/cocoJson.ts";
 export { adjustBrightness, adjustContrast, adjustHue, adjustSaturation } from "./data/color.ts";
 export type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./data/dataset.ts";
 export { DatasetError, ImageError } from "./data/errors.ts";
 export type { DatasetFacts } from "./data/facts.ts";
-export { flipBoxes, flipImage } from "./data/flip.ts";
-export { createImage, type RgbImage, rgbImage, type TensorDataOptions, toTensorData } from "./data/image.ts";
+export { createImage, type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
+export { RESIZES, type Resize, toInput } from "./data/inputFit.ts";
 export { type PageImage, toRgbImage } from "./data/pageImage.ts";
 export { cocoDataset, parseCoco } from "./data/parseCoco.ts";
 export { resizeBilinear } from "./data/resize.ts";
@@ -50,7 +64,12 @@ export {
   resolveBackend,
 } from "./device.ts";
 export { type CreateOptions, type DetectOptions, DFine, type DFineOptions, type PretrainedOptions } from "./dfine.ts";
-export { type CategoryResult, type CocoResult, evaluateDetections } from "./evaluation/cocoEval.ts";
+export {
+  type CategoryResult,
+  type CocoResult,
+  type EvaluateDetectionsOptions,
+  evaluateDetections,
+} from "./evaluation/cocoEval.ts";
 export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
 export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
 export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
@@ -78,12 +97,14 @@ export { type Detections, postprocess, type RawDetections } from "./postprocess.
 export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
 export type { BatchesOptions, BatchSource, TrainData, TrainingBatch } from "./train/batch.ts";
+export { type BestState, bestInMemory } from "./train/bestState.ts";
 export { BatchError } from "./train/checkBatch.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./train/evaluate.ts";
-export type { EpochEvent, RecoveryEvent, StepEvent, TrainEvent } from "./train/events.ts";
+export type { EpochEvent, RecoveryEvent, StageEvent, StepEvent, TrainEvent } from "./train/events.ts";
 export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
-export { Trainer, type TrainerOptions } from "./train/trainer.ts";
+export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";
 export type { StepResult } from "./train/trainStep.ts";
+export type { PassCost } from "./train/trialPass.ts";

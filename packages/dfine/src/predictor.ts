@@ -1,6 +1,8 @@
 import { type Backend, noGrad, readResults, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
+import { ConfigError } from "./config/errors.ts";
+import { inputFrame, type Resize } from "./data/inputFit.ts";
 import { inTurn } from "./deviceQueue.ts";
-import type { Detector } from "./model/detector.ts";
+import type { Detector, DetectorConfig } from "./model/detector.ts";
 import { type Detections, postprocess } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
@@ -8,6 +10,8 @@ export interface PredictorInput {
   /** [B, 3, H, W], RGB / 255. */
   readonly images: Float32Array;
   readonly shape: readonly [number, number, number, number];
+  /** How the images came to [H, W]. Default "squeeze". */
+  readonly resize?: Resize;
   /** Per image, width and height in pixels of the original. */
   readonly origSizes: readonly (readonly [width: number, height: number])[];
 }
@@ -32,6 +36,8 @@ export function modelPredictor(model: Detector, backend: Backend): Predictor {
       .precompile?.(() => withBackend(backend, () => scope("rehearsal", () => void forward(input))))
       .catch(() => undefined);
   return async (input, signal) => {
+    const problem = resizeProblem(input, model.config);
+    if (problem !== undefined) throw new ConfigError(`prediction: ${problem}`);
     compiled ??= compile(input);
     await compiled;
     // The read is queued when the turn ends, so the next one need not wait for its arrays.
@@ -45,6 +51,23 @@ export function modelPredictor(model: Detector, backend: Backend): Predictor {
     });
     const [logits, boxes] = (await reading) as Exclude<TypedArray, Int32Array>[];
     const numQueries = boxes!.length / (4 * input.shape[0]);
-    return postprocess({ logits: logits!, boxes: boxes!, numQueries }, input.origSizes, { numTopQueries });
+    const [, , ...size] = input.shape;
+    const frames = input.origSizes.map(([width, height]) => inputFrame({ width, height }, size, model.config.resize));
+    const found = postprocess(
+      { logits: logits!, boxes: boxes!, numQueries },
+      frames.map(({ width, height }) => [width, height]),
+      { numTopQueries },
+    );
+    for (const [i, { boxes }] of found.entries()) {
+      const { left, top } = frames[i]!;
+      for (let at = 0; at < boxes.length; at++) boxes[at]! += at % 2 ? top : left;
+    }
+    return found;
   };
+}
+
+/** What is wrong where images came to the input size in another way than the model's, for messages. */
+export function resizeProblem({ resize = "squeeze" }: Pick<PredictorInput, "resize">, model: DetectorConfig) {
+  if (resize === model.resize) return undefined;
+  return `the model takes images of model.resize=${model.resize}, but these came with ${resize}; give resize: "${model.resize}" to what prepares them`;
 }

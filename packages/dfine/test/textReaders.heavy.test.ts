@@ -98,7 +98,7 @@ const READERS: Record<string, Reader> = {
     texts: [
       JSON.stringify({
         ...{ epoch: 3, stepInEpoch: 2, step: 40, skipped: 1, skippedInARow: 0, lossCount: 2 },
-        best: { ap: 0.5, epoch: 2 },
+        best: { value: 0.5, epoch: 2 },
         lossSums: { loss_vfl: 1.5, loss_bbox: 0.25 },
       }),
     ],

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../parity/referencePack.ts";
-import { constant, linearWarmup, multiStepFactor, warmupMultiStep } from "./schedule.ts";
+import { constant, linearWarmup, multiStepFactor, warmupSchedule } from "./schedule.ts";
 
 interface Options {
   warmupSteps: number;
@@ -43,7 +43,7 @@ describe("schedules", () => {
   test("warm-up with milestones equals the official loop", () => {
     fc.assert(
       fc.property(options, (given) => {
-        const schedule = warmupMultiStep(given);
+        const schedule = warmupSchedule({ ...given, type: "steps", finalShare: 0 }, { ...given, epochs: 15 });
         officialLoop(given, 15).forEach((rate, step) => {
           expect(schedule(step)).toBeCloseTo(rate, 12);
         });
@@ -63,6 +63,23 @@ describe("schedules", () => {
     factors.forEach((factor, epoch) => {
       expect(factor).toBeCloseTo([1, 1, 0.1, 0.1, 0.01, 0.01][epoch]!, 15);
     });
+  });
+
+  test("a cosine falls from the end of the warm-up to its share at the end of the run, half of the way in the middle", () => {
+    const cosine = { type: "cosine", warmupSteps: 4, finalShare: 0.2, milestones: [1], gamma: 0.1 } as const;
+    const schedule = warmupSchedule(cosine, { stepsPerEpoch: 6, epochs: 4 });
+    const expected = [
+      [0, 0.25],
+      [4, 1],
+      [14, 0.6],
+      [24, 0.2],
+      [99, 0.2],
+    ] as const;
+    for (const [step, factor] of expected) expect(schedule(step)).toBeCloseTo(factor, 12);
+    const later = warmupSchedule(cosine, { stepsPerEpoch: 6, epochs: 4, shift: 10 });
+    expect(later(19)).toBeCloseTo(0.6, 12);
+    const rates = Array.from({ length: 21 }, (_, i) => schedule(4 + i));
+    expect(rates.every((rate, i) => i === 0 || rate < rates[i - 1]!)).toBe(true);
   });
 
   test("gives the learning rates of the reference pack", (context) => {

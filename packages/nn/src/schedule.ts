@@ -23,23 +23,46 @@ export function multiStepFactor(epoch: number, { milestones, gamma }: MultiStepO
   return gamma ** milestones.filter((milestone) => milestone <= epoch).length;
 }
 
+/** Where the epochs of a run begin and end, in steps. */
+export interface RunLength {
+  readonly stepsPerEpoch: number;
+  readonly epochs: number;
+  /** Steps by which epochs begin later than at a multiple of `stepsPerEpoch`, after epochs of other lengths; default 0. */
+  readonly shift?: number;
+}
+
+/** A linear warm-up and what follows it. */
+export interface WarmupOptions extends MultiStepOptions {
+  /** `steps`: milestones. `cosine`: falls along half a wave to `finalShare` at the end of the run. */
+  readonly type: "steps" | "cosine";
+  readonly warmupSteps: number;
+  /** Share of the base rate at the end of a cosine; milestones pay no heed to it. */
+  readonly finalShare: number;
+}
+
 /**
- * Linear warm-up by steps, then milestones by epochs, as D-FINE's trainer combines them: epochs that end before the
- * warm-up does are not counted towards the milestones.
+ * Milestones by epochs, as D-FINE's trainer combines them with a warm-up: epochs that end before the warm-up does are not
+ * counted towards them.
  */
-export function warmupMultiStep(
-  options: MultiStepOptions & {
-    readonly warmupSteps: number;
-    readonly stepsPerEpoch: number;
-    /** Steps by which epochs begin later than at a multiple of `stepsPerEpoch`, after epochs of other lengths; default 0. */
-    readonly shift?: number;
-  },
-): Schedule {
-  const { warmupSteps, stepsPerEpoch, shift = 0 } = options;
-  const warmup = linearWarmup(warmupSteps);
-  const uncounted = Math.max(0, Math.ceil(warmupSteps / stepsPerEpoch) - 1);
+function steps(options: WarmupOptions, { stepsPerEpoch, shift = 0 }: RunLength): Schedule {
+  const uncounted = Math.max(0, Math.ceil(options.warmupSteps / stepsPerEpoch) - 1);
+  return (step) => multiStepFactor(Math.max(0, Math.floor((step - shift) / stepsPerEpoch) - uncounted), options);
+}
+
+/** From the end of the warm-up to the end of the run. Loshchilov and Hutter 2017, without restarts. */
+function cosine({ warmupSteps, finalShare }: WarmupOptions, { stepsPerEpoch, epochs, shift = 0 }: RunLength): Schedule {
+  const length = Math.max(1, shift + epochs * stepsPerEpoch - warmupSteps);
   return (step) => {
-    const epoch = Math.floor((step - shift) / stepsPerEpoch);
-    return warmup(step) * multiStepFactor(Math.max(0, epoch - uncounted), options);
+    const done = Math.min(1, Math.max(0, (step - warmupSteps) / length));
+    return finalShare + ((1 - finalShare) * (1 + Math.cos(Math.PI * done))) / 2;
   };
+}
+
+const AFTER_WARMUP: Readonly<Record<WarmupOptions["type"], typeof steps>> = { steps, cosine };
+
+/** Linear warm-up by steps, times what follows it. */
+export function warmupSchedule(options: WarmupOptions, run: RunLength): Schedule {
+  const warmup = linearWarmup(options.warmupSteps);
+  const after = AFTER_WARMUP[options.type](options, run);
+  return (step) => warmup(step) * after(step);
 }

@@ -4,6 +4,7 @@ import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
 import { cutSummed, type GemmRows, withRows } from "./gemmProblem.ts";
+import { packedSegments, packedWeight } from "./packedWeight.ts";
 import { steps } from "./tables.ts";
 
 const BYTES = 4;
@@ -45,28 +46,30 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
   const [height, width] = isTurned ? [n, m] : [m, n];
   const pc = runtime.pointer(c);
   const segments = cutSummed(k, { aStep: rows.summed, bStep: columns.summed });
+  const strides = { k: columns.summed, column: columns.outer };
+  const isInRuns = columns.outer === BYTES || width === 1;
+  const isWeight = !isInRuns && b.batch.every((stride) => stride === 0);
+  const panels = isWeight ? packedWeight(runtime, { view: factors.b, n, strides, segments }) : undefined;
+  const runs = () => ({
+    kind: "runs" as const,
+    k: steps(segments[0]!.k, columns.summed),
+    length: width,
+    pitch: 0,
+    to: isTurned ? ([0, n * BYTES] as const) : undefined,
+  });
   const product = (from: GemmRows): void =>
     gemm(runtime, {
       m: height,
       n: width,
       batches: rows.at.map((address, i) => ({
         a: address,
-        b: columns.at[i]!,
+        b: panels ?? columns.at[i]!,
         c: pc + i * m * n * BYTES,
         segments: [0, segments.length],
       })),
-      segments,
+      segments: panels === undefined ? segments : packedSegments(runtime, { n, segments }),
       rows: from,
-      columns:
-        columns.outer === BYTES || width === 1
-          ? {
-              kind: "runs",
-              k: steps(segments[0]!.k, columns.summed),
-              length: width,
-              pitch: 0,
-              to: isTurned ? [0, n * BYTES] : undefined,
-            }
-          : { kind: "strided", k: columns.summed, column: columns.outer },
+      columns: panels !== undefined ? { kind: "packed" } : isInRuns ? runs() : { kind: "strided", ...strides },
       cPitch: isTurned ? BYTES : n * BYTES,
       epilogue,
     });

@@ -1,10 +1,11 @@
 import { type HostTensor, isDerived, type LoadReport, readNamed, type SafetensorsEntry } from "@dfine/nn";
-import { type Shape, sameShape, type Tensor } from "@dfine/tensor";
+import { type Shape, sameShape, type Tensor, type TypedArray } from "@dfine/tensor";
 import { firstOf } from "../describe.ts";
 import type { Detector } from "../model/detector.ts";
 import { hostTensor } from "../tensorFile.ts";
 import { areAnonymous } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
+import { objects365Pairs } from "./objects365.ts";
 import type { Checkpoint } from "./open.ts";
 import type { WeightSet } from "./pth.ts";
 
@@ -30,7 +31,7 @@ export interface FitReport {
   readonly changes: readonly TensorChange[];
   readonly fileClasses: readonly string[];
   readonly modelClasses: readonly string[];
-  /** Classes by name whose rows are the file's, where some are not. */
+  /** Classes of the model whose rows are the file's, where some are not. */
   readonly kept: readonly string[];
   /** One side has no class names, and the other's are taken to be in the same order. */
   readonly byOrder: boolean;
@@ -38,7 +39,8 @@ export interface FitReport {
 
 /**
  * Loads a checkpoint into a model that is initialised. Where the classes are others, the tensors with a row per class keep
- * the rows of classes that both sides name and stay as initialised otherwise. Everything else has to fit.
+ * the rows of classes that both sides name, or that Objects365 and COCO share, and stay as initialised otherwise. Everything
+ * else has to fit.
  * @throws ModelFileError listing what does not
  */
 export async function loadCheckpoint(model: Detector, checkpoint: Checkpoint): Promise<FitReport> {
@@ -89,7 +91,7 @@ interface ClassMatch {
   /** All rows are the file's. */
   readonly same: boolean;
   readonly byOrder: boolean;
-  /** Rows of the file and of the model for classes of one name. */
+  /** Rows of the file and of the model for the same classes. */
   readonly pairs: readonly (readonly [inFile: number, inModel: number])[];
 }
 
@@ -98,11 +100,11 @@ function matchClasses(file: readonly string[], model: readonly string[]): ClassM
   const unnamed = areAnonymous(file) || areAnonymous(model);
   const byOrder = !equal && unnamed && file.length === model.length;
   const rows = new Map(file.map((name, row) => [name, row]));
-  const pairs = model.flatMap((name, row) => {
+  const byName = model.flatMap((name, row) => {
     const inFile = unnamed ? undefined : rows.get(name);
     return inFile === undefined ? [] : [[inFile, row] as const];
   });
-  return { same: equal || byOrder, byOrder, pairs };
+  return { same: equal || byOrder, byOrder, pairs: objects365Pairs(file, model) ?? byName };
 }
 
 /** Whether tensors are alike but for having a row for each of their own classes. */
@@ -117,13 +119,18 @@ function fileTensor(entry: SafetensorsEntry, target: Tensor | undefined): HostTe
       const { data: values } = hostTensor(entry);
       const data = target?.dtype === "f32" && values instanceof Int32Array ? Float32Array.from(values) : values;
       // Anchors outside the image are infinite by design.
-      if (!(target && isDerived(target)) && !data.every(Number.isFinite))
+      if (!(target && isDerived(target)) && !areFinite(data))
         throw new ModelFileError(
           `${entry.file}: its tensor ${entry.name} holds numbers that are not finite: the training they come from went wrong; use an earlier checkpoint`,
         );
       return data;
     },
   };
+}
+
+function areFinite(values: TypedArray): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return false;
+  return true;
 }
 
 function withRows(fresh: HostTensor, source: HostTensor, pairs: ClassMatch["pairs"]): HostTensor {

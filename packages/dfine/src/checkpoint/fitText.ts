@@ -18,7 +18,7 @@ export function fitLines(report: FitReport): string[] {
   const fate = byOrder
     ? `; they are taken to be ${firstOf(modelClasses)}, in this order`
     : kept.length > 0
-      ? `; kept by name: ${firstOf(kept)}`
+      ? `; kept${areAnonymous(fileClasses) ? "" : " by name"}: ${firstOf(kept)}`
       : "";
   return [
     `${file}: ${loaded} tensors loaded${set}; ${fileClasses.length} classes ${names}${fate}`,

@@ -1,17 +1,13 @@
 import * as z from "zod";
+import { augmentationsSchema } from "../data/augment/augmentations.ts";
+import { COCO_STAT_NAMES } from "../evaluation/cocoStats.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
+import { PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./names.ts";
 import { count, rate, share, size } from "./numbers.ts";
 
 export { ConfigError } from "./errors.ts";
 
-/** Sizes of D-FINE, smallest first. */
-export const PRESET_NAMES = ["n", "s", "m", "l", "x"] as const;
-/** Recipes: COCO from the paper, or your own data. */
-export const TASK_NAMES = ["coco", "custom"] as const;
-/** One of `PRESET_NAMES`. */
-export type PresetName = (typeof PRESET_NAMES)[number];
-/** One of `TASK_NAMES`. */
-export type TaskName = (typeof TASK_NAMES)[number];
+export { PRESET_NAMES, type PresetName, RECIPE_NAMES, type RecipeName, TASK_NAMES, type TaskName } from "./names.ts";
 
 const isPattern = (text: string) => {
   try {
@@ -54,26 +50,51 @@ const optimizer = z.strictObject({
   clipMaxNorm: rate,
 });
 
+/** What `train.freeze` may name. */
+const FREEZABLE = ["backbone", "norm"] as const;
+
 const trainSchema = z.strictObject({
   epochs: size,
   /** Images per step. */
   batch: size,
+  /** Parts in which a batch goes through the model, one after the other; their gradients are added. */
+  accumulate: size,
+  /** Whether blocks of the backbone and the encoder are computed again for the gradient in place of kept: memory for time. */
+  checkpoint: z.boolean(),
+  /** What is not trained: the backbone, all batch norms. Their statistics stay as they are too. */
+  freeze: z.array(z.enum(FREEZABLE)),
   valBatch: size,
   seed: count,
   optimizer,
-  /** Linear warm-up in steps; the rate is multiplied by `gamma` at each epoch of `milestones`. */
-  schedule: z.strictObject({ warmupSteps: count, milestones: z.array(count), gamma: rate }),
-  /** `warmups`: steps over which the decay rises. */
-  ema: z.strictObject({ decay: share, warmups: count }),
+  /**
+   * Linear warm-up in steps. Then, for `steps`, the rate is multiplied by `gamma` at each epoch of `milestones`; for `cosine`
+   * it falls along half a wave to `finalShare` of it at the end of the run.
+   */
+  schedule: z.strictObject({
+    type: z.enum(["steps", "cosine"]),
+    warmupSteps: count,
+    milestones: z.array(count),
+    gamma: rate,
+    finalShare: share,
+  }),
+  /** `warmups`: steps over which the decay rises. In stage 2 it is `restartDecay`, where that is lower. */
+  ema: z.strictObject({ decay: share, warmups: count, restartDecay: share }),
   augmentation: z.strictObject({
-    flip: share,
-    /** Epoch from which strong augmentation and multi-scale stop. */
+    /** In order: a list, or the name of one. Images are resized after them. */
+    transforms: augmentationsSchema,
+    /** Epoch, from 0, with which stage 2 begins: without strong augmentation and multi-scale. 0: there are no stages. */
     stopEpoch: count,
     /** How often the base size stands in the list of training sizes; null: always the base size. */
     baseSizeRepeat: size.nullable(),
   }),
+  /** The number of the COCO evaluation by which epochs are compared. */
+  bestBy: z.enum(COCO_STAT_NAMES),
+  /** Ends the run after `patience` epochs in which `bestBy` has not risen by more than `minDelta`; null: never. */
+  earlyStop: z.strictObject({ patience: size.nullable(), minDelta: rate }),
   /** Epochs between numbered checkpoints. */
   checkpointEvery: size,
+  /** Steps between saved states inside an epoch; one is saved at each epoch's end too. */
+  saveEvery: size,
   /**
    * Steps between copies of the training state in memory, to which a run goes back when its device is lost; the end of an
    * epoch is always one. None are made on devices that can't be lost.
@@ -92,6 +113,8 @@ const trainSchema = z.strictObject({
 export const configSchema = z.strictObject({
   preset: z.enum(PRESET_NAMES),
   task: z.enum(TASK_NAMES),
+  /** Whose numbers of epochs. */
+  recipe: z.enum(RECIPE_NAMES),
   model: modelSchema,
   criterion: criterionSchema,
   train: trainSchema,
@@ -104,8 +127,5 @@ export type MatcherConfig = CriterionConfig["matcher"];
 export type TrainConfig = z.infer<typeof trainSchema>;
 export type OptimizerConfig = TrainConfig["optimizer"];
 export type ParameterGroupConfig = OptimizerConfig["groups"][number];
-/** Keys that nothing reads yet, as paths: giving them another value than the preset's is an error. */
-export const WITHOUT_EFFECT: readonly string[] = ["train.augmentation.stopEpoch", "train.augmentation.baseSizeRepeat"];
-
 /** A whole configuration, as `resolveConfig` makes it. @interface */
 export type Config = z.infer<typeof configSchema>;

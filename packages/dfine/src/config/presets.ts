@@ -1,10 +1,11 @@
+import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { dfineDecoder } from "../model/decoder.ts";
 import { contrastive } from "../model/denoising.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
-import { COCO_CLASSES } from "./coco.ts";
-import type { Config, CriterionConfig, ModelConfig, PresetName, TaskName, TrainConfig } from "./config.ts";
+import type { Config, CriterionConfig, ModelConfig, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
+import { recipeOf } from "./recipes.ts";
 
 /** Presets have HGNetv2 as their backbone. */
 export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
@@ -41,34 +42,6 @@ const MODELS: Record<PresetName, ModelRow> = {
   },
 };
 
-type RecipeRow = readonly [
-  learningRate: number,
-  backboneLearningRate: number,
-  weightDecay: number,
-  batch: number,
-  valBatch: number,
-  epochs: number,
-  stopEpoch: number,
-  baseSizeRepeat: number | null,
-];
-
-const RECIPES: Record<TaskName, Record<PresetName, RecipeRow>> = {
-  coco: {
-    n: [8e-4, 4e-4, 1e-4, 128, 256, 160, 148, null],
-    s: [2e-4, 1e-4, 1e-4, 32, 64, 132, 120, 20],
-    m: [2e-4, 2e-5, 1e-4, 32, 64, 132, 120, 6],
-    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 4],
-    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 3],
-  },
-  custom: {
-    n: [8e-4, 4e-4, 1e-4, 128, 256, 220, 200, null],
-    s: [4e-4, 2e-4, 1e-4, 64, 128, 220, 200, 20],
-    m: [2.5e-4, 2.5e-5, 1.25e-4, 32, 64, 132, 120, 6],
-    l: [2.5e-4, 1.25e-5, 1.25e-4, 32, 64, 80, 72, 4],
-    x: [2.5e-4, 2.5e-6, 1.25e-4, 32, 64, 80, 72, 3],
-  },
-};
-
 const BACKBONE_WITHOUT_NORM = "^(?=.*backbone)(?!.*norm|bn).*$";
 
 /**
@@ -86,13 +59,14 @@ const FROZEN_NORM_GROUPS: TrainConfig["optimizer"]["groups"] = [
   { pattern: "^(?=.*(?:encoder|decoder))(?=.*(?:norm|bn)).*$", learningRate: "base", weightDecay: 0 },
 ];
 
-function model({ frozen = false, ...row }: ModelRow): PresetModel {
+function model({ frozen = false, ...row }: ModelRow, classes: readonly string[]): PresetModel {
   const levels = row.decoder.points.length;
   const backbone = { ...hgNetV2.defaults(levels), ...HGNETV2[row.backbone], learnableAffine: !frozen };
   return {
     architecture: "dfine",
-    classes: [...COCO_CLASSES],
+    classes: [...classes],
     evalSize: [640, 640],
+    resize: "squeeze",
     backbone: { ...backbone, freezeAt: frozen ? 0 : -1, freezeNorm: frozen },
     encoder: { ...hybrid.defaults(levels), ...row.encoder },
     decoder: { ...dfineDecoder.defaults(levels), ...row.decoder },
@@ -110,11 +84,15 @@ const CRITERION: CriterionConfig = {
   matcher: { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
 };
 
-function train(row: RecipeRow, frozenNorm = false): TrainConfig {
-  const [learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs, stopEpoch, baseSizeRepeat] = row;
+function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainConfig {
+  const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
+  const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
   return {
     epochs,
     batch,
+    accumulate: 1,
+    checkpoint: false,
+    freeze: [],
     valBatch,
     seed: 0,
     optimizer: {
@@ -126,23 +104,33 @@ function train(row: RecipeRow, frozenNorm = false): TrainConfig {
       groups: frozenNorm ? FROZEN_NORM_GROUPS : TRAINED_NORM_GROUPS,
       clipMaxNorm: 0.1,
     },
-    schedule: { warmupSteps: 500, milestones: [500], gamma: 0.1 },
-    ema: { decay: 0.9999, warmups: 1000 },
-    augmentation: { flip: 0.5, stopEpoch, baseSizeRepeat },
-    checkpointEvery: 12,
+    schedule: { type: "steps", warmupSteps, milestones: [500], gamma: 0.1, finalShare: 0 },
+    ema: { decay: 0.9999, warmups: emaWarmups, restartDecay },
+    augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
+    bestBy: "AP",
+    earlyStop: { patience: null, minDelta: 0 },
+    checkpointEvery,
+    saveEvery: 500,
     snapshotEvery: 50,
     limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };
 }
 
-/** Complete configuration of a preset with the official recipe of a task; a fresh copy at every call. */
-export function presetConfig(preset: PresetName, task: TaskName = "custom"): Config & { model: PresetModel } {
+/**
+ * Complete configuration of a preset with a task's recipe; a fresh copy at every call.
+ * @throws ConfigError for the paper's recipe where the paper has none
+ */
+export function presetConfig(
+  preset: PresetName,
+  task: TaskName = "custom",
+  recipe: RecipeName = "official",
+): Config & { model: PresetModel } {
   const row = MODELS[preset];
+  const numbers = recipeOf(preset, task, recipe);
   return structuredClone({
-    preset,
-    task,
-    model: model(row),
+    ...{ preset, task, recipe },
+    model: model(row, numbers.classes),
     criterion: CRITERION,
-    train: train(RECIPES[task][preset], row.frozen),
+    train: train(numbers, row.frozen),
   });
 }

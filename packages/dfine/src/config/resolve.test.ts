@@ -31,15 +31,27 @@ describe("resolveConfig", () => {
     expect(resolveConfig({ preset: "s" }, ["model.classes=[cat, dog]"]).model.classes).toEqual(["cat", "dog"]);
   });
 
-  test("keys without effect are refused, but for the preset's values in a whole configuration", async () => {
-    const whole = presetConfig("s");
-    expect(resolveConfig(whole)).toEqual(whole);
-    const other = { preset: "s", train: { augmentation: { stopEpoch: 3 } } } as const;
-    const without = /train\.augmentation\.stopEpoch has no effect yet.*; leave it out/;
-    expect(() => resolveConfig(other)).toThrow(without);
-    says("config-without-effect", await thrown(() => resolveConfig(other)));
-    expect(() => resolveConfig(whole, ["train.augmentation.stopEpoch=200"])).toThrow(without);
-    expect(() => resolveConfig({}, ["train.augmentation.baseSizeRepeat=null"])).toThrow(/baseSizeRepeat has no effect/);
+  test("augmentations are a list or the name of one", () => {
+    const names = (value: string) =>
+      resolveConfig({}, [`train.augmentation.transforms=${value}`]).train.augmentation.transforms.map(
+        ({ name }) => name,
+      );
+    expect(names("official")).toEqual(["photometricDistort", "zoomOut", "iouCrop", "sanitize", "flip"]);
+    expect(names("none")).toEqual([]);
+    expect(names("[{ name: flip, probability: 0.25 }]")).toEqual(["flip"]);
+    expect(() => names("heavy")).toThrow(/train\.augmentation\.transforms/);
+    expect(() => names("[{ name: zoomOut, sideRange: [4, 1] }]")).toThrow(/transforms\.0\.sideRange.*from low to high/);
+  });
+
+  test("stored configurations that only mirrored images mean what they meant", () => {
+    const { transforms, ...rest } = presetConfig("s").train.augmentation;
+    const { preset, train } = presetConfig("s");
+    const stored = { preset, train: { ...train, augmentation: { ...rest, flip: 0.25 } } } as ConfigOptions;
+    expect(resolveConfig(stored).train.augmentation).toEqual({
+      transforms: [{ name: "flip", probability: 0.25 }],
+      stopEpoch: rest.stopEpoch,
+      baseSizeRepeat: null,
+    });
   });
 
   test("shares nothing with the options", () => {

@@ -2,7 +2,7 @@ import { closest } from "@dfine/tensor";
 import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { ARCHITECTURES, PARTS } from "../model/architectures.ts";
-import { type Config, ConfigError, configSchema, PRESET_NAMES, TASK_NAMES, WITHOUT_EFFECT } from "./config.ts";
+import { type Config, ConfigError, configSchema, PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -12,12 +12,12 @@ type DeepPartial<T> = T extends readonly unknown[]
     ? { [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T;
 
-/** Any part of the configuration; `preset` and `task` choose what the rest is laid over. */
+/** Any part of the configuration; `preset`, `task` and `recipe` choose what the rest is laid over. */
 export type ConfigOptions = DeepPartial<Config>;
 
 type Tree = { [key: string]: unknown };
 
-function isTree(value: unknown): value is Tree {
+export function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -115,7 +115,16 @@ function choice<T extends string>(key: string, names: readonly T[], options: { p
   return found;
 }
 
-function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+/** Stored configurations of versions that only mirrored images, as they are written now. */
+function modernised(options: ConfigOptions): Tree {
+  const augmentation = options.train?.augmentation as Tree | undefined;
+  if (augmentation?.flip === undefined) return options as Tree;
+  const { flip, ...rest } = augmentation;
+  const transforms = [{ name: "flip", probability: flip }];
+  return { ...options, train: { ...options.train, augmentation: { ...rest, transforms, baseSizeRepeat: null } } };
+}
+
+export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], tree);
 }
 
@@ -127,44 +136,37 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   return `${key} = ${describe(valueAt(given, issue.path))}: ${problem}${example}`;
 }
 
-/** @throws ConfigError for an override, or a value other than the preset's, of a key that nothing reads */
-function checkEffect([options, ...overrides]: readonly Tree[], base: Tree): void {
-  for (const key of WITHOUT_EFFECT) {
-    const path = key.split(".");
-    const given = valueAt(options, path);
-    const isOther = given !== undefined && given !== valueAt(base, path);
-    if (isOther || overrides.some((patch) => valueAt(patch, path) !== undefined))
-      throw new ConfigError(
-        `configuration: ${key} has no effect yet: strong augmentation and multi-scale training are not there; leave it out`,
-      );
-  }
-}
-
 /** @throws ConfigError for values that do not go together */
 function checkTogether({ model, train }: Config): void {
   const { milestones } = train.schedule;
   const ascend = milestones.every((epoch, i) => i === 0 || epoch > milestones[i - 1]!);
   const broken = [
     ...ARCHITECTURES.plan(model).problems(),
+    ...(train.batch % train.accumulate === 0
+      ? []
+      : [`train.accumulate ${train.accumulate} does not divide train.batch ${train.batch}; parts are of one size`]),
     ...(ascend ? [] : [`train.schedule.milestones [${milestones}] must ascend`]),
   ];
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
 }
 
 /**
- * Complete configuration: the preset's (default n, task custom), under `options`, under `overrides` of the form
- * `train.batch=8`.
- * @throws ConfigError naming the key for unknown keys, keys without effect, wrong types and values that do not go together
+ * Complete configuration: the preset's (default n, task custom), under `options` (several: the later over the earlier), under
+ * `overrides` of the form `train.batch=8`.
+ * @throws ConfigError naming the key for unknown keys, wrong types and values that do not go together
  */
-export function resolveConfig(options: ConfigOptions = {}, overrides: readonly string[] = []): Config {
-  const patches: Tree[] = [options as Tree, ...overrides.map(parseOverride)];
+export function resolveConfig(
+  options: ConfigOptions | readonly ConfigOptions[] = {},
+  overrides: readonly string[] = [],
+): Config {
+  const patches: Tree[] = [...[options].flat().map(modernised), ...overrides.map(parseOverride)];
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
-  const usual = presetConfig(preset, task);
+  const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });
+  const usual = presetConfig(preset, task, recipe);
   const base: Tree = usual;
   const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
-  checkEffect(patches, base);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));

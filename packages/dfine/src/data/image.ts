@@ -31,40 +31,24 @@ function kind(value: unknown): string {
   return Object.prototype.toString.call(value).slice("[object ".length, -1);
 }
 
-/** Where `toTensorData` writes and whether it mirrors on the way. */
-export interface TensorDataOptions {
-  /** Element of the target at which the image's first channel starts. */
-  readonly offset?: number;
-  /** Write the image mirrored left to right. */
-  readonly flip?: boolean;
-}
-
 /** float32(v / 255), as dividing a float tensor by 255 gives it. */
 const UNIT = Float32Array.from({ length: 256 }, (_, value) => value / 255);
 
 /**
- * Writes the image as float32 RGB / 255 in [3, height, width] order into `target`.
+ * Writes the image as float32 RGB / 255 in [3, height, width] order into `target`, from element `offset` on.
  * @throws RangeError when it does not fit behind the offset
  */
-export function toTensorData(image: RgbImage, target: Float32Array, options: TensorDataOptions = {}): void {
+export function toTensorData(image: RgbImage, target: Float32Array, { offset = 0 } = {}): void {
   const { width, height, data } = image;
-  const { offset = 0, flip = false } = options;
   const plane = width * height;
   if (offset < 0 || offset + 3 * plane > target.length)
     throw new RangeError(
       `toTensorData: ${width}x${height} needs ${3 * plane} elements from ${offset} on, but the target has ${target.length}. Give a slot of 3 * height * width.`,
     );
-  const step = flip ? -1 : 1;
-  let source = 0;
-  for (let y = 0; y < height; y++) {
-    let out = offset + y * width + (flip ? width - 1 : 0);
-    for (let x = 0; x < width; x++) {
-      target[out] = UNIT[data[source]!]!;
-      target[out + plane] = UNIT[data[source + 1]!]!;
-      target[out + 2 * plane] = UNIT[data[source + 2]!]!;
-      source += 3;
-      out += step;
-    }
+  for (let i = 0; i < plane; i++) {
+    target[offset + i] = UNIT[data[3 * i]!]!;
+    target[offset + plane + i] = UNIT[data[3 * i + 1]!]!;
+    target[offset + 2 * plane + i] = UNIT[data[3 * i + 2]!]!;
   }
 }
 

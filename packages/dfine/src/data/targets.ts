@@ -1,4 +1,5 @@
 import type { CocoAnnotation, CocoDataset, CocoImage } from "./dataset.ts";
+import { inputFrame, type Resize } from "./inputFit.ts";
 
 /** What an image should be found to hold. */
 export interface Targets {
@@ -24,49 +25,74 @@ export interface TrainingTargets extends Targets {
 export interface TrainingTargetsOptions {
   /** The network's input [height, width]; boxes under one pixel there are left out, as torchvision's sanitising does. */
   readonly size?: readonly [number, number];
+  /** How images come to that size. Default "squeeze". */
+  readonly resize?: Resize;
+  /** Shortest side that is kept, pixels at that size. Default 1. */
+  readonly minSide?: number;
 }
 
-/**
- * Turns an image's annotations into targets: without crowds, clamped to the image, with boxes of no area left out.
- * docs/specification.md §12.
- */
-export function trainingTargets(
-  dataset: CocoDataset,
-  image: CocoImage,
-  options: TrainingTargetsOptions = {},
-): TrainingTargets {
+/** An image's annotations as boxes in its pixels, and how many were cut or left out. */
+export interface AnnotatedBoxes extends Pick<TrainingTargets, "labels" | "clipped" | "dropped" | "crowd"> {
+  /** [N, 4], xyxy in pixels, inside the image. */
+  readonly boxes: Float32Array;
+}
+
+/** Reads an image's annotations: without crowds, clamped to the image, without boxes of no area. docs/specification.md §12. */
+export function annotatedBoxes(dataset: CocoDataset, image: CocoImage): AnnotatedBoxes {
   const annotations = dataset.annotationsByImage.get(image.id) ?? [];
   const labels: number[] = [];
   const boxes: number[] = [];
   let clipped = 0;
   let dropped = 0;
-  let tiny = 0;
-  let crowd = 0;
   for (const { categoryId, bbox, iscrowd } of annotations) {
-    if (iscrowd) {
-      crowd++;
-      continue;
-    }
-    const [left, top, right, bottom] = corners(bbox);
-    const x1 = clamp(left, image.width);
-    const y1 = clamp(top, image.height);
-    const x2 = clamp(right, image.width);
-    const y2 = clamp(bottom, image.height);
-    const width = Math.fround((x2 - x1) / image.width);
-    const height = Math.fround((y2 - y1) / image.height);
-    if (!(width > 0 && height > 0)) {
+    if (iscrowd) continue;
+    const given = corners(bbox);
+    const box = given.map((value, i) => clamp(value, i % 2 ? image.height : image.width));
+    const [x1, y1, x2, y2] = box as [number, number, number, number];
+    if (!(x2 > x1 && y2 > y1)) {
       dropped++;
       continue;
     }
-    if (options.size && (width * options.size[1] < 1 || height * options.size[0] < 1)) {
-      tiny++;
-      continue;
-    }
-    if (x1 !== left || y1 !== top || x2 !== right || y2 !== bottom) clipped++;
+    if (box.some((value, i) => value !== given[i])) clipped++;
     labels.push(dataset.labels.get(categoryId)!);
-    boxes.push((x1 + x2) / 2 / image.width, (y1 + y2) / 2 / image.height, width, height);
+    boxes.push(x1, y1, x2, y2);
   }
-  return { labels: Int32Array.from(labels), boxes: Float32Array.from(boxes), clipped, dropped, tiny, crowd };
+  const crowd = annotations.filter(({ iscrowd }) => iscrowd).length;
+  return { labels: Int32Array.from(labels), boxes: Float32Array.from(boxes), clipped, dropped, crowd };
+}
+
+/** Boxes [N, 4] (xyxy in pixels of `image`) as targets; those too small at the network's input `size` are left out. */
+export function toTargets(
+  { labels, boxes }: Targets,
+  image: { readonly width: number; readonly height: number },
+  { size, resize = "squeeze", minSide = 1 }: TrainingTargetsOptions = {},
+): Targets & { readonly tiny: number } {
+  const frame = size ? inputFrame(image, size, resize) : { ...image, left: 0, top: 0 };
+  const kept: number[] = [];
+  const fractions: number[] = [];
+  for (const [i, label] of labels.entries()) {
+    const [x1, y1, x2, y2] = boxes.subarray(4 * i, 4 * i + 4) as unknown as [number, number, number, number];
+    const width = Math.fround((x2 - x1) / frame.width);
+    const height = Math.fround((y2 - y1) / frame.height);
+    if (size && (width * size[1] < minSide || height * size[0] < minSide)) continue;
+    kept.push(label);
+    fractions.push(
+      ((x1 + x2) / 2 - frame.left) / frame.width,
+      ((y1 + y2) / 2 - frame.top) / frame.height,
+      ...[width, height],
+    );
+  }
+  return { labels: Int32Array.from(kept), boxes: Float32Array.from(fractions), tiny: labels.length - kept.length };
+}
+
+/** Turns an image's annotations into targets, as `annotatedBoxes` reads them. */
+export function trainingTargets(
+  dataset: CocoDataset,
+  image: CocoImage,
+  options: TrainingTargetsOptions = {},
+): TrainingTargets {
+  const found = annotatedBoxes(dataset, image);
+  return { ...found, ...toTargets(found, image, options) };
 }
 
 /** xywh → xyxy in float32, as the official loader computes. */

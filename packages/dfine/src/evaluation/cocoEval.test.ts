@@ -80,6 +80,20 @@ const numbers = (truth: CocoDataset, detections: readonly Detection[]): number[]
   return cocoStats.map(({ name }) => stats[name]);
 };
 
+test("class-agnostic, all twelve numbers are those of data in which there is one class", () => {
+  fc.assert(
+    fc.property(scene, ([list, detections]) => {
+      const category_id = categoryIds[0]!;
+      const alike = truthOf(list.map((row) => ({ ...row, category_id })));
+      const single = detections.map((one) => ({ ...one, categoryId: category_id }));
+      const { stats, perCategory } = evaluateDetections(truthOf(list), detections, { classAgnostic: true });
+      const expected = slowCocoStats(alike, single);
+      for (const [i, { name }] of cocoStats.entries()) expect(Math.abs(stats[name] - expected[i]!)).toBeLessThan(1e-12);
+      expect(perCategory.map(({ name }) => name)).toEqual(["any object"]);
+    }),
+  );
+});
+
 test("all twelve numbers equal those of the slow definition", () => {
   fc.assert(
     fc.property(scene, ([list, detections]) => {

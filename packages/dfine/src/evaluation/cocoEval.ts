@@ -25,6 +25,12 @@ export interface CocoResult {
   readonly unknownCategory: number;
 }
 
+/** What is compared. */
+export interface EvaluateDetectionsOptions {
+  /** Categories do not matter: a box of any finds an object of any. pycocotools calls it `useCats = 0`. Default false. */
+  readonly classAgnostic?: boolean;
+}
+
 /** Detections of one category in one image that count. */
 const MOST = Math.max(...detectionLimits);
 
@@ -34,8 +40,17 @@ const MOST = Math.max(...detectionLimits);
  * (One difference: an annotation with id 0 can be matched like any other; pycocotools takes it for unmatched.)
  * @throws DatasetError when a detection names an unknown image or holds a number that is not finite
  */
-export function evaluateDetections(groundTruth: CocoDataset, detections: readonly Detection[]): CocoResult {
+export function evaluateDetections(
+  groundTruth: CocoDataset,
+  detections: readonly Detection[],
+  { classAgnostic = false }: EvaluateDetectionsOptions = {},
+): CocoResult {
   checkDetections(groundTruth, detections);
+  if (classAgnostic)
+    return evaluateDetections(
+      ofOneClass(groundTruth),
+      detections.map((detection) => ({ ...detection, categoryId: ANY.id })),
+    );
   const { cells, unknownCategory } = groupByCategory(groundTruth, detections);
   const curves = cells.map(categoryCurves);
   const stats = Object.fromEntries(
@@ -53,6 +68,16 @@ export function evaluateDetections(groundTruth: CocoDataset, detections: readonl
     return { categoryId: id, name, ap: mean(precision), ap50: precision[0] ?? -1, objects };
   });
   return { stats, perCategory, unknownCategory };
+}
+
+/** Stands for all categories. */
+const ANY = { id: 0, name: "any object" };
+
+function ofOneClass({ annotationsByImage, ...dataset }: CocoDataset): CocoDataset {
+  const all = [...annotationsByImage].map(
+    ([id, objects]) => [id, objects.map((object) => ({ ...object, categoryId: ANY.id }))] as const,
+  );
+  return { ...dataset, categories: [ANY], labels: new Map([[ANY.id, 0]]), annotationsByImage: new Map(all) };
 }
 
 /** The cells of each category that are not empty, in the order of the images. */

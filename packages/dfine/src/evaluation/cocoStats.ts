@@ -41,6 +41,8 @@ export const cocoStats = [
 /** AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl. */
 export type CocoStatName = (typeof cocoStats)[number]["name"];
 
+export const COCO_STAT_NAMES = cocoStats.map(({ name }) => name);
+
 /** The familiar table, one line for each of the twelve numbers; -1 where there was nothing to find. */
 export function formatCocoStats(stats: Readonly<Record<CocoStatName, number>>): string {
   return cocoStats

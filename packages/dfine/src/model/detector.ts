@@ -1,6 +1,7 @@
 import { initialize, Module } from "@dfine/nn";
 import type { Random, Tensor } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
+import type { Resize } from "../data/inputFit.ts";
 import type { MatchTargets } from "../loss/matches.ts";
 import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, TrainingOutputs } from "./outputs.ts";
 import type { WeightingParameters } from "./weighting.ts";
@@ -11,6 +12,8 @@ export interface DetectorConfig {
   readonly classes: readonly string[];
   /** Input height and width outside multi-scale training, pixels. */
   readonly evalSize: readonly [number, number];
+  /** How images come to the input size. */
+  readonly resize: Resize;
   /** Detections per image. */
   readonly numTopQueries: number;
 }

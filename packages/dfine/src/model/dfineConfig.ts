@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { ConfigError } from "../config/errors.ts";
 import { size } from "../config/numbers.ts";
+import { RESIZES } from "../data/inputFit.ts";
 import { dfineDecoder } from "./decoder.ts";
 import { contrastive } from "./denoising.ts";
 import { hgNetV2 } from "./hgnetv2.ts";
@@ -21,6 +22,8 @@ export const dfineSchema = z.strictObject({
   classes: z.array(z.string()).min(1, "at least one class name is needed"),
   /** Input height and width outside multi-scale training, pixels. */
   evalSize: z.tuple([z.int().positive().multipleOf(32), z.int().positive().multipleOf(32)]),
+  /** How images come to that size: squeezed, or evenly on grey. Files of earlier versions do not say it. */
+  resize: z.enum(RESIZES).default("squeeze"),
   backbone: BACKBONES.schema,
   encoder: ENCODERS.schema,
   decoder: DECODERS.schema,

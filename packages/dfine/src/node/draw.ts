@@ -10,16 +10,28 @@ type Rectangle = Readonly<Record<"x" | "y" | "width" | "height", number>>;
 /** Pixels of the longer side that one unit of line and letter stands for. */
 const PIXELS_PER_UNIT = 400;
 
+/** A box to draw, with what is written on it. */
+export interface Drawn extends Pick<DetectedObject, "classId" | "box"> {
+  readonly text: string;
+}
+
 /** A copy of the image with boxes, class names and scores; the best object on top. */
-export function drawObjects(image: RgbImage, objects: readonly DetectedObject[]): RgbImage {
+export const drawObjects = (image: RgbImage, objects: readonly DetectedObject[]): RgbImage =>
+  drawBoxes(
+    image,
+    objects.map(({ label, score, ...object }) => ({ ...object, text: `${label} ${score.toFixed(2)}` })),
+  );
+
+/** A copy of the image with boxes and their texts, in the colours of their classes; the first on top. */
+export function drawBoxes(image: RgbImage, boxes: readonly Drawn[]): RgbImage {
   const out = { ...image, data: image.data.slice() };
   const unit = Math.max(1, Math.round(Math.max(image.width, image.height) / PIXELS_PER_UNIT));
-  for (const { label, classId, score, box } of [...objects].reverse()) {
+  for (const { text, classId, box } of [...boxes].reverse()) {
     const color = classColor(classId);
     const x = Math.round(box.xmin);
     const y = Math.round(box.ymin);
     frame(out, { x, y, width: Math.round(box.xmax) - x, height: Math.round(box.ymax) - y }, { color, unit });
-    caption(out, `${label} ${score.toFixed(2)}`, { x, y, color, unit });
+    caption(out, text, { x, y, color, unit });
   }
   return out;
 }

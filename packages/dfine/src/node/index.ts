@@ -4,22 +4,32 @@
  */
 
 export type { SplitName } from "../data/dataYaml.ts";
+export type { BatchSize } from "../data/multiScale.ts";
 export type { BatchesOptions } from "../train/batch.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
+export { readConfigFile } from "./configFile.ts";
+export { readCrowdHuman, readVoc } from "./convert/cocoFiles.ts";
+export { convertObjects365, type Objects365Options } from "./convert/objects365.ts";
+export { configText, readOfficialConfig } from "./convert/officialConfig.ts";
 export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";
 export { checkImages } from "./data/checkImages.ts";
 export { type DecodeOptions, decodeImage } from "./data/decode.ts";
 export { type DatasetSplit, type Datasets, loadDataYaml } from "./data/loadDataYaml.ts";
 export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
+export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
-export { drawObjects, encodeImage } from "./draw.ts";
+export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
 export { LeftOut } from "./leftOut.ts";
+export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
 export type { GalleryImage } from "./report/gallery.ts";
 export { type ReportData, type ReportEpoch, renderReport } from "./report/report.ts";
-export type { DataPart, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
+export type { DataPart, EstimateEvent, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
 export { createRunFolder, openRunFolder, type RunFolder, RunFolderError } from "./runFolder.ts";
+export { lockRun, type RunLock } from "./runLock.ts";
 export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
+export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";
+export { type WandbLog, type WandbOptions, type WandbRun, type WandbSdk, wandbLog } from "./wandb.ts";

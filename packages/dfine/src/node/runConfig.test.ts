@@ -12,13 +12,6 @@ test("a configuration comes back as it was written", () => {
   expect(parseRunConfig(stringify(config), "config.yaml")).toEqual(config);
 });
 
-test("keys of earlier versions that never had an effect are passed over", () => {
-  const config = resolveConfig({ preset: "x" });
-  const { ema, ...train } = config.train;
-  const before = { ...config, train: { ...train, ema: { ...ema, restartDecay: 0.9998 } } };
-  expect(parseRunConfig(stringify(before), "config.yaml")).toEqual(config);
-});
-
 test.each([
   ["run-config-syntax", "preset: n\ntrain: { epochs: 3\n"],
   ["run-config-list", "- preset: n\n"],

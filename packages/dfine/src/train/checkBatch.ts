@@ -1,5 +1,6 @@
 import { describe } from "../describe.ts";
 import { checkInputSize, type ModelConfig } from "../model/architectures.ts";
+import { resizeProblem } from "../predictor.ts";
 import type { TrainingBatch } from "./batch.ts";
 
 /** A batch that would fail somewhere in the model, or worse, train it to something senseless. */
@@ -27,6 +28,8 @@ export function checkBatch(batch: TrainingBatch, model: ModelConfig): void {
   if (targets.length !== count)
     throw new BatchError(`batch: ${count} images, but targets for ${targets.length}; give one entry for each image`);
   checkInputSize(model, [height, width]);
+  const problem = resizeProblem(batch, model);
+  if (problem !== undefined) throw new BatchError(`batch: ${problem}`);
   for (let i = 0; i < count; i++) checkTargets(batch, i, model.classes.length);
 }
 

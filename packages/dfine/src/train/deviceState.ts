@@ -1,5 +1,5 @@
-import { AdamW, Ema, readNamed } from "@dfine/nn";
-import { type Backend, currentBackend, Scope } from "@dfine/tensor";
+import { AdamW, BatchNorm2d, Ema, type Module, readNamed } from "@dfine/nn";
+import { type Backend, currentBackend, Scope, type Tensor } from "@dfine/tensor";
 import type { OptimizerConfig, TrainConfig } from "../config/config.ts";
 import { groupParameters } from "../config/parameterGroups.ts";
 import type { Detector } from "../model/detector.ts";
@@ -11,6 +11,8 @@ import type { TrainStateValues } from "./stateFile.ts";
 export class DeviceState implements Disposable {
   readonly backend: Backend;
   readonly model: Detector;
+  /** The model's state dict: these tensors stay while the model does. */
+  readonly source: ReadonlyMap<string, Tensor>;
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
@@ -21,10 +23,13 @@ export class DeviceState implements Disposable {
   constructor(model: Detector, config: TrainConfig) {
     this.backend = currentBackend();
     this.model = model.train();
+    freezeParts(model, config.freeze);
+    if (config.checkpoint) model.recompute();
     // These move what they work on side by side, and the average lays its copies out like that.
     this.optimizer = makeOptimizer(model, config.optimizer);
     this.buffers = new BufferBackup(model);
-    this.ema = new Ema(model.stateDict(), config.ema);
+    this.source = model.stateDict();
+    this.ema = new Ema(this.source, config.ema);
   }
 
   /** Copies everything to the host, together with `progress` as it is now. */
@@ -33,7 +38,7 @@ export class DeviceState implements Disposable {
     const { entries, updates } = await this.ema.save();
     return {
       ...{ ema: entries, emaUpdates: updates, progress: then },
-      model: await readNamed(this.model.stateDict()),
+      model: await readNamed(this.source),
       optimizer: await this.optimizer.save(),
     };
   }
@@ -60,6 +65,14 @@ export class DeviceState implements Disposable {
     this.optimizer.dispose();
     this.buffers.dispose();
   }
+}
+
+/** Takes parts of a model out of training: their parameters and the statistics of their norms stay as they are. */
+function freezeParts(model: Detector, parts: TrainConfig["freeze"]): void {
+  const backbone = model.children().flatMap(([name, child]) => (name === "backbone" ? [child] : []));
+  const norms = model.modules().filter((module) => module instanceof BatchNorm2d);
+  const modules: Record<TrainConfig["freeze"][number], readonly Module[]> = { backbone, norm: norms };
+  for (const part of parts) for (const module of modules[part]) module.freeze().eval();
 }
 
 /** AdamW over a model's trainable parameters, in the configuration's groups. */

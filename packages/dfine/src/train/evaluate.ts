@@ -1,4 +1,4 @@
-import { callable, checkOptions, needed, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
+import { callable, checkOptions, flag, needed, type OptionRule, type OptionRules, thing } from "@dfine/tensor";
 import type { CocoDataset } from "../data/dataset.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
@@ -19,6 +19,8 @@ export interface EvaluateOptions {
   readonly dataset: CocoDataset;
   /** COCO category id of each class; undefined: the data set does not have it. Default: the data set's categories in order. */
   readonly categoryIds?: readonly (number | undefined)[];
+  /** Whether categories do not matter. Default false. */
+  readonly classAgnostic?: boolean;
   /** Told after each batch how many images are done. */
   readonly onBatch?: (done: number) => void;
   readonly signal?: AbortSignal | undefined;
@@ -26,7 +28,7 @@ export interface EvaluateOptions {
 
 const list: OptionRule = { takes: "a list", fits: Array.isArray };
 const OPTIONS: OptionRules<EvaluateOptions> = {
-  ...{ dataset: needed(thing), categoryIds: list, onBatch: callable, signal: abortSignal },
+  ...{ dataset: needed(thing), categoryIds: list, classAgnostic: flag, onBatch: callable, signal: abortSignal },
 };
 
 /**
@@ -35,7 +37,7 @@ const OPTIONS: OptionRules<EvaluateOptions> = {
  */
 export async function evaluate(predict: Predictor, source: BatchSource, options: EvaluateOptions): Promise<Evaluation> {
   checkOptions("evaluate", options, OPTIONS);
-  const { dataset, onBatch, signal } = options;
+  const { dataset, onBatch, signal, classAgnostic = false } = options;
   const categoryIds = options.categoryIds ?? dataset.categories.map(({ id }) => id);
   const detections: Detection[] = [];
   let done = 0;
@@ -45,7 +47,7 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
     done += found.length;
     onBatch?.(done);
   }
-  return { result: evaluateDetections(dataset, detections), detections };
+  return { result: evaluateDetections(dataset, detections, { classAgnostic }), detections };
 }
 
 function toDetections(

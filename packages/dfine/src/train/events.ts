@@ -27,7 +27,7 @@ export interface EpochEvent extends Readonly<Pick<TrainProgress, "epoch" | "step
   readonly seconds: number;
   /** Of the averaged weights; absent without validation data. */
   readonly evaluation?: Evaluation | undefined;
-  /** The best AP so far; while none was above 0, the last epoch always counts as best. */
+  /** The best `train.bestBy` so far; while none was above 0, the last epoch always counts as best. */
   readonly best: boolean;
   /** False when the run ended inside the epoch. */
   readonly complete: boolean;
@@ -46,5 +46,16 @@ export interface RecoveryEvent {
   readonly reason: string;
 }
 
+/** Stage 2 begins, or begins anew because an epoch fell behind. */
+export interface StageEvent extends Readonly<Pick<TrainProgress, "epoch" | "step">> {
+  readonly kind: "stage";
+  /** Epochs after which the weights were as they are again now; undefined where no state of stage 1 is kept. */
+  readonly from: number | undefined;
+  /** Times that it began anew. */
+  readonly restarts: number;
+  /** Decay of the average from here on, once warmed up. */
+  readonly emaDecay: number;
+}
+
 /** What a training loop tells. */
-export type TrainEvent = StepEvent | EpochEvent | RecoveryEvent;
+export type TrainEvent = StepEvent | EpochEvent | StageEvent | RecoveryEvent;

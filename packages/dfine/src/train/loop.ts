@@ -1,9 +1,11 @@
-import { checkOptions, type OptionRules, whole } from "@dfine/tensor";
+import { checkOptions, type OptionRules, thing, whole } from "@dfine/tensor";
 import { abortSignal } from "../optionRules.ts";
 import type { BatchSource, TrainData } from "./batch.ts";
+import { type BestState, bestInMemory, enterStage } from "./bestState.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
 import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
 import { Recovery } from "./recovery.ts";
+import { judgeEpoch, precedesStage2, stopsEarly } from "./stages.ts";
 import { takeUpData } from "./takeUpData.ts";
 import type { Trainer } from "./trainer.ts";
 
@@ -11,11 +13,13 @@ import type { Trainer } from "./trainer.ts";
 export interface TrainLoopOptions {
   /** Ends the run after this many steps in all, also inside an epoch. */
   readonly maxSteps?: number | undefined;
+  /** Where the best state of stage 1 is kept for stage 2. Default: in memory. */
+  readonly bestState?: BestState | undefined;
   /** Ends an evaluation early; between steps the caller just leaves the loop. */
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: OptionRules<TrainLoopOptions> = { maxSteps: whole(1), signal: abortSignal };
+const OPTIONS: OptionRules<TrainLoopOptions> = { maxSteps: whole(1), bestState: thing, signal: abortSignal };
 
 /**
  * Trains from where the trainer stands to the end, telling after each step and epoch. Leaving the loop early, saving and
@@ -33,11 +37,14 @@ export async function* trainLoop(
   takeUpData(trainer, data);
   const { progress } = trainer;
   const recovery = new Recovery(trainer);
+  const { bestState = bestInMemory() } = options;
   const stepsPerEpoch = data.train.batchesPerEpoch;
   const stepsInAll = lastStep(trainer, data, options);
-  while (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch) {
+  while (!stopsEarly(trainer) && (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch)) {
     const start = performance.now();
     try {
+      const stage = await enterStage(trainer, bestState);
+      if (stage) yield stage;
       yield* trainSteps(trainer, data.train, { stepsInAll, recovery });
       const { signal } = options;
       const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, { signal }));
@@ -47,6 +54,8 @@ export async function* trainLoop(
         seconds: seconds(start),
         learningRate: trainer.learningRate(progress.step - 1, stepsPerEpoch),
       });
+      if (event.best && event.complete && evaluation && precedesStage2(trainer.config, event.epoch))
+        await bestState.save(await trainer.saveState());
       await recovery.afterEpoch();
       yield event;
     } catch (error) {
@@ -55,7 +64,8 @@ export async function* trainLoop(
   }
 }
 
-function lastStep(
+/** Steps that a run will have in all, where its epochs stay as long as they are. */
+export function lastStep(
   { config, progress: { step, stepInEpoch, epoch } }: Trainer,
   { train }: TrainData,
   { maxSteps = Number.POSITIVE_INFINITY }: TrainLoopOptions,
@@ -65,8 +75,9 @@ function lastStep(
 
 /** Whether `trainLoop` would have nothing to do. */
 export const isDone = (trainer: Trainer, data: TrainData, options: TrainLoopOptions): boolean =>
-  trainer.progress.step >= lastStep(trainer, data, options) &&
-  trainer.progress.stepInEpoch !== data.train.batchesPerEpoch;
+  stopsEarly(trainer) ||
+  (trainer.progress.step >= lastStep(trainer, data, options) &&
+    trainer.progress.stepInEpoch !== data.train.batchesPerEpoch);
 
 async function* trainSteps(
   trainer: Trainer,
@@ -99,15 +110,17 @@ function closeEpoch(
   trainer: Trainer,
   facts: Pick<EpochEvent, "evaluation" | "complete" | "seconds" | "learningRate">,
 ): EpochEvent {
-  const { progress } = trainer;
+  const { progress, config } = trainer;
   const { epoch, step, skipped } = progress;
   const losses = meanLosses(progress);
-  // An AP of 0, or of -1 where there is nothing to find, tells no epoch from another.
-  const ap = facts.evaluation?.result.stats.AP ?? 0;
-  const before = Math.max(0, progress.best?.ap ?? 0);
-  const best = before === 0 || ap > before;
-  if (best) progress.best = ap > 0 ? { ap, epoch } : null;
-  if (facts.complete) nextEpoch(progress);
+  const value = facts.evaluation?.result.stats[config.train.bestBy];
+  // A value of 0, or of -1 where there is nothing to find, tells no epoch from another.
+  const best = !progress.best || (value ?? 0) > progress.best.value;
+  // Inside an epoch nothing is taken down: the run would otherwise go on other than without the stop.
+  if (facts.complete) {
+    judgeEpoch(trainer, { value, isBest: best });
+    nextEpoch(progress);
+  }
   return { kind: "epoch", epoch, step, skipped, losses, loss: totalLoss(losses), best, ...facts };
 }
 

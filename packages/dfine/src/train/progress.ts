@@ -2,6 +2,24 @@ import * as z from "zod";
 import { count } from "../config/numbers.ts";
 import { parseJson } from "../parseJson.ts";
 
+const cycleSchema = z.object({
+  /** Times that stage 2 has gone back to where it began. */
+  restarts: count,
+  /** Best value since then, or since the run began; null before the first evaluation. */
+  best: z.number().nullable(),
+  /** The last epoch of stage 2 was no better, so the next one begins by going back. */
+  behind: z.boolean(),
+});
+
+const startCycle = (): z.infer<typeof cycleSchema> => ({ restarts: 0, best: null, behind: false });
+
+const watchedSchema = z.object({ best: z.number().nullable(), waited: count });
+const startWatch = (): z.infer<typeof watchedSchema> => ({ best: null, waited: 0 });
+
+/** The best epoch as versions had it that knew no other measure than AP. */
+const renamed = (best: unknown): unknown =>
+  typeof best === "object" && best !== null && "ap" in best ? { ...best, value: best.ap } : best;
+
 const progressSchema = z.object({
   /** Epoch in progress, from 0. */
   epoch: count,
@@ -12,8 +30,12 @@ const progressSchema = z.object({
   /** Steps whose loss or gradient was not finite, so that nothing was updated. */
   skipped: count,
   skippedInARow: count,
-  /** Best AP so far and its epoch, from 0; null while none was above 0. */
-  best: z.object({ ap: z.number(), epoch: count }).nullable(),
+  /** Best value of `train.bestBy` after a whole epoch, and that epoch, from 0; null while none was above 0. */
+  best: z.preprocess(renamed, z.object({ value: z.number(), epoch: count }).nullable()),
+  /** Absent in states of versions that had no stages. */
+  cycle: cycleSchema.default(() => startCycle()),
+  /** Best value by more than `earlyStop.minDelta`, and the epochs since. */
+  watched: watchedSchema.default(() => startWatch()),
   /** Sums of the loss terms over the epoch's steps so far, skipped ones left out. */
   lossSums: z.record(z.string(), z.number()),
   lossCount: count,
@@ -29,6 +51,8 @@ export const startProgress = (): TrainProgress => ({
   skipped: 0,
   skippedInARow: 0,
   best: null,
+  cycle: startCycle(),
+  watched: startWatch(),
   lossSums: {},
   lossCount: 0,
 });

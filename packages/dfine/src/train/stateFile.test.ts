@@ -6,7 +6,13 @@ import { startProgress } from "./progress.ts";
 import { readTrainState, writeTrainState } from "./stateFile.ts";
 
 const tensors = new Map([["w", { shape: [2], data: Float32Array.of(1, 2) }]]);
-const progress = { ...startProgress(), epoch: 3, step: 40, best: { ap: 0.25, epoch: 2 }, lossSums: { loss_vfl: 1.5 } };
+const progress = {
+  ...startProgress(),
+  epoch: 3,
+  step: 40,
+  best: { value: 0.25, epoch: 2 },
+  lossSums: { loss_vfl: 1.5 },
+};
 const state = { model: tensors, ema: tensors, emaUpdates: 40, optimizer: tensors, progress };
 
 test("a state comes back as it was written", () => {
@@ -15,7 +21,7 @@ test("a state comes back as it was written", () => {
 
 const changed = (change: (metadata: Map<string, string>) => void): Uint8Array => {
   const { metadata, entries } = readSafetensors(writeTrainState(state));
-  const copy = new Map(metadata);
+  const copy = new Map([...metadata].filter(([key]) => key !== "dfine.crc32"));
   change(copy);
   const sources = [...entries].map(([name, { shape }]): [string, SafetensorsSource] => [
     name,

@@ -122,7 +122,7 @@ describe("a run that goes on", () => {
       expect(takeUpData(unmeasured, data({ images: 8 }, val))).toEqual(["the validation data is not what it was"]);
     expect(takeUpData(unmeasured, data({ images: 8 }, { images: 2 }))).toEqual([]);
     const run = standing(data({ images: 8 }, { images: 2 }), { step: 4 });
-    run.progress.best = { ap: 0.25, epoch: 0 };
+    run.progress.best = { value: 0.25, epoch: 0 };
     says("resume-val", takeUpData(run, data({ images: 8 }, { images: 3 })).join());
     expect(run.progress.best).toBeNull();
   });
@@ -143,7 +143,10 @@ describe("a whole run", () => {
 
   test("counts its epochs right, and lowers its rate at the right one, when their lengths change", async () => {
     const config = tinyConfig((c) => {
-      Object.assign(c.train, { epochs: 3, schedule: { warmupSteps: 0, milestones: [2], gamma: 0.1 } });
+      Object.assign(c.train, {
+        epochs: 3,
+        schedule: { ...c.train.schedule, warmupSteps: 0, milestones: [2], gamma: 0.1 },
+      });
     });
     using first = await Trainer.create({ config, backend });
     const events: TrainEvent[] = [];

@@ -55,9 +55,12 @@ function differences(
       `${file}: its images or boxes are not those that the run has learned from so far; it goes on with these`,
     );
   if (before && before.val?.digest !== now.val?.digest) {
-    const lost = best ? `, so the best AP so far, ${best.ap.toFixed(3)}, no longer counts` : "";
+    const { bestBy } = config.train;
+    const lost = best ? `, so the best ${bestBy} so far, ${best.value.toFixed(3)}, no longer counts` : "";
     notes.push(`the validation data is not what it was${lost}`);
     progress.best = null;
+    progress.cycle.best = null;
+    progress.watched.best = null;
   }
   return notes;
 }

@@ -1,5 +1,6 @@
-import { type Schedule, warmupMultiStep } from "@dfine/nn";
+import { constant, type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
+import { type BackboneWeights, loadBackbone } from "../checkpoint/backbone.ts";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
@@ -20,6 +21,7 @@ import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
+import { measureStep, type PassCost } from "./trialPass.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -31,6 +33,14 @@ export interface TrainerOptions {
    * the trainer keeps no snapshots, and a lost device ends training.
    */
   readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
+}
+
+/** Where a new run starts. */
+export interface CreateTrainerOptions extends TrainerOptions {
+  /** Weights of a whole detector. */
+  readonly initial?: Checkpoint;
+  /** Weights of its backbone alone, as `openBackbone` reads them. */
+  readonly backbone?: BackboneWeights;
 }
 
 const OPTIONS: rule.OptionRules<TrainerOptions> = {
@@ -93,15 +103,16 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * Starts a run: weights as PyTorch initialises them, or those of the checkpoint `initial`. Of other classes than the
+   * Starts a run: weights as PyTorch initialises them, the backbone's those of `backbone`, or all those of the checkpoint `initial`. Of other classes than the
    * configuration's, heads start fresh but for the rows of classes that both sides name; `fit` tells of it.
    * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
-  static async create(options: TrainerOptions & { readonly initial?: Checkpoint }): Promise<Trainer> {
-    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing });
-    const { config, initial } = options;
+  static async create(options: CreateTrainerOptions): Promise<Trainer> {
+    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing, backbone: rule.thing });
+    const { config, initial, backbone } = options;
     const prepare = async (model: Detector) => {
       model.initialize(new Random(config.train.seed).fork("weights"));
+      if (backbone) loadBackbone(model, backbone);
       return initial && (await loadCheckpoint(model, initial));
     };
     return await Trainer.#begin(options, prepare, (trainer) => trainer.snapshot());
@@ -139,8 +150,8 @@ export class Trainer implements Disposable {
 
   #schedule(stepsPerEpoch: number): Schedule {
     const { epoch, step, stepInEpoch } = this.progress;
-    const shift = step - stepInEpoch - epoch * stepsPerEpoch;
-    return warmupMultiStep({ ...this.config.train.schedule, stepsPerEpoch, shift });
+    const { schedule, epochs } = this.config.train;
+    return warmupSchedule(schedule, { stepsPerEpoch, epochs, shift: step - stepInEpoch - epoch * stepsPerEpoch });
   }
 
   /**
@@ -162,6 +173,15 @@ export class Trainer implements Disposable {
         throw await adviseOnMemory(error, batch, { state, context });
       }
     });
+  }
+
+  /**
+   * Finds out what a step on such a batch takes, by trying twice, since the first try compiles kernels. Nothing is learned.
+   * @throws OutOfMemoryError
+   */
+  async measure(batch: TrainingBatch): Promise<PassCost> {
+    const { config, progress } = this;
+    return await this.#inTurn(() => measureStep(this.#live, batch, { config, progress, schedule: constant() }));
   }
 
   /** Runs what must not be interrupted by another step or saved state. @throws OwnershipError when disposed meanwhile */
@@ -214,7 +234,7 @@ export class Trainer implements Disposable {
       (state) => state.read(this.progress),
       (snapshot) => snapshot,
     );
-    return writeTrainState({ ...values, learnedFrom: this.learnedFrom });
+    return writeTrainState({ ...values, learnedFrom: this.learnedFrom, config: this.config });
   }
 
   /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */
@@ -241,6 +261,16 @@ export class Trainer implements Disposable {
       this.learnedFrom = values.learnedFrom;
       if (this.isRecoverable) this.#snapshot = values;
     });
+  }
+
+  /**
+   * Takes weights, averages and moments from what `saveState` gave, of this run, and gives where that stood; the steps are
+   * counted on. @throws ModelFileError, StateDictError for another model's
+   */
+  async goBackTo(bytes: Uint8Array, file?: string): Promise<TrainProgress> {
+    const values = readTrainState(bytes, file);
+    await this.#inTurn(() => this.#live.write(values));
+    return values.progress;
   }
 
   /** Steps done at the last snapshot. */

@@ -48,9 +48,12 @@ export class Ema {
     return this.#updates;
   }
 
-  /** Takes in the model's present state. */
-  update(source: ReadonlyMap<string, Tensor>): void {
-    const decay = emaDecay(this.options, ++this.#updates);
+  /** Takes in the model's present state; `decay`, where given, holds for this update in place of the option. */
+  update(
+    source: ReadonlyMap<string, Tensor>,
+    { decay: limit = this.options.decay }: { readonly decay?: number } = {},
+  ): void {
+    const decay = emaDecay({ ...this.options, decay: limit }, ++this.#updates);
     const floats = [...this.entries].filter(([, mean]) => mean.dtype === "f32");
     scope("ema", () => {
       for (const [mean, value] of coalesce(floats.map(([name, mean]) => [mean, source.get(name)!])))

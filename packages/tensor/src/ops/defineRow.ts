@@ -3,7 +3,7 @@ import type { Dtype } from "../dtype.ts";
 import { type Expr, param, row } from "../kernel/expr.ts";
 import type { Stage, Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
-import { memo } from "../memo.ts";
+import { memo, NumbersMemo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
@@ -17,7 +17,7 @@ import {
   rowGradient,
   storeStages,
 } from "./rowGradient.ts";
-import { type Signature, signatureOf } from "./signature.ts";
+import { type Signature, type Sorted, sortInputs } from "./signature.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** Writes a row op: reductions over the row, then what is stored. */
@@ -37,9 +37,9 @@ export interface RowBuilder {
 }
 
 interface Variant extends RowProgram {
-  /** Forward programs, by the reductions that they also store. */
-  readonly forward: Map<string, Program>;
-  readonly gradients: Map<string, RowGradient>;
+  /** By the gradient that is recorded, whose reductions they also store. */
+  readonly forward: Map<RowGradient | undefined, Program>;
+  readonly gradients: NumbersMemo<RowGradient>;
 }
 
 /** Calls a row op: inputs broadcast to one shape, `axes` are the row. */
@@ -62,20 +62,21 @@ export function defineRow<E extends Expr[]>(
   build: (row: RowBuilder, ...inputs: E) => void,
   { takes, cases, refuses, differentiable = true }: RowOptions,
 ): RowOp {
-  const variants = new Map<string, Variant>();
+  const variants = new Map<Signature, Variant>();
   const rules = inputRules(takes, true);
   const op: RowOp = (inputs, axes) => {
-    const signature = signatureOf(name, inputs, rules);
-    const variant = memo(variants, signature.text, () =>
+    const sorted = sortInputs(name, inputs, rules);
+    const { signature, tensors } = sorted;
+    const variant = memo(variants, signature, () =>
       makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
     );
-    const shapes = signature.tensors.map((tensor) => tensor.shape);
+    const shapes = tensors.map((tensor) => tensor.shape);
     const shape = broadcastShapes(name, shapes);
-    const call = { variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
-    const recording = differentiable && recordsGradient(signature.tensors) ? gradientNeed(call) : undefined;
-    const kept = recording ? gradientFor(call, recording).rows : [];
-    const { outputs, rows } = runRow(call, kept);
-    if (recording) recordRow(call, recording, { outputs, rows });
+    const call = { variant, sorted, shape, axes: normalizeAxes(name, axes, shape.length) };
+    const need = differentiable && recordsGradient(tensors) ? gradientNeed(call) : undefined;
+    const gradient = need && gradientFor(call, need);
+    const { outputs, rows } = runRow(call, gradient);
+    if (need && gradient) recordRow(call, { need, reads: gradient.reads }, { outputs, rows });
     for (const tensor of rows) tensor?.dispose();
     return outputs;
   };
@@ -106,28 +107,37 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
     storeRow: store(perRow, true),
   });
   stages.push(...storeStages(element, perRow));
-  return { name, stages, dtypes, paramDtypes, outputs, folds, forward: new Map(), gradients: new Map() };
+  return {
+    name,
+    stages,
+    dtypes,
+    paramDtypes,
+    outputs,
+    folds,
+    forward: new Map(),
+    gradients: new NumbersMemo(MOST_GRADIENTS),
+  };
 }
 
-/** The program that computes the outputs, and stores the results of the reductions `kept` once per row. */
-const forwardProgram = (
-  { name, forward, stages, dtypes, paramDtypes, outputs, folds }: Variant,
-  kept: readonly number[],
-): Program =>
-  memo(forward, kept.join(), () => {
+/** The program that computes the outputs, and stores once per row the reductions that a gradient reads. */
+function forwardProgram(variant: Variant, gradient: RowGradient | undefined): Program {
+  const { name, stages, dtypes, paramDtypes, outputs, folds } = variant;
+  return memo(variant.forward, gradient, () => {
+    const kept = gradient?.rows ?? [];
     const first = dtypes.length + outputs.length;
     const writes = kept.map((k, i) => ({ operand: first + i, expr: row(k, folds[k]) }));
     const written = [...outputs.map(({ dtype }) => dtype), ...kept.map((k) => folds[k]!)];
     return makeProgram(name, {
       operands: [...dtypes.map(readOperand), ...written.map(writeOperand)],
       params: [...paramDtypes, "f32"],
-      stages: writes.length === 0 ? stages : [...stages, ...storeStages([], writes)],
+      stages: [...stages, ...storeStages([], writes)],
     });
   });
+}
 
 interface RowCall {
   readonly variant: Variant;
-  readonly signature: Signature;
+  readonly sorted: Sorted;
   readonly shape: Shape;
   readonly axes: readonly number[];
 }
@@ -138,30 +148,28 @@ interface RowResults {
   readonly rows: readonly (Tensor | undefined)[];
 }
 
-function launchRows({ shape, axes, signature }: RowCall, program: Program, tensors: readonly Tensor[]): void {
+function launchRows({ shape, axes, sorted }: RowCall, program: Program, tensors: readonly Tensor[]): void {
   const count = sizeOf(axes.map((axis) => shape[axis]!));
-  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...signature.numbers, count] });
+  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...sorted.numbers, count] });
 }
 
 /** A tensor with an element for each of a call's, or for each of its rows. */
-function emptyFor({ shape, axes, signature }: RowCall, { dtype, perRow }: RowOutput): Tensor {
-  return empty(signature.backend, perRow ? shape.map((n, axis) => (axes.includes(axis) ? 1 : n)) : shape, dtype);
+function emptyFor({ shape, axes, sorted }: RowCall, { dtype, perRow }: RowOutput): Tensor {
+  return empty(sorted.backend, perRow ? shape.map((n, axis) => (axes.includes(axis) ? 1 : n)) : shape, dtype);
 }
 
-function runRow(call: RowCall, kept: readonly number[]): RowResults & { outputs: Tensor[] } {
-  const outputs = call.variant.outputs.map((output) => emptyFor(call, output));
+function runRow(call: RowCall, gradient: RowGradient | undefined): RowResults & { outputs: Tensor[] } {
+  const { variant, sorted } = call;
+  const outputs = variant.outputs.map((output) => emptyFor(call, output));
   const rows: Tensor[] = [];
-  for (const k of kept) rows[k] = emptyFor(call, { dtype: call.variant.folds[k]!, perRow: true });
-  launchRows(call, forwardProgram(call.variant, kept), [
-    ...call.signature.tensors,
-    ...outputs,
-    ...kept.map((k) => rows[k]!),
-  ]);
+  for (const k of gradient?.rows ?? []) rows[k] = emptyFor(call, { dtype: variant.folds[k]!, perRow: true });
+  const kept = rows.filter((tensor) => tensor !== undefined);
+  launchRows(call, forwardProgram(variant, gradient), [...sorted.tensors, ...outputs, ...kept]);
   return { outputs, rows };
 }
 
 /** What a gradient is wanted of, if gradients of all outputs arrive. */
-function gradientNeed({ signature: { tensors }, variant, shape, axes }: RowCall): GradientNeed {
+function gradientNeed({ sorted: { tensors }, variant, shape, axes }: RowCall): GradientNeed {
   return {
     still: tensors.map((tensor) => {
       const repeated = broadcastAxes(tensor.shape, shape);
@@ -172,13 +180,20 @@ function gradientNeed({ signature: { tensors }, variant, shape, axes }: RowCall)
   };
 }
 
-const gradientFor = ({ variant }: RowCall, need: GradientNeed): RowGradient =>
-  memo(variant.gradients, JSON.stringify(need), () => rowGradient(variant, need));
+/** Ways of needing gradients of one op. */
+const MOST_GRADIENTS = 64;
+const bits = (flags: readonly boolean[]): number => flags.reduce((code, flag) => 2 * code + (flag ? 1 : 0), 0);
 
-function recordRow(call: RowCall, need: GradientNeed, { outputs, rows }: RowResults): void {
-  const { tensors } = call.signature;
+const gradientFor = ({ variant }: RowCall, need: GradientNeed): RowGradient =>
+  variant.gradients.get([bits(need.still), bits(need.wanted), bits(need.given)], () => rowGradient(variant, need));
+
+function recordRow(
+  call: RowCall,
+  { need, reads }: { need: GradientNeed; reads: readonly number[] },
+  { outputs, rows }: RowResults,
+): void {
+  const { tensors } = call.sorted;
   const shapes = tensors.map(({ shape }) => shape);
-  const { reads } = gradientFor(call, need);
   const sources = [...tensors, ...outputs, ...rows];
   record(call.variant.name, outputs, {
     inputs: tensors,

@@ -46,6 +46,10 @@ export const maxPixels = () =>
     "largest image that is read, width times height (default: 100 million)",
     wholeNumber(1),
   );
+export const loader = () => [
+  parsed("--workers <count>", "threads that prepare images (default: one, more on large machines)", wholeNumber(0)),
+  parsed("--cache <megabytes>", "memory for images that are kept decoded (default: 512)", wholeNumber(0)),
+];
 /** Of commands that use weights. */
 export const detector = () => [
   weights("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),

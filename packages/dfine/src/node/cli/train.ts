@@ -1,9 +1,15 @@
 import { Command, Option } from "commander";
 import { fitLines } from "../../checkpoint/fitText.ts";
+import { RECIPE_NAMES, TASK_NAMES } from "../../config/config.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
+import { writeFileAtomic } from "../checkpointFile.ts";
 import { checkImages } from "../data/checkImages.ts";
+import { loaderNote, trainLoaders } from "../data/trainLoaders.ts";
+import { encodeImage } from "../draw.ts";
+import { previewSheet } from "../previewSheet.ts";
 import { runTraining } from "../trainRun.ts";
+import { wandbLog } from "../wandb.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDevice } from "./openDetector.ts";
@@ -13,7 +19,19 @@ import { Terminal } from "./terminal.ts";
 import { freshJob, type Job, resumedJob, type TrainValues } from "./trainJob.ts";
 
 /** Options that may change when a run goes on: none of them changes the weights it ends with, but for where it ends. */
-const FREE_ON_RESUME = new Set(["resume", "device", "threads", "wide", "steps", "epochs", "json", "quiet"]);
+const FREE_ON_RESUME = new Set([
+  "resume",
+  "device",
+  "threads",
+  "wide",
+  "workers",
+  "cache",
+  "wandb",
+  "steps",
+  "epochs",
+  "json",
+  "quiet",
+]);
 
 export function trainCommand(finish: (code: number) => void): Command {
   const command = new Command("train")
@@ -22,6 +40,9 @@ export function trainCommand(finish: (code: number) => void): Command {
   options.addTo(command, [
     ...options.trainData(),
     options.model("model size (default: that of --weights, or n)"),
+    new Option("--config <file>", "any part of a configuration, as a run's config.yaml; options go before it"),
+    new Option("--task <task>", "what it is trained for (default: custom)").choices(TASK_NAMES),
+    new Option("--recipe <recipe>", "whose numbers of epochs (default: official)").choices(RECIPE_NAMES),
     options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
     options.parsed("--epochs <count>", "passes over the training data", options.wholeNumber(1)),
     options.parsed("--steps <count>", "end after this many steps in all", options.wholeNumber(1)),
@@ -30,8 +51,12 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
     options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
     options.ema(),
+    new Option("--backbone <file>", "weights of the backbone alone, such as PPHGNetV2_B0_stage1.pth"),
     options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),
     options.maxPixels(),
+    ...options.loader(),
+    new Option("--preview [file]", "write a sheet of images as training gets them, and end").preset("preview.jpg"),
+    new Option("--wandb <project>", "send the curves to this project at Weights & Biases too (needs @wandb/sdk)"),
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
     ...options.run(),
   ]);
@@ -60,6 +85,9 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   for (const note of notes) terminal.note(note);
   await checkImages(datasets.train!);
   if (datasets.val) await checkImages(datasets.val);
+  if (values.preview !== undefined) return await writePreview(values.preview, terminal, job);
+  const resources = { workers: values.workers, cacheBytes: values.cache && values.cache * 2 ** 20 };
+  terminal.note(loaderNote(config, resources));
   using device = await openDevice(values, terminal);
   using interrupt = watchInterrupt(() =>
     terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
@@ -69,30 +97,50 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   const fitted = fit ? fitLines(fit) : [];
   for (const line of fitted) terminal.note(`weights: ${line}`);
   if (fit) terminal.data({ kind: "weights", ...fit });
-  const { run, interrupted } = await runTraining({
-    ...{ trainer, signal: interrupt.signal, maxSteps: values.steps },
+  const wandb = values.wandb === undefined ? undefined : await wandbLog({ project: values.wandb, config });
+  const tell = runTerminal(terminal, config.train.epochs);
+  const { run, interrupted, best } = await runTraining({
+    ...{ trainer, signal: interrupt.signal, maxSteps: values.steps, ...resources },
     run: job.folder,
     notes: [...notes, ...fitted],
     train: datasets.train!,
     val: datasets.val,
     title: `D-FINE-${config.preset.toUpperCase()}`,
-    onEvent: runTerminal(terminal, config.train.epochs),
+    onEvent: (event) => {
+      tell(event);
+      wandb?.take(event);
+    },
   });
+  await wandb?.finish();
   if (interrupted) {
     terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
     return EXIT.interrupted;
   }
-  const { best } = trainer.progress;
-  if (!best && datasets.val) terminal.warn("no AP above 0 was measured: best.safetensors is the last epoch");
+  if (!best && datasets.val)
+    terminal.warn(`no ${config.train.bestBy} above 0 was measured: best.safetensors is the last epoch`);
   terminal.data({ kind: "done", run: run.path, report: run.report, best });
   terminal.say(`weights: ${run.best}\nreport:  ${run.report}`);
+  return EXIT.ok;
+}
+
+/** Draws images of the first epoch as training would get them. */
+async function writePreview(file: string, terminal: Terminal, { config, datasets }: Job): Promise<number> {
+  using data = trainLoaders(config, { train: datasets.train!, workers: 0 });
+  const sheet = await previewSheet(data.train, { names: config.model.classes });
+  await writeFileAtomic(file, await encodeImage(sheet, file));
+  terminal.data({ kind: "preview", file });
+  terminal.say(`preview: ${file}`);
   return EXIT.ok;
 }
 
 /** What the data holds that the user should know; warns of what leaves nothing to learn or to measure. */
 function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job): string[] {
   const { queries } = ARCHITECTURES.plan(config.model).facts();
-  const learned = summarizeDataset(train!.dataset, { size: config.model.evalSize, queries });
+  const learned = summarizeDataset(train!.dataset, {
+    size: config.model.evalSize,
+    resize: config.model.resize,
+    queries,
+  });
   if (learned.boxes === 0) terminal.warn("the training data has no boxes: the model will learn to find nothing");
   const judged = val && summarizeDataset(val.dataset, { use: "evaluation", queries });
   if (judged?.boxes === 0)

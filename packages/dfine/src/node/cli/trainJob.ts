@@ -1,31 +1,49 @@
+import { type BackboneWeights, openBackbone } from "../../checkpoint/backbone.ts";
 import { type Checkpoint, openCheckpoint } from "../../checkpoint/open.ts";
-import { type Config, ConfigError, type PresetName } from "../../config/config.ts";
-import { presetConfig } from "../../config/presets.ts";
+import {
+  type Config,
+  ConfigError,
+  type PresetName,
+  type RecipeName,
+  type TaskName,
+  type TrainConfig,
+} from "../../config/config.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
+import { readConfigFile } from "../configFile.ts";
 import type { Datasets } from "../data/loadDataYaml.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
-import { readBytes, readWeights } from "../files.ts";
-import { parseRunConfig } from "../runConfig.ts";
+import { readWeights } from "../files.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
+import { readRun } from "../runState.ts";
 import { UsageError } from "./exit.ts";
 import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
-  Partial<Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels", number>>
+  Partial<
+    Record<"epochs" | "steps" | "batch" | "lr" | "backboneLr" | "seed" | "maxPixels" | "workers" | "cache", number>
+  >
 >;
 
 export interface TrainValues extends DataOptionValues, DeviceOptionValues, OutputOptionValues, Numbers {
   /** Undefined where nothing was said. */
   readonly model?: PresetName;
+  readonly task?: TaskName;
+  readonly recipe?: RecipeName;
   readonly size?: [number, number];
+  readonly config?: string;
   readonly weights?: string;
+  readonly backbone?: string;
   readonly ema: boolean;
+  /** Project at Weights & Biases. */
+  readonly wandb?: string;
   readonly resume?: string;
+  /** File of a sheet of images, which is all that is made. */
+  readonly preview?: string;
 }
 
 /** What to train, before any run folder is made. */
@@ -46,10 +64,14 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
+  if (given.weights !== undefined && given.backbone !== undefined)
+    throw new UsageError("--weights has a backbone of its own; give either --weights or --backbone");
+  const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone);
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
-  const chosen = { ...given, model: given.model ?? initial?.preset ?? "n" };
+  const file = given.config === undefined ? {} : await readConfigFile(given.config);
+  const chosen = { ...given, model: given.model ?? initial?.preset ?? file.preset ?? "n" };
   // A wrong key or value is said before any data is read.
-  const { preset } = resolveConfig(configOptions(chosen, { classes: ["any"], initial }), completed);
+  const { preset, train: own } = resolveConfig([file, configOptions(chosen, { classes: ["any"], initial })], completed);
   if (initial && initial.preset !== preset)
     throw new ConfigError(
       `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,
@@ -57,21 +79,31 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const datasets = await loadDatasets(data, ["train"]);
   const { categories, images } = datasets.train!.dataset;
   const classes = categories.map(({ name }) => name);
-  const { values, notes } = withBatch(chosen, { overrides: completed, images: images.length });
-  const config = resolveConfig(configOptions(values, { classes, initial }), completed);
+  const { values, notes } = withBatch(chosen, {
+    ...{ own, images: images.length },
+    given: given.batch ?? file.train?.batch ?? completed.find((text) => text.startsWith("train.batch=")),
+  });
+  const config = resolveConfig([file, configOptions(values, { classes, initial })], completed);
   if (config.model.classes.length !== classes.length)
     throw new ConfigError(
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
     );
   return {
-    ...{ config, datasets, notes, folder: () => makeFolder(data) },
-    makeTrainer: (device) => Trainer.create({ config, ...device, ...(initial ? { initial } : {}) }),
+    ...{ config, datasets, folder: () => makeFolder(data) },
+    notes: [...notes, ...(backbone ? [`backbone: ${backbone.file}, ${counted(backbone.entries.size, "tensor")}`] : [])],
+    makeTrainer: (device) =>
+      Trainer.create({ config, ...device, ...(initial ? { initial } : {}), ...(backbone ? { backbone } : {}) }),
   };
 }
 
 async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
   const { bytes, ...about } = await readWeights(place);
   return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
+}
+
+async function openBackboneFile(place: string): Promise<BackboneWeights> {
+  const { bytes, ...about } = await readWeights(place);
+  return openBackbone(bytes, about);
 }
 
 /** Images per step where nothing is said. */
@@ -83,11 +115,9 @@ const MODEST_BATCH = 8;
  */
 function withBatch(
   values: TrainValues & { readonly model: PresetName },
-  { overrides, images }: { overrides: readonly string[]; images: number },
+  { given, images, own }: { given: unknown; images: number; own: TrainConfig },
 ): { values: TrainValues; notes: string[] } {
-  if (values.batch !== undefined || overrides.some((text) => text.startsWith("train.batch=")))
-    return { values, notes: [] };
-  const own = presetConfig(values.model).train;
+  if (given !== undefined) return { values, notes: [] };
   const batch = Math.max(1, Math.min(MODEST_BATCH, images));
   const scaled = (rate: number) => Number((rate * Math.sqrt(batch / own.batch)).toPrecision(2));
   const lr = values.lr ?? scaled(own.optimizer.learningRate);
@@ -103,7 +133,7 @@ function configOptions(
   { classes, initial }: { classes: string[]; initial: Checkpoint | undefined },
 ): ConfigOptions {
   return {
-    preset: values.model,
+    ...{ preset: values.model, task: values.task, recipe: values.recipe },
     model: {
       ...(values.model === initial?.preset ? initial?.model : {}),
       classes,
@@ -124,12 +154,11 @@ function configOptions(
 /** The run in a folder, to go on. @throws RunFolderError, DatasetError */
 export async function resumedJob(path: string, values: TrainValues): Promise<Job> {
   const run = await openRunFolder(path);
-  const stored = parseRunConfig(await readText(run.config), run.config);
+  const { config: stored, state, notes } = await readRun(run);
   const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
   const datasets = await loadDatasets(parseDataFiles(await readText(run.data), run.data), ["train"]);
-  const state = await readBytes(run.state);
   return {
-    ...{ config, datasets, notes: [], folder: () => run },
+    ...{ config, datasets, notes, folder: () => run },
     makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
   };
 }

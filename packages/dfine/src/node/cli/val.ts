@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { summarizeDataset } from "../../data/summary.ts";
 import { formatCocoStats } from "../../evaluation/cocoStats.ts";
 import { toCocoResults } from "../../evaluation/detections.ts";
@@ -21,7 +21,7 @@ import * as options from "./options.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 
-type ValValues = options.DataOptionValues & options.DetectorOptionValues;
+type ValValues = options.DataOptionValues & options.DetectorOptionValues & { readonly classAgnostic: boolean };
 
 export function valCommand(finish: (code: number) => void): Command {
   const command = new Command("val").description("evaluate weights on images with COCO annotations");
@@ -30,6 +30,7 @@ export function valCommand(finish: (code: number) => void): Command {
     ...options.valData(),
     options.batch("images at a time").default(8),
     options.maxPixels(),
+    new Option("--class-agnostic", "compare boxes alone, whatever their classes").default(false),
     ...options.run(),
   ]);
   return command.action(async (values: ValValues) => finish(await val(values)));
@@ -50,11 +51,17 @@ async function val(values: ValValues): Promise<number> {
   const leftOut = new LeftOut(runTerminal(terminal));
   const source = createLoader({
     ...split!,
-    ...{ size: detector.size, batchSize: values.batch, training: false, maxPixels },
+    ...{
+      size: detector.size,
+      resize: detector.model.config.resize,
+      batchSize: values.batch,
+      training: false,
+      maxPixels,
+    },
     onBroken: leftOut.of("val"),
   });
   const evaluation = await evaluate(detector.predictor, source, {
-    ...{ dataset, categoryIds },
+    ...{ dataset, categoryIds, classAgnostic: values.classAgnostic },
     onBatch: (done) => terminal.progress(`evaluating · ${done}/${dataset.images.length} images`),
   });
   const { stats, perCategory } = evaluation.result;

@@ -1,5 +1,5 @@
 import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
-import { DatasetError, type ImageError } from "../../data/errors.ts";
+import { DatasetError } from "../../data/errors.ts";
 
 /** An image that cannot be used: damaged, too large, of another size than its annotations say. */
 export interface BrokenImage {
@@ -17,6 +17,9 @@ export interface BrokenImagesOptions {
   readonly onBroken?: (image: BrokenImage) => void;
 }
 
+/** Counts images that cannot be used. */
+export type BrokenImages = ReturnType<typeof brokenImages>;
+
 /** The images of a data set that were met and cannot be used. One damaged file should not end a run of days; many should. */
 export function brokenImages(dataset: CocoDataset, { mostBroken = 0.05, onBroken }: BrokenImagesOptions) {
   const known = new Map<number, BrokenImage>();
@@ -32,9 +35,9 @@ export function brokenImages(dataset: CocoDataset, { mostBroken = 0.05, onBroken
     all: (): readonly BrokenImage[] => [...known.values()],
     has,
     /** Counts an image. @throws DatasetError when it is one too many */
-    add({ id, fileName }: CocoImage, { message }: ImageError): void {
+    add(broken: BrokenImage): void {
+      const { id, message } = broken;
       if (known.has(id)) return;
-      const broken = { id, fileName, message };
       known.set(id, broken);
       const count = known.size;
       if (count > most || count === images.length)

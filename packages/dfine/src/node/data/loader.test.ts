@@ -6,6 +6,7 @@ import fc from "fast-check";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { says, thrown } from "../../../test/badInput.ts";
+import { augmentationsSchema } from "../../data/augment/augmentations.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { cocoDataset } from "../../data/parseCoco.ts";
@@ -44,8 +45,18 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+const mirrors: LoaderOptions["transforms"] = [{ name: "flip", probability: 0.5 }];
 const loader = (options: Partial<LoaderOptions> = {}) =>
-  createLoader({ dataset, imageRoot: join(folder, "images"), size: [6, 8], batchSize: 3, training: true, ...options });
+  createLoader({
+    ...{ dataset, imageRoot: join(folder, "images"), size: [6, 8], batchSize: 3, training: true, transforms: mirrors },
+    ...options,
+  });
+
+/** The same data set, in which one image is missing. */
+const damaged = (): CocoDataset => ({
+  ...dataset,
+  images: dataset.images.map((image) => (image.id === 4 ? { ...image, fileName: "none.png" } : image)),
+});
 
 async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
   const all: Batch[] = [];
@@ -113,10 +124,51 @@ test("a batch depends on seed, epoch and index alone: resuming is exact, whateve
   );
 });
 
-test("flip 0 never mirrors", async () => {
-  for (const batch of await collect(loader({ flip: 0 }).batches(0))) {
+test("without augmentations nothing is mirrored", async () => {
+  for (const batch of await collect(loader({ transforms: [] }).batches(0))) {
     for (let slot = 0; slot < 3; slot++) expect(batch.images[slot * 144]).toBe(1);
   }
+});
+
+test("threads make the same batches, whatever was asked of them before", async () => {
+  const options = { transforms: augmentationsSchema.parse("official"), size: [64, 64], baseSizeRepeat: 1 } as const;
+  const whole = await collect(loader(options).batches(2));
+  expect(new Set(whole.map(({ shape }) => shape[2])).size).toBeGreaterThan(1);
+  for (const workers of [1, 3]) {
+    using one = loader({ ...options, workers });
+    await collect(one.batches(1, { start: 2 }));
+    expect(await collect(one.batches(2))).toEqual(whole);
+    expect(await collect(one.batches(2, { start: 1 }))).toEqual(whole.slice(1));
+  }
+});
+
+test("threads make the same batches of several images each", async () => {
+  const options = { transforms: "mosaic", size: [32, 32] } as const;
+  const whole = await collect(loader(options).batches(0));
+  using one = loader({ ...options, workers: 2 });
+  expect(await collect(one.batches(0, { start: 1 }))).toEqual(whole.slice(1));
+});
+
+test("threads say of the same images that they cannot be used", async () => {
+  const met = async (workers: number) => {
+    using one = loader({ training: false, imageRoot: join(folder, "images"), dataset: damaged(), workers });
+    const batches = await collect(one.batches(0));
+    return { ids: batches.map(({ imageIds }) => imageIds), broken: one.broken };
+  };
+  const { ids, broken } = await met(0);
+  expect(broken).toHaveLength(1);
+  expect(await met(2)).toEqual({ ids, broken });
+  using strict = loader({ training: false, dataset: damaged(), mostBroken: 0, workers: 2 });
+  await expect(collect(strict.batches(0))).rejects.toThrow(DatasetError);
+});
+
+test("from the stop epoch on, sizes and images are as they are", async () => {
+  const options = { transforms: augmentationsSchema.parse("official"), size: [64, 64], baseSizeRepeat: 1 } as const;
+  const calm = loader({ ...options, transforms: augmentationsSchema.parse([]), baseSizeRepeat: null });
+  const without = options.transforms.filter(({ name }) => name !== "flip");
+  const stopped = loader({ ...options, transforms: without, stopEpoch: 3 });
+  expect(await collect(stopped.batches(3))).toEqual(await collect(calm.batches(3)));
+  expect(await collect(stopped.batches(2))).not.toEqual(await collect(calm.batches(2)));
 });
 
 test("images are resized to the given height and width", async () => {

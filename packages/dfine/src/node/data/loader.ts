@@ -1,36 +1,29 @@
-import { Random, uniformAt } from "@dfine/tensor";
+import { ArgumentError } from "@dfine/tensor";
 import { ConfigError } from "../../config/config.ts";
-import type { CocoDataset, CocoImage } from "../../data/dataset.ts";
-import { DatasetError, ImageError } from "../../data/errors.ts";
-import { flipBoxes } from "../../data/flip.ts";
-import { type RgbImage, toTensorData } from "../../data/image.ts";
-import { type Targets, trainingTargets } from "../../data/targets.ts";
+import { AUGMENTATION_RECIPES, type AugmentationList, augmentationsSchema } from "../../data/augment/augmentations.ts";
+import type { CocoDataset } from "../../data/dataset.ts";
+import { DatasetError } from "../../data/errors.ts";
+import { RESIZES } from "../../data/inputFit.ts";
 import * as rule from "../../optionRules.ts";
-import type { BatchesOptions, BatchSource, TrainingBatch } from "../../train/batch.ts";
+import type { BatchesOptions, BatchSource } from "../../train/batch.ts";
+import { type Batch, type BatchPlan, createBatchMaker } from "./batchMaker.ts";
+import { batchThreads, hasBatchThreads } from "./batchThreads.ts";
 import { type BrokenImage, type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
-import { createImageSource, type ImageSourceOptions } from "./imageSource.ts";
-import type { DatasetSplit } from "./loadDataYaml.ts";
 
-/** A batch that is shared with no later one. */
-export interface Batch extends TrainingBatch {
-  readonly epoch: number;
-}
+export type { Batch } from "./batchMaker.ts";
 
 /** What `createLoader` needs to know. */
-export interface LoaderOptions extends BrokenImagesOptions, DatasetSplit, ImageSourceOptions {
-  readonly batchSize: number;
-  /** Shuffle, flip and drop the last partial batch. Without it: images in id order, all of them, as they are. */
-  readonly training: boolean;
-  /** Chooses order and flips, together with the epoch. Default 0. */
-  readonly seed?: number;
-  /** Probability of mirroring an image in training. Default 0.5; 0 where left and right matter, as for digits. */
-  readonly flip?: number;
-  /** Batches prepared ahead of the one in use. Default 1. */
+export interface LoaderOptions extends Omit<BatchPlan, "transforms">, BrokenImagesOptions {
+  /** What changes images in training, in order. Default none. */
+  readonly transforms?: AugmentationList;
+  /** Batches prepared ahead of the one in use; at least one for each thread. Default 1. */
   readonly prefetch?: number;
+  /** Threads that decode, augment and resize; 0: none beside the caller's. The batches are the same. Default 0. */
+  readonly workers?: number;
 }
 
 /** Batches of a data set, epoch by epoch. (seed, epoch, index) determines a batch, so resuming is exact. */
-export interface Loader extends BatchSource {
+export interface Loader extends BatchSource, Disposable {
   readonly dataset: CocoDataset;
   /** Images met so far that cannot be used. */
   readonly broken: readonly BrokenImage[];
@@ -50,13 +43,24 @@ const OPTIONS: rule.OptionRules<LoaderOptions> = {
   dataset: rule.needed(rule.thing),
   imageRoot: rule.needed(rule.text),
   size: rule.needed(rule.listOf(2, 1)),
+  resize: rule.oneOf(RESIZES),
   cacheBytes: rule.whole(0),
   maxPixels: rule.whole(1),
   batchSize: rule.needed(rule.whole(1)),
   training: rule.needed(rule.flag),
   seed: rule.whole(0),
-  flip: rule.between(0, 1),
+  transforms: {
+    takes: `${Object.keys(AUGMENTATION_RECIPES).join(", ")}, or a list as train.augmentation.transforms has it`,
+    fits: (list) => Array.isArray(list) || Object.hasOwn(AUGMENTATION_RECIPES, list as string),
+    inside(op, name, list) {
+      const [issue] = augmentationsSchema.safeParse(list).error?.issues ?? [];
+      if (issue) throw new ArgumentError(`${op}: ${[name, ...issue.path].join(".")}: ${issue.message}`);
+    },
+  },
+  stopEpoch: rule.whole(0),
+  baseSizeRepeat: { takes: "a whole number from 1 on, or null", fits: (n) => n === null || rule.whole(1).fits(n) },
   prefetch: rule.whole(0),
+  workers: rule.whole(0),
   mostBroken: rule.between(0, 1),
   onBroken: rule.callable,
 };
@@ -68,7 +72,7 @@ const OPTIONS: rule.OptionRules<LoaderOptions> = {
  */
 export function createLoader(options: LoaderOptions): Loader {
   rule.checkOptions("createLoader", options, OPTIONS);
-  const { dataset, batchSize, training, prefetch = 1 } = options;
+  const { dataset, batchSize, training, workers = 0 } = options;
   const count = dataset.images.length;
   if (count === 0) throw new DatasetError(dataset.file, "lists no images", "List at least one under images.");
   if (training && count < batchSize)
@@ -85,7 +89,9 @@ export function createLoader(options: LoaderOptions): Loader {
     );
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
   const broken = brokenImages(dataset, options);
-  const prepare = batchMaker(options, broken);
+  const threads = workers > 0 && hasBatchThreads() ? batchThreads(plan(options), workers, broken) : undefined;
+  const prepare = threads ?? createBatchMaker(plan(options), broken);
+  const prefetch = Math.max(options.prefetch ?? 1, workers);
 
   async function* batches(epoch: number, { start = 0, signal }: BatchesOptions = {}) {
     const pending: Promise<Batch>[] = [];
@@ -110,62 +116,11 @@ export function createLoader(options: LoaderOptions): Loader {
     get broken() {
       return broken.all();
     },
+    [Symbol.dispose]: () => threads?.end(),
   };
 }
 
-function batchMaker(options: LoaderOptions, broken: ReturnType<typeof brokenImages>) {
-  const { dataset, size, batchSize, training, seed = 0, flip = 0.5 } = options;
-  const [height, width] = size;
-  const count = dataset.images.length;
-  const source = createImageSource(options);
-
-  /** Undefined for an image that cannot be used. @throws DatasetError when there are too many of them */
-  async function read(image: CocoImage, signal: AbortSignal | undefined): Promise<RgbImage | undefined> {
-    if (broken.has(image)) return undefined;
-    try {
-      return await source(image, signal);
-    } catch (error) {
-      if (!(error instanceof ImageError)) throw error;
-      broken.add(image, error);
-      return undefined;
-    }
-  }
-
-  return async (epoch: number, index: number, signal: AbortSignal | undefined): Promise<Batch> => {
-    const random = new Random(seed).fork(`epoch ${epoch}`);
-    const order = training ? random.fork("order").permutation(count) : undefined;
-    const flips = random.fork("flips").state.key;
-    const first = index * batchSize;
-
-    /** The image of a place in the epoch or, in training, the first one after it that can be used. */
-    const load = async (place: number) => {
-      const flipped = training && uniformAt(flips, place) < flip;
-      for (let i = place; i < place + (training ? count : 1); i++) {
-        const image = dataset.images[order?.[i % count] ?? i]!;
-        const pixels = await read(image, signal);
-        if (pixels) return [{ image, pixels, flipped }];
-      }
-      return [];
-    };
-
-    const places = Array.from({ length: Math.min(batchSize, count - first) }, (_, slot) => first + slot);
-    const slots = (await Promise.all(places.map(load))).flat();
-    const plane = 3 * height * width;
-    const images = new Float32Array(slots.length * plane);
-    for (const [slot, { pixels, flipped }] of slots.entries())
-      toTensorData(pixels, images, { offset: slot * plane, flip: flipped });
-    const targets = slots.map(({ image, flipped }): Targets => {
-      const { labels, boxes } = trainingTargets(dataset, image, training ? { size } : {});
-      return { labels, boxes: flipped ? flipBoxes(boxes) : boxes };
-    });
-    return {
-      images,
-      shape: [slots.length, 3, height, width],
-      targets,
-      imageIds: slots.map(({ image }) => image.id),
-      origSizes: slots.map(({ image }) => [image.width, image.height] as const),
-      epoch,
-      index,
-    };
-  };
+/** What determines the batches: the options without what is the caller's. */
+function plan({ onBroken, prefetch, workers, transforms = "none", ...rest }: LoaderOptions): BatchPlan {
+  return { ...rest, transforms: augmentationsSchema.parse(transforms) };
 }

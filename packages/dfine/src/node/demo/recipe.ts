@@ -9,6 +9,6 @@ export const DEMO = {
     schedule: { warmupSteps: 50 },
     ema: { decay: 0.99, warmups: 50 },
     // A mirrored 2 or 5 is no digit.
-    augmentation: { flip: 0 },
+    augmentation: { transforms: [] },
   },
 };

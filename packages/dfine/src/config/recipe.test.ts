@@ -1,0 +1,122 @@
+import { readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
+import { type Config, ConfigError, PRESET_NAMES, type PresetName, TASK_NAMES, type TaskName } from "./config.ts";
+import { HGNETV2 } from "./hgnetv2Sizes.ts";
+import { type PresetModel, presetConfig } from "./presets.ts";
+import { resolveConfig } from "./resolve.ts";
+import { readYaml } from "./yaml.ts";
+
+type PresetConfig = Config & { model: PresetModel };
+
+/** Tables of docs/recipe.md by the heading that they stand under, as rows of cells; the first row is the head. */
+const tables = new Map(
+  readFileSync(new URL("../../../../docs/recipe.md", import.meta.url), "utf8")
+    .split(/^## /m)
+    .slice(1)
+    .map((section) => {
+      const lines = section.split("\n");
+      const rows = lines.filter((line) => line.startsWith("|") && !line.startsWith("|--"));
+      return [
+        lines[0]!,
+        rows.map((line) =>
+          line
+            .split("|")
+            .slice(1, -1)
+            .map((cell) => cell.trim()),
+        ),
+      ] as const;
+    }),
+);
+
+const read = (text: string): unknown => readYaml(text).value;
+
+function valueAt(config: PresetConfig, key: string): unknown {
+  return key.split(".").reduce<unknown>((value, part) => {
+    expect(value, key).toHaveProperty([part]);
+    return (value as Record<string, unknown>)[part];
+  }, config);
+}
+
+const backboneName = ({ model: { backbone } }: PresetConfig) =>
+  Object.entries(HGNETV2).find(([, sizes]) => JSON.stringify(sizes.stages) === JSON.stringify(backbone.stages))?.[0];
+
+/** What a row says of a key, where that is not the key's own value. */
+const DERIVED: Record<string, (config: PresetConfig) => unknown> = {
+  "backbone HGNetv2": backboneName,
+  "HGNetv2.name": backboneName,
+  "GELAN hidden dimension: ⌊expansion · hiddenDim / 2⌋": ({ model }) => elanWidth(model.encoder),
+  "GELAN depth: 3 · depthMult, rounded": ({ model }) => repBlocks(model.encoder),
+  "c in W(n): 1 / regScale": ({ model }) => 1 / model.decoder.regScale,
+};
+
+/** Compares a table of settings by presets with what `config` gives for a preset (and a task, where a key names one). */
+function compare(heading: string, config: (preset: PresetName, task?: TaskName) => PresetConfig): number {
+  const [[, , ...presets] = [], ...rows] = tables.get(heading)!;
+  for (const [setting, quoted, ...cells] of rows) {
+    const [key, task] = quoted!.replaceAll("`", "").split(": ").reverse();
+    for (const [i, preset] of presets.entries()) {
+      const made = config(preset as PresetName, task as TaskName | undefined);
+      expect(DERIVED[setting!]?.(made) ?? valueAt(made, key!), `${setting} of ${preset}`).toEqual(read(cells[i]!));
+    }
+  }
+  return rows.length;
+}
+
+test("the paper's Table 6", () => {
+  expect(compare("The paper's Table 6", (preset, task = "coco") => presetConfig(preset, task, "paper"))).toBe(26);
+});
+
+test.each(TASK_NAMES)("the official configurations: sizes are the same for %s", (task) => {
+  expect(compare("The official configurations: sizes", (preset) => presetConfig(preset, task))).toBe(51);
+});
+
+test("the official configurations: transforms", () => {
+  const [, ...rows] = tables.get("The official configurations: transforms")!;
+  const { transforms } = presetConfig("s").train.augmentation;
+  for (const [position, transform, key, value] of rows)
+    expect((transforms[Number(position)] as Record<string, unknown>)[key!], transform).toEqual(read(value!));
+  // Nothing is there that the table lacks.
+  expect(rows).toHaveLength(transforms.flatMap((each) => Object.keys(each)).length);
+});
+
+const COLUMNS: Record<string, (config: PresetConfig) => unknown> = {
+  lr: ({ train }) => train.optimizer.learningRate,
+  backbone: ({ train }) => train.optimizer.backboneLearningRate,
+  decay: ({ train }) => train.optimizer.weightDecay,
+  batch: ({ train }) => train.batch,
+  val: ({ train }) => train.valBatch,
+  epochs: ({ train }) => train.epochs,
+  stop: ({ train }) => train.augmentation.stopEpoch,
+  restart: ({ train }) => train.ema.restartDecay,
+  repeat: ({ train }) => train.augmentation.baseSizeRepeat,
+  ema: ({ train }) => train.ema.warmups,
+  warmup: ({ train }) => train.schedule.warmupSteps,
+  save: ({ train }) => train.checkpointEvery,
+};
+
+test("the official configurations: tasks", () => {
+  const [[, , ...columns] = [], ...rows] = tables.get("The official configurations: tasks")!;
+  expect(columns).toEqual(Object.keys(COLUMNS));
+  for (const [task, preset, ...cells] of rows) {
+    const config = presetConfig(preset as PresetName, task as TaskName);
+    for (const [i, column] of columns.entries())
+      expect(COLUMNS[column]!(config), `${column} of ${preset} for ${task}`).toEqual(read(cells[i]!));
+  }
+  const pairs = rows.map(([task, preset]) => `${task} ${preset}`);
+  const official = TASK_NAMES.filter((task) => task !== "voc").flatMap((task) =>
+    PRESET_NAMES.map((p) => `${task} ${p}`),
+  );
+  expect(pairs.sort()).toEqual(official.filter((pair) => pair !== "obj2custom n").sort());
+  for (const preset of PRESET_NAMES)
+    expect(presetConfig(preset, "voc").train).toEqual(presetConfig(preset, "custom").train);
+  expect(presetConfig("n", "obj2custom").train).toEqual(presetConfig("n", "obj2coco").train);
+});
+
+test("where the paper has no recipe, that is said", () => {
+  expect(() => resolveConfig({ preset: "n", task: "coco", recipe: "paper" })).toThrow(ConfigError);
+  expect(() => resolveConfig({ preset: "s", recipe: "paper" })).toThrow(
+    /does not train s for task custom.*leave it out/,
+  );
+  expect(resolveConfig({ preset: "s", task: "coco", recipe: "paper" }).train.epochs).toBe(124);
+});
