@@ -108,3 +108,4 @@ export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
 export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";
 export type { StepResult } from "./train/trainStep.ts";
+export type { PassCost } from "./train/trialPass.ts";

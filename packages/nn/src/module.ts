@@ -1,4 +1,4 @@
-import { OwnershipError, scope, Tensor } from "@dfine/tensor";
+import { checkpoint, OwnershipError, scope, Tensor } from "@dfine/tensor";
 import { isParameter } from "./parameter.ts";
 import { type LoadOptions, type LoadReport, loadState, type StateValue } from "./state.ts";
 
@@ -17,6 +17,9 @@ function modulesIn(name: string, value: unknown): [name: string, module: Module]
 export abstract class Module<Args extends readonly unknown[] = never[], Result = unknown> implements Disposable {
   /** Whether layers behave as in training: batch statistics, training outputs. */
   training = true;
+  /** Whether this is a module from one tensor to one that is worth computing twice: see `recompute`. */
+  protected readonly isBlock: boolean = false;
+  #isRecomputed = false;
   #isDisposed = false;
 
   /** What the module computes; called through `call`. */
@@ -28,7 +31,10 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
    */
   call(...args: Args): Result {
     if (this.#isDisposed) throw new OwnershipError(`${this.constructor.name}: it was disposed`);
-    return scope<unknown>(this.constructor.name, () => this.forward(...args)) as Result;
+    const run = (...inputs: readonly unknown[]) =>
+      scope<unknown>(this.constructor.name, () => this.forward(...(inputs as Args)));
+    if (!this.#isRecomputed) return run(...args) as Result;
+    return checkpoint(([x]) => run(x) as Tensor, args as unknown as readonly [Tensor]) as Result;
   }
 
   /** Direct children with their names: `layers.0`, `norm`. */
@@ -102,6 +108,19 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
       tensor.requiresGrad = false;
     }
     return this;
+  }
+  /**
+   * Has the outermost blocks in this module that hold trainable parameters keep nothing but their input for the gradient, and
+   * compute the rest again when it is wanted: memory for time. The numbers stay the same.
+   */
+  recompute(): this {
+    if (!this.isBlock) for (const [, child] of this.children()) child.recompute();
+    else this.#isRecomputed = [...this.namedParameters().values()].some(({ requiresGrad }) => requiresGrad);
+    return this;
+  }
+  /** This module and all below it. */
+  modules(): Module[] {
+    return [this, ...this.children().flatMap(([, child]) => child.modules())];
   }
   /** Frees the gradients of all parameters. */
   zeroGrad(): void {

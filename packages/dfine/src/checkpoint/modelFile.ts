@@ -1,6 +1,7 @@
-import { type SafetensorsFile, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
+import type { SafetensorsFile, SafetensorsSource } from "@dfine/nn";
 import { type ModelConfig, modelSchema, PRESET_NAMES, type PresetName } from "../config/config.ts";
 import { parseJson } from "../parseJson.ts";
+import { writeSealed } from "../sealedFile.ts";
 import { ModelFileError } from "./errors.ts";
 
 /** What a file of ours says about its weights. */
@@ -34,13 +35,13 @@ export function readModelFile({ metadata }: SafetensorsFile, file: string): Mode
   return { preset, model: model.data };
 }
 
-/** Weights and the model's description as one safetensors file. Metadata repeats what people look for: classes and size. */
+/** Weights and the model's description as one safetensors file with a checksum. Metadata repeats what people look for: classes and size. */
 export function writeModelFile(
   tensors: ReadonlyMap<string, SafetensorsSource>,
   description: ModelDescription,
 ): Uint8Array {
   const { preset, model } = description;
-  return writeSafetensors(
+  return writeSealed(
     tensors,
     new Map([
       ["format", FORMAT],

@@ -1,8 +1,9 @@
-import { readSafetensors, type SafetensorsEntry } from "@dfine/nn";
+import type { SafetensorsEntry } from "@dfine/nn";
 import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
 import { COCO_CLASSES } from "../config/coco.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { texts } from "../optionRules.ts";
+import { readSealed } from "../sealedFile.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { foreignAdvice } from "./foreign.ts";
@@ -71,7 +72,7 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
   if (advice) throw new ModelFileError(`${file}: ${advice}`);
   if (!isSafetensors && bytes.length > 0)
     throw new ModelFileError(`${file}: is neither a .pth nor a safetensors file; it may be damaged, fetch it again`);
-  const safetensors = readSafetensors(bytes, file);
+  const safetensors = readSealed(bytes, file);
   if (ema !== undefined) throw new ModelFileError(`${file}: ${missingSet(ema ? "ema" : "model", ["only"])}`);
   const { entries } = safetensors;
   const single = { file, chosen: "only", sets: ["only"] } as const;

@@ -50,10 +50,19 @@ const optimizer = z.strictObject({
   clipMaxNorm: rate,
 });
 
+/** What `train.freeze` may name. */
+const FREEZABLE = ["backbone", "norm"] as const;
+
 const trainSchema = z.strictObject({
   epochs: size,
   /** Images per step. */
   batch: size,
+  /** Parts in which a batch goes through the model, one after the other; their gradients are added. */
+  accumulate: size,
+  /** Whether blocks of the backbone and the encoder are computed again for the gradient in place of kept: memory for time. */
+  checkpoint: z.boolean(),
+  /** What is not trained: the backbone, all batch norms. Their statistics stay as they are too. */
+  freeze: z.array(z.enum(FREEZABLE)),
   valBatch: size,
   seed: count,
   optimizer,
@@ -80,8 +89,12 @@ const trainSchema = z.strictObject({
   }),
   /** The number of the COCO evaluation by which epochs are compared. */
   bestBy: z.enum(COCO_STAT_NAMES),
+  /** Ends the run after `patience` epochs in which `bestBy` has not risen by more than `minDelta`; null: never. */
+  earlyStop: z.strictObject({ patience: size.nullable(), minDelta: rate }),
   /** Epochs between numbered checkpoints. */
   checkpointEvery: size,
+  /** Steps between saved states inside an epoch; one is saved at each epoch's end too. */
+  saveEvery: size,
   /**
    * Steps between copies of the training state in memory, to which a run goes back when its device is lost; the end of an
    * epoch is always one. None are made on devices that can't be lost.

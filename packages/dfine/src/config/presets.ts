@@ -90,6 +90,9 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
   return {
     epochs,
     batch,
+    accumulate: 1,
+    checkpoint: false,
+    freeze: [],
     valBatch,
     seed: 0,
     optimizer: {
@@ -105,7 +108,9 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
     ema: { decay: 0.9999, warmups: emaWarmups, restartDecay },
     augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
     bestBy: "AP",
+    earlyStop: { patience: null, minDelta: 0 },
     checkpointEvery,
+    saveEvery: 500,
     snapshotEvery: 50,
     limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };

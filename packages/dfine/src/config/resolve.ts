@@ -17,7 +17,7 @@ export type ConfigOptions = DeepPartial<Config>;
 
 type Tree = { [key: string]: unknown };
 
-function isTree(value: unknown): value is Tree {
+export function isTree(value: unknown): value is Tree {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
@@ -124,7 +124,7 @@ function modernised(options: ConfigOptions): Tree {
   return { ...options, train: { ...options.train, augmentation: { ...rest, transforms, baseSizeRepeat: null } } };
 }
 
-function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
+export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], tree);
 }
 
@@ -142,6 +142,9 @@ function checkTogether({ model, train }: Config): void {
   const ascend = milestones.every((epoch, i) => i === 0 || epoch > milestones[i - 1]!);
   const broken = [
     ...ARCHITECTURES.plan(model).problems(),
+    ...(train.batch % train.accumulate === 0
+      ? []
+      : [`train.accumulate ${train.accumulate} does not divide train.batch ${train.batch}; parts are of one size`]),
     ...(ascend ? [] : [`train.schedule.milestones [${milestones}] must ascend`]),
   ];
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);

@@ -8,6 +8,7 @@ class CspLayer extends Module<[x: Tensor], Tensor> {
   readonly conv2: ConvNorm;
   readonly bottlenecks: Sequential;
   readonly conv3: ConvNorm | undefined;
+  protected override readonly isBlock = true;
 
   constructor(inChannels: number, outChannels: number, options: { blocks: number; expansion?: number }) {
     super();
@@ -32,6 +33,7 @@ class RepNcspElan extends Module<[x: Tensor], Tensor> {
   readonly cv2: Sequential;
   readonly cv3: Sequential;
   readonly cv4: ConvNorm;
+  protected override readonly isBlock = true;
   readonly #half: number;
 
   constructor(inChannels: number, outChannels: number, options: { wide: number; narrow: number; blocks: number }) {

@@ -27,6 +27,7 @@ class Stem extends Module<[x: Tensor], Tensor> {
   readonly stem2b: ConvNorm;
   readonly stem3: ConvNorm;
   readonly stem4: ConvNorm;
+  protected override readonly isBlock = true;
 
   constructor({ mid, out }: HgNetV2Config["stem"], style: Style) {
     super();
@@ -50,6 +51,7 @@ class Stem extends Module<[x: Tensor], Tensor> {
 class HgBlock extends Module<[x: Tensor], Tensor> {
   readonly layers: Module<[x: Tensor], Tensor>[];
   readonly aggregation: Sequential;
+  protected override readonly isBlock = true;
   readonly #residual: boolean;
 
   constructor(inChannels: number, stage: HgStageConfig, { residual, ...style }: { residual: boolean } & Style) {

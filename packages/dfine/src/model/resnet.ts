@@ -43,6 +43,7 @@ export class Bottleneck extends Module<[x: Tensor], Tensor> {
   readonly bn2: Norm;
   readonly conv3: Conv2d;
   readonly bn3: Norm;
+  protected override readonly isBlock = true;
   /** A convolution and a norm, where the shortcut changes the shape. */
   readonly downsample: readonly [Conv2d, Norm] | undefined;
 

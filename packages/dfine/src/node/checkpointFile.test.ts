@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
 import { withSmallDisk } from "../../test/smallDisk.ts";
-import { appendText, writeFileAtomic } from "./checkpointFile.ts";
+import { appendTo, writeFileAtomic } from "./checkpointFile.ts";
 
 const root = mkdtempSync(join(tmpdir(), "dfine-checkpoint-"));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -62,10 +62,7 @@ describe("a failed write keeps the old file and removes its own", () => {
       expect(error).toMatchObject({ code: "ENOSPC" });
       expect(readFileSync(path, "utf8")).toBe("old".repeat(1000));
       expect(readdirSync(at)).toEqual(["state.safetensors"]);
-      says(
-        "append-disk-full",
-        await thrown(() => appendText(join(at, "events.jsonl"), "x".repeat(bavail * bsize + 1))),
-      );
+      says("append-disk-full", await thrown(() => appendTo(join(at, "events.jsonl"), "x".repeat(bavail * bsize + 1))));
     });
   });
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { appendFile, open, rename, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { appendFile, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** A file that could not be written; `code` is the system's. */
@@ -27,10 +28,11 @@ const REASONS: Readonly<Record<string, readonly [fact: string, remedy: string]>>
 
 /**
  * Writes a file so that a reader, or the next start after a crash at any moment, finds either the old bytes or the new
- * ones: into a temporary file beside it, to the disk, then over the old name.
+ * ones: into a temporary file beside it, to the disk, then over the old name. The old file stays under the name `previous`,
+ * where one is given; a crash between the two may leave it there alone.
  * @throws FileWriteError, the old file as it was
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string): Promise<void> {
+export async function writeFileAtomic(path: string, data: Uint8Array | string, previous?: string): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomUUID()}.tmp`);
   try {
@@ -41,6 +43,7 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
     } finally {
       await file.close();
     }
+    if (previous !== undefined && existsSync(path)) await rename(path, previous);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -49,10 +52,17 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string): 
   await syncFolder(folder);
 }
 
-/** Adds text to the end of a file. @throws FileWriteError */
-export async function appendText(path: string, text: string): Promise<void> {
+const TEMPORARY = /^\..*\.tmp$/;
+
+/** Removes what processes that were killed while they wrote have left in a folder. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) if (TEMPORARY.test(name)) await rm(join(folder, name), { force: true });
+}
+
+/** Adds to the end of a file. @throws FileWriteError */
+export async function appendTo(path: string, data: Uint8Array | string): Promise<void> {
   try {
-    await appendFile(path, text);
+    await appendFile(path, data);
   } catch (error) {
     throw new FileWriteError(path, error as NodeJS.ErrnoException);
   }

@@ -1,5 +1,5 @@
 import { type Config, ConfigError } from "../config/config.ts";
-import { type ConfigOptions, resolveConfig } from "../config/resolve.ts";
+import { type ConfigOptions, isTree, keyPaths, resolveConfig, valueAt } from "../config/resolve.ts";
 import { readYaml, YamlError } from "../config/yaml.ts";
 import { describe } from "../describe.ts";
 import { RunFolderError } from "./runFolder.ts";
@@ -15,4 +15,38 @@ export function parseRunConfig(text: string, path: string): Config {
     if (!(error instanceof ConfigError || error instanceof YamlError)) throw error;
     throw new RunFolderError(`${path}: ${error.message}; mend this file, or start a new run`);
   }
+}
+
+/** What may change while a run is stopped: none of it changes the weights, but for where the run ends. */
+const FREE: readonly string[] = [
+  ...[
+    "epochs",
+    "valBatch",
+    "checkpointEvery",
+    "saveEvery",
+    "snapshotEvery",
+    "earlyStop.patience",
+    "limits.nonFiniteSteps",
+  ],
+].map((key) => `train.${key}`);
+
+/**
+ * Makes sure that a run goes on with the configuration that its state was trained with; `then` is that one, undefined in
+ * states of versions that did not keep it. @throws RunFolderError naming what differs
+ */
+export function checkSameConfig(now: Config, then: unknown, path: string): void {
+  if (then === undefined) return;
+  const before = resolveConfig(then as ConfigOptions);
+  const both = (key: string) => [now, before].map((config) => valueAt(config, key.split(".")));
+  const key = [...new Set([...keyPaths(now), ...keyPaths(before)])].find(
+    (path) =>
+      !FREE.includes(path) &&
+      !both(path).some(isTree) &&
+      new Set(both(path).map((one) => JSON.stringify(one))).size > 1,
+  );
+  if (key === undefined) return;
+  const [found, learned] = both(key).map(describe);
+  throw new RunFolderError(
+    `${path}: ${key} is ${found}, but the run was trained with ${learned}; put that back, or start a new run from this one's weights: dfine train --weights, with the run's folder`,
+  );
 }

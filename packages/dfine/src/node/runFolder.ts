@@ -1,6 +1,6 @@
 import { constants, existsSync } from "node:fs";
 import { access, mkdir } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { isFolder, statOf } from "./data/onDisk.ts";
 
 /** A run folder that is missing, or is none. */
@@ -20,14 +20,21 @@ function layout(path: string) {
     results: join(path, "results.csv"),
     /** One JSON line for every step and epoch, with all loss terms. */
     events: join(path, "events.jsonl"),
+    /** The same for TensorBoard, which is given the run's folder or one above it. */
+    tensorBoard: join(path, "tensorboard"),
     /** Machine and versions. */
     environment: join(path, "env.json"),
     report: join(path, "report.html"),
     /** Weights to use: averaged ones, after the last epoch and at the best AP. */
     last: join(weights, "last.safetensors"),
     best: join(weights, "best.safetensors"),
-    /** All that training needs to go on exactly. */
+    /** All that training needs to go on exactly, as it was saved last, and the time before. */
     state: join(weights, "state.safetensors"),
+    previous: join(weights, "state.previous.safetensors"),
+    /** The state after the best epoch of stage 1, from which stage 2 begins. */
+    stage1: join(weights, "stage1.safetensors"),
+    /** There while a process writes into the folder. */
+    lock: join(path, "run.lock"),
   };
 }
 
@@ -99,10 +106,11 @@ export async function openRunFolder(path: string): Promise<RunFolder> {
   const run = layout(resolve(path));
   if (!(await isFolder(run.path)))
     throw new RunFolderError(`${path}: there is no such run; give the folder of one, as runs/train/NAME`);
-  for (const file of [run.config, run.data, run.state])
+  const state = existsSync(run.state) ? run.state : run.previous;
+  for (const file of [run.config, run.data, state])
     if (!existsSync(file))
       throw new RunFolderError(
-        `${path}: ${file.slice(run.path.length + 1)} is missing, so the run cannot go on; it ended before its first save, or this is not a run folder`,
+        `${path}: ${relative(run.path, file)} is missing, so the run cannot go on; it ended before its first save, or this is not a run folder`,
       );
   return run;
 }

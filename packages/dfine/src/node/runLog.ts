@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { cocoStats } from "../evaluation/cocoStats.ts";
 import { parseJson } from "../parseJson.ts";
-import { appendText, writeFileAtomic } from "./checkpointFile.ts";
+import { appendTo, writeFileAtomic } from "./checkpointFile.ts";
 import type { RunFolder } from "./runFolder.ts";
 
 /** Any line of events.jsonl; `epoch` counts from 0, `step` from 1. */
@@ -48,16 +48,16 @@ export async function openLogs({ results, events }: RunFolder, position = { epoc
 }
 
 /** Adds a line to events.jsonl. @throws FileWriteError */
-export const logEvent = ({ events }: RunFolder, line: LogLine): Promise<void> => appendText(events, lineText(line));
+export const logEvent = ({ events }: RunFolder, line: LogLine): Promise<void> => appendTo(events, lineText(line));
 
 /** Adds a row to results.csv. @throws FileWriteError */
 export const logRow = ({ results }: RunFolder, row: ResultsRow): Promise<void> =>
-  appendText(results, rowText(RESULT_COLUMNS.map((column) => row[column] ?? "")));
+  appendTo(results, rowText(RESULT_COLUMNS.map((column) => row[column] ?? "")));
 
 /** The lines of events.jsonl; one that a crash cut short is left out. */
 export async function readEvents(path: string): Promise<LogLine[]> {
   const lines = (await readText(path)).split("\n").map(parseJson);
-  return lines.filter((line) => line !== undefined) as LogLine[];
+  return lines.filter((line): line is LogLine => typeof line === "object" && line !== null);
 }
 
 async function readText(path: string): Promise<string> {

@@ -1,16 +1,20 @@
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stringify } from "../config/yaml.ts";
+import type { BestState } from "../train/bestState.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
 import type { Trainer } from "../train/trainer.ts";
-import { writeFileAtomic } from "./checkpointFile.ts";
+import { removeTemporaries, writeFileAtomic } from "./checkpointFile.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";
 import { makeFolder, type RunFolder } from "./runFolder.ts";
+import { lockRun, type RunLock } from "./runLock.ts";
 import { type LogLine, logEvent, logRow, openLogs, type ResultsRow, readEvents } from "./runLog.ts";
+import { readStage1 } from "./runState.ts";
+import { TensorBoard } from "./tensorBoard.ts";
 import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
 
 /** What a run folder is filled from. */
@@ -25,32 +29,106 @@ export interface RecorderOptions {
   readonly leftOut: LeftOut;
 }
 
+/** Files that are written while training goes on, one set after the other. */
+class Background {
+  #writing: Promise<void> = Promise.resolve();
+
+  /** Begins with `write` once what was begun before is done. @throws what that threw */
+  async begin(write: () => Promise<void>): Promise<void> {
+    await this.#writing;
+    this.#writing = write();
+    // It is thrown by the next call.
+    this.#writing.catch(() => {});
+  }
+
+  /** Waits until everything is on the disk. @throws what writing threw */
+  end(): Promise<void> {
+    return this.#writing;
+  }
+}
+
 /** Puts what happens in a run into its folder: log, results, weights, state and report. */
 export class RunRecorder {
   readonly #options: RecorderOptions;
+  readonly #lock: RunLock;
+  readonly #background = new Background();
+  /** The best state of stage 1 so far, until it is written together with the epoch that it came of. */
+  #best: Uint8Array | undefined;
+  #board: TensorBoard | undefined;
   readonly #curves: ReportCurves = { steps: [], epochs: [] };
+  /** What the log says of images that are left out. */
+  readonly #leftOut = new Set<unknown>();
   #samples: readonly Sample[] = [];
 
-  private constructor(options: RecorderOptions) {
+  private constructor(options: RecorderOptions, lock: RunLock) {
     this.#options = options;
+    this.#lock = lock;
   }
 
-  /** Begins the log, or, for a trainer that has done steps, cuts it back to where that stands. */
+  /**
+   * Takes the folder for this process, and begins the log, or, for a trainer that has done steps, cuts it back to where that
+   * stands. @throws RunFolderError while another process has it
+   */
   static async open(options: RecorderOptions): Promise<RunRecorder> {
-    const { run, trainer, val } = options;
-    const recorder = new RunRecorder(options);
+    const lock = await lockRun(options.run);
+    const recorder = new RunRecorder(options, lock);
+    try {
+      await recorder.#begin();
+      return recorder;
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  async #begin(): Promise<void> {
+    const { run, trainer, val } = this.#options;
     await makeFolder(dirname(run.state));
+    for (const folder of [run.path, dirname(run.state)]) await removeTemporaries(folder);
     await openLogs(run, trainer.progress.step > 0 ? trainer.progress : undefined);
-    for (const line of await readEvents(run.events)) addToCurves(recorder.#curves, line);
-    if (trainer.fit) await recorder.#write({ kind: "weights", epoch: 0, step: 0, ...trainer.fit });
+    for (const line of await readEvents(run.events)) this.#learn(line);
+    if (trainer.fit) await this.#write({ kind: "weights", epoch: 0, step: 0, ...trainer.fit });
     await writeFileAtomic(run.config, stringify(trainer.config));
     await writeFileAtomic(run.environment, `${JSON.stringify(environment(trainer.backend), null, 2)}\n`);
-    if (val) recorder.#samples = await reportSamples(val, trainer.config.train.limits);
-    return recorder;
+    this.#board = await TensorBoard.open(run.tensorBoard, trainer.progress.step);
+    if (val) this.#samples = await reportSamples(val, trainer.config.train.limits);
   }
 
-  /** Writes down what happened; everything is on the disk when this is done. */
+  /** What was found of a process that was at work in the folder before and did not end in order. */
+  get note(): string | undefined {
+    return this.#lock.note;
+  }
+
+  /** The best state of stage 1 in the folder, for `trainLoop`. */
+  get bestState(): BestState {
+    const { run } = this.#options;
+    return {
+      save: async (state) => {
+        this.#best = state;
+      },
+      load: async () => {
+        await this.#background.end();
+        return await readStage1(run);
+      },
+    };
+  }
+
+  /** Ends the work in the folder: everything is on the disk, and others may go on with it. @throws FileWriteError */
+  async close(): Promise<void> {
+    try {
+      await this.#background.end();
+    } finally {
+      await this.#lock.release();
+    }
+  }
+
+  /**
+   * Writes down what happened. The log is on the disk when this is done; weights and states are copied, and written while
+   * training goes on.
+   * @throws FileWriteError, also for what was begun before
+   */
   async take(event: TrainEvent): Promise<void> {
+    await this.#board?.take(event);
     switch (event.kind) {
       case "step":
         return await this.#step(event);
@@ -64,8 +142,14 @@ export class RunRecorder {
     }
   }
 
-  async #write(line: LogLine): Promise<void> {
+  /** Takes down a line that is in the log. */
+  #learn(line: LogLine): void {
     addToCurves(this.#curves, line);
+    if (line.kind === "left out") this.#leftOut.add(line.message);
+  }
+
+  async #write(line: LogLine): Promise<void> {
+    this.#learn(line);
     await logEvent(this.#options.run, line);
   }
 
@@ -75,6 +159,7 @@ export class RunRecorder {
     if (replayed) return;
     const numbers = { loss, gradientNorm, learningRate, seconds };
     await this.#write({ kind: "step", epoch, step, skipped, ...short(numbers), losses: short(losses) });
+    if (step % this.#options.trainer.config.train.saveEvery === 0) await this.#saveState();
   }
 
   async #epoch(event: EpochEvent): Promise<void> {
@@ -82,28 +167,47 @@ export class RunRecorder {
     const { kind, epoch, step, loss, losses, evaluation, complete } = event;
     await this.#logLeftOut(event);
     const model = await trainer.saveModel();
-    await writeFileAtomic(run.last, model);
-    if (event.best) await writeFileAtomic(run.best, model);
-    if (complete && (epoch + 1) % trainer.config.train.checkpointEvery === 0)
-      await writeFileAtomic(join(run.path, "weights", `epoch${String(epoch + 1).padStart(4, "0")}.safetensors`), model);
+    const numbered = join(run.path, "weights", `epoch${String(epoch + 1).padStart(4, "0")}.safetensors`);
+    const isNumbered = complete && (epoch + 1) % trainer.config.train.checkpointEvery === 0;
+    const files = [run.last, ...(event.best ? [run.best] : []), ...(isNumbered ? [numbered] : [])];
     await this.#write({
       ...{ kind, epoch, step, loss, losses: short(losses) },
       ...(evaluation ? { stats: evaluation.result.stats, perCategory: evaluation.result.perCategory } : {}),
     });
     await logRow(run, resultsRow(event));
-    await writeFileAtomic(run.state, await trainer.saveState());
+    // Where this is the best epoch of stage 1, its state was copied already.
+    const best = this.#best;
+    this.#best = undefined;
+    await this.#saveState(best, async () => {
+      for (const path of files) await writeFileAtomic(path, model);
+      if (best) await writeFileAtomic(run.stage1, best);
+    });
     await this.#report(event);
   }
 
+  /** Writes the state, which is copied unless it is given, after what `before` writes. */
+  async #saveState(copied?: Uint8Array, before?: () => Promise<void>): Promise<void> {
+    const { run, trainer } = this.#options;
+    const state = copied ?? (await trainer.saveState());
+    await this.#background.begin(async () => {
+      await before?.();
+      await writeFileAtomic(run.state, state, run.previous);
+    });
+  }
+
   async #logLeftOut({ epoch, step }: StepEvent | EpochEvent): Promise<void> {
-    for (const { image, part } of this.#options.leftOut.takeNew())
+    for (const { image, part } of this.#options.leftOut.takeNew()) {
+      // A process that goes on with the run meets the same images again.
+      if (this.#leftOut.has(image.message)) continue;
       await this.#write({ kind: "left out", epoch, step, part, ...image });
+    }
   }
 
   /** Saves a run that stops here, with weights to use even inside its first epoch. */
   async stop(): Promise<void> {
     const { run, trainer } = this.#options;
-    await writeFileAtomic(run.state, await trainer.saveState());
+    await this.#saveState();
+    await this.#background.end();
     if (!existsSync(run.last)) await writeFileAtomic(run.last, await trainer.saveModel());
   }
 

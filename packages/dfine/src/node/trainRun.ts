@@ -3,15 +3,16 @@ import { DatasetError, ImageError } from "../data/errors.ts";
 import { abortSignal, texts } from "../optionRules.ts";
 import type { TrainData } from "../train/batch.ts";
 import type { EpochEvent } from "../train/events.ts";
-import { isDone, trainLoop } from "../train/loop.ts";
+import { isDone, lastStep, trainLoop } from "../train/loop.ts";
 import { NonFiniteError } from "../train/nonFinite.ts";
 import type { TrainProgress } from "../train/progress.ts";
+import { stopsEarly } from "../train/stages.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { type LoaderResources, trainLoaders } from "./data/trainLoaders.ts";
 import { LeftOut } from "./leftOut.ts";
-import type { RunSink } from "./runEvents.ts";
+import type { EstimateEvent, RunSink } from "./runEvents.ts";
 import type { RunFolder } from "./runFolder.ts";
 import { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 
@@ -57,7 +58,7 @@ export interface TrainRunOutcome {
  */
 export async function runTraining(options: TrainRunOptions): Promise<TrainRunOutcome> {
   checkOptions("runTraining", options, OPTIONS);
-  const { trainer, signal, maxSteps, onEvent = () => {} } = options;
+  const { trainer, maxSteps, onEvent = () => {} } = options;
   const warn = (text: string) => onEvent({ kind: "warning", text });
   const leftOut = new LeftOut(onEvent);
   using data = trainLoaders(trainer.config, { ...options, onBroken: (part) => leftOut.of(part) });
@@ -72,9 +73,27 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   }
   const notes = [...(options.notes ?? []), ...changes];
   const recorder = await RunRecorder.open({ ...options, run, leftOut, notes });
+  if (recorder.note) warn(recorder.note);
+  try {
+    return await recordRun(options, { run, data, recorder, leftOut });
+  } finally {
+    await recorder.close();
+  }
+}
+
+/** Trains, and has everything written down. */
+async function recordRun(
+  options: TrainRunOptions,
+  { run, data, recorder, leftOut }: { run: RunFolder; data: TrainData; recorder: RunRecorder; leftOut: LeftOut },
+): Promise<TrainRunOutcome> {
+  const { trainer, signal, maxSteps, onEvent = () => {} } = options;
+  const warn = (text: string) => onEvent({ kind: "warning", text });
+  const { bestState } = recorder;
+  const estimate = await estimateRun(trainer, data, { maxSteps });
+  if (estimate) onEvent(estimate);
   let last: EpochEvent | undefined;
   try {
-    for await (const event of trainLoop(trainer, data, { signal, maxSteps })) {
+    for await (const event of trainLoop(trainer, data, { signal, maxSteps, bestState })) {
       if (event.kind === "epoch") last = event;
       await recorder.take(event);
       onEvent(event);
@@ -95,6 +114,7 @@ export async function runTraining(options: TrainRunOptions): Promise<TrainRunOut
   const interrupted = signal?.aborted === true;
   if (interrupted) await recorder.stop();
   leftOut.notes.forEach(warn);
+  if (stopsEarly(trainer)) warn(stoppedEarly(trainer));
   return { run, interrupted, best: bestOf(trainer, last), ...(last ? { last } : {}) };
 }
 
@@ -112,9 +132,33 @@ async function readFirst({ train, val }: TrainData): Promise<void> {
   }
 }
 
+/** Steps from which on it is worth it to try some before. */
+const WORTH_TRYING = 200;
+
+/** What the rest of a run takes; undefined where it is short. A batch that does not fit is left for the first step to tell. */
+async function estimateRun(
+  trainer: Trainer,
+  data: TrainData,
+  options: Pick<TrainRunOptions, "maxSteps">,
+): Promise<EstimateEvent | undefined> {
+  const { progress } = trainer;
+  const steps = lastStep(trainer, data, options) - progress.step;
+  if (steps < WORTH_TRYING || progress.stepInEpoch === data.train.batchesPerEpoch) return undefined;
+  for await (const batch of data.train.batches(progress.epoch, { start: progress.stepInEpoch })) {
+    const cost = await trainer.measure(batch).catch(() => undefined);
+    return cost && { kind: "estimate", secondsPerStep: cost.seconds, steps, bytes: cost.bytes };
+  }
+  return undefined;
+}
+
+const stoppedEarly = ({ progress, config }: Trainer): string =>
+  `${config.train.bestBy} has not risen by more than ${config.train.earlyStop.minDelta} for ${progress.watched.waited} epochs, so the run ends after epoch ${progress.epoch}; to train longer, set train.earlyStop.patience in its config.yaml`;
+
 /** Why a run that goes on has nothing to do. */
-function nothingLeft({ progress: { epoch, step }, config }: Trainer, maxSteps = Number.POSITIVE_INFINITY): string {
-  const { epochs } = config.train;
+function nothingLeft(trainer: Trainer, maxSteps = Number.POSITIVE_INFINITY): string {
+  const { epoch, step } = trainer.progress;
+  const { epochs } = trainer.config.train;
+  if (stopsEarly(trainer)) return stoppedEarly(trainer);
   if (epoch === epochs)
     return `this run is finished: it has ${epoch} of ${epochs} epochs; to train longer, give more --epochs`;
   return epoch > epochs

@@ -11,6 +11,29 @@ export interface TrainingBatch extends PredictorInput {
   readonly index: number;
 }
 
+/** Images `begin` to `end` of a batch. */
+export function sliceBatch(batch: TrainingBatch, begin: number, end: number): TrainingBatch {
+  const [, channels, height, width] = batch.shape;
+  const size = channels * height * width;
+  return {
+    ...batch,
+    images: batch.images.subarray(begin * size, end * size),
+    shape: [end - begin, channels, height, width],
+    targets: batch.targets.slice(begin, end),
+    imageIds: batch.imageIds.slice(begin, end),
+    origSizes: batch.origSizes.slice(begin, end),
+  };
+}
+
+/** A batch in so many parts of one size, or, where its images do not make them, in fewer whose last one is smaller. */
+export function batchParts(batch: TrainingBatch, parts: number): TrainingBatch[] {
+  const [count] = batch.shape;
+  const size = Math.ceil(count / parts);
+  return Array.from({ length: Math.ceil(count / size) }, (_, i) =>
+    sliceBatch(batch, i * size, Math.min(count, (i + 1) * size)),
+  );
+}
+
 /** What a run learns from and is judged by. */
 export interface TrainData {
   readonly train: BatchSource;

@@ -1,4 +1,4 @@
-import { AdamW, Ema, readNamed } from "@dfine/nn";
+import { AdamW, BatchNorm2d, Ema, type Module, readNamed } from "@dfine/nn";
 import { type Backend, currentBackend, Scope } from "@dfine/tensor";
 import type { OptimizerConfig, TrainConfig } from "../config/config.ts";
 import { groupParameters } from "../config/parameterGroups.ts";
@@ -21,6 +21,8 @@ export class DeviceState implements Disposable {
   constructor(model: Detector, config: TrainConfig) {
     this.backend = currentBackend();
     this.model = model.train();
+    freezeParts(model, config.freeze);
+    if (config.checkpoint) model.recompute();
     // These move what they work on side by side, and the average lays its copies out like that.
     this.optimizer = makeOptimizer(model, config.optimizer);
     this.buffers = new BufferBackup(model);
@@ -60,6 +62,14 @@ export class DeviceState implements Disposable {
     this.optimizer.dispose();
     this.buffers.dispose();
   }
+}
+
+/** Takes parts of a model out of training: their parameters and the statistics of their norms stay as they are. */
+function freezeParts(model: Detector, parts: TrainConfig["freeze"]): void {
+  const backbone = model.children().flatMap(([name, child]) => (name === "backbone" ? [child] : []));
+  const norms = model.modules().filter((module) => module instanceof BatchNorm2d);
+  const modules: Record<TrainConfig["freeze"][number], readonly Module[]> = { backbone, norm: norms };
+  for (const part of parts) for (const module of modules[part]) module.freeze().eval();
 }
 
 /** AdamW over a model's trainable parameters, in the configuration's groups. */

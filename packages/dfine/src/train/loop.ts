@@ -5,7 +5,7 @@ import { type BestState, bestInMemory, enterStage } from "./bestState.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "./events.ts";
 import { meanLosses, nextEpoch, totalLoss } from "./progress.ts";
 import { Recovery } from "./recovery.ts";
-import { judgeEpoch, precedesStage2 } from "./stages.ts";
+import { judgeEpoch, precedesStage2, stopsEarly } from "./stages.ts";
 import { takeUpData } from "./takeUpData.ts";
 import type { Trainer } from "./trainer.ts";
 
@@ -40,7 +40,7 @@ export async function* trainLoop(
   const { bestState = bestInMemory() } = options;
   const stepsPerEpoch = data.train.batchesPerEpoch;
   const stepsInAll = lastStep(trainer, data, options);
-  while (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch) {
+  while (!stopsEarly(trainer) && (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch)) {
     const start = performance.now();
     try {
       const stage = await enterStage(trainer, bestState);
@@ -64,7 +64,8 @@ export async function* trainLoop(
   }
 }
 
-function lastStep(
+/** Steps that a run will have in all, where its epochs stay as long as they are. */
+export function lastStep(
   { config, progress: { step, stepInEpoch, epoch } }: Trainer,
   { train }: TrainData,
   { maxSteps = Number.POSITIVE_INFINITY }: TrainLoopOptions,
@@ -74,8 +75,9 @@ function lastStep(
 
 /** Whether `trainLoop` would have nothing to do. */
 export const isDone = (trainer: Trainer, data: TrainData, options: TrainLoopOptions): boolean =>
-  trainer.progress.step >= lastStep(trainer, data, options) &&
-  trainer.progress.stepInEpoch !== data.train.batchesPerEpoch;
+  stopsEarly(trainer) ||
+  (trainer.progress.step >= lastStep(trainer, data, options) &&
+    trainer.progress.stepInEpoch !== data.train.batchesPerEpoch);
 
 async function* trainSteps(
   trainer: Trainer,

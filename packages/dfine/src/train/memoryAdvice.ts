@@ -1,8 +1,9 @@
-import { backward, OutOfMemoryError } from "@dfine/tensor";
+import { OutOfMemoryError } from "@dfine/tensor";
 import { checkInputSize, type ModelConfig } from "../model/architectures.ts";
-import type { TrainingBatch } from "./batch.ts";
+import { sliceBatch, type TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
-import { batchLosses, type StepContext } from "./trainStep.ts";
+import type { StepContext } from "./trainStep.ts";
+import { trialPass, undoPass } from "./trialPass.ts";
 
 /** Undoes a step that ran out of memory, and finds out by trying what would fit. Nothing is learned from the trials. */
 export async function adviseOnMemory(
@@ -10,24 +11,9 @@ export async function adviseOnMemory(
   batch: TrainingBatch,
   { state, context }: { state: DeviceState; context: StepContext },
 ): Promise<OutOfMemoryError> {
-  const { optimizer, buffers, backend } = state;
-  const undo = () => {
-    optimizer.zeroGrad();
-    buffers.putBack();
-  };
-  undo();
-  const fixedBytes = backend.memory().bytes;
-  const trial: Trial = async (smaller) => {
-    using flow = state.flow("trial");
-    try {
-      const { total } = await batchLosses(flow, state.model, { batch: smaller, context });
-      const { bytes } = backend.memory();
-      flow.run(() => backward(total));
-      return bytes;
-    } finally {
-      undo();
-    }
-  };
+  undoPass(state);
+  const fixedBytes = state.backend.memory().bytes;
+  const trial: Trial = async (smaller) => (await trialPass(state, smaller, context)).bytes;
   return await whatFits(error, batch, { trial, model: context.config.model, fixedBytes });
 }
 
@@ -56,7 +42,7 @@ export async function whatFits(
     const needed = fixedBytes + (held - fixedBytes) * share;
     const remedy =
       h === height && w === width
-        ? `a batch of ${fitting} would fit: --batch ${fitting}`
+        ? `a batch of ${fitting} would fit: --batch ${fitting}${count % fitting === 0 ? `, or this one in parts: accumulate=${count / fitting}` : ""}`
         : `at ${h}x${w} a batch of 1 would fit: --batch 1 --size ${h === w ? h : `${h}x${w}`}`;
     return new OutOfMemoryError(
       `training: a batch of ${count} at ${height}x${width} needs about ${readable(needed)}, more than there is`,
@@ -71,20 +57,9 @@ export async function whatFits(
 
 function* smallerBatches(batch: TrainingBatch, model: ModelConfig): Generator<TrainingBatch> {
   const [count, channels, height, width] = batch.shape;
-  const cut = (size: number): Omit<TrainingBatch, "images" | "shape"> => ({
-    ...batch,
-    targets: batch.targets.slice(0, size),
-    imageIds: batch.imageIds.slice(0, size),
-    origSizes: batch.origSizes.slice(0, size),
-  });
-  for (let size = count >> 1; size >= 1; size >>= 1)
-    yield {
-      ...cut(size),
-      images: batch.images.subarray(0, size * channels * height * width),
-      shape: [size, channels, height, width],
-    };
+  for (let size = count >> 1; size >= 1; size >>= 1) yield sliceBatch(batch, 0, size);
   for (const [h, w] of smallerSizes(height, width, model))
-    yield { ...cut(1), images: new Float32Array(channels * h * w), shape: [1, channels, h, w] };
+    yield { ...sliceBatch(batch, 0, 1), images: new Float32Array(channels * h * w), shape: [1, channels, h, w] };
 }
 
 /** Input sizes with half the pixels, a quarter, …, as far as they suit the model. */
@@ -109,6 +84,7 @@ function suits(model: ModelConfig, size: readonly [number, number]): boolean {
   }
 }
 
-function readable(bytes: number): string {
+/** "2.1 GB", "340 MB". */
+export function readable(bytes: number): string {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${(bytes / 1e6).toFixed(0)} MB`;
 }

@@ -13,6 +13,9 @@ const cycleSchema = z.object({
 
 const startCycle = (): z.infer<typeof cycleSchema> => ({ restarts: 0, best: null, behind: false });
 
+const watchedSchema = z.object({ best: z.number().nullable(), waited: count });
+const startWatch = (): z.infer<typeof watchedSchema> => ({ best: null, waited: 0 });
+
 /** The best epoch as versions had it that knew no other measure than AP. */
 const renamed = (best: unknown): unknown =>
   typeof best === "object" && best !== null && "ap" in best ? { ...best, value: best.ap } : best;
@@ -31,6 +34,8 @@ const progressSchema = z.object({
   best: z.preprocess(renamed, z.object({ value: z.number(), epoch: count }).nullable()),
   /** Absent in states of versions that had no stages. */
   cycle: cycleSchema.default(() => startCycle()),
+  /** Best value by more than `earlyStop.minDelta`, and the epochs since. */
+  watched: watchedSchema.default(() => startWatch()),
   /** Sums of the loss terms over the epoch's steps so far, skipped ones left out. */
   lossSums: z.record(z.string(), z.number()),
   lossCount: count,
@@ -47,6 +52,7 @@ export const startProgress = (): TrainProgress => ({
   skippedInARow: 0,
   best: null,
   cycle: startCycle(),
+  watched: startWatch(),
   lossSums: {},
   lossCount: 0,
 });

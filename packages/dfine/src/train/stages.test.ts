@@ -8,7 +8,7 @@ import { bestInMemory } from "./bestState.ts";
 import type { StageEvent, TrainEvent } from "./events.ts";
 import { trainLoop } from "./loop.ts";
 import { nextEpoch, startProgress } from "./progress.ts";
-import { beginsStage, emaDecayAt, judgeEpoch } from "./stages.ts";
+import { beginsStage, emaDecayAt, judgeEpoch, stopsEarly } from "./stages.ts";
 import { readTrainState } from "./stateFile.ts";
 import { Trainer } from "./trainer.ts";
 
@@ -84,6 +84,18 @@ describe("stages", () => {
     Object.assign(config.train.augmentation, { stopEpoch: 0 });
     expect(at(5, 0)).toBe(0.9);
   });
+});
+
+test("patience counts the epochs without a rise of more than minDelta", () => {
+  const config = tinyConfig((c) => Object.assign(c.train, { earlyStop: { patience: 2, minDelta: 0.1 } }));
+  const progress = startProgress();
+  const ends = [0.2, 0.25, 0.35, 0.4, undefined, 0.44].map((value) => {
+    judgeEpoch({ config, progress }, { value, isBest: true });
+    return stopsEarly({ config, progress });
+  });
+  expect(ends).toEqual([false, false, false, false, false, true]);
+  Object.assign(config.train.earlyStop, { patience: null });
+  expect(stopsEarly({ config, progress })).toBe(false);
 });
 
 describe("a run of two stages", () => {

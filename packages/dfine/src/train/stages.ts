@@ -34,11 +34,23 @@ export function judgeEpoch(
   { config, progress }: { readonly config: Config; readonly progress: TrainProgress },
   { value, isBest }: { value: number | undefined; isBest: boolean },
 ): void {
-  const { epoch, cycle } = progress;
+  const { epoch, cycle, watched } = progress;
   if (isBest) progress.best = value !== undefined && value > 0 ? { value, epoch } : null;
   cycle.behind = false;
   if (value === undefined) return;
+  if (value > (watched.best ?? Number.NEGATIVE_INFINITY) + config.train.earlyStop.minDelta)
+    Object.assign(watched, { best: value, waited: 0 });
+  else watched.waited++;
   if (cycle.best === null || value > cycle.best) cycle.best = value;
   else if (stageOf(config.train, epoch) === 2)
     Object.assign(cycle, { restarts: cycle.restarts + 1, best: null, behind: true });
 }
+
+/** Whether a run ends here because it has not become better for long enough. */
+export const stopsEarly = ({
+  config,
+  progress,
+}: {
+  readonly config: Config;
+  readonly progress: TrainProgress;
+}): boolean => progress.watched.waited >= (config.train.earlyStop.patience ?? Number.POSITIVE_INFINITY);

@@ -21,7 +21,7 @@ test("a state comes back as it was written", () => {
 
 const changed = (change: (metadata: Map<string, string>) => void): Uint8Array => {
   const { metadata, entries } = readSafetensors(writeTrainState(state));
-  const copy = new Map(metadata);
+  const copy = new Map([...metadata].filter(([key]) => key !== "dfine.crc32"));
   change(copy);
   const sources = [...entries].map(([name, { shape }]): [string, SafetensorsSource] => [
     name,

@@ -1,9 +1,10 @@
 import { Random, uniformAt } from "@dfine/tensor";
 import type { DenoisingDraws } from "../model/outputs.ts";
 
-/** Denoising's random numbers for one step: a function of seed and step, so that a resumed run draws the same. */
-export function stepDraws(seed: number, step: number): DenoisingDraws {
-  const random = new Random(seed).fork("denoising").fork(`step ${step}`);
+/** Denoising's random numbers for a part of a step: a function of seed, step and part, so that a resumed run draws the same. */
+export function stepDraws(seed: number, step: number, part = 0): DenoisingDraws {
+  const whole = new Random(seed).fork("denoising").fork(`step ${step}`);
+  const random = part === 0 ? whole : whole.fork(`part ${part}`);
   const stream = (name: string) => {
     const { key } = random.fork(name).state;
     return (index: number) => uniformAt(key, index);

@@ -60,6 +60,7 @@ function differences(
     notes.push(`the validation data is not what it was${lost}`);
     progress.best = null;
     progress.cycle.best = null;
+    progress.watched.best = null;
   }
   return notes;
 }

@@ -5,7 +5,7 @@ import { type CriterionResult, criterion, criterionLosses, matchingInputs } from
 import type { CriterionOptions } from "../loss/lossTerms.ts";
 import type { Detector } from "../model/detector.ts";
 import type { TrainingOutputs } from "../model/outputs.ts";
-import type { TrainingBatch } from "./batch.ts";
+import { batchParts, type TrainingBatch } from "./batch.ts";
 import type { DeviceState } from "./deviceState.ts";
 import { NonFiniteError, nonFiniteNames } from "./nonFinite.ts";
 import { countStep, type TrainProgress, totalLoss } from "./progress.ts";
@@ -33,32 +33,39 @@ export interface StepContext {
 }
 
 /**
- * Forward, criterion, backward, and, where loss and gradient are finite, clip, AdamW and EMA. The losses and the norm come
- * back in one read. D-FINE's training engine.
+ * Forward, criterion, backward of each part of the batch, and, where loss and gradient are finite, clip, AdamW and EMA. The
+ * losses and the norm come back in one read, the losses of earlier parts in one each. D-FINE's training engine.
  * @throws NonFiniteError after several steps in a row that were not finite
  */
 export async function trainStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<StepResult> {
   const { model, optimizer, ema, buffers } = state;
   const { config, progress, schedule } = context;
   const { clipMaxNorm, learningRate: baseRate } = config.train.optimizer;
-  using flow = state.flow("train step");
-  flow.run(() => buffers.take());
-  const result = await batchLosses(flow, model, { batch, context });
-  const { reading } = flow.run(() => {
-    backward(result.total);
-    return { reading: readTensors([result.values, globalNorm(optimizer.gradients())]) };
-  });
-  const [terms, norms] = await reading;
-  const gradientNorm = norms![0]!;
-  const byName = new Map(result.names.map((name, i) => [name, terms![i]!]));
-  const losses = Object.fromEntries([...result.losses.keys()].map((name) => [name, byName.get(name)!]));
+  const parts = batchParts(batch, config.train.accumulate);
+  const losses: Record<string, number> = {};
+  let gradientNorm = Number.NaN;
+  for (const [i, part] of parts.entries()) {
+    using flow = state.flow("train step");
+    if (i === 0) flow.run(() => buffers.take());
+    const result = await batchLosses(flow, model, { batch: part, context, part: i });
+    const { reading } = flow.run(() => {
+      backward(result.total);
+      const norm = i === parts.length - 1 ? [globalNorm(optimizer.gradients())] : [];
+      return { reading: readTensors([result.values, ...norm]) };
+    });
+    const [terms, norms] = await reading;
+    const byName = new Map(result.names.map((name, k) => [name, terms![k]!]));
+    for (const name of result.losses.keys()) losses[name] = (losses[name] ?? 0) + byName.get(name)! / parts.length;
+    if (norms) gradientNorm = norms[0]! / parts.length;
+  }
   const loss = totalLoss(losses);
   const skipped = !Number.isFinite(loss) || !Number.isFinite(gradientNorm);
+  using flow = state.flow("update");
   const rateFactor = schedule(progress.step);
   flow.run(() => {
     if (skipped) buffers.putBack();
     else {
-      optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) });
+      optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) / parts.length });
       ema.update(model.stateDict(), { decay: emaDecayAt(config, progress) });
     }
     optimizer.zeroGrad();
@@ -78,7 +85,8 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
  * Has the kernels of a step compiled before it, those of the update excepted, where the backend offers that. It leaves no
  * trace in `state`. What fails here fails in the step too, which tells of it.
  */
-export async function compileStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<void> {
+export async function compileStep(state: DeviceState, whole: TrainingBatch, context: StepContext): Promise<void> {
+  const [batch] = batchParts(whole, context.config.train.accumulate) as [TrainingBatch];
   const { model, optimizer, backend } = state;
   const rehearsal = () => {
     using flow = state.flow("rehearsal");
@@ -101,9 +109,9 @@ export async function compileStep(state: DeviceState, batch: TrainingBatch, cont
 export function batchLosses(
   flow: Scope,
   model: Detector,
-  { batch, context }: { batch: TrainingBatch; context: Pick<StepContext, "config" | "progress"> },
+  { batch, context, part }: { batch: TrainingBatch; context: Pick<StepContext, "config" | "progress">; part?: number },
 ): Promise<CriterionResult> {
-  const outputs = flow.run(() => trainingOutputs(model, batch, context));
+  const outputs = flow.run(() => trainingOutputs(model, batch, { ...context, part }));
   return criterion(outputs, batch.targets, { ...lossOptions(model, context), scope: flow });
 }
 
@@ -115,8 +123,8 @@ const lossOptions = (model: Detector, { config }: Pick<StepContext, "config">): 
 function trainingOutputs(
   model: Detector,
   { images, shape, targets }: TrainingBatch,
-  { config, progress }: Pick<StepContext, "config" | "progress">,
+  { config, progress, part }: Pick<StepContext, "config" | "progress"> & { readonly part?: number | undefined },
 ): TrainingOutputs {
-  const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step));
+  const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step, part));
   return model.trainingOutputs(tensor(images, shape), { denoising });
 }

@@ -1,4 +1,4 @@
-import { type Schedule, warmupSchedule } from "@dfine/nn";
+import { constant, type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type BackboneWeights, loadBackbone } from "../checkpoint/backbone.ts";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
@@ -21,6 +21,7 @@ import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
 import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
+import { measureStep, type PassCost } from "./trialPass.ts";
 
 /** What a run is and where it runs. */
 export interface TrainerOptions {
@@ -174,6 +175,15 @@ export class Trainer implements Disposable {
     });
   }
 
+  /**
+   * Finds out what a step on such a batch takes, by trying twice, since the first try compiles kernels. Nothing is learned.
+   * @throws OutOfMemoryError
+   */
+  async measure(batch: TrainingBatch): Promise<PassCost> {
+    const { config, progress } = this;
+    return await this.#inTurn(() => measureStep(this.#live, batch, { config, progress, schedule: constant() }));
+  }
+
   /** Runs what must not be interrupted by another step or saved state. @throws OwnershipError when disposed meanwhile */
   async #inTurn<T>(task: () => T | Promise<T>): Promise<T> {
     try {
@@ -224,7 +234,7 @@ export class Trainer implements Disposable {
       (state) => state.read(this.progress),
       (snapshot) => snapshot,
     );
-    return writeTrainState({ ...values, learnedFrom: this.learnedFrom });
+    return writeTrainState({ ...values, learnedFrom: this.learnedFrom, config: this.config });
   }
 
   /** Reads from the device, or where it is lost from the last snapshot. @throws DeviceLostError where there is none */

@@ -2,6 +2,7 @@ import { freemem } from "node:os";
 import type { Backend } from "@dfine/tensor";
 import { counted } from "../../describe.ts";
 import { largestBatch } from "../../train/largestBatch.ts";
+import { UsageError } from "./exit.ts";
 import type { Terminal } from "./terminal.ts";
 import { freshJob, type Job, type TrainValues } from "./trainJob.ts";
 
@@ -14,6 +15,8 @@ export async function autoBatchJob(
   overrides: readonly string[],
   { backend, terminal }: { readonly backend: Backend; readonly terminal: Terminal },
 ): Promise<Job> {
+  if (overrides.some((text) => /(^|\.)accumulate=/.test(text)))
+    throw new UsageError("--batch auto finds what fits in one part; leave accumulate out, or give --batch a number");
   const { config, datasets } = await freshJob({ ...values, batch: 1 }, overrides);
   const { images, annotationsByImage } = datasets.train!.dataset;
   const isCpu = backend.name.startsWith("cpu");

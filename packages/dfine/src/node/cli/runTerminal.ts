@@ -1,7 +1,8 @@
 import { formatCocoStats } from "../../evaluation/cocoStats.ts";
 import type { EpochEvent, StageEvent } from "../../train/events.ts";
-import type { RunSink } from "../runEvents.ts";
-import { ProgressLine } from "./progressLine.ts";
+import { readable } from "../../train/memoryAdvice.ts";
+import type { EstimateEvent, RunSink } from "../runEvents.ts";
+import { formatDuration, ProgressLine } from "./progressLine.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Warnings for single images; beyond that they are only counted, and logged. */
@@ -15,6 +16,9 @@ export function runTerminal(terminal: Terminal, epochs = 0): RunSink {
     switch (event.kind) {
       case "started":
         return terminal.note(`run folder: ${event.run.path}`);
+      case "estimate":
+        terminal.data(event);
+        return terminal.note(estimateText(event));
       case "step":
         return terminal.progress(line.step(event, epochs));
       case "epoch":
@@ -44,6 +48,9 @@ export function runTerminal(terminal: Terminal, epochs = 0): RunSink {
     }
   };
 }
+
+const estimateText = ({ secondsPerStep, steps, bytes }: EstimateEvent): string =>
+  `a step takes about ${secondsPerStep.toPrecision(2)} s and ${readable(bytes)}, as tried without learning from it: ${steps} steps in about ${formatDuration(steps * secondsPerStep)}, evaluations not counted`;
 
 const stageText = ({ restarts, emaDecay }: StageEvent): string =>
   `stage 2 ${restarts === 0 ? "begins, without strong augmentation" : `begins anew (${restarts})`}; decay of the average ${emaDecay}`;

@@ -9,6 +9,7 @@ import { loaderNote, trainLoaders } from "../data/trainLoaders.ts";
 import { encodeImage } from "../draw.ts";
 import { previewSheet } from "../previewSheet.ts";
 import { runTraining } from "../trainRun.ts";
+import { wandbLog } from "../wandb.ts";
 import { autoBatchJob } from "./autoBatch.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
@@ -26,6 +27,7 @@ const FREE_ON_RESUME = new Set([
   "wide",
   "workers",
   "cache",
+  "wandb",
   "steps",
   "epochs",
   "json",
@@ -56,6 +58,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.maxPixels(),
     ...options.loader(),
     new Option("--preview [file]", "write a sheet of images as training gets them, and end").preset("preview.jpg"),
+    new Option("--wandb <project>", "send the curves to this project at Weights & Biases too (needs @wandb/sdk)"),
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
     ...options.run(),
   ]);
@@ -108,6 +111,8 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
   const fitted = fit ? fitLines(fit) : [];
   for (const line of fitted) terminal.note(`weights: ${line}`);
   if (fit) terminal.data({ kind: "weights", ...fit });
+  const wandb = values.wandb === undefined ? undefined : await wandbLog({ project: values.wandb, config });
+  const tell = runTerminal(terminal, config.train.epochs);
   const { run, interrupted, best } = await runTraining({
     ...{ trainer, signal: interrupt.signal, maxSteps: values.steps, ...resources },
     run: job.folder,
@@ -115,8 +120,12 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
     train: datasets.train!,
     val: datasets.val,
     title: `D-FINE-${config.preset.toUpperCase()}`,
-    onEvent: runTerminal(terminal, config.train.epochs),
+    onEvent: (event) => {
+      tell(event);
+      wandb?.take(event);
+    },
   });
+  await wandb?.finish();
   if (interrupted) {
     terminal.note(`saved; go on with: dfine train --resume ${run.path}`);
     return EXIT.interrupted;

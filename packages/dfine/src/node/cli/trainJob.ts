@@ -15,9 +15,9 @@ import { readConfigFile } from "../configFile.ts";
 import type { Datasets } from "../data/loadDataYaml.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
-import { readBytes, readWeights } from "../files.ts";
-import { parseRunConfig } from "../runConfig.ts";
+import { readWeights } from "../files.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
+import { readRun } from "../runState.ts";
 import { UsageError } from "./exit.ts";
 import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
@@ -39,6 +39,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly weights?: string;
   readonly backbone?: string;
   readonly ema: boolean;
+  /** Project at Weights & Biases. */
+  readonly wandb?: string;
   readonly resume?: string;
   /** Images per step where `batch` does not say it. */
   readonly usualBatch?: number;
@@ -155,12 +157,11 @@ function configOptions(
 /** The run in a folder, to go on. @throws RunFolderError, DatasetError */
 export async function resumedJob(path: string, values: TrainValues): Promise<Job> {
   const run = await openRunFolder(path);
-  const stored = parseRunConfig(await readText(run.config), run.config);
+  const { config: stored, state, notes } = await readRun(run);
   const config = values.epochs ? { ...stored, train: { ...stored.train, epochs: values.epochs } } : stored;
   const datasets = await loadDatasets(parseDataFiles(await readText(run.data), run.data), ["train"]);
-  const state = await readBytes(run.state);
   return {
-    ...{ config, datasets, notes: [], folder: () => run },
+    ...{ config, datasets, notes, folder: () => run },
     makeTrainer: (device) => Trainer.restore(state, { config, ...device, file: run.state }),
   };
 }

@@ -69,6 +69,8 @@ test("--batch auto takes what fits, and says it", async () => {
   expect(code).toBe(0);
   const [, batch] = /a step with (\d) images? takes \d+ MB, of 300 MB that it may take/.exec(err) ?? [];
   expect(config("auto")).toContain(`\n  batch: ${batch}\n`);
+  const parts = await runCommand(...args, "train.accumulate=2");
+  expect([parts.code, parts.err]).toEqual([2, expect.stringMatching(/leave accumulate out/)]);
   expect((await train("limit", "--memory", "300")).err).toMatch(/--memory is the limit of --batch auto/);
 });
 
