@@ -102,9 +102,38 @@ const MADE: Readonly<Record<string, (value: unknown) => readonly Edit[]>> = {
   ],
 };
 
-/** Parts of the official trees that there is nothing of here, or that follows from the rest or from the data. */
-const WITHOUT_PLACE =
-  /^(__include__|output_dir|task|model|criterion|postprocessor|evaluator|num_classes|remap_mscoco_category|use_focal_loss|print_freq|find_unused_parameters|sync_bn|use_amp|scaler|use_ema|ema\.(type|start)|optimizer\.type|lr_scheduler\.type|lr_warmup_scheduler\.type|DFINE\.|HGNetv2\.(pretrained|local_model_dir)|HybridEncoder\.(in_channels|feat_strides|dropout|enc_act|act|eval_spatial_size)|DFINETransformer\.(feat_channels|feat_strides|num_levels|box_noise_scale|layer_scale|activation|dropout|eval_spatial_size)|DFINECriterion\.(losses|reg_max|matcher\.type)|train_dataloader\.(type|shuffle|num_workers|drop_last|collate_fn\.(type|base_size)|dataset\.(type|img_folder|ann_file|return_masks|transforms\.(type|policy)))|val_dataloader\.(?!total_batch_size)|tuning|resume|device|use_wandb|project_name|exp_name)/;
+/** What there is nothing of here, or follows from the rest or from the data: parts of official trees, by section. */
+const WITHOUT_PLACE: readonly string[] = [
+  ...["__include__", "output_dir", "task", "model", "criterion", "postprocessor", "evaluator", "num_classes"],
+  ...[
+    "remap_mscoco_category",
+    "use_focal_loss",
+    "print_freq",
+    "find_unused_parameters",
+    "sync_bn",
+    "use_amp",
+    "scaler",
+  ],
+  ...["use_ema", "tuning", "resume", "device", "use_wandb", "project_name", "exp_name", "DFINE", "val_dataloader"],
+  ...under("ema", ["type", "start"]),
+  ...["optimizer.type", "lr_scheduler.type", "lr_warmup_scheduler.type"],
+  ...under("HGNetv2", ["pretrained", "local_model_dir"]),
+  ...under("HybridEncoder", ["in_channels", "feat_strides", "dropout", "enc_act", "act", "eval_spatial_size"]),
+  ...under("DFINETransformer", ["feat_channels", "feat_strides", "num_levels", "box_noise_scale", "layer_scale"]),
+  ...under("DFINETransformer", ["activation", "dropout", "eval_spatial_size"]),
+  ...under("DFINECriterion", ["losses", "reg_max", "matcher.type"]),
+  ...under("train_dataloader", ["type", "shuffle", "num_workers", "drop_last"]),
+  ...under("train_dataloader.collate_fn", ["type", "base_size"]),
+  ...under("train_dataloader.dataset", ["type", "img_folder", "ann_file", "return_masks"]),
+  ...under("train_dataloader.dataset.transforms", ["type", "policy"]),
+];
+
+function under(section: string, keys: readonly string[]): string[] {
+  return keys.map((key) => `${section}.${key}`);
+}
+
+const hasNoPlace = (path: string): boolean =>
+  WITHOUT_PLACE.some((known) => path === known || path.startsWith(`${known}.`));
 
 const RENAMED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   RandomPhotometricDistort: { "": "photometricDistort", p: "probability" },
@@ -171,7 +200,7 @@ export function convertOfficial(tree: OfficialTree): ConvertedConfig {
   const edits = leaves(tree).flatMap(([path, value]): readonly Edit[] => {
     if (Object.hasOwn(SAME, path)) return [[SAME[path]!, value]];
     if (Object.hasOwn(MADE, path)) return MADE[path]!(value);
-    if (!WITHOUT_PLACE.test(path)) unknown.push(path);
+    if (!hasNoPlace(path)) unknown.push(path);
     return [];
   });
   let best: Omit<ConvertedConfig, "unknown"> | undefined;
