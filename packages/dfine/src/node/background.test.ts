@@ -3,8 +3,10 @@ import { Background } from "./background.ts";
 
 /** A task that ends when it is told to. */
 function held() {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  let isBegun = false;
+  let [resolve, reject, isBegun] = [() => {}, (_: Error) => {}, false];
+  const promise = new Promise<void>((good, bad) => {
+    [resolve, reject] = [good, bad];
+  });
   const write = () => {
     isBegun = true;
     return promise;
