@@ -27,7 +27,7 @@ it.each([
     const both = gradients(([a, b]) => conv2d(a!, b!, { padding: 1 }), { inputs: [x, w], dy: tensor(dy, map) });
     return [both[isInput ? 0 : 1]!];
   });
-  const work = gradientWork({ name: "small", gradient, channels, size, kernel }, { withPeers: false });
+  const work = gradientWork({ name: "small", gradient, channels, size, kernel }, { device: undefined });
   const ours = await work.ours(backend);
   await ours.run();
   const [got] = await ours.outputs!();

@@ -1,7 +1,7 @@
 import { type Conv2dAttrs, type OpAttrs, Random, type Tensor, tensor } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
-import { BenchError } from "./options.ts";
-import { webgpuPeers } from "./webgpuPeers.ts";
+import { type BenchDevice, BenchError } from "./options.ts";
+import { jaxOnCpu, webgpuPeers } from "./webgpuPeers.ts";
 import type { HostArray, Work } from "./work.ts";
 
 /** A gradient of a convolution [1, C, size, size] → the same, stride 1, by itself: what autograd has a backend do. */
@@ -23,10 +23,10 @@ const viewOf = ({ storage, dtype, shape, strides, offset }: Tensor): View => ({
   ...{ buffer: storage.buffer, dtype, shape, strides, offset },
 });
 
-/** Through the backend's hand-written kernel. */
+/** Through the backend's hand-written kernel, beside the peers of a device. */
 export function gradientWork(
   { name, gradient, channels, size, kernel }: GradientRow,
-  { withPeers }: { withPeers: boolean },
+  { device }: { device: BenchDevice | undefined },
 ): Work {
   const random = new Random(1);
   const host = (shape: readonly number[]): HostArray => ({
@@ -38,12 +38,13 @@ export function gradientWork(
   const isInput = gradient === "input";
   const inputs = [host(map), host(isInput ? weight : map)];
   const pad = (kernel - 1) / 2;
+  const task = isInput ? "conv_input_gradient" : "conv_weight_gradient";
   const attrs: Conv2dAttrs = { stride: [1, 1], padding: [pad, pad, pad, pad], dilation: [1, 1], groups: 1 };
   return {
     subject: { work: "kernel", name, size, batch: 1 },
     cost: { flops: 2 * channels * channels * (kernel * size) ** 2 },
     agreement: "values",
-    peers: withPeers ? webgpuPeers(isInput ? "conv_input_gradient" : "conv_weight_gradient", inputs) : [],
+    peers: device === "webgpu" ? webgpuPeers(task, inputs) : device === "cpu" ? [jaxOnCpu(task, inputs)] : [],
     ours: async (backend) => {
       const tensors = inputs.map(({ data, shape }) => tensor(data, shape, { backend }));
       const outShape = isInput ? map : weight;

@@ -90,7 +90,7 @@ async function kernelTime({ preset, size, batch }: Row): Promise<number | undefi
   const backend = await webgpu({ trace: true });
   const total = async (): Promise<number> =>
     (await backend.kernelTimes()).reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
-  const { run, dispose } = await trainWork({ preset: preset as PresetName, size, batch }).ours(backend);
+  const { run, dispose } = await trainWork({ preset: preset as PresetName, size, batch, threads: 1 }).ours(backend);
   await run();
   const before = await total();
   for (let i = 0; i < TIMED_STEPS; i++) await run();

@@ -18,7 +18,7 @@ import type { BenchDevice } from "./options.ts";
 import { onBackend } from "./ours.ts";
 import { convWeights, onnxPeers, peerFile } from "./peers.ts";
 import type { Cost } from "./row.ts";
-import { webgpuPeers } from "./webgpuPeers.ts";
+import { jaxOnCpu, webgpuPeers } from "./webgpuPeers.ts";
 import type { HostArray, Peer, PeerInputs, Work } from "./work.ts";
 
 interface Conv {
@@ -150,17 +150,18 @@ async function inputsOf(row: KernelRow, peersFolder: string | undefined): Promis
   return [inputs[0]!, { shape: weight, data: weights }];
 }
 
-/** On WebGPU those that use it too, for whole convolutions. */
+/** On WebGPU those that use it too; jax-js for whole convolutions. */
 function peersOf(
   { name, size, peer }: KernelRow,
   { inputs, threads, device, peersFolder }: PeerInputs & { device: BenchDevice; peersFolder: string },
 ): Peer[] {
   if (peer === undefined) return [];
-  if (device === "webgpu")
-    return peer === "matmul" ? webgpuPeers("matmul", inputs) : peer.groups === 1 ? webgpuPeers("conv", inputs) : [];
+  const task = peer === "matmul" ? "matmul" : peer.groups === 1 ? "conv" : undefined;
+  if (device === "webgpu") return task === undefined ? [] : webgpuPeers(task, inputs);
   return [
     ...onnxPeers({ folder: peersFolder, name }, { inputs, threads }),
     peer === "matmul" ? gpuMatmul(inputs, size) : gpuConv(inputs, peer.groups),
+    ...(task === undefined ? [] : [jaxOnCpu(task, inputs)]),
   ];
 }
 

@@ -1,4 +1,5 @@
 import { matmul, referenceBackend } from "@dfine/tensor";
+import { resolveBackend } from "dfine";
 import { afterAll, expect, test } from "vitest";
 import { counted } from "./counts.ts";
 import { gpuConv, gpuMatmul } from "./gpuJs.ts";
@@ -6,7 +7,9 @@ import { jobsOf } from "./job.ts";
 import { KERNELS, type KernelRow, kernelWork } from "./kernels.ts";
 import { difference, measure } from "./measure.ts";
 import { parseOptions } from "./options.ts";
+import { PROFILED_RUNS, withProfile } from "./profile.ts";
 import { alternate } from "./sampling.ts";
+import { workLines } from "./table.ts";
 import { trainingBatch } from "./train.ts";
 import type { Contender, HostArray, Peer, Work } from "./work.ts";
 
@@ -25,12 +28,12 @@ const TINY: KernelRow = {
   peer: "matmul",
 };
 
-const fast = { backend, threads: 1, seconds: 0.01 };
+const fast = { backend, threads: 1, seconds: 0.01, rounds: 5 };
 
 test("a tiny kernel is measured beside gpu.js, and peers without a file are named", async () => {
   const work = await kernelWork(TINY, { peersFolder: "/nowhere", threads: 1 });
   const { rows, notRun } = await measure(work, fast);
-  expect(rows.map(({ implementation }) => implementation)).toEqual(["ours", "gpu.js"]);
+  expect(rows.map(({ implementation }) => implementation)).toEqual(["ours", "gpu.js", "jax-js"]);
   for (const row of rows) {
     expect(row).toMatchObject({ work: "kernel", name: "matmul_4", size: 4, batch: 1, threads: 1 });
     expect(row.median_ms).toBeGreaterThan(0);
@@ -60,6 +63,18 @@ test("what runs ask of a device that counts is counted apart for the first and t
   const silent = counted(backend, async () => {});
   await silent.run();
   expect(silent.counts()).toBeUndefined();
+});
+
+test("a profile tells of ours in runs of its own", async () => {
+  const work = await kernelWork(TINY, { peersFolder: undefined, threads: 1 });
+  const [job] = jobsOf(parseOptions(["--only", "kernels", "--profile"]));
+  const own = await resolveBackend("cpu", { threads: 1 });
+  const measured = await measure(work, { ...fast, backend: own });
+  const { rows } = await withProfile(measured, { work, backend: own, job: job! });
+  own.dispose();
+  const [product] = rows[0]!.profile!.ops.filter(({ op }) => op === "matmul");
+  expect(product).toMatchObject({ calls: PROFILED_RUNS, flops: PROFILED_RUNS * 2 * 4 ** 3 });
+  expect(workLines(rows, []).join("\n")).toMatch(/ours, mean of 3 runs:\n +calls .*\n(.*\n)* +1 +1 .* matmul \w+/);
 });
 
 test("without peers ours is alone", async () => {
@@ -134,14 +149,16 @@ test("implementations take turns, and all runs are timed", async () => {
     calls.push(name);
     await new Promise((done) => setTimeout(done, 4));
   };
-  const [a, b] = await alternate([wait("a"), wait("b")], 0.5);
+  const [a, b] = await alternate([wait("a"), wait("b")], { seconds: 0.5, rounds: 5 });
   expect(Math.min(...a!, ...b!)).toBeGreaterThan(3);
   const turns = calls.filter((name, i) => name !== calls[i - 1]);
   expect(turns).toEqual(["a", "b", "a", "b", "a", "b", "a", "b", "a", "b", "a", "b"]);
 });
 
 test("a failing run fails the measurement", async () => {
-  await expect(alternate([() => Promise.reject(new Error("no memory"))], 0.01)).rejects.toThrow("no memory");
+  await expect(alternate([() => Promise.reject(new Error("no memory"))], { seconds: 0.01, rounds: 1 })).rejects.toThrow(
+    "no memory",
+  );
 });
 
 test("every number of threads and preset has a process of its own", () => {

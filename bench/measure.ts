@@ -1,12 +1,15 @@
 import type { Backend } from "@dfine/tensor";
 import { counted } from "./counts.ts";
 import { BenchError } from "./options.ts";
-import { type NotRun, type Row, timesOf } from "./row.ts";
+import { type Implementation, type NotRun, type Row, timesOf } from "./row.ts";
 import { alternate } from "./sampling.ts";
 import type { Contender, Work } from "./work.ts";
 
 /** Largest difference of kernels' results, as a share of the largest value: rounding of sums in another order. */
 const ALLOWED_DIFFERENCE = 1e-4;
+
+/** Those that have one thread, on the CPU. */
+const SINGLE: readonly Implementation[] = ["gpu.js", "jax-js"];
 
 export interface Measured {
   readonly rows: readonly Row[];
@@ -46,7 +49,7 @@ async function compareOutputs(work: Work, contenders: readonly Contender[]): Pro
 /** Measures ours and all peers in turn. @throws BenchError where they do not do the same work */
 export async function measure(
   work: Work,
-  { backend, threads, seconds }: { backend: Backend; threads: number; seconds: number },
+  { backend, threads, ...pace }: { backend: Backend; threads: number; seconds: number; rounds: number },
 ): Promise<Measured> {
   const { subject, cost } = work;
   const started = await work.ours(backend);
@@ -62,12 +65,12 @@ export async function measure(
   await compareOutputs(work, contenders);
   const times = await alternate(
     contenders.map(({ run }) => run),
-    seconds,
+    pace,
   );
-  const rows = contenders.map(({ implementation }, i): Row => {
-    const row = { ...subject, threads: implementation === "gpu.js" ? 1 : threads, implementation };
+  const rows = contenders.map(({ implementation, learned }, i): Row => {
+    const row = { ...subject, threads: SINGLE.includes(implementation) ? 1 : threads, implementation };
     const own = { peak_bytes: backend.memory().peakBytes, rss_bytes: rss, device: backend.details, counts: counts() };
-    return { ...row, ...timesOf(times[i]!, cost), ...(implementation === "ours" ? own : {}) };
+    return { ...row, ...timesOf(times[i]!, cost), learned: learned?.(), ...(implementation === "ours" ? own : {}) };
   });
   for (const contender of contenders) await contender.dispose();
   return { rows, notRun };

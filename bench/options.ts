@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PRESET_NAMES, type PresetName } from "dfine";
 
-export const KINDS = ["kernels", "infer", "train"] as const;
+export const KINDS = ["kernels", "infer", "train", "start"] as const;
 export type Kind = (typeof KINDS)[number];
 
 const DEVICES = ["cpu", "webgpu"] as const;
@@ -29,14 +29,25 @@ export interface BenchOptions {
   readonly peers: boolean;
   /** Folder of ONNX files. */
   readonly peersFolder: string;
+  /** A python3 that has torch, with which a training step is compared. */
+  readonly torch: string | undefined;
+  /** Another state of this repository, built, whose first detection and profiles are compared. */
+  readonly before: string | undefined;
+  /** Kernels whose names are listed; default all. */
+  readonly names: readonly string[] | undefined;
+  /** Whether it is also told where the time of ours goes. */
+  readonly profile: boolean;
   readonly device: BenchDevice;
   /** Time for each implementation of each work. */
   readonly seconds: number;
+  /** How often implementations take turns. */
+  readonly rounds: number;
   readonly json: boolean;
 }
 
 export const USAGE = `npm run bench -- [--only ${KINDS}] [--preset ${PRESET_NAMES}] [--size 640] [--train-size 320] [--train-batch 4]
-  [--threads 1,2] [--wide auto|off] [--peers] [--peers-folder DIR] [--device cpu|webgpu] [--seconds 3] [--json]`;
+  [--threads 1,2] [--wide auto|off] [--peers] [--peers-folder DIR] [--torch PYTHON] [--before DIR] [--name KERNEL,KERNEL]
+  [--profile] [--device cpu|webgpu] [--seconds 3] [--rounds 5] [--json]`;
 
 function choices<Name extends string>(option: string, text: string, known: readonly Name[]): Name[] {
   return text.split(",").map((name) => {
@@ -67,8 +78,13 @@ function parse(args: readonly string[]) {
         wide: { type: "string", default: "auto" },
         peers: { type: "boolean", default: false },
         "peers-folder": { type: "string", default: "../shared/peers" },
+        torch: { type: "string" },
+        before: { type: "string" },
+        name: { type: "string" },
+        profile: { type: "boolean", default: false },
         device: { type: "string", default: "cpu" },
         seconds: { type: "string", default: "3" },
+        rounds: { type: "string", default: "5" },
         json: { type: "boolean", default: false },
       },
     }).values;
@@ -90,8 +106,13 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     wide: choices("wide", values.wide, ["auto", "off"])[0] === "off" ? false : "auto",
     peers: values.peers,
     peersFolder: resolve(values["peers-folder"]),
+    torch: values.torch,
+    before: values.before === undefined ? undefined : resolve(values.before),
+    names: values.name?.split(",").map((name) => name.trim()),
+    profile: values.profile,
     device: choices("device", values.device, DEVICES)[0]!,
     seconds: positive("seconds", values.seconds),
+    rounds: positive("rounds", values.rounds, 1),
     json: values.json,
   };
 }

@@ -1,12 +1,22 @@
+import type { Profile } from "@dfine/tensor";
 import type { PresetName } from "dfine";
 import type { RunCounts } from "./counts.ts";
 
-export const IMPLEMENTATIONS = ["ours", "onnxruntime-web", "onnxruntime-node", "gpu.js", "jax-js", "tfjs"] as const;
+export const IMPLEMENTATIONS = [
+  "ours",
+  "onnxruntime-web",
+  "onnxruntime-node",
+  "gpu.js",
+  "jax-js",
+  "tfjs",
+  "pytorch",
+  "before",
+] as const;
 export type Implementation = (typeof IMPLEMENTATIONS)[number];
 
 /** What is measured, whoever does it. */
 export interface Subject {
-  readonly work: "kernel" | "infer" | "train";
+  readonly work: "kernel" | "infer" | "train" | "start";
   readonly preset?: PresetName;
   readonly name: string;
   /** Side of the image or map, or length of a matrix or row. */
@@ -30,10 +40,20 @@ export interface Row extends Subject {
   readonly peak_bytes?: number;
   /** Highest resident memory of the process that ran ours, before any peer was loaded. */
   readonly rss_bytes?: number;
+  /** Of what learns: the loss before the first step, of ordinary queries, and how many weights learn. */
+  readonly learned?: Learned | undefined;
+  /** Where the time of ours went. */
+  readonly profile?: Profile | undefined;
   /** What of its device the speed of ours depends on. */
   readonly device?: string | undefined;
   /** What ours asked of its device, where that counts. */
   readonly counts?: RunCounts | undefined;
+}
+
+/** By which it is seen that two implementations learn alike. */
+export interface Learned {
+  readonly loss: number;
+  readonly parameters: number;
 }
 
 /** An implementation that a work could not be measured with. */

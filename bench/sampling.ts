@@ -4,7 +4,6 @@ import Benchmark from "benchmark";
 /** Something to measure; each call is one run. */
 export type Run = () => Promise<unknown>;
 
-const ROUNDS = 5;
 /** Rounds of what takes longer than all its time in one run. */
 const SLOW_ROUNDS = 3;
 // Thread pools spin for a while after their last work, which costs whoever comes next.
@@ -32,20 +31,23 @@ function sample(run: Run, seconds: number): Promise<number[]> {
  * Milliseconds per run of each implementation: rounds in which all take their turn, so that what else happens on the
  * machine meets all of them alike. First runs are not counted.
  */
-export async function alternate(runs: readonly Run[], seconds: number): Promise<number[][]> {
+export async function alternate(
+  runs: readonly Run[],
+  { seconds, rounds: most }: { seconds: number; rounds: number },
+): Promise<number[][]> {
   const rounds: number[] = [];
   for (const run of runs) {
     const start = performance.now();
     await run();
-    rounds.push((performance.now() - start) / 1e3 > seconds ? SLOW_ROUNDS : ROUNDS);
+    rounds.push((performance.now() - start) / 1e3 > seconds ? Math.min(SLOW_ROUNDS, most) : most);
   }
   const times = runs.map((): number[] => []);
-  for (let round = 0; round < ROUNDS; round++)
+  for (let round = 0; round < most; round++)
     for (const [i, run] of runs.entries()) {
       if (round >= rounds[i]!) continue;
       await pause(CALM_MILLISECONDS);
-      if (rounds[i] === ROUNDS) await run();
-      for (const taken of await sample(run, seconds / ROUNDS)) times[i]!.push(taken * 1e3);
+      if (rounds[i] === most) await run();
+      for (const taken of await sample(run, seconds / most)) times[i]!.push(taken * 1e3);
     }
   return times;
 }

@@ -1,4 +1,6 @@
+import { profileTable } from "@dfine/tensor";
 import type { Counts } from "./counts.ts";
+import { PROFILED_RUNS } from "./profile.ts";
 import type { NotRun, Row } from "./row.ts";
 
 type Cells = readonly string[];
@@ -45,7 +47,8 @@ function webgpuFloorLines(rows: readonly Row[]): string[] {
     const measured = rows.filter((row) => row.name === name);
     const ours = measured.find(({ implementation }) => implementation === "ours");
     const peers = measured.filter(({ implementation }) => WEBGPU_FLOOR.peers.includes(implementation));
-    if (!ours || peers.length === 0) return [];
+    // jax-js alone runs on the CPU too.
+    if (!ours || peers.length < WEBGPU_FLOOR.peers.length) return [];
     const better = peers.reduce((best, peer) => (peer.median_ms < best.median_ms ? peer : best));
     const ratio = speedRatio(ours, better);
     return [
@@ -94,8 +97,16 @@ export function workLines(rows: readonly Row[], notRun: readonly NotRun[]): stri
     ours?.work !== "kernel" && ours?.counts
       ? [`  first run: ${countsText(ours.counts.first)}`, `  last run: ${countsText(ours.counts.last)}`]
       : [];
+  const learned = rows.flatMap(({ implementation, learned }) =>
+    learned ? [`  ${implementation}: first loss ${learned.loss.toFixed(4)}, ${learned.parameters} weights learn`] : [],
+  );
+  const profiles = rows.flatMap(({ implementation, profile }) =>
+    profile
+      ? [`  ${implementation}, mean of ${PROFILED_RUNS} runs:`, ...profileTable(profile, PROFILED_RUNS).split("\n")]
+      : [],
+  );
   const missing = notRun.map(({ threads, implementation, reason }) =>
     line(["", String(threads), implementation, `not run: ${reason}`]).trimEnd(),
   );
-  return [...measured, ...memory, ...counts, ...missing];
+  return [...measured, ...memory, ...counts, ...learned, ...missing, ...profiles];
 }

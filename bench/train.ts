@@ -1,6 +1,7 @@
 import { Random } from "@dfine/tensor";
 import { type PresetName, resolveConfig, Trainer, type TrainingBatch } from "dfine";
-import type { Work } from "./work.ts";
+import { comparable, torchPeer } from "./torchPeer.ts";
+import type { Peer, Work } from "./work.ts";
 
 const BOXES = 7;
 
@@ -24,20 +25,50 @@ export function trainingBatch({ size, batch, classes }: { size: number; batch: n
   } satisfies TrainingBatch;
 }
 
+export interface TrainOptions {
+  readonly preset: PresetName;
+  readonly size: number;
+  readonly batch: number;
+  /** Threads of peers. */
+  readonly threads: number;
+  /** A python3 that has torch; without it there are no peers. */
+  readonly torch?: string | undefined;
+}
+
 /** A whole training step: forward, criterion, backward, clip, AdamW, EMA. */
-export function trainWork({ preset, size, batch }: { preset: PresetName; size: number; batch: number }): Work {
+export function trainWork({ preset, size, batch, threads, torch }: TrainOptions): Work {
   const config = resolveConfig({ preset, task: "coco" });
+  const data = trainingBatch({ size, batch, classes: config.model.classes.length });
+  let weights: Uint8Array = new Uint8Array();
+  const peers: Peer[] = torch
+    ? [
+        torchPeer(torch, { config, data, threads, weights: () => weights }),
+        { implementation: "jax-js", reason: "no D-FINE for it: see its products and convolutions (--only kernels)" },
+      ]
+    : [];
   return {
     subject: { work: "train", preset, name: `train_${preset}`, size, batch },
     cost: {},
-    agreement: "sizes",
-    peers: [],
+    agreement: "values",
+    peers,
     ours: async (backend) => {
       const trainer = await Trainer.create({ config, backend });
-      const data = trainingBatch({ size, batch, classes: config.model.classes.length });
+      if (torch) weights = await trainer.saveModel();
+      const learning = [...trainer.model.namedParameters().values()].filter((p) => p.requiresGrad);
+      const parameters = learning.reduce((sum, { size }) => sum + size, 0);
+      let first: number | undefined;
+      const run = async (): Promise<void> => {
+        const { losses } = await trainer.step(data, 1);
+        first ??= Object.entries(losses).reduce((sum, [name, loss]) => (name.includes("_dn_") ? sum : sum + loss), 0);
+      };
       return {
         implementation: "ours",
-        run: () => trainer.step(data, 1),
+        run,
+        outputs: async () => {
+          if (first === undefined) await run();
+          return comparable({ loss: first!, parameters });
+        },
+        learned: () => (first === undefined ? undefined : { loss: first, parameters }),
         dispose: () => trainer.dispose(),
       };
     },

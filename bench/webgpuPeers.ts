@@ -31,19 +31,35 @@ async function withNavigator<T>(start: () => Promise<T>): Promise<T> {
 
 type Jax = typeof import("@jax-js/jax");
 let jax: Promise<Jax> | undefined;
+/** Of jax-js: WebAssembly, or WebGPU. */
+type JaxDevice = "wasm" | "webgpu";
 
-function loadJax(): Promise<Jax> {
-  jax ??= withNavigator(async () => {
+/** Runs `start` without `Worker`, which onnxruntime-web puts in place: Node's takes no blobs, as jax-js makes them. */
+async function withoutWorker<T>(start: () => Promise<T>): Promise<T> {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "Worker");
+  Object.defineProperty(globalThis, "Worker", { value: undefined, configurable: true });
+  try {
+    return await start();
+  } finally {
+    if (own) Object.defineProperty(globalThis, "Worker", own);
+    else Reflect.deleteProperty(globalThis, "Worker");
+  }
+}
+
+/** A process uses it on one device. */
+function loadJax(device: JaxDevice): Promise<Jax> {
+  const load = async (): Promise<Jax> => {
     const loaded = await import("@jax-js/jax");
-    await loaded.init("webgpu");
-    loaded.defaultDevice("webgpu");
+    await loaded.init(device);
+    loaded.defaultDevice(device);
     return loaded;
-  });
+  };
+  jax ??= device === "webgpu" ? withNavigator(load) : withoutWorker(load);
   return jax;
 }
 
-async function jaxContender(task: PeerTask, inputs: readonly HostArray[]): Promise<Contender> {
-  const { numpy, lax, vjp } = await loadJax();
+async function jaxContender(task: PeerTask, inputs: readonly HostArray[], device: JaxDevice): Promise<Contender> {
+  const { numpy, lax, vjp } = await loadJax(device);
   type JaxArray = InstanceType<typeof numpy.Array>;
   const [first, second] = inputs.map(({ data, shape }) =>
     numpy.array(data as Float32Array<ArrayBuffer>, { shape: [...shape] }),
@@ -179,6 +195,12 @@ async function tfContender(task: PeerTask, inputs: readonly HostArray[]): Promis
 
 /** jax-js and tfjs on Dawn: of matmul's a and b, of a convolution's x and weight, of its gradients' dy and the other factor. */
 export const webgpuPeers = (task: PeerTask, inputs: readonly HostArray[]): Peer[] => [
-  { implementation: "jax-js", start: () => jaxContender(task, inputs) },
+  { implementation: "jax-js", start: () => jaxContender(task, inputs, "webgpu") },
   { implementation: "tfjs", start: () => tfContender(task, inputs) },
 ];
+
+/** jax-js in WebAssembly, in Node on one thread; of the same inputs. */
+export const jaxOnCpu = (task: PeerTask, inputs: readonly HostArray[]): Peer => ({
+  implementation: "jax-js",
+  start: () => jaxContender(task, inputs, "wasm"),
+});

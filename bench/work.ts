@@ -1,5 +1,5 @@
 import type { Backend } from "@dfine/tensor";
-import type { Cost, Implementation, Subject } from "./row.ts";
+import type { Cost, Implementation, Learned, Subject } from "./row.ts";
 import type { Run } from "./sampling.ts";
 
 /** One of the implementations that are measured side by side. */
@@ -8,6 +8,8 @@ export interface Contender {
   readonly run: Run;
   /** What a run gives, one array per output, for those whose results must agree. */
   readonly outputs?: () => Promise<readonly ArrayLike<number>[]>;
+  /** Of what learns, once it has run. */
+  readonly learned?: () => Learned | undefined;
   readonly dispose: () => unknown;
 }
 

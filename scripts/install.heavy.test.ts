@@ -112,8 +112,9 @@ describe.each(["22", "24"])("under Node %s", (major) => {
   });
 
   test.each([...examples.keys()])("the example in the README of %s runs", async (name) => {
-    const printed = await succeed(`node ${name}.mjs`, { bin: bin() });
-    expect(printed).toMatch(name === "dfine" ? /^step 1: loss \d+\.\d\d\nstep 2: loss \d+\.\d\d\n/ : /^\S/);
+    const { code, stdout, stderr } = await run(`node ${name}.mjs`, { bin: bin() });
+    expect({ code, stderr }, "without a warning").toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(name === "dfine" ? /^step 1: loss \d+\.\d\d\nstep 2: loss \d+\.\d\d\n/ : /^\S/);
   });
 
   test("npx dfine predict finds objects with those weights and draws them", async () => {
@@ -130,6 +131,31 @@ describe.each(["22", "24"])("under Node %s", (major) => {
     });
     expect(printed.trim()).toBe("functionfunction");
   });
+});
+
+test("after a step of ours other WebAssembly of the process is compiled as ever: no flag of ours is set", async () => {
+  /** How V8 compiles the functions of a process that multiplies, and then runs a module of its own, or not. */
+  async function compiled(own: boolean): Promise<string[]> {
+    // A function `run` that gives 1.
+    const bytes = "AGFzbQEAAAABBQFgAAF/AwIBAAcHAQNydW4AAAoGAQQAQQEL";
+    await writeFile(
+      join(project, "flags.mjs"),
+      `import { cpu } from "@dfine/backend-cpu";
+      import { ones } from "@dfine/tensor";
+      const backend = cpu({ threads: 1 });
+      await ones([64, 64], { backend }).matmul(ones([64, 64], { backend })).data();
+      if (${own}) new WebAssembly.Instance(new WebAssembly.Module(Buffer.from("${bytes}", "base64"))).exports.run();
+      console.log("wide", backend.wide);
+      backend.dispose();`,
+    );
+    const printed = await succeed("node --trace-wasm-compilation-times --trace-wasm-revectorize flags.mjs");
+    return [...printed.matchAll(/using (\w+)|(Begin revec)|(wide true)/g)]
+      .flatMap((found) => found.slice(1))
+      .filter(Boolean);
+  }
+  const without = await compiled(false);
+  expect(without.includes("Begin revec") || !without.includes("wide true")).toBe(true);
+  expect((await compiled(true)).sort()).toEqual([...without, "Liftoff"].sort());
 });
 
 describe("types", () => {

@@ -22,6 +22,7 @@ const tasks = {
   loader: { built: true, command: ["bench/loader.ts"] },
   // Parity, losses, kernels and training on a GPU, as a section for docs/results.md.
   gpu: { built: true, command: ["bench/gpu.ts"] },
+  goals: { built: true, command: ["bench/goals.ts"] },
   support: { built: true, command: ["scripts/writeSupport.ts"] },
   parity: { built: true, command: ["parity/main.ts"], onSetupFailure: NOTHING_RAN },
   trajectory: { built: true, command: ["parity/trajectoryMain.ts"] },

@@ -4,8 +4,8 @@ import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { isWideFaster } from "./kernels/tileCheck.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
-import { packLaunch } from "./print/words.ts";
-import { type CpuRuntime, MAX_ARGS } from "./runtime.ts";
+import { type LaunchWords, launchWords, layoutWords } from "./print/words.ts";
+import type { CpuRuntime } from "./runtime.ts";
 import { availableThreads, canShareMemory } from "./threads/spawn.ts";
 import { hasRelaxedSimd } from "./wasm/instances.ts";
 
@@ -58,7 +58,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     deadlineMilliseconds: WORKER_DEADLINE_MILLISECONDS,
   });
   const generated = new Map<Kernel, GeneratedKernel>();
-  const words = new Array<number>(MAX_ARGS).fill(0);
+  const wordsOf = new WeakMap<object, LaunchWords>();
   let buffers = 0;
 
   const pointer = (binding: Binding): number => runtime.pointer(binding);
@@ -87,6 +87,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     },
     write(target, data) {
       runtime.check();
+      runtime.written(target.buffer);
       writeSlice(runtime, target, data);
     },
     async read(sources) {
@@ -95,10 +96,12 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     },
     run(kernel, launch) {
       const plan = memo(generated, kernel, () => generate(kernel));
-      const { units, grain } = packLaunch(plan, { launch, pointer }, words);
-      runtime.launch(plan.wasm, { args: words, count: plan.words.count, units, grain });
+      const { words: args, units, grain } = memo(wordsOf, launch.alike ?? launch, () => layoutWords(plan, launch));
+      launchWords(plan, { launch, pointer }, args);
+      runtime.launch(plan.wasm, { args, units, grain });
     },
     flush() {},
+    meter: () => runtime.meter(),
     memory: () => ({ bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers }),
     dispose() {
       runtime.dispose();

@@ -1,5 +1,8 @@
-import { BackendError, type Buffer, type Dtype } from "@dfine/tensor";
+import { BackendError, type Buffer, type Dtype, type Meter } from "@dfine/tensor";
+import type { View } from "@dfine/tensor/kernel";
+import { put } from "./kernels/tables.ts";
 import { Heap } from "./memory/heap.ts";
+import { KeptForms, type WeightForm } from "./memory/keptForms.ts";
 import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
 import { Team } from "./threads/team.ts";
 import { Instances } from "./wasm/instances.ts";
@@ -18,6 +21,27 @@ export interface CpuBuffer extends Buffer {
   freed: boolean;
 }
 
+/** What kernels have cost. */
+class KernelMeter implements Meter {
+  readonly #team: Team | undefined;
+  launches = 0;
+  milliseconds = 0;
+
+  constructor(team: Team | undefined) {
+    this.#team = team;
+    team?.measureWaits();
+  }
+
+  get waiting(): number {
+    return this.#team?.waited ?? 0;
+  }
+
+  add(milliseconds: number): void {
+    this.launches++;
+    this.milliseconds += milliseconds;
+  }
+}
+
 /** Memory, compiled kernels and threads, tied together. */
 export class Runtime implements CpuRuntime {
   readonly threads: number;
@@ -25,14 +49,17 @@ export class Runtime implements CpuRuntime {
   readonly heap: Heap;
   readonly #instances: Instances;
   readonly #team: Team | undefined;
+  readonly #forms: KeptForms;
   readonly #args: number;
   #failure: BackendError | undefined;
+  #meter: KernelMeter | undefined;
 
   constructor({ threads, relaxedSimd, wide = false, memoryLimitBytes, deadlineMilliseconds }: RuntimeOptions) {
     const shared = threads > 1;
     this.threads = threads;
     this.wide = wide;
     this.heap = new Heap({ shared, limitBytes: memoryLimitBytes });
+    this.#forms = new KeptForms(this.heap);
     this.#instances = new Instances(this.heap.memory, { relaxed: relaxedSimd, shared, wide });
     this.#args = this.heap.alloc(launchBytes(threads));
     this.#team = shared ? new Team(this.heap, { threads, deadlineMilliseconds }) : undefined;
@@ -57,26 +84,32 @@ export class Runtime implements CpuRuntime {
     await this.#team?.ready();
   }
 
-  launch(kernel: WasmKernel, { args, units, grain, count = args.length }: Job): void {
+  launch(kernel: WasmKernel, { args, units, grain }: Job): void {
     this.check();
     if (units <= 0) return;
     if (args.length > MAX_ARGS)
       throw new BackendError(`cpu: ${kernel.name} passes ${args.length} words; ${MAX_ARGS} fit`);
     const loaded = this.#instances.get(kernel);
-    const words = this.heap.i32();
-    const first = this.#args / 4;
-    for (let i = 0; i < count; i++) words[first + i] = args[i]!;
+    put(this.heap.i32(), this.#args / 4, args);
     const step = Math.max(1, Math.ceil(grain));
     const chunks = Math.ceil(units / step);
+    const begin = this.#meter && performance.now();
     try {
       if (chunks > 1 && this.#team) this.#team.run(loaded, { args: this.#args, units, grain: step, chunks });
       else
-        for (let begin = 0; begin < units; begin += step) loaded.run(this.#args, begin, Math.min(units, begin + step));
+        for (let first = 0; first < units; first += step) loaded.run(this.#args, first, Math.min(units, first + step));
     } catch (error) {
       this.#failure =
         error instanceof BackendError ? error : new BackendError(`cpu: ${kernel.name} failed: ${String(error)}`);
       throw this.#failure;
     }
+    this.#meter?.add(performance.now() - begin!);
+  }
+
+  /** Measures every kernel from now on. */
+  meter(): Meter {
+    this.#meter ??= new KernelMeter(this.#team);
+    return this.#meter;
   }
 
   withScratch<T>(bytes: number, use: (pointer: number) => T): T {
@@ -87,6 +120,11 @@ export class Runtime implements CpuRuntime {
     } finally {
       this.heap.free(pointer, bytes);
     }
+  }
+
+  keptForm(weight: View, form: WeightForm): number | undefined {
+    this.check();
+    return this.#forms.find(weight, form);
   }
 
   pointer({ buffer, offset }: { readonly buffer: Buffer; readonly offset: number }): number {
@@ -100,7 +138,13 @@ export class Runtime implements CpuRuntime {
   free(buffer: CpuBuffer): void {
     if (buffer.freed) throw new BackendError(`cpu: a buffer of ${buffer.length} elements is freed twice`);
     buffer.freed = true;
+    this.#forms.drop(buffer);
     this.heap.free(buffer.pointer, buffer.length * 4);
+  }
+
+  /** Elements of a buffer are written otherwise than by ops. */
+  written(buffer: Buffer): void {
+    this.#forms.drop(buffer);
   }
 
   /** Once anything has failed, results cannot be trusted any more. @throws BackendError */

@@ -4,4 +4,5 @@
  */
 
 export { type CpuBackend, type CpuOptions, cpu } from "./backend.ts";
+export type { WeightForm } from "./memory/keptForms.ts";
 export type { CpuRuntime, Job, WasmKernel } from "./runtime.ts";

@@ -1,4 +1,5 @@
 import type { View } from "@dfine/tensor/kernel";
+import type { WeightForm } from "./memory/keptForms.ts";
 
 /** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
 export interface WasmKernel {
@@ -14,8 +15,6 @@ export interface WasmKernel {
 export interface Job {
   /** 32-bit words at `args`: pointers, sizes, and floats as `wordOf` gives them. At most `MAX_ARGS`. */
   readonly args: readonly number[] | Int32Array;
-  /** How many of `args` count; default all. */
-  readonly count?: number;
   /** Work units; `run` is called for chunks [begin, end) of them, in any order and on any thread. */
   readonly units: number;
   /** Units per chunk, from shapes alone: results must not depend on the number of threads. A launch of one chunk never leaves the caller. */
@@ -33,6 +32,8 @@ export interface CpuRuntime {
   launch(kernel: WasmKernel, job: Job): void;
   /** Lends 64-byte aligned memory, contents unspecified, while `use` runs; may nest. @throws BackendError */
   withScratch<T>(bytes: number, use: (pointer: number) => T): T;
+  /** Address of a weight's elements in another form, if the weight is one that is only read: it is kept then. @throws BackendError */
+  keptForm(weight: View, form: WeightForm): number | undefined;
   /** Byte address of a view's element 0: unsigned, may exceed 2³¹. */
   pointer(view: Pick<View, "buffer" | "offset">): number;
   /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */

@@ -1,5 +1,6 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
+import type { WeightForm } from "../src/memory/keptForms.ts";
 import { type CpuRuntime, type Job, launchBytes, type WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {
@@ -11,6 +12,8 @@ export interface TestRuntimeOptions {
   readonly wide?: boolean;
   /** Thread indices dealt out to chunks; with more than one, chunks also run in scrambled order. */
   readonly threads?: number;
+  /** Whether its views are of tensors that are only read, so that forms of them are kept. */
+  readonly keeps?: boolean;
   /** Address of the first allocation: above 2³¹ it finds signed address arithmetic. */
   readonly base?: number;
 }
@@ -30,16 +33,18 @@ export class TestRuntime implements CpuRuntime {
   readonly memory: WebAssembly.Memory;
   readonly launches: string[] = [];
   readonly #relaxed: boolean;
+  readonly #keeps: boolean;
   readonly #instances = new Map<string, ((args: number, begin: number, end: number) => void)[]>();
   readonly #args: number;
   readonly #base: number;
   #top: number;
   #live: { pointer: number; bytes: number }[] = [];
 
-  constructor({ relaxed = false, wide = false, threads = 1, base = 64 }: TestRuntimeOptions = {}) {
+  constructor({ relaxed = false, wide = false, keeps = false, threads = 1, base = 64 }: TestRuntimeOptions = {}) {
     this.threads = threads;
     this.wide = wide;
     this.#relaxed = relaxed;
+    this.#keeps = keeps;
     this.memory = new WebAssembly.Memory({ initial: Math.ceil(base / PAGE) + 64, maximum: PAGE, shared: true });
     this.#top = base;
     this.#args = this.#take(launchBytes(threads));
@@ -83,6 +88,14 @@ export class TestRuntime implements CpuRuntime {
     }
   }
 
+  keptForm({ version }: View, { bytes, make }: WeightForm): number | undefined {
+    if (version === undefined) return undefined;
+    const pointer = this.#take(bytes);
+    make(pointer);
+    this.check();
+    return pointer;
+  }
+
   /** A contiguous view of new memory: the data, or NaN. */
   view(shape: readonly number[], data?: ArrayLike<number>, dtype: Dtype = "f32"): View {
     const length = shape.reduce((a, b) => a * b, 1);
@@ -95,7 +108,7 @@ export class TestRuntime implements CpuRuntime {
       step *= shape[axis]!;
     }
     const buffer: TestBuffer = { length, dtype, pointer };
-    return { buffer, dtype, shape, strides, offset: 0 };
+    return { buffer, dtype, shape, strides, offset: 0, version: this.#keeps ? 0 : undefined };
   }
 
   /** The elements of a contiguous view. */

@@ -3,10 +3,14 @@ import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
 import { expect } from "vitest";
 import { TestRuntime } from "./hostileRuntime.ts";
 
-// One thread and several, plain and relaxed SIMD, the narrow tile and the wide one, low and (unsigned) high addresses.
+// One thread and several, plain and relaxed SIMD, the narrow tile and the wide one, low and (unsigned) high addresses,
+// weights whose forms are kept and others.
 const PAIRS = [
-  [new TestRuntime(), new TestRuntime({ threads: 3, wide: true })],
-  [new TestRuntime({ relaxed: true }), new TestRuntime({ relaxed: true, wide: true, threads: 2, base: 2 ** 31 + 64 })],
+  [new TestRuntime(), new TestRuntime({ threads: 3, wide: true, keeps: true })],
+  [
+    new TestRuntime({ relaxed: true, keeps: true }),
+    new TestRuntime({ relaxed: true, wide: true, threads: 2, base: 2 ** 31 + 64 }),
+  ],
 ] as const;
 
 export interface OpCall<Attrs> {

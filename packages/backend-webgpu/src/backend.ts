@@ -197,6 +197,13 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       faults.check();
       queue.flush();
     },
+    meter: () => ({
+      get launches() {
+        return counters.dispatches + counters.copies;
+      },
+      milliseconds: undefined,
+      waiting: 0,
+    }),
     memory: () => pool.memory(),
     async precompile(work) {
       if (!compileAhead) return;

@@ -1,9 +1,14 @@
+import { noGrad, readResults, tensor } from "@dfine/tensor";
 import { afterEach, expect, test, vi } from "vitest";
 import { DeviceError, resolveDevice } from "./device.ts";
 
 const { hardwareWebgpu } = vi.hoisted(() => ({ hardwareWebgpu: vi.fn() }));
 vi.mock("@dfine/backend-webgpu", () => ({ hardwareWebgpu }));
-afterEach(() => hardwareWebgpu.mockReset());
+afterEach(() => {
+  hardwareWebgpu.mockReset();
+  vi.unstubAllEnvs();
+  vi.restoreAllMocks();
+});
 
 /** What "auto" comes to, and what is said of it. */
 async function auto() {
@@ -37,4 +42,23 @@ test("auto takes the CPU where an adapter cannot be used, and says why", async (
 
 test("an unknown device is refused", async () => {
   await expect(resolveDevice("tpu" as "cpu")).rejects.toThrow(DeviceError);
+});
+
+/** What a program that multiplies two numbers writes to stderr until its device is disposed. */
+async function traceOf(variable: string): Promise<string> {
+  vi.stubEnv("TRACE", variable);
+  const written: string[] = [];
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => written.push(String(text)) > 0);
+  const device = await resolveDevice("cpu", { threads: 1 });
+  await readResults(device.backend, () => [noGrad(() => tensor([2]).mul(3))]);
+  device[Symbol.dispose]();
+  return written.join("");
+}
+
+test("TRACE=1 tells where the time went when the device is disposed; else nothing is watched", async () => {
+  expect(await traceOf("")).toBe("");
+  expect(await traceOf("0")).toBe("");
+  const told = await traceOf("1");
+  expect(told).toMatch(/^ +calls +kernels +ms .* op and kernel\n(.*\n)* +1 +1 .* mul generated\n/);
+  expect(told).toMatch(/\nceiling: [\d.]+ GFLOP\/s in a product, [\d.]+ GB\/s in a copy\n$/);
 });

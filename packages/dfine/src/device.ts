@@ -1,4 +1,13 @@
-import { type Backend, callable, checkOptions, type OptionRules, whole } from "@dfine/tensor";
+import {
+  type Backend,
+  callable,
+  checkOptions,
+  measureCeiling,
+  type OptionRules,
+  profiled,
+  profileTable,
+  whole,
+} from "@dfine/tensor";
 
 /** Names that `resolveBackend` takes. */
 export const DEVICE_NAMES = ["auto", "cpu", "webgpu"] as const;
@@ -73,6 +82,18 @@ const loadBest: Loader = async (options) => {
   return await loadCpu(options);
 };
 
+/** With the environment variable TRACE, in Node: the backend, which tells where its time went when it is disposed. */
+async function traced(backend: Backend): Promise<Backend> {
+  const { process } = globalThis;
+  if (["", "0"].includes(process?.env?.TRACE ?? "")) return backend;
+  const { backend: watched, profile } = profiled(backend, await measureCeiling(backend));
+  const dispose = (): void => {
+    process.stderr.write(`${profileTable(profile())}\n`);
+    backend.dispose();
+  };
+  return Object.create(watched, { dispose: { value: dispose } });
+}
+
 const LOADERS: Record<DeviceName, Loader> = { auto: loadBest, cpu: loadCpu, webgpu: loadWebGpu };
 
 /**
@@ -83,11 +104,11 @@ export async function resolveDevice(device: Device, options: DeviceOptions = {})
   if (typeof device !== "string") return { backend: device, [Symbol.dispose]: () => {} };
   if (!Object.hasOwn(LOADERS, device))
     throw new DeviceError(`device ${JSON.stringify(device)} is unknown; choose one of ${DEVICE_NAMES.join(", ")}`);
-  let backend = await LOADERS[device](options);
+  let backend = await traced(await LOADERS[device](options));
   // A driver may take a GPU away while it is in use.
   const reviveBackend = async (lost: Backend): Promise<Backend> => {
     lost.dispose();
-    backend = await loadWebGpu(options);
+    backend = await traced(await loadWebGpu(options));
     return backend;
   };
   return {

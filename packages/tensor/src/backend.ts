@@ -15,6 +15,11 @@ export interface View {
   readonly shape: readonly number[];
   readonly strides: readonly number[];
   readonly offset: number;
+  /**
+   * How often its storage was changed in place so far: with the same number and buffer, elements are the same. Undefined
+   * for a tensor that gradients flow to, as it is about to change.
+   */
+  readonly version?: number | undefined;
 }
 
 /** An operand of a launch: one stride per kernel axis; `length` elements from `offset` on may be touched by index. */
@@ -30,6 +35,11 @@ export interface Launch {
   readonly sizes: readonly number[];
   readonly operands: readonly Binding[];
   readonly params: readonly number[];
+  /**
+   * One and the same object in all launches of a kernel that have these sizes and strides, if any: what a backend derives from
+   * them can be kept under it.
+   */
+  readonly alike?: object | undefined;
 }
 
 /** Contiguous elements of a buffer. */
@@ -44,6 +54,16 @@ export interface MemoryUse {
   readonly bytes: number;
   readonly peakBytes: number;
   readonly buffers: number;
+}
+
+/** What kernels have cost so far. */
+export interface Meter {
+  /** Kernels started; on a device that is driven by commands dispatches and copies. */
+  readonly launches: number;
+  /** Milliseconds in which they held the caller; undefined where they only queue. */
+  readonly milliseconds: number | undefined;
+  /** Those of them in which the caller waited for other threads. */
+  readonly waiting: number;
 }
 
 /** Everything a device must do. Implement this and every op, gradient and model runs. */
@@ -77,6 +97,8 @@ export interface Backend {
    * writes is. While kernels are compiled afterwards, all else goes on. @throws BackendError if `work` returns a promise
    */
   precompile?(work: () => void): Promise<void>;
+  /** Counts what kernels cost, from the first call on: what profilers read. Costs nothing before. */
+  meter?(): Meter;
   /** What is allocated. */
   memory(): MemoryUse;
   /** Ends the backend; nothing may be called afterwards. */

@@ -7,7 +7,7 @@ import "./methods.ts";
 import "./ops/trials.ts";
 
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
-export type { Backend, Buffer, MemoryUse } from "./backend.ts";
+export type { Backend, Buffer, MemoryUse, Meter } from "./backend.ts";
 export { closest, editDistance } from "./closest.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";
@@ -38,6 +38,10 @@ export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./op
 export * from "./ops/view.ts";
 export * from "./options.ts";
 export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
+export { type Ceiling, measureCeiling } from "./profile/ceiling.ts";
+export { type OpProfile, type Profile, type Profiled, profiled } from "./profile/profiled.ts";
+export { type OpShares, profileTable, sharesOf } from "./profile/profileTable.ts";
+export type { KernelWork } from "./profile/work.ts";
 export * from "./random.ts";
 export { type ReferenceOptions, referenceBackend } from "./reference/referenceBackend.ts";
 export {

@@ -2,6 +2,7 @@ import { closest } from "./closest.ts";
 import type { Dtype } from "./dtype.ts";
 import { ArgumentError, ShapeError } from "./errors.ts";
 import { ACTIVATIONS } from "./kernel/activation.ts";
+import { memo } from "./memo.ts";
 import { Tensor } from "./tensor.ts";
 
 /** What an option or an argument takes, in words, and whether a value is that. */
@@ -115,7 +116,8 @@ export const options = <Options extends object>(rules: OptionRules<Options>): Op
       ...entries.flatMap(([key, { examples = [] }]) => examples.slice(1).map((wrong) => ({ ...right, [key]: wrong }))),
     ],
     inside: (op, _, value: Options) => {
-      for (const key of new Set([...Object.keys(value ?? {}), ...Object.keys(right)]) as Set<keyof Options & string>) {
+      const given = Object.keys(value) as (keyof Options & string)[];
+      for (const key of given) {
         if (!Object.hasOwn(rules, key)) {
           const guess = closest(key, names);
           throw new ArgumentError(
@@ -125,6 +127,7 @@ export const options = <Options extends object>(rules: OptionRules<Options>): Op
         const { isNeeded } = rules[key];
         if (isNeeded || value[key] !== undefined) checkValue(op, key, value[key], rules[key]);
       }
+      for (const [key, rule] of must) if (!Object.hasOwn(value, key)) checkValue(op, key, undefined, rule);
     },
   };
 };
@@ -143,8 +146,15 @@ export function whatIs(value: unknown): string {
 
 /** @throws ArgumentError when `given` is no object of options, has a key without a rule, or a value that its rule does not take */
 export function checkOptions<Options extends object>(op: string, given: Options, rules: OptionRules<Options>): void {
-  checkValue(op, "options", given, options(rules));
+  checkValue(
+    op,
+    "options",
+    given,
+    memo(asRule, rules, () => options(rules)),
+  );
 }
+
+const asRule = new WeakMap<object, OptionRule>();
 
 /** What a value that a rule does not take is refused with. */
 export function refusalOf(

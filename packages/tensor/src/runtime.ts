@@ -48,8 +48,9 @@ export function currentBackend(): Backend {
   return runtime.backend;
 }
 
-/** Runs `body` with `change` applied to the runtime, and undoes it. @throws OwnershipError when `body` waits */
-export function withRuntime<T>(change: Partial<Runtime>, body: () => T): T {
+/** Runs `body` with `change` applied to the runtime, if any, and undoes it. @throws OwnershipError when `body` waits */
+export function withRuntime<T>(change: Partial<Runtime> | undefined, body: () => T): T {
+  if (change === undefined) return ended(body());
   const before: Partial<Runtime> = {};
   for (const key of Object.keys(change) as (keyof Runtime)[]) Object.assign(before, { [key]: runtime[key] });
   Object.assign(runtime, change);
@@ -73,7 +74,8 @@ function ended<T>(result: T): T {
 export const withBackend = <T>(backend: Backend, body: Stretch<T>): T => withRuntime({ backend }, body);
 
 /** Runs `body` without recording gradients. @throws OwnershipError when `body` waits */
-export const noGrad = <T>(body: Stretch<T>): T => withRuntime({ gradientEnabled: false }, body);
+export const noGrad = <T>(body: Stretch<T>): T =>
+  runtime.gradientEnabled ? withRuntime({ gradientEnabled: false }, body) : ended(body());
 
 /** True while `checkpoint` runs a forward pass again: running statistics must not be updated then. */
 export const isRecomputing = (): boolean => runtime.recomputing;

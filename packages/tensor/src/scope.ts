@@ -36,14 +36,15 @@ export interface ScopeOptions {
  */
 export class Scope implements Disposable {
   readonly name: string;
-  readonly #runtime: { backend?: Backend; gradientEnabled?: boolean };
+  readonly #runtime: { backend?: Backend; gradientEnabled?: boolean } | undefined;
   readonly #owned = new Set<Handle>();
   #stretches = 0;
   #isClosed = false;
 
-  constructor(name: string, { backend, gradients }: ScopeOptions = {}) {
+  constructor(name: string, options?: ScopeOptions) {
     this.name = name;
-    this.#runtime = {
+    const { backend, gradients } = options ?? {};
+    this.#runtime = options && {
       ...(backend === undefined ? {} : { backend }),
       ...(gradients === undefined ? {} : { gradientEnabled: gradients }),
     };

@@ -15,7 +15,7 @@ export class Storage {
   /** How often it was changed in place. */
   version = 0;
   /** By the first element of a change: its last one, and the version that it made. */
-  readonly #changes = new Map<number, { readonly last: number; readonly version: number }>();
+  #changes: Map<number, { readonly last: number; readonly version: number }> | undefined;
 
   constructor(backend: Backend, length: number, dtype: Dtype) {
     this.backend = backend;
@@ -32,13 +32,14 @@ export class Storage {
 
   /** Elements from…last are about to be changed in place. */
   change(from: number, last: number): void {
+    this.#changes ??= new Map();
     const before = this.#changes.get(from)?.last ?? last;
     this.#changes.set(from, { last: Math.max(last, before), version: ++this.version });
   }
 
   /** Whether any of the elements from…last was changed in place after `version`. */
   changedSince(version: number, from: number, last: number): boolean {
-    if (this.version === version) return false;
+    if (this.version === version || !this.#changes) return false;
     return [...this.#changes].some(
       ([start, change]) => change.version > version && start <= last && change.last >= from,
     );

@@ -133,8 +133,9 @@ export class Tensor extends Handle {
     return isContiguous(this.shape, this.strides);
   }
   get view(): View {
-    const { dtype, shape, strides, offset } = this;
-    return { buffer: this.storage.buffer, dtype, shape, strides, offset };
+    const { dtype, shape, strides, offset, storage } = this;
+    const version = this.edge ? undefined : storage.version;
+    return { buffer: storage.buffer, dtype, shape, strides, offset, version };
   }
 
   /** Where gradients flow: a recorded op's output, or a leaf. */

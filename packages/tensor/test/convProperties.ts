@@ -157,14 +157,19 @@ export interface ConvCases {
   readonly runs: number;
   /** Those that matter to this backend. */
   readonly more?: readonly ConvCase[];
+  /** What random ones are drawn from; default `anyConv`. */
+  readonly any?: fc.Arbitrary<ConvCase>;
 }
 
 /** Runs `check` on cases of every kind. */
-export function eachConv(check: (test: ConvCase) => void | Promise<void>, { runs, more = [] }: ConvCases): void {
+export function eachConv(
+  check: (test: ConvCase) => void | Promise<void>,
+  { runs, more = [], any = anyConv }: ConvCases,
+): void {
   it.each([...CASES, ...more].map((test) => [JSON.stringify(test), test] as const))("%s", (_, test) => check(test));
   it("of any shape", () =>
     fc.assert(
-      fc.asyncProperty(anyConv, async (test) => check(test)),
+      fc.asyncProperty(any, async (test) => check(test)),
       { numRuns: runs },
     ));
 }

@@ -1,10 +1,15 @@
+import fc from "fast-check";
+import { expect, it } from "vitest";
 import {
+  anyConv,
   type ConvCase,
   type ConvCases,
   type ConvData,
   type ConvResults,
   convActProperties,
   convAttrs,
+  convData,
+  convOracles,
   convProperties,
   convShapes,
 } from "../../../tensor/test/convProperties.ts";
@@ -13,8 +18,33 @@ import { runOverride } from "../../test/kernelKit.ts";
 import { conv2dOverrides } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 
-// More images than are padded at a time.
-const CASES: ConvCases = { runs: 150, more: [{ x: [3, 40, 100, 99], kernel: [1, 3, 3], padding: [1, 1, 1, 1] }] };
+const one = [1, 1, 1, 1] as const;
+
+/** Sizes at which 2×2 blocks of outputs are computed at a time: blocks cut off, any padding, other numbers of channels. */
+const inBlocks: fc.Arbitrary<ConvCase> = fc.record({
+  x: fc.tuple(
+    fc.integer({ min: 1, max: 2 }),
+    fc.integer({ min: 16, max: 21 }),
+    fc.integer({ min: 10, max: 15 }),
+    fc.integer({ min: 10, max: 19 }),
+  ),
+  kernel: fc.integer({ min: 16, max: 21 }).map((channels) => [channels, 3, 3] as const),
+  padding: fc.tuple(fc.nat(3), fc.nat(3), fc.nat(3), fc.nat(3)),
+});
+
+const CASES: ConvCases = {
+  runs: 170,
+  any: fc.oneof({ weight: 9, arbitrary: anyConv }, { weight: 1, arbitrary: inBlocks }),
+  more: [
+    // More images than are padded at a time.
+    { x: [3, 40, 100, 99], kernel: [1, 3, 3], padding: one },
+    // In blocks of 2×2: several units of several panels, sums in parts both ways, a single row of outputs.
+    { x: [2, 34, 41, 39], kernel: [18, 3, 3], padding: one },
+    { x: [1, 200, 10, 10], kernel: [16, 3, 3], padding: one },
+    { x: [1, 16, 10, 10], kernel: [197, 3, 3], padding: one },
+    { x: [2, 16, 3, 40], kernel: [16, 3, 3] },
+  ],
+};
 
 function run(test: ConvCase, data: ConvData): ConvResults<number[]>[] {
   const attrs = convAttrs(test);
@@ -62,6 +92,21 @@ convProperties(
   CASES,
 );
 
+it("computes 3×3 layers of many channels in blocks of 2×2, and their gradients too", () => {
+  const runtime = new TestRuntime();
+  const { conv2d, conv2dInputGrad } = conv2dOverrides(runtime);
+  const chosen = ({ x, ...test }: ConvCase) => {
+    const shapes = convShapes({ x, ...test });
+    const [input, weight, dy] = [runtime.view(x), runtime.view(shapes.weight), runtime.view(shapes.y)];
+    const attrs = { ...convAttrs({ x, ...test }), inputSize: [x[2], x[3]] as const };
+    return [conv2d.select([input, weight], attrs), conv2dInputGrad.select([dy, weight], attrs)];
+  };
+  const layer: ConvCase = { x: [1, 32, 20, 20], kernel: [64, 3, 3], padding: one };
+  expect(chosen(layer)).toEqual(["winograd", "winograd"]);
+  for (const other of [{ stride: [2, 2] }, { dilation: [2, 2] }, { groups: 2 }, { kernel: [64, 3, 1] }] as const)
+    expect(chosen({ ...layer, ...other })).toEqual(["windows", "windows"]);
+});
+
 convActProperties((test, data) => {
   const { x, weight, y } = convShapes(test);
   const results: number[][] = [];
@@ -81,3 +126,23 @@ convActProperties((test, data) => {
   );
   return results;
 }, CASES);
+
+it("in blocks of 2×2, NaN reaches the elements whose sums it is in, and none outside their blocks", () => {
+  const test: ConvCase = { x: [1, 16, 11, 14], kernel: [16, 3, 3], padding: one };
+  const data = convData(test);
+  const at = 5 * 14 + 6;
+  data.x[at] = data.dy[at] = Number.NaN;
+  const expected = convOracles(test, data);
+  for (const results of run(test, data))
+    for (const name of ["y", "dx"] as const) {
+      const isNaNIn = (array: ArrayLike<number>, row: number, column: number) => Number.isNaN(array[row * 14 + column]);
+      for (let row = 0; row < 11; row++)
+        for (let column = 0; column < 14; column++) {
+          const isHit = isNaNIn(results[name], row, column);
+          if (isNaNIn(expected[name].values, row, column)) expect(isHit, `${name} ${row} ${column}`).toBe(true);
+          // Rows 4…6 and columns 5…7 see it: their blocks are rows 4…7 and columns 4…7.
+          else if (isHit)
+            expect(row >= 4 && row < 8 && column >= 4 && column < 8, `${name} ${row} ${column}`).toBe(true);
+        }
+    }
+});

@@ -13,7 +13,7 @@ import { gemm } from "./gemm.ts";
 import { type GemmRows, type GemmSegment, RUN } from "./gemmProblem.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
-import { sumPartials } from "./sumPartials.ts";
+import { PARTIALS_SLACK, sumPartials } from "./sumPartials.ts";
 import { repeated, withTables } from "./tables.ts";
 
 const BYTES = 4;
@@ -86,7 +86,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
 
   withPadded(runtime, { input, isAtOnce: true }, ({ from }) =>
     withPlanes((rows) =>
-      runtime.withScratch(groups * parts * partBytes, (partials) => {
+      runtime.withScratch(groups * parts * partBytes + PARTIALS_SLACK, (partials) => {
         gemm(runtime, {
           m,
           n: outputs,

@@ -5,6 +5,9 @@ import { argWords, divide, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
+// Tile: a vector of a head, with its four taps: more sums would not fit registers. Each tap is read, added to and written
+// where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for 300 queries.
+
 const NAMES = [
   ...(["dy", "value", "locations", "weights", "dValue", "dLocations", "dWeights", "levels", "zeros"] as const),
   ...(["sink", "queries", "heads", "points", "depthBytes", "length", "tokenBytes"] as const),

@@ -14,8 +14,8 @@ import {
 import { withTables } from "./tables.ts";
 
 // Each channel by itself: few multiply-adds for each value, so what limits is loads, and what a tap costs besides. Tile: six
-// pieces of eight outputs, or five of four. A 5×5 at 40², with its padding: 27 % of what a core can multiply and add wide,
-// 36 % narrow.
+// pieces of eight outputs, or five of four. A 5×5 at 40², with its padding: 25 % of the ceiling (`tile.ts`) wide, 36 %
+// narrow.
 
 const NAMES = [
   ...(["rowBytes", "toRow", "toStep", "width", "rowPieces"] as const),

@@ -2,11 +2,14 @@ import type { CpuRuntime } from "../runtime.ts";
 import { launchNamed, namedKernel } from "./args.ts";
 import { withTables } from "./tables.ts";
 
+// Each channel by itself, with a load for each multiply-add. Tile: seven taps, each with a vector of sums. A 5×5 of four
+// images at 40²: 17 % of the ceiling (`tile.ts`) wide, 40 % narrow.
+
 const NAMES = [
   ...(["dy", "from", "planeBytes", "rowBytes", "taps", "tapCount"] as const),
   ...(["images", "channels", "to", "height", "width"] as const),
 ] as const;
-/** Taps summed side by side, a vector each: pairs that merge gain at 40² and lose more at 20² and 10², whose rows eight does not divide. */
+/** Taps summed side by side: pairs of vectors that merge gain at 40² and lose more at 20² and 10², whose rows eight does not divide. */
 const SIDE = 7;
 // Bytes of dy after which the lanes' sums join the totals, at the end of a row: rounding grows with the length of a run.
 const RUN_BYTES = 192 * 16;

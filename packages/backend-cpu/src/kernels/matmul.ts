@@ -4,6 +4,7 @@ import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
 import { cutSummed, type GemmRows, withRows } from "./gemmProblem.ts";
+import { packedSegments, packedWeight } from "./packedWeight.ts";
 import { steps } from "./tables.ts";
 
 const BYTES = 4;
@@ -27,22 +28,28 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
   const [pa, pb, pc] = [runtime.pointer(a.view), runtime.pointer(b.view), runtime.pointer(c)];
   const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
   const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: b.row * BYTES });
+  const strides = { k: b.row * BYTES, column: b.column * BYTES };
+  const isInRuns = b.column === 1 || n === 1;
+  const isWeight = !isInRuns && b.batch.every((stride) => stride === 0);
+  const panels = isWeight ? packedWeight(runtime, { view: factors.b, n, strides, segments }) : undefined;
   const product = (rows: GemmRows): void =>
     gemm(runtime, {
       m,
       n,
       batches: aOffsets.map((offset, i) => ({
         a: pa + offset * BYTES,
-        b: pb + bOffsets[i]! * BYTES,
+        b: panels ?? pb + bOffsets[i]! * BYTES,
         c: pc + i * m * n * BYTES,
         segments: [0, segments.length],
       })),
-      segments,
+      segments: panels === undefined ? segments : packedSegments(runtime, { n, segments }),
       rows,
       columns:
-        b.column === 1 || n === 1
-          ? { kind: "runs", k: steps(segments[0]!.k, b.row * BYTES), length: n, pitch: 0 }
-          : { kind: "strided", k: b.row * BYTES, column: b.column * BYTES },
+        panels !== undefined
+          ? { kind: "packed" }
+          : isInRuns
+            ? { kind: "runs", k: steps(segments[0]!.k, b.row * BYTES), length: n, pitch: 0 }
+            : { kind: "strided", ...strides },
       cPitch: n * BYTES,
       epilogue,
     });

@@ -2,6 +2,8 @@ import type { OpAttrs, Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { launchNamed, namedKernel } from "./args.ts";
 
+// One window after the other, as each adds where its largest element was: 13 % of copying (`tile.ts`) at 160².
+
 /** Units are planes: zeros, then every window adds its gradient to its largest element, in order. */
 const KERNEL = namedKernel("maxPool2dGrad", ["dy", "indices", "to", "inSize", "outSize"], (f, arg) => {
   const [plane, to, i, at, last] = f.locals("i32", 5);

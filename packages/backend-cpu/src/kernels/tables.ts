@@ -1,5 +1,13 @@
 import type { CpuRuntime } from "../runtime.ts";
 
+/** Writes `values` from word `at` on. @returns the word after them */
+export function put(words: Int32Array, at: number, values: readonly number[] | Int32Array): number {
+  // `set` is slow for lists.
+  if (values instanceof Int32Array) words.set(values, at);
+  else for (let i = 0; i < values.length; i++) words[at + i] = values[i]!;
+  return at + values.length;
+}
+
 /** Lends tables of 32-bit words in memory while `use` runs. */
 export function withTables(
   runtime: CpuRuntime,
@@ -12,8 +20,7 @@ export function withTables(
     let at = scratch / 4;
     use(
       tables.map((table) => {
-        heap.set(table, at);
-        at += table.length;
+        at = put(heap, at, table);
         return (at - table.length) * 4;
       }),
     );
@@ -21,7 +28,11 @@ export function withTables(
 }
 
 /** 0, step, 2·step, … */
-export const steps = (count: number, step: number): Int32Array => new Int32Array(count).map((_, i) => i * step);
+export function steps(count: number, step: number): Int32Array {
+  const all = new Int32Array(count);
+  for (let i = 0; i < count; i++) all[i] = i * step;
+  return all;
+}
 
 /** `list`, then all of it `step` further, …: `count` times. */
 export function repeated(list: readonly number[], { count, step }: { count: number; step: number }): Int32Array {

@@ -109,6 +109,24 @@ const CASES = [
   test({
     op: "conv2dInputGrad",
     inputs: [
+      [2, 40, 40, 41],
+      [40, 24, 3, 3],
+    ],
+    outputs: [[2, 24, 40, 41]],
+    attrs: { ...conv, inputSize: [40, 41] },
+  }),
+  test({
+    op: "conv2d",
+    inputs: [
+      [2, 24, 41, 40],
+      [9, 24, 3, 3],
+    ],
+    outputs: [[2, 9, 41, 40]],
+    attrs: conv,
+  }),
+  test({
+    op: "conv2dInputGrad",
+    inputs: [
       [2, 16, 20, 20],
       [16, 32, 3, 3],
     ],

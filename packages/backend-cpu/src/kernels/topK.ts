@@ -4,6 +4,9 @@ import type { Assembler, Local } from "../wasm/assembler.ts";
 import { launchNamed, type NamedKernel, namedKernel } from "./args.ts";
 import { mergeSort } from "./mergeSort.ts";
 
+// No tile: values are compared one by one. A row of 8,400 takes 6.5 ns for each value to find its 300 largest, rows of 33
+// take 8 ns for their four.
+
 const NAMES = ["from", "values", "indices", "size", "k", "scratch", "scratchBytes"] as const;
 type Name = (typeof NAMES)[number];
 

@@ -51,7 +51,10 @@ export function makeWords({ kernel, lanes, vectorAxis, rowAxes, innerAxes }: Nes
   return { count, counters, size, block, operands, params };
 }
 
-export interface Packed {
+/** The words of launches that have the same sizes and strides, and how these are cut. */
+export interface LaunchWords {
+  /** Room for all words of a launch; those that sizes and strides decide are there. */
+  readonly words: Int32Array;
   readonly units: number;
   readonly grain: number;
 }
@@ -60,15 +63,13 @@ export interface Packed {
 const CHUNK_WORK = 1 << 15;
 const BLOCK_STEP = 64;
 
-/** Fills `into` with a launch's words, and cuts it into units and chunks by its sizes alone. */
-export function packLaunch(
-  plan: { readonly nest: Nest; readonly words: Words; readonly weight: number },
-  { launch, pointer }: { readonly launch: Launch; pointer(binding: Binding): number },
-  into: number[],
-): Packed {
-  const { nest, words, weight } = plan;
-  const { sizes, operands, params } = launch;
+/** The words that sizes and strides decide; they alone decide units and chunks too. */
+export function layoutWords(
+  { nest, words, weight }: { readonly nest: Nest; readonly words: Words; readonly weight: number },
+  { sizes, operands }: Launch,
+): LaunchWords {
   const { kernel, vectorAxis, rowAxes, innerAxes } = nest;
+  const into = new Int32Array(words.count);
   const inOrder = scatters(kernel);
   let folded = weight;
   for (const axis of innerAxes) folded *= Math.max(1, sizes[axis]!);
@@ -91,22 +92,33 @@ export function packLaunch(
   let units = 1;
   for (const word of words.counters) units *= into[word]!;
 
-  for (let k = 0; k < operands.length; k++) {
-    const binding = operands[k]!;
+  for (const [k, { strides }] of operands.entries()) {
     const own = words.operands[k]!;
-    into[own.base] = pointer(binding);
-    if (own.length !== undefined) into[own.length] = binding.length;
-    for (const [axis, word] of own.stride) into[word] = binding.strides[axis]! * BYTES;
+    for (const [axis, word] of own.stride) into[word] = strides[axis]! * BYTES;
     if (!own.counters) continue;
     let wound = 0;
     for (let m = own.counters.length - 1; m >= 0; m--) {
-      const stride = (m < rows ? binding.strides[rowAxes[m]!]! : binding.strides[vectorAxis!]! * block) * BYTES;
+      const stride = (m < rows ? strides[rowAxes[m]!]! : strides[vectorAxis!]! * block) * BYTES;
       const { stride: strideWord, advance } = own.counters[m]!;
       into[strideWord] = stride;
       into[advance] = stride - wound;
       wound += stride * (into[words.counters[m]!]! - 1);
     }
   }
+  const grain = inOrder ? Math.max(units, 1) : Math.max(1, Math.floor(CHUNK_WORK / Math.max(unitWork, 1)));
+  return { words: into, units, grain };
+}
+
+/** Writes the words that sizes and strides leave open: addresses, lengths, numbers. */
+export function launchWords(
+  { nest: { kernel }, words }: { readonly nest: Nest; readonly words: Words },
+  { launch: { operands, params }, pointer }: { readonly launch: Launch; pointer(binding: Binding): number },
+  into: Int32Array,
+): void {
+  for (let k = 0; k < operands.length; k++) {
+    const { base, length } = words.operands[k]!;
+    into[base] = pointer(operands[k]!);
+    if (length !== undefined) into[length] = operands[k]!.length;
+  }
   for (let i = 0; i < params.length; i++) into[words.params[i]!] = wordOf(params[i]!, kernel.params[i]!);
-  return { units, grain: inOrder ? Math.max(units, 1) : Math.max(1, Math.floor(CHUNK_WORK / Math.max(unitWork, 1))) };
 }

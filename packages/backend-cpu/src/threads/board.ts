@@ -61,8 +61,11 @@ export const setupFor = (memory: WebAssembly.Memory, address: number, thread: nu
   boardWords: BOARD_WORDS,
   longestMessage: LONGEST_MESSAGE,
   thread,
-  spinMilliseconds: SPIN_MILLISECONDS,
+  spinMilliseconds: WORKER_SPIN_MILLISECONDS,
 });
 
-// A job follows the last within this while a model runs; waking a sleeper costs about 30 µs.
-export const SPIN_MILLISECONDS = 0.2;
+// While a model runs, the next job follows within this, and a worker that had to be woken would come too late for most of
+// a short one: waking takes some 100 µs. Idle workers sleep.
+const WORKER_SPIN_MILLISECONDS = 2;
+// The caller waits for one chunk at most. A worker that takes longer may need the caller's core.
+export const CALLER_SPIN_MILLISECONDS = 0.2;

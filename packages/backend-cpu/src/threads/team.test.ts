@@ -1,5 +1,5 @@
 import { BackendError } from "@dfine/tensor";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { Heap } from "../memory/heap.ts";
 import { BOARD } from "./board.ts";
 import type { SpawnOptions } from "./spawn.ts";
@@ -16,6 +16,15 @@ describe("ready", () => {
     await Promise.all([team.ready(), team.ready()]);
     expect(board[BOARD.started]).toBe(2);
     await team.ready();
+    team.dispose();
+  });
+
+  it("finds all workers asleep soon after: an idle team takes no time from others", async () => {
+    const memory = heap();
+    const team = new Team(memory, { threads: 3, deadlineMilliseconds: 20_000 });
+    const board = new Int32Array(memory.memory.buffer, 64);
+    await team.ready();
+    await vi.waitFor(() => expect(board[BOARD.sleepers]).toBe(2), 10_000);
     team.dispose();
   });
 

@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import type { Heap } from "../memory/heap.ts";
 import type { LoadedKernel } from "../wasm/instances.ts";
-import { BOARD, BOARD_WORDS, SPIN_MILLISECONDS, setupFor } from "./board.ts";
+import { BOARD, BOARD_WORDS, CALLER_SPIN_MILLISECONDS, setupFor } from "./board.ts";
 import { type SpawnedWorker, type SpawnOptions, spawnWorker } from "./spawn.ts";
 import { workerMain } from "./worker.ts";
 
@@ -28,6 +28,8 @@ export class Team {
   readonly #words: Int32Array;
   #workers: SpawnedWorker[] | undefined;
   #problem: string | undefined;
+  /** Milliseconds for which the caller waited for workers to finish; counted once that was asked for. */
+  waited: number | undefined;
 
   constructor(heap: Heap, options: TeamOptions) {
     this.#heap = heap;
@@ -78,10 +80,17 @@ export class Team {
       // After a failure of the caller's own, what is left is taken away from the workers.
       Atomics.store(words, BOARD.next, chunks);
       Atomics.store(words, BOARD.open, 0);
+      const ended = this.waited === undefined ? 0 : performance.now();
       this.#awaitWorkers(kernel);
+      if (this.waited !== undefined) this.waited += performance.now() - ended;
     }
     if (Atomics.load(words, BOARD.failed) !== 0)
       throw new BackendError(`cpu: ${kernel.name} failed on a worker: ${this.#message()}`);
+  }
+
+  /** Counts in `waited` from now on. */
+  measureWaits(): void {
+    this.waited ??= 0;
   }
 
   dispose(): void {
@@ -125,7 +134,7 @@ export class Team {
         throw new BackendError(
           `cpu: a worker thread took a part of ${kernel.name} and has not answered for ${Math.round(waited / 1000)} s: it has died or hangs`,
         );
-      if (waited > SPIN_MILLISECONDS) this.#sleep();
+      if (waited > CALLER_SPIN_MILLISECONDS) this.#sleep();
     }
   }
 

@@ -9,6 +9,6 @@ export function loadRow(f: Assembler, vectors: readonly Local[], address: Local)
 }
 
 /** Stores vectors side by side, the last one first: so neighbours merge with one store less. */
-export function storeRow(f: Assembler, vectors: readonly Local[], address: Local): void {
-  for (let j = vectors.length - 1; j >= 0; j--) f.get(address, vectors[j]!).memory("v128.store", j * 16);
+export function storeRow(f: Assembler, vectors: readonly Local[], address: Local, offset = 0): void {
+  for (let j = vectors.length - 1; j >= 0; j--) f.get(address, vectors[j]!).memory("v128.store", offset + j * 16);
 }

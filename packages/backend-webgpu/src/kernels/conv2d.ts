@@ -17,7 +17,7 @@ export function convVariant(attrs: Conv2dAttrs, weight: Shape4): ConvKind {
 
 /** Convolutions and their inputs' gradients. */
 export const conv2dOverrides = (runtime: GpuRuntime) =>
-  windowOverrides<Epilogue>({
+  windowOverrides<Epilogue, ConvKind>({
     kindOf: convVariant,
     epilogueOf,
     run(windows, { kind, epilogue }) {

@@ -1,5 +1,5 @@
 import { type HostTensor, isDerived, type LoadReport, readNamed, type SafetensorsEntry } from "@dfine/nn";
-import { type Shape, sameShape, type Tensor } from "@dfine/tensor";
+import { type Shape, sameShape, type Tensor, type TypedArray } from "@dfine/tensor";
 import { firstOf } from "../describe.ts";
 import type { Detector } from "../model/detector.ts";
 import { hostTensor } from "../tensorFile.ts";
@@ -119,13 +119,18 @@ function fileTensor(entry: SafetensorsEntry, target: Tensor | undefined): HostTe
       const { data: values } = hostTensor(entry);
       const data = target?.dtype === "f32" && values instanceof Int32Array ? Float32Array.from(values) : values;
       // Anchors outside the image are infinite by design.
-      if (!(target && isDerived(target)) && !data.every(Number.isFinite))
+      if (!(target && isDerived(target)) && !areFinite(data))
         throw new ModelFileError(
           `${entry.file}: its tensor ${entry.name} holds numbers that are not finite: the training they come from went wrong; use an earlier checkpoint`,
         );
       return data;
     },
   };
+}
+
+function areFinite(values: TypedArray): boolean {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) return false;
+  return true;
 }
 
 function withRows(fresh: HostTensor, source: HostTensor, pairs: ClassMatch["pairs"]): HostTensor {

@@ -84,6 +84,13 @@ function augment(search: Search, start: number, { remaining, length }: ReturnTyp
   }
 }
 
+function transposed(cost: Float64Array, rows: number, columns: number): Float64Array {
+  const result = new Float64Array(cost.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) result[column * rows + row] = cost[row * columns + column]!;
+  return result;
+}
+
 /**
  * Assigns min(rows, columns) row-column pairs of least total cost; `cost` is row-major [rows, columns].
  * Successive shortest augmenting paths (Jonker and Volgenant 1987; Crouse 2016), O(min² · max). Costs must be numbers within ±1e300;
@@ -95,7 +102,8 @@ export function linearSumAssignment(cost: Float64Array, rows: number, columns: n
     throw new AssignmentError(
       `linearSumAssignment: ${cost.length} costs do not fill [${rows}, ${columns}]; give ${rows * columns}`,
     );
-  const bad = cost.findIndex((value) => !(Math.abs(value) <= LARGEST_COST));
+  let bad = cost.length - 1;
+  while (bad >= 0 && Math.abs(cost[bad]!) <= LARGEST_COST) bad--;
   if (bad >= 0)
     throw new AssignmentError(
       `linearSumAssignment: the cost of row ${Math.floor(bad / columns)}, column ${bad % columns} is ${cost[bad]}; ` +
@@ -104,7 +112,7 @@ export function linearSumAssignment(cost: Float64Array, rows: number, columns: n
   const wide = rows <= columns;
   // With the shorter side first every row gets a column.
   const [short, long] = wide ? [rows, columns] : [columns, rows];
-  const view = wide ? cost : cost.map((_, i) => cost[(i % rows) * columns + Math.floor(i / rows)]!);
+  const view = wide ? cost : transposed(cost, rows, columns);
   const search = startSearch(short, long);
   for (let row = 0; row < short; row++) augment(search, row, shortestPath(view, search, row));
   if (wide) return { rows: Int32Array.from({ length: rows }, (_, row) => row), columns: search.columnOfRow };

@@ -23,25 +23,34 @@ export function classCost(logit: number, alpha: number, gamma: number): number {
   return positive - negative;
 }
 
-/** Corners and area of every box; negative sides count as 0. */
-function corners(boxes: Floats) {
-  return Array.from({ length: boxes.length / 4 }, (_, i) => {
-    const [cx, cy, w, h] = [boxes[i * 4]!, boxes[i * 4 + 1]!, boxes[i * 4 + 2]!, boxes[i * 4 + 3]!];
-    const [halfWidth, halfHeight] = [0.5 * Math.max(w, 0), 0.5 * Math.max(h, 0)];
-    const [x1, y1, x2, y2] = [cx - halfWidth, cy - halfHeight, cx + halfWidth, cy + halfHeight];
-    return { x1, y1, x2, y2, area: (x2 - x1) * (y2 - y1) };
-  });
-}
-type Corners = ReturnType<typeof corners>[number];
+/** Numbers that `corners` gives for a box. */
+const CORNERS = 5;
 
-/** NaN for two empty boxes at one point. */
-function generalizedIou(a: Corners, b: Corners): number {
-  const width = Math.max(Math.min(a.x2, b.x2) - Math.max(a.x1, b.x1), 0);
-  const height = Math.max(Math.min(a.y2, b.y2) - Math.max(a.y1, b.y1), 0);
+/** x1, y1, x2, y2 and area of every box; negative sides count as 0. */
+function corners(boxes: Floats): Float64Array {
+  const result = new Float64Array((boxes.length / 4) * CORNERS);
+  for (let from = 0, to = 0; from < boxes.length; from += 4, to += CORNERS) {
+    const [cx, cy] = [boxes[from]!, boxes[from + 1]!];
+    const [halfWidth, halfHeight] = [0.5 * Math.max(boxes[from + 2]!, 0), 0.5 * Math.max(boxes[from + 3]!, 0)];
+    const [x1, y1, x2, y2] = [cx - halfWidth, cy - halfHeight, cx + halfWidth, cy + halfHeight];
+    result[to] = x1;
+    result[to + 1] = y1;
+    result[to + 2] = x2;
+    result[to + 3] = y2;
+    result[to + 4] = (x2 - x1) * (y2 - y1);
+  }
+  return result;
+}
+
+/** Of box i of `a` and box j of `b`, given as `corners`; NaN for two empty boxes at one point. */
+function generalizedIou(a: Float64Array, i: number, b: Float64Array, j: number): number {
+  const [p, q] = [i * CORNERS, j * CORNERS];
+  const width = Math.max(Math.min(a[p + 2]!, b[q + 2]!) - Math.max(a[p]!, b[q]!), 0);
+  const height = Math.max(Math.min(a[p + 3]!, b[q + 3]!) - Math.max(a[p + 1]!, b[q + 1]!), 0);
   const intersection = width * height;
-  const union = a.area + b.area - intersection;
-  const hullWidth = Math.max(a.x2, b.x2) - Math.min(a.x1, b.x1);
-  const hullHeight = Math.max(a.y2, b.y2) - Math.min(a.y1, b.y1);
+  const union = a[p + 4]! + b[q + 4]! - intersection;
+  const hullWidth = Math.max(a[p + 2]!, b[q + 2]!) - Math.min(a[p]!, b[q]!);
+  const hullHeight = Math.max(a[p + 3]!, b[q + 3]!) - Math.min(a[p + 1]!, b[q + 1]!);
   const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
   return intersection / union - (hull - union) / hull;
 }
@@ -82,18 +91,18 @@ export function matchingCost(prediction: HostPrediction, targets: MatchTargets, 
   const predicted = corners(boxes);
   const wanted = corners(targets.boxes);
   const classCosts = new Map<number, Float64Array>();
-  for (const label of new Set(targets.labels))
-    classCosts.set(
-      label,
-      Float64Array.from({ length: queries }, (_, q) => classCost(logits[q * classes + label]!, alpha, gamma)),
-    );
+  for (const label of new Set(targets.labels)) {
+    const ofClass = new Float64Array(queries);
+    for (let q = 0; q < queries; q++) ofClass[q] = classCost(logits[q * classes + label]!, alpha, gamma);
+    classCosts.set(label, ofClass);
+  }
   const cost = new Float64Array(queries * count);
   for (let target = 0; target < count; target++) {
     const ofClass = classCosts.get(targets.labels[target]!)!;
     for (let query = 0; query < queries; query++) {
       let distance = 0;
       for (let k = 0; k < 4; k++) distance += Math.abs(boxes[query * 4 + k]! - targets.boxes[target * 4 + k]!);
-      const giou = generalizedIou(predicted[query]!, wanted[target]!);
+      const giou = generalizedIou(predicted, query, wanted, target);
       cost[query * count + target] = finite(bboxWeight * distance + classWeight * ofClass[query]! - giouWeight * giou);
     }
   }

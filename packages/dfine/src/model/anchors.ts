@@ -20,20 +20,19 @@ export function makeAnchors(
   const anchors = new Float32Array(count * 4).fill(Number.POSITIVE_INFINITY);
   const valid = new Int32Array(count);
   const [low, high] = [f32(margin), f32(1 - margin)];
+  const isInside = (value: number): boolean => value > low && value < high;
+  const unsigmoid = (value: number): number => logFloat32(f32(value / f32(1 - value)));
   let token = 0;
   levels.forEach(({ height, width }, level) => {
     const side = f32(f32(FINEST_SIDE) * 2 ** level);
     for (let y = 0; y < height; y++) {
-      for (let x = 0; x < width; x++) {
-        const anchor = [f32((x + 0.5) / width), f32((y + 0.5) / height), side, side];
-        if (anchor.every((value) => value > low && value < high)) {
-          valid[token] = 1;
-          anchors.set(
-            anchor.map((value) => logFloat32(f32(value / f32(1 - value)))),
-            token * 4,
-          );
-        }
-        token++;
+      for (let x = 0; x < width; x++, token++) {
+        const [cx, cy] = [f32((x + 0.5) / width), f32((y + 0.5) / height)];
+        if (!isInside(cx) || !isInside(cy) || !isInside(side)) continue;
+        valid[token] = 1;
+        anchors[token * 4] = unsigmoid(cx);
+        anchors[token * 4 + 1] = unsigmoid(cy);
+        anchors.fill(unsigmoid(side), token * 4 + 2, token * 4 + 4);
       }
     }
   });

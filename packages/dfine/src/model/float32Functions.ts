@@ -2,7 +2,8 @@
 // them, so with other last bits a run that goes on would no longer be the run that was saved.
 
 const f32 = Math.fround;
-const word = new DataView(new ArrayBuffer(4));
+const float = new Float32Array(1);
+const word = new Int32Array(float.buffer);
 
 /** 2/3 in float32, as bits: where the mantissa's range begins. */
 const LOWEST = 0x3f2aaaab;
@@ -31,12 +32,13 @@ const LOG_POLYNOMIAL = Float32Array.of(
  */
 export function logFloat32(x: number): number {
   if (x === Number.POSITIVE_INFINITY) return x;
-  word.setFloat32(0, x);
-  const above = word.getInt32(0) - LOWEST;
+  float[0] = x;
+  const above = word[0]! - LOWEST;
   const exponent = above >> 23;
-  word.setInt32(0, (above & 0x7fffff) + LOWEST);
-  const r = word.getFloat32(0) - 1;
-  const p = LOG_POLYNOMIAL.reduce((sum, coefficient) => f32(f32(sum * r) + coefficient));
+  word[0] = (above & 0x7fffff) + LOWEST;
+  const r = float[0] - 1;
+  let p = LOG_POLYNOMIAL[0]!;
+  for (let i = 1; i < LOG_POLYNOMIAL.length; i++) p = f32(f32(p * r) + LOG_POLYNOMIAL[i]!);
   const mantissaLog = f32(f32(f32(p * r) * r) + r);
   return f32(exponent * LN2_HIGH + f32(mantissaLog + f32(exponent * LN2_LOW)));
 }

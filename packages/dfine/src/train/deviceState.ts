@@ -1,5 +1,5 @@
 import { AdamW, BatchNorm2d, Ema, type Module, readNamed } from "@dfine/nn";
-import { type Backend, currentBackend, Scope } from "@dfine/tensor";
+import { type Backend, currentBackend, Scope, type Tensor } from "@dfine/tensor";
 import type { OptimizerConfig, TrainConfig } from "../config/config.ts";
 import { groupParameters } from "../config/parameterGroups.ts";
 import type { Detector } from "../model/detector.ts";
@@ -11,6 +11,8 @@ import type { TrainStateValues } from "./stateFile.ts";
 export class DeviceState implements Disposable {
   readonly backend: Backend;
   readonly model: Detector;
+  /** The model's state dict: these tensors stay while the model does. */
+  readonly source: ReadonlyMap<string, Tensor>;
   readonly ema: Ema;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
@@ -26,7 +28,8 @@ export class DeviceState implements Disposable {
     // These move what they work on side by side, and the average lays its copies out like that.
     this.optimizer = makeOptimizer(model, config.optimizer);
     this.buffers = new BufferBackup(model);
-    this.ema = new Ema(model.stateDict(), config.ema);
+    this.source = model.stateDict();
+    this.ema = new Ema(this.source, config.ema);
   }
 
   /** Copies everything to the host, together with `progress` as it is now. */
@@ -35,7 +38,7 @@ export class DeviceState implements Disposable {
     const { entries, updates } = await this.ema.save();
     return {
       ...{ ema: entries, emaUpdates: updates, progress: then },
-      model: await readNamed(this.model.stateDict()),
+      model: await readNamed(this.source),
       optimizer: await this.optimizer.save(),
     };
   }

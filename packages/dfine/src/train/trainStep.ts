@@ -38,7 +38,7 @@ export interface StepContext {
  * @throws NonFiniteError after several steps in a row that were not finite
  */
 export async function trainStep(state: DeviceState, batch: TrainingBatch, context: StepContext): Promise<StepResult> {
-  const { model, optimizer, ema, buffers } = state;
+  const { model, source, optimizer, ema, buffers } = state;
   const { config, progress, schedule } = context;
   const { clipMaxNorm, learningRate: baseRate } = config.train.optimizer;
   const parts = batchParts(batch, config.train.accumulate);
@@ -66,7 +66,7 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
     if (skipped) buffers.putBack();
     else {
       optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) / parts.length });
-      ema.update(model.stateDict(), { decay: emaDecayAt(config, progress) });
+      ema.update(source, { decay: emaDecayAt(config, progress) });
     }
     optimizer.zeroGrad();
   });
@@ -74,7 +74,7 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
   if (progress.skippedInARow >= config.train.limits.nonFiniteSteps) {
     const { step, epoch } = progress;
     const boxes = batch.targets.map(({ labels }) => labels.length);
-    const weights = nonFiniteNames(await readNamed(model.stateDict()), model);
+    const weights = nonFiniteNames(await readNamed(source), model);
     const facts = { step, epoch, imageIds: batch.imageIds, boxes, losses, gradientNorm, weights };
     throw new NonFiniteError({ ...facts, learningRate: baseRate * rateFactor }, progress.skippedInARow);
   }

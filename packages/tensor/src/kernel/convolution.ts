@@ -1,6 +1,6 @@
 import type { Override, OverrideCall, Overrides, View } from "../backend.ts";
 import type { Conv2dActAttrs, Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
-import { type ConvKind, type convKind, forwardAxis, inputGradAxes, shape4, type WindowAxis } from "./windows.ts";
+import { forwardAxis, inputGradAxes, type Shape4, shape4, type WindowAxis } from "./windows.ts";
 
 interface ConvViews {
   /** [Co, Ci/groups, kh, kw] */
@@ -69,30 +69,30 @@ export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel }
 });
 
 /** What a backend does with windows. */
-export interface WindowKernels<Epilogue> {
-  /** Which kind of sum a convolution is. */
-  readonly kindOf: typeof convKind;
+export interface WindowKernels<Epilogue, Kind extends string> {
+  /** Which kind of sum a convolution with a weight and x of these shapes is. */
+  readonly kindOf: (attrs: Conv2dAttrs, weight: Shape4, x: Shape4) => Kind;
   /** What follows the sums. */
   readonly epilogueOf: (call: OverrideCall<Conv2dActAttrs>) => Epilogue;
   /** Computes the sums. */
-  readonly run: (windows: ConvWindows, how: { kind: ConvKind; epilogue: Epilogue | undefined }) => void;
+  readonly run: (windows: ConvWindows, how: { kind: Kind; epilogue: Epilogue | undefined }) => void;
 }
 
 /** Overrides of convolutions and of their inputs' gradients. */
-export function windowOverrides<Epilogue>({
+export function windowOverrides<Epilogue, Kind extends string>({
   kindOf,
   epilogueOf,
   run,
-}: WindowKernels<Epilogue>): Required<Pick<Overrides, "conv2d" | "conv2dAct" | "conv2dInputGrad">> {
+}: WindowKernels<Epilogue, Kind>): Required<Pick<Overrides, "conv2d" | "conv2dAct" | "conv2dInputGrad">> {
   const override = <Attrs extends Conv2dAttrs>(
     describe: (views: ConvViews, attrs: Attrs) => ConvWindows,
     epilogue?: (call: OverrideCall<Attrs>) => Epilogue,
   ): Override<Attrs> => ({
-    select: ([, weight], attrs) => kindOf(attrs, shape4(weight!)),
+    select: ([x, weight], attrs) => kindOf(attrs, shape4(weight!), shape4(x!)),
     run(call) {
       const { variant, inputs, outputs, attrs } = call;
       const windows = describe({ x: inputs[0]!, weight: inputs[1]!, c: outputs[0]! }, attrs);
-      run(windows, { kind: variant as ConvKind, epilogue: epilogue?.(call) });
+      run(windows, { kind: variant as Kind, epilogue: epilogue?.(call) });
     },
   });
   return {

@@ -114,7 +114,8 @@ export function node(op: ExprOp, dtype: Dtype, args: readonly Expr[] = [], value
 }
 
 const isConst = (e: Expr, value: number): boolean => e.op === "const" && Object.is(e.value, value);
-const lift = (x: ExprLike, like: Expr): Expr => (typeof x === "number" ? constant(x, like.dtype) : x);
+/** A number as an expression of the same type as another one. */
+export const lift = (x: ExprLike, like: Expr): Expr => (typeof x === "number" ? constant(x, like.dtype) : x);
 
 const TRUTHS: ReadonlySet<Operation> = new Set(["isNaN", "isFinite", "lt", "eq"]);
 

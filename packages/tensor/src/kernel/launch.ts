@@ -1,5 +1,5 @@
-import type { Backend, Binding } from "../backend.ts";
-import { memo } from "../memo.ts";
+import type { Backend, Binding, Slice } from "../backend.ts";
+import { memo, NumbersMemo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
 import { contiguousStrides, sizeOf } from "../shape.ts";
 import { load, row } from "./expr.ts";
@@ -7,22 +7,48 @@ import type { ReduceStage } from "./kernel.ts";
 import { type Layout, plan } from "./plan.ts";
 import { foldProgram, type Program } from "./program.ts";
 
-/** Plans and runs a program. A long reduction into few rows is cut first, so that rows can be shared among threads. */
-export function launch(backend: Backend, program: Program, layout: Layout, params: readonly number[] = []): void {
-  if (
-    layout.mapSizes.includes(0) ||
-    (layout.reduceSizes.includes(0) && program.stages.every((s) => s.kind !== "reduce"))
-  )
-    return;
-  const cut = cutFor(program, layout);
-  if (cut) runInParts(backend, program, { layout, params, cut });
-  else runPlanned(backend, program, layout, params);
+/** Where a program runs: sizes of the map axes and of the reduced ones, and operands with a stride for each of them. */
+export interface Place extends Omit<Layout, "strides"> {
+  readonly operands: readonly Binding[];
 }
 
-function runPlanned(backend: Backend, program: Program, layout: Layout, params: readonly number[]): void {
-  const { kernel, launch: call } = plan(program, layout, params);
-  runtime.trace?.({ op: program.name, kernel, shapes: [layout.mapSizes, layout.reduceSizes] });
-  backend.run(kernel, call);
+/** Plans and runs a program. */
+export function launch(
+  backend: Backend,
+  program: Program,
+  { operands, ...sizes }: Place,
+  params: readonly number[] = [],
+): void {
+  const strides = operands.map((operand) => operand.strides);
+  const key = [program.number, sizes.mapSizes, sizes.reduceSizes, ...strides];
+  prepared.get(key, () => prepare(program, { ...sizes, strides }))(backend, operands, params);
+}
+
+/** More than a step of the largest model prepares, whatever its number of queries. */
+export const MOST_PREPARED = 1 << 13;
+const prepared = new NumbersMemo<Prepared>(MOST_PREPARED);
+
+/** Runs a program on operands that lie as its layout says. */
+export type Prepared = (backend: Backend, operands: readonly Slice[], params: readonly number[]) => void;
+
+/** Plans a program. A long reduction into few rows is cut, so that rows can be shared among threads. */
+export function prepare(program: Program, layout: Layout): Prepared {
+  const { mapSizes, reduceSizes } = layout;
+  if (mapSizes.includes(0) || (reduceSizes.includes(0) && program.stages.every((s) => s.kind !== "reduce")))
+    return () => {};
+  const cut = cutFor(program, layout);
+  return cut ? inParts(program, layout, cut) : planned(program, layout);
+}
+
+function planned(program: Program, layout: Layout): Prepared {
+  const alike = plan(program, layout);
+  const { kernel, sizes, strides } = alike;
+  const shapes = [layout.mapSizes, layout.reduceSizes];
+  return (backend, slices, params) => {
+    runtime.trace?.({ op: program.name, kernel, shapes });
+    const operands = slices.map(({ buffer, offset, length }, i) => ({ buffer, offset, length, strides: strides[i]! }));
+    backend.run(kernel, { sizes, operands, params, alike });
+  };
 }
 
 // Below these sizes one thread is done before a second one has started.
@@ -62,31 +88,33 @@ const refold = new Map<string, Program>();
 const partsProgram = ({ op, expr: { dtype } }: ReduceStage): Program =>
   memo(refold, op + dtype, () => foldProgram(`${op}Parts`, { inputs: [dtype], folds: [[op, load(0, dtype)]] }));
 
-function runInParts(
-  backend: Backend,
-  program: Program,
-  { layout, params, cut }: { layout: Layout; params: readonly number[]; cut: Cut },
-): void {
-  const { mapSizes, reduceSizes, operands } = layout;
+function inParts(program: Program, { mapSizes, reduceSizes, strides }: Layout, cut: Cut): Prepared {
+  const { dtype } = cut.reduce.expr;
   const rank = mapSizes.length;
-  const length = sizeOf(mapSizes) * cut.parts;
-  const buffer = backend.alloc(length, cut.reduce.expr.dtype);
-  const strides = contiguousStrides([...mapSizes, cut.parts]);
-  const partial: Binding = { buffer, offset: 0, length, strides: [...strides, ...reduceSizes.map(() => 0)] };
+  const cutSizes = [...mapSizes, cut.parts];
+  const length = sizeOf(cutSizes);
   const inner = reduceSizes.map((size, axis) => (axis === cut.axis ? size / cut.parts : size));
-  const result = operands.length - 1;
-  const cutStrides = (whole: readonly number[]): number[] => {
+  const partial = contiguousStrides(cutSizes);
+  const [written, read] = [strides.at(-1)!, strides.slice(0, -1)];
+  const reading = read.map((whole) => {
     const toNextPart = whole[rank + cut.axis]! * inner[cut.axis]!;
     return [...whole.slice(0, rank), toNextPart, ...whole.slice(rank)];
+  });
+  const fold = planned(program, {
+    mapSizes: cutSizes,
+    reduceSizes: inner,
+    strides: [...reading, [...partial, ...reduceSizes.map(() => 0)]],
+  });
+  const join = planned(partsProgram(cut.reduce), {
+    mapSizes,
+    reduceSizes: [cut.parts],
+    strides: [partial, [...written.slice(0, rank), 0]],
+  });
+  return (backend, operands, params) => {
+    const buffer = backend.alloc(length, dtype);
+    const parts = { buffer, offset: 0, length };
+    fold(backend, [...operands.slice(0, -1), parts], params);
+    join(backend, [parts, operands.at(-1)!], []);
+    backend.free(buffer);
   };
-  const cutOperands = operands.map((binding, i) =>
-    i === result ? partial : { ...binding, strides: cutStrides(binding.strides) },
-  );
-  const inParts = { mapSizes: [...mapSizes, cut.parts], reduceSizes: inner, operands: cutOperands };
-  runPlanned(backend, program, inParts, params);
-  const target = operands[result]!;
-  const whole = { ...target, strides: [...target.strides.slice(0, rank), 0] };
-  const folded = { mapSizes, reduceSizes: [cut.parts], operands: [{ ...partial, strides }, whole] };
-  runPlanned(backend, partsProgram(cut.reduce), folded, []);
-  backend.free(buffer);
 }

@@ -1,13 +1,19 @@
-import type { Binding, Launch } from "../backend.ts";
 import { memo } from "../memo.ts";
 import type { Kernel, Walk } from "./kernel.ts";
 import type { Program } from "./program.ts";
 
-/** A program laid over concrete axes: sizes of the map axes, then of the reduced ones; a stride per operand and axis. */
+/** What a program is laid over: sizes of the map axes and of the reduced ones, and each operand's stride along each of them. */
 export interface Layout {
   readonly mapSizes: readonly number[];
   readonly reduceSizes: readonly number[];
-  readonly operands: readonly Binding[];
+  readonly strides: readonly (readonly number[])[];
+}
+
+/** A kernel, sizes of its axes, and each operand's strides along them. */
+export interface Plan {
+  readonly kernel: Kernel;
+  readonly sizes: readonly number[];
+  readonly strides: readonly (readonly number[])[];
 }
 
 interface Axis {
@@ -29,7 +35,7 @@ export const kernelCount = (): number => kernelsByKey.size;
  * Merges neighbouring axes that every operand walks alike, orders the rest by memory, and finds the kernel for the walks
  * that remain. A contiguous elementwise op of any rank becomes one unit axis.
  */
-export function plan(program: Program, layout: Layout, params: readonly number[]): { kernel: Kernel; launch: Launch } {
+export function plan(program: Program, layout: Layout): Plan {
   const axes = program.usesAxes ? axesOf(layout) : simplify(axesOf(layout), program);
   const walks = program.operands.map((operand, i) =>
     axes.map((axis): Walk => {
@@ -37,18 +43,18 @@ export function plan(program: Program, layout: Layout, params: readonly number[]
       return operand.indexed || stride === 0 ? "still" : stride === 1 ? "unit" : "stride";
     }),
   );
-  const operands = layout.operands.map((binding, i) => ({ ...binding, strides: axes.map((axis) => axis.strides[i]!) }));
   return {
     kernel: kernelFor(program, { kinds: axes.map((axis) => axis.kind), walks }),
-    launch: { sizes: axes.map((axis) => axis.size), operands, params },
+    sizes: axes.map((axis) => axis.size),
+    strides: layout.strides.map((_, i) => axes.map((axis) => axis.strides[i]!)),
   };
 }
 
-function axesOf({ mapSizes, reduceSizes, operands }: Layout): Axis[] {
+function axesOf({ mapSizes, reduceSizes, strides }: Layout): Axis[] {
   return [...mapSizes, ...reduceSizes].map((size, axis) => ({
     kind: axis < mapSizes.length ? "map" : "reduce",
     size,
-    strides: operands.map((operand) => (size === 1 ? 0 : operand.strides[axis]!)),
+    strides: strides.map((own) => (size === 1 ? 0 : own[axis]!)),
   }));
 }
 

@@ -7,10 +7,14 @@ export type ProgramOperand = Omit<Operand, "walk">;
 
 /** A kernel before it is laid over concrete axes: what an op means, for every shape and layout. */
 export interface Program extends Omit<Kernel, "axes" | "operands"> {
+  /** No other program's. */
+  readonly number: number;
   readonly operands: readonly ProgramOperand[];
   /** Index arithmetic refers to axes by number, so they may be neither merged nor reordered. */
   readonly usesAxes: boolean;
 }
+
+let programs = 0;
 
 /** A program of any stages; its key follows from what it does. */
 export function makeProgram(
@@ -25,7 +29,8 @@ export function makeProgram(
     stages.map(stageText).join(),
     expressionText(roots),
   ].join("|");
-  return { name, key, operands, params, stages, usesAxes: postorder(roots).some((e) => e.op === "axis") };
+  const number = programs++;
+  return { name, number, key, operands, params, stages, usesAxes: postorder(roots).some((e) => e.op === "axis") };
 }
 
 /** A program that evaluates expressions of walked loads and stores them, element by element. */

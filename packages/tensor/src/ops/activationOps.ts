@@ -2,7 +2,7 @@ import { scalar } from "../kernel/activation.ts";
 import { defineMap } from "./defineMap.ts";
 
 /** max(x, 0); NaN stays; gradient 0 at 0. */
-export const relu = defineMap("relu", scalar.relu);
+export const relu = defineMap("relu", scalar.relu, { recall: (result) => [result] });
 /** 1 / (1 + e⁻ˣ). */
 export const sigmoid = defineMap("sigmoid", scalar.sigmoid);
 /** x · sigmoid(x). */

@@ -1,7 +1,7 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiate } from "../kernel/differentiate.ts";
-import { type Expr, load, loadsIn, row } from "../kernel/expr.ts";
+import { type Expr, lift, load, loadsIn, rewrite, row } from "../kernel/expr.ts";
 import type { Stage } from "../kernel/kernel.ts";
 import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
@@ -11,7 +11,7 @@ import { type CaseInput, type OpCase, shapesOf } from "./cases.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
 import { register } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
-import { type Signature, signatureOf } from "./signature.ts";
+import { type Signature, type Sorted, sortInputs } from "./signature.ts";
 
 type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
 
@@ -26,6 +26,11 @@ export interface MapOptions {
   readonly inputs?: readonly (readonly [number, number] | number | Dtype)[];
   /** Element types that the other inputs may have, all alike; default f32. */
   readonly dtypes?: readonly Dtype[];
+  /**
+   * Inputs that have the result and the derivatives of the real ones, told by the result. Then that is kept for the gradient
+   * and not the inputs: a next op often keeps it too.
+   */
+  readonly recall?: (result: Expr) => readonly (Expr | number)[];
 }
 
 interface Variant {
@@ -35,7 +40,10 @@ interface Variant {
   readonly derivatives: readonly (Expr | undefined)[];
   /** Operands whose values a derivative reads. */
   readonly reads: ReadonlySet<number>;
-  readonly gradients: Map<string, Program>;
+  /** Whether it reads the result (operand n + 1) in their place. */
+  readonly recalls: boolean;
+  /** By a bit for each input and one for sums. */
+  readonly gradients: Map<number, Program>;
 }
 
 /**
@@ -47,17 +55,18 @@ export function defineMap<E extends Expr[]>(
   build: (...inputs: E) => Expr,
   options: MapOptions = {},
 ): (...inputs: Inputs<E>) => Tensor {
-  const variants = new Map<string, Variant>();
-  const differentiable = options.differentiable !== false;
+  const variants = new Map<Signature, Variant>();
+  const { differentiable = true } = options;
   const rules = mapRules(options.inputs?.length ?? build.length, options);
   const op = (...inputs: Inputs<E>): Tensor => {
-    const signature = signatureOf(name, inputs, rules);
-    const variant = memo(variants, signature.text, () =>
-      makeVariant(name, build(...(signature.leaves as E)), { signature, differentiable }),
+    const sorted = sortInputs(name, inputs, rules);
+    const { signature } = sorted;
+    const variant = memo(variants, signature, () =>
+      makeVariant(name, build(...(signature.leaves as E)), signature, options),
     );
-    const call = { name, variant, signature };
+    const call = { name, variant, sorted };
     const output = runMap(call);
-    if (differentiable && output.dtype === "f32" && recordsGradient(signature.tensors)) recordMap(call, output);
+    if (differentiable && output.dtype === "f32" && recordsGradient(sorted.tensors)) recordMap(call, output);
     return output;
   };
   const cases = () => mapCases(op as (...inputs: TensorLike[]) => Tensor, rules.length, options);
@@ -76,10 +85,10 @@ function mapRules(arity: number, { inputs, dtypes = ["f32"] }: MapOptions): Inpu
 interface MapCall {
   readonly name: string;
   readonly variant: Variant;
-  readonly signature: Signature;
+  readonly sorted: Sorted;
 }
 
-function runMap({ name, variant, signature: { backend, tensors, numbers } }: MapCall): Tensor {
+function runMap({ name, variant, sorted: { backend, tensors, numbers } }: MapCall): Tensor {
   const shapes = tensors.map((tensor) => tensor.shape);
   const shape = broadcastShapes(name, shapes);
   const output = empty(backend, shape, variant.result.dtype);
@@ -87,27 +96,37 @@ function runMap({ name, variant, signature: { backend, tensors, numbers } }: Map
   return output;
 }
 
-function makeVariant(name: string, result: Expr, options: { signature: Signature; differentiable: boolean }): Variant {
-  const { dtypes, paramDtypes } = options.signature;
+function makeVariant(
+  name: string,
+  result: Expr,
+  { dtypes, paramDtypes, leaves }: Signature,
+  { differentiable = true, recall }: MapOptions,
+): Variant {
   const forward = mapProgram(name, { inputs: dtypes, params: paramDtypes, outputs: [result] });
-  const adjoints =
-    options.differentiable && result.dtype === "f32" ? differentiate(result, load(dtypes.length)) : new Map();
-  const derivatives = dtypes.map((dtype, i): Expr | undefined => adjoints.get(load(i, dtype)));
+  const adjoints = differentiable && result.dtype === "f32" ? differentiate(result, load(dtypes.length)) : new Map();
+  const recalled = recall?.(load(dtypes.length + 1)) ?? leaves;
+  const told = new Map(leaves.map((leaf, i) => [leaf, lift(recalled[i]!, leaf)]));
+  const derivatives = dtypes.map((dtype, i): Expr | undefined => {
+    const derivative = adjoints.get(load(i, dtype));
+    return derivative && rewrite(derivative, (e) => told.get(e));
+  });
   return {
     forward,
     result,
     derivatives,
     reads: loadsIn(derivatives.filter((e) => e !== undefined)),
+    recalls: recall !== undefined,
     gradients: new Map(),
   };
 }
 
 function recordMap(call: MapCall, output: Tensor): void {
-  const { tensors } = call.signature;
+  const { tensors } = call.sorted;
+  const { reads, recalls } = call.variant;
   const shapes = tensors.map((tensor) => tensor.shape);
   record(call.name, [output], {
     inputs: tensors,
-    saves: tensors.map((tensor, i) => (call.variant.reads.has(i) ? tensor : undefined)),
+    saves: [...tensors.map((tensor, i) => (reads.has(i) ? tensor : undefined)), ...(recalls ? [output] : [])],
     vjp: ({ grads, needs, saved }) => {
       const dy = grads[0]!;
       const given = { ...call, saved, dy };
@@ -123,38 +142,43 @@ function recordMap(call: MapCall, output: Tensor): void {
 }
 
 interface GradientCall extends MapCall {
+  /** Inputs where they are read, and the result. */
   readonly saved: readonly (Tensor | undefined)[];
   readonly dy: Tensor;
 }
 
 /** Gradients of the inputs `wanted`, which all have `shape`; summed over the axes along which they were repeated. */
 function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape): Tensor[] {
-  const { saved, dy, signature } = call;
+  const { saved, dy, sorted } = call;
   const reduced = broadcastAxes(shape, dy.shape);
   const program = gradientProgram(call, wanted, reduced.length > 0);
   const outputs = wanted.map(() => empty(dy.backend, shape, "f32"));
   // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
-  const tensors = [...saved.map((tensor) => tensor ?? dy), dy, ...outputs];
-  launchOver(program, { shape: dy.shape, reduced }, { tensors, numbers: signature.numbers });
+  const kept = saved.map((tensor) => tensor ?? dy);
+  const inputs = sorted.tensors.length;
+  const tensors = [...kept.slice(0, inputs), dy, ...kept.slice(inputs), ...outputs];
+  launchOver(program, { shape: dy.shape, reduced }, { tensors, numbers: sorted.numbers });
   return outputs;
 }
 
-function gradientProgram({ name, variant, signature }: MapCall, wanted: readonly number[], summed: boolean): Program {
-  return memo(variant.gradients, `${wanted.join()}${summed}`, () => {
-    const { dtypes, paramDtypes } = signature;
-    const n = dtypes.length;
+function gradientProgram({ name, variant, sorted }: MapCall, wanted: readonly number[], summed: boolean): Program {
+  const key = wanted.reduce((bits, i) => bits + 2 ** (i + 1), summed ? 1 : 0);
+  return memo(variant.gradients, key, () => {
+    const { dtypes, paramDtypes } = sorted.signature;
+    const first = dtypes.length + (variant.recalls ? 2 : 1);
     const expressions = wanted.map((i) => variant.derivatives[i]!);
     const stages: Stage[] = summed
       ? [
           { kind: "reduce", op: "sum", expr: expressions[0]! },
-          { kind: "store", perRow: true, writes: [{ operand: n + 1, expr: row(0) }] },
+          { kind: "store", perRow: true, writes: [{ operand: first, expr: row(0) }] },
         ]
-      : [{ kind: "store", perRow: false, writes: expressions.map((expr, i) => ({ operand: n + 1 + i, expr })) }];
+      : [{ kind: "store", perRow: false, writes: expressions.map((expr, i) => ({ operand: first + i, expr })) }];
     const reads = loadsIn(expressions);
     return makeProgram(`${name}Backward`, {
       operands: [
         ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
         readOperand("f32"),
+        ...(variant.recalls ? [readOperand("f32")] : []),
         ...wanted.map(() => writeOperand("f32")),
       ],
       params: paramDtypes,

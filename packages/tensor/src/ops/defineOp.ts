@@ -8,7 +8,7 @@ import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { OpAttrs } from "./attrs.ts";
 import { checkInputs, inputRules, type Takes } from "./inputs.ts";
-import { register, type Trials } from "./registry.ts";
+import { type Meaning, register, registerMeaning, type Trials } from "./registry.ts";
 import { empty } from "./result.ts";
 
 /** What an op will give, before it runs. */
@@ -65,7 +65,9 @@ export function defineOp<Name extends keyof OpAttrs>(
     const fallback = () => noGrad(() => definition.fallback(inputs, attrs));
     if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
     return scope(name, () => {
-      const views = inputs.map((t) => (definition.strided ? t.view : noGrad(() => t.contiguous()).view));
+      const views = inputs.map((t) =>
+        definition.strided || t.isContiguous ? t.view : noGrad(() => t.contiguous()).view,
+      );
       const variant = override.select(views, attrs);
       if (variant === undefined) return fallback();
       const outputs = specs.map((spec) => empty(backend, spec.shape, spec.dtype));
@@ -97,5 +99,6 @@ export function defineOp<Name extends keyof OpAttrs>(
   };
   const call = (...inputs: Tensor[]) => op(inputs, {} as OpAttrs[Name]);
   register({ name, kind: "op", op, rules, call, cases, refuses });
+  registerMeaning(name, definition.fallback as Meaning);
   return op;
 }

@@ -4,13 +4,13 @@ import { differentiateStages } from "../kernel/differentiate.ts";
 import { type Expr, load, loadsIn, param, postorder, rewrite, row } from "../kernel/expr.ts";
 import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
-import { memo } from "../memo.ts";
+import { memo, NumbersMemo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
 import { register, type Trials } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
-import { type Signature, signatureOf } from "./signature.ts";
+import { type Signature, type Sorted, sortInputs } from "./signature.ts";
 import { sumTo } from "./sumTo.ts";
 
 /** Writes a row op: reductions over the row, then what is stored. */
@@ -33,7 +33,7 @@ interface Variant {
   readonly stages: readonly Stage[];
   readonly forward: Program;
   readonly outputs: readonly { readonly dtype: Dtype; readonly perRow: boolean }[];
-  readonly gradients: Map<string, RowGradient>;
+  readonly gradients: NumbersMemo<RowGradient>;
 }
 
 interface RowGradient {
@@ -64,18 +64,19 @@ export function defineRow<E extends Expr[]>(
   build: (row: RowBuilder, ...inputs: E) => void,
   { takes, cases, refuses, differentiable = true }: RowOptions,
 ): RowOp {
-  const variants = new Map<string, Variant>();
+  const variants = new Map<Signature, Variant>();
   const rules = inputRules(takes, true);
   const op: RowOp = (inputs, axes) => {
-    const signature = signatureOf(name, inputs, rules);
-    const variant = memo(variants, signature.text, () =>
+    const sorted = sortInputs(name, inputs, rules);
+    const { signature, tensors } = sorted;
+    const variant = memo(variants, signature, () =>
       makeVariant(name, (builder) => build(builder, ...(signature.leaves as E)), signature),
     );
-    const shapes = signature.tensors.map((tensor) => tensor.shape);
+    const shapes = tensors.map((tensor) => tensor.shape);
     const shape = broadcastShapes(name, shapes);
-    const call = { name, variant, signature, shape, axes: normalizeAxes(name, axes, shape.length) };
+    const call = { name, variant, sorted, shape, axes: normalizeAxes(name, axes, shape.length) };
     const outputs = runRow(call);
-    if (differentiable && recordsGradient(signature.tensors)) recordRow(call, outputs);
+    if (differentiable && recordsGradient(tensors)) recordRow(call, outputs);
     return outputs;
   };
   register({ name, kind: "row", op, rules, call: (...inputs) => op(inputs, -1), cases, refuses });
@@ -107,7 +108,7 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
   stages.push(...stores(element, perRow));
   const operands = [...dtypes.map(readOperand), ...outputs.map((output) => writeOperand(output.dtype))];
   const forward = makeProgram(name, { operands, params: [...paramDtypes, "f32"], stages });
-  return { stages, forward, outputs, gradients: new Map() };
+  return { stages, forward, outputs, gradients: new NumbersMemo(MOST_GRADIENTS) };
 }
 
 function stores(element: readonly Write[], perRow: readonly Write[]): Stage[] {
@@ -119,20 +120,20 @@ function stores(element: readonly Write[], perRow: readonly Write[]): Stage[] {
 interface RowCall {
   readonly name: string;
   readonly variant: Variant;
-  readonly signature: Signature;
+  readonly sorted: Sorted;
   readonly shape: Shape;
   readonly axes: readonly number[];
 }
 
 const rowShape = ({ shape, axes }: RowCall): Shape => shape.map((n, axis) => (axes.includes(axis) ? 1 : n));
 
-function launchRows({ shape, axes, signature }: RowCall, program: Program, tensors: readonly Tensor[]): void {
+function launchRows({ shape, axes, sorted }: RowCall, program: Program, tensors: readonly Tensor[]): void {
   const count = sizeOf(axes.map((axis) => shape[axis]!));
-  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...signature.numbers, count] });
+  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...sorted.numbers, count] });
 }
 
 function runRow(call: RowCall): Tensor[] {
-  const { backend, tensors } = call.signature;
+  const { backend, tensors } = call.sorted;
   const outputs = call.variant.outputs.map(({ dtype, perRow }) =>
     empty(backend, perRow ? rowShape(call) : call.shape, dtype),
   );
@@ -141,7 +142,7 @@ function runRow(call: RowCall): Tensor[] {
 }
 
 function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
-  const { tensors } = call.signature;
+  const { tensors } = call.sorted;
   const shapes = tensors.map((tensor) => tensor.shape);
   const still = shapes.map((shape) => {
     const repeated = broadcastAxes(shape, call.shape);
@@ -180,10 +181,17 @@ interface GradientNeed {
   readonly given: readonly boolean[];
 }
 
-const gradientFor = (call: RowCall, need: GradientNeed): RowGradient =>
-  memo(call.variant.gradients, JSON.stringify(need), () => makeGradient(call, need));
+/** Ways of needing gradients of one op. */
+const MOST_GRADIENTS = 64;
+const bits = (flags: readonly boolean[]): number => flags.reduce((code, flag) => 2 * code + (flag ? 1 : 0), 0);
 
-function makeGradient({ name, variant, signature }: RowCall, { still, wanted, given }: GradientNeed): RowGradient {
+const gradientFor = (call: RowCall, need: GradientNeed): RowGradient =>
+  call.variant.gradients.get([bits(need.still), bits(need.wanted), bits(need.given)], () => makeGradient(call, need));
+
+function makeGradient(
+  { name, variant, sorted: { signature } }: RowCall,
+  { still, wanted, given }: GradientNeed,
+): RowGradient {
   const { dtypes, paramDtypes } = signature;
   const n = dtypes.length;
   let next = n;

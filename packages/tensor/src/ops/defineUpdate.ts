@@ -10,7 +10,7 @@ import { checkApart, checkSource, openTargets } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
 import { register, type Trials } from "./registry.ts";
 import { launchOver } from "./result.ts";
-import { signatureOf } from "./signature.ts";
+import { type Signature, sortInputs } from "./signature.ts";
 
 /** Overwrites `targets`, which share one shape; `inputs` broadcast to it. */
 export type UpdateOp = (targets: readonly Tensor[], inputs: readonly TensorLike[]) => void;
@@ -41,12 +41,12 @@ export function defineUpdate(
   build: (targets: Expr[], inputs: Expr[]) => Expr[],
   { takes, cases, refuses }: UpdateOptions,
 ): UpdateOp {
-  const programs = new Map<string, Program>();
+  /** By the number of targets. */
+  const programs = new Map<number, Map<Signature, Program>>();
   const rules = inputRules(takes, true);
   const update: UpdateOp = (targets, inputs) => {
     const count = targets.length;
-    const signature = signatureOf(name, [...targets, ...inputs], rules);
-    const { text, tensors, numbers, dtypes, paramDtypes, leaves } = signature;
+    const { signature, tensors, numbers } = sortInputs(name, [...targets, ...inputs], rules);
     const [first] = targets as [Tensor];
     for (const { shape } of targets)
       if (!sameShape(shape, first.shape))
@@ -56,14 +56,19 @@ export function defineUpdate(
     for (const tensor of tensors) checkSource(name, tensor, first);
     checkApart(name, tensors, count);
     openTargets(name, ...targets);
-    const program = memo(programs, `${count}:${text}`, () => {
-      const values = build(leaves.slice(0, count) as Expr[], leaves.slice(count) as Expr[]);
-      return makeProgram(name, {
-        operands: dtypes.map((dtype, i) => (i < count ? updateOperand(dtype) : readOperand(dtype))),
-        params: paramDtypes,
-        stages: [{ kind: "store", perRow: false, writes: values.map((expr, operand) => ({ operand, expr })) }],
-      });
-    });
+    const program = memo(
+      memo(programs, count, () => new Map<Signature, Program>()),
+      signature,
+      () => {
+        const { dtypes, paramDtypes, leaves } = signature;
+        const values = build(leaves.slice(0, count) as Expr[], leaves.slice(count) as Expr[]);
+        return makeProgram(name, {
+          operands: dtypes.map((dtype, i) => (i < count ? updateOperand(dtype) : readOperand(dtype))),
+          params: paramDtypes,
+          stages: [{ kind: "store", perRow: false, writes: values.map((expr, operand) => ({ operand, expr })) }],
+        });
+      },
+    );
     launchOver(program, { shape: first.shape }, { tensors, numbers });
   };
   const call = (target: Tensor, ...inputs: Tensor[]): void => update([target], inputs);

@@ -66,24 +66,29 @@ export function checkTensor(op: string, input: unknown, { name, dtypes }: InputR
     );
 }
 
+/** By name, of the call that is being checked. */
+const sizes = new Map<string, number>();
+
 /** @throws ShapeError unless tensors have the axes that are declared, those of one name alike */
 function checkAxes(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): void {
-  const sizes = new Map<string, number>();
-  for (const [k, { name, axes }] of rules.entries()) {
+  sizes.clear();
+  for (let k = 0; k < rules.length; k++) {
+    const { name, axes } = rules[k]!;
     const input = inputs[k];
     if (!axes || !(input instanceof Tensor)) continue;
     const { shape } = input;
-    const named = axes[0] === "..." ? axes.slice(1) : axes;
-    const outer = shape.length - named.length;
-    let fits = named === axes ? outer === 0 : outer >= 0;
-    for (let i = 0; fits && i < named.length; i++) {
-      const [axis, size] = [named[i]!, shape[outer + i]!];
+    const first = axes[0] === "..." ? 1 : 0;
+    const outer = shape.length - axes.length;
+    let fits = first === 0 ? outer === 0 : outer >= -1;
+    for (let i = first; fits && i < axes.length; i++) {
+      const axis = axes[i]!;
+      const size = shape[outer + i]!;
       const expected = sizes.get(axis) ?? (Number.isNaN(+axis) ? size : +axis);
       sizes.set(axis, expected);
       fits = size === expected;
     }
     if (fits) continue;
-    const known = named
+    const known = axes
       .filter((axis) => sizes.has(axis) && Number.isNaN(+axis))
       .map((axis) => `${axis} = ${sizes.get(axis)}`);
     throw new ShapeError(

@@ -1,3 +1,4 @@
+import type { Tensor } from "../tensor.ts";
 import type { OpCase, Refusal } from "./cases.ts";
 import type { InputRule } from "./inputs.ts";
 import { wrongCalls } from "./wrongCalls.ts";
@@ -28,7 +29,16 @@ interface Registration<Op> extends Partial<Trials<Op>>, Pick<RegisteredOp, "name
   readonly call: (...args: never[]) => unknown;
 }
 
+/** What an op with attributes is made of. */
+export type Meaning = (inputs: readonly Tensor[], attrs: object) => readonly Tensor[];
+
 const ops = new Map<string, RegisteredOp>();
+const meanings = new Map<string, Meaning>();
+
+/** An op's fallback; undefined for those without attributes. */
+export const meaningOf = (name: string): Meaning | undefined => meanings.get(name);
+/** Makes known what an op is made of. */
+export const registerMeaning = (name: string, meaning: Meaning): void => void meanings.set(name, meaning);
 
 /** Every op defined so far, for conformance and the support table. */
 export const registeredOps = (): readonly RegisteredOp[] => [...ops.values()];

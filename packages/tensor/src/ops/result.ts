@@ -1,8 +1,9 @@
-import type { Backend, Binding } from "../backend.ts";
+import type { Backend, Binding, Slice } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
-import { launch } from "../kernel/launch.ts";
+import { launch, MOST_PREPARED, type Prepared, prepare } from "../kernel/launch.ts";
 import type { Program } from "../kernel/program.ts";
+import { NumbersMemo } from "../memo.ts";
 import { broadcastStrides, contiguousStrides, type Shape, shapeText, sizeOf } from "../shape.ts";
 import { Storage } from "../storage.ts";
 import { type Layout, type SliceRange, Tensor } from "../tensor.ts";
@@ -13,10 +14,14 @@ export function empty(backend: Backend, shape: Shape, dtype: Dtype): Tensor {
   return new Tensor(storage, dtype, { layout: { shape, strides: contiguousStrides(shape), offset: 0 } });
 }
 
+/** A tensor's elements and what lies behind them in its buffer. */
+function elementsOf({ storage: { buffer }, offset }: Tensor): Slice {
+  return { buffer, offset, length: buffer.length - offset };
+}
+
 /** How a launch reaches a tensor whose strides along the kernel's axes are `strides`. */
 export function bind(tensor: Tensor, strides: readonly number[] = tensor.strides): Binding {
-  const { buffer } = tensor.storage;
-  return { buffer, offset: tensor.offset, strides, length: buffer.length - tensor.offset };
+  return { ...elementsOf(tensor), strides };
 }
 
 /** Where a slice lies inside a tensor laid out like `x`. */
@@ -66,11 +71,20 @@ export function launchOver(
   { shape, reduced = [] }: Extent,
   { tensors, numbers = [] }: { tensors: readonly Tensor[]; numbers?: readonly number[] },
 ): void {
-  const kept = shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
-  const along = (order: readonly number[], list: readonly number[]): number[] => order.map((axis) => list[axis]!);
-  const operands = tensors.map((tensor) =>
-    bind(tensor, along([...kept, ...reduced], broadcastStrides(tensor.shape, tensor.strides, shape))),
-  );
-  const sizes = { mapSizes: along(kept, shape), reduceSizes: along(reduced, shape) };
-  launch(tensors[0]!.backend, program, { ...sizes, operands }, numbers);
+  const key: (number | readonly number[])[] = [program.number, shape, reduced];
+  for (const tensor of tensors) key.push(tensor.shape, tensor.strides);
+  const run = prepared.get(key, () => {
+    const kept = shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
+    const along = (order: readonly number[], list: readonly number[]): number[] => order.map((axis) => list[axis]!);
+    return prepare(program, {
+      mapSizes: along(kept, shape),
+      reduceSizes: along(reduced, shape),
+      strides: tensors.map((tensor) =>
+        along([...kept, ...reduced], broadcastStrides(tensor.shape, tensor.strides, shape)),
+      ),
+    });
+  });
+  run(tensors[0]!.backend, tensors.map(elementsOf), numbers);
 }
+
+const prepared = new NumbersMemo<Prepared>(MOST_PREPARED);

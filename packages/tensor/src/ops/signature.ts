@@ -4,44 +4,71 @@ import { type Expr, load, param } from "../kernel/expr.ts";
 import { Tensor, type TensorLike } from "../tensor.ts";
 import { checkInputs, checkNumber, type InputRule } from "./inputs.ts";
 
-/** Inputs of a map or row, sorted into tensors (operands) and numbers (run-time parameters). */
+/** What of a map's or row's inputs decides its programs: which are tensors, which numbers, and the element types of all. */
 export interface Signature {
-  /** Distinguishes programs: dtypes in order, numbers marked. */
-  readonly text: string;
-  /** Where all the tensors are. */
-  readonly backend: Backend;
-  readonly tensors: readonly Tensor[];
-  readonly numbers: readonly number[];
   readonly dtypes: readonly Dtype[];
   readonly paramDtypes: readonly Dtype[];
   /** What the op's definition is called with, one expression per input. */
   readonly leaves: readonly Expr[];
+  /** Signatures with one more input, by its element type. */
+  readonly withTensor: { [D in Dtype]?: Signature };
+  readonly withNumber: { [D in Dtype]?: Signature };
+}
+
+/** Inputs of a map or row, sorted into tensors (operands) and numbers (run-time parameters). */
+export interface Sorted {
+  /** One and the same object for inputs alike, of any op. */
+  readonly signature: Signature;
+  /** Where all the tensors are. */
+  readonly backend: Backend;
+  readonly tensors: readonly Tensor[];
+  readonly numbers: readonly number[];
+}
+
+const ofNothing: Signature = { dtypes: [], paramDtypes: [], leaves: [], withTensor: {}, withNumber: {} };
+
+function addTensor(to: Signature, dtype: Dtype): Signature {
+  to.withTensor[dtype] ??= {
+    dtypes: [...to.dtypes, dtype],
+    paramDtypes: to.paramDtypes,
+    leaves: [...to.leaves, load(to.dtypes.length, dtype)],
+    ...{ withTensor: {}, withNumber: {} },
+  };
+  return to.withTensor[dtype];
+}
+
+function addNumber(to: Signature, dtype: Dtype): Signature {
+  to.withNumber[dtype] ??= {
+    dtypes: to.dtypes,
+    paramDtypes: [...to.paramDtypes, dtype],
+    leaves: [...to.leaves, param(to.paramDtypes.length, dtype)],
+    ...{ withTensor: {}, withNumber: {} },
+  };
+  return to.withNumber[dtype];
 }
 
 /**
  * Checks and sorts inputs. A number has its input's element type, or that of the tensors with which its input shares one.
  * @throws ArgumentError, OwnershipError, DtypeError, BackendError
  */
-export function signatureOf(op: string, inputs: readonly TensorLike[], rules: readonly InputRule[]): Signature {
+export function sortInputs(op: string, inputs: readonly TensorLike[], rules: readonly InputRule[]): Sorted {
   const backend = checkInputs(op, inputs, rules)!;
-  let text = "";
   const tensors: Tensor[] = [];
   const numbers: number[] = [];
-  const dtypes: Dtype[] = [];
-  const paramDtypes: Dtype[] = [];
-  const leaves = inputs.map((input, i) => {
+  let signature = ofNothing;
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i];
     if (input instanceof Tensor) {
-      text += `${input.dtype},`;
       tensors.push(input);
-      return load(dtypes.push(input.dtype) - 1, input.dtype);
+      signature = addTensor(signature, input.dtype);
+      continue;
     }
     const dtype = numberDtype(inputs, rules, i);
     checkNumber(op, input, { name: rules[i]!.name, dtype });
-    text += `#${dtype},`;
-    paramDtypes.push(dtype);
-    return param(numbers.push(input) - 1, dtype);
-  });
-  return { text, backend, tensors, numbers, dtypes, paramDtypes, leaves };
+    numbers.push(input as number);
+    signature = addNumber(signature, dtype);
+  }
+  return { signature, backend, tensors, numbers };
 }
 
 function numberDtype(inputs: readonly TensorLike[], rules: readonly InputRule[], i: number): Dtype {

@@ -1,0 +1,48 @@
+import { lineChart } from "../packages/dfine/src/node/report/chart.ts";
+import { markdown, milliseconds } from "./goalsTable.ts";
+import type { Row } from "./row.ts";
+
+const PRESETS = ["n", "s", "m", "l", "x"] as const;
+const megabytes = (bytes: number | undefined): string => (bytes === undefined ? "" : (bytes / 1e6).toFixed(0));
+
+/** Rows of one work by what it grows with, each once, ascending. */
+function growing(rows: readonly Row[], name: string, along: "batch" | "size"): Row[] {
+  const found = new Map(rows.filter((row) => row.name === name).map((row) => [row[along], row]));
+  return [...found.values()].sort((a, b) => a[along] - b[along]);
+}
+
+/** How time and memory grow with batch, size and preset, as a table in Markdown. */
+export function growthTable(rows: readonly Row[]): string {
+  const ours = rows.filter(({ implementation, work }) => implementation === "ours" && work !== "kernel");
+  const lines = PRESETS.flatMap((preset) => [
+    ...growing(ours, `dfine_${preset}`, "size").map((row) => ["inference", row] as const),
+    ...growing(ours, `train_${preset}`, "batch").map((row) => ["step", row] as const),
+  ]).map(([work, row]) => [
+    ...[`${work} of ${row.preset?.toUpperCase()}`, String(row.size), String(row.batch)],
+    ...[row.min_ms, row.median_ms, row.max_ms].map(milliseconds),
+    ...[milliseconds(row.median_ms / row.batch), megabytes(row.peak_bytes)],
+  ]);
+  return markdown(["work", "size", "batch", "min, ms", "median", "max", "per image", "memory, MB"], lines);
+}
+
+/** The same as two curves: a step by its batch, inference by its size. SVG, one below the other. */
+export function growthPlot(rows: readonly Row[]): string {
+  const ours = rows.filter(({ implementation }) => implementation === "ours");
+  const series = (prefix: string, along: "batch" | "size") =>
+    PRESETS.map((preset) => ({
+      name: preset.toUpperCase(),
+      points: growing(ours, `${prefix}_${preset}`, along).map((row) => [row[along], row.median_ms] as const),
+    })).filter(({ points }) => points.length > 1);
+  const charts = [
+    lineChart(series("train", "batch"), { title: "training step at 320, ms", xLabel: "images in a batch", yMin: 0 }),
+    lineChart(series("dfine", "size"), { title: "inference of one image, ms", xLabel: "side in pixels", yMin: 0 }),
+  ].filter(Boolean);
+  const placed = charts.map((chart, i) =>
+    chart.replace("<svg ", `<svg x="0" y="${i * HEIGHT}" width="${WIDTH}" height="${HEIGHT}" `),
+  );
+  const size = `width="${WIDTH}" height="${charts.length * HEIGHT}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" color="#444" style="background:#fff">\n${placed.join("\n")}\n</svg>\n`;
+}
+
+/** Of one chart. */
+const [WIDTH, HEIGHT] = [560, 280];

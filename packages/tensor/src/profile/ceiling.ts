@@ -1,0 +1,42 @@
+import type { Backend } from "../backend.ts";
+import { copyInto } from "../ops/copy.ts";
+import { ones, readResults } from "../ops/create.ts";
+import { matmul } from "../ops/matmul.ts";
+import { noGrad } from "../runtime.ts";
+import { Scope } from "../scope.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** The fastest that a backend was seen to be. */
+export interface Ceiling {
+  /** In a product of two square matrices, a multiply-add being two operations. */
+  readonly gflops: number;
+  /** In a copy, bytes read and written. */
+  readonly gbps: number;
+}
+
+const SIDE = 1024;
+const COPIED = 2 ** 23;
+const RUNS = 5;
+
+/** Measures a product [1024, 1024] · [1024, 1024] and a copy of 32 MiB: the best of five runs, after one that compiles. */
+export async function measureCeiling(backend: Backend): Promise<Ceiling> {
+  using held = new Scope("ceiling", { backend, gradients: false });
+  const made = (shape: readonly number[]): Tensor => held.run(() => ones(shape));
+  const [a, b, from, to] = [made([SIDE, SIDE]), made([SIDE, SIDE]), made([COPIED]), made([COPIED])];
+  const best = async (run: () => Tensor): Promise<number> => {
+    const times: number[] = [];
+    for (let i = 0; i <= RUNS; i++) {
+      const start = performance.now();
+      // Where kernels only queue, this one has run when an element of its result is read.
+      await readResults(backend, () => noGrad(() => [run().slice([{ start: 0, end: 1 }])]));
+      if (i > 0) times.push(performance.now() - start);
+    }
+    return Math.min(...times);
+  };
+  const product = await best(() => matmul(a, b).reshape([-1]));
+  const copy = await best(() => {
+    copyInto(to, from);
+    return to;
+  });
+  return { gflops: (2 * SIDE ** 3) / product / 1e6, gbps: (2 * 4 * COPIED) / copy / 1e6 };
+}
