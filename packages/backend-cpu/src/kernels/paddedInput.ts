@@ -4,8 +4,8 @@ import { type Axes, type PaddedAxis, type PlaneLayout, paddedAxis, planeLayout }
 import { padPlanes } from "./padPlanes.ts";
 
 const BYTES = 4;
-// Padded images kept in scratch at a time: what a cache holds between padding and summing.
-const PADDED_BYTES = 4 * 1024 * 1024;
+// Padded images kept in scratch at a time: what a core's second-level cache holds between padding and summing.
+const PADDED_BYTES = 1024 * 1024;
 // Two vectors of four may read this far past the last padded element.
 const SLACK_BYTES = 64;
 
