@@ -32,7 +32,7 @@ export {
   type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
-export { type ConvertedConfig, convertOfficial, mergeOfficial } from "./config/officialConfig.ts";
+export { type ConvertedConfig, convertOfficial, mergeOfficial, type OfficialTree } from "./config/officialConfig.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
 export {
@@ -101,6 +101,7 @@ export { type BestState, bestInMemory } from "./train/bestState.ts";
 export { BatchError } from "./train/checkBatch.ts";
 export { type EvaluateOptions, type Evaluation, evaluate } from "./train/evaluate.ts";
 export type { EpochEvent, RecoveryEvent, StageEvent, StepEvent, TrainEvent } from "./train/events.ts";
+export { type LargestBatchOptions, largestBatch, type TriedBatch } from "./train/largestBatch.ts";
 export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
 export type { TrainProgress } from "./train/progress.ts";

@@ -52,7 +52,6 @@ test("of a whole network or detector, the backbone is taken", async () => {
   expect(one).toEqual(other);
 });
 
-// The pattern of docs/specification.md's names: what the official file of each size holds.
 test.each([
   ["n", "stages.2.blocks.1.layers.2.conv2.lab.scale", "stages.2.blocks.2.aggregation.0.conv.weight"],
   ["l", "stages.2.blocks.2.layers.5.conv2.bn.running_var", "stem.stem1.lab.scale"],

@@ -4,7 +4,8 @@ import { ConfigError, PRESET_NAMES, type PresetName, TASK_NAMES, type TaskName }
 import { HGNETV2 } from "./hgnetv2Sizes.ts";
 import { presetConfig } from "./presets.ts";
 
-type Tree = { readonly [key: string]: unknown };
+/** A YAML file of the official repository. */
+export type OfficialTree = Readonly<Record<string, unknown>>;
 type Edit = readonly [path: string, value: unknown];
 
 /** Key of ours whose value is that of an official key. */
@@ -97,13 +98,42 @@ const MADE: Readonly<Record<string, (value: unknown) => readonly Edit[]>> = {
     ];
   },
   "train_dataloader.dataset.transforms.ops": (ops) => [
-    ["train.augmentation.transforms", (ops as readonly Tree[]).flatMap(transform)],
+    ["train.augmentation.transforms", (ops as readonly OfficialTree[]).flatMap(transform)],
   ],
 };
 
-/** Parts of the official trees that there is nothing of here, or that follows from the rest or from the data. */
-const WITHOUT_PLACE =
-  /^(__include__|output_dir|task|model|criterion|postprocessor|evaluator|num_classes|remap_mscoco_category|use_focal_loss|print_freq|find_unused_parameters|sync_bn|use_amp|scaler|use_ema|ema\.(type|start)|optimizer\.type|lr_scheduler\.type|lr_warmup_scheduler\.type|DFINE\.|HGNetv2\.(pretrained|local_model_dir)|HybridEncoder\.(in_channels|feat_strides|dropout|enc_act|act|eval_spatial_size)|DFINETransformer\.(feat_channels|feat_strides|num_levels|box_noise_scale|layer_scale|activation|dropout|eval_spatial_size)|DFINECriterion\.(losses|reg_max|matcher\.type)|train_dataloader\.(type|shuffle|num_workers|drop_last|collate_fn\.(type|base_size)|dataset\.(type|img_folder|ann_file|return_masks|transforms\.(type|policy)))|val_dataloader\.(?!total_batch_size)|tuning|resume|device|use_wandb|project_name|exp_name)/;
+/** What there is nothing of here, or follows from the rest or from the data: parts of official trees, by section. */
+const WITHOUT_PLACE: readonly string[] = [
+  ...["__include__", "output_dir", "task", "model", "criterion", "postprocessor", "evaluator", "num_classes"],
+  ...[
+    "remap_mscoco_category",
+    "use_focal_loss",
+    "print_freq",
+    "find_unused_parameters",
+    "sync_bn",
+    "use_amp",
+    "scaler",
+  ],
+  ...["use_ema", "tuning", "resume", "device", "use_wandb", "project_name", "exp_name", "DFINE", "val_dataloader"],
+  ...under("ema", ["type", "start"]),
+  ...["optimizer.type", "lr_scheduler.type", "lr_warmup_scheduler.type"],
+  ...under("HGNetv2", ["pretrained", "local_model_dir"]),
+  ...under("HybridEncoder", ["in_channels", "feat_strides", "dropout", "enc_act", "act", "eval_spatial_size"]),
+  ...under("DFINETransformer", ["feat_channels", "feat_strides", "num_levels", "box_noise_scale", "layer_scale"]),
+  ...under("DFINETransformer", ["activation", "dropout", "eval_spatial_size"]),
+  ...under("DFINECriterion", ["losses", "reg_max", "matcher.type"]),
+  ...under("train_dataloader", ["type", "shuffle", "num_workers", "drop_last"]),
+  ...under("train_dataloader.collate_fn", ["type", "base_size"]),
+  ...under("train_dataloader.dataset", ["type", "img_folder", "ann_file", "return_masks"]),
+  ...under("train_dataloader.dataset.transforms", ["type", "policy"]),
+];
+
+function under(section: string, keys: readonly string[]): string[] {
+  return keys.map((key) => `${section}.${key}`);
+}
+
+const hasNoPlace = (path: string): boolean =>
+  WITHOUT_PLACE.some((known) => path === known || path.startsWith(`${known}.`));
 
 const RENAMED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   RandomPhotometricDistort: { "": "photometricDistort", p: "probability" },
@@ -116,7 +146,7 @@ const RENAMED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const ALWAYS: ReadonlySet<unknown> = new Set(["Resize", "ConvertPILImage", "ConvertBoxes"]);
 
 /** One transform; those that the pipeline does anyway, after the flip, are left out. */
-function transform({ type, ...given }: Tree, i: number, all: readonly Tree[]): AugmentationConfig[] {
+function transform({ type, ...given }: OfficialTree, i: number, all: readonly OfficialTree[]): AugmentationConfig[] {
   const names = RENAMED[String(type)];
   const isLast = type === "SanitizeBoundingBoxes" && all.slice(0, i).some((op) => op.type === "Resize");
   if (ALWAYS.has(type) || isLast) return [];
@@ -130,10 +160,11 @@ function transform({ type, ...given }: Tree, i: number, all: readonly Tree[]): A
   throw new ConfigError(`transforms.ops: ${describe(type)}: ${found.error.issues[0]?.message}`);
 }
 
-const isTree = (value: unknown): value is Tree => typeof value === "object" && value !== null && !Array.isArray(value);
+const isTree = (value: unknown): value is OfficialTree =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** Official includes: trees merge key by key, all else is replaced. */
-export function mergeOfficial(base: Tree, over: Tree): Tree {
+export function mergeOfficial(base: OfficialTree, over: OfficialTree): OfficialTree {
   const out: Record<string, unknown> = { ...base };
   for (const [key, value] of Object.entries(over)) {
     const old = Object.hasOwn(out, key) ? out[key] : undefined;
@@ -143,7 +174,7 @@ export function mergeOfficial(base: Tree, over: Tree): Tree {
 }
 
 /** Every value with its path; trees are gone through as far as no row takes them whole. */
-function leaves(tree: Tree, prefix = ""): Edit[] {
+function leaves(tree: OfficialTree, prefix = ""): Edit[] {
   return Object.entries(tree).flatMap(([key, value]): Edit[] => {
     const path = prefix + key;
     return isTree(value) && !Object.hasOwn(MADE, path) ? leaves(value, `${path}.`) : [[path, value]];
@@ -164,12 +195,12 @@ export interface ConvertedConfig {
  * Converts an official configuration, its includes merged. Preset and task are those with the fewest differences.
  * @throws ConfigError for values that there is nothing of here
  */
-export function convertOfficial(tree: Tree): ConvertedConfig {
+export function convertOfficial(tree: OfficialTree): ConvertedConfig {
   const unknown: string[] = [];
   const edits = leaves(tree).flatMap(([path, value]): readonly Edit[] => {
     if (Object.hasOwn(SAME, path)) return [[SAME[path]!, value]];
     if (Object.hasOwn(MADE, path)) return MADE[path]!(value);
-    if (!WITHOUT_PLACE.test(path)) unknown.push(path);
+    if (!hasNoPlace(path)) unknown.push(path);
     return [];
   });
   let best: Omit<ConvertedConfig, "unknown"> | undefined;
@@ -183,7 +214,7 @@ export function convertOfficial(tree: Tree): ConvertedConfig {
 }
 
 const valueAt = (tree: unknown, path: string): unknown =>
-  path.split(".").reduce<unknown>((value, key) => (value as Tree | undefined)?.[key], tree);
+  path.split(".").reduce<unknown>((value, key) => (value as OfficialTree | undefined)?.[key], tree);
 
 /** Whether values are alike, whatever the order of keys. */
 const isSame = (a: unknown, b: unknown): boolean => JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));

@@ -7,7 +7,7 @@ import { ConfigError } from "../config/errors.ts";
 import type { Detector } from "../model/detector.ts";
 import { modelPredictor } from "../predictor.ts";
 import { createImage } from "./image.ts";
-import { placeInInput, RESIZES, toInput } from "./inputFit.ts";
+import { inputFrame, placeInInput, RESIZES, toInput } from "./inputFit.ts";
 import { toTargets } from "./targets.ts";
 
 const backend = cpu({ threads: 1 });
@@ -55,6 +55,13 @@ function toldModel(boxes: Float32Array, resize: (typeof RESIZES)[number]): Detec
   const predictions = () => ({ logits: tensor([1], [1, 1, 1]), boxes: tensor(boxes, [1, 1, 4]) });
   return { config, predictions } as unknown as Detector;
 }
+
+test("squeezed, the input's frame is the image's, to the last bit", () =>
+  fc.assert(
+    fc.property(side, side, inputSize, (width, height, size) => {
+      expect(inputFrame({ width, height }, size, "squeeze")).toEqual({ left: 0, top: 0, width, height });
+    }),
+  ));
 
 test("a target that is found is where it was annotated", () =>
   fc.assert(

@@ -28,6 +28,7 @@ export function placeInInput(image: Size, [height, width]: readonly [number, num
 
 /** The input's own frame in pixels of the image: what boxes as fractions of the input are measured in. */
 export function inputFrame(image: Size, size: readonly [number, number], resize: Resize): Rectangle {
+  if (resize === "squeeze") return { left: 0, top: 0, width: image.width, height: image.height };
   const { left, top, width, height } = placeInInput(image, size, resize);
   const [x, y] = [image.width / width, image.height / height];
   return { left: 0 - left * x, top: 0 - top * y, width: size[1] * x, height: size[0] * y };

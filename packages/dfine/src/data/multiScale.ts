@@ -17,12 +17,21 @@ export function trainingScales(base: number, repeat: number): number[] {
 
 /** The size of a batch: drawn for the longer side, the shorter one in proportion, both multiples of 32. */
 export function drawSize([height, width]: BatchSize, repeat: number, draw: number): BatchSize {
+  const scales = trainingScales(Math.max(height, width), repeat);
+  return withLonger([height, width], scales[Math.floor(draw * scales.length)]!);
+}
+
+/** The size whose longer side is `drawn`. */
+function withLonger([height, width]: BatchSize, drawn: number): BatchSize {
   const base = Math.max(height, width);
-  const scales = trainingScales(base, repeat);
-  const drawn = scales[Math.floor(draw * scales.length)]!;
   const scaled = (side: number) =>
     side === base ? drawn : Math.max(STEP, STEP * Math.round((side * drawn) / base / STEP));
   return [scaled(height), scaled(width)];
+}
+
+/** The largest size that a batch may have. */
+export function largestSize(size: BatchSize, repeat: number | null): BatchSize {
+  return repeat === null ? size : withLonger(size, Math.max(...trainingScales(Math.max(...size), repeat)));
 }
 
 /** Resizes planes [N, H, W] to the nearest values, as PyTorch's default interpolation does. */

@@ -5,6 +5,7 @@ import type { BestState } from "../train/bestState.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
 import type { Trainer } from "../train/trainer.ts";
+import { Background } from "./background.ts";
 import { removeTemporaries, writeFileAtomic } from "./checkpointFile.ts";
 import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { environment } from "./environment.ts";
@@ -27,24 +28,6 @@ export interface RecorderOptions {
   /** For the report: what was mended in the data, and what became of the weights. */
   readonly notes?: readonly string[];
   readonly leftOut: LeftOut;
-}
-
-/** Files that are written while training goes on, one set after the other. */
-class Background {
-  #writing: Promise<void> = Promise.resolve();
-
-  /** Begins with `write` once what was begun before is done. @throws what that threw */
-  async begin(write: () => Promise<void>): Promise<void> {
-    await this.#writing;
-    this.#writing = write();
-    // It is thrown by the next call.
-    this.#writing.catch(() => {});
-  }
-
-  /** Waits until everything is on the disk. @throws what writing threw */
-  end(): Promise<void> {
-    return this.#writing;
-  }
 }
 
 /** Puts what happens in a run into its folder: log, results, weights, state and report. */

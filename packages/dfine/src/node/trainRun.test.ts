@@ -12,6 +12,7 @@ import { Trainer } from "../train/trainer.ts";
 import { runTerminal } from "./cli/runTerminal.ts";
 import { Terminal } from "./cli/terminal.ts";
 import { type DigitsDataset, makeDigits } from "./demo/digits.ts";
+import type { EstimateEvent, RunEvent } from "./runEvents.ts";
 import { createRunFolder, type RunFolder } from "./runFolder.ts";
 import { readEvents } from "./runLog.ts";
 import { runTraining } from "./trainRun.ts";
@@ -106,6 +107,30 @@ test("a run needs no terminal: everything is told to a sink, once it is on the d
   const steps = ["step", "step", "step", "epoch"];
   expect(told.map(({ kind }) => kind)).toEqual(["started", ...steps, ...steps]);
   expect(report).toContain("<h1>sink</h1>");
+});
+
+test("before a run of some length it is said what it will take", async () => {
+  const config = tinyConfig((c) => {
+    Object.assign(c.model, { classes });
+    Object.assign(c.train, { epochs: 100 });
+  });
+  using trainer = await Trainer.create({ config, backend: inner });
+  const stop = new AbortController();
+  const told: RunEvent[] = [];
+  const { interrupted } = await runTraining({
+    ...{ trainer, train: digits.train, title: "x", signal: stop.signal, workers: 0 },
+    run: () => createRunFolder(folder, "train", "estimated"),
+    onEvent: (event) => {
+      told.push(event);
+      if (event.kind === "estimate") stop.abort();
+    },
+  });
+  expect(interrupted).toBe(true);
+  expect(told.map(({ kind }) => kind)).toEqual(["started", "estimate", "step"]);
+  const estimate = told[1] as EstimateEvent;
+  expect(estimate.steps).toBe(300);
+  expect(estimate.secondsPerStep).toBeGreaterThan(0);
+  expect(estimate.bytes).toBeGreaterThan(0);
 });
 
 test("what can be refused is refused before the folder is made", async () => {

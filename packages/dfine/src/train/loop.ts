@@ -40,11 +40,14 @@ export async function* trainLoop(
   const { bestState = bestInMemory() } = options;
   const stepsPerEpoch = data.train.batchesPerEpoch;
   const stepsInAll = lastStep(trainer, data, options);
+  let lastStage: number | undefined;
   while (!stopsEarly(trainer) && (progress.step < stepsInAll || progress.stepInEpoch === stepsPerEpoch)) {
     const start = performance.now();
     try {
       const stage = await enterStage(trainer, bestState);
-      if (stage) yield stage;
+      // A lost device may have undone it.
+      if (stage && stage.step !== lastStage) yield stage;
+      lastStage = stage?.step ?? lastStage;
       yield* trainSteps(trainer, data.train, { stepsInAll, recovery });
       const { signal } = options;
       const evaluation = data.val && (await trainer.evaluate(data.val.source, data.val.dataset, { signal }));

@@ -1,6 +1,12 @@
 import type { Config, TrainConfig } from "../config/config.ts";
 import type { TrainProgress } from "./progress.ts";
 
+/** A run, and where it stands. */
+interface Standing {
+  readonly config: Config;
+  readonly progress: TrainProgress;
+}
+
 /** By how much each restart lowers the decay of stage 2. D-FINE's. */
 const DECAY_PER_RESTART = 1e-4;
 
@@ -31,7 +37,7 @@ export function emaDecayAt({ train }: Config, { epoch, cycle }: Pick<TrainProgre
  * one counts as the best.
  */
 export function judgeEpoch(
-  { config, progress }: { readonly config: Config; readonly progress: TrainProgress },
+  { config, progress }: Standing,
   { value, isBest }: { value: number | undefined; isBest: boolean },
 ): void {
   const { epoch, cycle, watched } = progress;
@@ -47,10 +53,5 @@ export function judgeEpoch(
 }
 
 /** Whether a run ends here because it has not become better for long enough. */
-export const stopsEarly = ({
-  config,
-  progress,
-}: {
-  readonly config: Config;
-  readonly progress: TrainProgress;
-}): boolean => progress.watched.waited >= (config.train.earlyStop.patience ?? Number.POSITIVE_INFINITY);
+export const stopsEarly = ({ config, progress }: Standing): boolean =>
+  progress.watched.waited >= (config.train.earlyStop.patience ?? Number.POSITIVE_INFINITY);

@@ -200,7 +200,7 @@ test("after the stop epoch no strong augmentation is called, and the others draw
 test("others are asked for when they are needed, by draws that follow from the seed", async () => {
   const given = { image: picture(24, 18), labels: Int32Array.of(0), boxes: Float32Array.of(1, 2, 20, 16) };
   const half = augmentationsSchema.parse([
-    { name: "mosaic", probability: 0.5 },
+    { name: "mosaic", probability: 0.5, side: 32 },
     { name: "mixup", probability: 0.5 },
   ]);
   const counts = new Map<number, number>();

@@ -40,6 +40,9 @@ export const weights = (text: string) => new Option("--weights <file>", text);
 export const ema = () => new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
 export const size = (text: string) => parsed("--size <size>", text, inputSize);
 export const batch = (text: string) => parsed("--batch <images>", text, wholeNumber(1));
+/** A number of images, or what fits. */
+export const batchOrAuto = (text: string) =>
+  parsed("--batch <images>", text, (given) => (given === "auto" ? given : wholeNumber(1)(given)));
 export const maxPixels = () =>
   parsed(
     "--max-pixels <count>",

@@ -10,6 +10,7 @@ import { encodeImage } from "../draw.ts";
 import { previewSheet } from "../previewSheet.ts";
 import { runTraining } from "../trainRun.ts";
 import { wandbLog } from "../wandb.ts";
+import { autoBatchJob } from "./autoBatch.ts";
 import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDevice } from "./openDetector.ts";
@@ -46,7 +47,8 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.size("input size in pixels, SIDE or HEIGHTxWIDTH (default: that of --weights, or 640)"),
     options.parsed("--epochs <count>", "passes over the training data", options.wholeNumber(1)),
     options.parsed("--steps <count>", "end after this many steps in all", options.wholeNumber(1)),
-    options.batch("images per step"),
+    options.batchOrAuto("images per step, or auto: the most that fit (default: 8)"),
+    options.parsed("--memory <megabytes>", "what a step may take, for --batch auto", options.wholeNumber(1)),
     options.parsed("--lr <rate>", "learning rate", options.positiveNumber),
     options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
     options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
@@ -60,7 +62,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
     ...options.run(),
   ]);
-  return command.action(async (overrides: string[], values: TrainValues) => {
+  return command.action(async (overrides: string[], values: TrainCommandValues) => {
     if (values.resume !== undefined) refuseOnResume(command, overrides);
     finish(await train(values, overrides));
   });
@@ -77,9 +79,21 @@ function refuseOnResume(command: Command, overrides: readonly string[]): void {
     throw new UsageError(`--resume goes on with the run's own configuration and data; leave out ${names.join(", ")}`);
 }
 
-async function train(values: TrainValues, overrides: readonly string[]): Promise<number> {
+interface TrainCommandValues extends Omit<TrainValues, "batch"> {
+  readonly batch?: number | "auto";
+  readonly memory?: number;
+}
+
+async function train({ batch, ...values }: TrainCommandValues, overrides: readonly string[]): Promise<number> {
   const terminal = new Terminal(values);
-  const job = values.resume === undefined ? await freshJob(values, overrides) : await resumedJob(values.resume, values);
+  if (batch !== "auto" && values.memory !== undefined)
+    throw new UsageError("--memory is the limit of --batch auto; give both, or leave it out");
+  const tried = batch === "auto" ? await openDevice(values, terminal) : undefined;
+  const job = tried
+    ? await autoBatchJob(values, overrides, { backend: tried.backend, terminal })
+    : values.resume === undefined
+      ? await freshJob({ ...values, ...(batch === undefined || batch === "auto" ? {} : { batch }) }, overrides)
+      : await resumedJob(values.resume, values);
   const { config, datasets } = job;
   const notes = [...dataNotes(terminal, job), ...job.notes];
   for (const note of notes) terminal.note(note);
@@ -88,7 +102,7 @@ async function train(values: TrainValues, overrides: readonly string[]): Promise
   if (values.preview !== undefined) return await writePreview(values.preview, terminal, job);
   const resources = { workers: values.workers, cacheBytes: values.cache && values.cache * 2 ** 20 };
   terminal.note(loaderNote(config, resources));
-  using device = await openDevice(values, terminal);
+  using device = tried ?? (await openDevice(values, terminal));
   using interrupt = watchInterrupt(() =>
     terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),
   );

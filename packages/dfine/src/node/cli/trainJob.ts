@@ -42,6 +42,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   /** Project at Weights & Biases. */
   readonly wandb?: string;
   readonly resume?: string;
+  /** Images per step where `batch` does not say it. */
+  readonly usualBatch?: number;
   /** File of a sheet of images, which is all that is made. */
   readonly preview?: string;
 }
@@ -118,11 +120,12 @@ function withBatch(
   { given, images, own }: { given: unknown; images: number; own: TrainConfig },
 ): { values: TrainValues; notes: string[] } {
   if (given !== undefined) return { values, notes: [] };
-  const batch = Math.max(1, Math.min(MODEST_BATCH, images));
+  const usual = values.usualBatch ?? MODEST_BATCH;
+  const batch = Math.max(1, Math.min(usual, images));
   const scaled = (rate: number) => Number((rate * Math.sqrt(batch / own.batch)).toPrecision(2));
   const lr = values.lr ?? scaled(own.optimizer.learningRate);
   const backboneLr = values.backboneLr ?? scaled(own.optimizer.backboneLearningRate);
-  const few = batch < MODEST_BATCH ? `, and the data has ${counted(images, "image")}` : "";
+  const few = batch < usual ? `, and the data has ${counted(images, "image")}` : "";
   const note = `batch ${batch} and learning rates ${lr} and ${backboneLr} (backbone), because the preset's batch of ${own.batch} is made for four GPUs${few}; set --batch, --lr and --backbone-lr to choose`;
   return { values: { ...values, batch, lr, backboneLr }, notes: [note] };
 }

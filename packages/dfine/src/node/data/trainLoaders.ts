@@ -1,5 +1,5 @@
 import type { Config } from "../../config/config.ts";
-import { trainingScales } from "../../data/multiScale.ts";
+import { largestSize } from "../../data/multiScale.ts";
 import type { TrainData } from "../../train/batch.ts";
 import type { DataPart } from "../runEvents.ts";
 import { hasBatchThreads, usualWorkers } from "./batchThreads.ts";
@@ -58,11 +58,8 @@ export function loaderNote(
   { model, train }: Config,
   { workers = usualWorkers(), cacheBytes }: LoaderResources,
 ): string {
-  const [height, width] = model.evalSize;
-  const { baseSizeRepeat } = train.augmentation;
-  const base = Math.max(height, width);
-  const largest = baseSizeRepeat === null ? base : Math.max(...trainingScales(base, baseSizeRepeat));
-  const batchBytes = 12 * train.batch * height * width * (largest / base) ** 2;
+  const [height, width] = largestSize(model.evalSize, train.augmentation.baseSizeRepeat);
+  const batchBytes = 12 * train.batch * height * width;
   const threads = hasBatchThreads() ? workers : 0;
   const ahead = 1 + Math.max(1, threads);
   const by = threads === 0 ? "on the main thread" : threads === 1 ? "in a thread" : `in ${threads} threads`;
