@@ -66,6 +66,11 @@ test("growth is told in the order of presets and sizes, and drawn where there is
   expect(svg).toMatch(/^<svg xmlns="http:\/\/www.w3.org\/2000\/svg" width="560" height="280" /);
   expect(svg).toContain("training step");
   expect(svg).not.toContain("inference");
+  const byPreset = (["n", "x"] as const).map((preset, i) => ({
+    ...{ ...row(`train_${preset}`, "ours", [100]), preset, batch: 1 },
+    learned: { loss: 1, parameters: (i + 1) * 1e6 },
+  }));
+  expect(growthPlot(byPreset)).toContain("weights that learn, in millions");
 });
 
 test("a python that cannot run the step is named; backbones that its script lacks are not started", async () => {

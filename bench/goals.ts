@@ -3,13 +3,13 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { goalsTable, speedTable } from "./goalsTable.ts";
+import { goalsTable, profilesText, speedTable } from "./goalsTable.ts";
 import { growthPlot, growthTable } from "./growth.ts";
 import { BenchError } from "./options.ts";
 import type { Row } from "./row.ts";
 
 const USAGE = `npm run goals -- [--torch PYTHON] [--before DIR] [--only PIECE,PIECE] [--rounds 7] [--peers-folder DIR]
-  [--folder runs/goals] [--svg docs/growth.svg] [--again]`;
+  [--folder runs/goals] [--again] [--write]`;
 const ROOT = join(import.meta.dirname, "..");
 
 function parse() {
@@ -22,8 +22,8 @@ function parse() {
         rounds: { type: "string", default: "7" },
         "peers-folder": { type: "string", default: "../shared/peers" },
         folder: { type: "string", default: "runs/goals" },
-        svg: { type: "string" },
         again: { type: "boolean", default: false },
+        write: { type: "boolean", default: false },
       },
     }).values;
   } catch (error) {
@@ -51,6 +51,7 @@ function piecesOf({ torch, before, rounds, "peers-folder": folder }: Options): P
   const peers = ["--peers", "--peers-folder", resolve(folder), "--rounds", rounds];
   const small = ["n", "s"];
   const large = ["m", "l", "x"];
+  const beside = before ? ["--before", resolve(before)] : [];
   return [
     { name: "kernels", args: ["--only", "kernels", "--name", KERNELS, ...peers] },
     ...small.map((p) => ({ name: `infer-${p}`, args: ["--only", "infer", "--preset", p, "--seconds", "5", ...peers] })),
@@ -70,7 +71,7 @@ function piecesOf({ torch, before, rounds, "peers-folder": folder }: Options): P
     })),
     ...small.map((p) => ({
       name: `start-${p}`,
-      args: ["--only", "start", "--preset", p, ...peers, ...(before ? ["--before", before] : [])],
+      args: ["--only", "start", "--preset", p, ...peers, ...beside],
     })),
     ...(before
       ? small.map((p) => ({
@@ -89,6 +90,10 @@ function piecesOf({ torch, before, rounds, "peers-folder": folder }: Options): P
         args: ["--only", "infer", "--preset", p, "--size", String(n), ...SHORT],
       })),
     ]),
+    ...small.map((p) => ({
+      name: `profile-${p}`,
+      args: ["--only", "train", "--preset", p, "--profile", "--rounds", "1", "--seconds", "1", ...beside],
+    })),
     ...large.map((p) => ({
       name: `large-${p}`,
       args: ["--only", "infer,train", "--preset", p, "--train-batch", "1", ...SHORT],
@@ -139,11 +144,36 @@ async function rowsOf(options: Options): Promise<Row[]> {
   return rows;
 }
 
+/** Puts what was measured where pages have `<!-- NAME -->` and `<!-- end of NAME -->`. */
+async function write(parts: Readonly<Record<string, string>>): Promise<void> {
+  for (const page of ["README.md", "docs/performance.md"].map((name) => join(ROOT, name))) {
+    let text = await readFile(page, "utf8");
+    for (const [name, part] of Object.entries(parts)) {
+      const [before, rest] = text.split(`<!-- ${name} -->`);
+      const after = rest?.split(`<!-- end of ${name} -->`)[1];
+      if (after !== undefined && part !== "")
+        text = `${before}<!-- ${name} -->\n\n${part}\n\n<!-- end of ${name} -->${after}`;
+    }
+    await writeFile(page, text);
+  }
+}
+
 try {
   const options = parse();
   const rows = await rowsOf(options);
-  process.stdout.write(`${[goalsTable(rows), growthTable(rows), speedTable(rows)].join("\n\n")}\n`);
-  if (options.svg) await writeFile(options.svg, growthPlot(rows));
+  // Runs that are watched are not compared.
+  const measured = rows.filter(({ profile }) => profile === undefined);
+  const parts = {
+    goals: goalsTable(measured),
+    growth: `![By batch, by size and by preset](growth.svg)\n\n${growthTable(measured)}`,
+    speeds: speedTable(measured),
+    profiles: profilesText(rows),
+  };
+  process.stdout.write(`${Object.values(parts).join("\n\n")}\n`);
+  if (options.write) {
+    await write(parts);
+    await writeFile(join(ROOT, "docs/growth.svg"), growthPlot(measured));
+  }
 } catch (error) {
   if (!(error instanceof BenchError)) throw error;
   process.stderr.write(`goals: ${error.message}\n`);

@@ -1,3 +1,5 @@
+import { profileTable } from "@dfine/tensor";
+import { PROFILED_RUNS } from "./profile.ts";
 import type { Implementation, Row } from "./row.ts";
 
 /** A promise: ours as a share of another's time or memory, at most so much. */
@@ -102,3 +104,13 @@ export function speedTable(rows: readonly Row[]): string {
   });
   return markdown(["milliseconds", "ours", ...PEERS], lines);
 }
+
+/** Where the time of steps goes, ours and before. */
+export const profilesText = (rows: readonly Row[]): string =>
+  rows
+    .flatMap(({ name, implementation, threads, profile }) =>
+      profile
+        ? [`${name}, ${implementation}, threads ${threads}:\n\n\`\`\`\n${profileTable(profile, PROFILED_RUNS)}\n\`\`\``]
+        : [],
+    )
+    .join("\n\n");

@@ -25,7 +25,23 @@ export function growthTable(rows: readonly Row[]): string {
   return markdown(["work", "size", "batch", "min, ms", "median", "max", "per image", "memory, MB"], lines);
 }
 
-/** The same as two curves: a step by its batch, inference by its size. SVG, one below the other. */
+/** By the weights of the presets, in millions: a step with one image, and inference at 640. */
+function byPreset(rows: readonly Row[]) {
+  const weights = new Map(rows.flatMap(({ preset, learned }) => (learned ? [[preset, learned.parameters / 1e6]] : [])));
+  const series = (name: string, isMeant: (row: Row) => boolean) => {
+    const found = new Map(rows.filter(isMeant).map((row) => [row.preset, row.median_ms]));
+    const points = PRESETS.map(
+      (preset) => [weights.get(preset) ?? Number.NaN, found.get(preset) ?? Number.NaN] as const,
+    );
+    return { name, points: points.filter((point) => point.every(Number.isFinite)) };
+  };
+  return [
+    series("step", ({ work, size, batch }) => work === "train" && size === 320 && batch === 1),
+    series("inference", ({ work, size }) => work === "infer" && size === 640),
+  ].filter(({ points }) => points.length > 1);
+}
+
+/** The same as curves: a step by its batch, inference by its size, both by preset. SVG, one below the other. */
 export function growthPlot(rows: readonly Row[]): string {
   const ours = rows.filter(({ implementation }) => implementation === "ours");
   const series = (prefix: string, along: "batch" | "size") =>
@@ -36,6 +52,11 @@ export function growthPlot(rows: readonly Row[]): string {
   const charts = [
     lineChart(series("train", "batch"), { title: "training step at 320, ms", xLabel: "images in a batch", yMin: 0 }),
     lineChart(series("dfine", "size"), { title: "inference of one image, ms", xLabel: "side in pixels", yMin: 0 }),
+    lineChart(byPreset(ours), {
+      title: "one image, N to X: step at 320 and inference at 640, ms",
+      xLabel: "weights that learn, in millions",
+      yMin: 0,
+    }),
   ].filter(Boolean);
   const placed = charts.map((chart, i) =>
     chart.replace("<svg ", `<svg x="0" y="${i * HEIGHT}" width="${WIDTH}" height="${HEIGHT}" `),

@@ -34,18 +34,6 @@ let jax: Promise<Jax> | undefined;
 /** Of jax-js: WebAssembly, or WebGPU. */
 type JaxDevice = "wasm" | "webgpu";
 
-/** Runs `start` without `Worker`, which onnxruntime-web puts in place: Node's takes no blobs, as jax-js makes them. */
-async function withoutWorker<T>(start: () => Promise<T>): Promise<T> {
-  const own = Object.getOwnPropertyDescriptor(globalThis, "Worker");
-  Object.defineProperty(globalThis, "Worker", { value: undefined, configurable: true });
-  try {
-    return await start();
-  } finally {
-    if (own) Object.defineProperty(globalThis, "Worker", own);
-    else Reflect.deleteProperty(globalThis, "Worker");
-  }
-}
-
 /** A process uses it on one device. */
 function loadJax(device: JaxDevice): Promise<Jax> {
   const load = async (): Promise<Jax> => {
@@ -54,7 +42,9 @@ function loadJax(device: JaxDevice): Promise<Jax> {
     loaded.defaultDevice(device);
     return loaded;
   };
-  jax ??= device === "webgpu" ? withNavigator(load) : withoutWorker(load);
+  // onnxruntime-web leaves Node's workers behind as the page's, once it has its own; jax-js would start them from blobs, in vain.
+  if (device === "wasm") Reflect.deleteProperty(globalThis, "Worker");
+  jax ??= device === "webgpu" ? withNavigator(load) : load();
   return jax;
 }
 

@@ -29,9 +29,10 @@ def overlaps(a, b):
 def assign(cost):
     """Rows and columns of least total cost of a matrix [queries, targets] with fewer targets."""
     if linear_sum_assignment:
-        return linear_sum_assignment(cost)
-    # Shortest augmenting paths, one target at a time.
-    rows, columns = cost.T.tolist(), cost.shape[0]
+        return linear_sum_assignment(cost.numpy())
+    # With n targets each gets one of its n nearest queries. Shortest augmenting paths, one target at a time.
+    near = cost.topk(min(cost.shape), 0, largest=False).indices.unique()
+    rows, columns = cost[near].T.tolist(), len(near)
     price_row, price_column = [0.0] * len(rows), [0.0] * columns
     row_of, column_of = [-1] * columns, [-1] * len(rows)
     for start in range(len(rows)):
@@ -60,7 +61,7 @@ def assign(cost):
             owner = before[j]
             row_of[j] = owner
             j, column_of[owner] = column_of[owner], j
-    pairs = sorted((column, row) for row, column in enumerate(column_of))
+    pairs = sorted((near[column].item(), row) for row, column in enumerate(column_of))
     return [query for query, _ in pairs], [target for _, target in pairs]
 
 
@@ -77,7 +78,7 @@ def match(found, targets, config):
     cost = config["bboxWeight"] * distance + config["classWeight"] * classes - config["giouWeight"] * giou
     counts = [len(t["labels"]) for t in targets]
     cost = cost.nan_to_num(1.0).view(len(targets), -1, len(labels)).split(counts, 2)
-    pairs = [assign(c[i].numpy()) for i, c in enumerate(cost)]
+    pairs = [assign(c[i]) for i, c in enumerate(cost)]
     return [tuple(torch.as_tensor(side, dtype=torch.int64) for side in pair) for pair in pairs]
 
 

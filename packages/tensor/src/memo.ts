@@ -1,6 +1,8 @@
 /** A map, weak or not. */
-interface Known<K, V> {
+export interface Known<K, V> {
+  /** The value under `key`, if there is one. */
   get(key: K): V | undefined;
+  /** Keeps `value` under `key`. */
   set(key: K, value: V): unknown;
 }
 
@@ -40,20 +42,23 @@ export class NumbersMemo<V> {
   }
 }
 
+/** FNV-1a, and a shift that brings high bits back. */
 function hashOf(key: Numbers): number {
-  let hash = key.length;
+  let hash = 0x811c9dc5;
   const join = (n: number): void => {
-    hash = Math.imul(hash ^ n, 0x01000193) ^ (hash >>> 15);
+    hash = Math.imul(hash ^ n, 0x01000193);
+    hash ^= hash >>> 15;
   };
   for (const entry of key) {
     if (typeof entry === "number") join(entry);
     else {
-      join(entry.length);
+      join(LIST + entry.length);
       for (let i = 0; i < entry.length; i++) join(entry[i]!);
     }
   }
   return hash;
 }
+const LIST = 1 << 24;
 
 function isSame(a: Numbers, b: Numbers): boolean {
   if (a.length !== b.length) return false;

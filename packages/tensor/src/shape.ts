@@ -57,8 +57,8 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
   const rank = Math.max(...shapes.map((shape) => shape.length));
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {
-    for (const [i, n] of shape.entries()) {
-      const axis = rank - shape.length + i;
+    for (let axis = rank - shape.length; axis < rank; axis++) {
+      const n = shape[axis - rank + shape.length]!;
       if (n === 1 || n === result[axis]) continue;
       if (result[axis] !== 1)
         throw new ShapeError(

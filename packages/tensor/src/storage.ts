@@ -30,6 +30,11 @@ export class Storage {
     return this.#buffer;
   }
 
+  /** Whether more than one handle, view or save counts on it. */
+  get isShared(): boolean {
+    return this.#count > 1;
+  }
+
   /** Elements from…last are about to be changed in place. */
   change(from: number, last: number): void {
     this.#changes ??= new Map();

@@ -136,7 +136,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {
     const table = runtime.heapI32();
     let at = scratch / 4;
-    for (const { a, b, c, segments: range } of batches) at = put(table, at, [a, b, c, ...range]);
+    for (const { a, b, c, segments: range } of batches) at = put(table, at, [a, b, c, range[0], range[1]]);
     for (const segment of segments) at = put(table, at, [segment.a, segment.b, segment.k * 4]);
     at = put(table, at, offsets);
     runtime.launch(gemmKernel({ rows: rows.kind, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }), {

@@ -1,5 +1,5 @@
 import type { MatmulAttrs } from "@dfine/tensor";
-import { type Multiplication, matmulProblem, type Override } from "@dfine/tensor/kernel";
+import { type Matrices, type Multiplication, matmulProblem, type Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
@@ -23,37 +23,59 @@ export const matmulOverride = (runtime: CpuRuntime): Override<MatmulAttrs> => ({
   run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
 });
 
+// Below, a transposed product is the faster one where a's rows are adjacent: what is packed is then read line after line.
+const NARROW = 64;
+
+/** A factor as the tile walks it: along the product's outer axis, and along the summed one. */
+interface Factor {
+  readonly outer: number;
+  readonly summed: number;
+  readonly at: readonly number[];
+}
+
 export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: Multiplication<Epilogue>): void {
   const { m, n, k, axes, a, b } = matmulProblem(factors.a, factors.b);
-  const [pa, pb, pc] = [runtime.pointer(a.view), runtime.pointer(b.view), runtime.pointer(c)];
-  const [aOffsets, bOffsets] = [batchOffsets(axes, a.batch), batchOffsets(axes, b.batch)];
-  const segments = cutSummed(k, { aStep: a.column * BYTES, bStep: b.row * BYTES });
-  const strides = { k: b.row * BYTES, column: b.column * BYTES };
-  const isInRuns = b.column === 1 || n === 1;
+  const addresses = ({ view, batch }: Matrices): number[] => {
+    const first = runtime.pointer(view);
+    return batchOffsets(axes, batch).map((offset) => first + offset * BYTES);
+  };
+  const left: Factor = { outer: a.row * BYTES, summed: a.column * BYTES, at: addresses(a) };
+  const right: Factor = { outer: b.column * BYTES, summed: b.row * BYTES, at: addresses(b) };
+  const isTurned = a.row === 1 && a.column !== 1 && n < Math.min(m, NARROW) && !epilogue;
+  const [rows, columns] = isTurned ? [right, left] : [left, right];
+  const [height, width] = isTurned ? [n, m] : [m, n];
+  const pc = runtime.pointer(c);
+  const segments = cutSummed(k, { aStep: rows.summed, bStep: columns.summed });
+  const strides = { k: columns.summed, column: columns.outer };
+  const isInRuns = columns.outer === BYTES || width === 1;
   const isWeight = !isInRuns && b.batch.every((stride) => stride === 0);
   const panels = isWeight ? packedWeight(runtime, { view: factors.b, n, strides, segments }) : undefined;
-  const product = (rows: GemmRows): void =>
+  const runs = () => ({
+    kind: "runs" as const,
+    k: steps(segments[0]!.k, columns.summed),
+    length: width,
+    pitch: 0,
+    to: isTurned ? ([0, n * BYTES] as const) : undefined,
+  });
+  const product = (from: GemmRows): void =>
     gemm(runtime, {
-      m,
-      n,
-      batches: aOffsets.map((offset, i) => ({
-        a: pa + offset * BYTES,
-        b: panels ?? pb + bOffsets[i]! * BYTES,
+      m: height,
+      n: width,
+      batches: rows.at.map((address, i) => ({
+        a: address,
+        b: panels ?? columns.at[i]!,
         c: pc + i * m * n * BYTES,
         segments: [0, segments.length],
       })),
       segments: panels === undefined ? segments : packedSegments(runtime, { n, segments }),
-      rows,
-      columns:
-        panels !== undefined
-          ? { kind: "packed" }
-          : isInRuns
-            ? { kind: "runs", k: steps(segments[0]!.k, b.row * BYTES), length: n, pitch: 0 }
-            : { kind: "strided", ...strides },
-      cPitch: n * BYTES,
+      rows: from,
+      columns: panels !== undefined ? { kind: "packed" } : isInRuns ? runs() : { kind: "strided", ...strides },
+      cPitch: isTurned ? BYTES : n * BYTES,
       epilogue,
     });
-  const [pitch, kStep] = [a.row * BYTES, a.column * BYTES];
-  if (a.column !== 1 && a.row === 1) product({ kind: "adjacent", pitch: kStep });
-  else withRows(runtime, { count: m, pitch, k: a.column === 1 ? undefined : steps(segments[0]!.k, kStep) }, product);
+  if (rows.summed !== BYTES && rows.outer === BYTES) product({ kind: "adjacent", pitch: rows.summed });
+  else {
+    const offsets = rows.summed === BYTES ? undefined : steps(segments[0]!.k, rows.summed);
+    withRows(runtime, { count: height, pitch: rows.outer, k: offsets }, product);
+  }
 }

@@ -37,6 +37,6 @@ export function steps(count: number, step: number): Int32Array {
 /** `list`, then all of it `step` further, …: `count` times. */
 export function repeated(list: readonly number[], { count, step }: { count: number; step: number }): Int32Array {
   const all = new Int32Array(list.length * count);
-  for (let i = 0, at = 0; i < count; i++) for (const offset of list) all[at++] = offset + i * step;
+  for (let i = 0, at = 0; i < count; i++) for (let k = 0; k < list.length; k++) all[at++] = list[k]! + i * step;
   return all;
 }

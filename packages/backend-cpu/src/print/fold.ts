@@ -62,21 +62,19 @@ export class Fold {
     };
   }
 
-  /** Adds the elements at a site. In the main loop each group has its own accumulator. */
-  add(values: Values, site: Site): void {
+  /** Adds the elements of a group at a site. In the main loop each group has its own accumulator. */
+  add(values: Values, site: Site, group: number): void {
     const { f } = this.#printing;
     const main = !this.#across || (site.width === LANES && site.groups === this.#groups);
-    values.eachGroup([this.#expr], site, (group) => {
-      if (main) this.#accumulate(values, { site, group, into: this.#accumulators[group]! });
-      else {
-        const into = this.#levels[0]?.[0] ?? this.#accumulators[0]!;
-        // Lanes of a single element are all equal: a sum takes one of them.
-        if (site.width === 1 && this.#identity === 0) {
-          this.#push(values, site, group);
-          f.i32x4(-1, 0, 0, 0).op("v128.and").get(into).op(this.#op).set(into);
-        } else this.#accumulate(values, { site, group, into });
-      }
-    });
+    if (main) this.#accumulate(values, { site, group, into: this.#accumulators[group]! });
+    else {
+      const into = this.#levels[0]?.[0] ?? this.#accumulators[0]!;
+      // Lanes of a single element are all equal: a sum takes one of them.
+      if (site.width === 1 && this.#identity === 0) {
+        this.#push(values, site, group);
+        f.i32x4(-1, 0, 0, 0).op("v128.and").get(into).op(this.#op).set(into);
+      } else this.#accumulate(values, { site, group, into });
+    }
   }
 
   /** After one run of the innermost loop, when an outer loop goes on: short runs must not pile up in one level. */

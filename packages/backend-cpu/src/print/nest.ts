@@ -9,6 +9,7 @@ import {
   type Walk,
 } from "@dfine/tensor/kernel";
 import { lowerStage } from "./lower.ts";
+import { keepCostly, type Pass, passesOf, stagesOf } from "./passes.ts";
 
 /** What a node depends on, and who needs it. */
 export interface NodeFacts {
@@ -41,8 +42,8 @@ export interface Nest {
   readonly innerAxes: readonly number[];
   /** Depth at which stages follow each other. */
   readonly stageDepth: number;
-  /** Per stage, vectors handled together in the main loop. */
-  readonly groups: readonly number[];
+  /** With the vectors that each handles together in its main loop. */
+  readonly passes: readonly (Pass & { readonly groups: number })[];
   readonly facts: ReadonlyMap<Expr, NodeFacts>;
 }
 
@@ -54,9 +55,9 @@ const UNROLL = 4;
 const PAIR = 2;
 
 export function makeNest(kernel: Kernel): Nest {
-  const stages = kernel.stages.map(lowerStage);
   const [map, reduce] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
   const lanes = chooseLanes(kernel, map, reduce);
+  const stages = keepCostly(kernel.stages, kernel).map(lowerStage);
   const vectorAxis = lanes === "reduce" ? reduce.at(-1) : vectorMapAxis(kernel, map);
   const rowAxes = map.filter((axis) => axis !== vectorAxis);
   const shape = {
@@ -69,10 +70,10 @@ export function makeNest(kernel: Kernel): Nest {
     stageDepth: lanes === "reduce" ? 1 : 2,
   };
   const facts = nodeFacts(shape);
-  return { ...shape, facts, groups: chooseGroups(shape, facts) };
+  return { ...shape, facts, passes: makePasses(shape, facts) };
 }
 
-type Shape = Omit<Nest, "facts" | "groups">;
+type Shape = Omit<Nest, "facts" | "passes">;
 
 const strided = (kernel: Kernel, axis: number): number =>
   kernel.operands.filter((operand) => operand.walk[axis] === "stride").length;
@@ -93,14 +94,17 @@ function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefin
   );
 }
 
-function chooseGroups(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): number[] {
+function makePasses(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): Nest["passes"] {
   const { kernel, stages, vectorAxis, lanes, innerAxes } = shape;
   const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters(kernel);
   const work = (of: readonly Stage[]): number =>
     postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
   const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
   // With lanes along a map axis, all stages run for the same vectors.
-  return stages.map((stage) => (single ? 1 : work(lanes === "map" ? stages : [stage]) > limit ? PAIR : UNROLL));
+  return passesOf(stages).map((pass) => {
+    const groups = single ? 1 : work(lanes === "map" ? stages : stagesOf(pass)) > limit ? PAIR : UNROLL;
+    return { ...pass, groups };
+  });
 }
 
 /** Depth of the loop over `axis`. */

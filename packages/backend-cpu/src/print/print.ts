@@ -56,7 +56,7 @@ function printElements(
   f.arg(words.size.get(nest.vectorAxis)!).set(size);
   f.get(to, size, to, size).op("i32.lt_s").select().set(to);
   const used = new Set(nest.kernel.operands.keys());
-  vectorLoop(printing, { axis: nest.vectorAxis, site, used, from, to, groups: nest.groups[0] ?? 1 }, stages);
+  vectorLoop(printing, { axis: nest.vectorAxis, site, used, from, to, groups: nest.passes[0]?.groups ?? 1 }, stages);
   f.release(from, to, size);
 }
 

@@ -1,19 +1,20 @@
-import { type Expr, postorder, type Stage, stageExpressions } from "@dfine/tensor/kernel";
+import { type Expr, postorder, type StoreStage, stageExpressions, type Write } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import { scatter, store } from "./access.ts";
 import { Fold } from "./fold.ts";
 import { type Strips, stepLoop, vectorLoop } from "./loops.ts";
+import { type Pass, stagesOf } from "./passes.ts";
 import type { Printing, Site } from "./site.ts";
 import type { Values } from "./values.ts";
 
-/** Prints the stages of a kernel, one after the other, at the place where they follow each other. */
+/** Prints the stages of a kernel, one pass after the other, at the place where they follow each other. */
 export function printStages(printing: Printing, values: Values, site: Site): void {
   printing.rows.length = 0;
-  for (const [i, stage] of printing.nest.stages.entries()) {
+  for (const pass of printing.nest.passes) {
     values.scope(() => {
-      const roots = stageExpressions(stage);
+      const roots = stagesOf(pass).flatMap(stageExpressions);
       values.enter(roots, site);
-      printStage({ printing, values, site, roots, groups: printing.nest.groups[i]! }, stage);
+      printPass({ printing, values, site, roots, groups: pass.groups }, pass);
     });
   }
 }
@@ -23,55 +24,91 @@ interface Place {
   readonly values: Values;
   readonly site: Site;
   readonly roots: readonly Expr[];
-  /** Vectors together in the main loop of a stage with lanes along a reduced axis. */
+  /** Vectors together in the main loop of a pass with lanes along a reduced axis. */
   readonly groups: number;
 }
 
-function printStage(place: Place, stage: Stage): void {
-  const { printing, values, site, roots } = place;
-  const { f, nest } = printing;
-  const computed = (expr: Expr, inner: Site, group: number): Local => {
-    const value = f.local("v128");
-    values.push(expr, inner, group);
-    f.set(value);
-    return value;
+function printPass(place: Place, pass: Pass): void {
+  const { printing, values, site, roots, groups } = place;
+  const { store } = pass;
+  const folds = pass.folds.map(
+    (stage) => new Fold(printing, stage, printing.nest.lanes === "reduce" ? groups : site.groups),
+  );
+  const body = (inner: Site): void => {
+    const results: Written[][] = [];
+    values.eachGroup(roots, inner, (group) => {
+      for (const fold of folds) fold.add(values, inner, group);
+      if (store) results.push(store.writes.map((write) => computeWrite(place, write, { inner, group })));
+    });
+    if (store) storeResults(printing, store, { results, site: inner });
   };
-  const used = operandsIn(roots);
-  if (stage.kind === "reduce") {
-    const fold = new Fold(printing, stage, nest.lanes === "reduce" ? place.groups : site.groups);
-    innerLoops(place, { used, strips: fold.strips, endRun: () => fold.endRun() }, (inner) => fold.add(values, inner));
+  if (store?.perRow) body(site);
+  else {
+    const used = operandsIn(roots);
+    for (const { operand } of store?.writes ?? []) used.add(operand);
+    innerLoops(place, { used, strips: stripsOf(folds), endRun: () => each(folds, (fold) => fold.endRun()) }, body);
+  }
+  for (const fold of folds) {
     const results = fold.finish();
     values.holdForStages(results);
     printing.rows.push(results);
-    return;
   }
-  for (const { operand } of stage.writes) used.add(operand);
-  // All is computed before anything is stored, the last vector first: so neighbours merge. Sums are added in order.
-  const body = (inner: Site): void => {
-    const results: { index: Local | undefined; value: Local }[][] = [];
-    values.eachGroup(roots, inner, (group) => {
-      results.push(
-        stage.writes.map(({ index, expr }) => ({
-          index: index && computed(index, inner, group),
-          value: computed(expr, inner, group),
-        })),
-      );
-    });
-    for (const [i, { operand, expr }] of stage.writes.entries()) {
-      const element = (group: number) => ({ operand, dtype: expr.dtype, group });
-      for (const [group, written] of results.entries()) {
-        const { index, value } = written[i]!;
-        if (index) scatter(printing, element(group), { site: inner, index, value });
-      }
-      for (let group = results.length - 1; group >= 0; group--) {
-        const { index, value } = results[group]![i]!;
-        if (!index) store(printing, element(group), { site: inner, value });
-      }
+}
+
+function stripsOf(folds: readonly Fold[]): Strips | undefined {
+  const all = folds.flatMap(({ strips }) => strips ?? []);
+  const [first] = all;
+  return (
+    first && {
+      ...first,
+      begin: () => each(all, (strip) => strip.begin()),
+      end: () => each(all, (strip) => strip.end()),
     }
-    f.release(...results.flat(2).flatMap(({ index, value }) => (index ? [index, value] : [value])));
+  );
+}
+
+function each<T>(list: readonly T[], act: (item: T) => void): void {
+  for (const item of list) act(item);
+}
+
+/** A value that is to be stored, and where in an indexed operand. */
+interface Written {
+  readonly index: Local | undefined;
+  readonly value: Local;
+}
+
+function computeWrite(
+  { printing: { f }, values }: Place,
+  { index, expr }: Write,
+  { inner, group }: { inner: Site; group: number },
+): Written {
+  const computed = (e: Expr): Local => {
+    const value = f.local("v128");
+    values.push(e, inner, group);
+    f.set(value);
+    return value;
   };
-  if (stage.perRow) body(site);
-  else innerLoops(place, { used }, body);
+  return { index: index && computed(index), value: computed(expr) };
+}
+
+/** All is computed before anything is stored, the last vector first: so neighbours merge. Sums are added in order. */
+function storeResults(
+  printing: Printing,
+  { writes }: StoreStage,
+  { results, site }: { results: readonly (readonly Written[])[]; site: Site },
+): void {
+  for (const [i, { operand, expr }] of writes.entries()) {
+    const element = (group: number) => ({ operand, dtype: expr.dtype, group });
+    for (const [group, written] of results.entries()) {
+      const { index, value } = written[i]!;
+      if (index) scatter(printing, element(group), { site, index, value });
+    }
+    for (let group = results.length - 1; group >= 0; group--) {
+      const { index, value } = results[group]![i]!;
+      if (!index) store(printing, element(group), { site, value });
+    }
+  }
+  printing.f.release(...results.flat(2).flatMap(({ index, value }) => (index ? [index, value] : [value])));
 }
 
 const operandsIn = (roots: readonly Expr[]): Set<number> =>

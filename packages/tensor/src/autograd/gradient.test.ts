@@ -3,6 +3,7 @@ import {
   backward,
   batchNorm,
   checkpoint,
+  fillInto,
   GradientError,
   gradients,
   isRecomputing,
@@ -72,6 +73,26 @@ describe("backward", () => {
   it("gives the gradient of a function at given inputs", async () => {
     const [dx] = gradients(([x]) => x!.mul(x!), { inputs: [tensor([1, 2, 3])], dy: tensor([1, 10, 100]) });
     expect([...(await dx!.data())]).toEqual([2, 40, 600]);
+  });
+});
+
+describe("gradients of leaves", () => {
+  it("share elements neither with each other nor with what was given", async () => {
+    const [x, y] = [leaf([3], 1), leaf([3], 2)];
+    const dy = tensor([1, 2, 3]);
+    backward(x.add(y), dy);
+    fillInto(dy, 7);
+    fillInto(x.grad!, 0);
+    expect([...(await y.grad!.data())]).toEqual([1, 2, 3]);
+  });
+
+  it("are sums of all that arrives, by whichever way a gradient was handed on", async () => {
+    const x = leaf([2], 1);
+    const dy = tensor([1, 10]);
+    const handedOn = x.add(1);
+    backward(handedOn.add(handedOn.mul(2)).add(x).add(x.mul(3)).add(handedOn), dy);
+    expect([...(await x.grad!.data())]).toEqual([8, 80]);
+    expect([...(await dy.data())]).toEqual([1, 10]);
   });
 });
 

@@ -1,10 +1,13 @@
 import { GradientError, ShapeError } from "../errors.ts";
+import { load } from "../kernel/expr.ts";
+import { makeProgram, readOperand, updateOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
-import { add } from "../ops/arithmetic.ts";
+import { add, identity } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
+import { launchOver } from "../ops/result.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
-import { sameShape, shapeText } from "../shape.ts";
+import { isContiguous, sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
 import { record } from "./tape.ts";
@@ -37,7 +40,8 @@ type Pending = Map<Node, (Tensor | undefined)[]>;
 
 function arrive(pending: Pending, { node, output }: Edge<Tensor>, gradient: Tensor): void {
   const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
-  grads[output] = total(grads[output], gradient);
+  const before = grads[output];
+  grads[output] = before ? total(before, gradient) : gradient;
 }
 
 function step(node: Node, pending: Pending): void {
@@ -45,7 +49,7 @@ function step(node: Node, pending: Pending): void {
   pending.delete(node);
   if (grads.every((g) => g === undefined)) return;
   if (node.leaf) {
-    node.grad = keep(total(node.grad, grads[0]!));
+    node.grad = keep(node.grad ? sum(node.grad, grads[0]!) : own(grads[0]!));
     return;
   }
   const { vjp } = node;
@@ -67,12 +71,33 @@ function step(node: Node, pending: Pending): void {
 }
 
 /** Gradients that arrived by several ways, the last one `gradient`; takes over both handles. */
-function total(before: Tensor | undefined, gradient: Tensor): Tensor {
-  if (!before) return gradient;
-  const sum = add(before, gradient);
+function total(before: Tensor, gradient: Tensor): Tensor {
+  if (before.storage.isShared || !isContiguous(before.shape, before.strides)) return sum(before, gradient);
+  launchOver(accumulate, before, { tensors: [before, gradient] });
+  gradient.dispose();
+  return before;
+}
+
+const accumulate = makeProgram("accumulate", {
+  operands: [updateOperand("f32"), readOperand("f32")],
+  params: [],
+  stages: [{ kind: "store", perRow: false, writes: [{ operand: 0, expr: load(0).add(load(1)) }] }],
+});
+
+/** A new tensor; takes over both handles. */
+function sum(before: Tensor, gradient: Tensor): Tensor {
+  const result = add(before, gradient);
   before.dispose();
   gradient.dispose();
-  return sum;
+  return result;
+}
+
+/** A leaf's gradient may be changed in place, so it shares elements with nothing; takes over the handle. */
+function own(gradient: Tensor): Tensor {
+  if (!gradient.storage.isShared) return gradient;
+  const copy = identity(gradient);
+  gradient.dispose();
+  return copy;
 }
 
 /** Every node the output depends on; one made later never feeds one made earlier. */

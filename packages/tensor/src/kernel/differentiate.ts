@@ -1,6 +1,7 @@
 import { constant, type Expr, postorder, row } from "./expr.ts";
 import type { ExprOp } from "./exprOps.ts";
 import type { Stage } from "./kernel.ts";
+import { type Still, termsOf } from "./terms.ts";
 
 export type Adjoints = Map<Expr, Expr>;
 
@@ -61,13 +62,23 @@ export interface StageGradient {
   perRow(load: Expr): Expr | undefined;
 }
 
+/** What reverse mode over stages is told of the operands. */
+export interface StageSeeds {
+  /** The incoming gradient of each written operand, or undefined. */
+  seed(operand: number): Expr | undefined;
+  /** What is the same for all elements of a row, gradients included. */
+  readonly still: Still;
+  /** A value of an element with what the forward pass stored in place of what it was computed from. */
+  recall(e: Expr): Expr;
+}
+
 /**
- * Reverse mode over stages. `seeds` gives the incoming gradient of each written operand, or undefined. Forward reductions
- * are computed again; max and min reductions are constants (exact wherever they only shift, as in softmax).
+ * Reverse mode over stages. Forward reductions appear as they are numbered; max and min reductions are constants (exact
+ * wherever they only shift, as in softmax). What stands still is drawn out of sums, and sums that are equal then are one.
  */
 export function differentiateStages(
   stages: readonly Stage[],
-  seeds: (operand: number) => Expr | undefined,
+  { seed: seedOf, still, recall }: StageSeeds,
 ): StageGradient {
   const forward = stages.filter((stage) => stage.kind === "reduce");
   const reduces: Stage[] = [...forward];
@@ -76,24 +87,23 @@ export function differentiateStages(
   for (const stage of stages) {
     if (stage.kind !== "store") continue;
     for (const write of stage.writes) {
-      const seed = seeds(write.operand);
+      const seed = seedOf(write.operand);
       if (seed) (stage.perRow ? rowPaths : elementPaths).push(differentiate(write.expr, seed));
     }
   }
   const total = (paths: readonly Adjoints[], leaf: Expr): Expr | undefined =>
-    paths.reduce<Expr | undefined>((sum, path) => {
-      const gradient = path.get(leaf);
-      return gradient && sum ? sum.add(gradient) : (gradient ?? sum);
-    }, undefined);
-  const fold = (expr: Expr): Expr => {
+    sum(paths.map((path) => path.get(leaf)).filter((e) => e !== undefined));
+  const sumOver = (expr: Expr): Expr => {
     const known = reduces.findIndex((stage) => stage.kind === "reduce" && stage.op === "sum" && stage.expr === expr);
     return row(known >= 0 ? known : reduces.push({ kind: "reduce", op: "sum", expr }) - 1);
   };
+  const terms = (e: Expr) => termsOf(recall(e), still);
+  const fold = (e: Expr): Expr =>
+    sum(terms(e).map((term) => (term.element ? term.still.mul(sumOver(term.element)) : sumOver(term.still))))!;
   const gather = (leaf: Expr): Expr | undefined => {
     const spread = total(elementPaths, leaf);
     const once = total(rowPaths, leaf);
-    const folded = spread && fold(spread);
-    return folded && once ? folded.add(once) : (folded ?? once);
+    return sum([spread && fold(spread), once && recall(once)].filter((e) => e !== undefined));
   };
   for (let i = forward.length - 1; i >= 0; i--) {
     const stage = forward[i]!;
@@ -101,5 +111,17 @@ export function differentiateStages(
     const adjoint = gather(row(i));
     if (adjoint) elementPaths.push(differentiate(stage.expr, adjoint));
   }
-  return { reduces, element: (leaf) => total(elementPaths, leaf), perRow: gather };
+  // What is added to whole rows is added last.
+  const value = (e: Expr): Expr => {
+    const [a, b] = e.args;
+    if (e.op === "add" && still(b!)) return value(a!).add(b!);
+    return sum(terms(e).map((term) => (term.element ? term.still.mul(term.element) : term.still)))!;
+  };
+  const element = (leaf: Expr): Expr | undefined => {
+    const spread = total(elementPaths, leaf);
+    return spread && value(spread);
+  };
+  return { reduces, element, perRow: gather };
 }
+
+const sum = (all: readonly Expr[]): Expr | undefined => (all.length === 0 ? undefined : all.reduce((a, b) => a.add(b)));

@@ -185,6 +185,20 @@ export function rewrite(root: Expr, rule: (e: Expr) => Expr | undefined): Expr {
   return done.get(root)!;
 }
 
+/** Rebuilds a DAG in which nodes are replaced by others, the outermost first; what replaces them stays as it is. */
+export function replace(root: Expr, known: ReadonlyMap<Expr, Expr>): Expr {
+  const done = new Map(known);
+  const visit = (e: Expr): Expr => {
+    const found = done.get(e);
+    if (found) return found;
+    const args = e.args.map(visit);
+    const rebuilt = args.every((arg, i) => arg === e.args[i]) ? e : node(e.op, e.dtype, args, e.value);
+    done.set(e, rebuilt);
+    return rebuilt;
+  };
+  return visit(root);
+}
+
 /** Canonical text of expressions: equal text means equal meaning, whatever was built before. */
 export function expressionText(roots: readonly Expr[]): string {
   const number = new Map<Expr, number>();

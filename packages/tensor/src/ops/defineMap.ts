@@ -131,8 +131,12 @@ function recordMap(call: MapCall, output: Tensor): void {
       const dy = grads[0]!;
       const given = { ...call, saved, dy };
       const wanted = shapes.flatMap((_, i) => (needs[i] && call.variant.derivatives[i] ? [i] : []));
-      const whole = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
+      const unbroadcast = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
       const results = new Array<Tensor | undefined>(shapes.length);
+      // Of what is only added to, the gradient is the incoming one, without a copy.
+      const incoming = load(shapes.length);
+      for (const i of unbroadcast) if (call.variant.derivatives[i] === incoming) results[i] = dy;
+      const whole = unbroadcast.filter((i) => !results[i]);
       if (whole.length > 0)
         for (const [k, gradient] of runGradient(given, whole, dy.shape).entries()) results[whole[k]!] = gradient;
       for (const i of wanted) results[i] ??= runGradient(given, [i], shapes[i]!)[0];

@@ -1,8 +1,7 @@
 import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
-import { differentiateStages } from "../kernel/differentiate.ts";
-import { type Expr, load, loadsIn, param, postorder, rewrite, row } from "../kernel/expr.ts";
-import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
+import { type Expr, param, row } from "../kernel/expr.ts";
+import type { Stage, Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo, NumbersMemo } from "../memo.ts";
 import { broadcastAxes, broadcastShapes, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
@@ -10,6 +9,14 @@ import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
 import { register, type Trials } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
+import {
+  type GradientNeed,
+  type RowGradient,
+  type RowOutput,
+  type RowProgram,
+  rowGradient,
+  storeStages,
+} from "./rowGradient.ts";
 import { type Signature, type Sorted, sortInputs } from "./signature.ts";
 import { sumTo } from "./sumTo.ts";
 
@@ -29,19 +36,10 @@ export interface RowBuilder {
   storeRow(expr: Expr): void;
 }
 
-interface Variant {
-  readonly stages: readonly Stage[];
-  readonly forward: Program;
-  readonly outputs: readonly { readonly dtype: Dtype; readonly perRow: boolean }[];
+interface Variant extends RowProgram {
+  /** By the gradient that is recorded, whose reductions they also store. */
+  readonly forward: Map<RowGradient | undefined, Program>;
   readonly gradients: NumbersMemo<RowGradient>;
-}
-
-interface RowGradient {
-  readonly program: Program;
-  /** Operands whose values it reads. */
-  readonly reads: ReadonlySet<number>;
-  /** One per wanted input; undefined when no gradient reaches it. */
-  readonly results: readonly ({ readonly perRow: boolean } | undefined)[];
 }
 
 /** Calls a row op: inputs broadcast to one shape, `axes` are the row. */
@@ -74,9 +72,12 @@ export function defineRow<E extends Expr[]>(
     );
     const shapes = tensors.map((tensor) => tensor.shape);
     const shape = broadcastShapes(name, shapes);
-    const call = { name, variant, sorted, shape, axes: normalizeAxes(name, axes, shape.length) };
-    const outputs = runRow(call);
-    if (differentiable && recordsGradient(tensors)) recordRow(call, outputs);
+    const call = { variant, sorted, shape, axes: normalizeAxes(name, axes, shape.length) };
+    const need = differentiable && recordsGradient(tensors) ? gradientNeed(call) : undefined;
+    const gradient = need && gradientFor(call, need);
+    const { outputs, rows } = runRow(call, gradient);
+    if (need && gradient) recordRow(call, { need, reads: gradient.reads }, { outputs, rows });
+    for (const tensor of rows) tensor?.dispose();
     return outputs;
   };
   register({ name, kind: "row", op, rules, call: (...inputs) => op(inputs, -1), cases, refuses });
@@ -85,13 +86,13 @@ export function defineRow<E extends Expr[]>(
 
 function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtypes, paramDtypes }: Signature): Variant {
   const stages: Stage[] = [];
-  const outputs: { dtype: Dtype; perRow: boolean }[] = [];
+  const outputs: RowOutput[] = [];
   const element: Write[] = [];
   const perRow: Write[] = [];
-  let reduces = 0;
+  const folds: Dtype[] = [];
   const reduce = (op: "sum" | "max" | "min") => (expr: Expr) => {
     stages.push({ kind: "reduce", op, expr });
-    return row(reduces++, expr.dtype);
+    return row(folds.push(expr.dtype) - 1, expr.dtype);
   };
   const store = (writes: Write[], isPerRow: boolean) => (expr: Expr) => {
     writes.push({ operand: dtypes.length + outputs.length, expr });
@@ -105,136 +106,111 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
     store: store(element, false),
     storeRow: store(perRow, true),
   });
-  stages.push(...stores(element, perRow));
-  const operands = [...dtypes.map(readOperand), ...outputs.map((output) => writeOperand(output.dtype))];
-  const forward = makeProgram(name, { operands, params: [...paramDtypes, "f32"], stages });
-  return { stages, forward, outputs, gradients: new NumbersMemo(MOST_GRADIENTS) };
+  stages.push(...storeStages(element, perRow));
+  return {
+    name,
+    stages,
+    dtypes,
+    paramDtypes,
+    outputs,
+    folds,
+    forward: new Map(),
+    gradients: new NumbersMemo(MOST_GRADIENTS),
+  };
 }
 
-function stores(element: readonly Write[], perRow: readonly Write[]): Stage[] {
-  const once = { kind: "store", perRow: true, writes: perRow } as const;
-  const each = { kind: "store", perRow: false, writes: element } as const;
-  return [once, each].filter(({ writes }) => writes.length > 0);
+/** The program that computes the outputs, and stores once per row the reductions that a gradient reads. */
+function forwardProgram(variant: Variant, gradient: RowGradient | undefined): Program {
+  const { name, stages, dtypes, paramDtypes, outputs, folds } = variant;
+  return memo(variant.forward, gradient, () => {
+    const kept = gradient?.rows ?? [];
+    const first = dtypes.length + outputs.length;
+    const writes = kept.map((k, i) => ({ operand: first + i, expr: row(k, folds[k]) }));
+    const written = [...outputs.map(({ dtype }) => dtype), ...kept.map((k) => folds[k]!)];
+    return makeProgram(name, {
+      operands: [...dtypes.map(readOperand), ...written.map(writeOperand)],
+      params: [...paramDtypes, "f32"],
+      stages: [...stages, ...storeStages([], writes)],
+    });
+  });
 }
 
 interface RowCall {
-  readonly name: string;
   readonly variant: Variant;
   readonly sorted: Sorted;
   readonly shape: Shape;
   readonly axes: readonly number[];
 }
 
-const rowShape = ({ shape, axes }: RowCall): Shape => shape.map((n, axis) => (axes.includes(axis) ? 1 : n));
+/** What a call leaves: its outputs, and the kept ones among the results of its reductions. */
+interface RowResults {
+  readonly outputs: readonly Tensor[];
+  readonly rows: readonly (Tensor | undefined)[];
+}
 
 function launchRows({ shape, axes, sorted }: RowCall, program: Program, tensors: readonly Tensor[]): void {
   const count = sizeOf(axes.map((axis) => shape[axis]!));
   launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...sorted.numbers, count] });
 }
 
-function runRow(call: RowCall): Tensor[] {
-  const { backend, tensors } = call.sorted;
-  const outputs = call.variant.outputs.map(({ dtype, perRow }) =>
-    empty(backend, perRow ? rowShape(call) : call.shape, dtype),
-  );
-  launchRows(call, call.variant.forward, [...tensors, ...outputs]);
-  return outputs;
+/** A tensor with an element for each of a call's, or for each of its rows. */
+function emptyFor({ shape, axes, sorted }: RowCall, { dtype, perRow }: RowOutput): Tensor {
+  return empty(sorted.backend, perRow ? shape.map((n, axis) => (axes.includes(axis) ? 1 : n)) : shape, dtype);
 }
 
-function recordRow(call: RowCall, outputs: readonly Tensor[]): void {
-  const { tensors } = call.sorted;
-  const shapes = tensors.map((tensor) => tensor.shape);
-  const still = shapes.map((shape) => {
-    const repeated = broadcastAxes(shape, call.shape);
-    return call.axes.every((axis) => repeated.includes(axis) || call.shape[axis] === 1);
-  });
-  // Sums don't read their inputs: a gradient that needs no values saves none.
-  const reads = gradientFor(call, {
-    still,
-    wanted: shapes.map(() => true),
-    given: outputs.map((o) => o.dtype === "f32"),
-  }).reads;
-  record(call.name, outputs, {
-    inputs: tensors,
-    saves: tensors.map((tensor, i) => (reads.has(i) ? tensor : undefined)),
-    vjp: ({ grads, needs, saved }) => {
-      const given = grads.map((g) => g !== undefined);
-      const wanted = tensors.map(({ dtype }, i) => needs[i] === true && dtype === "f32");
-      const gradient = gradientFor(call, { still, wanted, given });
-      const dys = grads.filter((g) => g !== undefined);
-      const [stand] = dys as [Tensor];
-      const results = gradient.results.map(
-        (result) => result && empty(stand.backend, result.perRow ? rowShape(call) : call.shape, "f32"),
-      );
-      const written = results.filter((result) => result !== undefined);
-      launchRows(call, gradient.program, [...saved.map((tensor) => tensor ?? stand), ...dys, ...written]);
-      return results.map((result, i) => result && sumTo(result, shapes[i]!));
-    },
-  });
+function runRow(call: RowCall, gradient: RowGradient | undefined): RowResults & { outputs: Tensor[] } {
+  const { variant, sorted } = call;
+  const outputs = variant.outputs.map((output) => emptyFor(call, output));
+  const rows: Tensor[] = [];
+  for (const k of gradient?.rows ?? []) rows[k] = emptyFor(call, { dtype: variant.folds[k]!, perRow: true });
+  const kept = rows.filter((tensor) => tensor !== undefined);
+  launchRows(call, forwardProgram(variant, gradient), [...sorted.tensors, ...outputs, ...kept]);
+  return { outputs, rows };
 }
 
-interface GradientNeed {
-  /** Inputs that stand still along the row. */
-  readonly still: readonly boolean[];
-  readonly wanted: readonly boolean[];
-  /** Outputs with an incoming gradient. */
-  readonly given: readonly boolean[];
+/** What a gradient is wanted of, if gradients of all outputs arrive. */
+function gradientNeed({ sorted: { tensors }, variant, shape, axes }: RowCall): GradientNeed {
+  return {
+    still: tensors.map((tensor) => {
+      const repeated = broadcastAxes(tensor.shape, shape);
+      return axes.every((axis) => repeated.includes(axis) || shape[axis] === 1);
+    }),
+    wanted: tensors.map(({ edge, dtype }) => edge !== undefined && dtype === "f32"),
+    given: variant.outputs.map(({ dtype }) => dtype === "f32"),
+  };
 }
 
 /** Ways of needing gradients of one op. */
 const MOST_GRADIENTS = 64;
 const bits = (flags: readonly boolean[]): number => flags.reduce((code, flag) => 2 * code + (flag ? 1 : 0), 0);
 
-const gradientFor = (call: RowCall, need: GradientNeed): RowGradient =>
-  call.variant.gradients.get([bits(need.still), bits(need.wanted), bits(need.given)], () => makeGradient(call, need));
+const gradientFor = ({ variant }: RowCall, need: GradientNeed): RowGradient =>
+  variant.gradients.get([bits(need.still), bits(need.wanted), bits(need.given)], () => rowGradient(variant, need));
 
-function makeGradient(
-  { name, variant, sorted: { signature } }: RowCall,
-  { still, wanted, given }: GradientNeed,
-): RowGradient {
-  const { dtypes, paramDtypes } = signature;
-  const n = dtypes.length;
-  let next = n;
-  const seeds = given.map((isGiven) => (isGiven ? load(next++) : undefined));
-  const derived = differentiateStages(variant.stages, (operand) => seeds[operand - n]);
-  const element: Write[] = [];
-  const perRow: Write[] = [];
-  const results = dtypes.map((dtype, i) => {
-    const leaf = load(i, dtype);
-    const expr = wanted[i] && dtype === "f32" ? (still[i] ? derived.perRow(leaf) : derived.element(leaf)) : undefined;
-    if (!expr) return undefined;
-    (still[i] ? perRow : element).push({ operand: next++, expr });
-    return { perRow: still[i]! };
-  });
-  const needed = liveStages([...derived.reduces, ...stores(element, perRow)]);
-  const reads = loadsIn(needed.flatMap(stageExpressions));
-  const operands = [
-    ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
-    ...seeds.flatMap((seed) => (seed ? [readOperand("f32")] : [])),
-    ...results.flatMap((result) => (result ? [writeOperand("f32")] : [])),
-  ];
-  const program = makeProgram(`${name}Backward`, { operands, params: [...paramDtypes, "f32"], stages: needed });
-  return { program, reads, results };
-}
-
-/** Drops reductions that nothing reads, and numbers the rest anew. */
-function liveStages(stages: readonly Stage[]): Stage[] {
-  const reduces = stages.filter((stage) => stage.kind === "reduce");
-  const live = new Set<number>();
-  const visit = (roots: readonly Expr[]): void => {
-    for (const e of postorder(roots)) {
-      if (e.op !== "row" || live.has(e.value)) continue;
-      live.add(e.value);
-      visit([reduces[e.value]!.expr]);
-    }
-  };
-  for (const stage of stages) if (stage.kind !== "reduce") visit(stageExpressions(stage));
-  const position = new Map([...live].sort((a, b) => a - b).map((old, i) => [old, i]));
-  const renumber = (root: Expr): Expr =>
-    rewrite(root, (e) => (e.op === "row" ? row(position.get(e.value)!, e.dtype) : undefined));
-  return stages.flatMap((stage): Stage[] => {
-    if (stage.kind === "reduce")
-      return live.has(reduces.indexOf(stage)) ? [{ ...stage, expr: renumber(stage.expr) }] : [];
-    return [{ ...stage, writes: stage.writes.map((write) => ({ ...write, expr: renumber(write.expr) })) }];
+function recordRow(
+  call: RowCall,
+  { need, reads }: { need: GradientNeed; reads: readonly number[] },
+  { outputs, rows }: RowResults,
+): void {
+  const { tensors } = call.sorted;
+  const shapes = tensors.map(({ shape }) => shape);
+  const sources = [...tensors, ...outputs, ...rows];
+  record(call.variant.name, outputs, {
+    inputs: tensors,
+    // Sums don't read their inputs: a gradient that needs no values saves none.
+    saves: sources.map((tensor, i) => (reads.includes(i) ? tensor : undefined)),
+    vjp: ({ grads, saved }) => {
+      const gradient = gradientFor(call, { ...need, given: grads.map((g) => g !== undefined) });
+      const results = gradient.results.map((perRow) =>
+        perRow === undefined ? undefined : emptyFor(call, { dtype: "f32", perRow }),
+      );
+      const given = [...gradient.reads.map((i) => saved[i]), ...grads, ...results];
+      launchRows(
+        call,
+        gradient.program,
+        given.filter((tensor) => tensor !== undefined),
+      );
+      return results.map((result, i) => result && sumTo(result, shapes[i]!));
+    },
   });
 }

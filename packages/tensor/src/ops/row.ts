@@ -103,7 +103,7 @@ function batchNormRow(activation: Activation) {
       const variance = row.sum(centred.mul(centred)).div(row.count);
       row.storeRow(mean);
       row.storeRow(variance);
-      const y = scalar[activation](centred.div(variance.add(eps).sqrt()).mul(weight).add(bias));
+      const y = scalar[activation](centred.mul(weight.div(variance.add(eps).sqrt())).add(bias));
       row.store(y.mul(scale).add(shift));
     },
     {

@@ -94,7 +94,10 @@ export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Prof
       ),
   });
   const overrides = Object.fromEntries(
-    Object.entries(backend.overrides as Record<string, Override<object>>).map(([op, own]) => [op, watch(op, own)]),
+    Object.entries(backend.overrides as Record<string, Override<object>>).map(([op, override]) => [
+      op,
+      watch(op, override),
+    ]),
   ) as Overrides;
 
   const watched: Partial<Backend> = {
@@ -105,6 +108,11 @@ export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Prof
         () => backend.run(kernel, launch),
         () => workOfKernel(kernel, launch),
       ),
+    // What was written the program has made, and how long that took is not the next op's.
+    write(target, data) {
+      backend.write(target, data);
+      since = now();
+    },
     async read(sources) {
       const begin = now();
       try {
