@@ -40,7 +40,7 @@ interface Piece {
   readonly root?: string;
 }
 
-const KERNELS = "matmul_1024,conv3x3_64_64_160,conv1x1_256_256_80,conv5x5_depthwise_256_80";
+const KERNELS = ["matmul_1024", "conv3x3_64_64_160", "conv1x1_256_256_80", "conv5x5_depthwise_256_80"];
 const SIZES = [320, 416, 512, 608, 704, 800];
 const BATCHES = [1, 2, 4, 8];
 /** Where only how ours grows is asked. */
@@ -53,7 +53,7 @@ function piecesOf({ torch, before, rounds, "peers-folder": folder }: Options): P
   const large = ["m", "l", "x"];
   const beside = before ? ["--before", resolve(before)] : [];
   return [
-    { name: "kernels", args: ["--only", "kernels", "--name", KERNELS, ...peers] },
+    ...KERNELS.map((name) => ({ name: `kernels-${name}`, args: ["--only", "kernels", "--name", name, ...peers] })),
     ...small.map((p) => ({ name: `infer-${p}`, args: ["--only", "infer", "--preset", p, "--seconds", "5", ...peers] })),
     ...small.map((p) => ({
       name: `step-${p}`,

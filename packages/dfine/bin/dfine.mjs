@@ -2,6 +2,7 @@
 // The `dfine` command. Committed, so that installing links it before there is anything built.
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
+import module from "node:module";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
@@ -19,6 +20,8 @@ function stop(message) {
 
 if (!existsSync(cli)) stop("not built yet; run `npm run build` in the repository");
 if (newEnough) {
+  // From the second start on, modules need not be parsed.
+  module.enableCompileCache?.();
   await import(cli.href);
 } else if (existsSync(pinned)) {
   const child = spawn(pinned, [fileURLToPath(cli), ...process.argv.slice(2)], { stdio: "inherit" });
