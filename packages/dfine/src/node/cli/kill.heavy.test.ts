@@ -44,6 +44,9 @@ const stepsIn = (name: string) =>
 const isSaving = (name: string) =>
   has(name, "weights") && readdirSync(inRun(folder, name, "weights")).some((file) => file.endsWith(".tmp"));
 
+const hasStage2 = (name: string) =>
+  has(name, "events.jsonl") && readFileSync(inRun(folder, name, "events.jsonl"), "utf8").includes('"kind":"stage"');
+
 /** When to kill: in the middle of a save, after so many steps and a moment, or at any time from the start on. */
 const MOMENTS = [
   () => (name: string) => isSaving(name),
@@ -61,12 +64,17 @@ const MOMENTS = [
   },
 ];
 
-/** Kills the process at a moment that `random` chooses; false where it ended before. */
-async function kill(child: ChildProcess, name: string, random: Random): Promise<boolean> {
+/** Kills the process at a moment that `random` chooses once `isTime`; false where it ended before. */
+async function kill(
+  child: ChildProcess,
+  name: string,
+  { random, isTime }: { random: Random; isTime: () => boolean },
+): Promise<boolean> {
   const moment = MOMENTS[random.integer(MOMENTS.length)]!(random);
   const ended = new Promise<void>((resolve) => child.on("exit", () => resolve()));
   // The first save is what a run goes on from.
-  while (child.exitCode === null && !(has(name, "weights", "state.safetensors") && moment(name))) await later(1);
+  while (child.exitCode === null && !(has(name, "weights", "state.safetensors") && isTime() && moment(name)))
+    await later(1);
   await later(random.integer(3) === 0 ? 100 * random.uniform() : 0);
   const isKilled = child.exitCode === null && child.kill("SIGKILL");
   await ended;
@@ -85,7 +93,9 @@ test("a run killed at random moments, in both stages and while it saves, ends wi
     const child = spawn(process.execPath, [command, ...argv], { stdio: ["ignore", "ignore", "pipe"] });
     let err = "";
     child.stderr!.on("data", (chunk) => (err += String(chunk)));
-    const wasKilled = kills < KILLS && (await kill(child, "killed", random));
+    // Half of them in stage 2.
+    const isTime = () => kills < KILLS / 2 || hasStage2("killed");
+    const wasKilled = kills < KILLS && (await kill(child, "killed", { random, isTime }));
     if (!wasKilled && child.exitCode === null) await new Promise((resolve) => child.on("exit", resolve));
     said.push(err);
     if (!wasKilled) {
@@ -93,10 +103,7 @@ test("a run killed at random moments, in both stages and while it saves, ends wi
       break;
     }
     kills++;
-    inStage2 +=
-      has("killed", "events.jsonl") && readFileSync(inRun(folder, "killed", "events.jsonl"), "utf8").includes('"stage"')
-        ? 1
-        : 0;
+    inStage2 += hasStage2("killed") ? 1 : 0;
     inSaves += isSaving("killed") ? 1 : 0;
   }
   for (const line of said.join("").split("\n")) expect(line).not.toMatch(/^error/);
@@ -109,6 +116,6 @@ test("a run killed at random moments, in both stages and while it saves, ends wi
   expect(rows("killed")).toBe(rows("whole"));
   expect(has("killed", "run.lock")).toBe(false);
   expect(isSaving("killed")).toBe(false);
-  expect(kills).toBeGreaterThan(0);
+  expect([kills > inStage2, inStage2 > 0]).toEqual([true, true]);
   if (process.env.DFINE_KILLS) console.log(`${kills} kills, ${inStage2} of them in stage 2, ${inSaves} during a save`);
 });
