@@ -80,6 +80,15 @@ type Rows<Schemas extends Record<string, z.ZodObject>, Planned> = {
 /** Rows whatever their configurations: from here the compiler takes what all of them plan. */
 type Planning<Planned> = Readonly<Record<string, { readonly plan: (config: never) => Planned }>>;
 
+/** The configuration of a choice, its name under `Key` included. */
+export type ChoiceConfig<
+  Key extends string,
+  Schemas extends Record<string, z.ZodObject>,
+  Name extends keyof Schemas,
+> = {
+  [N in Name]: z.output<Schemas[N]> & Record<Key, N>;
+}[Name];
+
 /** Choices by their names, which configurations say under `key`; those that say nothing mean `usual`. */
 export function choiceTable<Key extends string, Schemas extends Record<string, z.ZodObject>, Planned>(
   key: Key,
@@ -87,7 +96,6 @@ export function choiceTable<Key extends string, Schemas extends Record<string, z
   usual: keyof Schemas & string,
 ) {
   const table: Rows<Schemas, Planned> = rows;
-  type ConfigOf<Name extends keyof Schemas> = { [N in Name]: z.output<Schemas[N]> & Record<Key, N> }[Name];
   const all = Object.values<Row<Schemas[keyof Schemas], Planned>>(table);
   const [first, ...others] = all.map(({ schema }) => schema);
   const named = (value: unknown): unknown =>
@@ -95,7 +103,8 @@ export function choiceTable<Key extends string, Schemas extends Record<string, z
   return {
     names: Object.keys(rows),
     schema: z.preprocess(named, z.discriminatedUnion(key, [first!, ...others])),
-    plan: <Name extends keyof Schemas>(config: ConfigOf<Name>): Planned => table[config[key]].plan(config),
+    plan: <Name extends keyof Schemas>(config: ChoiceConfig<Key, Schemas, Name>): Planned =>
+      table[config[key]].plan(config),
   };
 }
 
