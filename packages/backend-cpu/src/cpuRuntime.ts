@@ -1,4 +1,4 @@
-import { BackendError, type Buffer, type Dtype, type Meter } from "@dfine/tensor";
+import { BackendError, type Buffer, type Dtype, type Meter, OutOfMemoryError } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
 import { put } from "./kernels/tables.ts";
 import { Heap } from "./memory/heap.ts";
@@ -133,7 +133,16 @@ export class Runtime implements CpuRuntime {
 
   alloc(length: number, dtype: Dtype): CpuBuffer {
     this.check();
-    return { pointer: this.heap.alloc(length * 4), length, dtype, freed: false };
+    return { pointer: this.#take(length * 4), length, dtype, freed: false };
+  }
+  /** Memory, of which what is kept only to save time is given back first. */
+  #take(bytes: number): number {
+    try {
+      return this.heap.alloc(bytes);
+    } catch (error) {
+      if (!(error instanceof OutOfMemoryError && this.#forms.clear())) throw error;
+      return this.heap.alloc(bytes);
+    }
   }
   free(buffer: CpuBuffer): void {
     if (buffer.freed) throw new BackendError(`cpu: a buffer of ${buffer.length} elements is freed twice`);

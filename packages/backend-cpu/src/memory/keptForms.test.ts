@@ -1,4 +1,14 @@
-import { conv2d, copyInto, fillInto, noGrad, readResults, type Tensor, tensor, writeTensor } from "@dfine/tensor";
+import {
+  conv2d,
+  copyInto,
+  fillInto,
+  noGrad,
+  readResults,
+  type Tensor,
+  tensor,
+  writeTensor,
+  zeros,
+} from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
 import { afterAll, describe, expect, it } from "vitest";
 import { numbers } from "../../../tensor/test/sums.ts";
@@ -39,6 +49,25 @@ describe("a form", () => {
       expect(forms.find(view(1), form)).toBeUndefined();
     }
   });
+});
+
+it("are given back where memory would not suffice for a tensor", async () => {
+  const limit = 12 * 2 ** 20;
+  const backend = cpu({ threads: 1, wide: false, memoryLimitBytes: limit });
+  using _end = { [Symbol.dispose]: () => backend.dispose() };
+  const x = tensor(numbers(256 * 144, 1), [1, 256, 12, 12], { backend });
+  const weight = tensor(numbers(256 * 2304, 2), [256, 256, 3, 3], { backend });
+  const output = () => readResults(backend, () => noGrad(() => [conv2d(x, weight, { padding: 1 })]));
+  await output();
+  const without = backend.memory!().bytes;
+  await output();
+  const kept = backend.memory!().bytes - without;
+  expect(kept).toBeGreaterThan(0);
+  // Without the form there is room for two of its size, with it for one.
+  expect(Math.floor((limit - without) / kept)).toBe(2);
+  using _one = zeros([kept / 4], { backend });
+  using _two = zeros([kept / 4], { backend });
+  expect(backend.memory!().bytes).toBe(without + 2 * kept);
 });
 
 describe("a convolution's weight", () => {

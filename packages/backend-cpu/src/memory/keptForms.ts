@@ -53,6 +53,13 @@ export class KeptForms {
     return known.kept.pointer;
   }
 
+  /** Gives back everything, where no kernel runs; false if there was nothing. */
+  clear(): boolean {
+    const buffers = [...this.#byBuffer.keys()];
+    for (const buffer of buffers) this.drop(buffer);
+    return buffers.length > 0;
+  }
+
   /** Gives back what is kept of a buffer that is freed or written. */
   drop(buffer: Buffer): void {
     for (const known of this.#byBuffer.get(buffer)?.values() ?? []) this.#free(known);
