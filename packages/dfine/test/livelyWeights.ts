@@ -1,6 +1,6 @@
-import { readSafetensors } from "@dfine/nn";
 import { noGrad, Random, scope, tensor, withBackend } from "@dfine/tensor";
 import { type CreateOptions, DFine } from "../src/dfine.ts";
+import { changedFile } from "./changedFile.ts";
 
 // Enough anchors for 300 queries.
 const SIDE = 320;
@@ -21,9 +21,7 @@ export async function livelyWeights(options: CreateOptions): Promise<Uint8Array>
         noGrad(() => void model.trainingOutputs(tensor(patches(random.fork(`${i}`)), [1, 3, SIDE, SIDE]))),
       ),
     );
-  const file = await detector.save();
-  randomizeHeads(file, random.fork("heads"));
-  return file;
+  return withRandomHeads(await detector.save(), random.fork("heads"));
 }
 
 /** [1, 3, SIDE, SIDE] of noisy coloured squares. */
@@ -35,12 +33,11 @@ function patches(random: Random): Float32Array {
   });
 }
 
-function randomizeHeads(file: Uint8Array, random: Random): void {
-  for (const [name, { bytes, shape }] of readSafetensors(file).entries) {
-    if (!/(score|bbox)_head/.test(name)) continue;
-    const values = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+function withRandomHeads(file: Uint8Array, random: Random): Uint8Array {
+  return changedFile(file, (name, { shape, data }) => {
+    if (!/(score|bbox)_head/.test(name)) return;
     // Biases become 0: those of first weights say that there is nothing anywhere.
     const spread = shape.length > 1 ? 2 / Math.sqrt(shape.at(-1)!) : 0;
-    for (let at = 0; at < bytes.byteLength; at += 4) values.setFloat32(at, spread * random.normal(), true);
-  }
+    for (let i = 0; i < data.length; i++) data[i] = spread * random.normal();
+  });
 }

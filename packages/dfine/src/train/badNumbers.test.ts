@@ -2,7 +2,7 @@ import { type Module, readSafetensors } from "@dfine/nn";
 import { type Backend, copyInto, tensor, withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
-import { changedState } from "../../test/changedState.ts";
+import { changedValue } from "../../test/changedFile.ts";
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";
 import { cocoDataset } from "../data/parseCoco.ts";
 import { resolveBackend } from "../device.ts";
@@ -65,7 +65,7 @@ describe("numbers that are not finite", () => {
     using trainer = await Trainer.create({ config: tinyConfig(), backend });
     const state = await trainer.saveState();
     const bad = { tensor: `ema.${SOME}`, element: 1, value: Number.POSITIVE_INFINITY };
-    await trainer.restoreState(changedState(state, bad));
+    await trainer.restoreState(changedValue(state, bad));
     says("weights-average-nan", await thrown(() => trainer.saveModel()));
   });
 });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says } from "../../../test/badInput.ts";
-import { changedState } from "../../../test/changedState.ts";
+import { changedValue } from "../../../test/changedFile.ts";
 import { runCommand } from "../../../test/runCommand.ts";
 import { withSmallDisk } from "../../../test/smallDisk.ts";
 import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
@@ -164,7 +164,7 @@ describe("numbers that are not finite, as a step that went wrong would leave the
     const args = [...train(name, "digits"), "--steps", "3", "--quiet", "train.limits.nonFiniteSteps=2"];
     expect((await runCommand(...args)).code).toBe(0);
     const path = inRun(folder, name, "weights", "state.safetensors");
-    writeFileSync(path, changedState(readFileSync(path), { tensor: `model.${tensor}`, element: 0, value }));
+    writeFileSync(path, changedValue(readFileSync(path), { tensor: `model.${tensor}`, element: 0, value }));
     const checkpoints = ["last", "best"].map((file) => inRun(folder, name, "weights", `${file}.safetensors`));
     const before = checkpoints.map((file) => readFileSync(file));
     const result = await resume(folder, name);
