@@ -2,8 +2,9 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { resolveBackend, resolveConfig, Trainer } from "dfine";
+import type { PresetName } from "dfine";
 import type { BenchOptions } from "./options.ts";
 import { peerFile } from "./peers.ts";
 import { type Implementation, type Row, timesOf } from "./row.ts";
@@ -26,6 +27,15 @@ interface Start {
 const CHILD = join(import.meta.dirname, "firstDetectionChild.ts");
 const ROOT = join(import.meta.dirname, "..");
 
+/** First weights of a preset as a state of this repository writes them, which need not know what later ones write. */
+async function writeWeights(root: string, { preset, file }: { preset: PresetName; file: string }): Promise<string> {
+  const url = pathToFileURL(join(root, "packages/dfine/dist/index.js")).href;
+  const { DFine } = (await import(url)) as typeof import("dfine");
+  using detector = await DFine.create({ model: preset, classes: 80, device: "cpu", threads: 1 });
+  await writeFile(file, await detector.save());
+  return file;
+}
+
 async function start({ args }: Starter, threads: number): Promise<Start> {
   const { stdout } = await promisify(execFile)(process.execPath, ["--no-warnings", CHILD, ...args, String(threads)]);
   return JSON.parse(stdout) as Start;
@@ -39,16 +49,13 @@ export async function firstDetections(
   const folder = await mkdtemp(join(tmpdir(), "dfine-bench-"));
   const rows: Row[] = [];
   for (const preset of presets) {
-    const weights = join(folder, `${preset}.safetensors`);
-    const backend = await resolveBackend("cpu", { threads: 1 });
-    const trainer = await Trainer.create({ config: resolveConfig({ preset, task: "coco" }), backend });
-    await writeFile(weights, await trainer.saveModel());
-    trainer.dispose();
-    backend.dispose();
+    const write = (root: string, name: string) => writeWeights(root, { preset, file: join(folder, name) });
     const onnx = peerFile({ folder: peersFolder, name: `dfine_${preset}` });
     const starters: Starter[] = [
-      { implementation: "ours", args: [ROOT, weights] },
-      ...(before ? [{ implementation: "before", args: [before, weights] } as const] : []),
+      { implementation: "ours", args: [ROOT, await write(ROOT, `${preset}.safetensors`)] },
+      ...(before
+        ? [{ implementation: "before", args: [before, await write(before, `${preset}-before.safetensors`)] } as const]
+        : []),
       ...(onnx ? [{ implementation: "onnxruntime-web", args: ["onnxruntime-web", onnx] } as const] : []),
     ];
     const starts = starters.map((): Start[] => []);
