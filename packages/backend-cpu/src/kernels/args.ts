@@ -23,11 +23,6 @@ export const namedKernel = <Name extends string>(
   },
 });
 
-/** The words of a launch of `namedKernel(…, names, …)`. */
-export function argWords<Name extends string>(names: readonly Name[], values: Record<Name, number>): number[] {
-  return names.map((name) => values[name]);
-}
-
 /** Launches a kernel with its words by name; a view stands for its address. */
 export function launchNamed<Name extends string>(
   runtime: CpuRuntime,

@@ -1,8 +1,8 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import type { CpuRuntime } from "../runtime.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
-import { argWords, divide, namedKernel } from "./args.ts";
+import { divide, launchNamed, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
@@ -15,7 +15,7 @@ const NAMES = [
 // merging gains nothing: 6 % of the ceiling (`tile.ts`) wide, 15 % narrow, for 300 queries.
 
 /** Units are (image, query): each head's points one after the other, added into the output. */
-const kernel = (method: Method): WasmKernel =>
+const kernel = (method: Method) =>
   namedKernel(`deformableSample/${method}`, NAMES, (f, arg) => {
     const taps = makeTaps(f, method);
     const [unit, head, point, image, slice, to] = f.locals("i32", 6);
@@ -86,14 +86,14 @@ export const deformableSampleOverride = (runtime: CpuRuntime): Override<Deformab
     const [value, locations, weights] = inputs.map((view) => runtime.pointer(view)) as [number, number, number];
     // Taps outside a level read zeros.
     withTables(runtime, [new Int32Array(depth), levelTable(levels, tokenBytes)], ([zeros, table]) =>
-      runtime.launch(KERNELS[method], {
-        args: argWords(NAMES, {
+      launchNamed(runtime, KERNELS[method], {
+        words: {
           ...sizes,
           ...{ value, locations, weights, to: runtime.pointer(outputs[0]!) },
           levels: table!,
           zeros: zeros!,
           imageBytes: length * tokenBytes,
-        }),
+        },
         units: images * queries,
         grain: Math.max(1, Math.floor(65536 / (heads * points * depth))),
       }),

@@ -1,7 +1,7 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { argWords, divide, namedKernel } from "./args.ts";
+import type { CpuRuntime } from "../runtime.ts";
+import { divide, launchNamed, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
@@ -14,7 +14,7 @@ const NAMES = [
 ] as const;
 
 /** Units are (image, head): each owns its part of dValue and walks queries and points in order. */
-const kernel = (method: Method): WasmKernel =>
+const kernel = (method: Method) =>
   namedKernel(`deformableSampleGrad/${method}`, NAMES, (f, arg) => {
     const taps = makeTaps(f, method);
     const count = taps.offsets.length;
@@ -129,14 +129,14 @@ export const deformableSampleGradOverride = (runtime: CpuRuntime): Override<Defo
     // Taps outside a level read zeros, and what they would add goes into a sink of each thread.
     const tables = [new Int32Array(depth), new Int32Array(depth * runtime.threads), levelTable(levels, tokenBytes)];
     withTables(runtime, tables, ([zeros, sink, table]) =>
-      runtime.launch(KERNELS[method], {
-        args: argWords(NAMES, {
+      launchNamed(runtime, KERNELS[method], {
+        words: {
           ...sizes,
           ...{ dy, value, locations, weights, dValue, dLocations, dWeights },
           levels: table!,
           zeros: zeros!,
           sink: sink!,
-        }),
+        },
         units: images * heads,
         grain: 1,
       }),

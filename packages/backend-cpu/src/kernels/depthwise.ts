@@ -1,7 +1,7 @@
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
+import type { CpuRuntime } from "../runtime.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { storeRow } from "../wasm/vectors.ts";
-import { argWords, divide, namedKernel } from "./args.ts";
+import { divide, launchNamed, namedKernel } from "./args.ts";
 import {
   EPILOGUE_NAMES,
   type Epilogue,
@@ -31,7 +31,7 @@ const NARROW = { vectors: 1, side: 5 };
 const shapeFor = ({ wide = false }: { readonly wide?: boolean }) => (wide ? WIDE : NARROW);
 
 /** Units are planes (image, channel). A tap is [bytes from an output's place, bytes into the channel's weights]. */
-const kernel = (isDense: boolean, kind: EpilogueKind | undefined): WasmKernel =>
+const kernel = (isDense: boolean, kind: EpilogueKind | undefined) =>
   namedKernel(`depthwise/${isDense ? "dense" : "strided"}${kindText(kind)}`, NAMES, (f, arg) => {
     const { vectors, side } = shapeFor(f.options);
     const [plane, piece, line, x, offset, tap, lastTap] = f.locals("i32", 7);
@@ -158,8 +158,8 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   const rowPieces = Math.ceil(width / (shapeFor(runtime).vectors * 4));
   const isDense = toStrides[2] === 4;
   withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
-    runtime.launch(kernel(isDense, epilogueKind(epilogue)), {
-      args: argWords(NAMES, {
+    launchNamed(runtime, kernel(isDense, epilogueKind(epilogue)), {
+      words: {
         ...problem,
         taps: table!,
         tapCount: taps.length,
@@ -170,7 +170,7 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
         width,
         rowPieces,
         ...epilogueWords(epilogue),
-      }),
+      },
       units: problem.images * problem.channels,
       grain: Math.max(1, Math.floor(CHUNK_WORK / Math.max(1, height * width * taps.length))),
     }),

@@ -1,6 +1,6 @@
 import { roundUp } from "@dfine/tensor/kernel";
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { argWords, divide, namedKernel, smaller } from "./args.ts";
+import type { CpuRuntime } from "../runtime.ts";
+import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
 import { EPILOGUE_NAMES, type EpilogueKind, epilogueKind, epilogueWords, kindText } from "./epilogue.ts";
 import { chunksOf, type Gemm, type GemmRows, longest, rowWords } from "./gemmProblem.ts";
 import { type PackKind, packColumns } from "./packColumns.ts";
@@ -31,7 +31,7 @@ interface GemmKind {
 }
 
 /** Units are (batch, column chunk, row chunk): each packs its columns of b, segment by segment, and sweeps its rows over them. */
-function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind): WasmKernel {
+function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind) {
   return namedKernel(`gemm/${rows}/${pack}${isSpread ? "/spread" : ""}${kindText(epilogue)}`, ARGS, (f, arg) => {
     const tile = makeTile(f);
     const { rows: most, columns: width } = tile.shape;
@@ -139,28 +139,32 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
     for (const { a, b, c, segments: range } of batches) at = put(table, at, [a, b, c, range[0], range[1]]);
     for (const segment of segments) at = put(table, at, [segment.a, segment.b, segment.k * 4]);
     at = put(table, at, offsets);
-    runtime.launch(gemmKernel({ rows: rows.kind, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }), {
-      args: argWords(ARGS, {
-        batches: scratch,
-        segments: scratch + batches.length * BATCH_WORDS * 4,
-        ...rowWords(rows),
-        m,
-        n,
-        ...chunks,
-        kStride,
-        columnStride,
-        bTable: (at - offsets.length) * 4,
-        runPitch: runs?.pitch ?? 0,
-        runLength: runs?.length ?? 0,
-        toRun: runs?.to?.[0] ?? 0,
-        toStep: runs?.to?.[1] ?? 0,
-        cPitch,
-        panels: roundUp(scratch + words * 4, 64),
-        panelBytes,
-        ...epilogueWords(epilogue),
-      }),
-      units: batches.length * chunks.nChunks * chunks.mChunks,
-      grain: Math.max(1, Math.floor(CHUNK_WORK / work)),
-    });
+    launchNamed(
+      runtime,
+      gemmKernel({ rows: rows.kind, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
+      {
+        words: {
+          batches: scratch,
+          segments: scratch + batches.length * BATCH_WORDS * 4,
+          ...rowWords(rows),
+          m,
+          n,
+          ...chunks,
+          kStride,
+          columnStride,
+          bTable: (at - offsets.length) * 4,
+          runPitch: runs?.pitch ?? 0,
+          runLength: runs?.length ?? 0,
+          toRun: runs?.to?.[0] ?? 0,
+          toStep: runs?.to?.[1] ?? 0,
+          cPitch,
+          panels: roundUp(scratch + words * 4, 64),
+          panelBytes,
+          ...epilogueWords(epilogue),
+        },
+        units: batches.length * chunks.nChunks * chunks.mChunks,
+        grain: Math.max(1, Math.floor(CHUNK_WORK / work)),
+      },
+    );
   });
 }

@@ -3,7 +3,7 @@ import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Local } from "../wasm/assembler.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
-import { argWords, namedKernel } from "./args.ts";
+import { launchNamed, namedKernel } from "./args.ts";
 
 const NAMES = [
   ...(["from", "values", "indices", "height", "width", "outHeight", "outWidth"] as const),
@@ -136,8 +136,8 @@ export const maxPool2dOverride = (runtime: CpuRuntime): Override<MaxPool2dAttrs>
   run({ inputs: [x], outputs: [values, indices], attrs: { kernelSize, stride, padding } }) {
     const [images, channels, height, width] = x!.shape as [number, number, number, number];
     const [, , outHeight, outWidth] = values!.shape as [number, number, number, number];
-    runtime.launch(KERNEL, {
-      args: argWords(NAMES, {
+    launchNamed(runtime, KERNEL, {
+      words: {
         from: runtime.pointer(x!),
         values: runtime.pointer(values!),
         indices: runtime.pointer(indices!),
@@ -151,7 +151,7 @@ export const maxPool2dOverride = (runtime: CpuRuntime): Override<MaxPool2dAttrs>
         strideX: stride[1],
         padY: padding[0],
         padX: padding[1],
-      }),
+      },
       units: images * channels,
       grain: Math.max(1, Math.floor(32768 / (outHeight * outWidth * kernelSize[0] * kernelSize[1]))),
     });

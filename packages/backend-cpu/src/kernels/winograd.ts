@@ -1,7 +1,7 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
 import { type ConvWindows, roundUp, type Shape4, shape4, type WindowAxis } from "@dfine/tensor/kernel";
-import type { CpuRuntime, WasmKernel } from "../runtime.ts";
-import { argWords, divide, namedKernel, smaller } from "./args.ts";
+import type { CpuRuntime } from "../runtime.ts";
+import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
 import {
   EPILOGUE_NAMES,
   type Epilogue,
@@ -35,7 +35,7 @@ const NAMES = [
  * Units are blocks of panels; a panel is as many neighbouring tiles as the register tile has columns. A row of tiles is
  * followed by one that does not exist, so that neighbours lie side by side in the padded planes across rows too.
  */
-const kernel = (epilogue: EpilogueKind | undefined): WasmKernel =>
+const kernel = (epilogue: EpilogueKind | undefined) =>
   namedKernel(`winograd${kindText(epilogue)}`, NAMES, (f, arg) => {
     const tile = makeTile(f);
     const { rows: most, columns: width, vectors } = tile.shape;
@@ -195,8 +195,8 @@ export function winograd(
   const sum = (transformed: number): void =>
     withPadded(runtime, { input }, ({ from, first, count }) =>
       runtime.withScratch(runtime.threads * scratchBytes, (scratch) =>
-        runtime.launch(kernel(epilogueKind(epilogue)), {
-          args: argWords(NAMES, {
+        launchNamed(runtime, kernel(epilogueKind(epilogue)), {
+          words: {
             ...{ from, imageBytes: channels * layout.plane, planeBytes: layout.plane, rowBytes: layout.row },
             ...{ phaseBytes: layout.phase, channels, segment },
             ...{ weights: transformed, weightRow: weightsLayout.row, weightPart: weightsLayout.part },
@@ -204,7 +204,7 @@ export function winograd(
             ...{ height, width, rowTiles, panels, blockPanels, blocks },
             ...{ scratch, scratchBytes, inputPart, inputPanel, sumsPanel },
             ...epilogueWords(epilogue),
-          }),
+          },
           units: count * blocks,
           grain: Math.max(1, Math.floor(CHUNK_WORK / (PARTS * columns * blockPanels * channels * rows))),
         }),

@@ -1,6 +1,6 @@
 import {
+  COSTLY,
   type Expr,
-  type ExprOp,
   type Kernel,
   load,
   type Operand,
@@ -42,9 +42,6 @@ export function passesOf(stages: readonly Stage[]): Pass[] {
   }
   return passes;
 }
-
-/** Functions that take longer than memory in a core's own cache. */
-const COSTLY: ReadonlySet<ExprOp> = new Set(["exp", "log", "tanh", "sigmoid", "erf"]);
 
 /**
  * What a reduction has computed at some cost, and the store of the elements needs again, waits where that store will write:

@@ -30,9 +30,13 @@ const REASONS: Readonly<Record<string, readonly [fact: string, remedy: string]>>
  * Writes a file so that a reader, or the next start after a crash at any moment, finds either the old bytes or the new
  * ones: into a temporary file beside it, to the disk, then over the old name. The old file stays under the name `previous`,
  * where one is given; a crash between the two may leave it there alone.
- * @throws FileWriteError, the old file as it was
+ * @throws FileWriteError, the old file as it was; what `data` throws where it comes piece by piece
  */
-export async function writeFileAtomic(path: string, data: Uint8Array | string, previous?: string): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: Uint8Array | string | AsyncIterable<string>,
+  previous?: string,
+): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomUUID()}.tmp`);
   try {
@@ -47,6 +51,8 @@ export async function writeFileAtomic(path: string, data: Uint8Array | string, p
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
+    // What `data` throws comes from no call of the system.
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
     throw new FileWriteError(path, error as NodeJS.ErrnoException);
   }
   await syncFolder(folder);

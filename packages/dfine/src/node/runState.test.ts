@@ -57,6 +57,14 @@ describe("of two saved states", () => {
     expect(readTrainState(readFileSync(run.previous)).progress.step).toBe(2);
   });
 
+  test("one that the system refuses to read is not damaged, and stays where it is", async () => {
+    const run = await saved();
+    rmSync(run.state);
+    await makeFolder(run.state);
+    await expect(readRun(run)).rejects.toMatchObject({ code: "EISDIR" });
+    expect([existsSync(run.state), existsSync(`${run.state}.damaged`)]).toEqual([true, false]);
+  });
+
   test("the one before takes the place of one that a kill left nowhere", async () => {
     const run = await saved();
     rmSync(run.state);

@@ -24,7 +24,10 @@ async function tryToRead(path: string): Promise<Read | { readonly problem: strin
     const bytes = await readFile(path);
     return { bytes, values: readTrainState(bytes, path) };
   } catch (error) {
-    const isThere = (error as NodeJS.ErrnoException).code !== "ENOENT";
+    const { code } = error as NodeJS.ErrnoException;
+    // What the system refuses to read is not damaged, and stays where it is.
+    if (code !== undefined && code !== "ENOENT") throw error;
+    const isThere = code !== "ENOENT";
     return { isThere, problem: isThere ? (error as Error).message : `${path}: is not there` };
   }
 }

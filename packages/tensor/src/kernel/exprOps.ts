@@ -77,3 +77,6 @@ export type ExprOp = LeafOp | Operation;
 export type OperationTable<Rule, Op extends Operation = Operation> = {
   readonly [Name in Op]: Readonly<Record<(typeof OPERAND_DTYPES)[Name][number], Rule>>;
 };
+
+/** Operations that take longer than reading a number from memory. */
+export const COSTLY: ReadonlySet<ExprOp> = new Set<Operation>(["exp", "log", "tanh", "sigmoid", "erf"]);

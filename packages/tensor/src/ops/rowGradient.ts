@@ -1,7 +1,7 @@
 import type { Dtype } from "../dtype.ts";
 import { differentiateStages } from "../kernel/differentiate.ts";
 import { type Expr, load, loadsIn, postorder, replace, rewrite, row } from "../kernel/expr.ts";
-import type { ExprOp } from "../kernel/exprOps.ts";
+import { COSTLY } from "../kernel/exprOps.ts";
 import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { type Still, stillAlong } from "../kernel/terms.ts";
@@ -101,8 +101,6 @@ export function storeStages(element: readonly Write[], perRow: readonly Write[])
   return [once, each].filter(({ writes }) => writes.length > 0);
 }
 
-/** Functions that take longer than reading a number from memory. */
-const COSTLY: ReadonlySet<ExprOp> = new Set(["exp", "log", "tanh", "sigmoid", "erf"]);
 const isCostly = (e: Expr): boolean => postorder([e]).some(({ op }) => COSTLY.has(op));
 
 /**

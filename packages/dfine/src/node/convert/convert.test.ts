@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
@@ -160,6 +160,15 @@ test("Objects365: all but the first 5000 validation images are trained on, large
   ]);
   const small = await sharp(join(learned.imageRoot, "images_from_val/v1/m_resized.jpg")).metadata();
   expect([small.width, small.height]).toEqual([640, 49]);
+
+  const twice = await file("o365/twice.json", JSON.stringify({ ...train, images: [...train.images, ...train.images] }));
+  const before = await readFile(join(made, "train.json"));
+  const again = await runCommand(
+    ...["convert", "objects365", join(folder, "o365"), "--train", twice, "--val", valFile, "--out", made],
+  );
+  expect([again.code, again.err]).toEqual([1, expect.stringMatching(/twice\.json: has image 6000 a second time/)]);
+  expect(before.equals(await readFile(join(made, "train.json")))).toBe(true);
+  expect((await readdir(made)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 });
 
 describe("official configurations", () => {

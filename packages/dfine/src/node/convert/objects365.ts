@@ -1,6 +1,5 @@
-import { once } from "node:events";
-import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, rename } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { DatasetError } from "../../data/errors.ts";
 import { type JsonMember, jsonMembers } from "../../data/jsonMembers.ts";
@@ -45,7 +44,7 @@ type Scales = Map<number, number>;
  * Prepares Objects365 as the official tools do: all but the first 5000 validation images are trained on (their names then
  * begin with `images_from_val`, where they must lie), and images above 640 pixels are made smaller, with their boxes.
  * Images that cannot be read are left out. Files of any length are read piece by piece.
- * @throws DatasetError, FileWriteError, ArgumentError for options
+ * @throws DatasetError, FileWriteError, MissingPackageError, ArgumentError for options
  */
 export async function convertObjects365(options: Objects365Options): Promise<{ dropped: number; data: string }> {
   rule.checkOptions("convertObjects365", options, OPTIONS);
@@ -56,12 +55,12 @@ export async function convertObjects365(options: Objects365Options): Promise<{ d
     if (key === "images" && kept.size < KEPT) kept.add((value as Row).id);
   const shrink = resizer(options);
   const isKept = (id: number) => kept.has(id);
-  await writePart(join(out, "val.json"), [{ file: val, takes: isKept }], shrink);
+  await writeFileAtomic(join(out, "val.json"), partText([{ file: val, takes: isKept }], shrink));
   const parts = [
     { file: val, takes: (id: number) => !isKept(id), rename: moved },
     { file: train, takes: () => true },
   ];
-  await writePart(join(out, "train.json"), parts, shrink);
+  await writeFileAtomic(join(out, "train.json"), partText(parts, shrink));
   const data = join(out, "data.yaml");
   const split = (name: string) => `${name}: { images: ${JSON.stringify(options.images)}, annotations: ${name}.json }\n`;
   await writeFileAtomic(data, split("train") + split("val"));
@@ -85,20 +84,48 @@ interface Part {
 
 type Resizer = ReturnType<typeof resizer>;
 
-/** Writes a part of the data set: images, categories of the first file, annotations; under its name only when it is whole. */
-async function writePart(path: string, parts: readonly Part[], shrink: Resizer): Promise<void> {
-  const temporary = `${path}.tmp`;
-  const out = createWriteStream(temporary);
-  const write = async (text: string) => {
-    if (!out.write(text)) await once(out, "drain");
-  };
-  let separator = "";
-  const add = async (row: object) => {
-    await write(`${separator}${JSON.stringify(row)}`);
-    separator = ",\n";
-  };
+/** The text of a part of the data set, piece by piece: images, categories of the first file, annotations. */
+async function* partText(parts: readonly Part[], shrink: Resizer): AsyncGenerator<string, void, undefined> {
   const scales: Scales = new Map();
-  await write('{"images": [\n');
+  yield* inPieces(list("images", images(parts, shrink, scales)));
+  yield ",\n";
+  yield* inPieces(list("categories", categories(parts[0]!)));
+  yield ",\n";
+  yield* inPieces(list("annotations", annotations(parts, scales)));
+  yield "\n}\n";
+}
+
+/** A member of the file that lists rows; the first one opens the file. */
+async function* list(name: string, rows: AsyncIterable<object>): AsyncGenerator<string, void, undefined> {
+  yield `${name === "images" ? "{" : ""}"${name}": [`;
+  let separator = "\n";
+  for await (const row of rows) {
+    yield separator + JSON.stringify(row);
+    separator = ",\n";
+  }
+  yield "]";
+}
+
+const PIECE = 1 << 16;
+
+/** The same text in pieces that are worth a write each. */
+async function* inPieces(texts: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
+  let piece = "";
+  for await (const text of texts) {
+    piece += text;
+    if (piece.length < PIECE) continue;
+    yield piece;
+    piece = "";
+  }
+  yield piece;
+}
+
+/** Images as they come out, whose scales it takes down. */
+async function* images(
+  parts: readonly Part[],
+  shrink: Resizer,
+  scales: Scales,
+): AsyncGenerator<object, void, undefined> {
   for (const { file, takes, rename: renamed = (name: string) => name } of parts)
     for await (const { key, value } of membersOf(file, ["annotations", "categories"])) {
       const image = value as Row & { file_name: string; width: number; height: number };
@@ -108,14 +135,16 @@ async function writePart(path: string, parts: readonly Part[], shrink: Resizer):
       const made = await shrink.image({ ...image, file_name: renamed(image.file_name) });
       if (!made) continue;
       scales.set(image.id, made.scale);
-      await add(made.image);
+      yield made.image;
     }
-  separator = "";
-  await write('],\n"categories": [\n');
-  for await (const { key, value } of membersOf(parts[0]!.file, ["annotations", "images"]))
-    if (key === "categories") await add(value as object);
-  separator = "";
-  await write('],\n"annotations": [\n');
+}
+
+async function* categories({ file }: Part): AsyncGenerator<object, void, undefined> {
+  for await (const { key, value } of membersOf(file, ["annotations", "images"]))
+    if (key === "categories") yield value as object;
+}
+
+async function* annotations(parts: readonly Part[], scales: Scales): AsyncGenerator<object, void, undefined> {
   let id = 0;
   for (const { file, takes } of parts)
     for await (const { key, value } of membersOf(file, ["images", "categories"])) {
@@ -123,12 +152,8 @@ async function writePart(path: string, parts: readonly Part[], shrink: Resizer):
       const scale = scales.get(row.image_id);
       if (key !== "annotations" || !takes(row.image_id) || scale === undefined) continue;
       const bbox = row.bbox.map((length) => length * scale);
-      await add({ ...row, id: ++id, bbox, area: (row.area ?? row.bbox[2]! * row.bbox[3]!) * scale ** 2 });
+      yield { ...row, id: ++id, bbox, area: (row.area ?? row.bbox[2]! * row.bbox[3]!) * scale ** 2 };
     }
-  await write("]}\n");
-  out.end();
-  await once(out, "finish");
-  await rename(temporary, path);
 }
 
 /** Makes images smaller, once each, and counts those that cannot be read. */
@@ -145,23 +170,26 @@ function resizer({ images, resize = true, onProgress }: Objects365Options) {
       const [width, height] = [Math.trunc(image.width * scale), Math.trunc(image.height * scale)];
       const ending = extname(image.file_name);
       const file_name = `${image.file_name.slice(0, image.file_name.length - ending.length)}_resized${ending}`;
-      try {
-        if (!(await statOf(join(images, file_name))))
-          await shrinkFile(images, { from: image.file_name, to: file_name, width, height });
-      } catch {
-        dropped++;
-        return undefined;
+      const to = join(images, file_name);
+      if (!(await statOf(to))) {
+        const small = await smaller(join(images, image.file_name), width, height);
+        if (!small) {
+          dropped++;
+          return undefined;
+        }
+        await writeFileAtomic(to, small);
       }
       return { image: { ...image, file_name, width, height }, scale };
     },
   };
 }
 
-async function shrinkFile(
-  folder: string,
-  { from, to, width, height }: { from: string; to: string; width: number; height: number },
-): Promise<void> {
+/** An image file made smaller; undefined where it cannot be read. @throws MissingPackageError */
+async function smaller(file: string, width: number, height: number): Promise<Uint8Array | undefined> {
   const sharp = await loadSharp();
-  const small = sharp(join(folder, from)).resize(width, height, { fit: "fill", kernel: "lanczos3" });
-  await writeFileAtomic(join(folder, to), await small.toBuffer());
+  try {
+    return await sharp(file).resize(width, height, { fit: "fill", kernel: "lanczos3" }).toBuffer();
+  } catch {
+    return undefined;
+  }
 }
