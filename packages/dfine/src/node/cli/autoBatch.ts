@@ -2,7 +2,6 @@ import { freemem } from "node:os";
 import type { Backend } from "@dfine/tensor";
 import { counted } from "../../describe.ts";
 import { largestBatch } from "../../train/largestBatch.ts";
-import { readable } from "../../train/memoryAdvice.ts";
 import { UsageError } from "./exit.ts";
 import type { Terminal } from "./terminal.ts";
 import { freshJob, type Job, type TrainValues } from "./trainJob.ts";
@@ -27,10 +26,15 @@ export async function autoBatchJob(
   const { batch, bytes } = await largestBatch({
     ...{ config, backend, limitBytes, boxes, most: images.length },
     onTry: (tried, held) =>
-      terminal.progress(`trying batches · ${tried} ${held === undefined ? "does not fit" : `takes ${readable(held)}`}`),
+      terminal.progress(
+        `trying batches · ${tried} ${held === undefined ? "does not fit" : `takes ${megabytes(held)}`}`,
+      ),
   });
   const job = await freshJob({ ...values, usualBatch: batch }, overrides);
-  const within = limitBytes === undefined ? "" : `, of ${readable(limitBytes)} that it may take`;
-  const note = `a step with ${counted(batch, "image")} takes ${readable(bytes)}${within}`;
+  const within = limitBytes === undefined ? "" : `, of ${megabytes(limitBytes)} that it may take`;
+  const note = `a step with ${counted(batch, "image")} takes ${megabytes(bytes)}${within}`;
   return { ...job, notes: [note, ...job.notes] };
 }
+
+/** In the unit of `--memory`. */
+const megabytes = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MB`;
