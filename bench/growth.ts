@@ -62,7 +62,7 @@ export function growthPlot(rows: readonly Row[]): string {
     chart.replace("<svg ", `<svg x="0" y="${i * HEIGHT}" width="${WIDTH}" height="${HEIGHT}" `),
   );
   const size = `width="${WIDTH}" height="${charts.length * HEIGHT}"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" color="#444" style="background:#fff">\n${placed.join("\n")}\n</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" color="#444" style="background:#fff">\n<title>How time grows</title>\n${placed.join("\n")}\n</svg>\n`;
 }
 
 /** Of one chart. */
