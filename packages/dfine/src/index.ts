@@ -5,7 +5,7 @@
 
 export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
-export type { FetchOptions } from "./checkpoint/fetch.ts";
+export type { DownloadProgress, FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
 export { huggingFaceNames, officialName } from "./checkpoint/huggingFaceNames.ts";

@@ -1,4 +1,4 @@
-import { checkOptions, whole } from "@dfine/tensor";
+import { checkOptions, type OptionRules, text, whole } from "@dfine/tensor";
 import type { RgbImage } from "../data/image.ts";
 import {
   type CreateOptions,
@@ -12,6 +12,12 @@ import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
 import { type DecodeOptions, decodeImage } from "./data/decode.ts";
 import { readWeights } from "./files.ts";
+import type { CacheOptions } from "./weights/cachedWeights.ts";
+
+/** How weights are opened, by path, address or name. */
+export interface PretrainedFileOptions extends PretrainedOptions, CacheOptions {}
+
+const OPTIONS: OptionRules<PretrainedFileOptions> = { ...PRETRAINED_OPTIONS, cache: text };
 
 /** The detector with files: weights by path or run folder, images by path. */
 export class DFine extends Detector {
@@ -23,14 +29,19 @@ export class DFine extends Detector {
 
   /**
    * Opens weights: a file (.pth of the official trainer, safetensors of Hugging Face, our own), the folder of a run (its
-   * best weights) or of a model from Hugging Face, a web address, or bytes. A config.json beside the file names its classes.
-   * @throws ModelFileError, SafetensorsError, DeviceError, ArgumentError for options
+   * best weights) or of a model from Hugging Face, the name of official weights (`n-coco`, one of `RELEASE_NAMES`) or a web
+   * address, which are fetched once and kept in `cacheFolder()`, or bytes. A config.json beside the file names its classes.
+   * @throws ModelFileError, SafetensorsError, FileWriteError, DeviceError, ArgumentError for options
    */
-  static override async fromPretrained(weights: string | Uint8Array, options: PretrainedOptions = {}): Promise<DFine> {
-    checkOptions("DFine.fromPretrained", options, PRETRAINED_OPTIONS);
+  static override async fromPretrained(
+    weights: string | Uint8Array,
+    options: PretrainedFileOptions = {},
+  ): Promise<DFine> {
+    checkOptions("DFine.fromPretrained", options, OPTIONS);
+    const { cache, ...others } = options;
     const { bytes, ...about } = typeof weights === "string" ? await readWeights(weights, options) : { bytes: weights };
     // biome-ignore lint/complexity/noThisInStatic: only `super` lets the base class make a detector of this kind.
-    return (await super.fromPretrained(bytes, { ...about, ...options })) as DFine;
+    return (await super.fromPretrained(bytes, { ...about, ...others })) as DFine;
   }
 
   /**

@@ -19,7 +19,7 @@ export { type Batch, createLoader, type Loader, type LoaderOptions } from "./dat
 export { readCoco } from "./data/readCoco.ts";
 export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
-export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
+export { type DetectFileOptions, DFine, type ImageLike, type PretrainedFileOptions } from "./detector.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
 export { LeftOut } from "./leftOut.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
@@ -33,3 +33,6 @@ export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";
 export { type WandbLog, type WandbOptions, type WandbRun, type WandbSdk, wandbLog } from "./wandb.ts";
+export { type CacheOptions, cachedWeights } from "./weights/cachedWeights.ts";
+export { cacheFolder } from "./weights/cacheFolder.ts";
+export { RELEASE_NAMES, type ReleaseName, releaseAddress } from "./weights/releases.ts";

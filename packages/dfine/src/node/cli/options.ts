@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
+import { RELEASE_NAMES } from "../weights/releases.ts";
 import { UsageError } from "./exit.ts";
 import type { TerminalOptions } from "./terminal.ts";
 
@@ -36,7 +37,8 @@ export function addTo(command: Command, options: readonly Option[]): void {
 export const parsed = <T>(flags: string, text: string, parse: (text: string) => T) =>
   new Option(flags, text).argParser(parse);
 export const model = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
-export const weights = (text: string) => new Option("--weights <file>", text);
+export const weights = (text: string) => new Option("--weights <weights>", text);
+const WEIGHTS = "a file (.pth, Hugging Face or our own), the folder that has it, a web address";
 export const ema = () => new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
 export const size = (text: string) => parsed("--size <size>", text, inputSize);
 export const batch = (text: string) => parsed("--batch <images>", text, wholeNumber(1));
@@ -55,7 +57,7 @@ export const loader = () => [
 ];
 /** Of commands that use weights. */
 export const detector = () => [
-  weights("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+  weights(`${WEIGHTS}, or a name: ${RELEASE_NAMES.join(", ")}`).makeOptionMandatory(),
   ema(),
   size("input size in pixels (default: the one in the weights)"),
 ];
