@@ -10,7 +10,8 @@ import {
 } from "../dfine.ts";
 import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
-import { type DecodeOptions, decodeImage } from "./data/decode.ts";
+import type { DecodeOptions } from "./data/decode.ts";
+import { readImage } from "./data/readImage.ts";
 import { readWeights } from "./files.ts";
 import type { CacheOptions } from "./weights/cachedWeights.ts";
 
@@ -45,15 +46,24 @@ export class DFine extends Detector {
   }
 
   /**
-   * Finds objects in images, given as pixels, paths or encoded bytes, which are decoded batch by batch.
+   * Finds objects in images, given as pixels, paths, web addresses or encoded bytes, which are decoded batch by batch.
    * @throws ImageError, ArgumentError for options
    */
   override async detect(images: ImageLike | readonly ImageLike[], options: DetectFileOptions = {}): Promise<Result[]> {
-    checkOptions("detect", options, { ...DETECT_OPTIONS, maxPixels: whole(1) });
-    const { maxPixels } = options;
-    const read = (image: ImageLike) =>
-      typeof image === "string" || image instanceof Uint8Array ? decodeImage(image, { maxPixels }) : image;
-    return await this.detectAll([images].flat(), read, options);
+    checkOptions("detect", options, FILE_OPTIONS);
+    return await this.detectAll([images].flat(), (image) => read(image, options), options);
+  }
+
+  /**
+   * Finds objects in images as they come, one result per image: of a camera, of `videoFrames`, of a list of paths.
+   * @throws ImageError, ArgumentError for options
+   */
+  override stream(
+    images: Iterable<ImageLike> | AsyncIterable<ImageLike>,
+    options: DetectFileOptions = {},
+  ): AsyncGenerator<Result, void> {
+    checkOptions("stream", options, FILE_OPTIONS);
+    return this.detectEach(images, (image) => read(image, options), options);
   }
 
   /** Writes the weights into a file, in one piece or not at all. */
@@ -62,8 +72,13 @@ export class DFine extends Detector {
   }
 }
 
+const FILE_OPTIONS: OptionRules<DetectFileOptions> = { ...DETECT_OPTIONS, maxPixels: whole(1) };
+
+const read = (image: ImageLike, { maxPixels, signal }: DetectFileOptions) =>
+  typeof image === "string" || image instanceof Uint8Array ? readImage(image, { maxPixels, signal }) : image;
+
 /** `DetectOptions` for images that must be decoded. */
 export interface DetectFileOptions extends DetectOptions, Pick<DecodeOptions, "maxPixels"> {}
 
-/** Pixels, a path, or the bytes of an encoded image. */
+/** Pixels, a path, a web address, or the bytes of an encoded image. */
 export type ImageLike = RgbImage | string | Uint8Array;

@@ -32,6 +32,8 @@ export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";
+export { type VideoFrame, type VideoFramesOptions, videoFrames } from "./video/videoFrames.ts";
+export { type VideoFormat, VideoWriteError, VideoWriter } from "./video/videoWriter.ts";
 export { type WandbLog, type WandbOptions, type WandbRun, type WandbSdk, wandbLog } from "./wandb.ts";
 export { type CacheOptions, cachedWeights } from "./weights/cachedWeights.ts";
 export { cacheFolder } from "./weights/cacheFolder.ts";
