@@ -10,10 +10,17 @@ import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { toInput } from "./data/inputFit.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
+import { type RefinedObject, refinedObjects } from "./distributions.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
 import * as rule from "./optionRules.ts";
-import { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
+import {
+  detectionsOf,
+  type PredictionReader,
+  type Predictor,
+  type PredictorInput,
+  predictionReader,
+} from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
 
@@ -89,6 +96,7 @@ export class DFine implements Disposable {
   readonly size: readonly [number, number];
   readonly #device: ResolvedDevice;
   #deployed: Detector | undefined;
+  #reader: PredictionReader | undefined;
   #predictor: Predictor | undefined;
   #isDisposed = false;
 
@@ -152,13 +160,17 @@ export class DFine implements Disposable {
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
     if (this.#isDisposed) throw disposed();
-    if (!this.#predictor) {
-      this.#deployed = withBackend(this.backend, () => this.model.deploy());
-      const predict = modelPredictor(this.#deployed, this.backend);
-      this.#predictor = (input, signal) => this.#alive(() => predict(input, signal));
-    }
+    this.#predictor ??= detectionsOf(this.model.config, this.#read);
     return this.#predictor;
   }
+
+  /** Reads what the model's deploy form predicts, which is made when it is first asked. */
+  readonly #read: PredictionReader = (...given) =>
+    this.#alive(() => {
+      this.#deployed ??= withBackend(this.backend, () => this.model.deploy());
+      this.#reader ??= predictionReader(this.#deployed, this.backend);
+      return this.#reader(...given);
+    });
 
   /** @throws OwnershipError where the detector was disposed before the call ended */
   async #alive<T>(call: () => Promise<T>): Promise<T> {
@@ -218,6 +230,19 @@ export class DFine implements Disposable {
       }
       first += group.length;
     }
+  }
+
+  /**
+   * Objects in an image with how their boxes came about: first boxes, and the distributions that moved their edges.
+   * @throws ConfigError for a model whose edges are no distributions, RangeError, ArgumentError for options
+   */
+  async distributions(image: RgbImage, options: DetectOptions = {}): Promise<RefinedObject[]> {
+    rule.checkOptions("distributions", options, DETECT_OPTIONS);
+    const { threshold = 0.5, maxDetections = 300, signal } = options;
+    const { model, names } = this;
+    const { width, height } = image;
+    const about = { model, names, width, height, threshold, maxDetections, signal };
+    return await refinedObjects(this.#read, this.#input([image]), about);
   }
 
   /** Images as the network takes them; `first` is the number of the first, for messages. */

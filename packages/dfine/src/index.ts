@@ -64,6 +64,7 @@ export {
   resolveBackend,
 } from "./device.ts";
 export { type CreateOptions, type DetectOptions, DFine, type DFineOptions, type PretrainedOptions } from "./dfine.ts";
+export { EDGES, type Edge, type EdgeDistribution, type RefinedObject } from "./distributions.ts";
 export {
   type CategoryResult,
   type CocoResult,

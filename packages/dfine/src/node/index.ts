@@ -21,6 +21,7 @@ export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { type DetectFileOptions, DFine, type ImageLike, type PretrainedFileOptions } from "./detector.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
+export { type RefinedPicture, refinementFigure } from "./figures/refinementFigure.ts";
 export { LeftOut } from "./leftOut.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
 export type { GalleryImage } from "./report/gallery.ts";

@@ -7,7 +7,7 @@ import { writeFileAtomic } from "../checkpointFile.ts";
 import { thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import { type Frame, framesOf } from "../predict/frames.ts";
-import { OUTPUT_NAMES, OUTPUTS, type Output, type OutputName } from "../predict/outputs.ts";
+import { OUTPUT_NAMES, OUTPUTS, type Output, type OutputContext, type OutputName } from "../predict/outputs.ts";
 import { findSources, passedOverText } from "../predict/sources.ts";
 import type { GalleryImage } from "../report/gallery.ts";
 import { renderReport } from "../report/report.ts";
@@ -22,12 +22,15 @@ interface PredictValues extends options.DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
   readonly save: readonly OutputName[];
+  readonly showDistributions?: number;
   readonly every: number;
 }
 
 /** Images that the report shows; more would make it heavy. */
 const REPORTED = 60;
 const SIDE = 640;
+/** Objects of an image whose distributions are drawn. */
+const EXPLAINED = 3;
 
 export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
@@ -40,6 +43,13 @@ export function predictCommand(finish: (code: number) => void): Command {
     options
       .listOf("--save <forms>", "what is written, several with commas", OUTPUT_NAMES)
       .default(["pictures"], "pictures"),
+    options
+      .parsed(
+        "--show-distributions [objects]",
+        `draw how boxes of the best objects were found (default: ${EXPLAINED}); as --save distributions`,
+        options.wholeNumber(1),
+      )
+      .preset(String(EXPLAINED)),
     options.parsed("--every <count>", "of videos take every n-th frame", options.wholeNumber(1)).default(1),
     options.batch("images at a time").default(4),
     options.maxPixels(),
@@ -53,7 +63,8 @@ async function predict(given: readonly string[], values: PredictValues): Promise
   const makeFolder = await planRunFolder(values.out, "predict", values.name ?? "predict");
   const { files, passedOver } = await findSources(given, (message) => new UsageError(message));
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
-  const { threshold, maxDetections, batch, maxPixels, every } = values;
+  const { threshold, maxDetections, batch, maxPixels, every, showDistributions = EXPLAINED } = values;
+  const save = new Set([...values.save, ...(values.showDistributions === undefined ? [] : ["distributions" as const])]);
   using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   const unread: string[] = [];
@@ -69,8 +80,11 @@ async function predict(given: readonly string[], values: PredictValues): Promise
   let made: { run: RunFolder; outputs: Map<OutputName, Output> } | undefined;
   const open = async () => {
     const run = await makeFolder();
-    const context = { folder: run.path, names: detector.names, every, warn: (text: string) => terminal.warn(text) };
-    return { run, outputs: new Map(values.save.map((name) => [name, OUTPUTS[name](context)])) };
+    const context: OutputContext = {
+      ...{ folder: run.path, names: detector.names, every, warn: (text) => terminal.warn(text) },
+      refine: (image) => detector.distributions(image, { threshold, maxDetections: showDistributions }),
+    };
+    return { run, outputs: new Map([...save].map((name) => [name, OUTPUTS[name](context)])) };
   };
   for await (const group of framesOf(files, { batch, every, maxPixels, onUnread })) {
     if (interrupt.signal.aborted) break;

@@ -1,9 +1,11 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createImage, type RgbImage } from "../../data/image.ts";
+import type { RefinedObject } from "../../distributions.ts";
 import type { Box, Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
-import { drawObjects, encodeImage } from "../draw.ts";
+import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
+import { refinementFigure } from "../figures/refinementFigure.ts";
 import { NoFfmpegError } from "../video/ffmpeg.ts";
 import { VideoWriteError, VideoWriter } from "../video/videoWriter.ts";
 import type { Frame } from "./frames.ts";
@@ -17,6 +19,8 @@ export interface OutputContext {
   /** Takes every n-th frame of videos, so that theirs have fewer per second. */
   readonly every: number;
   readonly warn: (text: string) => void;
+  /** Objects of an image with how their boxes came about. */
+  readonly refine: (image: RgbImage) => Promise<RefinedObject[]>;
 }
 
 /** A form in which what was found is written. */
@@ -136,6 +140,24 @@ function crops({ folder }: OutputContext): Output {
   };
 }
 
+/** Longer side of the picture in a figure, pixels. */
+const FIGURE_SIDE = 640;
+
+/** For each image a figure of first and final boxes, and of the distributions between. */
+function distributions({ folder, refine }: OutputContext): Output {
+  const all = join(folder, "distributions");
+  return {
+    add: async ({ stem, image }) => {
+      await mkdir(all, { recursive: true });
+      const { width, height } = image;
+      const figure = { source: await thumbnail(image, FIGURE_SIDE), width, height, objects: await refine(image) };
+      await writeFileAtomic(join(all, `${stem}.svg`), refinementFigure(figure));
+      return undefined;
+    },
+    end: async () => all,
+  };
+}
+
 /** A class's name as a folder can be called everywhere. */
 const folderName = (label: string): string => label.replace(/[^\p{L}\p{N} _-]+/gu, "_").trim() || "_";
 
@@ -150,7 +172,10 @@ function cropped({ width, height, data }: RgbImage, { xmin, ymin, xmax, ymax }: 
 }
 
 /** The forms that there are, by the name that `--save` knows. */
-export const OUTPUTS = { pictures, coco, yolo, crops } satisfies Record<string, (context: OutputContext) => Output>;
+export const OUTPUTS = { pictures, coco, yolo, crops, distributions } satisfies Record<
+  string,
+  (context: OutputContext) => Output
+>;
 /** One of `OUTPUTS`. */
 export type OutputName = keyof typeof OUTPUTS;
 export const OUTPUT_NAMES = Object.keys(OUTPUTS) as readonly OutputName[];

@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { basename, extname, join, sep } from "node:path";
+import { basename, extname, isAbsolute, join, sep } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { counted, firstOf } from "../../describe.ts";
 import { missingHint, statOf } from "../data/onDisk.ts";
@@ -63,7 +63,7 @@ async function inFolder(path: string, refuse: (message: string) => Error): Promi
 }
 
 async function matching(pattern: string, refuse: (message: string) => Error): Promise<Sources> {
-  const matches = (await glob(pattern, { expandDirectories: false })).filter(
+  const matches = (await glob(pattern, { expandDirectories: false, absolute: isAbsolute(pattern) })).filter(
     (path) => !SYSTEM_NAME.test(basename(path)),
   );
   const files = matches.filter(isRead).sort();
