@@ -50,7 +50,7 @@ export interface DownloadOptions extends FetchOptions {
   /** Where to go on; a server that cannot, or has another version by now, begins anew. */
   readonly from?: FirstPart | undefined;
   /** What is wanted, for messages; default "weights". */
-  readonly what?: string;
+  readonly what?: "weights" | "an image";
   /** Makes the error of what goes wrong. */
   readonly refuse?: (problem: string, remedy: string) => Error;
   /** Asks the server; default: the platform's. */
@@ -121,7 +121,7 @@ export async function download<T>(
       }),
     );
     if (!answer.ok && !(from && answer.status === NO_SUCH_REST))
-      throw refuse(`the server answers ${answer.status}`, `check the address of the ${what}`);
+      throw refuse(`the server answers ${answer.status}`, `check the address of the ${what.replace(/^an /, "")}`);
     const isPage = () =>
       refuse(`is a web page, not ${what}`, `give the address of the file itself${shownFile(address)}`);
     if (answer.headers.get("content-type")?.startsWith("text/html")) throw isPage();

@@ -4,6 +4,7 @@ import { ImageError } from "../../data/errors.ts";
 import { counted } from "../../describe.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
+import { isWebAddress } from "../data/readImage.ts";
 import { thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import { type Frame, framesOf } from "../predict/frames.ts";
@@ -71,7 +72,10 @@ async function predict(given: readonly string[], values: PredictValues): Promise
   const onUnread = (file: string, error: unknown): void => {
     if (!(error instanceof ImageError)) throw error;
     // One image needs no folder to be told from others, and a folder's name may sound like a reason.
-    if (files.length === 1) throw Object.assign(error, { message: error.message.replace(file, basename(file)) });
+    if (files.length === 1) {
+      const name = isWebAddress(file) ? file : basename(file);
+      throw Object.assign(error, { message: error.message.replace(file, name) });
+    }
     terminal.warn(error.message);
     unread.push(file);
   };

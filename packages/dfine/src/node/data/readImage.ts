@@ -21,6 +21,6 @@ export async function readImage(
   if (typeof image !== "string" || !isWebAddress(image)) return await decodeImage(image, { maxPixels });
   const refuse = (problem: string, remedy: string) =>
     new ImageError(image, problem, `${remedy.charAt(0).toUpperCase()}${remedy.slice(1)}.`);
-  const bytes = await fetchBytes(image, { ...fetching, maxBytes, what: "image", refuse, fetch: webFetch });
+  const bytes = await fetchBytes(image, { ...fetching, maxBytes, what: "an image", refuse, fetch: webFetch });
   return await decodeImage(bytes, { maxPixels, name: image });
 }

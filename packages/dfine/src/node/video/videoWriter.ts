@@ -40,7 +40,8 @@ export class VideoWriter implements Disposable {
     const { child, ended } = this.#ffmpeg;
     if (child.exitCode === null && child.stdin!.write(data)) return;
     // It ends before the pipe is empty where it cannot go on.
-    await Promise.race([once(child.stdin!, "drain"), ended.then(() => this.#check())]);
+    const drained = once(child.stdin!, "drain").catch(() => this.#check());
+    await Promise.race([drained, ended.then(() => this.#check())]);
   }
 
   /** Ends the video. @throws VideoWriteError */
