@@ -23,7 +23,7 @@ const schema = z.strictObject({
 
 /** The parts that a data.yaml may have. */
 export type SplitName = "train" | "val" | "test";
-const SPLITS: readonly SplitName[] = ["train", "val", "test"];
+export const SPLITS: readonly SplitName[] = ["train", "val", "test"];
 
 /** What a data.yaml says; paths as written. */
 export interface DataYaml extends Omit<z.infer<typeof schema>, "names" | "nc"> {

@@ -5,6 +5,7 @@
 
 export type { SplitName } from "../data/dataYaml.ts";
 export type { BatchSize } from "../data/multiScale.ts";
+export type { Change, Fault, Severity } from "../doctor/check.ts";
 export type { BatchesOptions } from "../train/batch.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export { readConfigFile } from "./configFile.ts";
@@ -20,6 +21,7 @@ export { readCoco } from "./data/readCoco.ts";
 export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
+export { type Diagnosis, type DoctorOptions, doctor } from "./doctor/doctor.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
 export { LeftOut } from "./leftOut.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";

@@ -1,7 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { checkCategoryNames, checkSameCategories } from "../../data/categories.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
-import { parseDataYaml, type SplitName, type SplitPaths } from "../../data/dataYaml.ts";
+import { parseDataYaml, SPLITS, type SplitName, type SplitPaths } from "../../data/dataYaml.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { withSeparators } from "./onDisk.ts";
 import { readCoco, readText } from "./readCoco.ts";
@@ -27,6 +27,20 @@ export async function loadDataYaml<Wanted extends SplitName, Needed extends Want
   wanted: readonly Wanted[],
   needed: readonly Needed[] = wanted as readonly SplitName[] as readonly Needed[],
 ): Promise<Pick<Datasets, Wanted> & Record<Needed, DatasetSplit>> {
+  const { splits, names } = await dataYamlFiles(file, wanted);
+  for (const name of needed)
+    if (!splits[name])
+      throw new DatasetError(file, `has no ${name}`, `Add ${name}: { images: FOLDER, annotations: FILE.json }.`);
+  const loaded = await readSplits(splits);
+  if (names) for (const { dataset } of Object.values(loaded)) checkCategoryNames(dataset, names, file);
+  return loaded as Datasets & Record<Needed, DatasetSplit>;
+}
+
+/** Where the parts that a data.yaml names lie, and its names of classes. @throws DatasetError */
+export async function dataYamlFiles(
+  file: string,
+  wanted: readonly SplitName[] = SPLITS,
+): Promise<{ splits: DatasetFiles; names: readonly string[] | undefined }> {
   const { path, names, ...listed } = parseDataYaml(await readText(file), file);
   const base = await withSeparators(resolve(dirname(file), path));
   const at = (part: string) => withSeparators(resolve(base, part));
@@ -34,12 +48,8 @@ export async function loadDataYaml<Wanted extends SplitName, Needed extends Want
   for (const name of wanted) {
     const paths = listed[name];
     if (paths) splits[name] = { images: await at(paths.images), annotations: await at(paths.annotations) };
-    else if ((needed as readonly SplitName[]).includes(name))
-      throw new DatasetError(file, `has no ${name}`, `Add ${name}: { images: FOLDER, annotations: FILE.json }.`);
   }
-  const loaded = await readSplits(splits);
-  if (names) for (const { dataset } of Object.values(loaded)) checkCategoryNames(dataset, names, file);
-  return loaded as Datasets & Record<Needed, DatasetSplit>;
+  return { splits, names };
 }
 
 /** Reads parts of a data set, and makes sure that they agree about the classes. @throws DatasetError */

@@ -13,12 +13,17 @@ export async function readCoco(path: string): Promise<CocoDataset> {
 
 /** Reads a UTF-8 file of annotations or settings. @throws DatasetError when it is missing, a folder, or over 512 MB */
 export async function readText(path: string): Promise<string> {
-  const refusal = (problem: string, remedy: string) => new DatasetError(path, problem, remedy);
+  await checkTextSize(path);
+  return (await readWhole(path, (problem, remedy) => new DatasetError(path, problem, remedy))).toString("utf8");
+}
+
+/** Makes sure that a file fits one text. @throws DatasetError */
+export async function checkTextSize(path: string): Promise<void> {
   const { size = 0 } = (await statOf(path)) ?? {};
   if (size > MAX_TEXT)
-    throw refusal(
+    throw new DatasetError(
+      path,
       `has ${size} bytes, more than the ${MAX_TEXT} that fit one string`,
       "Split the annotations, or leave out segmentation masks, which are not used.",
     );
-  return (await readWhole(path, refusal)).toString("utf8");
 }
