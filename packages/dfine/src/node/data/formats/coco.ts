@@ -1,0 +1,126 @@
+import { open, readdir } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { group } from "d3-array";
+import { checkSameCategories } from "../../../data/categories.ts";
+import type { CocoDataset } from "../../../data/dataset.ts";
+import { DatasetError } from "../../../data/errors.ts";
+import { type SplitName, splitOf } from "../../../data/splits.ts";
+import { firstOf } from "../../../describe.ts";
+import type { DatasetSplit } from "../datasetParts.ts";
+import { exists, isFolder } from "../onDisk.ts";
+import { readCoco } from "../readCoco.ts";
+import type { PartName, Recognised } from "./format.ts";
+
+/** Reads a file of COCO annotations, or a folder of them and their images. @throws DatasetError */
+export async function readCocoFolder(
+  place: string,
+  wants: (name: SplitName) => boolean,
+): Promise<Recognised | undefined> {
+  const files = await annotationFiles(place);
+  const byPart = group(files, (file): PartName => (files.length === 1 ? nameOf(file) : nameOf(file, "only")));
+  if (files.length === 0) return undefined;
+  for (const [name, same] of byPart)
+    if (same.length > 1)
+      throw new DatasetError(
+        place,
+        `has several annotation files ${name === "only" ? "whose names tell no part" : `of ${name}`}: ${firstOf(same.map((file) => basename(file)))}`,
+        "Give one of them with --data, or name them with train or val.",
+      );
+  const parts: { [name in PartName]?: DatasetSplit } = {};
+  for (const [name, [file]] of byPart) {
+    if (name !== "only" && !wants(name)) continue;
+    const dataset = await readCoco(file!);
+    const [first] = Object.values(parts);
+    if (first) checkSameCategories(first.dataset, dataset);
+    parts[name] = await withImages(dataset, rootsFor(file!, (await isFolder(place)) ? place : dirname(file!)));
+  }
+  return { how: "COCO JSON", parts, listed: [...byPart.keys()], notes: [] };
+}
+
+/** The part that a file's name tells, or its folder's. */
+const nameOf = (file: string, otherwise: PartName = "only"): PartName =>
+  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file))) ?? otherwise;
+
+/** Annotation files at a place, in its folder `annotations`, and in those of its parts. */
+async function annotationFiles(place: string): Promise<string[]> {
+  if (!(await isFolder(place))) return /\.json$/i.test(place) ? [place] : [];
+  const names = (await readdir(place, { withFileTypes: true })).filter(
+    (entry) => entry.isDirectory() || entry.isSymbolicLink(),
+  );
+  const folders = names.map(({ name }) => name).filter((name) => /^annotations$/i.test(name) || splitOf(name));
+  const found = await Promise.all([place, ...folders.map((name) => join(place, name))].map(jsonFiles));
+  return found.flat();
+}
+
+/** COCO files of a folder; where some are called instances, as beside captions and key points, only these. */
+async function jsonFiles(folder: string): Promise<string[]> {
+  const names = (await readdir(folder).catch(() => [])).filter(
+    (name) => /\.json$/i.test(name) && !name.startsWith("._"),
+  );
+  const instances = names.filter((name) => /^instances/i.test(name));
+  const files = (instances.length > 0 ? instances : names).sort().map((name) => join(folder, name));
+  const fits = await Promise.all(files.map(beginsAsCoco));
+  return files.filter((_, i) => fits[i]);
+}
+
+/** How much of a file is looked at, bytes. */
+const HEAD = 1 << 16;
+
+/** Whether a file begins as COCO annotations do, with one of their lists or with what is said about them. */
+async function beginsAsCoco(file: string): Promise<boolean> {
+  const handle = await open(file);
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD), 0, HEAD, 0);
+    const text = buffer.toString("utf8", 0, bytesRead);
+    return /^\uFEFF?\s*\{/.test(text) && /"(images|annotations|categories)"\s*:\s*\[/.test(text);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Folders in which the images of an annotation file may lie, the likeliest first. */
+function rootsFor(file: string, place: string): string[] {
+  const folder = dirname(file);
+  const tops = /^annotations$/i.test(basename(folder)) ? [dirname(folder)] : [...new Set([folder, place])];
+  const set = basename(file, ".json").replace(/^(instances|annotations)[_-]?/i, "");
+  const part = nameOf(file);
+  const spellings = part === "val" ? ["val", "valid", "validation"] : [part];
+  return tops.flatMap((top) => [
+    ...[`images/${set}`, set].map((name) => join(top, name)),
+    ...spellings.flatMap((name) => [`images/${name}`, `${name}/images`, name].map((inner) => join(top, inner))),
+    ...[join(top, "images"), top],
+  ]);
+}
+
+/** Images looked for in each folder. */
+const PROBES = 20;
+
+/** The data set with the folder that has most of its images; by their names alone where the paths are another machine's. @throws DatasetError */
+async function withImages(dataset: CocoDataset, roots: readonly string[]): Promise<DatasetSplit> {
+  const { images, file } = dataset;
+  const folders = [...new Set(roots)];
+  const count = Math.min(PROBES, images.length);
+  const probes = Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!.fileName);
+  for (const shown of [(name: string) => name, plainName]) {
+    let best: { readonly root: string; readonly hits: number } | undefined;
+    for (const root of folders) {
+      const there = await Promise.all(probes.map((name) => exists(join(root, shown(name).replaceAll("\\", "/")))));
+      const hits = there.filter(Boolean).length;
+      if (hits > (best?.hits ?? 0)) best = { root, hits };
+    }
+    if (best) return { dataset: renamed(dataset, shown), imageRoot: best.root };
+  }
+  if (count === 0) return { dataset, imageRoot: dirname(file) };
+  throw new DatasetError(
+    file,
+    `names images such as ${probes[0]}, which are in none of ${firstOf(folders, 12)}`,
+    "Put them into one of these folders, or give folder and annotations with --images and --annotations.",
+  );
+}
+
+const plainName = (name: string): string => name.split(/[\\/]/).at(-1)!;
+
+const renamed = (dataset: CocoDataset, shown: (name: string) => string): CocoDataset => ({
+  ...dataset,
+  images: dataset.images.map((image) => ({ ...image, fileName: shown(image.fileName) })),
+});
