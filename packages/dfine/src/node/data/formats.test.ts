@@ -5,6 +5,7 @@ import { cpu } from "@dfine/backend-cpu";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EXPORTS, type ExportedImage, writeExport } from "../../../test/exports.ts";
 import { tinyConfig } from "../../../test/tinyTraining.ts";
+import { trainLoop } from "../../train/loop.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { checkImages } from "./checkImages.ts";
 import type { DatasetSplit } from "./datasetParts.ts";
@@ -47,17 +48,19 @@ test.each(Object.entries(EXPORTS))("%s is read as it is", async (name, { parts, 
 });
 
 test("every export trains", async () => {
-  using backend = cpu({ threads: 1 });
+  const backend = cpu({ threads: 1 });
   for (const name of Object.keys(EXPORTS)) {
     const { train } = await loadData(at(name), ["train"]);
-    const config = tinyConfig((one) => {
-      Object.assign(one.model, { classes: train.dataset.categories.map((category) => category.name) });
-    });
+    const classes = train.dataset.categories.map((category) => category.name);
+    const config = tinyConfig((one) => Object.assign(one.model, { classes }));
     using loader = createLoader({ ...train, size: [96, 96], batchSize: 2, training: true, workers: 0 });
-    using trainer = await Trainer.create({ config, backend });
+    const trainer = await Trainer.create({ config, backend });
     const losses: number[] = [];
-    for await (const batch of loader.batches(0)) losses.push((await trainer.step(batch)).loss);
+    for await (const event of trainLoop(trainer, { train: loader }, { maxSteps: 2 }))
+      if (event.kind === "step") losses.push(event.loss);
     expect(losses, name).toHaveLength(2);
     expect(losses.every(Number.isFinite), name).toBe(true);
+    trainer.dispose();
   }
+  backend.dispose();
 });

@@ -1,5 +1,5 @@
 import { open, readdir } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { group } from "d3-array";
 import { checkSameCategories } from "../../../data/categories.ts";
 import type { CocoDataset } from "../../../data/dataset.ts";
@@ -27,14 +27,19 @@ export async function readCocoFolder(
         "Give one of them with --data, or name them with train or val.",
       );
   const parts: { [name in PartName]?: DatasetSplit } = {};
+  const notes = new Set<string>();
+  const top = (await isFolder(place)) ? place : dirname(place);
   for (const [name, [file]] of byPart) {
     if (name !== "only" && !wants(name)) continue;
     const dataset = await readCoco(file!);
     const [first] = Object.values(parts);
     if (first) checkSameCategories(first.dataset, dataset);
-    parts[name] = await withImages(dataset, rootsFor(file!, (await isFolder(place)) ? place : dirname(file!)));
+    const { note, ...part } = await withImages(dataset, rootsFor(file!, top));
+    if (note) notes.add(note);
+    parts[name] = part;
   }
-  return { how: "COCO JSON", parts, listed: [...byPart.keys()], notes: [] };
+  const how = `COCO JSON (${firstOf(files.map((file) => relative(top, file)))})`;
+  return { how, parts, listed: [...byPart.keys()], notes: [...notes] };
 }
 
 /** The part that a file's name tells, or its folder's. */
@@ -96,21 +101,20 @@ function rootsFor(file: string, place: string): string[] {
 const PROBES = 20;
 
 /** The data set with the folder that has most of its images; by their names alone where the paths are another machine's. @throws DatasetError */
-async function withImages(dataset: CocoDataset, roots: readonly string[]): Promise<DatasetSplit> {
+async function withImages(dataset: CocoDataset, roots: readonly string[]): Promise<DatasetSplit & { note?: string }> {
   const { images, file } = dataset;
   const folders = [...new Set(roots)];
   const count = Math.min(PROBES, images.length);
   const probes = Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!.fileName);
-  for (const shown of [(name: string) => name, plainName]) {
-    let best: { readonly root: string; readonly hits: number } | undefined;
-    for (const root of folders) {
-      const there = await Promise.all(probes.map((name) => exists(join(root, shown(name).replaceAll("\\", "/")))));
-      const hits = there.filter(Boolean).length;
-      if (hits > (best?.hits ?? 0)) best = { root, hits };
-    }
-    if (best) return { dataset: renamed(dataset, shown), imageRoot: best.root };
-  }
   if (count === 0) return { dataset, imageRoot: dirname(file) };
+  const asGiven = await folderWith(probes, folders);
+  if (asGiven) return { dataset, imageRoot: asGiven };
+  const plain = images.map((image) => ({ ...image, fileName: plainName(image.fileName) }));
+  const byName = await folderWith(probes.map(plainName), folders);
+  if (byName && new Set(plain.map(({ fileName }) => fileName)).size === plain.length) {
+    const note = `images such as ${probes[0]} are looked for by their names alone, in ${byName}`;
+    return { dataset: { ...dataset, images: plain }, imageRoot: byName, note };
+  }
   throw new DatasetError(
     file,
     `names images such as ${probes[0]}, which are in none of ${firstOf(folders, 12)}`,
@@ -118,9 +122,16 @@ async function withImages(dataset: CocoDataset, roots: readonly string[]): Promi
   );
 }
 
-const plainName = (name: string): string => name.split(/[\\/]/).at(-1)!;
+/** The folder that has most of the files, the first of those that have as many; undefined where none has any. */
+async function folderWith(names: readonly string[], folders: readonly string[]): Promise<string | undefined> {
+  const hits = await Promise.all(
+    folders.map(async (folder) => {
+      const there = await Promise.all(names.map((name) => exists(join(folder, name.replaceAll("\\", "/")))));
+      return there.filter(Boolean).length;
+    }),
+  );
+  const most = Math.max(...hits);
+  return most === 0 ? undefined : folders[hits.indexOf(most)];
+}
 
-const renamed = (dataset: CocoDataset, shown: (name: string) => string): CocoDataset => ({
-  ...dataset,
-  images: dataset.images.map((image) => ({ ...image, fileName: shown(image.fileName) })),
-});
+const plainName = (name: string): string => name.split(/[\\/]/).at(-1)!;

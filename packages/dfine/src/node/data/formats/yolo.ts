@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, extname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import pLimit from "p-limit";
 import type { CocoJson } from "../../../data/cocoJson.ts";
 import { DatasetError } from "../../../data/errors.ts";
@@ -24,7 +24,12 @@ export async function readYolo(place: string, wants: (name: SplitName) => boolea
   const parts: { [name in PartName]?: DatasetSplit } = {};
   for (const [name, sources] of Object.entries(found.parts) as [PartName, readonly string[]][])
     if (name === "only" || wants(name)) parts[name] = await readPart(sources, found);
-  return { how: found.how, parts, listed: Object.keys(found.parts) as PartName[], notes: [] };
+  return {
+    how: `${found.how} (${basename(found.file)})`,
+    parts,
+    listed: Object.keys(found.parts) as PartName[],
+    notes: [],
+  };
 }
 
 async function readPart(sources: readonly string[], folder: YoloFolder): Promise<DatasetSplit> {

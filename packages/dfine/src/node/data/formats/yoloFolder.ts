@@ -41,7 +41,7 @@ async function ultralytics(place: string): Promise<YoloFolder | undefined> {
     const sources = yolo.parts[name];
     if (sources) parts[name] = await Promise.all(sources.map((source) => sourceAt(base, source)));
   }
-  return { how: "YOLO labels with Ultralytics' data.yaml", file, base, ...yolo, parts };
+  return { how: "YOLO labels of Ultralytics", file, base, ...yolo, parts };
 }
 
 /** A source as written; Roboflow writes one ../ too many. */
@@ -67,7 +67,7 @@ async function darknet(base: string): Promise<YoloFolder | undefined> {
     if (part && value !== "") parts[part] = [await at(value)];
   }
   const names = await classNames(await at(given.get("names") || "obj.names"));
-  return { how: "YOLO labels with Darknet's obj.data", file, base, names, keypoints: 0, parts };
+  return { how: "YOLO labels of Darknet", file, base, names, keypoints: 0, parts };
 }
 
 const LISTS = ["classes.txt", "obj.names"];
@@ -75,7 +75,7 @@ const LISTS = ["classes.txt", "obj.names"];
 /** By a list of classes beside images and labels, as Label Studio and LabelImg write it. */
 async function withClassList(base: string): Promise<YoloFolder | undefined> {
   const folders = (await readdir(base, { withFileTypes: true }))
-    .filter((entry) => entry.isDirectory())
+    .filter((entry) => !entry.isFile())
     .map(({ name }) => name);
   const hasFolders = folders.includes("images") && folders.includes("labels");
   let file: string | undefined;
@@ -90,7 +90,7 @@ async function withClassList(base: string): Promise<YoloFolder | undefined> {
     );
   const names = await classNames(file);
   return {
-    how: "YOLO labels with a list of classes",
+    how: "YOLO labels",
     file,
     base,
     names,
