@@ -16,7 +16,8 @@ export function judgeBoxes(objects: readonly ObjectRow[]): void {
       return [];
     }
     const frame = object.image && frameOf(object);
-    return frame ? [{ object, box: object.box, frame }] : [];
+    if (frame && object.row.inPixels) object.odd = { kind: "boxes-pixels", corners: cornersOf(object.box) };
+    return frame && !object.row.inPixels ? [{ object, box: object.box, frame }] : [];
   });
   const unit = framed.filter(
     ({ box: [x, y, w, h] }) => x >= 0 && y >= 0 && w > 0 && h > 0 && x + w <= 1.01 && y + h <= 1.01,
@@ -47,6 +48,8 @@ function frameOf({ image }: ObjectRow): Size | undefined {
   const sizes = sizesOf(image!.facts);
   return declared && (sizes.length === 0 || sizes.some((size) => sameSize(size, declared))) ? declared : undefined;
 }
+
+const cornersOf = ([x, y, w, h]: Numbers): Numbers => [x, y, x + w, y + h];
 
 const fractionCorners = ([x, y, w, h]: Numbers, { width, height }: Size): Numbers => [
   x * width,

@@ -1,5 +1,5 @@
 import type { Reading } from "../data/cocoUnits.ts";
-import type { SplitName } from "../data/dataYaml.ts";
+import type { SplitName } from "../data/splits.ts";
 
 /** An entry of a list in an annotation file. Mending changes `values`, or drops it. */
 export interface Row {
@@ -10,6 +10,8 @@ export interface Row {
   values: Record<string, unknown>;
   /** What stands there in place of an object. */
   readonly instead?: unknown;
+  /** Of an object: its YOLO label was in pixels in place of fractions. */
+  inPixels?: boolean;
   dropped: boolean;
 }
 
@@ -54,6 +56,7 @@ export interface Size {
 export interface Odd {
   readonly kind:
     | "boxes-not-numbers"
+    | "boxes-pixels"
     | "boxes-fractions"
     | "boxes-corners"
     | "boxes-degenerate"
@@ -102,8 +105,6 @@ export interface PartSource {
   readonly images: readonly ImageRow[];
   readonly annotations: readonly Row[];
   readonly categories: Row[];
-  /** The other members of the file, such as info and licenses. */
-  readonly rest: Readonly<Record<string, unknown>>;
 }
 
 export const pixelsOf = (values: Row["values"]): Size | undefined => {

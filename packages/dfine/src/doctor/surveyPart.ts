@@ -1,4 +1,4 @@
-import type { SplitName } from "../data/dataYaml.ts";
+import type { SplitName } from "../data/splits.ts";
 import { judgeBoxes } from "./judgeBoxes.ts";
 import type { ImageRow, ObjectRow, PartIndex, PartSource, Row } from "./survey.ts";
 
@@ -41,10 +41,11 @@ function indexOf({ images: allImages, categories: allCategories, annotations }: 
   const alive = <T extends Row>(rows: readonly T[]): T[] => rows.filter(({ dropped }) => !dropped);
   const [images, categories] = [alive(allImages), alive(allCategories)];
   const [imageOf, categoryOf] = [firstById(images), firstById(categories)];
-  const objects = alive(annotations).map((row): ObjectRow => {
+  const objects = alive(annotations).flatMap((row): ObjectRow[] => {
+    if (row.instead !== undefined) return [];
     const { image_id, category_id, bbox } = row.values;
     const box = isBox(bbox) ? bbox : undefined;
-    return { row, image: imageOf.get(image_id), category: categoryOf.get(category_id), box, odd: undefined };
+    return [{ row, image: imageOf.get(image_id), category: categoryOf.get(category_id), box, odd: undefined }];
   });
   judgeBoxes(objects);
   const objectsOf = new Map<ImageRow, ObjectRow[]>(images.map((image) => [image, []]));

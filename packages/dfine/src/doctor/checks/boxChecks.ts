@@ -47,6 +47,16 @@ export const BOX_CHECKS: readonly Check[] = [
     "dropped",
   ),
   odd(
+    "boxes-pixels",
+    {
+      severity: "error",
+      title: "YOLO labels in pixels",
+      means: "YOLO's boxes are fractions of the image, so these are refused",
+      remedy: "divide them by the image's width and height",
+    },
+    "taken as pixels",
+  ),
+  odd(
     "boxes-fractions",
     {
       severity: "error",

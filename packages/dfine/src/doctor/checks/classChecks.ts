@@ -45,12 +45,13 @@ function* imbalance({ parts }: Survey): Generator<Finding> {
 }
 
 function* withoutObjects({ parts }: Survey): Generator<Finding> {
+  if (parts.some(shiftOf)) return;
   for (const [name, count] of countsOf(parts)) if (count === 0) yield { part: parts[0]!, text: `"${name}"` };
 }
 
 function* onlyJudged({ parts }: Survey): Generator<Finding> {
   const learned = countsOf(named(parts, true));
-  if (named(parts, true).length === 0) return;
+  if (named(parts, true).length === 0 || parts.some(shiftOf)) return;
   for (const part of named(parts, false))
     for (const [name, count] of countsOf([part]))
       if (count > 0 && !learned.get(name))

@@ -54,5 +54,6 @@ export function* repeats<T>(values: Iterable<T>, key: (value: T) => unknown): Ge
 export function setCorners(row: Row, [left, top, right, bottom]: readonly [number, number, number, number]): void {
   const { segmentation: _, keypoints: __, ...values } = row.values;
   const [width, height] = [right - left, bottom - top];
+  row.inPixels = false;
   row.values = { ...values, bbox: [left, top, width, height], area: width * height };
 }

@@ -57,7 +57,7 @@ function* malformed({ source }: SurveyPart): Generator<Omit<Finding, "part">> {
       if (row.dropped) continue;
       const at = `${source.name}: ${list}[${row.index}]`;
       const [wrong] = wrongFields(row);
-      if (row.instead !== undefined) yield { row, text: `${at} is ${describe(row.instead)}, not an object` };
+      if (row.instead !== undefined) yield { row, text: `${at} is ${describe(row.instead)}, which is no entry` };
       else if (wrong) yield { row, text: `${at}.${wrong[0]} is ${describe(row.values[wrong[0]])}` };
     }
 }

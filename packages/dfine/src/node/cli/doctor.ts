@@ -21,9 +21,9 @@ interface DoctorValues extends TerminalOptions, options.DataOptionValues {
 export function doctorCommand(finish: (code: number) => void): Command {
   const command = new Command("doctor")
     .description("find out what is wrong with a data set, explain it, and write a corrected copy")
-    .argument("[data]", "data.yaml, or the folder that has it");
+    .argument("[data]", "what --data takes");
   options.addTo(command, [
-    ...options.trainData(),
+    ...options.trainData().filter(({ long }) => long !== "--val-split"),
     options.size("input size that is trained at, for objects too small (default: 640)"),
     options.model("model that is trained (default: n)"),
     options.maxPixels(),

@@ -37,7 +37,7 @@ const FREE_ON_RESUME = new Set([
 
 export function trainCommand(finish: (code: number) => void): Command {
   const command = new Command("train")
-    .description("train a model on images with COCO annotations")
+    .description("train a model on labelled images")
     .argument("[overrides...]", "any configuration key, as ema.decay=0.998 or model.decoder.numQueries=100");
   options.addTo(command, [
     ...options.trainData(),
@@ -154,7 +154,7 @@ async function writePreview(file: string, terminal: Terminal, { config, datasets
 }
 
 /** What the data holds that the user should know; warns of what leaves nothing to learn or to measure. */
-function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job): string[] {
+function dataNotes(terminal: Terminal, { config, datasets: { train, val, notes: read = [] } }: Job): string[] {
   const { queries } = ARCHITECTURES.plan(config.model).facts();
   const learned = summarizeDataset(train!.dataset, {
     size: config.model.evalSize,
@@ -165,10 +165,14 @@ function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job
   const judged = val && summarizeDataset(val.dataset, { use: "evaluation", queries });
   if (judged?.boxes === 0)
     terminal.warn("the validation data has no boxes: there is no AP, and best.safetensors is the last epoch");
-  if (!judged) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");
+  if (!judged)
+    terminal.warn(
+      "no validation data: nothing is evaluated, and best.safetensors is the last epoch; --val-split 0.1 sets a tenth of the images aside",
+    );
   const notes = [
+    ["data", { notes: read }],
     ["data", learned],
     ["validation data", judged],
   ] as const;
-  return notes.flatMap(([name, summary]) => summary?.notes.map((note) => `${name}: ${note}`) ?? []);
+  return notes.flatMap(([name, about]) => about?.notes.map((note) => `${name}: ${note}`) ?? []);
 }

@@ -13,7 +13,7 @@ import { counted } from "../../describe.ts";
 import { OVERFIT } from "../../train/overfit.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { readConfigFile } from "../configFile.ts";
-import type { Datasets } from "../data/loadDataYaml.ts";
+import type { Datasets } from "../data/datasetParts.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
 import { readWeights } from "../files.ts";

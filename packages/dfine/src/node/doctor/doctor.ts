@@ -1,19 +1,14 @@
-import { basename, join } from "node:path";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
-import { DatasetError } from "../../data/errors.ts";
 import { type Change, type Fault, findFaults, mendFaults } from "../../doctor/check.ts";
 import { CHECKS } from "../../doctor/checks.ts";
 import type { PartSource } from "../../doctor/survey.ts";
 import { type Survey, SurveyPart } from "../../doctor/surveyPart.ts";
-import { inOrder } from "../../doctor/unifyCategories.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
 import * as rule from "../../optionRules.ts";
-import { dataYamlFiles } from "../data/loadDataYaml.ts";
-import { isFolder } from "../data/onDisk.ts";
 import type { DataFiles } from "../datasets.ts";
 import { lookAtImages } from "./lookAtImages.ts";
-import { readPart, unreadablePart } from "./readPart.ts";
+import { readParts } from "./readParts.ts";
 import { checkEmpty, checkFixable, writeFixed } from "./writeFixed.ts";
 
 /** What `doctor` is to know and to do. */
@@ -54,7 +49,7 @@ export interface Diagnosis {
 }
 
 /**
- * Finds out what is wrong with a data set: a data.yaml, a folder that has one, or pairs of image folders and COCO files.
+ * Finds out what is wrong with a data set: a place that `loadData` reads, or pairs of image folders and COCO files.
  * What a reader would refuse is a fault among others. With `fix` it writes a corrected copy too; the data stays as it is.
  * @throws DatasetError for a `fix` that is no new folder, or where nothing would be left; FileWriteError; ArgumentError for
  * options; the signal's reason
@@ -82,34 +77,6 @@ export async function doctor(data: string | DataFiles, options: DoctorOptions = 
   checkFixable(survey);
   const written = await writeFixed(survey, fix, { signal, onImage: counter("writing images") });
   return { faults, parts, fixed: { data: written, changes, faults: findFaults(survey, CHECKS) } };
-}
-
-/** Where the parts of a data set lie, and what each holds. What cannot be read is a part with a fault. */
-async function readParts(files: DataFiles): Promise<PartSource[]> {
-  const data = "data" in files ? await dataYamlOf(files.data) : undefined;
-  try {
-    const { splits, names } =
-      data === undefined ? { splits: files as Exclude<DataFiles, { data: string }> } : await dataYamlFiles(data);
-    const parts: PartSource[] = [];
-    for (const name of ["train", "val", "test"] as const) {
-      const paths = (splits as Partial<Record<typeof name, { images: string; annotations: string }>>)[name];
-      if (paths) parts.push(await readPart(name, paths));
-    }
-    if (names) for (const part of parts) checkNames(part, names, data!);
-    if (parts.length === 0) throw new DatasetError(data ?? "data", "names no part", "Name train and val.");
-    return parts;
-  } catch (error) {
-    if (!(error instanceof DatasetError) || data === undefined) throw error;
-    return [unreadablePart("train", data, "", error.message.replace(`${data}: `, ""))];
-  }
-}
-
-const dataYamlOf = async (path: string): Promise<string> => ((await isFolder(path)) ? join(path, "data.yaml") : path);
-
-function checkNames({ categories, problems }: PartSource, names: readonly string[], file: string): void {
-  const own = inOrder(categories).map(({ values }) => values.name);
-  if (own.length === 0 || (own.length === names.length && own.every((name, i) => name === names[i]))) return;
-  problems.push(["names-differ", `has the categories ${own.join(", ")}; ${basename(file)} names ${names.join(", ")}`]);
 }
 
 function surveyOf(sources: readonly PartSource[], { size = [640, 640], model = "n" }: DoctorOptions): Survey {

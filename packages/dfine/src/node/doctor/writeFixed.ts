@@ -7,6 +7,7 @@ import { DatasetError } from "../../data/errors.ts";
 import type { ImageRow, Row } from "../../doctor/survey.ts";
 import type { Survey, SurveyPart } from "../../doctor/surveyPart.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
+import { cocoText } from "../convert/cocoText.ts";
 import { loadSharp } from "../optional.ts";
 import { makeFolder } from "../runFolder.ts";
 
@@ -41,20 +42,19 @@ export async function writeFixed(
 ): Promise<string> {
   await makeFolder(join(out, "annotations"));
   const yaml: Record<string, { images: string; annotations: string }> = {};
-  for (const { name, source, index } of parts) {
+  for (const { name, index } of parts) {
     const { images } = index;
     await pLimit(PARALLEL).map(images, async (row) => {
       signal?.throwIfAborted();
       await writeImage(row, join(out, "images", name, row.values.file_name as string));
       onImage();
     });
-    const json = {
-      ...source.rest,
+    const lists = {
       images: valuesOf(images),
       categories: valuesOf(index.categories),
       annotations: annotationsOf(index),
     };
-    await writeFileAtomic(join(out, "annotations", `${name}.json`), JSON.stringify(json));
+    await writeFileAtomic(join(out, "annotations", `${name}.json`), cocoText(lists));
     yaml[name] = { images: `images/${name}`, annotations: `annotations/${name}.json` };
   }
   const data = join(out, "data.yaml");

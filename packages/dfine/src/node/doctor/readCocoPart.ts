@@ -1,41 +1,46 @@
-import type { SplitName, SplitPaths } from "../../data/dataYaml.ts";
+import type { SplitPaths } from "../../data/dataYaml.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { exactIds, hasLargeIds } from "../../data/exactIds.ts";
 import { readJson } from "../../data/readJson.ts";
+import type { SplitName } from "../../data/splits.ts";
 import { describe } from "../../describe.ts";
 import type { ImageRow, PartSource, Row } from "../../doctor/survey.ts";
-import { readWhole } from "../data/onDisk.ts";
-import { checkTextSize } from "../data/readCoco.ts";
+import { readWhole, statOf } from "../data/onDisk.ts";
+import { MAX_TEXT, readPieces } from "../data/readCoco.ts";
 
 /** A part of which nothing can be read, and why. */
 export const unreadablePart = (name: SplitName, file: string, imageRoot: string, is: string): PartSource => ({
   ...{ name, file, imageRoot },
   problems: [["annotations-unreadable", is]],
-  ...{ images: [], annotations: [], categories: [], rest: {} },
+  ...{ images: [], annotations: [], categories: [] },
 });
 
 /** Reads the entries of a COCO file as they stand there, whatever is wrong with them. */
-export async function readPart(
+export async function readCocoPart(
   name: SplitName,
   { images: imageRoot, annotations: file }: SplitPaths,
 ): Promise<PartSource> {
   try {
     const problems: PartSource["problems"] = [];
-    const json = lenientJson(decodeText(await readBytes(file), problems), file, problems);
+    const { size = 0 } = (await statOf(file)) ?? {};
+    const json =
+      size > MAX_TEXT
+        ? await readPieces(file)
+        : lenientJson(decodeText(await readBytes(file), problems), file, problems);
     if (typeof json !== "object" || json === null || Array.isArray(json))
       throw new DatasetError(
         file,
         `holds ${describe(json)}, not an object with images, annotations and categories`,
         "",
       );
-    const { images, annotations, categories, ...rest } = json as Record<string, unknown>;
+    const { images, annotations, categories } = json as Record<string, unknown>;
     const list = <List extends Row["list"]>(key: List, value: unknown) => {
       if (!Array.isArray(value) || (key === "categories" && value.length === 0))
         problems.push(["annotations-unreadable", `has ${describe(value)} as "${key}"`]);
       return Array.isArray(value) ? value.map((entry, index) => rowOf(key, index, entry)) : [];
     };
     return {
-      ...{ name, file, imageRoot, problems, rest },
+      ...{ name, file, imageRoot, problems },
       images: list("images", images).map((row): ImageRow => ({ ...row, facts: {} })),
       categories: list("categories", categories),
       annotations: list("annotations", annotations),
@@ -53,10 +58,8 @@ function rowOf(list: Row["list"], index: number, entry: unknown): Row {
     : { list, index, values: {}, instead: entry, dropped: false };
 }
 
-async function readBytes(file: string): Promise<Buffer> {
-  await checkTextSize(file);
-  return await readWhole(file, (problem, remedy) => new DatasetError(file, problem, remedy));
-}
+const readBytes = (file: string): Promise<Buffer> =>
+  readWhole(file, (problem, remedy) => new DatasetError(file, problem, remedy));
 
 /** Text in UTF-8, or in what it is in instead. */
 function decodeText(bytes: Uint8Array, problems: PartSource["problems"]): string {
