@@ -87,11 +87,16 @@ function* report({ faults, parts, fixed }: Diagnosis, data: string | undefined):
     if (fixed.faults.length > 0)
       yield `left in it: ${fixed.faults.map(({ kind, count }) => `${kind} (${count})`).join(", ")}`;
   }
-  const where = data === undefined ? "" : ` --data ${data}`;
-  if (faults.length === 0) yield "\nno faults found";
-  if (fixed) yield `next: dfine train --data ${fixed.data}`;
-  else if (faults.some(({ fixable }) => fixable)) yield `\nnext: dfine doctor ${data ?? "…"} --fix corrected`;
-  else yield `next: dfine train${where} --overfit`;
+  yield `\n${faults.length === 0 ? "no faults found\n" : ""}next: ${nextStep({ faults, fixed }, data ?? "…")}`;
+}
+
+function nextStep({ faults, fixed }: Pick<Diagnosis, "faults" | "fixed">, data: string): string {
+  if (fixed) return `dfine train --data ${fixed.data}`;
+  if (faults.some(({ severity, fixable }) => severity === "error" && !fixable))
+    return "mend the errors that --fix cannot mend, and ask again";
+  return faults.some(({ fixable }) => fixable)
+    ? `dfine doctor ${data} --fix corrected`
+    : `dfine train --data ${data} --overfit`;
 }
 
 function faultText({ kind, severity, title, count, examples, means, remedy }: Fault): string {
