@@ -16,7 +16,7 @@ const name = fc.string({ minLength: 1, unit: "grapheme" });
 const side = fc.integer({ min: 1, max: 5000 });
 const row = { segmentation: fc.array(fc.array(fc.double({ noNaN: true }))), note: fc.jsonValue() };
 const image = fc.record({ file_name: name, width: side, height: side, ...row });
-const box = fc.tuple(fc.double({ min: 0, max: 9 }), fc.nat(9), fc.integer({ min: 2, max: 3 }), fc.nat(3));
+const box = fc.tuple(fc.double({ min: 0, max: 9, noNaN: true }), fc.nat(9), fc.integer({ min: 2, max: 3 }), fc.nat(3));
 const annotation = fc.record(
   { bbox: box, area: fc.constantFrom(null, 3), iscrowd: fc.constantFrom(0, 1, true), ...row },
   { requiredKeys: ["bbox"] },

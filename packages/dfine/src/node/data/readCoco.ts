@@ -7,8 +7,8 @@ import { readWhole, statOf } from "./onDisk.ts";
 
 /** Longest text that V8 holds in one string, in characters. */
 export const MAX_TEXT = 0x1fffffe8;
-/** Longest annotations that are parsed in one go, in bytes; piece by piece, masks are dropped as they come. */
-const MAX_WHOLE = 64 * 2 ** 20;
+/** Longest annotations that are parsed in one go, in bytes: that is faster, but holds masks too, which are not used. */
+const MAX_WHOLE = 256 * 2 ** 20;
 
 /** Reads and checks a COCO instances file of any length. @throws DatasetError */
 export async function readCoco(path: string, { maxWhole = MAX_WHOLE } = {}): Promise<CocoDataset> {
