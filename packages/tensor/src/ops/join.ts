@@ -4,7 +4,7 @@ import { ArgumentError, ShapeError } from "../errors.ts";
 import { anyNumber, axisOption, list, listOf, sizesFrom, thing, whole } from "../options.ts";
 import { normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
-import { copyInto, filled, fillInto } from "./copy.ts";
+import { copyInto, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, checkInputs, type InputRule, inputRules, type Takes } from "./inputs.ts";
 import { empty, sliceLayout } from "./result.ts";
@@ -105,9 +105,16 @@ export const pad2d = defineCall(
   { "x [B, C, H, W]": ANY, widths: listOf(4, 0), "value?": anyNumber },
   (x: Tensor, [top, left, bottom, right]: readonly [number, number, number, number], value: number = 0): Tensor => {
     const [b, c, h, w] = x.shape as [number, number, number, number];
-    const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
-    const output = filled(x.backend, [b, c, h + top + bottom, w + left + right], { value, dtype: x.dtype });
+    const [above, rows, below] = rangesOf([top, h, bottom], 2) as [Ranges, Ranges, Ranges];
+    const [before, columns, after] = rangesOf([left, w, right], 3) as [Ranges, Ranges, Ranges];
+    const within = (side: Ranges): Ranges => [...rows, side[3]!];
+    const ranges = within(columns);
+    const output = empty(x.backend, [b, c, h + top + bottom, w + left + right], x.dtype);
     writePieces(output, [ranges], [x]);
+    for (const side of [above, below, within(before), within(after)]) {
+      using border = output.alias({ layout: sliceLayout(output, side) });
+      if (border.size > 0) fillInto(border, value);
+    }
     record("pad2d", [output], { inputs: [x], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
     return output;
   },
