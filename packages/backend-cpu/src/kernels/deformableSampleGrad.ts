@@ -6,8 +6,9 @@ import { divide, launchNamed, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 import { withTables } from "./tables.ts";
 
-// Tile: two vectors of a head, which merge, with its four taps: more sums would not fit registers. Each tap is read, added to and written
-// where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for 300 queries.
+// Tile: two vectors of a head, which merge, with its four taps: more sums would not fit registers. Each tap is read, added to
+// and written where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for
+// 300 queries.
 
 const VECTORS = 2;
 const STEP = VECTORS * 16;
