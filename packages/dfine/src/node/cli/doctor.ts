@@ -76,7 +76,8 @@ async function examine(files: string | DataFiles, values: DoctorValues): Promise
 }
 
 /** What is said for people. */
-function* report({ faults, parts, fixed }: Diagnosis, data: string | undefined): Generator<string> {
+function* report(diagnosis: Diagnosis, data: string | undefined): Generator<string> {
+  const { faults, parts, fixed } = diagnosis;
   for (const { name, images, objects, classes } of parts)
     yield `${name}: ${counted(images, "image")}, ${counted(objects, "object")}, ${counted(classes, "class", "classes")}`;
   for (const fault of faults) yield `\n${faultText(fault)}`;
@@ -87,10 +88,10 @@ function* report({ faults, parts, fixed }: Diagnosis, data: string | undefined):
     if (fixed.faults.length > 0)
       yield `left in it: ${fixed.faults.map(({ kind, count }) => `${kind} (${count})`).join(", ")}`;
   }
-  yield `\n${faults.length === 0 ? "no faults found\n" : ""}next: ${nextStep({ faults, fixed }, data ?? "…")}`;
+  yield `\n${faults.length === 0 ? "no faults found\n" : ""}next: ${nextStep(diagnosis, data ?? "…")}`;
 }
 
-function nextStep({ faults, fixed }: Pick<Diagnosis, "faults" | "fixed">, data: string): string {
+function nextStep({ faults, fixed }: Diagnosis, data: string): string {
   if (fixed) return `dfine train --data ${fixed.data}`;
   if (faults.some(({ severity, fixable }) => severity === "error" && !fixable))
     return "mend the errors that --fix cannot mend, and ask again";
