@@ -52,7 +52,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.parsed("--memory <megabytes>", "what a step may take, for --batch auto", options.wholeNumber(1)),
     options.parsed("--lr <rate>", "learning rate", options.positiveNumber),
     options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
-    options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
+    options.weights("weights to start from, as for dfine val; heads of other classes start fresh"),
     options.ema(),
     new Option("--backbone <file>", "weights of the backbone alone, such as PPHGNetV2_B0_stage1.pth"),
     options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),

@@ -20,8 +20,10 @@ import { readWeights } from "../files.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
 import { readRun } from "../runState.ts";
 import { UsageError } from "./exit.ts";
+import { shownDownload } from "./openDetector.ts";
 import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
+import { Terminal } from "./terminal.ts";
 import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
@@ -71,7 +73,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
   if (given.weights !== undefined && given.backbone !== undefined)
     throw new UsageError("--weights has a backbone of its own; give either --weights or --backbone");
-  const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone);
+  const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone, given);
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const file = given.config === undefined ? {} : await readConfigFile(given.config);
   const chosen = { ...given, model: given.model ?? initial?.preset ?? file.preset ?? "n" };
@@ -102,13 +104,14 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   };
 }
 
-async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
-  const { bytes, ...about } = await readWeights(place);
+async function openWeights(place: string, values: TrainValues): Promise<Checkpoint> {
+  const { ema, size } = values;
+  const { bytes, ...about } = await readWeights(place, shownDownload(new Terminal(values)));
   return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
 }
 
-async function openBackboneFile(place: string): Promise<BackboneWeights> {
-  const { bytes, ...about } = await readWeights(place);
+async function openBackboneFile(place: string, values: TrainValues): Promise<BackboneWeights> {
+  const { bytes, ...about } = await readWeights(place, shownDownload(new Terminal(values)));
   return openBackbone(bytes, about);
 }
 

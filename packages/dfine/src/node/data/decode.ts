@@ -1,4 +1,4 @@
-import { checkOptions, type OptionRules, thing, whole } from "@dfine/tensor";
+import { checkOptions, type OptionRules, text, thing, whole } from "@dfine/tensor";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
@@ -16,9 +16,11 @@ export interface DecodeOptions {
   readonly maxPixels?: number | undefined;
   /** The size on which the image was annotated, in pixels. */
   readonly frame?: { readonly width: number; readonly height: number };
+  /** What bytes are called in messages. */
+  readonly name?: string;
 }
 
-const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing };
+const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing, name: text };
 
 /**
  * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
@@ -30,8 +32,8 @@ const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing 
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   checkOptions("decodeImage", options, OPTIONS);
-  const { maxPixels = 100_000_000, frame } = options;
-  const path = typeof source === "string" ? source : "image in memory";
+  const { maxPixels = 100_000_000, frame, name = "image in memory" } = options;
+  const path = typeof source === "string" ? source : name;
   const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
   const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;
   const sharp = await loadSharp();
