@@ -17,10 +17,15 @@ const EXITS: Readonly<Record<keyof typeof EXIT, string>> = {
 
 /** By the words that call a command. A test sees to it that each has its row. */
 export const HELP: Readonly<Record<string, Help>> = {
+  doctor: {
+    examples: ["doctor data.yaml", "doctor data.yaml --json", "doctor export --fix corrected"],
+    exits: { ok: "no faults (with --fix: no error left)", failure: "faults, or failed" },
+  },
   train: {
     examples: [
       "train --data data.yaml --model s --size 640",
       "train --weights s-obj365 --images photos --annotations train.json --val-images photos --val-annotations val.json",
+      "train --data data.yaml --size 320 --overfit",
       "train --resume runs/train/photos",
     ],
     exits: { interrupted: "interrupted by Ctrl-C, and saved: --resume goes on" },
