@@ -17,34 +17,44 @@ export async function readCocoFolder(
   wants: (name: SplitName) => boolean,
 ): Promise<Recognised | undefined> {
   const files = await annotationFiles(place);
-  const byPart = group(files, (file): PartName => (files.length === 1 ? nameOf(file) : nameOf(file, "only")));
   if (files.length === 0) return undefined;
-  for (const [name, same] of byPart)
-    if (same.length > 1)
-      throw new DatasetError(
-        place,
-        `has several annotation files ${name === "only" ? "whose names tell no part" : `of ${name}`}: ${firstOf(same.map((file) => basename(file)))}`,
-        "Give one of them with --data, or name them with train or val.",
-      );
-  const parts: { [name in PartName]?: DatasetSplit } = {};
+  const isGiven = !(await isFolder(place));
+  const byPart = group(files, (file): PartName => (isGiven ? "only" : (nameOf(file) ?? "only")));
   const notes = new Set<string>();
-  const top = (await isFolder(place)) ? place : dirname(place);
-  for (const [name, [file]] of byPart) {
+  // Beside files of parts another one is something else.
+  const others = byPart.size > 1 ? (byPart.get("only") ?? []) : [];
+  if (others.length > 0) {
+    notes.add(`passed over ${firstOf(others)}: the name tells no part`);
+    byPart.delete("only");
+  }
+  const parts: { [name in PartName]?: DatasetSplit } = {};
+  const top = isGiven ? dirname(place) : place;
+  for (const [name, same] of byPart) {
     if (name !== "only" && !wants(name)) continue;
-    const dataset = await readCoco(file!);
+    if (same.length > 1) throw several(place, name, same);
+    const dataset = await readCoco(same[0]!);
     const [first] = Object.values(parts);
     if (first) checkSameCategories(first.dataset, dataset);
-    const { note, ...part } = await withImages(dataset, rootsFor(file!, top));
+    const { note, ...part } = await withImages(dataset, rootsFor(same[0]!, top));
     if (note) notes.add(note);
     parts[name] = part;
   }
-  const how = `COCO JSON (${firstOf(files.map((file) => relative(top, file)))})`;
-  return { how, parts, listed: [...byPart.keys()], notes: [...notes] };
+  const read = [...byPart.values()].flat().map((file) => relative(top, file));
+  return { how: `COCO JSON (${firstOf(read)})`, parts, listed: [...byPart.keys()], notes: [...notes] };
 }
 
 /** The part that a file's name tells, or its folder's. */
-const nameOf = (file: string, otherwise: PartName = "only"): PartName =>
-  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file))) ?? otherwise;
+const nameOf = (file: string): SplitName | undefined =>
+  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file)));
+
+function several(place: string, name: PartName, files: readonly string[]): DatasetError {
+  const which = name === "only" ? "whose names tell no part" : `of ${name}`;
+  return new DatasetError(
+    place,
+    `has several annotation files ${which}: ${firstOf(files.map((file) => basename(file)))}`,
+    "Give one of them with --data, or name them with train or val.",
+  );
+}
 
 /** Annotation files at a place, in its folder `annotations`, and in those of its parts. */
 async function annotationFiles(place: string): Promise<string[]> {
@@ -89,7 +99,7 @@ function rootsFor(file: string, place: string): string[] {
   const tops = /^annotations$/i.test(basename(folder)) ? [dirname(folder)] : [...new Set([folder, place])];
   const set = basename(file, ".json").replace(/^(instances|annotations)[_-]?/i, "");
   const part = nameOf(file);
-  const spellings = part === "val" ? ["val", "valid", "validation"] : [part];
+  const spellings = part === "val" ? ["val", "valid", "validation"] : part ? [part] : [];
   return tops.flatMap((top) => [
     ...[`images/${set}`, set].map((name) => join(top, name)),
     ...spellings.flatMap((name) => [`images/${name}`, `${name}/images`, name].map((inner) => join(top, inner))),
