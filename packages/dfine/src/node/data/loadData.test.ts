@@ -116,6 +116,23 @@ test("names of other machines' paths are found by themselves, and said so", asyn
   await expect(loadData(alike, ["train"])).rejects.toThrow(/names images such as 1\/a\.jpg, which are in none of/);
 });
 
+test("a file that is given is what is asked for; beside files of parts others are passed over, which is said", async () => {
+  const files = {
+    "annotations/val.json": coco("a.jpg"),
+    "annotations/all.json": coco("a.jpg"),
+    "images/a.jpg": undefined,
+  };
+  const at = await place("given", files);
+  const { train } = await loadData(join(at, "annotations/val.json"), ["train"]);
+  expect(train.imageRoot).toBe(join(at, "images"));
+  const { val, notes } = await loadData(at, ["val"]);
+  expect(val.dataset.images).toHaveLength(1);
+  expect(notes).toEqual([
+    "read as COCO JSON (annotations/val.json)",
+    expect.stringMatching(/^passed over .*all\.json/),
+  ]);
+});
+
 test.each([
   ["train2017", "train"],
   ["instances_Validation", "val"],

@@ -16,12 +16,11 @@ export async function readCocoFolder(
   place: string,
   wants: (name: SplitName) => boolean,
 ): Promise<Recognised | undefined> {
-  const found = await findCoco(place);
-  if (found.size === 0) return undefined;
+  const found = await findCoco(place, wants);
+  if (!found) return undefined;
   const parts: { [name in PartName]?: DatasetSplit } = {};
-  const notes = new Set<string>();
-  for (const [name, { file, roots }] of found) {
-    if (name !== "only" && !wants(name)) continue;
+  const notes = new Set(found.notes);
+  for (const [name, { file, roots }] of found.files) {
     const dataset = await readCoco(file);
     const [first] = Object.values(parts);
     if (first) checkSameCategories(first.dataset, dataset);
@@ -29,29 +28,48 @@ export async function readCocoFolder(
     if (note) notes.add(note);
     parts[name] = part;
   }
-  const top = (await isFolder(place)) ? place : dirname(place);
-  const how = `COCO JSON (${firstOf([...found.values()].map(({ file }) => relative(top, file)))})`;
-  return { how, parts, listed: [...found.keys()], notes: [...notes] };
+  return { how: found.how, parts, listed: found.listed, notes: [...notes] };
 }
 
-/** The annotation files of a place by part, and the folders that may have their images, before any of them is read. @throws DatasetError */
-export async function findCoco(place: string): Promise<Map<PartName, { file: string; roots: readonly string[] }>> {
+/** A data set with COCO annotations, before any of them is read. */
+export interface CocoFolder extends Omit<Recognised, "parts"> {
+  /** By wanted part: the annotation file, and folders that may have its images. */
+  readonly files: ReadonlyMap<PartName, { readonly file: string; readonly roots: readonly string[] }>;
+}
+
+/** What a place with COCO annotations holds; undefined where it has none. @throws DatasetError for several files of a part */
+export async function findCoco(place: string, wants: (name: SplitName) => boolean): Promise<CocoFolder | undefined> {
   const files = await annotationFiles(place);
-  const byPart = group(files, (file): PartName => (files.length === 1 ? nameOf(file) : nameOf(file, "only")));
-  for (const [name, same] of byPart)
-    if (same.length > 1)
-      throw new DatasetError(
-        place,
-        `has several annotation files ${name === "only" ? "whose names tell no part" : `of ${name}`}: ${firstOf(same.map((file) => basename(file)))}`,
-        "Give one of them with --data, or name them with train or val.",
-      );
-  const top = (await isFolder(place)) ? place : dirname(place);
-  return new Map([...byPart].map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }]));
+  if (files.length === 0) return undefined;
+  const isGiven = !(await isFolder(place));
+  const byPart = group(files, (file): PartName => (isGiven ? "only" : (nameOf(file) ?? "only")));
+  // Beside files of parts another one is something else.
+  const others = byPart.size > 1 ? (byPart.get("only") ?? []) : [];
+  if (others.length > 0) byPart.delete("only");
+  const top = isGiven ? dirname(place) : place;
+  const wanted = [...byPart].filter(([name]) => name === "only" || wants(name));
+  for (const [name, same] of wanted) if (same.length > 1) throw several(place, name, same);
+  const read = [...byPart.values()].flat().map((file) => relative(top, file));
+  return {
+    how: `COCO JSON (${firstOf(read)})`,
+    files: new Map(wanted.map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }])),
+    listed: [...byPart.keys()],
+    notes: others.length > 0 ? [`passed over ${firstOf(others)}: the name tells no part`] : [],
+  };
 }
 
 /** The part that a file's name tells, or its folder's. */
-const nameOf = (file: string, otherwise: PartName = "only"): PartName =>
-  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file))) ?? otherwise;
+const nameOf = (file: string): SplitName | undefined =>
+  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file)));
+
+function several(place: string, name: PartName, files: readonly string[]): DatasetError {
+  const which = name === "only" ? "whose names tell no part" : `of ${name}`;
+  return new DatasetError(
+    place,
+    `has several annotation files ${which}: ${firstOf(files.map((file) => basename(file)))}`,
+    "Give one of them with --data, or name them with train or val.",
+  );
+}
 
 /** Annotation files at a place, in its folder `annotations`, and in those of its parts. */
 async function annotationFiles(place: string): Promise<string[]> {
@@ -96,7 +114,7 @@ function rootsFor(file: string, place: string): string[] {
   const tops = /^annotations$/i.test(basename(folder)) ? [dirname(folder)] : [...new Set([folder, place])];
   const set = basename(file, ".json").replace(/^(instances|annotations)[_-]?/i, "");
   const part = nameOf(file);
-  const spellings = part === "val" ? ["val", "valid", "validation"] : [part];
+  const spellings = part === "val" ? ["val", "valid", "validation"] : part ? [part] : [];
   return tops.flatMap((top) => [
     ...[`images/${set}`, set].map((name) => join(top, name)),
     ...spellings.flatMap((name) => [`images/${name}`, `${name}/images`, name].map((inner) => join(top, inner))),
