@@ -107,14 +107,13 @@ const CHUNK = 32768;
 /** Copies planes [H, W] into their padded, phase-split form. */
 export function padPlanes(runtime: CpuRuntime, { from, to, planes, size, axes: [y, x], layout }: PadPlanes): void {
   const [height, width] = size;
-  runtime.withScratch(x.phases * 12, (spans) => {
-    const words = runtime.heapI32();
-    for (let phase = 0; phase < x.phases; phase++) {
-      const clip = (n: number) => Math.min(Math.max(n, 0), x.length);
-      const first = clip(Math.ceil((x.before - phase) / x.phases));
-      const last = Math.max(first, clip(Math.ceil((width + x.before - phase) / x.phases)));
-      words.set([first, last, first * x.phases + phase - x.before], spans / 4 + phase * 3);
-    }
+  const clip = (n: number) => Math.min(Math.max(n, 0), x.length);
+  const spans = Array.from({ length: x.phases }, (_, phase) => {
+    const first = clip(Math.ceil((x.before - phase) / x.phases));
+    const last = Math.max(first, clip(Math.ceil((width + x.before - phase) / x.phases)));
+    return [first, last, first * x.phases + phase - x.before];
+  });
+  runtime.withTables([spans.flat()], ([spans]) =>
     launchNamed(runtime, KERNEL, {
       words: {
         from,
@@ -127,10 +126,10 @@ export function padPlanes(runtime: CpuRuntime, { from, to, planes, size, axes: [
         phasesX: x.phases,
         columns: x.length,
         planeBytes: layout.plane,
-        spans,
+        spans: spans!,
       },
       units: planes,
       grain: Math.max(1, Math.ceil(CHUNK / (layout.plane / 4))),
-    });
-  });
+    }),
+  );
 }

@@ -11,7 +11,7 @@ const terminate = () => {};
 describe("ready", () => {
   it("resolves once all workers run, however often it is asked", async () => {
     const memory = heap();
-    const team = new Team(memory, { threads: 3, deadlineMilliseconds: 20_000 });
+    const team = new Team(memory, { threads: 3, own: 0, deadlineMilliseconds: 20_000 });
     const board = new Int32Array(memory.memory.buffer, 64);
     await Promise.all([team.ready(), team.ready()]);
     expect(board[BOARD.started]).toBe(2);
@@ -21,7 +21,7 @@ describe("ready", () => {
 
   it("finds all workers asleep soon after: an idle team takes no time from others", async () => {
     const memory = heap();
-    const team = new Team(memory, { threads: 3, deadlineMilliseconds: 20_000 });
+    const team = new Team(memory, { threads: 3, own: 0, deadlineMilliseconds: 20_000 });
     const board = new Int32Array(memory.memory.buffer, 64);
     await team.ready();
     await vi.waitFor(() => expect(board[BOARD.sleepers]).toBe(2), 10_000);
@@ -33,7 +33,7 @@ describe("ready", () => {
       setTimeout(() => onError("forbidden by the house"), 5);
       return { terminate };
     };
-    const team = new Team(heap(), { threads: 2, deadlineMilliseconds: 20_000, spawn });
+    const team = new Team(heap(), { threads: 2, own: 0, deadlineMilliseconds: 20_000, spawn });
     const failure = team.ready();
     await expect(failure).rejects.toThrow(BackendError);
     await expect(failure).rejects.toThrow(
@@ -42,7 +42,7 @@ describe("ready", () => {
   });
 
   it("gives a silent worker up at the deadline", async () => {
-    const team = new Team(heap(), { threads: 2, deadlineMilliseconds: 20, spawn: () => ({ terminate }) });
+    const team = new Team(heap(), { threads: 2, own: 0, deadlineMilliseconds: 20, spawn: () => ({ terminate }) });
     await expect(team.ready()).rejects.toThrow("it does not answer");
   });
 });

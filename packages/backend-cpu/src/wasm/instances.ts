@@ -19,10 +19,13 @@ export interface LoadedKernel {
 export class Instances {
   readonly #loaded = new Map<string, LoadedKernel>();
   readonly #memory: WebAssembly.Memory;
+  readonly #own: number;
   readonly #options: AssemblerOptions;
 
-  constructor(memory: WebAssembly.Memory, options: AssemblerOptions) {
+  /** `own` is the address of the calling thread's own memory. */
+  constructor({ memory, own }: { memory: WebAssembly.Memory; own: number }, options: AssemblerOptions) {
     this.#memory = memory;
+    this.#own = own;
     this.#options = options;
   }
 
@@ -46,7 +49,7 @@ export class Instances {
       const module = this.#options.wide
         ? compileOptimized(bytes, { merge: true })
         : new WebAssembly.Module(bytes as BufferSource);
-      const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0 } });
+      const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0, own: this.#own } });
       const run = instance.exports.run as LoadedKernel["run"];
       return { name: kernel.name, number: this.#loaded.size, bytes, module, run, published: undefined };
     } catch (error) {
