@@ -16,6 +16,8 @@ import { MAX_ARGS, OWN_BYTES } from "../runtime.ts";
  * - Who finds nothing to take waits for `queued` (nothing waits) or `finished` (others do the last chunks) to change. Before
  *   it sleeps it counts itself into `sleepers`, and `Atomics.wait` compares the word once more; who changes the word looks at
  *   `sleepers` after it. So no wake-up is lost.
+ * - At the end the caller sets `stop`, and then changes both words; a worker looks at `stop` after it has read the word that it
+ *   will wait on.
  * - After a failure chunks are only counted, no more run: the queue empties, and the caller hears of it.
  */
 export const BOARD = {

@@ -110,8 +110,10 @@ export class Team implements Launcher {
 
   dispose(): void {
     Atomics.store(this.#words, BOARD.stop, 1);
-    Atomics.add(this.#words, BOARD.queued, 1);
-    Atomics.notify(this.#words, BOARD.queued);
+    for (const word of [BOARD.queued, BOARD.finished]) {
+      Atomics.add(this.#words, word, 1);
+      Atomics.notify(this.#words, word);
+    }
     for (const worker of this.#workers ?? []) worker.terminate();
     this.#workers = [];
   }

@@ -10,8 +10,9 @@ export function workerMain(setup: WorkerSetup, receive?: () => HandedKernel): vo
   const words = new Int32Array(memory.buffer, setup.address, setup.words);
   const kernels = new Map<number, (args: number, begin: number, end: number) => void>();
   Atomics.add(words, board.started, 1);
-  while (Atomics.load(words, board.stop) === 0) {
+  for (;;) {
     const launch = Atomics.load(words, board.finished);
+    if (Atomics.load(words, board.stop) !== 0) return;
     const at = board.slots + (launch & (slots - 1)) * slotWords;
     Atomics.store(words, look, at);
     if (Atomics.load(words, board.finished) !== launch) continue;
