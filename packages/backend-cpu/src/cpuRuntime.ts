@@ -32,7 +32,6 @@ class KernelMeter implements Meter {
 
   constructor(launcher: Launcher) {
     this.#launcher = launcher;
-    launcher.measureWaits();
   }
 
   get waiting(): number {
@@ -105,6 +104,7 @@ export class Runtime implements CpuRuntime {
 
   /** Measures every kernel from now on. */
   meter(): Meter {
+    this.#launcher.finish();
     this.#meter ??= new KernelMeter(this.#launcher);
     return this.#meter;
   }

@@ -21,7 +21,6 @@ export class Alone implements Launcher {
   async ready(): Promise<void> {}
   finish(): void {}
   workUntil(): void {}
-  measureWaits(): void {}
   dispose(): void {}
 
   queue(kernel: LoadedKernel, { args, units, grain }: Job): void {

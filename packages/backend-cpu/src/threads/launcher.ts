@@ -6,9 +6,8 @@ import type { LoadedKernel } from "../wasm/instances.ts";
 export interface Launcher extends Order {
   /** What has failed, if anything has: no results can be trusted any more. */
   readonly failure: string | undefined;
-  /** Milliseconds for which the caller waited for others, since `measureWaits` was called. */
+  /** Milliseconds for which the caller had nothing to do but wait for other threads. */
   readonly waited: number;
-  measureWaits(): void;
   /** Resolves once all threads run. @throws BackendError when they cannot */
   ready(): Promise<void>;
   /** Has a launch run after those before it; `grain` is a whole number. @throws BackendError naming the kernel that failed, this or an earlier one */

@@ -30,7 +30,6 @@ export class Team implements Launcher {
   #workers: SpawnedWorker[] | undefined;
   #problem: string | undefined;
   #failure: string | undefined;
-  #isMeasured = false;
   waited = 0;
 
   constructor(heap: Heap, options: TeamOptions) {
@@ -88,9 +87,11 @@ export class Team implements Launcher {
   }
 
   finish(): void {
-    this.workUntil(this.queued);
-    if (this.#failure === undefined && Atomics.load(this.#words, BOARD.failed) !== 0)
-      this.#failure = `${this.#names[this.#words[BOARD.failedKernel]!]} failed on a worker: ${this.#message()}`;
+    if (this.#failure === undefined) {
+      this.workUntil(this.queued);
+      if (Atomics.load(this.#words, BOARD.failed) !== 0)
+        this.#failure ??= `${this.#names[this.#words[BOARD.failedKernel]!]} failed on a worker: ${this.#message()}`;
+    }
     if (this.#failure !== undefined) throw new BackendError(`cpu: ${this.#failure}`);
   }
 
@@ -102,10 +103,6 @@ export class Team implements Launcher {
       this.#takeChunks(launch);
       this.#awaitOthers(launch);
     }
-  }
-
-  measureWaits(): void {
-    this.#isMeasured = true;
   }
 
   dispose(): void {
@@ -181,7 +178,7 @@ export class Team implements Launcher {
       }
       if (waited > CALLER_SPIN_MILLISECONDS) this.#sleep(launch);
     }
-    if (this.#isMeasured) this.waited += performance.now() - start;
+    this.waited += performance.now() - start;
   }
 
   /** Waits for a worker to finish, a little at a time. */
