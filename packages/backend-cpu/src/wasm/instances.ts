@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import type { WasmKernel } from "../runtime.ts";
 import { Assembler, type AssemblerOptions } from "./assembler.ts";
-import { compileOptimized } from "./wide.ts";
+import { compileOptimized, leavingClean, type Run } from "./wide.ts";
 
 /** A kernel compiled for the calling thread. */
 export interface LoadedKernel {
@@ -10,7 +10,7 @@ export interface LoadedKernel {
   readonly number: number;
   readonly bytes: Uint8Array;
   readonly module: WebAssembly.Module;
-  readonly run: (args: number, begin: number, end: number) => void;
+  readonly run: Run;
   /** Address of the module's bytes in shared memory, 0 if workers are handed the module; undefined until they need it. */
   published: number | undefined;
 }
@@ -50,7 +50,8 @@ export class Instances {
         ? compileOptimized(bytes, { merge: true })
         : new WebAssembly.Module(bytes as BufferSource);
       const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0, own: this.#own } });
-      const run = instance.exports.run as LoadedKernel["run"];
+      const exported = instance.exports.run as Run;
+      const run = this.#options.wide ? leavingClean(exported) : exported;
       return { name: kernel.name, number: this.#loaded.size, bytes, module, run, published: undefined };
     } catch (error) {
       throw new BackendError(`cpu: ${kernel.name} does not compile: ${String(error)} (kernel ${kernel.key})`);
