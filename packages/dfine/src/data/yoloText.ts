@@ -1,6 +1,6 @@
 import { DatasetError } from "./errors.ts";
 
-type Box = readonly [number, number, number, number];
+export type Box = readonly [number, number, number, number];
 
 /** An object of a YOLO label file: its class, and its box [x, y, width, height] as fractions of the image. */
 export interface YoloObject {
@@ -53,12 +53,12 @@ export function parseYoloLabels(text: string, file: string, options: YoloLabelsO
   });
 }
 
-function fromCentre(numbers: readonly number[]): Box {
+export function fromCentre(numbers: readonly number[]): Box {
   const [cx, cy, w, h] = numbers as [number, number, number, number];
   return [cx - w / 2, cy - h / 2, w, h];
 }
 
-function around(points: readonly number[]): Box {
+export function around(points: readonly number[]): Box {
   const [xs, ys] = [0, 1].map((axis) => points.filter((_, i) => i % 2 === axis)) as [number[], number[]];
   const [left, top] = [Math.min(...xs), Math.min(...ys)];
   return [left, top, Math.max(...xs) - left, Math.max(...ys) - top];

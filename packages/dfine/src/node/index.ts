@@ -5,6 +5,7 @@
 
 export type { BatchSize } from "../data/multiScale.ts";
 export type { SplitName } from "../data/splits.ts";
+export type { Change, Fault, Severity } from "../doctor/check.ts";
 export type { BatchesOptions } from "../train/batch.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export { readConfigFile } from "./configFile.ts";
@@ -29,8 +30,10 @@ export { type Batch, createLoader, type Loader, type LoaderOptions } from "./dat
 export { readCoco } from "./data/readCoco.ts";
 export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
-export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
+export { type DetectFileOptions, DFine, type ImageLike, type PretrainedFileOptions } from "./detector.ts";
+export { type Diagnosis, type DoctorOptions, doctor } from "./doctor/doctor.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
+export { type RefinedPicture, refinementFigure } from "./figures/refinementFigure.ts";
 export { LeftOut } from "./leftOut.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
 export type { GalleryImage } from "./report/gallery.ts";
@@ -42,4 +45,9 @@ export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";
+export { type VideoFrame, type VideoFramesOptions, videoFrames } from "./video/videoFrames.ts";
+export { type VideoFormat, VideoWriteError, VideoWriter } from "./video/videoWriter.ts";
 export { type WandbLog, type WandbOptions, type WandbRun, type WandbSdk, wandbLog } from "./wandb.ts";
+export { type CacheOptions, cachedWeights } from "./weights/cachedWeights.ts";
+export { cacheFolder } from "./weights/cacheFolder.ts";
+export { RELEASE_NAMES, type ReleaseName, releaseAddress } from "./weights/releases.ts";

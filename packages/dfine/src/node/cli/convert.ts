@@ -14,19 +14,27 @@ import { Terminal, type TerminalOptions } from "./terminal.ts";
 
 type Finish = (code: number) => void;
 
+/** What was made, for people and, beside the text, for programs. */
+interface Made {
+  readonly text: string;
+  readonly [key: string]: unknown;
+}
+
 /** A subcommand with its options; `run` says what was made. */
 function part<Values extends TerminalOptions>(
   name: string,
   text: string,
   more: readonly Option[],
-  run: (argument: string, values: Values, terminal: Terminal) => Promise<string>,
+  run: (argument: string, values: Values, terminal: Terminal) => Promise<Made>,
 ) {
   return (finish: Finish): Command => {
     const command = new Command(name.split(" ")[0]).description(text).argument(name.split(" ")[1]!);
     options.addTo(command, [...more, ...options.talk()]);
     return command.action(async (argument: string, values: Values) => {
       const terminal = new Terminal(values);
-      terminal.say(await run(argument, values, terminal));
+      const { text, ...data } = await run(argument, values, terminal);
+      terminal.data(data);
+      terminal.say(text);
       finish(EXIT.ok);
     });
   };
@@ -37,9 +45,10 @@ const out = (text: string, usual?: string) =>
     ? new Option("--out <file>", text).makeOptionMandatory()
     : new Option("--out <file>", text).default(usual);
 
-async function writeCoco(file: string, json: CocoJson): Promise<string> {
+async function writeCoco(file: string, json: CocoJson): Promise<Made> {
   await writeFileAtomic(file, cocoText(json));
-  return `${file}: ${counted(json.images.length, "image")}, ${counted(json.annotations.length, "object")}`;
+  const [images, objects] = [json.images.length, json.annotations.length];
+  return { file, images, objects, text: `${file}: ${counted(images, "image")}, ${counted(objects, "object")}` };
 }
 
 interface OutValues extends TerminalOptions {
@@ -60,13 +69,13 @@ async function convertTo(
   to: ConvertDataOptions["to"],
   from: string,
   { values: { out: folder, images, valSplit }, terminal }: { values: DataValues; terminal: Terminal },
-): Promise<string> {
+): Promise<Made> {
   const onProgress = (done: number) => terminal.progress(`images · ${done}`);
   const { parts, notes } = await convertData({ from, to, out: folder, images, valSplit, onProgress });
   for (const note of notes) terminal.note(`data: ${note}`);
-  terminal.data({ kind: "converted", to, out: folder, parts, notes });
   const counts = Object.entries(parts).map(([name, count]) => `${name} ${count}`);
-  return `${folder}: ${counts.join(", ")} images\nnext: dfine train --data ${folder}`;
+  const text = `${folder}: ${counts.join(", ")} images\nnext: dfine train --data ${folder}`;
+  return { kind: "converted", to, out: folder, parts, notes, text };
 }
 
 const FORMS = "a data set (data.yaml, COCO, YOLO or PASCAL VOC, as tools export it)";
@@ -113,7 +122,7 @@ const PARTS = [
       const onProgress = (done: number) => terminal.progress(`preparing images · ${done}`);
       const { dropped, data } = await convertObjects365({ train, val, images, resize, out: folder, onProgress });
       const lost = dropped > 0 ? `; ${counted(dropped, "image")} could not be read and were left out` : "";
-      return `${data}${lost}\nnext: dfine train --task objects365 --data ${data}`;
+      return { data, dropped, text: `${data}${lost}\nnext: dfine train --task objects365 --data ${data}` };
     },
   ),
   part<TerminalOptions & { out?: string }>(
@@ -125,16 +134,15 @@ const PARTS = [
       const { unknown } = converted;
       if (unknown.length > 0) terminal.warn(`not understood, and left out: ${firstOf(unknown, 20)}`);
       const text = configText(converted);
-      if (file === undefined) return text.trimEnd();
+      if (file === undefined) return { config: text, unknown, text: text.trimEnd() };
       await writeFileAtomic(file, text);
-      return `${file}\nnext: dfine train --config ${file} --data data.yaml`;
+      return { file, unknown, text: `${file}\nnext: dfine train --config ${file} --data data.yaml` };
     },
   ),
 ];
 
 export function convertCommand(finish: Finish): Command {
   const command = new Command("convert").description("turn data sets and configurations of others into those of dfine");
-  for (const make of PARTS)
-    command.addCommand(make(finish).exitOverride().showHelpAfterError("(--help shows the options)"));
+  for (const make of PARTS) command.addCommand(make(finish));
   return command;
 }

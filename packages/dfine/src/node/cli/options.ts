@@ -1,7 +1,9 @@
+import { closest } from "@dfine/tensor";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
+import { RELEASE_NAMES } from "../weights/releases.ts";
 import { UsageError } from "./exit.ts";
 import type { TerminalOptions } from "./terminal.ts";
 
@@ -18,6 +20,18 @@ export const wholeNumber = (least: number) =>
   reader(`Give a whole number from ${least} on.`, least, Number.isSafeInteger);
 export const positiveNumber = reader("Give a number that is not negative, such as 4e-4.", 0, Number.isFinite);
 export const share = reader("Give a number from 0 to 1.", 0, (value) => value <= 1);
+
+/** A reader of one of `names`; another word is answered with the nearest of them. */
+export const oneOf =
+  <Name extends string>(names: readonly Name[]) =>
+  (text: string): Name => {
+    const found = names.find((name) => name === text);
+    if (found !== undefined) return found;
+    const meant = closest(text, names);
+    throw new InvalidArgumentError(
+      `Choose one of ${names.join(", ")}.${meant === undefined ? "" : ` Did you mean ${meant}?`}`,
+    );
+  };
 
 export const properShare = reader(
   "Give a number between 0 and 1, such as 0.1.",
@@ -41,8 +55,12 @@ export function addTo(command: Command, options: readonly Option[]): void {
 
 export const parsed = <T>(flags: string, text: string, parse: (text: string) => T) =>
   new Option(flags, text).argParser(parse);
+/** Several of `names`, with commas between. */
+export const listOf = <Name extends string>(flags: string, text: string, names: readonly Name[]) =>
+  parsed(flags, `${text} (choices: ${names.join(", ")})`, (given) => given.split(",").map((one) => oneOf(names)(one)));
 export const model = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
-export const weights = (text: string) => new Option("--weights <file>", text);
+export const weights = (text: string) => new Option("--weights <weights>", text);
+const WEIGHTS = "a file (.pth, Hugging Face or our own), the folder that has it, a web address";
 export const ema = () => new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
 export const size = (text: string) => parsed("--size <size>", text, inputSize);
 export const batch = (text: string) => parsed("--batch <images>", text, wholeNumber(1));
@@ -61,7 +79,7 @@ export const loader = () => [
 ];
 /** Of commands that use weights. */
 export const detector = () => [
-  weights("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+  weights(`${WEIGHTS}, or a name: ${RELEASE_NAMES.join(", ")}`).makeOptionMandatory(),
   ema(),
   size("input size in pixels (default: the one in the weights)"),
 ];

@@ -4,7 +4,7 @@ import { DatasetError } from "../../data/errors.ts";
 import { type SplitName, splitDataset } from "../../data/splits.ts";
 import { counted } from "../../describe.ts";
 import type { DatasetParts, DatasetSplit, Datasets } from "./datasetParts.ts";
-import type { Recognised } from "./formats/format.ts";
+import type { DataFormat } from "./formats/format.ts";
 import { DATA_FORMATS } from "./formats.ts";
 import { isFolder, missingHint, statOf } from "./onDisk.ts";
 
@@ -28,7 +28,7 @@ export async function loadData<Wanted extends SplitName, Needed extends Wanted =
   { valSplit }: LoadDataOptions = {},
 ): Promise<Pick<DatasetParts, Wanted> & Record<Needed, DatasetSplit> & { readonly notes: readonly string[] }> {
   const wants = (name: SplitName) => (wanted as readonly SplitName[]).includes(name);
-  const { how, parts, listed, notes } = await recognise(place, wants);
+  const { how, parts, listed, notes } = await recognise(place, ({ read }, at) => read(at, wants));
   const { only, ...named } = parts;
   const first = (needed as readonly SplitName[])[0] ?? "train";
   const found: { [name in SplitName]?: DatasetSplit } = only ? { [first]: only, ...named } : named;
@@ -66,16 +66,19 @@ function missing(place: string, name: SplitName, listed: readonly string[]): Dat
 /** Archives hold a folder in a folder. */
 const DEEPEST = 3;
 
-/** @throws DatasetError naming what was looked for */
-async function recognise(place: string, wants: (name: SplitName) => boolean): Promise<Recognised> {
+/** What the first form that a place has gives there, or in the only folder that it holds. @throws DatasetError naming what was looked for */
+export async function recognise<T>(
+  place: string,
+  read: (format: DataFormat, at: string) => Promise<T | undefined>,
+): Promise<T> {
   let at: string | undefined = place;
   if (!(await statOf(place)))
     throw new DatasetError(place, "does not exist", (await missingHint(place)) ?? "Check the path.");
   if (/\.(zip|tar|tgz|gz|7z|rar)$/i.test(place))
     throw new DatasetError(place, "is an archive", "Unpack it, and give its folder.");
   for (let depth = 0; at !== undefined && depth < DEEPEST; depth++) {
-    for (const { read } of DATA_FORMATS) {
-      const found = await read(at, wants);
+    for (const format of DATA_FORMATS) {
+      const found = await read(format, at);
       if (found) return found;
     }
     at = await onlyFolder(at);

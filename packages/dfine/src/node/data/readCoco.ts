@@ -6,7 +6,7 @@ import { cocoDataset, parseCoco } from "../../data/parseCoco.ts";
 import { readWhole, statOf } from "./onDisk.ts";
 
 /** Longest text that V8 holds in one string, in characters. */
-const MAX_TEXT = 0x1fffffe8;
+export const MAX_TEXT = 0x1fffffe8;
 /** Longest annotations that are parsed in one go, in bytes: that is faster, but holds masks too, which are not used. */
 const MAX_WHOLE = 256 * 2 ** 20;
 
@@ -25,7 +25,7 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The JSON of a COCO file as JSON.parse would give it, but for what is not used. @throws DatasetError */
-async function readPieces(path: string): Promise<object> {
+export async function readPieces(path: string): Promise<object> {
   const json: Record<string, unknown> = {};
   for await (const { key, index, value } of jsonMembers(createReadStream(path, { encoding: "utf8" }), path)) {
     if (!Object.hasOwn(KEYS, key)) continue;

@@ -16,31 +16,45 @@ export async function readCocoFolder(
   place: string,
   wants: (name: SplitName) => boolean,
 ): Promise<Recognised | undefined> {
-  const files = await annotationFiles(place);
-  if (files.length === 0) return undefined;
-  const isGiven = !(await isFolder(place));
-  const byPart = group(files, (file): PartName => (isGiven ? "only" : (nameOf(file) ?? "only")));
-  const notes = new Set<string>();
-  // Beside files of parts another one is something else.
-  const others = byPart.size > 1 ? (byPart.get("only") ?? []) : [];
-  if (others.length > 0) {
-    notes.add(`passed over ${firstOf(others)}: the name tells no part`);
-    byPart.delete("only");
-  }
+  const { found, others } = await findCoco(place, wants);
+  if (found.size === 0) return undefined;
   const parts: { [name in PartName]?: DatasetSplit } = {};
-  const top = isGiven ? dirname(place) : place;
-  for (const [name, same] of byPart) {
+  const notes = new Set<string>();
+  if (others.length > 0) notes.add(`passed over ${firstOf(others)}: the name tells no part`);
+  for (const [name, { file, roots }] of found) {
     if (name !== "only" && !wants(name)) continue;
-    if (same.length > 1) throw several(place, name, same);
-    const dataset = await readCoco(same[0]!);
+    const dataset = await readCoco(file);
     const [first] = Object.values(parts);
     if (first) checkSameCategories(first.dataset, dataset);
-    const { note, ...part } = await withImages(dataset, rootsFor(same[0]!, top));
+    const { note, ...part } = await withImages(dataset, roots);
     if (note) notes.add(note);
     parts[name] = part;
   }
-  const read = [...byPart.values()].flat().map((file) => relative(top, file));
-  return { how: `COCO JSON (${firstOf(read)})`, parts, listed: [...byPart.keys()], notes: [...notes] };
+  const top = (await isFolder(place)) ? place : dirname(place);
+  const how = `COCO JSON (${firstOf([...found.values()].map(({ file }) => relative(top, file)))})`;
+  return { how, parts, listed: [...found.keys()], notes: [...notes] };
+}
+
+/** The annotation files of a place, before any of them is read. */
+export interface CocoFiles {
+  /** By part, and the folders that may have their images. A file that is given is the only one. */
+  readonly found: ReadonlyMap<PartName, { readonly file: string; readonly roots: readonly string[] }>;
+  /** Files beside those of parts whose names tell none. */
+  readonly others: readonly string[];
+}
+
+/** @throws DatasetError for several files of a part that is wanted */
+export async function findCoco(place: string, wants: (name: SplitName) => boolean = () => true): Promise<CocoFiles> {
+  const files = await annotationFiles(place);
+  const isGiven = !(await isFolder(place));
+  const byPart = group(files, (file): PartName => (isGiven ? "only" : (nameOf(file) ?? "only")));
+  const others = byPart.size > 1 ? (byPart.get("only") ?? []) : [];
+  if (others.length > 0) byPart.delete("only");
+  for (const [name, same] of byPart)
+    if (same.length > 1 && (name === "only" || wants(name))) throw several(place, name, same);
+  const top = isGiven ? dirname(place) : place;
+  const found = new Map([...byPart].map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }]));
+  return { found, others };
 }
 
 /** The part that a file's name tells, or its folder's. */
@@ -114,9 +128,8 @@ const PROBES = 20;
 async function withImages(dataset: CocoDataset, roots: readonly string[]): Promise<DatasetSplit & { note?: string }> {
   const { images, file } = dataset;
   const folders = [...new Set(roots)];
-  const count = Math.min(PROBES, images.length);
-  const probes = Array.from({ length: count }, (_, i) => images[Math.floor((i * images.length) / count)]!.fileName);
-  if (count === 0) return { dataset, imageRoot: dirname(file) };
+  const probes = probesOf(images.map(({ fileName }) => fileName));
+  if (probes.length === 0) return { dataset, imageRoot: dirname(file) };
   const asGiven = await folderWith(probes, folders);
   if (asGiven) return { dataset, imageRoot: asGiven };
   const plain = images.map((image) => ({ ...image, fileName: plainName(image.fileName) }));
@@ -132,8 +145,14 @@ async function withImages(dataset: CocoDataset, roots: readonly string[]): Promi
   );
 }
 
+/** Some of many names, evenly spread. */
+export function probesOf(names: readonly string[]): string[] {
+  const count = Math.min(PROBES, names.length);
+  return Array.from({ length: count }, (_, i) => names[Math.floor((i * names.length) / count)]!);
+}
+
 /** The folder that has most of the files, the first of those that have as many; undefined where none has any. */
-async function folderWith(names: readonly string[], folders: readonly string[]): Promise<string | undefined> {
+export async function folderWith(names: readonly string[], folders: readonly string[]): Promise<string | undefined> {
   const hits = await Promise.all(
     folders.map(async (folder) => {
       const there = await Promise.all(names.map((name) => exists(join(folder, name.replaceAll("\\", "/")))));
@@ -144,4 +163,4 @@ async function folderWith(names: readonly string[], folders: readonly string[]):
   return most === 0 ? undefined : folders[hits.indexOf(most)];
 }
 
-const plainName = (name: string): string => name.split(/[\\/]/).at(-1)!;
+export const plainName = (name: string): string => name.split(/[\\/]/).at(-1)!;

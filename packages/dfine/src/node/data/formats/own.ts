@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { checkCategoryNames } from "../../../data/categories.ts";
+import type { DataYaml } from "../../../data/dataYaml.ts";
 import { SPLITS, type SplitName } from "../../../data/splits.ts";
 import { type DatasetFiles, readSplits } from "../datasetParts.ts";
 import { withSeparators } from "../onDisk.ts";
@@ -8,6 +9,19 @@ import { openDataYaml } from "./yamlFile.ts";
 
 /** Reads a data set whose data.yaml names folders of images and COCO annotations. @throws DatasetError */
 export async function readOwn(place: string, wants: (name: SplitName) => boolean): Promise<Recognised | undefined> {
+  const found = await findOwn(place, wants);
+  if (!found) return undefined;
+  const { file, names, listed, splits } = found;
+  const parts = await readSplits(splits);
+  if (names) for (const { dataset } of Object.values(parts)) checkCategoryNames(dataset, names, file);
+  return { how: "data.yaml that names COCO annotations", parts, listed, notes: [] };
+}
+
+/** Where the parts lie that are wanted, before any of them is read; undefined where no data.yaml of this form is there. @throws DatasetError */
+export async function findOwn(
+  place: string,
+  wants: (name: SplitName) => boolean,
+): Promise<{ file: string; names: DataYaml["names"]; listed: SplitName[]; splits: DatasetFiles } | undefined> {
   const yaml = await openDataYaml(place);
   if (!yaml || yaml.yolo) return undefined;
   const { file, path, names } = yaml;
@@ -19,7 +33,5 @@ export async function readOwn(place: string, wants: (name: SplitName) => boolean
     const { images, annotations } = yaml[name]!;
     if (wants(name)) splits[name] = { images: await at(images), annotations: await at(annotations) };
   }
-  const parts = await readSplits(splits);
-  if (names) for (const { dataset } of Object.values(parts)) checkCategoryNames(dataset, names, file);
-  return { how: "data.yaml that names COCO annotations", parts, listed, notes: [] };
+  return { file, names, listed, splits };
 }

@@ -37,6 +37,27 @@ function unreadable(parts: Recognised["parts"]): string[] {
 
 async function readPart(sources: readonly string[], folder: YoloFolder): Promise<DatasetSplit> {
   const { file, names, keypoints } = folder;
+  const { imageRoot, images } = await yoloFiles(sources, folder);
+  const read = images.map(({ path, labels, size }) => {
+    const objects = labels && parseYoloLabels(labels.text, labels.file, { classes: names.length, keypoints });
+    return { path, size: size ?? UNKNOWN_SIZE, objects };
+  });
+  return { dataset: cocoDataset(toCoco(read, { names, imageRoot }), file), imageRoot };
+}
+
+/** An image of YOLO labels, before these are understood; without a size where it cannot be read. */
+export interface YoloImage {
+  readonly path: string;
+  readonly labels: { readonly file: string; readonly text: string } | undefined;
+  readonly size: { readonly width: number; readonly height: number } | undefined;
+}
+
+/** The images of a part with their labels, and the folder that has them all. @throws DatasetError where there are none */
+export async function yoloFiles(
+  sources: readonly string[],
+  folder: YoloFolder,
+): Promise<{ imageRoot: string; images: YoloImage[] }> {
+  const { file } = folder;
   const listed = await Promise.all(sources.map((source) => imagesOf(source, folder)));
   const paths = [...new Set(listed.flat())].sort();
   if (paths.length === 0)
@@ -46,19 +67,17 @@ async function readPart(sources: readonly string[], folder: YoloFolder): Promise
       "Correct the path, or put the images there.",
     );
   const imageRoot = commonFolder(paths);
-  const limit = pLimit(PARALLEL);
-  const read = await limit.map(paths, async (path) => {
+  const images = await pLimit(PARALLEL).map(paths, async (path): Promise<YoloImage> => {
     const [labels, size] = await Promise.all([labelsOf(path), imageSize(path)]);
-    const objects = labels && parseYoloLabels(labels.text, labels.file, { classes: names.length, keypoints });
-    return { path, size: size ?? UNKNOWN_SIZE, objects };
+    return { path, labels, size };
   });
-  if (read.every(({ objects }) => objects === undefined))
+  if (images.every(({ labels }) => labels === undefined))
     throw new DatasetError(
       file,
       `has no label file for any of the ${paths.length} images in ${imageRoot}; the first would be ${firstOf(labelPaths(paths[0]!), 2)}`,
       "Put labels beside the images, or in a folder labels beside the folder images.",
     );
-  return { dataset: cocoDataset(toCoco(read, { names, imageRoot }), file), imageRoot };
+  return { imageRoot, images };
 }
 
 /** Images with their objects as COCO annotations; classes have their numbers for ids. */
