@@ -105,6 +105,7 @@ export type { EpochEvent, RecoveryEvent, StageEvent, StepEvent, TrainEvent } fro
 export { type LargestBatchOptions, largestBatch, type TriedBatch } from "./train/largestBatch.ts";
 export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
+export { OVERFIT, type OverfitOptions, type OverfitResult, overfit } from "./train/overfit.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
 export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";

@@ -4,6 +4,8 @@ import { PERSON_BOXES, type PersonBox } from "../../data/crowdHuman.ts";
 import { counted, firstOf } from "../../describe.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { readCrowdHuman, readVoc } from "../convert/cocoFiles.ts";
+import { cocoText } from "../convert/cocoText.ts";
+import { type ConvertDataOptions, convertData, IMAGE_MOVES } from "../convert/convertData.ts";
 import { convertObjects365 } from "../convert/objects365.ts";
 import { configText, readOfficialConfig } from "../convert/officialConfig.ts";
 import { EXIT } from "./exit.ts";
@@ -44,7 +46,7 @@ const out = (text: string, usual?: string) =>
     : new Option("--out <file>", text).default(usual);
 
 async function writeCoco(file: string, json: CocoJson): Promise<Made> {
-  await writeFileAtomic(file, JSON.stringify(json));
+  await writeFileAtomic(file, cocoText(json));
   const [images, objects] = [json.images.length, json.annotations.length];
   return { file, images, objects, text: `${file}: ${counted(images, "image")}, ${counted(objects, "object")}` };
 }
@@ -53,12 +55,49 @@ interface OutValues extends TerminalOptions {
   readonly out: string;
 }
 
+type DataValues = OutValues & Pick<Required<ConvertDataOptions>, "images"> & Pick<ConvertDataOptions, "valSplit">;
+
+const dataOptions = () => [
+  out("folder to write"),
+  new Option("--images <how>", "copies, hard links, or left where they are (coco)")
+    .choices(IMAGE_MOVES)
+    .default("copy"),
+  options.valSplit(),
+];
+
+async function convertTo(
+  to: ConvertDataOptions["to"],
+  from: string,
+  { values: { out: folder, images, valSplit }, terminal }: { values: DataValues; terminal: Terminal },
+): Promise<Made> {
+  const onProgress = (done: number) => terminal.progress(`images · ${done}`);
+  const { parts, notes } = await convertData({ from, to, out: folder, images, valSplit, onProgress });
+  for (const note of notes) terminal.note(`data: ${note}`);
+  const counts = Object.entries(parts).map(([name, count]) => `${name} ${count}`);
+  const text = `${folder}: ${counts.join(", ")} images\nnext: dfine train --data ${folder}`;
+  return { kind: "converted", to, out: folder, parts, notes, text };
+}
+
+const FORMS = "a data set (data.yaml, COCO, YOLO or PASCAL VOC, as tools export it)";
+
 const PARTS = [
-  part<OutValues & { set: string }>(
-    "voc <folder>",
-    "PASCAL VOC (a folder such as VOCdevkit/VOC2007) to COCO annotations; images are in its JPEGImages",
-    [new Option("--set <name>", "list of images: trainval, test, …").default("trainval"), out("annotations to write")],
-    async (folder, { set, out: file }) => writeCoco(file, await readVoc(folder, set)),
+  part<DataValues>("coco <from>", `${FORMS} to COCO JSON`, dataOptions(), (from, values, terminal) =>
+    convertTo("coco", from, { values, terminal }),
+  ),
+  part<DataValues>(
+    "yolo <from>",
+    `${FORMS} to YOLO labels with Ultralytics' data.yaml`,
+    dataOptions(),
+    (from, values, terminal) => convertTo("yolo", from, { values, terminal }),
+  ),
+  part<DataValues & { set: string }>(
+    "voc <from>",
+    `${FORMS} to PASCAL VOC; or, where --out ends in .json, a folder such as VOCdevkit/VOC2007 to COCO annotations`,
+    [...dataOptions(), new Option("--set <name>", "list of images for a .json: trainval, test, …").default("trainval")],
+    async (from, values, terminal) =>
+      values.out.endsWith(".json")
+        ? writeCoco(values.out, await readVoc(from, values.set))
+        : convertTo("voc", from, { values, terminal }),
   ),
   part<OutValues & { images: string; box: PersonBox }>(
     "crowdhuman <odgt>",

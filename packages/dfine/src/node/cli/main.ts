@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { packageVersion } from "../environment.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
+import { doctorCommand } from "./doctor.ts";
 import { EXIT, explain } from "./exit.ts";
 import { helpEnd } from "./help.ts";
 import { infoCommand } from "./info.ts";
@@ -10,7 +11,7 @@ import { predictCommand } from "./predict.ts";
 import { trainCommand } from "./train.ts";
 import { valCommand } from "./val.ts";
 
-const COMMANDS = [trainCommand, valCommand, predictCommand, infoCommand, convertCommand, demoCommand];
+const COMMANDS = [doctorCommand, trainCommand, valCommand, predictCommand, infoCommand, convertCommand, demoCommand];
 
 /** The `dfine` command; `finish` is told exit codes. */
 export function createProgram(finish: (code: number) => void): Command {

@@ -33,6 +33,12 @@ export const oneOf =
     );
   };
 
+export const properShare = reader(
+  "Give a number between 0 and 1, such as 0.1.",
+  Number.MIN_VALUE,
+  (value) => value < 1,
+);
+
 /** Reads `320` or `320x480` (height x width) as [height, width]. */
 export function inputSize(text: string): [number, number] {
   const sides = text.split("x").map(wholeNumber(1));
@@ -114,11 +120,15 @@ export const run = () => [
 ];
 
 export type DataOptionValues = Readonly<
-  Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
+  Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>> & { valSplit?: number }
 >;
-export const data = () => new Option("--data <file>", "data.yaml that names images and annotations");
+export const data = () =>
+  new Option("--data <path>", "a data.yaml, a COCO .json, or a folder as tools export it: COCO, YOLO, PASCAL VOC");
+export const valSplit = () =>
+  parsed("--val-split <share>", "share of the training images to set aside for validation, as 0.1", properShare);
 export const trainData = () => [
   data(),
+  valSplit(),
   new Option("--images <folder>", "training images"),
   new Option("--annotations <file>", "their COCO annotations"),
   new Option("--val-images <folder>", "validation images"),
@@ -144,10 +154,14 @@ function pair(images: string | undefined, annotations: string | undefined, prefi
 export function dataFiles(values: DataOptionValues, command: "train" | "val"): DataFiles {
   const main = pair(values.images, values.annotations, "");
   const val = pair(values.valImages, values.valAnnotations, "val-");
+  const share = values.valSplit === undefined ? {} : { valSplit: values.valSplit };
   if (values.data !== undefined) {
     if (main || val) throw new UsageError("give either --data or --images and --annotations, not both");
-    return { data: values.data };
+    return { data: values.data, ...share };
   }
-  if (!main) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
-  return command === "train" ? { train: main, val } : { val: main };
+  if (!main)
+    throw new UsageError(
+      "no data: give --data with a data.yaml or a folder, or --images FOLDER --annotations FILE.json",
+    );
+  return command === "train" ? { train: main, val, ...share } : { val: main };
 }

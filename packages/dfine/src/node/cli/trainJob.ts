@@ -10,9 +10,10 @@ import {
 } from "../../config/config.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
+import { OVERFIT } from "../../train/overfit.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { readConfigFile } from "../configFile.ts";
-import type { Datasets } from "../data/loadDataYaml.ts";
+import type { Datasets } from "../data/datasetParts.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
 import { readWeights } from "../files.ts";
@@ -46,6 +47,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly resume?: string;
   /** Images per step where `batch` does not say it. */
   readonly usualBatch?: number;
+  /** Whether to learn one batch by heart, and nothing else. */
+  readonly overfit?: boolean;
   /** File of a sheet of images, which is all that is made. */
   readonly preview?: string;
 }
@@ -87,7 +90,8 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     ...{ own, images: images.length },
     given: given.batch ?? file.train?.batch ?? completed.find((text) => text.startsWith("train.batch=")),
   });
-  const config = resolveConfig([file, configOptions(values, { classes, initial })], completed);
+  const layers = [file, configOptions(values, { classes, initial }), ...(given.overfit ? [OVERFIT] : [])];
+  const config = resolveConfig(layers, completed);
   if (config.model.classes.length !== classes.length)
     throw new ConfigError(
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,

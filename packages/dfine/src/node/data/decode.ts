@@ -38,9 +38,7 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
-  const metadata = await readHeader(path, bytes, () =>
-    sharp(bytes, { ...settings, limitInputPixels: false }).metadata(),
-  );
+  const metadata = await readHeader(path, bytes);
   if (metadata.width * metadata.height > maxPixels)
     throw new ImageError(
       path,
@@ -60,10 +58,12 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   }
 }
 
-async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<Metadata>): Promise<Metadata> {
+/** What the header of an image says. @throws ImageError where it is none that is decoded */
+export async function readHeader(path: string, bytes: Uint8Array): Promise<Metadata> {
+  const sharp = await loadSharp();
   let metadata: Metadata;
   try {
-    metadata = await read();
+    metadata = await sharp(bytes, { ignoreIcc: true, limitInputPixels: false }).metadata();
   } catch (error) {
     throw unreadable(path, bytes, `is not an image that can be read (${reason(error)})`);
   }
@@ -74,7 +74,7 @@ async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<M
 }
 
 /** A coding that the library was built without, or that nobody decodes; the file may be whole. */
-const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format)|not (configured|implemented)/i;
+export const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format)|not (configured|implemented)/i;
 
 /** Why an image could not be read, and what to do: by its kind, by its coding, or because it is damaged. */
 function unreadable(path: string, bytes: Uint8Array, problem: string): ImageError {
@@ -101,7 +101,7 @@ function shouldTurn(path: string, metadata: Metadata, frame: DecodeOptions["fram
 }
 
 /** The first line of an error's message that tells something. */
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   const lines = (error instanceof Error ? error.message : String(error)).split("\n");
   return (lines.find((line) => !line.includes("bad seek")) ?? lines[0]!).replace(/:$/, "");
 }
