@@ -89,7 +89,8 @@ test("an image that cannot be read keeps its place among YOLO labels, for the lo
     "images/train/b.jpg": undefined,
     "labels/train/a.txt": "0 0.5 0.5 1 1",
   });
-  const { train } = await loadData(at, ["train"]);
+  const { train, notes } = await loadData(at, ["train"]);
+  expect(notes).toEqual(["read as YOLO labels of Ultralytics (data.yaml)", "1 image cannot be read: a.jpg"]);
   expect(train.dataset.images.map(({ fileName, width, height }) => [fileName, width, height])).toEqual([
     ["a.jpg", 1, 1],
     ["b.jpg", 8, 6],

@@ -66,9 +66,9 @@ function checkNames({ categories, problems }: PartSource, names: readonly string
 }
 
 async function readCocoParts(place: string): Promise<PartSource[] | undefined> {
-  const found = await findCoco(place, () => true);
-  if (!found) return undefined;
-  const parts = partEntries<{ file: string; roots: readonly string[] }>(Object.fromEntries(found.files));
+  const { found } = await findCoco(place);
+  if (found.size === 0) return undefined;
+  const parts = partEntries<{ file: string; roots: readonly string[] }>(Object.fromEntries(found));
   return await Promise.all(
     parts.map(async ([name, { file, roots }]) => {
       const part = await readCocoPart(name, { images: dirname(file), annotations: file });

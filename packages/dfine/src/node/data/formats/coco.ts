@@ -16,11 +16,13 @@ export async function readCocoFolder(
   place: string,
   wants: (name: SplitName) => boolean,
 ): Promise<Recognised | undefined> {
-  const found = await findCoco(place, wants);
-  if (!found) return undefined;
+  const { found, others } = await findCoco(place, wants);
+  if (found.size === 0) return undefined;
   const parts: { [name in PartName]?: DatasetSplit } = {};
-  const notes = new Set(found.notes);
-  for (const [name, { file, roots }] of found.files) {
+  const notes = new Set<string>();
+  if (others.length > 0) notes.add(`passed over ${firstOf(others)}: the name tells no part`);
+  for (const [name, { file, roots }] of found) {
+    if (name !== "only" && !wants(name)) continue;
     const dataset = await readCoco(file);
     const [first] = Object.values(parts);
     if (first) checkSameCategories(first.dataset, dataset);
@@ -28,34 +30,31 @@ export async function readCocoFolder(
     if (note) notes.add(note);
     parts[name] = part;
   }
-  return { how: found.how, parts, listed: found.listed, notes: [...notes] };
+  const top = (await isFolder(place)) ? place : dirname(place);
+  const how = `COCO JSON (${firstOf([...found.values()].map(({ file }) => relative(top, file)))})`;
+  return { how, parts, listed: [...found.keys()], notes: [...notes] };
 }
 
-/** A data set with COCO annotations, before any of them is read. */
-export interface CocoFolder extends Omit<Recognised, "parts"> {
-  /** By wanted part: the annotation file, and folders that may have its images. */
-  readonly files: ReadonlyMap<PartName, { readonly file: string; readonly roots: readonly string[] }>;
+/** The annotation files of a place, before any of them is read. */
+export interface CocoFiles {
+  /** By part, and the folders that may have their images. A file that is given is the only one. */
+  readonly found: ReadonlyMap<PartName, { readonly file: string; readonly roots: readonly string[] }>;
+  /** Files beside those of parts whose names tell none. */
+  readonly others: readonly string[];
 }
 
-/** What a place with COCO annotations holds; undefined where it has none. @throws DatasetError for several files of a part */
-export async function findCoco(place: string, wants: (name: SplitName) => boolean): Promise<CocoFolder | undefined> {
+/** @throws DatasetError for several files of a part that is wanted */
+export async function findCoco(place: string, wants: (name: SplitName) => boolean = () => true): Promise<CocoFiles> {
   const files = await annotationFiles(place);
-  if (files.length === 0) return undefined;
   const isGiven = !(await isFolder(place));
   const byPart = group(files, (file): PartName => (isGiven ? "only" : (nameOf(file) ?? "only")));
-  // Beside files of parts another one is something else.
   const others = byPart.size > 1 ? (byPart.get("only") ?? []) : [];
   if (others.length > 0) byPart.delete("only");
+  for (const [name, same] of byPart)
+    if (same.length > 1 && (name === "only" || wants(name))) throw several(place, name, same);
   const top = isGiven ? dirname(place) : place;
-  const wanted = [...byPart].filter(([name]) => name === "only" || wants(name));
-  for (const [name, same] of wanted) if (same.length > 1) throw several(place, name, same);
-  const read = [...byPart.values()].flat().map((file) => relative(top, file));
-  return {
-    how: `COCO JSON (${firstOf(read)})`,
-    files: new Map(wanted.map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }])),
-    listed: [...byPart.keys()],
-    notes: others.length > 0 ? [`passed over ${firstOf(others)}: the name tells no part`] : [],
-  };
+  const found = new Map([...byPart].map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }]));
+  return { found, others };
 }
 
 /** The part that a file's name tells, or its folder's. */
