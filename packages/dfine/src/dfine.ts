@@ -3,7 +3,7 @@ import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor
 import { anonymousNames } from "./checkpoint/classNames.ts";
 import { FETCH_OPTIONS, type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
-import { writeModelFile } from "./checkpoint/modelFile.ts";
+import { type ModelDescription, writeModelFile } from "./checkpoint/modelFile.ts";
 import { CHECKPOINT_OPTIONS, type CheckpointOptions, identifyCheckpoint, readCheckpoint } from "./checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "./config/config.ts";
 import { resolveConfig } from "./config/resolve.ts";
@@ -14,7 +14,7 @@ import { buildDetector, checkInputSize, type ModelConfig } from "./model/archite
 import type { Detector } from "./model/detector.ts";
 import * as rule from "./optionRules.ts";
 import { modelPredictor, type Predictor } from "./predictor.ts";
-import { type Result, toResult } from "./result.ts";
+import { type Result, toResult, USUAL_THRESHOLD } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
 
 /** Where a detector runs and at which size. */
@@ -59,7 +59,7 @@ const CREATE_OPTIONS: rule.OptionRules<CreateOptions> = {
 
 /** What is reported of what was found. */
 export interface DetectOptions {
-  /** Lowest score reported; default 0.5. */
+  /** Lowest score reported; default: the best threshold of the weights, where they tell it, or 0.5. */
   readonly threshold?: number;
   /** Most objects per image; default 300. */
   readonly maxDetections?: number;
@@ -87,6 +87,8 @@ export class DFine implements Disposable {
   readonly preset: PresetName;
   /** Network input [height, width]. */
   readonly size: readonly [number, number];
+  /** The score of the best F1 in the evaluation of these weights, where their file tells it. */
+  readonly bestThreshold: number | undefined;
   readonly #device: ResolvedDevice;
   #deployed: Detector | undefined;
   #predictor: Predictor | undefined;
@@ -94,11 +96,15 @@ export class DFine implements Disposable {
 
   protected constructor(
     device: ResolvedDevice,
-    parts: { model: Detector<ModelConfig>; preset: PresetName; size?: readonly [number, number] | undefined },
+    parts: Pick<DFine, "model" | "preset"> & {
+      readonly size?: DFine["size"] | undefined;
+      readonly bestThreshold?: number | undefined;
+    },
   ) {
     this.#device = device;
     this.model = parts.model.eval();
     this.preset = parts.preset;
+    this.bestThreshold = parts.bestThreshold;
     this.size = parts.size ?? parts.model.config.evalSize;
     checkInputSize(parts.model.config, this.size);
   }
@@ -134,7 +140,8 @@ export class DFine implements Disposable {
       try {
         await loadCheckpoint(model, checkpoint);
         // `this`, so that a subclass makes detectors of its own kind.
-        return new this(device, { model, preset: checkpoint.preset, size: options.size });
+        const { preset, threshold: bestThreshold } = checkpoint;
+        return new this(device, { model, preset, size: options.size, bestThreshold });
       } catch (error) {
         model.dispose();
         throw error;
@@ -158,6 +165,12 @@ export class DFine implements Disposable {
       this.#predictor = (input, signal) => this.#alive(() => predict(input, signal));
     }
     return this.#predictor;
+  }
+
+  /** The same from the form of training, with the detections of every decoder layer. */
+  get layerPredictor(): Predictor {
+    const predict = modelPredictor(this.model, this.backend, { everyLayer: true });
+    return (input, signal) => this.#alive(() => predict(input, signal));
   }
 
   /** @throws OwnershipError where the detector was disposed before the call ended */
@@ -186,7 +199,7 @@ export class DFine implements Disposable {
     read: (image: T) => RgbImage | Promise<RgbImage>,
     options: DetectOptions,
   ): Promise<Result[]> {
-    const { threshold = 0.5, maxDetections = 300, batch = 4, signal } = options;
+    const { threshold = this.bestThreshold ?? USUAL_THRESHOLD, maxDetections = 300, batch = 4, signal } = options;
     const { predictor } = this;
     const [height, width] = this.size;
     const { resize } = this.model.config;
@@ -212,11 +225,11 @@ export class DFine implements Disposable {
     return results;
   }
 
-  /** The weights as a file that `fromPretrained` opens. */
-  async save(): Promise<Uint8Array> {
+  /** The weights as a file that `fromPretrained` opens, with the best threshold, given or as it was known. */
+  async save({ threshold = this.bestThreshold }: Pick<ModelDescription, "threshold"> = {}): Promise<Uint8Array> {
     const { model, preset } = this;
     return await this.#alive(async () =>
-      writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config }),
+      writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config, threshold }),
     );
   }
 

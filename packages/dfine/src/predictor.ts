@@ -1,9 +1,9 @@
 import { type Backend, noGrad, readResults, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
 import { ConfigError } from "./config/errors.ts";
-import { inputFrame, type Resize } from "./data/inputFit.ts";
+import { inputFrame, type Rectangle, type Resize } from "./data/inputFit.ts";
 import { inTurn } from "./deviceQueue.ts";
 import type { Detector, DetectorConfig } from "./model/detector.ts";
-import { type Detections, postprocess } from "./postprocess.ts";
+import { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
 export interface PredictorInput {
@@ -16,19 +16,29 @@ export interface PredictorInput {
   readonly origSizes: readonly (readonly [width: number, height: number])[];
 }
 
+/** Detections of an image, and where they were asked for those of the decoder layers before, in order. */
+export interface PredictedImage extends Detections {
+  readonly earlier?: readonly Detections[];
+}
+
 /**
  * Detections of a batch: class labels, boxes in pixels, scores. Calls may overlap; one that waits for its turn is given up
  * when the signal says so, with its reason.
  */
-export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<Detections[]>;
+export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<PredictedImage[]>;
 
 /**
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
- * other before the first input.
+ * other before the first input. With `everyLayer`, which a deploy form cannot serve, images have `earlier`.
  */
-export function modelPredictor(model: Detector, backend: Backend): Predictor {
+export function modelPredictor(
+  model: Detector,
+  backend: Backend,
+  { everyLayer = false }: { readonly everyLayer?: boolean } = {},
+): Predictor {
   const { numTopQueries } = model.config;
-  const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
+  const forward = ({ images, shape }: PredictorInput) =>
+    noGrad(() => model.predictions(tensor(images, shape), { everyLayer }));
   let compiled: Promise<void> | undefined;
   // What fails here fails in the prediction too, which tells of it.
   const compile = async (input: PredictorInput): Promise<void> =>
@@ -44,26 +54,35 @@ export function modelPredictor(model: Detector, backend: Backend): Predictor {
     const { reading } = await inTurn(backend, () => {
       signal?.throwIfAborted();
       const outputs = () => {
-        const { logits, boxes } = forward(input);
-        return [logits, boxes];
+        const { earlier = [], ...last } = forward(input);
+        return [...earlier, last].flatMap(({ logits, boxes }) => [logits, boxes]);
       };
       return { reading: readResults(backend, outputs) };
     });
-    const [logits, boxes] = (await reading) as Exclude<TypedArray, Int32Array>[];
-    const numQueries = boxes!.length / (4 * input.shape[0]);
+    const arrays = (await reading) as Exclude<TypedArray, Int32Array>[];
     const [, , ...size] = input.shape;
     const frames = input.origSizes.map(([width, height]) => inputFrame({ width, height }, size, model.config.resize));
-    const found = postprocess(
-      { logits: logits!, boxes: boxes!, numQueries },
-      frames.map(({ width, height }) => [width, height]),
-      { numTopQueries },
-    );
-    for (const [i, { boxes }] of found.entries()) {
-      const { left, top } = frames[i]!;
-      for (let at = 0; at < boxes.length; at++) boxes[at]! += at % 2 ? top : left;
+    const layers: Detections[][] = [];
+    for (let at = 0; at < arrays.length; at += 2) {
+      const [logits, boxes] = [arrays[at]!, arrays[at + 1]!];
+      const numQueries = boxes.length / (4 * input.shape[0]);
+      layers.push(inFrames({ logits, boxes, numQueries }, frames, numTopQueries));
     }
-    return found;
+    const last = layers.pop()!;
+    if (!everyLayer) return last;
+    return last.map((image, i) => ({ ...image, earlier: layers.map((images) => images[i]!) }));
   };
+}
+
+/** Detections in pixels of the original images, from outputs for inputs that hold these in frames. */
+function inFrames(outputs: RawDetections, frames: readonly Rectangle[], numTopQueries: number): Detections[] {
+  const sizes = frames.map(({ width, height }) => [width, height] as const);
+  const found = postprocess(outputs, sizes, { numTopQueries });
+  for (const [i, { boxes }] of found.entries()) {
+    const { left, top } = frames[i]!;
+    for (let at = 0; at < boxes.length; at++) boxes[at]! += at % 2 ? top : left;
+  }
+  return found;
 }
 
 /** What is wrong where images came to the input size in another way than the model's, for messages. */

@@ -81,7 +81,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     this.decBboxHead = each(() => boxMlp(features(decoder)));
   }
 
-  protected forward({ maps, denoising, tap }: DecoderInput): TrainingOutputs | Predictions {
+  protected forward({ maps, denoising, tap, everyLayer = false }: DecoderInput): TrainingOutputs | Predictions {
     const projected = maps.map((map, i) => this.inputProj[i]?.call(map) ?? map);
     const levels = projected.map(({ shape }) => ({ height: shape[2]!, width: shape[3]! }));
     const memory = concat(
@@ -99,10 +99,11 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       attentionBias: added?.attentionBias,
       heads: this,
       tap,
+      everyLayer,
     });
     if (!this.training) {
-      const { logits, boxes } = result.layers[0]!;
-      return { logits, boxes };
+      const layers = result.layers.map(({ logits, boxes }) => ({ logits, boxes }));
+      return { ...layers.at(-1)!, ...(everyLayer ? { earlier: layers.slice(0, -1) } : {}) };
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
     return trainingOutputs(result, enc, denoising);

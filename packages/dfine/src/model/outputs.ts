@@ -77,10 +77,14 @@ export interface ForwardOptions {
   readonly denoising?: DenoisingQueries | undefined;
   /** Sees intermediate tensors. */
   readonly tap?: Tap | undefined;
+  /** Outside training: predictions of the decoder layers before the evaluation layer too. Default false. */
+  readonly everyLayer?: boolean | undefined;
 }
 
 /** Predictions outside training: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh, 0–1) of the evaluation layer. */
 export interface Predictions {
   readonly logits: Tensor;
   readonly boxes: Tensor;
+  /** Of the layers before it, in order, as if the model ended there; where `everyLayer` asked for them. */
+  readonly earlier?: readonly Pick<Predictions, "logits" | "boxes">[];
 }

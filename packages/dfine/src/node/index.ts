@@ -22,9 +22,13 @@ export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digit
 export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
 export { LeftOut } from "./leftOut.ts";
+export { mistakePictures } from "./mistakePictures.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
-export type { GalleryImage } from "./report/gallery.ts";
-export { type ReportData, type ReportEpoch, renderReport } from "./report/report.ts";
+export type { AnnotatedObject, Frame, GalleryImage } from "./report/gallery.ts";
+export { type LiveReport, type RunEnd, ServeError, serveReport } from "./report/live.ts";
+export { renderReport } from "./report/report.ts";
+export type { ReportData, ReportEpoch } from "./report/reportData.ts";
+export { StepCurves } from "./report/stepCurves.ts";
 export type { DataPart, EstimateEvent, LeftOutEvent, RunEvent, RunSink } from "./runEvents.ts";
 export { createRunFolder, openRunFolder, type RunFolder, RunFolderError } from "./runFolder.ts";
 export { lockRun, type RunLock } from "./runLock.ts";

@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
 import { counted, firstOf } from "../../describe.ts";
-import type { Result } from "../../result.ts";
+import { type Result, USUAL_THRESHOLD } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
 import { exists, missingHint, statOf } from "../data/onDisk.ts";
@@ -20,7 +20,7 @@ import * as options from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
 interface PredictValues extends options.DetectorOptionValues {
-  readonly threshold: number;
+  readonly threshold?: number;
   readonly maxDetections: number;
 }
 
@@ -40,7 +40,11 @@ export function predictCommand(finish: (code: number) => void): Command {
     .argument("<images...>", "image files, or folders of them");
   options.addTo(command, [
     ...options.detector(),
-    options.parsed("--threshold <score>", "lowest score shown", options.share).default(0.5),
+    options.parsed(
+      "--threshold <score>",
+      "lowest score shown (default: the best of the weights, or 0.5)",
+      options.share,
+    ),
     options.parsed("--max-detections <count>", "most objects in an image", options.wholeNumber(1)).default(300),
     options.batch("images at a time").default(4),
     options.maxPixels(),
@@ -54,8 +58,10 @@ async function predict(images: readonly string[], values: PredictValues): Promis
   const makeFolder = await planRunFolder(values.out, "predict", values.name ?? "predict");
   const { files, passedOver } = await imageFiles(images);
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
-  const { threshold, maxDetections, batch, maxPixels } = values;
+  const { maxDetections, batch, maxPixels } = values;
   using detector = await openDetector(values, terminal);
+  const threshold = values.threshold ?? detector.bestThreshold ?? USUAL_THRESHOLD;
+  if (values.threshold === undefined) terminal.note(thresholdNote(detector.bestThreshold));
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   let run: RunFolder | undefined;
   const found: object[] = [];
@@ -94,12 +100,17 @@ async function predict(images: readonly string[], values: PredictValues): Promis
     await writeFileAtomic(predictions, JSON.stringify(found));
     await writeFileAtomic(run!.report, renderReport({ ...about, images: shown }));
   }
-  terminal.data({ predictions, report: run?.report, images: found, unread, passedOver });
+  terminal.data({ threshold, predictions, report: run?.report, images: found, unread, passedOver });
   if (run) terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
   if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
+
+const thresholdNote = (best: number | undefined): string =>
+  best === undefined
+    ? `scores from ${USUAL_THRESHOLD} are shown; choose with --threshold`
+    : `scores from ${best.toFixed(3)} are shown, which gave the best F1 when the weights were evaluated; choose with --threshold`;
 
 /**
  * Files as given, and folders as the images in them, by name; "passedOver" are the other files and folders in these.
