@@ -69,7 +69,7 @@ function falsePositive({ kind, detection, object }: FalsePositive, dataset: Coco
     duplicate: "a second box on one object",
     "wrong class": `annotated as ${object ? toAnnotated(object, dataset).label : "another class"}`,
     "poorly placed": "poorly placed",
-    background: "nothing of it is annotated here",
+    background: "nothing like it is annotated here",
   };
   const boxes = [detection.bbox, ...(object ? [object.bbox] : [])];
   return { boxes, isFound: true, note: (label) => `${label} ${detection.score.toFixed(2)}: ${reasons[kind]}` };

@@ -74,7 +74,7 @@ function legend(list: readonly Shown[], title: string): string {
     );
     const count = list.filter((object) => object.classId === classId).length;
     const rest = scores.join(" ") || (count > 1 ? `× ${count}` : "");
-    return `<span class="chip"><i style="background:${fill(classId)}"></i>${nameHtml(label)} <small>${rest}</small></span>`;
+    return `<span class="chip"><span class="class"><i style="background:${fill(classId)}"></i> ${nameHtml(label)}</span> <small>${rest}</small></span>`;
   });
   return `<div class="legend">${chips.join(" ") || '<span class="faint">nothing</span>'}</div>`;
 }

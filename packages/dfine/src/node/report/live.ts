@@ -50,8 +50,8 @@ export async function serveReport({
   const app = new Hono();
   app.use(async (context, next) => {
     // A page from elsewhere whose name was made to mean this machine still asks for its own name.
-    const { hostname } = new URL(`http://${context.req.header("host") ?? ""}/`);
-    if (!OWN_NAMES.has(hostname)) return context.text("This report is for browsers on its own machine.\n", 403);
+    const name = context.req.header("host")?.replace(/:\d*$/, "") ?? "";
+    if (!OWN_NAMES.has(name)) return context.text("This report is for browsers on its own machine.\n", 403);
     if (context.req.method !== "GET") return context.text("This report can only be read.\n", 405);
     await next();
     context.header("cache-control", "no-store");

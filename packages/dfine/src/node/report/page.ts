@@ -27,6 +27,13 @@ function plotLibrary() {
 const hashOf = (text: string, digest: "base64" | "hex" = "hex"): string =>
   createHash("sha256").update(text).digest(digest);
 
+/**
+ * What the scripts after it may count on: a language that is a name (browsers of systems without one may give "en-US@posix",
+ * which uPlot would fail on), and the helper that bundlers which keep names call in what they bundle.
+ */
+const BEFORE = `try { new Intl.NumberFormat(navigator.language); } catch { Object.defineProperty(navigator, "language", { value: "en" }); }
+const __name = (value) => value;`;
+
 /** A section's mark, by which the page sees that it has changed. */
 export const markOf = (html: string): string => hashOf(html).slice(0, 16);
 
@@ -36,8 +43,7 @@ export const markOf = (html: string): string => hashOf(html).slice(0, 16);
  */
 export function page(title: string, { sections, charts }: ReportParts, { live = false } = {}): string {
   const { script, style } = plotLibrary();
-  // Bundlers that keep names call a helper of this name in what they bundle.
-  const program = `${script}\nconst __name = (value) => value;\n(${runPage.toString()})();`;
+  const program = `${BEFORE}\n${script}\n(${runPage.toString()})();`;
   const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-${hashOf(program, "base64")}'; connect-src 'self'; base-uri 'none'; form-action 'none'`;
   const body = [...sections].map(
     ([id, html]) => `<section id="${id}" data-mark="${markOf(html)}">\n${html}\n</section>`,

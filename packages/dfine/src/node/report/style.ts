@@ -14,7 +14,7 @@ td.number { text-align: end; }
 .bar { display: inline-block; min-width: 5.5rem; background: linear-gradient(to right, color-mix(in srgb, var(--heat) 35%, transparent) calc(var(--v) * 100%), transparent 0); padding-inline: .3rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem; }
 .chart { min-width: 0; } .uplot { max-width: 100%; } .u-legend { font-size: .8rem; text-align: start; } .u-legend .u-marker { border-radius: 2px; }
-.u-legend th, .u-legend td { border: 0; padding: 0 .15rem; }
+.u-legend th, .u-legend td { border: 0; padding: 0 .15rem; font-weight: 400; }
 .matrix td { min-width: 2.4rem; text-align: center; padding: .25rem; border: 1px solid var(--line); background: color-mix(in srgb, var(--heat) calc(var(--v, 0) * 75%), transparent); }
 .matrix td.same { outline: 1px solid var(--faint); outline-offset: -1px; }
 .matrix th { font-weight: 400; padding: .2rem .5rem; max-width: 14rem; overflow-wrap: anywhere; border: 0; }
@@ -26,7 +26,7 @@ figure svg { width: 100%; height: auto; max-height: 30rem; display: block; backg
 .box rect { fill: transparent; stroke-width: 1.75px; vector-effect: non-scaling-stroke; } .box rect:first-of-type { stroke: #0009; stroke-width: 3.5px; }
 .box.focus rect { stroke-width: 3px; } .box.focus rect:first-of-type { stroke-width: 5px; }
 .box.lit rect:last-of-type { stroke: #fff; stroke-width: 3px; } .lit:not(.box) { outline: 2px solid var(--heat); }
-.legend { font-size: .8rem; line-height: 1.35; margin: .25rem 0; } .chip { margin-inline-end: .6rem; } .chip i { display: inline-block; width: .7em; height: .7em; border-radius: 2px; } .chip small { color: var(--faint); }
+.legend { font-size: .8rem; line-height: 1.35; margin: .25rem 0; } .chip { margin-inline-end: .6rem; } .chip .class { white-space: nowrap; } .chip i { display: inline-block; width: .7em; height: .7em; border-radius: 2px; } .chip small { color: var(--faint); }
 details { margin-top: 1.5rem; } summary { cursor: pointer; font-size: 1.1rem; font-weight: 600; }
 pre { overflow-x: auto; padding: 1rem; border: 1px solid var(--line); border-radius: .4rem; }
 `;
