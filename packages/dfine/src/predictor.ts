@@ -1,8 +1,19 @@
-import { type Backend, noGrad, readResults, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
+import {
+  type Backend,
+  noGrad,
+  readResults,
+  scope,
+  type Tensor,
+  type TypedArray,
+  tensor,
+  withBackend,
+} from "@dfine/tensor";
 import { ConfigError } from "./config/errors.ts";
 import { inputFrame, type Rectangle, type Resize } from "./data/inputFit.ts";
 import { inTurn } from "./deviceQueue.ts";
+import type { Floats } from "./loss/matches.ts";
 import type { Detector, DetectorConfig } from "./model/detector.ts";
+import type { ForwardOptions, Predictions } from "./model/outputs.ts";
 import { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
@@ -27,16 +38,22 @@ export interface PredictedImage extends Detections {
  */
 export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<PredictedImage[]>;
 
+/** Reads predictions of a batch, as `pick` chooses, into arrays of numbers. */
+export type PredictionReader = (
+  input: PredictorInput,
+  pick: (predictions: Predictions) => Tensor[],
+  signal?: AbortSignal,
+) => Promise<Floats[]>;
+
 /**
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
- * other before the first input. With `everyLayer`, which a deploy form cannot serve, images have `earlier`.
+ * other before the first input. With `everyLayer`, which a deploy form cannot serve, there are predictions of earlier layers.
  */
-export function modelPredictor(
+export function predictionReader(
   model: Detector,
   backend: Backend,
-  { everyLayer = false }: { readonly everyLayer?: boolean } = {},
-): Predictor {
-  const { numTopQueries } = model.config;
+  { everyLayer = false }: Pick<ForwardOptions, "everyLayer"> = {},
+): PredictionReader {
   const forward = ({ images, shape }: PredictorInput) =>
     noGrad(() => model.predictions(tensor(images, shape), { everyLayer }));
   let compiled: Promise<void> | undefined;
@@ -45,7 +62,7 @@ export function modelPredictor(
     backend
       .precompile?.(() => withBackend(backend, () => scope("rehearsal", () => void forward(input))))
       .catch(() => undefined);
-  return async (input, signal) => {
+  return async (input, pick, signal) => {
     const problem = resizeProblem(input, model.config);
     if (problem !== undefined) throw new ConfigError(`prediction: ${problem}`);
     compiled ??= compile(input);
@@ -53,31 +70,53 @@ export function modelPredictor(
     // The read is queued when the turn ends, so the next one need not wait for its arrays.
     const { reading } = await inTurn(backend, () => {
       signal?.throwIfAborted();
-      const outputs = () => {
-        const { earlier = [], ...last } = forward(input);
-        return [...earlier, last].flatMap(({ logits, boxes }) => [logits, boxes]);
-      };
-      return { reading: readResults(backend, outputs) };
+      return { reading: readResults(backend, () => pick(forward(input))) };
     });
-    const arrays = (await reading) as Exclude<TypedArray, Int32Array>[];
-    const [, , ...size] = input.shape;
-    const frames = input.origSizes.map(([width, height]) => inputFrame({ width, height }, size, model.config.resize));
-    const layers: Detections[][] = [];
-    for (let at = 0; at < arrays.length; at += 2) {
-      const [logits, boxes] = [arrays[at]!, arrays[at + 1]!];
-      const numQueries = boxes.length / (4 * input.shape[0]);
-      layers.push(inFrames({ logits, boxes, numQueries }, frames, numTopQueries));
-    }
-    const last = layers.pop()!;
-    if (!everyLayer) return last;
-    return last.map((image, i) => ({ ...image, earlier: layers.map((images) => images[i]!) }));
+    return (await reading) as Exclude<TypedArray, Int32Array>[];
   };
 }
 
-/** Detections in pixels of the original images, from outputs for inputs that hold these in frames. */
-function inFrames(outputs: RawDetections, frames: readonly Rectangle[], numTopQueries: number): Detections[] {
-  const sizes = frames.map(({ width, height }) => [width, height] as const);
-  const found = postprocess(outputs, sizes, { numTopQueries });
+/** The predictor of a model: see `predictionReader`. */
+export const modelPredictor = (
+  model: Detector,
+  backend: Backend,
+  options: Pick<ForwardOptions, "everyLayer"> = {},
+): Predictor => detectionsOf(model.config, predictionReader(model, backend, options));
+
+/** Detections of what is read, of earlier layers too where they are predicted. */
+export const detectionsOf =
+  (config: DetectorConfig, read: PredictionReader): Predictor =>
+  async (input, signal) => {
+    const pick = ({ earlier = [], ...last }: Predictions) =>
+      [...earlier, last].flatMap(({ logits, boxes }) => [logits, boxes]);
+    const arrays = await read(input, pick, signal);
+    const layers: Detections[][] = [];
+    for (let at = 0; at < arrays.length; at += 2)
+      layers.push(toDetections({ logits: arrays[at]!, boxes: arrays[at + 1]! }, input, config));
+    const last = layers.pop()!;
+    if (layers.length === 0) return last;
+    return last.map((image, i) => ({ ...image, earlier: layers.map((images) => images[i]!) }));
+  };
+
+/** Where the network's input lies in each image of a batch, in pixels of the image. */
+export function inputFrames({ shape, origSizes }: PredictorInput, resize: Resize): Rectangle[] {
+  const [, , ...size] = shape;
+  return origSizes.map(([width, height]) => inputFrame({ width, height }, size, resize));
+}
+
+/** What logits [B, Q, C] and boxes [B, Q, 4] of a batch mean in its images. */
+export function toDetections(
+  { logits, boxes }: Pick<RawDetections, "logits" | "boxes">,
+  input: PredictorInput,
+  { numTopQueries, resize }: DetectorConfig,
+): Detections[] {
+  const numQueries = boxes.length / (4 * input.shape[0]);
+  const frames = inputFrames(input, resize);
+  const found = postprocess(
+    { logits, boxes, numQueries },
+    frames.map(({ width, height }) => [width, height]),
+    { numTopQueries },
+  );
   for (const [i, { boxes }] of found.entries()) {
     const { left, top } = frames[i]!;
     for (let at = 0; at < boxes.length; at++) boxes[at]! += at % 2 ? top : left;

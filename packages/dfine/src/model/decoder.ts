@@ -102,8 +102,8 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       everyLayer,
     });
     if (!this.training) {
-      const layers = result.layers.map(({ logits, boxes }) => ({ logits, boxes }));
-      return { ...layers.at(-1)!, ...(everyLayer ? { earlier: layers.slice(0, -1) } : {}) };
+      const earlier = result.layers.slice(0, -1);
+      return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}) };
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
     return trainingOutputs(result, enc, denoising);

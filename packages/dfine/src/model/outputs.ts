@@ -81,10 +81,8 @@ export interface ForwardOptions {
   readonly everyLayer?: boolean | undefined;
 }
 
-/** Predictions outside training: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh, 0–1) of the evaluation layer. */
-export interface Predictions {
-  readonly logits: Tensor;
-  readonly boxes: Tensor;
+/** Predictions outside training: those of the evaluation layer. */
+export interface Predictions extends Omit<PredictionSet, "teacher"> {
   /** Of the layers before it, in order, as if the model ended there; where `everyLayer` asked for them. */
-  readonly earlier?: readonly Pick<Predictions, "logits" | "boxes">[];
+  readonly earlier?: readonly Omit<PredictionSet, "teacher">[];
 }

@@ -1,8 +1,8 @@
 import type { CocoDataset } from "../data/dataset.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import type { FalseNegative, FalsePositive, Mistakes } from "../evaluation/mistakes.ts";
+import type { DatasetSplit } from "./data/datasetParts.ts";
 import type { DecodeOptions } from "./data/decode.ts";
-import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { thumbnail } from "./draw.ts";
 import type { Frame, GalleryImage } from "./report/gallery.ts";
 import type { ReportData } from "./report/reportData.ts";

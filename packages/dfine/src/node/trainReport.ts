@@ -2,8 +2,8 @@ import type { CocoAnnotation, CocoDataset, CocoImage } from "../data/dataset.ts"
 import { ImageError } from "../data/errors.ts";
 import type { Detection } from "../evaluation/detections.ts";
 import type { DetectedObject } from "../result.ts";
+import type { DatasetSplit } from "./data/datasetParts.ts";
 import { type DecodeOptions, decodeImage } from "./data/decode.ts";
-import type { DatasetSplit } from "./data/loadDataYaml.ts";
 import { resolveInside } from "./data/paths.ts";
 import { thumbnail } from "./draw.ts";
 import type { AnnotatedObject, GalleryImage } from "./report/gallery.ts";

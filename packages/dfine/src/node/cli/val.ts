@@ -9,8 +9,8 @@ import { ARCHITECTURES } from "../../model/architectures.ts";
 import { type Evaluation, evaluate } from "../../train/evaluate.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { checkImages } from "../data/checkImages.ts";
+import type { DatasetSplit } from "../data/datasetParts.ts";
 import type { DecodeOptions } from "../data/decode.ts";
-import type { DatasetSplit } from "../data/loadDataYaml.ts";
 import { createLoader } from "../data/loader.ts";
 import { loadDatasets } from "../datasets.ts";
 import type { DFine } from "../detector.ts";
@@ -31,7 +31,7 @@ type ValValues = options.DataOptionValues &
   Readonly<Record<"classAgnostic" | "perLayer" | "storeThreshold", boolean>>;
 
 export function valCommand(finish: (code: number) => void): Command {
-  const command = new Command("val").description("evaluate weights on images with COCO annotations");
+  const command = new Command("val").description("evaluate weights on labelled images");
   options.addTo(command, [
     ...options.detector(),
     ...options.valData(),
@@ -49,14 +49,15 @@ export function valCommand(finish: (code: number) => void): Command {
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { val: split } = await loadDatasets(options.dataFiles(values, "val"), ["val"]);
+  const { val: split, notes: read = [] } = await loadDatasets(options.dataFiles(values, "val"), ["val"]);
   const { dataset } = split!;
   const makeRun = await planRunFolder(values.out, "val", values.name ?? "val");
   await checkImages(split!);
   const { maxPixels } = values;
   using detector = await openDetector(values, terminal);
   const { queries } = ARCHITECTURES.plan(detector.model.config).facts();
-  for (const note of summarizeDataset(dataset, { use: "evaluation", queries }).notes) terminal.note(`data: ${note}`);
+  for (const note of [...read, ...summarizeDataset(dataset, { use: "evaluation", queries }).notes])
+    terminal.note(`data: ${note}`);
   const { categoryIds, notes: matched } = matchCategories(detector.names, dataset);
   for (const note of matched) terminal.note(note);
   const leftOut = new LeftOut(runTerminal(terminal));
