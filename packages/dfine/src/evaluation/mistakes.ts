@@ -8,6 +8,7 @@ import type { Detection } from "./detections.ts";
  * another class. "poorly placed": near an object of its class. "background": none of these.
  */
 export const FALSE_POSITIVES = ["duplicate", "wrong class", "poorly placed", "background"] as const;
+/** One of `FALSE_POSITIVES`. */
 export type FalsePositiveKind = (typeof FALSE_POSITIVES)[number];
 
 /**
@@ -15,6 +16,7 @@ export type FalsePositiveKind = (typeof FALSE_POSITIVES)[number];
  * class is near. "low score": it is found below the threshold. "nothing": none of these.
  */
 export const FALSE_NEGATIVES = ["wrong class", "poorly placed", "low score", "nothing"] as const;
+/** One of `FALSE_NEGATIVES`. */
 export type FalseNegativeKind = (typeof FALSE_NEGATIVES)[number];
 
 /** A detection that is wrong. */
@@ -53,10 +55,11 @@ export interface Mistakes {
 /** A detection is near an object from this IoU on: TIDE's background threshold (Bolya et al. 2020). */
 const NEAR = 0.1;
 
+/** Which detections count, and when they are on an object. */
 export interface MistakesOptions {
-  /** Default 0.25. */
+  /** Lowest score that counts. Default 0.25. */
   readonly threshold?: number;
-  /** Default 0.5. */
+  /** IoU from which on a detection is on an object. Default 0.5. */
   readonly iou?: number;
   /** Most of either that are listed; all are counted. Default: all. */
   readonly most?: number;

@@ -12,6 +12,7 @@ import type { DatasetSplit } from "./data/datasetParts.ts";
 import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { mistakePictures } from "./mistakePictures.ts";
+import type { LiveReport } from "./report/live.ts";
 import { renderReport } from "./report/report.ts";
 import type { ReportData } from "./report/reportData.ts";
 import { makeFolder, type RunFolder } from "./runFolder.ts";
@@ -39,7 +40,7 @@ export interface RecorderOptions {
   readonly notes?: readonly string[];
   readonly leftOut: LeftOut;
   /** Is shown the report after all that happens, as it is when asked for. */
-  readonly live?: { show(data: () => ReportData): void } | undefined;
+  readonly live?: Pick<LiveReport, "show"> | undefined;
 }
 
 /** Puts what happens in a run into its folder: log, results, weights, state and report. */

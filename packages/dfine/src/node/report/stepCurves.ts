@@ -16,6 +16,7 @@ export class StepCurves {
   /** Steps that a bucket holds. */
   #size = 1;
 
+  /** Takes down what step `step` tells; steps come in ascending order. */
   add(step: number, numbers: Readonly<Record<string, unknown>>): void {
     let last = this.#buckets.at(-1);
     if (!last || last.steps >= this.#size) {
