@@ -229,10 +229,11 @@ export class RunRecorder {
   async #report({ evaluation }: EpochEvent): Promise<void> {
     const { run, trainer, val } = this.#options;
     if (val && evaluation) {
-      const { detections, explanation } = evaluation;
-      const { threshold, mistakes } = explanation;
+      // Not kept: there may be a million of them.
+      const { detections, ...rest } = evaluation;
+      const { threshold, mistakes } = rest.explanation;
       this.#evaluated = {
-        evaluation,
+        evaluation: rest,
         images: samplesWithDetections(this.#samples, { detections, threshold }, val.dataset),
         mistakes: await mistakePictures(val, { detections, mistakes }, trainer.config.train.limits),
       };
