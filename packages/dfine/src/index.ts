@@ -72,7 +72,26 @@ export {
   evaluateDetections,
 } from "./evaluation/cocoEval.ts";
 export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
+export {
+  type ConfidenceCurve,
+  type ConfidenceCurves,
+  type ConfidencePoint,
+  confidenceCurves,
+} from "./evaluation/confidence.ts";
+export { type ConfusionMatrix, confusionMatrix } from "./evaluation/confusion.ts";
 export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
+export { type Explanation, explainDetections } from "./evaluation/explain.ts";
+export {
+  FALSE_NEGATIVES,
+  FALSE_POSITIVES,
+  type FalseNegative,
+  type FalseNegativeKind,
+  type FalsePositive,
+  type FalsePositiveKind,
+  findMistakes,
+  type Mistakes,
+  type MistakesOptions,
+} from "./evaluation/mistakes.ts";
 export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
@@ -95,7 +114,7 @@ export type {
 } from "./model/outputs.ts";
 export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
-export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
+export { modelPredictor, type PredictedImage, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
 export type { BatchesOptions, BatchSource, TrainData, TrainingBatch } from "./train/batch.ts";
 export { type BestState, bestInMemory } from "./train/bestState.ts";

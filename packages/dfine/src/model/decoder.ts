@@ -81,7 +81,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     this.decBboxHead = each(() => boxMlp(features(decoder)));
   }
 
-  protected forward({ maps, denoising, tap }: DecoderInput): TrainingOutputs | Predictions {
+  protected forward({ maps, denoising, tap, everyLayer = false }: DecoderInput): TrainingOutputs | Predictions {
     const projected = maps.map((map, i) => this.inputProj[i]?.call(map) ?? map);
     const levels = projected.map(({ shape }) => ({ height: shape[2]!, width: shape[3]! }));
     const memory = concat(
@@ -99,8 +99,12 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       attentionBias: added?.attentionBias,
       heads: this,
       tap,
+      everyLayer,
     });
-    if (!this.training) return result.layers[0]!;
+    if (!this.training) {
+      const earlier = result.layers.slice(0, -1);
+      return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}) };
+    }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
     return trainingOutputs(result, enc, denoising);
   }

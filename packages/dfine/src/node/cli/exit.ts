@@ -35,6 +35,7 @@ export const ERRORS: Readonly<Record<string, 1 | 2 | "fault">> = {
   PostprocessError: "fault",
   RunFolderError: EXIT.failure,
   SafetensorsError: EXIT.failure,
+  ServeError: EXIT.failure,
   ShapeError: "fault",
   StateDictError: EXIT.failure,
   TensorError: "fault",
