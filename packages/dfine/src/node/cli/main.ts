@@ -3,12 +3,13 @@ import { packageVersion } from "../environment.ts";
 import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { EXIT, explain } from "./exit.ts";
+import { exportCommand } from "./export.ts";
 import { infoCommand } from "./info.ts";
 import { predictCommand } from "./predict.ts";
 import { trainCommand } from "./train.ts";
 import { valCommand } from "./val.ts";
 
-const COMMANDS = [trainCommand, valCommand, predictCommand, infoCommand, convertCommand, demoCommand];
+const COMMANDS = [trainCommand, valCommand, predictCommand, exportCommand, infoCommand, convertCommand, demoCommand];
 
 /** Runs the `dfine` command with its arguments and gives its exit code: 0 ok, 1 failure, 2 usage, 130 interrupted. */
 export async function main(argv: readonly string[]): Promise<number> {
