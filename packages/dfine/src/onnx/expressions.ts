@@ -59,7 +59,14 @@ const OPERATIONS: OperationTable<Rule> = {
   shr: { i32: shift("RIGHT") },
   cast: { f32: cast, i32: cast, bool: cast },
   bitcast: { f32: bitcast, i32: bitcast },
-  select: { bool: as("Where") },
+  select: {
+    // Runtimes choose between numbers only.
+    bool: (graph, [condition, yes, no], { dtype }) => {
+      if (dtype !== "bool") return graph.node("Where", [condition!, yes!, no!]);
+      const other = graph.node("And", [graph.node("Not", [condition!]), no!]);
+      return graph.node("Or", [graph.node("And", [condition!, yes!]), other]);
+    },
+  },
 };
 
 /** A formula that ONNX has an operator of its own for. Equal formulas are one object, so comparing is making it again. */

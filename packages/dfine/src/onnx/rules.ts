@@ -51,23 +51,24 @@ const conv2dAct: Rule<AttributeOps["conv2dAct"]> = ({ graph, inputs, name, attrs
   return [scale && shift ? graph.node("Add", [graph.node("Mul", [y, name(scale)]), name(shift)]) : y];
 };
 
+/** Places in 0–1 [..., x and y] as the middles of the pixels that they are nearest to, as `discrete` sampling takes them. */
+function middles(graph: Graph, places: string, size: string): string {
+  const half = graph.number(0.5, "f32");
+  const pixel = graph.node("Floor", [graph.node("Add", [graph.node("Mul", [places, size]), half])]);
+  const last = graph.node("Sub", [size, graph.number(1, "f32")]);
+  const inside = graph.node("Min", [graph.node("Max", [pixel, graph.number(0, "f32")]), last]);
+  return graph.node("Div", [graph.node("Add", [inside, half]), size]);
+}
+
 /** Samples each level by GridSample, head by head, and sums what the points of all levels give. */
 const deformableSample: Rule<AttributeOps["deformableSample"]> = ({ graph, sizes, inputs, names, attrs }) => {
-  if ((attrs.method as string) !== "bilinear")
-    throw new ExportError(
-      `onnx: attention that samples the nearest pixel (model.decoder.crossAttention=${attrs.method}) has no ONNX form here`,
-    );
+  const isDiscrete = (attrs.method as string) === "discrete";
   const [batch, , heads, depth] = inputs[0]!.shape as [Size, Size, Size, Size];
   const [, queries, , points] = inputs[1]!.shape as [Size, Size, Size, Size];
   const count = (n: number): Size => batch.map(() => n);
   const perHead = times(batch, heads);
   const byHead = (name: string, perm: readonly number[]) => graph.node("Transpose", [name], { perm });
-  const levels = attrs.levels.map(({ height, width, points }) => ({
-    height,
-    width,
-    points,
-    area: times(height, width),
-  }));
+  const levels = attrs.levels.map((level) => ({ ...level, area: times(level.height, level.width) }));
   const split = (name: string, axis: number, pieces: readonly Size[]) =>
     graph.several("Split", [name, sizes.list(pieces)], { count: pieces.length, attributes: { axis } });
   const maps = split(
@@ -75,25 +76,25 @@ const deformableSample: Rule<AttributeOps["deformableSample"]> = ({ graph, sizes
     3,
     levels.map(({ area }) => area),
   );
-  const twice = graph.node("Mul", [names[1]!, graph.number(2, "f32")]);
-  const centred = graph.node("Sub", [twice, graph.number(1, "f32")]);
-  const grid = sizes.reshape(
-    byHead(centred, [0, 2, 1, 3, 4]),
+  const places = sizes.reshape(
+    byHead(names[1]!, [0, 2, 1, 3, 4]),
     [batch, heads, queries, points, count(2)],
     [perHead, queries, points, count(2)],
   );
-  const grids = split(
-    grid,
+  const perLevel = split(
+    places,
     2,
-    levels.map(({ points }) => points),
+    levels.map((level) => level.points),
   );
-  const sampled = levels.map(({ height, width, area }, i) =>
-    graph.node(
-      "GridSample",
-      [sizes.reshape(maps[i]!, [batch, heads, depth, area], [perHead, depth, height, width]), grids[i]!],
-      { mode: "bilinear", padding_mode: "zeros", align_corners: 0 },
-    ),
-  );
+  const sampled = levels.map(({ height, width, area }, i) => {
+    const map = sizes.reshape(maps[i]!, [batch, heads, depth, area], [perHead, depth, height, width]);
+    const size = () => graph.cast(sizes.list([width, height]), "float32");
+    const at = isDiscrete ? middles(graph, perLevel[i]!, size()) : perLevel[i]!;
+    const twice = graph.node("Mul", [at, graph.number(2, "f32")]);
+    const grid = graph.node("Sub", [twice, graph.number(1, "f32")]);
+    const mode = isDiscrete ? "nearest" : "bilinear";
+    return graph.node("GridSample", [map, grid], { mode, padding_mode: "zeros", align_corners: 0 });
+  });
   const weights = sizes.reshape(
     byHead(names[2]!, [0, 2, 1, 3]),
     [batch, heads, queries, points],

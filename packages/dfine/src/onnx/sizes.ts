@@ -1,23 +1,23 @@
 import { ExportError } from "../exportError.ts";
 
-/** A number as it was in every trace, the first one's first. */
+/** A number as it was in every run of a trace, the first one's first. */
 export type Size = readonly number[];
 
-/** What a call was told in every trace: data alike, but for its numbers. */
+/** What a call was told in every run: data alike, but for its numbers. */
 export type Sized<T> = T extends number ? Size : T extends object ? { readonly [Key in keyof T]: Sized<T[Key]> } : T;
 
 export const isFixed = (size: Size): boolean => size.every((n) => Object.is(n, size[0]));
 export const isSame = (a: Size, b: Size | undefined): boolean => b !== undefined && a.every((n, i) => n === b[i]);
 export const times = (a: Size, b: Size): Size => a.map((n, i) => n * b[i]!);
 
-/** A number that is the same in every trace. @throws ExportError */
+/** A number that is the same in every run. @throws ExportError */
 export function fixed(size: Size): number {
   if (!isFixed(size))
     throw new ExportError(`onnx: a number that must not depend on the images' sizes was ${size.join(", ")}`);
   return size[0]!;
 }
 
-/** Data of every trace as one. @throws ExportError where they differ in more than numbers */
+/** Data of every run as one. @throws ExportError where they differ in more than numbers */
 export function together<T>(parts: readonly T[]): Sized<T> {
   const [first] = parts;
   if (typeof first === "number") return parts as unknown as Sized<T>;
@@ -44,7 +44,7 @@ export interface Growth {
 }
 
 /**
- * Finds a size's growth. `axes` are the sizes that vary, of which trace i + 1 changes the i-th alone.
+ * Finds a size's growth. `axes` are the sizes that vary, of which run i + 1 changes the i-th alone.
  * @throws ExportError where it does not grow like a product of them
  */
 export function growthOf(size: Size, axes: readonly Size[]): Growth {

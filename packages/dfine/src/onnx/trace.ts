@@ -3,11 +3,8 @@ import {
   type Backend,
   type Dtype,
   type MapCall,
-  noGrad,
-  type OpCall,
   type RowCall,
   readTensors,
-  recordCalls,
   scope,
   type Tensor,
   type TypedArray,
@@ -17,111 +14,49 @@ import {
 import { onPaper } from "../checkpoint/onPaper.ts";
 import type { ModelConfig } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
+import { Recording } from "./recording.ts";
 import { isFixed, type Size, type Sized, together, unlike } from "./sizes.ts";
 
-/** A tensor of all traces. */
+/** A tensor of all runs. */
 export interface Value {
   readonly dtype: Dtype;
   readonly shape: readonly Size[];
   /** The step that gives it; none for inputs, and for what was there before. */
   readonly step?: Step;
-  /** Its elements, where they do not depend on the inputs or their sizes. */
-  readonly data?: TypedArray | undefined;
-  /** Whether it follows from weights alone. */
+  /** Whether it depends neither on the inputs nor on their sizes. */
   readonly isConstant: boolean;
+  /** Elements of a constant that is no view of another. */
+  readonly data?: TypedArray | undefined;
   /** Of a weight, its name in the state dict. */
   readonly name?: string | undefined;
 }
 
-type Stepped<Call> = Omit<Call, "inputs" | "outputs" | "numbers" | "attrs"> & {
-  readonly inputs: readonly Value[];
-  readonly outputs: readonly Value[];
-};
-/** A call of all traces. */
+type Ends = "inputs" | "outputs" | "numbers" | "attrs";
+type Stepped<Call> = Omit<Call, Ends> & { readonly inputs: readonly Value[]; readonly outputs: readonly Value[] };
+
+/** A call of all runs. */
 export type Step =
   | (Stepped<MapCall> & { readonly numbers: readonly Size[] })
   | (Stepped<RowCall> & { readonly numbers: readonly Size[] })
   | (Stepped<AttributeCall> & { readonly attrs: Sized<object> });
 
-/** What a model computes of its inputs, step by step. */
+/** What is computed of inputs, as steps that lead to the outputs. */
 export interface Trace {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
-  /** The sizes that vary: trace i + 1 changed the i-th alone. */
+  /** The sizes that vary: run i + 1 changed the i-th alone. */
   readonly axes: readonly Size[];
 }
 
-/** Other handles on the elements that they read, or smaller copies that are cheaper made than stored. */
-const VIEWS: ReadonlySet<string> = new Set(["reshape", "permute", "expand", "slice", "split"]);
-
-type Recorded = Omit<OpCall, "inputs" | "outputs"> & { readonly inputs: number[]; readonly outputs: number[] };
-
-/** The calls of one trace, with numbers in place of tensors. */
-class Recording {
-  readonly values: { dtype: Dtype; shape: readonly number[] }[] = [];
-  readonly calls: Recorded[] = [];
-  /** Handles on all that follows from no input and is no view. */
-  readonly kept = new Map<number, Tensor>();
-  readonly #numbers = new Map<object, Map<string, number>>();
-  readonly #varying = new Set<number>();
-
-  /** The number of a tensor: one for all handles on the same elements. */
-  numberOf(tensor: Tensor): number | undefined {
-    return this.#numbers.get(tensor.storage)?.get(layoutOf(tensor));
-  }
-
-  add(tensor: Tensor, { varies, keeps }: { varies: boolean; keeps: boolean }): number {
-    const number = this.values.push({ dtype: tensor.dtype, shape: tensor.shape }) - 1;
-    const layouts = this.#numbers.get(tensor.storage) ?? new Map<string, number>();
-    this.#numbers.set(tensor.storage, layouts.set(layoutOf(tensor), number));
-    if (varies) this.#varying.add(number);
-    else if (keeps) this.kept.set(number, tensor.alias({ scoped: false }));
-    return number;
-  }
-
-  see({ inputs, outputs, ...call }: OpCall): void {
-    const from = inputs.map((tensor) => this.numberOf(tensor) ?? this.add(tensor, { varies: false, keeps: true }));
-    if (outputs.every((tensor) => this.numberOf(tensor) !== undefined)) return;
-    const varies = from.some((number) => this.#varying.has(number));
-    const keeps = !VIEWS.has(call.name);
-    const to = outputs.map((tensor) => this.add(tensor, { varies, keeps }));
-    this.calls.push({ ...call, inputs: from, outputs: to } as Recorded);
-  }
-
-  dispose(): void {
-    for (const tensor of this.kept.values()) tensor.dispose();
-  }
-}
-
-const layoutOf = ({ offset, shape, strides }: Tensor): string => `${offset}:${shape}:${strides}`;
-
-/** What is traced. */
-export interface Traced {
-  readonly inputs: readonly (readonly number[])[];
-  /** Computes the outputs. */
-  readonly run: (model: Detector, inputs: readonly Tensor[]) => readonly Tensor[];
-  readonly anySize: boolean;
-}
-
 /** What is traced at sizes that vary: [batch, height, width]. */
-export interface TraceCall extends Omit<Traced, "inputs"> {
+export interface TraceCall {
   readonly sizes: readonly number[];
   /** Shapes of the inputs at such sizes. */
   readonly inputs: (sizes: readonly number[]) => readonly (readonly number[])[];
-}
-
-/** One trace of a model in deploy form. Inputs are zeros: what is computed must not depend on values. */
-function record(model: Detector, { inputs, run, anySize }: Traced) {
-  const recording = new Recording();
-  const ends = scope("trace", () => {
-    const tensors = inputs.map((shape) => zeros(shape));
-    for (const tensor of tensors) recording.add(tensor, { varies: true, keeps: false });
-    const outputs = noGrad(() =>
-      recordCalls(() => run(model, tensors), { see: (call) => recording.see(call), anySize }),
-    );
-    return outputs.map((tensor) => recording.numberOf(tensor)!);
-  });
-  return { recording, ends };
+  /** Computes the outputs. It must not depend on values, and gets zeros. */
+  readonly run: (model: Detector, inputs: readonly Tensor[]) => readonly Tensor[];
+  /** Whether height and width vary too. */
+  readonly anySize: boolean;
 }
 
 /**
@@ -130,82 +65,78 @@ function record(model: Detector, { inputs, run, anySize }: Traced) {
  */
 export async function traceModel(
   { model, config, backend }: { model: Detector; config: ModelConfig; backend: Backend },
-  { sizes, ...call }: TraceCall,
+  { sizes, inputs, run, anySize }: TraceCall,
 ): Promise<Trace> {
-  const steps = call.anySize ? [1, 32, 32] : [1];
+  const steps = anySize ? [1, 32, 32] : [1];
   const others = steps.map((step, axis) => sizes.map((size, i) => (i === axis ? size + step : size)));
-  const at = (of: readonly number[]): Traced => ({ ...call, inputs: call.inputs(of) });
-  const first = withBackend(backend, () => record(model, at(sizes)));
-  try {
-    const kept = [...first.recording.kept];
-    const elements = await readTensors(kept.map(([, tensor]) => tensor));
-    const data = new Map(kept.map(([number], i) => [number, elements[i]!]));
-    const names = new Map<number, string>();
-    for (const [name, tensor] of model.stateDict()) {
-      const number = first.recording.numberOf(tensor);
-      if (number !== undefined && !names.has(number)) names.set(number, name);
-    }
-    const drawn = others.map((of) => onPaper(config, (detector) => record(detector.fuse(), at(of))));
-    const all = [first, ...drawn];
-    if (all.some(({ ends }) => ends.join() !== first.ends.join())) throw unlike();
-    const axes = steps.map((_, axis) => [sizes, ...others].map((of) => of[axis]!));
-    const values = joined(
-      all.map(({ recording }) => recording),
-      { data, names },
-    );
-    return {
-      inputs: call.inputs(sizes).map((_, i) => values[i]!),
-      outputs: first.ends.map((end) => values[end]!),
-      axes,
-    };
-  } finally {
-    first.recording.dispose();
-  }
+  const record = (of: Detector, at: readonly number[]): Recording =>
+    scope("trace", () => {
+      const given = inputs(at).map((shape) => zeros(shape));
+      return new Recording(given, () => run(of, given), anySize);
+    });
+  using first = withBackend(backend, () => record(model, sizes));
+  const drawn = others.map((at) => onPaper(config, (detector) => record(detector.fuse(), at)));
+  const axes = steps.map((_, axis) => [sizes, ...others].map((at) => at[axis]!));
+  return await joinRuns([first, ...drawn], { count: inputs(sizes).length, axes, weights: model.stateDict() });
 }
 
-type Known = { readonly data: ReadonlyMap<number, TypedArray>; readonly names: ReadonlyMap<number, string> };
+/** How runs are joined. */
+export interface JoinOptions {
+  /** Of inputs. */
+  readonly count: number;
+  readonly axes?: readonly Size[];
+  /** Tensors that have names. */
+  readonly weights?: ReadonlyMap<string, Tensor>;
+}
 
-/** The values of all traces, in the order in which they were met. */
-function joined(recordings: readonly Recording[], { data, names }: Known): Value[] {
-  const [first] = recordings as [Recording];
-  if (
-    recordings.some(({ calls, values }) => calls.length !== first.calls.length || values.length !== first.values.length)
-  )
-    throw unlike();
-  const shapes = first.values.map((_, i) => together(recordings.map(({ values }) => values[i]!.shape)) as Size[]);
-  const values: Value[] = first.values.map(({ dtype }, i) => {
-    const shape = shapes[i]!;
+/** Joins runs that did the same at different sizes; elements of constants are the first one's. @throws ExportError */
+export async function joinRuns(runs: readonly Recording[], { count, axes = [], weights }: JoinOptions): Promise<Trace> {
+  const [first] = runs as [Recording];
+  const isAlike = ({ calls, tensors, outputs }: Recording): boolean =>
+    calls.length === first.calls.length &&
+    tensors.length === first.tensors.length &&
+    outputs.join() === first.outputs.join();
+  if (!runs.every(isAlike)) throw unlike();
+  const kept = [...first.kept];
+  const elements = await readTensors(kept.map(([, tensor]) => tensor));
+  const data = new Map(kept.map(([number], i) => [number, elements[i]!]));
+  const names = new Map<number, string>();
+  for (const [name, tensor] of weights ?? []) {
+    const number = first.numberOf(tensor);
+    if (number !== undefined && !names.has(number)) names.set(number, name);
+  }
+  const values = first.tensors.map(({ dtype }, i): Value => {
+    const shape = together(runs.map(({ tensors }) => tensors[i]!.shape)) as readonly Size[];
     const isConstant = data.has(i) && shape.every(isFixed);
     return { dtype, shape, isConstant, data: isConstant ? data.get(i) : undefined, name: names.get(i) };
   });
-  first.calls.forEach(({ inputs, outputs, ...call }, c) => {
-    const alike = recordings.map(({ calls }) => calls[c]!);
-    if (
-      alike.some(
-        ({ name, inputs: from, outputs: to }) => name !== call.name || `${from}>${to}` !== `${inputs}>${outputs}`,
-      )
-    )
-      throw unlike();
-    const given = inputs.map((number) => values[number]!);
-    const results: Value[] = [];
-    const ends = { inputs: given, outputs: results };
-    const step =
-      "attrs" in call
-        ? { ...call, ...ends, attrs: together(alike.map((each) => (each as unknown as AttributeCall).attrs)) }
-        : { ...call, ...ends, numbers: together(alike.map((each) => (each as unknown as MapCall).numbers)) };
-    const told: unknown = "attrs" in step ? step.attrs : step.numbers;
-    const isConstant = given.every((value) => value.isConstant) && isFixedThroughout(told);
-    for (const number of outputs) {
-      const value = values[number]!;
-      const stays = isConstant && value.shape.every(isFixed);
-      values[number] = { ...value, step: step as Step, isConstant: stays, data: stays ? data.get(number) : undefined };
-      results.push(values[number]!);
-    }
-  });
-  return values;
+  for (const c of first.calls.keys())
+    addStep(
+      values,
+      runs.map(({ calls }) => calls[c]!),
+    );
+  return { inputs: values.slice(0, count), outputs: first.outputs.map((number) => values[number]!), axes };
 }
 
-/** Whether no number in what `together` gave differs from trace to trace. */
+/** Makes one step of a call of all runs, and gives it to the values that it leads to. */
+function addStep(values: Value[], calls: readonly Recording["calls"][number][]): void {
+  const [{ inputs, outputs, ...call }] = calls as [Recording["calls"][number]];
+  const ends = (of: Recording["calls"][number]): string => `${of.name} ${of.inputs} ${of.outputs}`;
+  if (calls.some((other) => ends(other) !== ends(calls[0]!))) throw unlike();
+  const results: Value[] = [];
+  const given = { inputs: inputs.map((number) => values[number]!), outputs: results };
+  const told = together(calls.map((each) => ("attrs" in each ? each.attrs : "numbers" in each ? each.numbers : [])));
+  const step = { ...call, ...given, ["attrs" in call ? "attrs" : "numbers"]: told } as unknown as Step;
+  const isConstant = given.inputs.every((value) => value.isConstant) && isFixedThroughout(told);
+  for (const number of outputs) {
+    const value = values[number]!;
+    const stays = isConstant && value.shape.every(isFixed);
+    values[number] = { ...value, step, isConstant: stays, data: stays ? value.data : undefined };
+    results.push(values[number]!);
+  }
+}
+
+/** Whether no number in what `together` gave differs from run to run. */
 function isFixedThroughout(told: unknown): boolean {
   if (!Array.isArray(told))
     return told === null || typeof told !== "object" || Object.values(told).every(isFixedThroughout);

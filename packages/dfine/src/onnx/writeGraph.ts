@@ -20,7 +20,7 @@ const isStored = ({ isConstant, data }: Value): boolean => isConstant && data !=
 export function writeGraph(trace: Trace, input: (graph: Graph, index: number) => string): WrittenGraph {
   const graph = new Graph();
   const names = new Map<Value, string>(trace.inputs.map((value, i) => [value, input(graph, i)]));
-  const sizes = new SizeWriter(graph, names.get(trace.inputs[0]!)!, trace.axes);
+  const sizes = new SizeWriter(graph, trace.inputs[0] ? names.get(trace.inputs[0])! : "", trace.axes);
 
   const nameOf = (value: Value): string => {
     const known = names.get(value);
