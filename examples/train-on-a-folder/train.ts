@@ -1,7 +1,7 @@
 // Trains on a folder of images with COCO annotations: node train.ts [data.yaml] [--size 256] [--steps 100]
 import { parseArgs } from "node:util";
 import { formatCocoStats, resolveBackend, resolveConfig, Trainer, trainLoop } from "dfine";
-import { createLoader, loadDataYaml, makeDigits, writeFileAtomic } from "dfine/node";
+import { createLoader, loadData, makeDigits, writeFileAtomic } from "dfine/node";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -11,7 +11,7 @@ const side = Number(values.size);
 
 // Without a data set of your own: handwritten digits, drawn into the folder `digits`.
 const dataYaml = positionals[0] ?? (await makeDigits({ folder: "digits", train: 100, val: 20, size: side })).dataYaml;
-const { train, val } = await loadDataYaml(dataYaml, ["train", "val"]);
+const { train, val } = await loadData(dataYaml, ["train", "val"]);
 
 const config = resolveConfig({
   preset: "n",

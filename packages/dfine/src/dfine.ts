@@ -10,10 +10,17 @@ import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { toInput } from "./data/inputFit.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
+import { type RefinedObject, refinedObjects } from "./distributions.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
 import type { Detector } from "./model/detector.ts";
 import * as rule from "./optionRules.ts";
-import { modelPredictor, type Predictor } from "./predictor.ts";
+import {
+  detectionsOf,
+  type PredictionReader,
+  type Predictor,
+  type PredictorInput,
+  predictionReader,
+} from "./predictor.ts";
 import { type Result, toResult } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
 
@@ -89,6 +96,7 @@ export class DFine implements Disposable {
   readonly size: readonly [number, number];
   readonly #device: ResolvedDevice;
   #deployed: Detector | undefined;
+  #reader: PredictionReader | undefined;
   #predictor: Predictor | undefined;
   #isDisposed = false;
 
@@ -152,13 +160,17 @@ export class DFine implements Disposable {
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
     if (this.#isDisposed) throw disposed();
-    if (!this.#predictor) {
-      this.#deployed = withBackend(this.backend, () => this.model.deploy());
-      const predict = modelPredictor(this.#deployed, this.backend);
-      this.#predictor = (input, signal) => this.#alive(() => predict(input, signal));
-    }
+    this.#predictor ??= detectionsOf(this.model.config, this.#read);
     return this.#predictor;
   }
+
+  /** Reads what the model's deploy form predicts, which is made when it is first asked. */
+  readonly #read: PredictionReader = (...given) =>
+    this.#alive(() => {
+      this.#deployed ??= withBackend(this.backend, () => this.model.deploy());
+      this.#reader ??= predictionReader(this.#deployed, this.backend);
+      return this.#reader(...given);
+    });
 
   /** @throws OwnershipError where the detector was disposed before the call ended */
   async #alive<T>(call: () => Promise<T>): Promise<T> {
@@ -180,36 +192,72 @@ export class DFine implements Disposable {
     return await this.detectAll([images].flat(), (image) => image, options);
   }
 
-  /** `detect` for images that `read` gives, batch by batch: no more than one batch of them is held. */
-  protected async detectAll<T>(
-    list: readonly T[],
+  /**
+   * Finds objects in images as they come, one result per image, `batch` of them at a time: frames of a camera or a video.
+   * @throws RangeError for pixels that do not fit the size, ArgumentError for options
+   */
+  stream(
+    images: Iterable<RgbImage> | AsyncIterable<RgbImage>,
+    options: DetectOptions = {},
+  ): AsyncGenerator<Result, void> {
+    rule.checkOptions("stream", options, DETECT_OPTIONS);
+    return this.detectEach(images, (image) => image, options);
+  }
+
+  /** The results of `detectEach`. */
+  protected async detectAll<T>(...given: Parameters<typeof this.detectEach<T>>): Promise<Result[]> {
+    const results: Result[] = [];
+    for await (const result of this.detectEach(...given)) results.push(result);
+    return results;
+  }
+
+  /** Detections in images that `read` gives, batch by batch: no more than one batch of them is held. */
+  protected async *detectEach<T>(
+    source: Iterable<T> | AsyncIterable<T>,
     read: (image: T) => RgbImage | Promise<RgbImage>,
     options: DetectOptions,
-  ): Promise<Result[]> {
+  ): AsyncGenerator<Result, void> {
     const { threshold = 0.5, maxDetections = 300, batch = 4, signal } = options;
     const { predictor } = this;
+    let first = 0;
+    for await (const some of batchesOf(source, batch)) {
+      signal?.throwIfAborted();
+      const group = await Promise.all(some.map(read));
+      const found = await predictor(this.#input(group, first), signal);
+      for (const [i, detections] of found.entries()) {
+        const { width, height } = group[i]!;
+        yield toResult(detections, { width, height, names: this.names, threshold, maxDetections });
+      }
+      first += group.length;
+    }
+  }
+
+  /**
+   * Objects in an image with how their boxes came about: first boxes, and the distributions that moved their edges.
+   * @throws ConfigError for a model whose edges are no distributions, RangeError, ArgumentError for options
+   */
+  async distributions(image: RgbImage, options: DetectOptions = {}): Promise<RefinedObject[]> {
+    rule.checkOptions("distributions", options, DETECT_OPTIONS);
+    const { threshold = 0.5, maxDetections = 300, signal } = options;
+    const { model, names } = this;
+    const { width, height } = image;
+    const about = { model, names, width, height, threshold, maxDetections, signal };
+    return await refinedObjects(this.#read, this.#input([image]), about);
+  }
+
+  /** Images as the network takes them; `first` is the number of the first, for messages. */
+  #input(group: readonly RgbImage[], first = 0): PredictorInput {
     const [height, width] = this.size;
     const { resize } = this.model.config;
     const plane = 3 * height * width;
-    const results: Result[] = [];
-    for (let first = 0; first < list.length; first += batch) {
-      signal?.throwIfAborted();
-      const group = await Promise.all(list.slice(first, first + batch).map(read));
-      const images = new Float32Array(group.length * plane);
-      for (const [i, given] of group.entries()) {
-        rule.checkValue("detect", `image ${first + i}`, given, IMAGE);
-        const image = rgbImage(given.width, given.height, given.data);
-        toTensorData(toInput(image, this.size, resize), images, { offset: i * plane });
-      }
-      const origSizes = group.map((image) => [image.width, image.height] as const);
-      const input = { images, shape: [group.length, 3, height, width], origSizes, resize } as const;
-      const found = await predictor(input, signal);
-      for (const [i, detections] of found.entries()) {
-        const { width, height } = group[i]!;
-        results.push(toResult(detections, { width, height, names: this.names, threshold, maxDetections }));
-      }
+    const images = new Float32Array(group.length * plane);
+    for (const [i, given] of group.entries()) {
+      rule.checkValue("detect", `image ${first + i}`, given, IMAGE);
+      const image = rgbImage(given.width, given.height, given.data);
+      toTensorData(toInput(image, this.size, resize), images, { offset: i * plane });
     }
-    return results;
+    const origSizes = group.map((image) => [image.width, image.height] as const);
+    return { images, shape: [group.length, 3, height, width], origSizes, resize };
   }
 
   /** The weights as a file that `fromPretrained` opens. */
@@ -231,6 +279,18 @@ export class DFine implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Groups of `size` of what comes; the last has the rest. */
+async function* batchesOf<T>(source: Iterable<T> | AsyncIterable<T>, size: number): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  for await (const one of source) {
+    batch.push(one);
+    if (batch.length < size) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 const disposed = (cause?: unknown) => new OwnershipError("DFine: this detector was disposed", { cause });

@@ -6,7 +6,7 @@
 export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
 export { exportHuggingFace, exportSafetensors, type HuggingFaceFiles } from "./checkpoint/exportWeights.ts";
-export type { FetchOptions } from "./checkpoint/fetch.ts";
+export type { DownloadProgress, FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
 export { huggingFaceNames, officialName } from "./checkpoint/huggingFaceNames.ts";
@@ -65,6 +65,7 @@ export {
   resolveBackend,
 } from "./device.ts";
 export { type CreateOptions, type DetectOptions, DFine, type DFineOptions, type PretrainedOptions } from "./dfine.ts";
+export { EDGES, type Edge, type EdgeDistribution, type RefinedObject } from "./distributions.ts";
 export {
   type CategoryResult,
   type CocoResult,
@@ -107,6 +108,7 @@ export type { EpochEvent, RecoveryEvent, StageEvent, StepEvent, TrainEvent } fro
 export { type LargestBatchOptions, largestBatch, type TriedBatch } from "./train/largestBatch.ts";
 export { type TrainLoopOptions, trainLoop } from "./train/loop.ts";
 export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./train/nonFinite.ts";
+export { OVERFIT, type OverfitOptions, type OverfitResult, overfit } from "./train/overfit.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
 export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";

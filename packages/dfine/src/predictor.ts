@@ -1,9 +1,20 @@
-import { type Backend, noGrad, readResults, scope, type TypedArray, tensor, withBackend } from "@dfine/tensor";
+import {
+  type Backend,
+  noGrad,
+  readResults,
+  scope,
+  type Tensor,
+  type TypedArray,
+  tensor,
+  withBackend,
+} from "@dfine/tensor";
 import { ConfigError } from "./config/errors.ts";
-import { inputFrame, type Resize } from "./data/inputFit.ts";
+import { inputFrame, type Rectangle, type Resize } from "./data/inputFit.ts";
 import { inTurn } from "./deviceQueue.ts";
+import type { Floats } from "./loss/matches.ts";
 import type { Detector, DetectorConfig } from "./model/detector.ts";
-import { type Detections, postprocess } from "./postprocess.ts";
+import type { Predictions } from "./model/outputs.ts";
+import { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
 export interface PredictorInput {
@@ -22,12 +33,18 @@ export interface PredictorInput {
  */
 export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<Detections[]>;
 
+/** Reads predictions of a batch, as `pick` chooses, into arrays of numbers. */
+export type PredictionReader = (
+  input: PredictorInput,
+  pick: (predictions: Predictions) => Tensor[],
+  signal?: AbortSignal,
+) => Promise<Floats[]>;
+
 /**
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
  * other before the first input.
  */
-export function modelPredictor(model: Detector, backend: Backend): Predictor {
-  const { numTopQueries } = model.config;
+export function predictionReader(model: Detector, backend: Backend): PredictionReader {
   const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
   let compiled: Promise<void> | undefined;
   // What fails here fails in the prediction too, which tells of it.
@@ -35,7 +52,7 @@ export function modelPredictor(model: Detector, backend: Backend): Predictor {
     backend
       .precompile?.(() => withBackend(backend, () => scope("rehearsal", () => void forward(input))))
       .catch(() => undefined);
-  return async (input, signal) => {
+  return async (input, pick, signal) => {
     const problem = resizeProblem(input, model.config);
     if (problem !== undefined) throw new ConfigError(`prediction: ${problem}`);
     compiled ??= compile(input);
@@ -43,27 +60,48 @@ export function modelPredictor(model: Detector, backend: Backend): Predictor {
     // The read is queued when the turn ends, so the next one need not wait for its arrays.
     const { reading } = await inTurn(backend, () => {
       signal?.throwIfAborted();
-      const outputs = () => {
-        const { logits, boxes } = forward(input);
-        return [logits, boxes];
-      };
-      return { reading: readResults(backend, outputs) };
+      return { reading: readResults(backend, () => pick(forward(input))) };
     });
-    const [logits, boxes] = (await reading) as Exclude<TypedArray, Int32Array>[];
-    const numQueries = boxes!.length / (4 * input.shape[0]);
-    const [, , ...size] = input.shape;
-    const frames = input.origSizes.map(([width, height]) => inputFrame({ width, height }, size, model.config.resize));
-    const found = postprocess(
-      { logits: logits!, boxes: boxes!, numQueries },
-      frames.map(({ width, height }) => [width, height]),
-      { numTopQueries },
-    );
-    for (const [i, { boxes }] of found.entries()) {
-      const { left, top } = frames[i]!;
-      for (let at = 0; at < boxes.length; at++) boxes[at]! += at % 2 ? top : left;
-    }
-    return found;
+    return (await reading) as Exclude<TypedArray, Int32Array>[];
   };
+}
+
+/** The predictor of a model: see `predictionReader`. */
+export const modelPredictor = (model: Detector, backend: Backend): Predictor =>
+  detectionsOf(model.config, predictionReader(model, backend));
+
+/** Detections of what is read. */
+export const detectionsOf =
+  (config: DetectorConfig, read: PredictionReader): Predictor =>
+  async (input, signal) => {
+    const [logits, boxes] = await read(input, ({ logits, boxes }) => [logits, boxes], signal);
+    return toDetections({ logits: logits!, boxes: boxes! }, input, config);
+  };
+
+/** Where the network's input lies in each image of a batch, in pixels of the image. */
+export function inputFrames({ shape, origSizes }: PredictorInput, resize: Resize): Rectangle[] {
+  const [, , ...size] = shape;
+  return origSizes.map(([width, height]) => inputFrame({ width, height }, size, resize));
+}
+
+/** What logits [B, Q, C] and boxes [B, Q, 4] of a batch mean in its images. */
+export function toDetections(
+  { logits, boxes }: Pick<RawDetections, "logits" | "boxes">,
+  input: PredictorInput,
+  { numTopQueries, resize }: DetectorConfig,
+): Detections[] {
+  const numQueries = boxes.length / (4 * input.shape[0]);
+  const frames = inputFrames(input, resize);
+  const found = postprocess(
+    { logits, boxes, numQueries },
+    frames.map(({ width, height }) => [width, height]),
+    { numTopQueries },
+  );
+  for (const [i, { boxes }] of found.entries()) {
+    const { left, top } = frames[i]!;
+    for (let at = 0; at < boxes.length; at++) boxes[at]! += at % 2 ? top : left;
+  }
+  return found;
 }
 
 /** What is wrong where images came to the input size in another way than the model's, for messages. */

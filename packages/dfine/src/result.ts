@@ -60,6 +60,21 @@ export class Result implements Iterable<DetectedObject> {
     }));
   }
 
+  /** As YOLO labels: a line `class cx cy width height` for each object, in shares of the image. */
+  toYOLO(): string {
+    const { width, height } = this;
+    const line = ({ classId, box: { xmin, ymin, xmax, ymax } }: DetectedObject): string => {
+      const numbers = [
+        (xmin + xmax) / 2 / width,
+        (ymin + ymax) / 2 / height,
+        (xmax - xmin) / width,
+        (ymax - ymin) / height,
+      ];
+      return `${classId} ${numbers.map((value) => value.toFixed(6)).join(" ")}\n`;
+    };
+    return this.objects.map(line).join("");
+  }
+
   /** Size and objects, for `JSON.stringify`. */
   toJSON(): object {
     return { width: this.width, height: this.height, objects: this.objects };

@@ -8,6 +8,8 @@ import { DatasetError } from "../src/data/errors.ts";
 import { parseCoco } from "../src/data/parseCoco.ts";
 import { summarizeDataset } from "../src/data/summary.ts";
 import { trainingTargets } from "../src/data/targets.ts";
+import { parseVocXml, vocToCoco } from "../src/data/vocXml.ts";
+import { parseYoloLabels } from "../src/data/yoloText.ts";
 import { parseDetections } from "../src/evaluation/detections.ts";
 import { completeOverrides } from "../src/node/cli/overrides.ts";
 import { parseDataFiles } from "../src/node/datasets.ts";
@@ -45,6 +47,7 @@ const coco = {
   ],
 };
 const dataYaml = [
+  "path: ../datasets/x\ntrain:\n  - images/one\n  - images/two\nval: val.txt\ntest: # none\nnames:\n  0: cat\n  1: 2\nkpt_shape: [17, 3]\nroboflow: { version: 1 }\n",
   "path: ../data\ntrain: { images: train, annotations: annotations/train.json }\nval:\n  images: val\n  annotations: val.json\nnames: [cat, dog]\n",
   "# comment\nval: &v { images: 'v', annotations: \"v.json\" }\ntest: *v\nnc: 2\nnames:\n  0: cat\n  1: dog\n",
 ];
@@ -64,6 +67,19 @@ const READERS: Record<string, Reader> = {
       JSON.stringify([1, 2, 3].map((id) => ({ image_id: id, category_id: 1, bbox: [1, 2, 3, 4.5], score: 0.5 }))),
     ],
     read: (text) => parseDetections(text, "fuzz"),
+    error: DatasetError,
+  },
+  "YOLO labels": {
+    texts: ["0 0.5 0.5 0.25 0.1\n2 0.1 0.2 0.3 0.4\r\n", "1 0.25 0.75 0.5 0.25 0.75 0.5 1 1e-3\n"],
+    read: (text) => parseYoloLabels(text, "fuzz", { classes: 3 }),
+    error: DatasetError,
+  },
+  "annotations of PASCAL VOC": {
+    texts: [
+      '<?xml version="1.0"?>\n<annotation verified="yes"><filename>a &amp; b.jpg</filename><size><width>9</width><height>8</height></size><object><name>cat</name><difficult>1</difficult><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3.5</xmax><ymax>4</ymax></bndbox></object></annotation>',
+      "<!DOCTYPE annotation [<!ENTITY a 'b'>]><annotation><!-- c --><object><name><![CDATA[d]]></name><part><name>e</name></part><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>",
+    ],
+    read: (text) => vocToCoco([parseVocXml(text, "fuzz")]),
     error: DatasetError,
   },
   "data.yaml": { texts: dataYaml, read: (text) => parseDataYaml(text, "fuzz"), error: DatasetError },

@@ -2,11 +2,22 @@ import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
 import { EPILOGUE_NAMES, type EpilogueKind, epilogueKind, epilogueWords, kindText } from "./epilogue.ts";
-import { chunksOf, type Gemm, type GemmRows, longest, rowWords } from "./gemmProblem.ts";
+import { chunksOf, type Gemm, type GemmRows, longest, packsRows, rowWords } from "./gemmProblem.ts";
 import { type PackKind, packColumns } from "./packColumns.ts";
+import { PACKED_PITCH, packRows } from "./packRows.ts";
 import { columnPlace, SETTLE_NAMES, settleRows } from "./settleRows.ts";
 import { put } from "./tables.ts";
-import { byHeight, forBlocks, makeTile, multiply, OWN_PITCH, rowAddresses, storeTile, tileShape } from "./tile.ts";
+import {
+  addRows,
+  byHeight,
+  forBlocks,
+  makeTile,
+  multiply,
+  OWN_PITCH,
+  rowAddresses,
+  storeTile,
+  tileShape,
+} from "./tile.ts";
 
 // Matrix products, and convolutions as such, on the register tile of `tile.ts`: 6×16 or 5×8. b is packed into panels as wide
 // as the tile, so that any layout is read one line after the other. Of the ceiling (`tile.ts`), wide and narrow: 600×192×320
@@ -15,7 +26,7 @@ import { byHeight, forBlocks, makeTile, multiply, OWN_PITCH, rowAddresses, store
 
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
-  ...(["aPitch", "kStride", "columnStride", "bTable", "runPitch", "cPitch", "panels", "panelBytes"] as const),
+  ...(["aPitch", "kStride", "columnStride", "bTable", "runPitch", "cPitch", "panels", "panelBytes", "block"] as const),
   ...SETTLE_NAMES,
   ...EPILOGUE_NAMES,
 ] as const;
@@ -24,6 +35,8 @@ const SEGMENT_WORDS = 3;
 
 interface GemmKind {
   readonly rows: GemmRows["kind"];
+  /** Whether each block of rows is copied before it meets its columns. */
+  readonly packsRows: boolean;
   readonly pack: PackKind | "packed";
   /** Whether columns of c lie apart. */
   readonly isSpread: boolean;
@@ -31,91 +44,129 @@ interface GemmKind {
 }
 
 /** Units are (batch, column chunk, row chunk): each packs its columns of b, segment by segment, and sweeps its rows over them. */
-function gemmKernel({ rows, pack, isSpread, epilogue }: GemmKind) {
-  return namedKernel(`gemm/${rows}/${pack}${isSpread ? "/spread" : ""}${kindText(epilogue)}`, ARGS, (f, arg) => {
-    const tile = makeTile(f);
-    const { rows: most, columns: width } = tile.shape;
-    const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
-    const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
-    const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
-    const [column, panel, row, height, isFirst, isLast] = f.locals("i32", 6);
-    const [first, x, lanes, isWhole, isDirect] = f.locals("i32", 5);
-    const [place, address, pitch] = f.locals("i32", 3);
-    const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
-    const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
+function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
+  return namedKernel(
+    `gemm/${rows}${packsRows ? "/packed" : ""}/${pack}${isSpread ? "/spread" : ""}${kindText(epilogue)}`,
+    ARGS,
+    (f, arg) => {
+      const tile = makeTile(f);
+      const { rows: most, columns: width } = tile.shape;
+      const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
+      const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
+      const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
+      const [column, panel, row, height, isFirst, isLast] = f.locals("i32", 6);
+      const [first, x, lanes, isWhole, isDirect, isAdded] = f.locals("i32", 6);
+      const [place, address, pitch, packed, packedStep] = f.locals("i32", 5);
+      const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
+      const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
 
-    // A whole tile goes straight to c; what is added to, finished or cut off goes through the thread's own memory.
-    const target = () => word(2).get(row, arg.cPitch).op("i32.mul", "i32.add").get(place).op("i32.add").set(address);
-    const block = (): void => {
-      target().get(arg.cPitch).set(pitch);
-      f.get(isDirect)
-        .op("i32.eqz")
-        .if(() => f.own().set(address).i32(OWN_PITCH).set(pitch));
-      byHeight(f, { height, most }, (count) => {
-        rowAddresses(f, tile, { rows, height: count, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
-        multiply(f, tile, { rows, height: count, kBytes, aTable: arg.kTable, aPitch: arg.aPitch, panel });
-        storeTile(f, tile, { height: count, address, pitch });
-      });
-      f.get(isDirect)
-        .op("i32.eqz")
-        .if(() => {
-          const { cPitch } = arg;
-          target();
-          settleRows(f, tile, { columns: cColumns, row, height, to: address, cPitch, isFirst, isLast, epilogue });
+      // A whole tile goes straight to c; what is added to, finished or cut off goes through the thread's own memory.
+      const target = () => word(2).get(row, arg.cPitch).op("i32.mul", "i32.add").get(place).op("i32.add").set(address);
+      const block = (): void => {
+        target().get(arg.cPitch).set(pitch);
+        f.get(isDirect)
+          .op("i32.eqz")
+          .if(() => f.own().set(address).i32(OWN_PITCH).set(pitch));
+        byHeight(f, { height, most }, (count) => {
+          if (packsRows) {
+            f.get(packed).set(tile.rows[0]!);
+            multiply(f, tile, {
+              rows: "adjacent",
+              height: count,
+              kBytes,
+              aTable: arg.kTable,
+              aPitch: packedStep,
+              panel,
+            });
+          } else {
+            rowAddresses(f, tile, { rows, height: count, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
+            multiply(f, tile, { rows, height: count, kBytes, aTable: arg.kTable, aPitch: arg.aPitch, panel });
+          }
+          f.get(isAdded).if(() => addRows(f, tile, { height: count, address, pitch }));
+          storeTile(f, tile, { height: count, address, pitch });
         });
-    };
+        f.get(isDirect)
+          .op("i32.eqz")
+          .if(() => {
+            const { cPitch } = arg;
+            target();
+            settleRows(f, tile, { columns: cColumns, row, height, to: address, cPitch, isFirst, isLast, epilogue });
+          });
+      };
 
-    f.for(unit, { from: f.begin, to: f.end }, () => {
-      divide(f, [unit, arg.mChunks], { quotient: rest, remainder: mIndex });
-      divide(f, [rest, arg.nChunks], { quotient: batch, remainder: nIndex });
-      f.get(arg.batches, batch)
-        .i32(BATCH_WORDS * 4)
-        .op("i32.mul", "i32.add")
-        .set(batch);
-      f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
-      smaller(f, m1, arg.m).set(m1);
-      f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
-      f.get(arg.n, n0).op("i32.sub").set(columns);
-      smaller(f, columns, arg.nChunk).set(columns);
-      f.get(arg.panels, arg.panelBytes).thread().op("i32.mul", "i32.add").set(panels);
-      word(4).set(lastSegment);
-      word(3).set(rest);
-      f.for(segment, { from: rest, to: lastSegment }, () => {
-        f.get(segment, rest).op("i32.eq").set(isFirst);
-        f.get(segment).i32(1).op("i32.add").get(lastSegment).op("i32.eq").set(isLast);
-        f.get(arg.segments, segment)
-          .i32(SEGMENT_WORDS * 4)
+      f.for(unit, { from: f.begin, to: f.end }, () => {
+        divide(f, [unit, arg.mChunks], { quotient: rest, remainder: mIndex });
+        divide(f, [rest, arg.nChunks], { quotient: batch, remainder: nIndex });
+        f.get(arg.batches, batch)
+          .i32(BATCH_WORDS * 4)
           .op("i32.mul", "i32.add")
-          .set(source);
-        word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
-        f.get(source).memory("i32.load", 8).set(kBytes);
-        word(1).get(source).memory("i32.load", 4).op("i32.add");
-        if (pack !== "runs") f.get(n0, pack === "packed" ? kBytes : arg.columnStride).op("i32.mul", "i32.add");
-        f.set(source);
-        const { kStride, columnStride } = arg;
-        if (pack === "packed") f.get(source).set(panels);
-        else packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
-        // Rows outside: what is written lies together, and a's rows are read from memory once.
-        forBlocks(f, { row, height, most, from: m0, to: m1 }, () => {
-          f.get(panels).set(panel);
-          f.for(column, { from: 0, to: columns, step: width }, () => {
-            f.get(n0, column).op("i32.add").set(first);
-            columnPlace(f, cColumns);
-            f.set(place).get(columns, column).op("i32.sub").tee(lanes).i32(width).op("i32.ge_s");
-            f.i32(isSpread ? 0 : 1)
-              .op("i32.and")
-              .tee(isWhole)
-              .get(isFirst)
-              .op("i32.and");
-            if (epilogue) f.get(isLast).op("i32.eqz", "i32.and");
-            f.set(isDirect).i32(width).get(lanes).i32(width).get(lanes).op("i32.lt_s").select().set(lanes);
-            block();
-            f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
+          .set(batch);
+        f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
+        smaller(f, m1, arg.m).set(m1);
+        f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
+        f.get(arg.n, n0).op("i32.sub").set(columns);
+        smaller(f, columns, arg.nChunk).set(columns);
+        f.get(arg.panels, arg.panelBytes).thread().op("i32.mul", "i32.add").set(panels);
+        if (packsRows) f.get(panels, arg.block).op("i32.add").set(packed).i32(PACKED_PITCH).set(packedStep);
+        word(4).set(lastSegment);
+        word(3).set(rest);
+        f.for(segment, { from: rest, to: lastSegment }, () => {
+          f.get(segment, rest).op("i32.eq").set(isFirst);
+          f.get(segment).i32(1).op("i32.add").get(lastSegment).op("i32.eq").set(isLast);
+          f.get(arg.segments, segment)
+            .i32(SEGMENT_WORDS * 4)
+            .op("i32.mul", "i32.add")
+            .set(source);
+          word(0).get(source).memory("i32.load").op("i32.add").set(aStart);
+          f.get(source).memory("i32.load", 8).set(kBytes);
+          word(1).get(source).memory("i32.load", 4).op("i32.add");
+          if (pack !== "runs") f.get(n0, pack === "packed" ? kBytes : arg.columnStride).op("i32.mul", "i32.add");
+          f.set(source);
+          const { kStride, columnStride } = arg;
+          if (pack === "packed") f.get(source).set(panels);
+          else packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
+          // Rows outside: what is written lies together, and a's rows are read from memory once.
+          forBlocks(f, { row, height, most, from: m0, to: m1 }, () => {
+            f.get(panels).set(panel);
+            if (packsRows)
+              byHeight(f, { height, most }, (count) => {
+                rowAddresses(f, tile, {
+                  rows,
+                  height: count,
+                  row,
+                  start: aStart,
+                  pitch: arg.aPitch,
+                  table: arg.rowTable,
+                });
+                packRows(f, tile, { rows, height: count, kBytes, aTable: arg.kTable, aPitch: arg.aPitch, to: packed });
+              });
+            f.for(column, { from: 0, to: columns, step: width }, () => {
+              f.get(n0, column).op("i32.add").set(first);
+              columnPlace(f, cColumns);
+              f.set(place).get(columns, column).op("i32.sub").tee(lanes).i32(width).op("i32.ge_s");
+              f.i32(isSpread ? 0 : 1)
+                .op("i32.and")
+                .tee(isWhole);
+              if (epilogue) f.get(isLast).op("i32.eqz", "i32.and");
+              f.tee(isDirect)
+                .get(isFirst)
+                .op("i32.eqz", "i32.and")
+                .set(isAdded)
+                .i32(width)
+                .get(lanes)
+                .i32(width)
+                .get(lanes)
+                .op("i32.lt_s")
+                .select()
+                .set(lanes);
+              block();
+              f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
+            });
           });
         });
       });
-    });
-  });
+    },
+  );
 }
 
 // Multiply-adds that one chunk should hold.
@@ -127,7 +178,9 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   if (m === 0 || n === 0 || batches.length === 0) return;
   const shape = tileShape(runtime);
   const { work, ...chunks } = chunksOf(problem, shape);
-  const panelBytes = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
+  const block = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
+  const packs = packsRows(problem);
+  const panelBytes = block + (packs ? PACKED_PITCH * longest(segments) : 0);
   const [kStride, columnStride] = columns.kind === "strided" ? [columns.k, columns.column] : [0, 0];
   const runs = columns.kind === "runs" ? columns : undefined;
   const pack = columns.kind !== "strided" ? columns.kind : kStride === 4 ? "columns" : "any";
@@ -141,7 +194,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
     at = put(table, at, offsets);
     launchNamed(
       runtime,
-      gemmKernel({ rows: rows.kind, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
+      gemmKernel({ rows: rows.kind, packsRows: packs, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
       {
         words: {
           batches: scratch,
@@ -160,6 +213,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
           cPitch,
           panels: roundUp(scratch + words * 4, 64),
           panelBytes,
+          block,
           ...epilogueWords(epilogue),
         },
         units: batches.length * chunks.nChunks * chunks.mChunks,

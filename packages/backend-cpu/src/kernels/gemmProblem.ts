@@ -97,12 +97,28 @@ export function cutSummed(size: number, { aStep, bStep, taps = 1 }: Cut): GemmSe
   }));
 }
 
-// A chunk's packed columns of b fit beside the source in cache; its rows of a share a core's second-level cache with c.
-const PANEL_BYTES = 24 * 1024;
-const ROWS_BYTES = 512 * 1024;
-// Enough units to share out; multiply-adds below which a unit is not worth splitting.
-const UNITS = 16;
+/** What a unit of a product holds: bytes of packed columns of b, rows of a, and units below which it is cut further. */
+interface Limits {
+  readonly panelBytes: number;
+  readonly rows: number;
+  readonly units: number;
+  /** Columns and rows that are not cut any more. */
+  readonly least: { readonly columns: number; readonly rows: number };
+}
+
+// Rows share a core's second-level cache with c and the packed columns. Rows that are packed pay for it once per unit, so
+// that units are wide; and nothing else of theirs stays in cache from one column to the next.
+const PACKED: Limits = { panelBytes: 384 * 1024, rows: 256, units: 8, least: { columns: 128, rows: 80 } };
+const AS_THEY_LIE = { panelBytes: 96 * 1024, rowBytes: 512 * 1024, units: 16, least: { columns: 64, rows: 80 } };
+// Multiply-adds below which a unit is not worth splitting.
 const SMALL_UNIT = 1 << 20;
+
+/** Bytes between rows from which on so many rows meet in the same places of a cache that they push each other out. */
+const ALIASING = { pitch: 4096, rows: 512 };
+
+/** Whether blocks of a's rows are copied before they meet columns of b: rows whose k lie far apart, or that push each other out of the cache. */
+export const packsRows = ({ rows, m }: Gemm): boolean =>
+  rows.kind === "adjacent" || (rows.kind === "matrix" && rows.pitch % ALIASING.pitch === 0 && m >= ALIASING.rows);
 
 /** The longest of them. */
 export const longest = (segments: readonly GemmSegment[]): number =>
@@ -115,23 +131,26 @@ interface Chunks {
   readonly nChunks: number;
 }
 
-/** How a product is cut into units, from sizes alone. Packing is repeated per row chunk, so columns are cut first. */
-export function chunksOf(
-  { m, n, batches, segments }: Gemm,
-  { columns: width }: TileShape,
-): Chunks & { readonly work: number } {
+/** How a product is cut into units, from sizes alone. Packing is repeated per row chunk, so columns are cut first, unless rows are packed too. */
+export function chunksOf(problem: Gemm, { columns: width }: TileShape): Chunks & { readonly work: number } {
+  const { m, n, batches, segments } = problem;
   const k = Math.max(1, longest(segments));
   const depth = batches.reduce((most, { segments: [from, to] }) => {
     let sum = 0;
     for (let i = from; i < to; i++) sum += segments[i]!.k;
     return Math.max(most, sum);
   }, 1);
-  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(PANEL_BYTES / (4 * width * k))) * width);
-  let mChunk = Math.min(m, Math.max(60, Math.floor(ROWS_BYTES / (4 * k))));
+  const isPacked = packsRows(problem);
+  const { panelBytes, rows, units, least } = isPacked
+    ? PACKED
+    : { ...AS_THEY_LIE, rows: Math.max(60, Math.floor(AS_THEY_LIE.rowBytes / (4 * k))) };
+  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(panelBytes / (4 * width * k))) * width);
+  let mChunk = Math.min(m, rows);
   const count = () => batches.length * Math.ceil(m / mChunk) * Math.ceil(n / nChunk);
-  while (count() < UNITS && mChunk * nChunk * depth > SMALL_UNIT) {
-    if (nChunk > 64) nChunk = roundUp(nChunk / 2, width);
-    else if (mChunk > 80) mChunk = Math.ceil(mChunk / 2);
+  while (count() < units && mChunk * nChunk * depth > SMALL_UNIT) {
+    const canCut = { columns: nChunk > least.columns, rows: mChunk > least.rows };
+    if (canCut.columns && !(isPacked && canCut.rows)) nChunk = roundUp(nChunk / 2, width);
+    else if (canCut.rows) mChunk = Math.ceil(mChunk / 2);
     else break;
   }
   const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];

@@ -1,5 +1,5 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
-import { loadRow, storeRow } from "../wasm/vectors.ts";
+import { loadRow, storeRow, transpose4 } from "../wasm/vectors.ts";
 import { divide, smaller } from "./args.ts";
 import { tileShape } from "./tile.ts";
 
@@ -104,25 +104,6 @@ function packRuns(f: Assembler, p: Panels): void {
     f.get(panel, p.panelBytes).op("i32.add").set(panel);
   });
   f.release(...names, ...vectors);
-}
-
-/** Loads four vectors, transposes them, and stores them `pitch` bytes apart. */
-function transpose4(f: Assembler, load: (i: number) => void, store: (i: number, push: () => void) => void): void {
-  const v = f.locals("v128", 4);
-  const t = f.locals("v128", 4);
-  v.forEach((vector, i) => {
-    load(i);
-    f.set(vector);
-  });
-  f.get(v[0], v[1]).shuffle(0, 4, 1, 5).set(t[0]);
-  f.get(v[0], v[1]).shuffle(2, 6, 3, 7).set(t[1]);
-  f.get(v[2], v[3]).shuffle(0, 4, 1, 5).set(t[2]);
-  f.get(v[2], v[3]).shuffle(2, 6, 3, 7).set(t[3]);
-  for (let i = 0; i < 4; i++) {
-    const [low, high] = i < 2 ? [t[0], t[2]] : [t[1], t[3]];
-    store(i, () => (i % 2 ? f.get(low, high).shuffle(2, 3, 6, 7) : f.get(low, high).shuffle(0, 1, 4, 5)));
-  }
-  f.release(...v, ...t);
 }
 
 function packAdjacentK(f: Assembler, p: Panels): void {

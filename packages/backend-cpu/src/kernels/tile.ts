@@ -108,6 +108,23 @@ export function storeTile(
   }
 }
 
+/** Adds what is in memory where the rows of sums go, as `storeTile` walks them; leaves the address where it was. */
+export function addRows(
+  f: Assembler,
+  { shape: { vectors }, sums, offset }: Tile,
+  { height, address, pitch }: { height: number; address: Local; pitch: Local },
+): void {
+  f.get(address).set(offset);
+  for (const [i, sum] of sums.slice(0, height * vectors).entries()) {
+    if (i > 0 && i % vectors === 0) f.get(offset, pitch).op("i32.add").set(offset);
+    f.get(offset)
+      .memory("v128.load", (i % vectors) * 16)
+      .get(sum)
+      .op("f32x4.add")
+      .set(sum);
+  }
+}
+
 /** Adds `height` rows at `address`, `pitch` bytes apart, to the sums. */
 export function addTile(
   f: Assembler,

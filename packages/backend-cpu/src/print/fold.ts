@@ -12,6 +12,9 @@ const FOLD: Readonly<Record<ReduceStage["op"], Readonly<Record<"f32" | "i32", Op
   min: { f32: "f32x4.min", i32: "i32x4.min_s" },
 };
 
+/** One instruction where the one above is eight, each waiting for the last: a NaN of what is added is passed over, and noted beside. */
+const NOTING_NAN: Partial<Record<Op, Op>> = { "f32x4.max": "f32x4.pmax", "f32x4.min": "f32x4.pmin" };
+
 // Long float sums are kept accurate by levels: a strip is added to the first level, and a level to the next one after LEVEL
 // additions. The error grows with these lengths, not with their product.
 const LEVEL_LOG2 = 5;
@@ -24,6 +27,8 @@ export class Fold {
   readonly #dtype: "f32" | "i32";
   readonly #identity: number;
   readonly #op: Op;
+  /** Of extrema of floats: the quick instruction, and for each accumulator a mask of the lanes that have met NaN. */
+  readonly #quick: { readonly op: Op; readonly met: readonly Local[] } | undefined;
   readonly #across: boolean;
   readonly #groups: number;
   readonly #accumulators: Local[];
@@ -43,10 +48,13 @@ export class Fold {
     this.#across = nest.lanes === "reduce";
     this.#groups = groups;
     this.#accumulators = f.locals("v128", groups);
+    const quick = NOTING_NAN[this.#op];
+    this.#quick = quick && { op: quick, met: f.locals("v128", groups) };
     const results = this.#across ? 1 : groups;
     this.#levels = Array.from({ length: inStrips ? LEVELS : 0 }, () => f.locals("v128", results));
     this.#added = inStrips ? f.local("i32") : undefined;
     for (const local of [...this.#accumulators, ...this.#levels.flat()]) this.#reset(local);
+    for (const local of this.#quick?.met ?? []) f.i32x4(0).set(local);
     if (this.#added) f.i32(0).set(this.#added);
   }
 
@@ -89,6 +97,9 @@ export class Fold {
       for (const local of from) f.get(into, local).op(this.#op).set(into);
     };
     let results = this.#accumulators;
+    // A lane of ones is NaN.
+    for (const [i, local] of (this.#quick?.met ?? []).entries())
+      f.get(results[i]!, local).op("v128.or").set(results[i]!).release(local);
     if (this.#added) {
       results = this.#levels[0]!;
       for (const level of this.#levels.slice(1))
@@ -125,6 +136,11 @@ export class Fold {
       values.push(a!, site, group);
       values.push(b!, site, group);
       f.madd(into);
+    } else if (this.#quick) {
+      const [x, { op, met }] = [f.local("v128"), this.#quick];
+      this.#push(values, site, group);
+      f.set(x).get(into, x).op(op).set(into);
+      f.get(met[group]!, x, x).op("f32x4.ne", "v128.or").set(met[group]!).release(x);
     } else {
       this.#push(values, site, group);
       f.get(into).op(this.#op).set(into);

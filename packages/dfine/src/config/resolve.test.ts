@@ -27,6 +27,33 @@ describe("resolveConfig", () => {
     expect(config).toEqual(expected);
   });
 
+  test.each([
+    ["preset=q", "n"],
+    ["task=coc", "coco"],
+    ["train.schedule.type=cosin", "cosine"],
+    ["train.freeze=[backbon]", "backbone"],
+    ["train.optimizer.groups=[{pattern: a, learningRate: bas, weightDecay: inherit}]", "base"],
+    ["model.backbone.type=hgnetv", "hgnetv2"],
+    ["model.decoder.boxHead=distribtion", "distribution"],
+    ["model.resize=leterbox", "letterbox"],
+    ["train.augmentation.transforms=officail", "official"],
+    ["train.augmentation.transforms=[flipp]", "flip"],
+    ["train.augmentation.transforms=[{name: flip, probabilty: 1}]", "probability"],
+    ["train.optimizr.eps=1", "train.optimizer"],
+  ])("%s is answered with the nearest right one", async (override, meant) => {
+    const error = await thrown(() => resolveConfig({}, [override]));
+    expect(error).toBeInstanceOf(ConfigError);
+    expect(error.message).toContain(`did you mean ${JSON.stringify(meant)}?`);
+  });
+
+  test("augmentations may be called by their names", () => {
+    const { transforms } = resolveConfig({}, ["train.augmentation.transforms=[flip, mixup]"]).train.augmentation;
+    expect(transforms).toEqual([
+      { name: "flip", probability: 0.5 },
+      { name: "mixup", probability: 0.15, alpha: 32 },
+    ]);
+  });
+
   test("text is a value", () => {
     expect(resolveConfig({ preset: "s" }, ["model.classes=[cat, dog]"]).model.classes).toEqual(["cat", "dog"]);
   });

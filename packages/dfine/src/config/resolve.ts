@@ -48,6 +48,13 @@ function advice(key: string, prefix: string, known: { siblings: string[]; all: s
   return `known here: ${known.siblings.join(", ")}`;
 }
 
+/** Which of the values that there are a wrong one may have meant, as the end of a message. */
+function nearest(given: unknown, values: readonly unknown[]): string {
+  const texts = values.filter((value) => typeof value === "string");
+  const meant = typeof given === "string" ? closest(given, texts) : undefined;
+  return meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`;
+}
+
 interface Place {
   readonly prefix: string;
   readonly all: string[];
@@ -64,10 +71,8 @@ function underOf({ model }: Config): Place["under"] {
     if (!part || type === undefined || type === old.type) return old;
     const found = typeof type === "string" ? part.defaults(type, levels) : undefined;
     if (found) return { ...found };
-    const meant = typeof type === "string" ? closest(type, part.names) : undefined;
-    const hint = meant === undefined ? "" : `; did you mean ${JSON.stringify(meant)}?`;
     throw new ConfigError(
-      `configuration: ${path}.type = ${describe(type)}; choose one of ${part.names.join(", ")}${hint}`,
+      `configuration: ${path}.type = ${describe(type)}; choose one of ${part.names.join(", ")}${nearest(type, part.names)}`,
     );
   };
 }
@@ -111,7 +116,9 @@ function choice<T extends string>(key: string, names: readonly T[], options: { p
   if (given === undefined) return options.fallback;
   const found = names.find((name) => name === given);
   if (found === undefined)
-    throw new ConfigError(`configuration: ${key} = ${describe(given)}; choose one of ${names.join(", ")}`);
+    throw new ConfigError(
+      `configuration: ${key} = ${describe(given)}; choose one of ${names.join(", ")}${nearest(given, names)}`,
+    );
   return found;
 }
 
@@ -128,12 +135,26 @@ export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], tree);
 }
 
+/** What the writer of a wrong value or key may have meant: one of the words that the message expects, or a key of its like. */
+function meantBy(issue: z.core.$ZodIssue, found: unknown, base: Tree): string {
+  if (issue.code !== "unrecognized_keys")
+    return nearest(
+      found,
+      [...issue.message.matchAll(/["']([^"']+)["']/g)].map(([, word]) => word),
+    );
+  const alike = [valueAt(base, issue.path.slice(0, -1))].flat().filter(isTree);
+  return nearest(issue.keys[0], alike.flatMap(Object.keys));
+}
+
 function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string {
   const key = issue.path.join(".");
   const usual = valueAt(base, issue.path);
   const example = usual === undefined ? "" : `, for example ${describe(usual)}`;
   const problem = issue.message.replace(/^Invalid \w+: /, "");
-  return `${key} = ${describe(valueAt(given, issue.path))}: ${problem}${example}`;
+  // What may be said by a name alone is said there.
+  const name = valueAt(given, issue.path.slice(0, -1));
+  const found = typeof name === "string" ? name : valueAt(given, issue.path);
+  return `${key} = ${describe(found)}: ${problem}${meantBy(issue, found, base) || example}`;
 }
 
 /** @throws ConfigError for values that do not go together */

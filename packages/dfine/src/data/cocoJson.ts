@@ -1,3 +1,5 @@
+import type { CocoDataset } from "./dataset.ts";
+
 /** COCO annotations as they stand in a file; boxes are [x, y, width, height] in pixels. */
 export interface CocoJson {
   readonly images: readonly CocoJsonImage[];
@@ -21,4 +23,19 @@ export interface CocoJsonAnnotation {
   readonly bbox: readonly number[];
   readonly area: number;
   readonly iscrowd: 0 | 1;
+}
+
+/** A data set as it stands in a COCO file: `cocoDataset` of it is the same again. Rows are made as they are read. */
+export function cocoJsonOf({ images, categories, annotationsByImage }: CocoDataset) {
+  return {
+    images: (function* (): Generator<CocoJsonImage> {
+      for (const { id, fileName, width, height } of images) yield { id, file_name: fileName, width, height };
+    })(),
+    categories,
+    annotations: (function* (): Generator<CocoJsonAnnotation> {
+      for (const { id: image_id } of images)
+        for (const { id, categoryId, bbox, area, iscrowd } of annotationsByImage.get(image_id) ?? [])
+          yield { id, image_id, category_id: categoryId, bbox, area, iscrowd: iscrowd ? 1 : 0 };
+    })(),
+  };
 }

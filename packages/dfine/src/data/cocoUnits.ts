@@ -10,8 +10,16 @@ const ODD_SHARE = 0.2;
 
 type Numbers = CocoAnnotation["bbox"];
 
-/** Other meanings of the four numbers: the corners [left, top, right, bottom] of a box read so, and what to write instead. */
-const READINGS: readonly { name: string; remedy: string; corners: (bbox: Numbers) => Numbers }[] = [
+/** Another meaning of the four numbers. */
+export interface Reading {
+  readonly name: string;
+  /** What to write instead. */
+  readonly remedy: string;
+  /** [left, top, right, bottom] of a box read so. */
+  readonly corners: (bbox: Numbers) => Numbers;
+}
+
+const READINGS: readonly Reading[] = [
   {
     name: "two corners [x1, y1, x2, y2]",
     remedy: "write x2 - x1 and y2 - y1 as the last two",
@@ -34,44 +42,56 @@ const READINGS: readonly { name: string; remedy: string; corners: (bbox: Numbers
   },
 ];
 
-/** Whether corners go from upper left to lower right, inside an image. */
-const fits = ([left, top, right, bottom]: Numbers, { width, height }: CocoImage): boolean =>
-  left < right &&
-  top < bottom &&
-  Math.min(left, top) >= -MARGIN &&
-  right <= width + MARGIN &&
-  bottom <= height + MARGIN;
+type Frame = Pick<CocoImage, "width" | "height">;
+
+/** Whether a box read so goes from upper left to lower right, inside an image. */
+export function fitsAs({ corners }: Reading, bbox: Numbers, { width, height }: Frame): boolean {
+  const [left, top, right, bottom] = corners(bbox);
+  return (
+    left < right &&
+    top < bottom &&
+    Math.min(left, top) >= -MARGIN &&
+    right <= width + MARGIN &&
+    bottom <= height + MARGIN
+  );
+}
+
+/**
+ * What boxes plainly are in place of [x, y, width, height]: many leave their image, but the `share` of them (1: all) fit when
+ * read so. Undefined where nothing says so.
+ */
+export function otherReading(
+  boxes: readonly { readonly box: Numbers; readonly frame: Frame }[],
+  share = 1,
+): { readonly reading: Reading; readonly outside: number } | undefined {
+  const isOut = ({ box: [x, y, w, h], frame }: (typeof boxes)[number]) =>
+    x + w > frame.width + MARGIN || y + h > frame.height + MARGIN;
+  const outside = boxes.filter(isOut).length;
+  if (boxes.length < LEAST_BOXES || outside < ODD_SHARE * boxes.length) return undefined;
+  const reading = READINGS.find(
+    (one) => boxes.filter(({ box, frame }) => fitsAs(one, box, frame)).length >= share * boxes.length,
+  );
+  return reading && { reading, outside };
+}
 
 /**
  * Refuses a data set whose boxes are plainly in other units: fractions of the image, two corners or a centre where COCO
  * has a corner and a size. Any of them would train a model that finds nothing. @throws DatasetError
  */
-export function checkBoxUnits(dataset: CocoDataset): void {
-  let boxes = 0;
-  let fractions = 0;
-  let whole = 0;
-  let outside = 0;
-  let fitting = READINGS;
-  for (const image of dataset.images)
-    for (const { bbox } of dataset.annotationsByImage.get(image.id) ?? []) {
-      const [x, y, w, h] = bbox;
-      boxes++;
-      if (x >= 0 && y >= 0 && x <= 1 && y <= 1 && w <= 1 && h <= 1) fractions++;
-      if (bbox.every(Number.isInteger)) whole++;
-      if (x + w > image.width + MARGIN || y + h > image.height + MARGIN) outside++;
-      fitting = fitting.filter(({ corners }) => fits(corners(bbox), image));
-    }
-  if (boxes > 0 && fractions === boxes && whole < boxes)
+export function checkBoxUnits({ file, images, annotationsByImage }: CocoDataset): void {
+  const boxes = images.flatMap((frame) => annotationsByImage.get(frame.id)!.map(({ bbox }) => ({ box: bbox, frame })));
+  const areFractions = boxes.every(({ box }) => box.every((side) => side <= 1) && box[0] >= 0 && box[1] >= 0);
+  if (areFractions && boxes.some(({ box }) => !box.every(Number.isInteger)))
     throw new DatasetError(
-      dataset.file,
-      `all ${boxes} boxes lie between 0 and 1, so they are fractions of the image`,
+      file,
+      `all ${boxes.length} boxes lie between 0 and 1, so they are fractions of the image`,
       "COCO boxes are [x, y, width, height] in pixels: multiply by each image's width and height.",
     );
-  const [meant] = fitting;
-  if (meant && boxes >= LEAST_BOXES && outside >= ODD_SHARE * boxes)
+  const other = otherReading(boxes);
+  if (other)
     throw new DatasetError(
-      dataset.file,
-      `${outside} of ${boxes} boxes leave their image, but all fit when read as ${meant.name}`,
-      `COCO boxes are [x, y, width, height]: ${meant.remedy}.`,
+      file,
+      `${other.outside} of ${boxes.length} boxes leave their image, but all fit when read as ${other.reading.name}`,
+      `COCO boxes are [x, y, width, height]: ${other.reading.remedy}.`,
     );
 }

@@ -2,6 +2,7 @@ import { closest } from "@dfine/tensor";
 import * as z from "zod";
 import { readYaml, type Yaml, YamlError } from "../config/yaml.ts";
 import { DatasetError } from "./errors.ts";
+import { SPLITS, type SplitName } from "./splits.ts";
 
 /** One part of a data set: a folder of images and a COCO instances file. */
 export const splitSchema = z.strictObject({
@@ -11,24 +12,53 @@ export const splitSchema = z.strictObject({
 
 export type SplitPaths = z.infer<typeof splitSchema>;
 
-const schema = z.strictObject({
+/** Class names; digits are names too. */
+const className = z.union([z.string(), z.number().transform(String)]);
+const shared = {
   /** The data set's folder, relative to the file's own. */
   path: z.string().min(1).default("."),
+  names: z.union([z.array(className), z.record(z.string(), className)]).optional(),
+  nc: z.number().int().optional(),
+};
+const own = z.strictObject({
+  ...shared,
   train: splitSchema.optional(),
   val: splitSchema.optional(),
   test: splitSchema.optional(),
-  names: z.union([z.array(z.string()), z.record(z.string(), z.string())]).optional(),
-  nc: z.number().int().optional(),
 });
 
-/** The parts that a data.yaml may have. */
-export type SplitName = "train" | "val" | "test";
-const SPLITS: readonly SplitName[] = ["train", "val", "test"];
+/** Folders of images, or lists of their paths (.txt); an empty entry, as some templates have, is none. */
+const sources = z
+  .union([z.string(), z.array(z.string()), z.null()])
+  .optional()
+  .transform((given) => [given ?? []].flat().filter((source) => source !== ""));
+/** Ultralytics' form, in which tools keep notes of their own under other keys. */
+const yolo = z.looseObject({
+  ...shared,
+  train: sources,
+  val: sources,
+  valid: sources,
+  validation: sources,
+  test: sources,
+  /** Points of a pose, and the numbers of each. */
+  kpt_shape: z.tuple([z.int().min(0), z.int().min(0)]).optional(),
+});
+const YOLO_PARTS = ["train", "val", "valid", "validation", "test"] as const;
 
 /** What a data.yaml says; paths as written. */
-export interface DataYaml extends Omit<z.infer<typeof schema>, "names" | "nc"> {
+export interface DataYaml extends Pick<z.infer<typeof own>, "path" | SplitName> {
   /** Class names in label order, where given. */
   readonly names: readonly string[] | undefined;
+  /** Where labels are YOLO text files: the sources of images of each part, in place of `train`, `val` and `test`. */
+  readonly yolo?: YoloYaml;
+}
+
+/** The parts of Ultralytics' form. */
+export interface YoloYaml {
+  readonly parts: Readonly<Partial<Record<SplitName, readonly string[]>>>;
+  readonly names: readonly string[];
+  /** Numbers of key points after each box. */
+  readonly keypoints: number;
 }
 
 /**
@@ -39,6 +69,12 @@ export interface DataYaml extends Omit<z.infer<typeof schema>, "names" | "nc"> {
  *     val: { images: val, annotations: annotations/val.json }
  *     names: [cat, dog]                        # optional; checked against the annotations
  *
+ * or, with labels in YOLO text files, as Ultralytics has it:
+ *
+ *     train: images/train                      # a folder, a list of folders, or a .txt of image paths
+ *     val: images/val
+ *     names: { 0: cat, 1: dog }
+ *
  * @throws DatasetError naming file, line, key, what stands there and the remedy
  */
 export function parseDataYaml(text: string, file: string): DataYaml {
@@ -47,18 +83,37 @@ export function parseDataYaml(text: string, file: string): DataYaml {
     throw new DatasetError(file, "is not a mapping of keys", "Write path, train, val and names as key: value.");
   if ("images" in value && "annotations" in value)
     throw new DatasetError(file, "is a COCO annotation file, not a data.yaml", ANNOTATIONS);
-  const where = (path: readonly PropertyKey[]) => `line ${lineOf(path)}: ${path.join(".")}`;
-  const parsed = schema.safeParse(value);
-  if (!parsed.success) {
-    const { issues } = parsed.error;
-    // A mistyped key also leaves the right one missing.
-    throw problem(issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!, { file, where });
-  }
-  const { names, nc, ...data } = parsed.data;
-  const list = names === undefined || Array.isArray(names) ? names : ordered(names, { file, where });
-  if (nc !== undefined && list !== undefined && nc !== list.length)
-    throw new DatasetError(file, `${where(["nc"])} is ${nc}, but names has ${list.length} entries`, "Leave nc out.");
-  return { ...data, names: list };
+  const place: Place = { file, where: (path) => `line ${lineOf(path)}: ${path.join(".")}` };
+  return isYolo(value) ? yoloYaml(value, place) : ownYaml(value, place);
+}
+
+const isYolo = (value: object): boolean =>
+  Object.entries(value).some(
+    ([key, part]) =>
+      (YOLO_PARTS as readonly string[]).includes(key) && (typeof part === "string" || Array.isArray(part)),
+  );
+
+function ownYaml(value: object, place: Place): DataYaml {
+  const { names, nc, ...data } = checked(own.safeParse(value), place);
+  return { ...data, names: namesOf({ names, nc }, place) };
+}
+
+function yoloYaml(value: object, place: Place): DataYaml {
+  const given = checked(yolo.safeParse(value), place);
+  const { path, nc, kpt_shape: points = [0, 0] } = given;
+  const names =
+    namesOf(given, place) ?? (nc === undefined ? undefined : Array.from({ length: nc }, (_, i) => `class_${i}`));
+  if (names === undefined || names.length === 0)
+    throw new DatasetError(
+      place.file,
+      "names no classes",
+      "Write names: [cat, dog], in the order of the numbers in the label files.",
+    );
+  const val = [given.val, given.valid, given.validation].find((sources) => sources.length > 0) ?? [];
+  const parts = Object.entries({ train: given.train, val, test: given.test }).filter(
+    ([, sources]) => sources.length > 0,
+  );
+  return { path, names, yolo: { parts: Object.fromEntries(parts), names, keypoints: points[0] * points[1] } };
 }
 
 interface Place {
@@ -66,18 +121,26 @@ interface Place {
   readonly where: (path: readonly PropertyKey[]) => string;
 }
 
+/** @throws DatasetError for the first thing that does not fit */
+function checked<T>(parsed: z.ZodSafeParseResult<T>, place: Place): T {
+  if (parsed.success) return parsed.data;
+  const { issues } = parsed.error;
+  // A mistyped key also leaves the right one missing.
+  throw problem(issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!, place);
+}
+
 function problem(issue: z.core.$ZodIssue, { file, where }: Place): DatasetError {
   if (issue.code === "unrecognized_keys") {
     const key = issue.keys[0]!;
-    const known = issue.path.length === 0 ? Object.keys(schema.shape) : Object.keys(splitSchema.shape);
+    const known = issue.path.length === 0 ? Object.keys(own.shape) : Object.keys(splitSchema.shape);
     const guess = closest(key, known);
     const remedy = guess ? `Did you mean ${guess}?` : `The keys here are ${known.join(", ")}.`;
     return new DatasetError(file, `${where([...issue.path, key])} is not a key of data.yaml`, remedy);
   }
   const part = SPLITS.find((name) => name === issue.path[0]);
   const remedy = part
-    ? `Write ${part}: { images: FOLDER, annotations: FILE.json }; labels in YOLO text files are not read.`
-    : "See the data set section of the README.";
+    ? `Write ${part}: { images: FOLDER, annotations: FILE.json }, or for YOLO labels ${part}: FOLDER.`
+    : "See docs/data.md.";
   return new DatasetError(file, `${where(issue.path)} does not fit (${issue.message})`, remedy);
 }
 
@@ -92,6 +155,17 @@ function read(text: string, file: string): Yaml {
     const remedy = isJson ? `Are these COCO annotations? ${ANNOTATIONS}` : "Correct the syntax there.";
     throw new DatasetError(file, `is not valid YAML (${error.message})`, remedy);
   }
+}
+
+/** Class names in label order, where given. @throws DatasetError where they do not fit their number */
+function namesOf(
+  { names, nc }: Pick<z.infer<typeof own>, "names" | "nc">,
+  { file, where }: Place,
+): readonly string[] | undefined {
+  const list = names === undefined || Array.isArray(names) ? names : ordered(names, { file, where });
+  if (nc !== undefined && list !== undefined && nc !== list.length)
+    throw new DatasetError(file, `${where(["nc"])} is ${nc}, but names has ${list.length} entries`, "Leave nc out.");
+  return list;
 }
 
 /** Ultralytics' form of names, { 0: cat, 1: dog }. */

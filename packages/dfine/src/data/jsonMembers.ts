@@ -1,7 +1,7 @@
 import { DatasetError } from "./errors.ts";
 import { readJson } from "./readJson.ts";
 
-/** A member of a list that stands at the top of a JSON object, or another value there (`index` undefined). */
+/** A member of a list that stands at the top of a JSON object, or another value there, also an empty list (`index` undefined). */
 export interface JsonMember {
   readonly key: string;
   readonly index: number | undefined;
@@ -24,7 +24,8 @@ export async function* jsonMembers(
   let [isText, isEscaped, isSkipped, isOver] = [false, false, false, false];
   let index: number | undefined;
   const member = (text: string): JsonMember[] => {
-    if (isSkipped || text.trim() === "") return [];
+    if (isSkipped || (text.trim() === "" && index === undefined)) return [];
+    if (text.trim() === "" && index === 0 && depth === 1) return [{ key, index: undefined, value: [] }];
     const value = readJson(text, file);
     const found = { key, index, value };
     if (index !== undefined) index++;
@@ -49,7 +50,9 @@ export async function* jsonMembers(
       if (code === CODE.quote) isText = true;
       else if (code === CODE.begin || code === CODE.open) {
         depth++;
-        if (depth === 1 && code === CODE.begin) cut(i);
+        if (depth === 1 && code === CODE.open)
+          throw new DatasetError(file, "holds a list", "Give a JSON object with named lists.");
+        if (depth === 1) cut(i);
         if (depth === 2 && code === CODE.open) {
           cut(i);
           index = 0;

@@ -3,7 +3,8 @@ import { area, box, type CocoRow, categoryName, cocoRows, fileName, flag, ownId,
 import { checkBoxUnits } from "./cocoUnits.ts";
 import type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
-import { type Reviver, readJson } from "./readJson.ts";
+import { exactIds, hasLargeIds } from "./exactIds.ts";
+import { readJson } from "./readJson.ts";
 
 /**
  * Reads the text of a COCO instances file. `file` names it in messages.
@@ -15,18 +16,10 @@ export function parseCoco(text: string, file: string): CocoDataset {
     return cocoDataset(json, file);
   } catch (error) {
     // Numbers beyond 2^53 were rounded: read exactly, they stand in the message as they stand in the file.
-    if (error instanceof DatasetError && LARGE_ID.test(text)) cocoDataset(readJson(text, file, exactIds), file);
+    if (error instanceof DatasetError && hasLargeIds(text)) cocoDataset(readJson(text, file, exactIds), file);
     throw error;
   }
 }
-
-const LARGE_ID = /id"\s*:\s*-?\d{16}/;
-
-/** Whole numbers under "id", "image_id", … that a number cannot hold, as bigints. */
-const exactIds: Reviver = (key, value, context) =>
-  key.endsWith("id") && Number.isInteger(value) && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
-    ? BigInt(context!.source!)
-    : value;
 
 /**
  * Checks parsed JSON of the COCO instances form and indexes it.

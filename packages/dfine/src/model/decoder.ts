@@ -104,10 +104,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       heads: this,
       tap,
     });
-    if (!this.training) {
-      const { logits, boxes } = result.layers[0]!;
-      return { logits, boxes };
-    }
+    if (!this.training) return result.layers[0]!;
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
     return trainingOutputs(result, enc, denoising);
   }

@@ -79,8 +79,5 @@ export interface ForwardOptions {
   readonly tap?: Tap | undefined;
 }
 
-/** Predictions outside training: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh, 0–1) of the evaluation layer. */
-export interface Predictions {
-  readonly logits: Tensor;
-  readonly boxes: Tensor;
-}
+/** Predictions outside training: those of the evaluation layer. */
+export type Predictions = Omit<PredictionSet, "teacher">;

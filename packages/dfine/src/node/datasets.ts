@@ -3,22 +3,24 @@ import * as z from "zod";
 import { type SplitPaths, splitSchema } from "../data/dataYaml.ts";
 import { DatasetError } from "../data/errors.ts";
 import { parseJson } from "../parseJson.ts";
-import { type Datasets, loadDataYaml, readSplits } from "./data/loadDataYaml.ts";
+import { type Datasets, readSplits } from "./data/datasetParts.ts";
+import { loadData, splitParts } from "./data/loadData.ts";
 
+const valSplit = z.number().gt(0).lt(1).optional();
 const dataFiles = z.union([
-  z.strictObject({ data: z.string() }),
-  z.strictObject({ train: splitSchema.optional(), val: splitSchema.optional() }),
+  z.strictObject({ data: z.string(), valSplit }),
+  z.strictObject({ train: splitSchema.optional(), val: splitSchema.optional(), valSplit }),
 ]);
 
-/** Where a run's data lies: a data.yaml, or pairs of folder and annotation file. */
+/** Where a run's data lies: a place that `loadData` reads, or pairs of folder and annotation file; and the share set aside for validation. */
 export type DataFiles = z.infer<typeof dataFiles>;
 
 /** The same with paths that do not depend on the working directory. */
 export function absoluteDataFiles(files: DataFiles): DataFiles {
-  if ("data" in files) return { data: resolve(files.data) };
+  if ("data" in files) return { ...files, data: resolve(files.data) };
   const split = (pair: SplitPaths | undefined) =>
     pair && { images: resolve(pair.images), annotations: resolve(pair.annotations) };
-  return { train: split(files.train), val: split(files.val) };
+  return { ...files, train: split(files.train), val: split(files.val) };
 }
 
 /**
@@ -26,7 +28,8 @@ export function absoluteDataFiles(files: DataFiles): DataFiles {
  * @throws DatasetError
  */
 export async function loadDatasets(files: DataFiles, wanted: readonly ("train" | "val")[]): Promise<Datasets> {
-  return "data" in files ? await loadDataYaml(files.data, ["train", "val"], wanted) : await readSplits(files);
+  if ("data" in files) return await loadData(files.data, ["train", "val"], wanted, files);
+  return splitParts(await readSplits({ train: files.train, val: files.val }), files.valSplit);
 }
 
 /** The files that a run folder recorded. `text` is the record, `path` names it in messages. @throws DatasetError */

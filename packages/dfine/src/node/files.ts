@@ -1,10 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { closest } from "@dfine/tensor";
 import { ModelFileError } from "../checkpoint/errors.ts";
-import { type FetchOptions, fetchBytes, isAddress } from "../checkpoint/fetch.ts";
+import { fetchBytes, isAddress } from "../checkpoint/fetch.ts";
 import type { CheckpointOptions } from "../checkpoint/open.ts";
 import { exists, isFolder, readWhole, statOf } from "./data/onDisk.ts";
+import { type CacheOptions, cachedWeights } from "./weights/cachedWeights.ts";
+import { RELEASE_NAMES, releaseAddress } from "./weights/releases.ts";
 
 /** Reads a file whole. @throws ModelFileError when it is missing or can't be read */
 export const readBytes = (path: string): Promise<Uint8Array> =>
@@ -34,16 +37,24 @@ async function neighbour(path: string, name: string): Promise<string | undefined
 }
 
 /**
- * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, or a web address. With
- * the bytes comes what `openCheckpoint` wants to know about them.
- * @throws ModelFileError
+ * Reads weights as users name them: a file, the folder of a run or of a model from Hugging Face, a web address, or the name of
+ * official weights, such as n-coco, which are kept in the cache. With the bytes comes what `openCheckpoint` wants to know about
+ * them.
+ * @throws ModelFileError, FileWriteError
  */
 export async function readWeights(
   place: string,
-  options: FetchOptions = {},
+  options: CacheOptions = {},
 ): Promise<Pick<CheckpointOptions, "configJson" | "processorJson"> & { bytes: Uint8Array; file: string }> {
+  const address = releaseAddress(place) ?? place;
+  if (/^https?:/i.test(address)) return await cachedWeights(address, options);
   if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
   const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
+  const meant = (await exists(file)) ? undefined : closest(place, RELEASE_NAMES);
+  if (meant !== undefined)
+    throw new ModelFileError(
+      `${place}: there is no such file, nor official weights of this name; did you mean ${meant}?`,
+    );
   const configJson = await neighbour(file, "config.json");
   const processorJson = await neighbour(file, "preprocessor_config.json");
   return { configJson, processorJson, bytes: await readBytes(file), file };

@@ -3,25 +3,38 @@
  * @module dfine/node
  */
 
-export type { SplitName } from "../data/dataYaml.ts";
 export type { BatchSize } from "../data/multiScale.ts";
+export type { SplitName } from "../data/splits.ts";
+export type { Change, Fault, Severity } from "../doctor/check.ts";
 export type { BatchesOptions } from "../train/batch.ts";
 export { checkOnnx, type OnnxCheckOptions, type OnnxComparison } from "./checkOnnx.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export { readConfigFile } from "./configFile.ts";
 export { readCrowdHuman, readVoc } from "./convert/cocoFiles.ts";
+export {
+  type ConvertDataOptions,
+  type ConvertedData,
+  convertData,
+  IMAGE_MOVES,
+  WRITTEN_FORMATS,
+} from "./convert/convertData.ts";
 export { convertObjects365, type Objects365Options } from "./convert/objects365.ts";
 export { configText, readOfficialConfig } from "./convert/officialConfig.ts";
 export type { BrokenImage, BrokenImagesOptions } from "./data/brokenImages.ts";
 export { checkImages } from "./data/checkImages.ts";
+export type { DatasetParts, DatasetSplit, Datasets } from "./data/datasetParts.ts";
 export { type DecodeOptions, decodeImage } from "./data/decode.ts";
-export { type DatasetSplit, type Datasets, loadDataYaml } from "./data/loadDataYaml.ts";
+export type { DataFormat, PartName, Recognised, WriteTarget } from "./data/formats/format.ts";
+export { DATA_FORMATS } from "./data/formats.ts";
+export { type LoadDataOptions, loadData } from "./data/loadData.ts";
 export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
 export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
-export { type DetectFileOptions, DFine, type ImageLike } from "./detector.ts";
+export { type DetectFileOptions, DFine, type ImageLike, type PretrainedFileOptions } from "./detector.ts";
+export { type Diagnosis, type DoctorOptions, doctor } from "./doctor/doctor.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
+export { type RefinedPicture, refinementFigure } from "./figures/refinementFigure.ts";
 export { LeftOut } from "./leftOut.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";
 export type { GalleryImage } from "./report/gallery.ts";
@@ -33,4 +46,9 @@ export { type LogLine, readEvents } from "./runLog.ts";
 export { type RecorderOptions, RunRecorder } from "./runRecorder.ts";
 export { readRun, type SavedRun } from "./runState.ts";
 export { runTraining, type TrainRunOptions, type TrainRunOutcome } from "./trainRun.ts";
+export { type VideoFrame, type VideoFramesOptions, videoFrames } from "./video/videoFrames.ts";
+export { type VideoFormat, VideoWriteError, VideoWriter } from "./video/videoWriter.ts";
 export { type WandbLog, type WandbOptions, type WandbRun, type WandbSdk, wandbLog } from "./wandb.ts";
+export { type CacheOptions, cachedWeights } from "./weights/cachedWeights.ts";
+export { cacheFolder } from "./weights/cacheFolder.ts";
+export { RELEASE_NAMES, type ReleaseName, releaseAddress } from "./weights/releases.ts";

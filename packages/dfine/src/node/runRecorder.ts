@@ -7,7 +7,7 @@ import type { NonFiniteError } from "../train/nonFinite.ts";
 import type { Trainer } from "../train/trainer.ts";
 import { Background } from "./background.ts";
 import { removeTemporaries, writeFileAtomic } from "./checkpointFile.ts";
-import type { DatasetSplit } from "./data/loadDataYaml.ts";
+import type { DatasetSplit } from "./data/datasetParts.ts";
 import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
 import { renderReport } from "./report/report.ts";

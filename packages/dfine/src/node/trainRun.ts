@@ -9,7 +9,7 @@ import type { TrainProgress } from "../train/progress.ts";
 import { stopsEarly } from "../train/stages.ts";
 import { takeUpData } from "../train/takeUpData.ts";
 import type { Trainer } from "../train/trainer.ts";
-import type { DatasetSplit } from "./data/loadDataYaml.ts";
+import type { DatasetSplit } from "./data/datasetParts.ts";
 import { type LoaderResources, trainLoaders } from "./data/trainLoaders.ts";
 import { LeftOut } from "./leftOut.ts";
 import type { EstimateEvent, RunSink } from "./runEvents.ts";

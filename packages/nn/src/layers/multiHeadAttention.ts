@@ -65,6 +65,7 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
     const [v] = this.#project(value, weights[1], biases[1]) as [Tensor];
     const scores = matmul(q, k.transpose(-1, -2));
     const attention = attentionRow([scores, bias ?? 0, 1 / Math.sqrt(q.shape[3]!)], -1)[0]!;
+    scores.dispose();
     const mixed = matmul(attention, v).permute([0, 2, 1, 3]).reshape(value.shape);
     return this.outProj.call(mixed);
   }

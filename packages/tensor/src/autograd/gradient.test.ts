@@ -50,6 +50,18 @@ describe("backward", () => {
     });
   });
 
+  it("writes over an incoming gradient that nobody else has, and over no other", async () => {
+    const [x, dy] = [leaf([3, 5], 1), random([3, 5], 2)];
+    const incoming = await dy.data();
+    backward(softmax(x), dy);
+    const beside = await x.grad!.data();
+    expect(await dy.data()).toEqual(incoming);
+    x.grad = undefined;
+    backward(softmax(x).mul(dy).sum());
+    expect(await x.grad!.data()).toEqual(beside);
+    expect(await dy.data()).toEqual(incoming);
+  });
+
   it("stops at detach and noGrad", () => {
     const x = leaf([3], 1);
     expect(noGrad(() => x.mul(2)).requiresGrad).toBe(false);

@@ -5,7 +5,15 @@ import type { Stage, Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo, NumbersMemo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
-import { broadcastAxes, broadcastShapes, normalizeAxes, type Shape, sizeOf } from "../shape.ts";
+import {
+  broadcastAxes,
+  broadcastShapes,
+  isContiguous,
+  normalizeAxes,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
 import { tell } from "./recorder.ts";
@@ -185,6 +193,7 @@ function gradientNeed({ sorted: { tensors }, variant, shape, axes }: RowCall): G
     }),
     wanted: tensors.map(({ edge, dtype }) => edge !== undefined && dtype === "f32"),
     given: variant.outputs.map(({ dtype }) => dtype === "f32"),
+    spare: -1,
   };
 }
 
@@ -193,7 +202,13 @@ const MOST_GRADIENTS = 64;
 const bits = (flags: readonly boolean[]): number => flags.reduce((code, flag) => 2 * code + (flag ? 1 : 0), 0);
 
 const gradientFor = ({ variant }: RowCall, need: GradientNeed): RowGradient =>
-  variant.gradients.get([bits(need.still), bits(need.wanted), bits(need.given)], () => rowGradient(variant, need));
+  variant.gradients.get([bits(need.still), bits(need.wanted), bits(need.given), need.spare], () =>
+    rowGradient(variant, need),
+  );
+
+/** Whether nobody else has an incoming gradient, and it has an element of its own for each of the call's. */
+const isSpare = ({ storage, shape, strides }: Tensor, whole: Shape): boolean =>
+  !storage.isShared && sameShape(shape, whole) && isContiguous(shape, strides);
 
 function recordRow(
   call: RowCall,
@@ -208,11 +223,14 @@ function recordRow(
     // Sums don't read their inputs: a gradient that needs no values saves none.
     saves: sources.map((tensor, i) => (reads.includes(i) ? tensor : undefined)),
     vjp: ({ grads, saved }) => {
-      const gradient = gradientFor(call, { ...need, given: grads.map((g) => g !== undefined) });
-      const results = gradient.results.map((perRow) =>
-        perRow === undefined ? undefined : emptyFor(call, { dtype: "f32", perRow }),
-      );
-      const given = [...gradient.reads.map((i) => saved[i]), ...grads, ...results];
+      const spare = grads.findIndex((g) => g && isSpare(g, call.shape));
+      const gradient = gradientFor(call, { ...need, given: grads.map((g) => g !== undefined), spare });
+      const results = gradient.results.map((perRow, i) => {
+        if (i === gradient.over) return grads[spare]!.alias();
+        return perRow === undefined ? undefined : emptyFor(call, { dtype: "f32", perRow });
+      });
+      const own = results.filter((_, i) => i !== gradient.over);
+      const given = [...gradient.reads.map((i) => saved[i]), ...grads, ...own];
       launchRows(
         call,
         gradient.program,

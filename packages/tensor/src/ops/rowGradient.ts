@@ -3,7 +3,7 @@ import { differentiateStages } from "../kernel/differentiate.ts";
 import { type Expr, load, loadsIn, postorder, replace, rewrite, row } from "../kernel/expr.ts";
 import { COSTLY } from "../kernel/exprOps.ts";
 import { type Stage, stageExpressions, type Write } from "../kernel/kernel.ts";
-import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { makeProgram, type Program, readOperand, updateOperand, writeOperand } from "../kernel/program.ts";
 import { type Still, stillAlong } from "../kernel/terms.ts";
 
 /** What a row op writes: a value per element, or per row. */
@@ -29,6 +29,8 @@ export interface GradientNeed {
   readonly wanted: readonly boolean[];
   /** Outputs with an incoming gradient. */
   readonly given: readonly boolean[];
+  /** The output whose incoming gradient may be overwritten; −1: none. */
+  readonly spare: number;
 }
 
 export interface RowGradient {
@@ -40,13 +42,15 @@ export interface RowGradient {
   readonly rows: readonly number[];
   /** Whether it is a value per row, for each input; undefined where no gradient reaches it. */
   readonly results: readonly (boolean | undefined)[];
+  /** The input whose gradient is written over the incoming one that was to spare. */
+  readonly over: number | undefined;
 }
 
 /**
  * Derives the gradient of a row op as one kernel. Nothing is folded again that the forward pass has folded: its reductions are
  * read, one number per row. Its outputs are read in place of functions that cost more than memory.
  */
-export function rowGradient(forward: RowProgram, { still, wanted, given }: GradientNeed): RowGradient {
+export function rowGradient(forward: RowProgram, { still, wanted, given, spare }: GradientNeed): RowGradient {
   const { name, stages, dtypes, paramDtypes, outputs, folds } = forward;
   const [firstOutput, firstRow] = [dtypes.length, dtypes.length + outputs.length];
   const firstSeed = firstRow + folds.length;
@@ -74,14 +78,20 @@ export function rowGradient(forward: RowProgram, { still, wanted, given }: Gradi
   const needed = liveStages(changed([...derived.reduces, ...storeStages(element, perRow)], kept));
   const loads = loadsIn(needed.flatMap(stageExpressions));
   const reads = Array.from({ length: firstSeed }, (_, i) => i).filter((i) => loads.has(i));
+  // What is costly waits between passes where the result will be, on the CPU: so nothing may still be read there.
+  const isCheap = !needed.flatMap(stageExpressions).some(isCostly);
+  const first = results.indexOf(false);
+  const over = Math.min(spare, first) >= 0 && isCheap ? first : undefined;
   const sources = [...dtypes, ...outputs.map(({ dtype }) => dtype), ...folds];
   const seeds = given.flatMap((isGiven, i) => (isGiven ? [firstSeed + i] : []));
-  const written = results.flatMap((result, i) => (result === undefined ? [] : [firstResult + i]));
+  const written = results.flatMap((result, i) => (result === undefined || i === over ? [] : [firstResult + i]));
   const place = new Map([...reads, ...seeds, ...written].map((operand, i) => [operand, i]));
+  const target = over === undefined ? undefined : firstSeed + spare;
+  if (target !== undefined) place.set(firstResult + over!, place.get(target)!);
   const program = makeProgram(`${name}Backward`, {
     operands: [
       ...reads.map((i) => readOperand(sources[i]!)),
-      ...seeds.map(() => readOperand("f32")),
+      ...seeds.map((operand) => (operand === target ? updateOperand : readOperand)("f32")),
       ...written.map(() => writeOperand("f32")),
     ],
     params: [...paramDtypes, "f32"],
@@ -91,7 +101,7 @@ export function rowGradient(forward: RowProgram, { still, wanted, given }: Gradi
         : { ...stage, writes: stage.writes.map((write) => ({ ...write, operand: place.get(write.operand)! })) },
     ),
   });
-  return { program, reads, rows: reads.flatMap((i) => (i < firstRow ? [] : [i - firstRow])), results };
+  return { program, reads, rows: reads.flatMap((i) => (i < firstRow ? [] : [i - firstRow])), results, over };
 }
 
 /** Stages that store once per row, and then for each element. */

@@ -115,13 +115,18 @@ export const AUGMENTATION_RECIPES = {
   none: [],
 } as const satisfies Record<string, readonly string[]>;
 
-/** A list of augmentations, or the name of one of `AUGMENTATION_RECIPES`. */
+const RECIPES: Readonly<Record<string, readonly string[]>> = AUGMENTATION_RECIPES;
+const EXPECTED = `Invalid option: expected a list, or one of ${Object.keys(RECIPES)
+  .map((name) => JSON.stringify(name))
+  .join("|")}`;
+
+/** A list of augmentations or their names, or the name of one of `AUGMENTATION_RECIPES`. */
 export const augmentationsSchema = z.preprocess(
-  (given) =>
-    typeof given === "string" && Object.hasOwn(AUGMENTATION_RECIPES, given)
-      ? AUGMENTATION_RECIPES[given as keyof typeof AUGMENTATION_RECIPES].map((name) => ({ name }))
-      : given,
-  z.array(AUGMENTATIONS.schema),
+  (given) => {
+    const list = typeof given === "string" && Object.hasOwn(RECIPES, given) ? RECIPES[given] : given;
+    return Array.isArray(list) ? list.map((one) => (typeof one === "string" ? { name: one } : one)) : list;
+  },
+  z.array(AUGMENTATIONS.schema, { error: (issue) => (typeof issue.input === "string" ? EXPECTED : undefined) }),
 );
 
 /** A recipe by its name, or augmentations in order, of which all but the name may be left out: `[{ name: "flip" }]`. */

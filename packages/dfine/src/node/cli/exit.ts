@@ -28,6 +28,7 @@ export const ERRORS: Readonly<Record<string, 1 | 2 | "fault">> = {
   MatcherError: "fault",
   MissingPackageError: EXIT.failure,
   ModelFileError: EXIT.failure,
+  NoFfmpegError: EXIT.failure,
   NonFiniteError: EXIT.failure,
   NonFiniteWeightsError: EXIT.failure,
   OutOfMemoryError: EXIT.failure,
@@ -39,6 +40,7 @@ export const ERRORS: Readonly<Record<string, 1 | 2 | "fault">> = {
   StateDictError: EXIT.failure,
   TensorError: "fault",
   UsageError: EXIT.usage,
+  VideoWriteError: EXIT.failure,
   YamlError: EXIT.failure,
 };
 

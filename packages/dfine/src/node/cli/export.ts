@@ -49,13 +49,6 @@ const FORMATS: Readonly<Record<Format, Write>> = {
   },
 };
 
-const EXAMPLE = `
-Examples:
-  dfine export --weights runs/train/train --out model.onnx
-  dfine export --weights best.safetensors --format huggingface --out my-detector
-
-Exit codes: 0 written (ONNX: and compared, where onnxruntime-node is installed), 1 failed, 2 wrong call.`;
-
 export function exportCommand(finish: (code: number) => void): Command {
   const command = new Command("export").description("write weights in formats that other programs read");
   options.addTo(command, [
@@ -66,7 +59,6 @@ export function exportCommand(finish: (code: number) => void): Command {
     new Option("--out <file>", "file to write, or the folder for huggingface").makeOptionMandatory(),
     ...options.talk(),
   ]);
-  command.addHelpText("after", EXAMPLE);
   return command.action(async (values: ExportValues) => finish(await run(values)));
 }
 

@@ -12,6 +12,7 @@ import { ARCHITECTURES } from "../../model/architectures.ts";
 import { environment, packageVersion } from "../environment.ts";
 import { readWeights } from "../files.ts";
 import { EXIT, UsageError } from "./exit.ts";
+import { shownDownload } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { Terminal, type TerminalOptions } from "./terminal.ts";
@@ -62,7 +63,7 @@ async function configInfo(terminal: Terminal, preset: PresetName, overrides: rea
 
 async function weightsInfo(place: string, options: { terminal: Terminal; ema: boolean }): Promise<number> {
   const { terminal, ema } = options;
-  const { bytes, ...about } = await readWeights(place);
+  const { bytes, ...about } = await readWeights(place, shownDownload(terminal));
   const raw = readCheckpoint(bytes, { ...about, ...(ema ? {} : { ema }) });
   const facts = { ...fileFacts(raw), ...modelFacts(identifyCheckpoint(raw, about)) };
   terminal.data(facts);

@@ -115,6 +115,11 @@ describe("exit codes and messages", () => {
     [1, ["train", "--resume", "nowhere"], /no such run/],
     [1, ["val", "--weights", "none.safetensors", "--data", "none.yaml"], /none\.yaml: does not exist/],
     [1, ["info", "--weights", "none.safetensors"], /none\.safetensors: does not exist/],
+    [
+      1,
+      ["info", "--weights", "n-cocoo"],
+      /n-cocoo: there is no such file, nor official weights .* did you mean n-coco\?/,
+    ],
   ] as const)("%i for %j", async (code, argv, message) => {
     const result = await runCommand(...argv);
     expect(result.out + result.err).toMatch(message);

@@ -1,7 +1,9 @@
+import { closest } from "@dfine/tensor";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { PRESET_NAMES } from "../../config/config.ts";
 import { DEVICE_NAMES, type DeviceName } from "../../device.ts";
 import type { DataFiles } from "../datasets.ts";
+import { RELEASE_NAMES } from "../weights/releases.ts";
 import { UsageError } from "./exit.ts";
 import type { TerminalOptions } from "./terminal.ts";
 
@@ -19,6 +21,24 @@ export const wholeNumber = (least: number) =>
 export const positiveNumber = reader("Give a number that is not negative, such as 4e-4.", 0, Number.isFinite);
 export const share = reader("Give a number from 0 to 1.", 0, (value) => value <= 1);
 
+/** A reader of one of `names`; another word is answered with the nearest of them. */
+export const oneOf =
+  <Name extends string>(names: readonly Name[]) =>
+  (text: string): Name => {
+    const found = names.find((name) => name === text);
+    if (found !== undefined) return found;
+    const meant = closest(text, names);
+    throw new InvalidArgumentError(
+      `Choose one of ${names.join(", ")}.${meant === undefined ? "" : ` Did you mean ${meant}?`}`,
+    );
+  };
+
+export const properShare = reader(
+  "Give a number between 0 and 1, such as 0.1.",
+  Number.MIN_VALUE,
+  (value) => value < 1,
+);
+
 /** Reads `320` or `320x480` (height x width) as [height, width]. */
 export function inputSize(text: string): [number, number] {
   const sides = text.split("x").map(wholeNumber(1));
@@ -35,8 +55,12 @@ export function addTo(command: Command, options: readonly Option[]): void {
 
 export const parsed = <T>(flags: string, text: string, parse: (text: string) => T) =>
   new Option(flags, text).argParser(parse);
+/** Several of `names`, with commas between. */
+export const listOf = <Name extends string>(flags: string, text: string, names: readonly Name[]) =>
+  parsed(flags, `${text} (choices: ${names.join(", ")})`, (given) => given.split(",").map((one) => oneOf(names)(one)));
 export const model = (text: string) => new Option("--model <preset>", text).choices(PRESET_NAMES);
-export const weights = (text: string) => new Option("--weights <file>", text);
+export const weights = (text: string) => new Option("--weights <weights>", text);
+const WEIGHTS = "a file (.pth, Hugging Face or our own), the folder that has it, a web address";
 export const ema = () => new Option("--no-ema", "the weights of training of a .pth, instead of their average (EMA)");
 export const size = (text: string) => parsed("--size <size>", text, inputSize);
 export const batch = (text: string) => parsed("--batch <images>", text, wholeNumber(1));
@@ -55,7 +79,7 @@ export const loader = () => [
 ];
 /** Of commands that use weights. */
 export const detector = () => [
-  weights("weights (.pth, Hugging Face or our own), or the folder that has them").makeOptionMandatory(),
+  weights(`${WEIGHTS}, or a name: ${RELEASE_NAMES.join(", ")}`).makeOptionMandatory(),
   ema(),
   size("input size in pixels (default: the one in the weights)"),
 ];
@@ -96,11 +120,15 @@ export const run = () => [
 ];
 
 export type DataOptionValues = Readonly<
-  Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>>
+  Partial<Record<"data" | "images" | "annotations" | "valImages" | "valAnnotations", string>> & { valSplit?: number }
 >;
-export const data = () => new Option("--data <file>", "data.yaml that names images and annotations");
+export const data = () =>
+  new Option("--data <path>", "a data.yaml, a COCO .json, or a folder as tools export it: COCO, YOLO, PASCAL VOC");
+export const valSplit = () =>
+  parsed("--val-split <share>", "share of the training images to set aside for validation, as 0.1", properShare);
 export const trainData = () => [
   data(),
+  valSplit(),
   new Option("--images <folder>", "training images"),
   new Option("--annotations <file>", "their COCO annotations"),
   new Option("--val-images <folder>", "validation images"),
@@ -126,10 +154,14 @@ function pair(images: string | undefined, annotations: string | undefined, prefi
 export function dataFiles(values: DataOptionValues, command: "train" | "val"): DataFiles {
   const main = pair(values.images, values.annotations, "");
   const val = pair(values.valImages, values.valAnnotations, "val-");
+  const share = values.valSplit === undefined ? {} : { valSplit: values.valSplit };
   if (values.data !== undefined) {
     if (main || val) throw new UsageError("give either --data or --images and --annotations, not both");
-    return { data: values.data };
+    return { data: values.data, ...share };
   }
-  if (!main) throw new UsageError("no data: give --data data.yaml, or --images FOLDER --annotations FILE.json");
-  return command === "train" ? { train: main, val } : { val: main };
+  if (!main)
+    throw new UsageError(
+      "no data: give --data with a data.yaml or a folder, or --images FOLDER --annotations FILE.json",
+    );
+  return command === "train" ? { train: main, val, ...share } : { val: main };
 }

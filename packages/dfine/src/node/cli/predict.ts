@@ -1,15 +1,15 @@
-import { readdir } from "node:fs/promises";
-import { basename, extname, join, sep } from "node:path";
+import { basename, join } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
-import type { RgbImage } from "../../data/image.ts";
-import { counted, firstOf } from "../../describe.ts";
+import { counted } from "../../describe.ts";
 import type { Result } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
-import { decodeImage } from "../data/decode.ts";
-import { exists, missingHint, statOf } from "../data/onDisk.ts";
-import { drawObjects, encodeImage, thumbnail } from "../draw.ts";
+import { isWebAddress } from "../data/readImage.ts";
+import { thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
+import { type Frame, framesOf } from "../predict/frames.ts";
+import { OUTPUT_NAMES, OUTPUTS, type Output, type OutputContext, type OutputName } from "../predict/outputs.ts";
+import { findSources, passedOverText } from "../predict/sources.ts";
 import type { GalleryImage } from "../report/gallery.ts";
 import { renderReport } from "../report/report.ts";
 import { planRunFolder, type RunFolder } from "../runFolder.ts";
@@ -22,144 +22,119 @@ import { Terminal } from "./terminal.ts";
 interface PredictValues extends options.DetectorOptionValues {
   readonly threshold: number;
   readonly maxDetections: number;
+  readonly save: readonly OutputName[];
+  readonly showDistributions?: number;
+  readonly every: number;
 }
 
 /** Images that the report shows; more would make it heavy. */
 const REPORTED = 60;
 const SIDE = 640;
-const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|webp|gif|tiff?|avif)$/i;
-/** What systems put into folders by themselves, of which nothing is said. */
-const SYSTEM_NAME = /^(\.|Thumbs\.db$|desktop\.ini$)/i;
-const FOLDER = "folder";
-/** Kinds shown of the files that are passed over. */
-const KINDS = 5;
+/** Objects of an image whose distributions are drawn. */
+const EXPLAINED = 3;
 
 export function predictCommand(finish: (code: number) => void): Command {
   const command = new Command("predict")
-    .description("find objects in images, and draw them")
-    .argument("<images...>", "image files, or folders of them");
+    .description("find objects in images and videos, and draw them")
+    .argument("<sources...>", "files, folders, patterns, web addresses of images; videos need an installed ffmpeg");
   options.addTo(command, [
     ...options.detector(),
     options.parsed("--threshold <score>", "lowest score shown", options.share).default(0.5),
     options.parsed("--max-detections <count>", "most objects in an image", options.wholeNumber(1)).default(300),
+    options
+      .listOf("--save <forms>", "what is written, several with commas", OUTPUT_NAMES)
+      .default(["pictures"], "pictures"),
+    options
+      .parsed(
+        "--show-distributions [objects]",
+        `draw how boxes of the best objects were found (default: ${EXPLAINED}); as --save distributions`,
+        options.wholeNumber(1),
+      )
+      .preset(String(EXPLAINED)),
+    options.parsed("--every <count>", "of videos take every n-th frame", options.wholeNumber(1)).default(1),
     options.batch("images at a time").default(4),
     options.maxPixels(),
     ...options.run(),
   ]);
-  return command.action(async (images: string[], values: PredictValues) => finish(await predict(images, values)));
+  return command.action(async (sources: string[], values: PredictValues) => finish(await predict(sources, values)));
 }
 
-async function predict(images: readonly string[], values: PredictValues): Promise<number> {
+async function predict(given: readonly string[], values: PredictValues): Promise<number> {
   const terminal = new Terminal(values);
   const makeFolder = await planRunFolder(values.out, "predict", values.name ?? "predict");
-  const { files, passedOver } = await imageFiles(images);
+  const { files, passedOver } = await findSources(given, (message) => new UsageError(message));
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
-  const { threshold, maxDetections, batch, maxPixels } = values;
+  const { threshold, maxDetections, batch, maxPixels, every, showDistributions = EXPLAINED } = values;
+  const save = new Set([...values.save, ...(values.showDistributions === undefined ? [] : ["distributions" as const])]);
   using detector = await openDetector(values, terminal);
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
-  let run: RunFolder | undefined;
+  const unread: string[] = [];
+  const onUnread = (file: string, error: unknown): void => {
+    if (!(error instanceof ImageError)) throw error;
+    // One image needs no folder to be told from others, and a folder's name may sound like a reason.
+    if (files.length === 1) {
+      const name = isWebAddress(file) ? file : basename(file);
+      throw Object.assign(error, { message: error.message.replace(file, name) });
+    }
+    terminal.warn(error.message);
+    unread.push(file);
+  };
   const found: object[] = [];
   const shown: GalleryImage[] = [];
-  const unread: string[] = [];
-  const read = async (file: string) => {
-    try {
-      return [{ file, image: await decodeImage(file, { maxPixels }) }];
-    } catch (error) {
-      if (!(error instanceof ImageError)) throw error;
-      // One image needs no folder to be told from others, and a folder's name may sound like a reason.
-      if (files.length === 1) throw Object.assign(error, { message: error.message.replace(file, basename(file)) });
-      terminal.warn(error.message);
-      unread.push(file);
-      return [];
-    }
+  let made: { run: RunFolder; outputs: Map<OutputName, Output> } | undefined;
+  const open = async () => {
+    const run = await makeFolder();
+    const context: OutputContext = {
+      ...{ folder: run.path, names: detector.names, every, warn: (text) => terminal.warn(text) },
+      refine: (image) => detector.distributions(image, { threshold, maxDetections: showDistributions }),
+    };
+    return { run, outputs: new Map([...save].map((name) => [name, OUTPUTS[name](context)])) };
   };
-  for (let first = 0; first < files.length && !interrupt.signal.aborted; first += batch) {
-    const group = (await Promise.all(files.slice(first, first + batch).map(read))).flat();
+  for await (const group of framesOf(files, { batch, every, maxPixels, onUnread })) {
+    if (interrupt.signal.aborted) break;
     if (group.length === 0) continue;
-    run ??= await makeFolder();
+    made ??= await open();
     const pixels = group.map(({ image }) => image);
     const results = await detector.detect(pixels, { threshold, maxDetections, batch });
-    for (const [i, { file, image }] of group.entries()) {
+    for (const [i, frame] of group.entries()) {
       const result = results[i]!;
-      const written = await writeDrawn(run.path, file, { image, result });
-      found.push({ file, ...result.toJSON() });
-      if (shown.length < REPORTED) shown.push(await galleryImage(file, image, result));
-      terminal.say(`${file}: ${describe(result)} → ${written}`);
-      terminal.progress(`${found.length}/${files.length} images`);
+      const { file, video } = frame;
+      let written: string | undefined;
+      for (const output of made.outputs.values()) written = (await output.add(frame, result)) ?? written;
+      found.push({ file, ...(video ? { frame: video.index, time: video.time } : {}), ...result.toJSON() });
+      if (shown.length < REPORTED) shown.push(await galleryImage(frame, result));
+      const name = video ? `${file} at ${video.time.toFixed(2)} s` : file;
+      terminal.say(`${name}: ${describe(result)}${written === undefined ? "" : ` → ${written}`}`);
+      terminal.progress(
+        video ? `${file}: ${counted(video.index + 1, "frame")}` : `${found.length}/${files.length} images`,
+      );
     }
   }
+  const saved: Partial<Record<OutputName, string>> = {};
+  for (const [name, output] of made?.outputs ?? []) saved[name] = await output.end();
+  const run = made?.run;
   const predictions = run && join(run.path, "predictions.json");
   if (predictions) {
     const about = { title: `Predictions of ${values.weights}`, environment: environment(detector.backend) };
     await writeFileAtomic(predictions, JSON.stringify(found));
-    await writeFileAtomic(run!.report, renderReport({ ...about, images: shown }));
+    await writeFileAtomic(run.report, renderReport({ ...about, images: shown }));
   }
-  terminal.data({ predictions, report: run?.report, images: found, unread, passedOver });
+  terminal.data({ predictions, report: run?.report, saved, images: found, unread, passedOver });
   if (run) terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
   if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
 
-/**
- * Files as given, and folders as the images in them, by name; "passedOver" are the other files and folders in these.
- * @throws UsageError
- */
-async function imageFiles(paths: readonly string[]): Promise<{ files: string[]; passedOver: string[] }> {
-  const files: string[] = [];
-  const passedOver: string[] = [];
-  for (const path of paths) {
-    const found = await statOf(path);
-    if (!found)
-      throw new UsageError(`${path}: there is no such file or folder. ${(await missingHint(path)) ?? ""}`.trim());
-    if (!found.isDirectory()) {
-      files.push(path);
-      continue;
-    }
-    const inside = (await readdir(path, { withFileTypes: true }))
-      .filter(({ name }) => !SYSTEM_NAME.test(name))
-      .sort((a, b) => (a.name < b.name ? -1 : 1));
-    const images = inside.filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && IMAGE_NAME.test(entry.name));
-    const others = inside
-      .filter((entry) => !images.includes(entry))
-      .map((entry) => join(path, entry.name, entry.isDirectory() ? "/" : ""));
-    if (images.length === 0)
-      throw new UsageError(`${path}: holds no images${others.length > 0 ? `; ${passedOverText(others)}` : ""}`);
-    files.push(...images.map(({ name }) => join(path, name)));
-    passedOver.push(...others);
-  }
-  return { files, passedOver };
-}
-
-/** "3 of the entries are no images that are read (2 .heic, 1 without ending): a.heic, …". */
-function passedOverText(paths: readonly string[]): string {
-  const kinds = new Map<string, number>();
-  for (const path of paths) {
-    const kind = path.endsWith(sep) ? FOLDER : extname(path).toLowerCase() || "without an ending";
-    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
-  }
-  const counts = [...kinds].sort((a, b) => b[1] - a[1]);
-  const others = counts.splice(KINDS).reduce((sum, [, count]) => sum + count, 0);
-  if (others > 0) counts.push(["of other kinds", others]);
-  const listed = counts.map(([kind, n]) => (kind === FOLDER ? counted(n, kind) : `${n} ${kind}`)).join(", ");
-  return `passed over ${counted(paths.length, "file or folder", "files or folders")} (${listed}): ${firstOf(paths)}; read are .jpg, .png, .webp, .gif, .tif and .avif`;
-}
-
-/** Writes the image with its boxes under its own name, or a numbered one where two images are called alike. */
-async function writeDrawn(folder: string, file: string, found: { image: RgbImage; result: Result }): Promise<string> {
-  const name = basename(file).replace(/\.(?!png$)\w+$/i, ".jpg");
-  const bytes = await encodeImage(drawObjects(found.image, found.result.objects), name);
-  for (let i = 1; ; i++) {
-    const path = join(folder, i === 1 ? name : name.replace(/(\.\w+)?$/, `-${i}$1`));
-    if (await exists(path)) continue;
-    await writeFileAtomic(path, bytes);
-    return path;
-  }
-}
-
-async function galleryImage(file: string, image: RgbImage, result: Result): Promise<GalleryImage> {
+async function galleryImage({ file, image, video }: Frame, result: Result): Promise<GalleryImage> {
   const { width, height, objects } = result;
-  return { name: file, source: await thumbnail(image, SIDE), width, height, objects };
+  return {
+    name: video ? `${file}, frame ${video.index}` : file,
+    source: await thumbnail(image, SIDE),
+    width,
+    height,
+    objects,
+  };
 }
 
 /** "2 cat 0.91 0.88, dog 0.60". */

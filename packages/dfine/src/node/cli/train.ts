@@ -15,6 +15,7 @@ import { EXIT, UsageError } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
 import { openDevice } from "./openDetector.ts";
 import * as options from "./options.ts";
+import { overfitCommand } from "./overfit.ts";
 import { runTerminal } from "./runTerminal.ts";
 import { Terminal } from "./terminal.ts";
 import { freshJob, type Job, resumedJob, type TrainValues } from "./trainJob.ts";
@@ -36,7 +37,7 @@ const FREE_ON_RESUME = new Set([
 
 export function trainCommand(finish: (code: number) => void): Command {
   const command = new Command("train")
-    .description("train a model on images with COCO annotations")
+    .description("train a model on labelled images")
     .argument("[overrides...]", "any configuration key, as ema.decay=0.998 or model.decoder.numQueries=100");
   options.addTo(command, [
     ...options.trainData(),
@@ -51,12 +52,16 @@ export function trainCommand(finish: (code: number) => void): Command {
     options.parsed("--memory <megabytes>", "what a step may take, for --batch auto", options.wholeNumber(1)),
     options.parsed("--lr <rate>", "learning rate", options.positiveNumber),
     options.parsed("--backbone-lr <rate>", "learning rate of the backbone", options.positiveNumber),
-    options.weights("weights to start from (.pth, Hugging Face or our own); heads of other classes start fresh"),
+    options.weights("weights to start from, as for dfine val; heads of other classes start fresh"),
     options.ema(),
     new Option("--backbone <file>", "weights of the backbone alone, such as PPHGNetV2_B0_stage1.pth"),
     options.parsed("--seed <number>", "chooses initial weights, order and noise", options.wholeNumber(0)),
     options.maxPixels(),
     ...options.loader(),
+    new Option(
+      "--overfit",
+      "learn one batch by heart, to see that the data can be learned: exit code 1 where not, within --steps (default: 600)",
+    ).default(false),
     new Option("--preview [file]", "write a sheet of images as training gets them, and end").preset("preview.jpg"),
     new Option("--wandb <project>", "send the curves to this project at Weights & Biases too (needs @wandb/sdk)"),
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
@@ -100,6 +105,7 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
   await checkImages(datasets.train!);
   if (datasets.val) await checkImages(datasets.val);
   if (values.preview !== undefined) return await writePreview(values.preview, terminal, job);
+  if (values.overfit) return await overfitCommand(job, values, { terminal, tried });
   const resources = { workers: values.workers, cacheBytes: values.cache && values.cache * 2 ** 20 };
   terminal.note(loaderNote(config, resources));
   using device = tried ?? (await openDevice(values, terminal));
@@ -148,7 +154,7 @@ async function writePreview(file: string, terminal: Terminal, { config, datasets
 }
 
 /** What the data holds that the user should know; warns of what leaves nothing to learn or to measure. */
-function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job): string[] {
+function dataNotes(terminal: Terminal, { config, datasets: { train, val, notes: read = [] } }: Job): string[] {
   const { queries } = ARCHITECTURES.plan(config.model).facts();
   const learned = summarizeDataset(train!.dataset, {
     size: config.model.evalSize,
@@ -159,10 +165,14 @@ function dataNotes(terminal: Terminal, { config, datasets: { train, val } }: Job
   const judged = val && summarizeDataset(val.dataset, { use: "evaluation", queries });
   if (judged?.boxes === 0)
     terminal.warn("the validation data has no boxes: there is no AP, and best.safetensors is the last epoch");
-  if (!judged) terminal.warn("no validation data: nothing is evaluated, and best.safetensors is the last epoch");
+  if (!judged)
+    terminal.warn(
+      "no validation data: nothing is evaluated, and best.safetensors is the last epoch; --val-split 0.1 sets a tenth of the images aside",
+    );
   const notes = [
+    ["data", { notes: read }],
     ["data", learned],
     ["validation data", judged],
   ] as const;
-  return notes.flatMap(([name, summary]) => summary?.notes.map((note) => `${name}: ${note}`) ?? []);
+  return notes.flatMap(([name, about]) => about?.notes.map((note) => `${name}: ${note}`) ?? []);
 }

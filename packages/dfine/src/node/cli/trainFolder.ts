@@ -15,7 +15,8 @@ export async function planTrainFolder(out: string, name: string): Promise<(data:
 
 /** The data set's folder names the run, as people look for it. */
 export function defaultName(files: DataFiles): string {
-  const path = "data" in files ? files.data : (files.train?.images ?? "run");
-  const name = basename(dirname(resolve(path))).replace(/[^\p{L}\p{N}._-]+/gu, "-");
+  const path = resolve("data" in files ? files.data : (files.train?.images ?? "run"));
+  const isFolder = "data" in files && !/\.(ya?ml|json)$/i.test(path);
+  const name = basename(isFolder ? path : dirname(path)).replace(/[^\p{L}\p{N}._-]+/gu, "-");
   return /[\p{L}\p{N}]/u.test(name) ? name : "run";
 }

@@ -10,17 +10,20 @@ import {
 } from "../../config/config.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
+import { OVERFIT } from "../../train/overfit.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { readConfigFile } from "../configFile.ts";
-import type { Datasets } from "../data/loadDataYaml.ts";
+import type { Datasets } from "../data/datasetParts.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadDatasets, parseDataFiles } from "../datasets.ts";
 import { readWeights } from "../files.ts";
 import { openRunFolder, type RunFolder } from "../runFolder.ts";
 import { readRun } from "../runState.ts";
 import { UsageError } from "./exit.ts";
+import { shownDownload } from "./openDetector.ts";
 import { type DataOptionValues, type DeviceOptionValues, dataFiles, type OutputOptionValues } from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
+import { Terminal } from "./terminal.ts";
 import { defaultName, planTrainFolder } from "./trainFolder.ts";
 
 type Numbers = Readonly<
@@ -44,6 +47,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly resume?: string;
   /** Images per step where `batch` does not say it. */
   readonly usualBatch?: number;
+  /** Whether to learn one batch by heart, and nothing else. */
+  readonly overfit?: boolean;
   /** File of a sheet of images, which is all that is made. */
   readonly preview?: string;
 }
@@ -68,7 +73,7 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
   if (given.weights !== undefined && given.backbone !== undefined)
     throw new UsageError("--weights has a backbone of its own; give either --weights or --backbone");
-  const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone);
+  const backbone = given.backbone === undefined ? undefined : await openBackboneFile(given.backbone, given);
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const file = given.config === undefined ? {} : await readConfigFile(given.config);
   const chosen = { ...given, model: given.model ?? initial?.preset ?? file.preset ?? "n" };
@@ -85,7 +90,8 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
     ...{ own, images: images.length },
     given: given.batch ?? file.train?.batch ?? completed.find((text) => text.startsWith("train.batch=")),
   });
-  const config = resolveConfig([file, configOptions(values, { classes, initial })], completed);
+  const layers = [file, configOptions(values, { classes, initial }), ...(given.overfit ? [OVERFIT] : [])];
+  const config = resolveConfig(layers, completed);
   if (config.model.classes.length !== classes.length)
     throw new ConfigError(
       `configuration: model.classes has ${config.model.classes.length} names, the annotations have ${classes.length}; leave model.classes out`,
@@ -98,13 +104,14 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   };
 }
 
-async function openWeights(place: string, { ema, size }: Pick<TrainValues, "ema" | "size">): Promise<Checkpoint> {
-  const { bytes, ...about } = await readWeights(place);
+async function openWeights(place: string, values: TrainValues): Promise<Checkpoint> {
+  const { ema, size } = values;
+  const { bytes, ...about } = await readWeights(place, shownDownload(new Terminal(values)));
   return openCheckpoint(bytes, { ...about, size, ...(ema ? {} : { ema }) });
 }
 
-async function openBackboneFile(place: string): Promise<BackboneWeights> {
-  const { bytes, ...about } = await readWeights(place);
+async function openBackboneFile(place: string, values: TrainValues): Promise<BackboneWeights> {
+  const { bytes, ...about } = await readWeights(place, shownDownload(new Terminal(values)));
   return openBackbone(bytes, about);
 }
 

@@ -24,7 +24,7 @@ import { Terminal } from "./terminal.ts";
 type ValValues = options.DataOptionValues & options.DetectorOptionValues & { readonly classAgnostic: boolean };
 
 export function valCommand(finish: (code: number) => void): Command {
-  const command = new Command("val").description("evaluate weights on images with COCO annotations");
+  const command = new Command("val").description("evaluate weights on labelled images");
   options.addTo(command, [
     ...options.detector(),
     ...options.valData(),
@@ -38,14 +38,15 @@ export function valCommand(finish: (code: number) => void): Command {
 
 async function val(values: ValValues): Promise<number> {
   const terminal = new Terminal(values);
-  const { val: split } = await loadDatasets(options.dataFiles(values, "val"), ["val"]);
+  const { val: split, notes: read = [] } = await loadDatasets(options.dataFiles(values, "val"), ["val"]);
   const { dataset } = split!;
   const makeFolder = await planRunFolder(values.out, "val", values.name ?? "val");
   await checkImages(split!);
   const { maxPixels } = values;
   using detector = await openDetector(values, terminal);
   const { queries } = ARCHITECTURES.plan(detector.model.config).facts();
-  for (const note of summarizeDataset(dataset, { use: "evaluation", queries }).notes) terminal.note(`data: ${note}`);
+  for (const note of [...read, ...summarizeDataset(dataset, { use: "evaluation", queries }).notes])
+    terminal.note(`data: ${note}`);
   const { categoryIds, notes: matched } = matchCategories(detector.names, dataset);
   for (const note of matched) terminal.note(note);
   const leftOut = new LeftOut(runTerminal(terminal));

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { CocoJson } from "../../data/cocoJson.ts";
 import { crowdHumanToCoco, type PersonBox, parseOdgt } from "../../data/crowdHuman.ts";
 import { DatasetError } from "../../data/errors.ts";
+import { parseImageSet } from "../../data/vocText.ts";
 import { parseVocXml, vocToCoco } from "../../data/vocXml.ts";
 import { readText } from "../data/readCoco.ts";
 import { loadSharp } from "../optional.ts";
@@ -13,13 +14,16 @@ import { loadSharp } from "../optional.ts";
  */
 export async function readVoc(folder: string, set: string): Promise<CocoJson> {
   const list = join(folder, "ImageSets", "Main", `${set}.txt`);
-  const names = (await readText(list)).split("\n").flatMap((line) => line.trim().split(/\s+/)[0] || []);
+  const names = parseImageSet(await readText(list));
   if (names.length === 0)
     throw new DatasetError(list, "lists no images", "Give another set, such as trainval or test.");
   const images = [];
   for (const name of names) {
     const file = join(folder, "Annotations", `${name}.xml`);
-    images.push(parseVocXml(await readText(file), file));
+    const image = parseVocXml(await readText(file), file);
+    if (image.fileName === "" || image.width === 0 || image.height === 0)
+      throw new DatasetError(file, "has no filename, width or height", "Give annotation files as PASCAL VOC has them.");
+    images.push(image);
   }
   return vocToCoco(images);
 }

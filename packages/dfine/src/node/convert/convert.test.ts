@@ -3,13 +3,14 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { says, thrown } from "../../../test/badInput.ts";
 import { runCommand } from "../../../test/runCommand.ts";
 import { VOC_CLASSES } from "../../config/voc.ts";
 import type { CocoJson } from "../../data/cocoJson.ts";
 import { parseOdgt } from "../../data/crowdHuman.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { parseVocXml } from "../../data/vocXml.ts";
-import { loadDataYaml } from "../data/loadDataYaml.ts";
+import { loadData } from "../data/loadData.ts";
 import { readCoco } from "../data/readCoco.ts";
 
 let folder = "";
@@ -45,7 +46,7 @@ describe("PASCAL VOC", () => {
   test("becomes COCO annotations: pixels from 0, difficult objects as crowds", async () => {
     await file("voc/ImageSets/Main/trainval.txt", "000001\n000002  1\n");
     await file("voc/Annotations/000001.xml", VOC);
-    const empty = VOC.replace("000001.jpg", "A &amp; B.jpg").replace(/<object>[\s\S]*<\/object>/, "");
+    const empty = VOC.replace("000001.jpg", "A &amp; B.jpg").replace(/<!--[\s\S]*<\/object>/, "");
     await file("voc/Annotations/000002.xml", empty);
     const { code } = await runCommand("convert", "voc", join(folder, "voc"), "--out", join(folder, "voc.json"));
     expect(code).toBe(0);
@@ -61,8 +62,17 @@ describe("PASCAL VOC", () => {
   });
 
   test.each([
-    ["no XML", "hello", "x.xml: annotation has no filename"],
-    ["no number", VOC.replace("48", "left"), "x.xml: object 1 has left as xmin, not a number"],
+    ["voc-xml", VOC.slice(0, 300)],
+    ["voc-other", "<svg/>"],
+    ["voc-number", VOC.replace("48", "left")],
+  ])("%s", async (row, text) => {
+    const error = await thrown(() => parseVocXml(text, "x.xml"));
+    expect(error).toBeInstanceOf(DatasetError);
+    says(row, error);
+  });
+
+  test.each([
+    ["no XML", "hello", "x.xml: is not valid XML (missing root element)"],
     ["no name", VOC.replace("<name>dog</name>", ""), "x.xml: object 1 has no name"],
   ])("%s is refused", (_, text, said) => {
     expect(() => parseVocXml(text, "x.xml")).toThrow(DatasetError);
@@ -144,7 +154,7 @@ test("Objects365: all but the first 5000 validation images are trained on, large
   );
   expect(code).toBe(0);
   expect(out).toMatch(/1 image could not be read/);
-  const { train: learned, val: judged } = await loadDataYaml(join(made, "data.yaml"), ["train", "val"]);
+  const { train: learned, val: judged } = await loadData(join(made, "data.yaml"), ["train", "val"]);
   expect(judged.dataset.images).toHaveLength(5000);
   expect(judged.dataset.annotationsByImage.get(2)).toHaveLength(1);
   const written = await json("o365/made/train.json");

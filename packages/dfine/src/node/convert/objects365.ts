@@ -7,6 +7,7 @@ import * as rule from "../../optionRules.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { missingHint, statOf } from "../data/onDisk.ts";
 import { loadSharp } from "../optional.ts";
+import { cocoText } from "./cocoText.ts";
 
 /** Where Objects365 lies, and what is made of it. */
 export interface Objects365Options {
@@ -69,11 +70,12 @@ export async function convertObjects365(options: Objects365Options): Promise<{ d
 
 const moved = (name: string): string => [MOVED, ...name.split("/").slice(1)].join("/");
 
-/** Members of the lists of an annotation file, but for those that are skipped. @throws DatasetError */
+/** Members of the lists of an annotation file, but for lists that are skipped. @throws DatasetError */
 async function* membersOf(file: string, skip: readonly string[]): AsyncGenerator<JsonMember, void, undefined> {
   if (!(await statOf(file))?.isFile())
     throw new DatasetError(file, "does not exist", (await missingHint(file)) ?? "Check the path.");
-  yield* jsonMembers(createReadStream(file, { encoding: "utf8" }), file, { skip });
+  for await (const member of jsonMembers(createReadStream(file, { encoding: "utf8" }), file, { skip }))
+    if (member.index !== undefined) yield member;
 }
 
 interface Part {
@@ -84,40 +86,14 @@ interface Part {
 
 type Resizer = ReturnType<typeof resizer>;
 
-/** The text of a part of the data set, piece by piece: images, categories of the first file, annotations. */
-async function* partText(parts: readonly Part[], shrink: Resizer): AsyncGenerator<string, void, undefined> {
+/** A part of the data set, piece by piece; images come first, since annotations shrink with them. */
+function partText(parts: readonly Part[], shrink: Resizer): AsyncGenerator<string, void, undefined> {
   const scales: Scales = new Map();
-  yield* inPieces(list("images", images(parts, shrink, scales)));
-  yield ",\n";
-  yield* inPieces(list("categories", categories(parts[0]!)));
-  yield ",\n";
-  yield* inPieces(list("annotations", annotations(parts, scales)));
-  yield "\n}\n";
-}
-
-/** A member of the file that lists rows; the first one opens the file. */
-async function* list(name: string, rows: AsyncIterable<object>): AsyncGenerator<string, void, undefined> {
-  yield `${name === "images" ? "{" : ""}"${name}": [`;
-  let separator = "\n";
-  for await (const row of rows) {
-    yield separator + JSON.stringify(row);
-    separator = ",\n";
-  }
-  yield "]";
-}
-
-const PIECE = 1 << 16;
-
-/** The same text in pieces that are worth a write each. */
-async function* inPieces(texts: AsyncIterable<string>): AsyncGenerator<string, void, undefined> {
-  let piece = "";
-  for await (const text of texts) {
-    piece += text;
-    if (piece.length < PIECE) continue;
-    yield piece;
-    piece = "";
-  }
-  yield piece;
+  return cocoText({
+    images: images(parts, shrink, scales),
+    categories: categories(parts[0]!),
+    annotations: annotations(parts, scales),
+  });
 }
 
 /** Images as they come out, whose scales it takes down. */

@@ -9,8 +9,8 @@ import { type BatchSize, drawSize, resizeNearest } from "../../data/multiScale.t
 import { annotatedBoxes, toTargets } from "../../data/targets.ts";
 import type { TrainingBatch } from "../../train/batch.ts";
 import { type BrokenImagesOptions, brokenImages } from "./brokenImages.ts";
+import type { DatasetSplit } from "./datasetParts.ts";
 import { createImageSource, type ImageSourceOptions } from "./imageSource.ts";
-import type { DatasetSplit } from "./loadDataYaml.ts";
 
 /** A batch that is shared with no later one. */
 export interface Batch extends TrainingBatch {

@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import pLimit from "p-limit";
 import { DatasetError, ImageError } from "../../data/errors.ts";
 import { firstOf } from "../../describe.ts";
-import type { DatasetSplit } from "./loadDataYaml.ts";
+import type { DatasetSplit } from "./datasetParts.ts";
 import { exists, missingHint, withSeparators } from "./onDisk.ts";
 import { realFolder, resolveInside } from "./paths.ts";
 

@@ -1,4 +1,4 @@
-import { checkOptions, type OptionRules, thing, whole } from "@dfine/tensor";
+import { checkOptions, type OptionRules, text, thing, whole } from "@dfine/tensor";
 import type { Metadata } from "sharp";
 import { cmykToRgb } from "../../data/cmyk.ts";
 import { ImageError } from "../../data/errors.ts";
@@ -16,9 +16,11 @@ export interface DecodeOptions {
   readonly maxPixels?: number | undefined;
   /** The size on which the image was annotated, in pixels. */
   readonly frame?: { readonly width: number; readonly height: number };
+  /** What bytes are called in messages. */
+  readonly name?: string;
 }
 
-const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing };
+const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing, name: text };
 
 /**
  * Decodes an image file (or its bytes) to 8-bit RGB as Pillow's `convert("RGB")` does: grey is replicated, alpha
@@ -30,15 +32,13 @@ const OPTIONS: OptionRules<DecodeOptions> = { maxPixels: whole(1), frame: thing 
  */
 export async function decodeImage(source: string | Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   checkOptions("decodeImage", options, OPTIONS);
-  const { maxPixels = 100_000_000, frame } = options;
-  const path = typeof source === "string" ? source : "image in memory";
+  const { maxPixels = 100_000_000, frame, name = "image in memory" } = options;
+  const path = typeof source === "string" ? source : name;
   const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
   const bytes = typeof source === "string" ? await readWhole(source, refuse) : source;
   const sharp = await loadSharp();
   const settings = { failOn: "truncated", ignoreIcc: true, limitInputPixels: maxPixels } as const;
-  const metadata = await readHeader(path, bytes, () =>
-    sharp(bytes, { ...settings, limitInputPixels: false }).metadata(),
-  );
+  const metadata = await readHeader(path, bytes);
   if (metadata.width * metadata.height > maxPixels)
     throw new ImageError(
       path,
@@ -58,10 +58,12 @@ export async function decodeImage(source: string | Uint8Array, options: DecodeOp
   }
 }
 
-async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<Metadata>): Promise<Metadata> {
+/** What the header of an image says. @throws ImageError where it is none that is decoded */
+export async function readHeader(path: string, bytes: Uint8Array): Promise<Metadata> {
+  const sharp = await loadSharp();
   let metadata: Metadata;
   try {
-    metadata = await read();
+    metadata = await sharp(bytes, { ignoreIcc: true, limitInputPixels: false }).metadata();
   } catch (error) {
     throw unreadable(path, bytes, `is not an image that can be read (${reason(error)})`);
   }
@@ -72,7 +74,7 @@ async function readHeader(path: string, bytes: Uint8Array, read: () => Promise<M
 }
 
 /** A coding that the library was built without, or that nobody decodes; the file may be whole. */
-const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format)|not (configured|implemented)/i;
+export const UNSUPPORTED = /not been built in|not supported|unsupported (?!image format)|not (configured|implemented)/i;
 
 /** Why an image could not be read, and what to do: by its kind, by its coding, or because it is damaged. */
 function unreadable(path: string, bytes: Uint8Array, problem: string): ImageError {
@@ -99,7 +101,7 @@ function shouldTurn(path: string, metadata: Metadata, frame: DecodeOptions["fram
 }
 
 /** The first line of an error's message that tells something. */
-function reason(error: unknown): string {
+export function reason(error: unknown): string {
   const lines = (error instanceof Error ? error.message : String(error)).split("\n");
   return (lines.find((line) => !line.includes("bad seek")) ?? lines[0]!).replace(/:$/, "");
 }

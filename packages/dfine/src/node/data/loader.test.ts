@@ -10,7 +10,7 @@ import { augmentationsSchema } from "../../data/augment/augmentations.ts";
 import type { CocoDataset } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { cocoDataset } from "../../data/parseCoco.ts";
-import { loadDataYaml } from "./loadDataYaml.ts";
+import { loadData } from "./loadData.ts";
 import { type Batch, createLoader, type LoaderOptions } from "./loader.ts";
 
 const COUNT = 11;
@@ -225,9 +225,9 @@ describe("what is wrong is said", () => {
 });
 
 test("data.yaml leads to the data set; a part it lacks is named", async () => {
-  const { train } = await loadDataYaml(join(folder, "data.yaml"), ["train"]);
+  const { train } = await loadData(join(folder, "data.yaml"), ["train"]);
   expect(train.imageRoot).toBe(join(folder, "images"));
   expect(train.dataset.images).toHaveLength(COUNT);
-  await expect(loadDataYaml(join(folder, "data.yaml"), ["train", "val"])).rejects.toThrow(/has no val\. Add val:/);
-  await expect(loadDataYaml(join(folder, "none.yaml"), ["train"])).rejects.toThrow(/none\.yaml: does not exist/);
+  await expect(loadData(join(folder, "data.yaml"), ["train", "val"])).rejects.toThrow(/has no val\. Add val:/);
+  await expect(loadData(join(folder, "none.yaml"), ["train"])).rejects.toThrow(/none\.yaml: does not exist/);
 });

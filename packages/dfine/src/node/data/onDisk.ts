@@ -23,7 +23,8 @@ const SPELLINGS: readonly Spelling[] = [
   { differs: "in percent-encoding (as %20 for a space)", plain: decoded },
   { differs: "in its separators (backslashes)", plain: (name) => name.replaceAll("\\", "/") },
 ];
-const plainest = (name: string, spellings = SPELLINGS): string =>
+/** The same text for all spellings of a name. */
+export const plainest = (name: string, spellings = SPELLINGS): string =>
   spellings.reduceRight((text, { plain }) => plain(text), name);
 
 export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(() => undefined);
@@ -60,10 +61,15 @@ export async function missingHint(given: string): Promise<string | undefined> {
   const found = (await onDisk(path)) ?? (written.includes("..") ? undefined : await onDisk(written));
   if (found === undefined) return undefined;
   if (found === path) return (await exists(path)) ? undefined : `${found} is a link to something that does not exist.`;
+  return `On disk it is called ${found}: the names differ ${spellingDifference(path, found)}.`;
+}
+
+/** In what two spellings of a name differ, as the end of a sentence. */
+export function spellingDifference(path: string, found: string): string {
   const differ = (spellings: readonly Spelling[]) => plainest(path, spellings) !== plainest(found, spellings);
   const needed = SPELLINGS.filter((one) => differ(SPELLINGS.filter((other) => other !== one)));
   const kinds = needed.length > 0 ? needed : SPELLINGS.filter((one) => !differ([one])).slice(0, 1);
-  return `On disk it is called ${found}: the names differ ${kinds.map(({ differs }) => differs).join(" and ")}.`;
+  return kinds.map(({ differs }) => differs).join(" and ");
 }
 
 /** A path as programs on Windows write it, with the separators of this system; as it is where a file is called so. */

@@ -3,6 +3,10 @@ import { join, sep } from "node:path";
 import { ImageError } from "../../data/errors.ts";
 import { missingHint, withSeparators } from "./onDisk.ts";
 
+/** Whether a file name is absolute, or leads out of its folder. */
+export const leavesFolder = (fileName: string): boolean =>
+  /^([\\/]|[A-Za-z]:)/.test(fileName) || fileName.split(/[\\/]/).includes("..") || fileName.includes("\0");
+
 /**
  * The file that an annotation names, which must lie inside the image folder: no absolute path, no `..`, no link out.
  * Backslashes separate folders, as on Windows, unless a file is called so.
@@ -10,8 +14,7 @@ import { missingHint, withSeparators } from "./onDisk.ts";
  */
 export async function resolveInside(root: string, fileName: string): Promise<string> {
   const folder = await realFolder(root);
-  const parts = fileName.split(/[\\/]/);
-  if (/^([\\/]|[A-Za-z]:)/.test(fileName) || parts.includes("..") || fileName.includes("\0"))
+  if (leavesFolder(fileName))
     throw new ImageError(fileName, `leaves the image folder ${folder}`, "Name images by their path inside the folder.");
   const path = await withSeparators(join(folder, fileName));
   const target = await realpath(path).catch(() => {

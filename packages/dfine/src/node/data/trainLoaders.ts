@@ -4,8 +4,8 @@ import type { TrainData } from "../../train/batch.ts";
 import type { DataPart } from "../runEvents.ts";
 import { hasBatchThreads, usualWorkers } from "./batchThreads.ts";
 import type { BrokenImagesOptions } from "./brokenImages.ts";
+import type { DatasetSplit } from "./datasetParts.ts";
 import { USUAL_CACHE } from "./imageSource.ts";
-import type { DatasetSplit } from "./loadDataYaml.ts";
 import { createLoader, type Loader } from "./loader.ts";
 
 /** What preparing images may take. Batches do not depend on it. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Random } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeImage } from "../data/decode.ts";
-import { loadDataYaml } from "../data/loadDataYaml.ts";
+import { loadData } from "../data/loadData.ts";
 import { type DigitsDataset, makeDigits } from "./digits.ts";
 import { createDraws } from "./draws.ts";
 import { type Handwriting, readHandwriting, samplesFor } from "./handwriting.ts";
@@ -97,7 +97,7 @@ describe("scenes", () => {
 
 test("the folder holds PNG images, COCO annotations and a data.yaml that leads to them", async () => {
   expect(digits.generated).toBe(true);
-  const splits = await loadDataYaml(digits.dataYaml, ["train", "val"]);
+  const splits = await loadData(digits.dataYaml, ["train", "val"]);
   expect(splits.train).toEqual(digits.train);
   expect([splits.train.dataset.images.length, splits.val.dataset.images.length]).toEqual([12, 5]);
   expect(splits.val.dataset.categories.map(({ name }) => name).join("")).toBe("0123456789");

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { callable, checkOptions, needed, type OptionRules, Random, text, whole } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
 import { abortSignal } from "../../optionRules.ts";
-import { type DatasetSplit, loadDataYaml } from "../data/loadDataYaml.ts";
+import type { DatasetSplit } from "../data/datasetParts.ts";
+import { loadData } from "../data/loadData.ts";
 import { encodeImage } from "../draw.ts";
 import { makeFolder } from "../runFolder.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
@@ -67,7 +68,7 @@ export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset>
     await writeFile(join(folder, MANIFEST), wanted);
   }
   const dataYaml = join(folder, "data.yaml");
-  return { ...(await loadDataYaml(dataYaml, parts)), dataYaml, generated };
+  return { ...(await loadData(dataYaml, parts)), dataYaml, generated };
 }
 
 async function isComplete(folder: string, wanted: string): Promise<boolean> {
