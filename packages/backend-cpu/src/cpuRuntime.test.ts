@@ -1,11 +1,17 @@
 import { BackendError } from "@dfine/tensor";
 import { describe, expect, it } from "vitest";
 import { Runtime } from "./cpuRuntime.ts";
-import type { WasmKernel } from "./runtime.ts";
+import type { Job, WasmKernel } from "./runtime.ts";
 import { Assembler } from "./wasm/assembler.ts";
 
 const make = (threads: number, deadlineMilliseconds = 5000) =>
   new Runtime({ threads, relaxedSimd: false, memoryLimitBytes: 2 ** 30, deadlineMilliseconds });
+
+/** Launches, and waits until it is done. */
+function run(runtime: Runtime, kernel: WasmKernel, job: Job): void {
+  runtime.launch(kernel, job);
+  runtime.heapI32();
+}
 
 /** Adds 1 to every word, and notes the thread in a second array. */
 const increment: WasmKernel = {
@@ -107,7 +113,7 @@ describe("threads", () => {
   it("a trap on the caller names the kernel and poisons the runtime", () => {
     for (const threads of [1, 2]) {
       const runtime = make(threads);
-      expect(() => runtime.launch(faulty, { args: [1], units: 2, grain: 1 })).toThrow(
+      expect(() => run(runtime, faulty, { args: [1], units: 2, grain: 1 })).toThrow(
         /faulty kernel failed.*out of bounds/,
       );
       expect(() => runtime.launch(increment, { args: [64, 64], units: 1, grain: 1 })).toThrow(/unusable since/);
@@ -130,7 +136,7 @@ describe("threads", () => {
 
   it("a trap on a worker names the kernel and poisons the runtime", async () => {
     const runtime = make(2);
-    const error = await untilThrown(() => runtime.launch(faulty, { args: [2], units: 16, grain: 1 }));
+    const error = await untilThrown(() => run(runtime, faulty, { args: [2], units: 16, grain: 1 }));
     expect(String(error)).toMatch(/faulty kernel failed on a worker: RuntimeError: .*out of bounds/);
     expect(() => runtime.alloc(1, "f32")).toThrow(/faulty kernel/);
     runtime.dispose();
@@ -138,7 +144,7 @@ describe("threads", () => {
 
   it("a worker that never answers is noticed", async () => {
     const runtime = make(2, 200);
-    const error = await untilThrown(() => runtime.launch(faulty, { args: [3], units: 16, grain: 1 }));
+    const error = await untilThrown(() => run(runtime, faulty, { args: [3], units: 16, grain: 1 }));
     expect(String(error)).toMatch(/part of faulty kernel and has not answered/);
     runtime.dispose();
   });

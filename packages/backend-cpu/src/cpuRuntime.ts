@@ -1,9 +1,12 @@
 import { BackendError, type Buffer, type Dtype, type Meter, OutOfMemoryError } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
-import { put } from "./kernels/tables.ts";
 import { Heap } from "./memory/heap.ts";
 import { KeptForms, type WeightForm } from "./memory/keptForms.ts";
-import { type CpuRuntime, type Job, launchBytes, MAX_ARGS, type WasmKernel } from "./runtime.ts";
+import { TableRing } from "./memory/tableRing.ts";
+import type { WordList } from "./memory/words.ts";
+import { type CpuRuntime, type Job, MAX_ARGS, OWN_BYTES, type WasmKernel } from "./runtime.ts";
+import { Alone } from "./threads/alone.ts";
+import type { Launcher } from "./threads/launcher.ts";
 import { Team } from "./threads/team.ts";
 import { Instances } from "./wasm/instances.ts";
 
@@ -23,17 +26,16 @@ export interface CpuBuffer extends Buffer {
 
 /** What kernels have cost. */
 class KernelMeter implements Meter {
-  readonly #team: Team | undefined;
+  readonly #launcher: Launcher;
   launches = 0;
   milliseconds = 0;
 
-  constructor(team: Team | undefined) {
-    this.#team = team;
-    team?.measureWaits();
+  constructor(launcher: Launcher) {
+    this.#launcher = launcher;
   }
 
   get waiting(): number {
-    return this.#team?.waited ?? 0;
+    return this.#launcher.waited;
   }
 
   add(milliseconds: number): void {
@@ -48,10 +50,10 @@ export class Runtime implements CpuRuntime {
   readonly wide: boolean;
   readonly heap: Heap;
   readonly #instances: Instances;
-  readonly #team: Team | undefined;
+  readonly #launcher: Launcher;
   readonly #forms: KeptForms;
-  readonly #args: number;
-  #failure: BackendError | undefined;
+  readonly #tables: TableRing;
+  #isDisposed = false;
   #meter: KernelMeter | undefined;
 
   constructor({ threads, relaxedSimd, wide = false, memoryLimitBytes, deadlineMilliseconds }: RuntimeOptions) {
@@ -60,9 +62,10 @@ export class Runtime implements CpuRuntime {
     this.wide = wide;
     this.heap = new Heap({ shared, limitBytes: memoryLimitBytes });
     this.#forms = new KeptForms(this.heap);
-    this.#instances = new Instances(this.heap.memory, { relaxed: relaxedSimd, shared, wide });
-    this.#args = this.heap.alloc(launchBytes(threads));
-    this.#team = shared ? new Team(this.heap, { threads, deadlineMilliseconds }) : undefined;
+    const own = this.heap.alloc(threads * OWN_BYTES);
+    this.#instances = new Instances({ memory: this.heap.memory, own }, { relaxed: relaxedSimd, shared, wide });
+    this.#launcher = shared ? new Team(this.heap, { threads, own, deadlineMilliseconds }) : new Alone(this.heap);
+    this.#tables = new TableRing(this.heap, this.#launcher);
   }
 
   get memory(): WebAssembly.Memory {
@@ -73,15 +76,17 @@ export class Runtime implements CpuRuntime {
     return this.#instances.count;
   }
   heapF32(): Float32Array {
+    this.#launcher.finish();
     return this.heap.f32();
   }
   heapI32(): Int32Array {
+    this.#launcher.finish();
     return this.heap.i32();
   }
 
   /** Resolves once all threads run. @throws BackendError when they cannot */
   async ready(): Promise<void> {
-    await this.#team?.ready();
+    await this.#launcher.ready();
   }
 
   launch(kernel: WasmKernel, { args, units, grain }: Job): void {
@@ -90,26 +95,23 @@ export class Runtime implements CpuRuntime {
     if (args.length > MAX_ARGS)
       throw new BackendError(`cpu: ${kernel.name} passes ${args.length} words; ${MAX_ARGS} fit`);
     const loaded = this.#instances.get(kernel);
-    put(this.heap.i32(), this.#args / 4, args);
-    const step = Math.max(1, Math.ceil(grain));
-    const chunks = Math.ceil(units / step);
     const begin = this.#meter && performance.now();
-    try {
-      if (chunks > 1 && this.#team) this.#team.run(loaded, { args: this.#args, units, grain: step, chunks });
-      else
-        for (let first = 0; first < units; first += step) loaded.run(this.#args, first, Math.min(units, first + step));
-    } catch (error) {
-      this.#failure =
-        error instanceof BackendError ? error : new BackendError(`cpu: ${kernel.name} failed: ${String(error)}`);
-      throw this.#failure;
-    }
+    this.#launcher.queue(loaded, { args, units, grain: Math.max(1, Math.ceil(grain)) });
+    // What a kernel takes is seen when it runs alone.
+    if (this.#meter) this.#launcher.finish();
     this.#meter?.add(performance.now() - begin!);
   }
 
   /** Measures every kernel from now on. */
   meter(): Meter {
-    this.#meter ??= new KernelMeter(this.#team);
+    this.#launcher.finish();
+    this.#meter ??= new KernelMeter(this.#launcher);
     return this.#meter;
+  }
+
+  withTables<T>(tables: readonly WordList[], use: (addresses: number[]) => T): T {
+    this.check();
+    return this.#tables.withTables(tables, use);
   }
 
   withScratch<T>(bytes: number, use: (pointer: number) => T): T {
@@ -158,14 +160,13 @@ export class Runtime implements CpuRuntime {
 
   /** Once anything has failed, results cannot be trusted any more. @throws BackendError */
   check(): void {
-    const problem = this.#team?.problem;
-    if (problem !== undefined) this.#failure ??= new BackendError(`cpu: a worker thread ended: ${problem}`);
-    if (this.#failure)
-      throw new BackendError(`${this.#failure.message} (the backend is unusable since; make a new one)`);
+    const failure = this.#isDisposed ? "this backend was disposed" : this.#launcher.failure;
+    if (failure !== undefined)
+      throw new BackendError(`cpu: ${failure} (the backend is unusable since; make a new one)`);
   }
 
   dispose(): void {
-    this.#team?.dispose();
-    this.#failure ??= new BackendError("cpu: this backend was disposed");
+    this.#launcher.dispose();
+    this.#isDisposed = true;
   }
 }

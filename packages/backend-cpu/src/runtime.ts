@@ -1,5 +1,6 @@
 import type { View } from "@dfine/tensor/kernel";
 import type { WeightForm } from "./memory/keptForms.ts";
+import type { WordList } from "./memory/words.ts";
 
 /** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
 export interface WasmKernel {
@@ -14,10 +15,10 @@ export interface WasmKernel {
 /** A call of a kernel. */
 export interface Job {
   /** 32-bit words at `args`: pointers, sizes, and floats as `wordOf` gives them. At most `MAX_ARGS`. */
-  readonly args: readonly number[] | Int32Array;
+  readonly args: WordList;
   /** Work units; `run` is called for chunks [begin, end) of them, in any order and on any thread. */
   readonly units: number;
-  /** Units per chunk, from shapes alone: results must not depend on the number of threads. A launch of one chunk never leaves the caller. */
+  /** Units per chunk, from shapes alone: results must not depend on the number of threads. */
   readonly grain: number;
 }
 
@@ -28,15 +29,17 @@ export interface CpuRuntime {
   /** Whether kernels are compiled so that neighbouring vectors merge. No result depends on it. */
   readonly wide: boolean;
   readonly memory: WebAssembly.Memory;
-  /** Runs every chunk and returns when all are done. @throws BackendError naming the kernel */
+  /** Has every chunk run after all that was launched before. @throws BackendError naming a kernel, this one or one before it */
   launch(kernel: WasmKernel, job: Job): void;
-  /** Lends 64-byte aligned memory, contents unspecified, while `use` runs; may nest. @throws BackendError */
+  /** Lends 64-byte aligned memory, contents unspecified, to what `use` launches; may nest. @throws BackendError */
   withScratch<T>(bytes: number, use: (pointer: number) => T): T;
+  /** Lends memory with tables of 32-bit words to what `use` launches; may nest. @throws BackendError */
+  withTables<T>(tables: readonly WordList[], use: (addresses: number[]) => T): T;
   /** Address of a weight's elements in another form, if the weight is one that is only read: it is kept then. @throws BackendError */
   keptForm(weight: View, form: WeightForm): number | undefined;
   /** Byte address of a view's element 0: unsigned, may exceed 2³¹. */
   pointer(view: Pick<View, "buffer" | "offset">): number;
-  /** All of memory. Fetch anew after anything that may allocate: growth detaches it. */
+  /** All of memory, when every launch is done. Fetch anew after anything that may launch or allocate. @throws BackendError */
   heapF32(): Float32Array;
   /** The same memory as whole numbers. */
   heapI32(): Int32Array;
@@ -44,6 +47,5 @@ export interface CpuRuntime {
 
 /** Words that a launch may pass. */
 export const MAX_ARGS = 512;
-/** Bytes behind them that each thread has for itself (`Assembler.own`). */
+/** Bytes that each thread has for itself (`Assembler.own`). */
 export const OWN_BYTES = 512;
-export const launchBytes = (threads: number): number => MAX_ARGS * 4 + threads * OWN_BYTES;

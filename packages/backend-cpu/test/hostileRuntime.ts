@@ -1,7 +1,8 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
 import type { WeightForm } from "../src/memory/keptForms.ts";
-import { type CpuRuntime, type Job, launchBytes, type WasmKernel } from "../src/runtime.ts";
+import { put, type WordList } from "../src/memory/words.ts";
+import { type CpuRuntime, type Job, MAX_ARGS, OWN_BYTES, type WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {
   readonly pointer: number;
@@ -36,6 +37,7 @@ export class TestRuntime implements CpuRuntime {
   readonly #keeps: boolean;
   readonly #instances = new Map<string, ((args: number, begin: number, end: number) => void)[]>();
   readonly #args: number;
+  readonly #own: number;
   readonly #base: number;
   #top: number;
   #live: { pointer: number; bytes: number }[] = [];
@@ -47,7 +49,8 @@ export class TestRuntime implements CpuRuntime {
     this.#keeps = keeps;
     this.memory = new WebAssembly.Memory({ initial: Math.ceil(base / PAGE) + 64, maximum: PAGE, shared: true });
     this.#top = base;
-    this.#args = this.#take(launchBytes(threads));
+    this.#args = this.#take(MAX_ARGS * 4);
+    this.#own = this.#take(threads * OWN_BYTES);
     this.#base = this.#top;
   }
 
@@ -71,7 +74,7 @@ export class TestRuntime implements CpuRuntime {
     const order =
       this.threads === 1 ? chunks : [...chunks.filter((i) => i % 2 === 0).reverse(), ...chunks.filter((i) => i % 2)];
     order.forEach((chunk, i) => {
-      runs[(i * 7) % this.threads]!(this.#args, chunk * step, Math.min(units, (chunk + 1) * step));
+      runs[(i * 7 + 1) % this.threads]!(this.#args, chunk * step, Math.min(units, (chunk + 1) * step));
     });
   }
 
@@ -86,6 +89,21 @@ export class TestRuntime implements CpuRuntime {
       this.#live.pop();
       this.#top = top;
     }
+  }
+
+  withTables<T>(tables: readonly WordList[], use: (addresses: number[]) => T): T {
+    return this.withScratch(
+      tables.reduce((sum, { length }) => sum + length * 4, 0),
+      (scratch) => {
+        let at = scratch / 4;
+        return use(
+          tables.map((table) => {
+            at = put(this.heapI32(), at, table);
+            return (at - table.length) * 4;
+          }),
+        );
+      },
+    );
   }
 
   keptForm({ version }: View, { bytes, make }: WeightForm): number | undefined {
@@ -158,7 +176,9 @@ export class TestRuntime implements CpuRuntime {
       const bytes = kernel.build({ relaxed: this.#relaxed, shared: true, wide: this.wide });
       const module = new WebAssembly.Module(bytes as BufferSource);
       runs = Array.from({ length: this.threads }, (_, thread) => {
-        const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory, thread } });
+        const { exports } = new WebAssembly.Instance(module, {
+          env: { memory: this.memory, thread, own: this.#own + thread * OWN_BYTES },
+        });
         return exports.run as (args: number, begin: number, end: number) => void;
       });
       this.#instances.set(kernel.key, runs);

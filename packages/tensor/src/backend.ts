@@ -60,7 +60,7 @@ export interface MemoryUse {
 export interface Meter {
   /** Kernels started; on a device that is driven by commands dispatches and copies. */
   readonly launches: number;
-  /** Milliseconds in which they held the caller; undefined where they only queue. */
+  /** Milliseconds in which they ran and the caller waited for them; undefined where they only queue. */
   readonly milliseconds: number | undefined;
   /** Those of them in which the caller waited for other threads. */
   readonly waiting: number;

@@ -14,7 +14,7 @@ import { type GemmRows, type GemmSegment, RUN } from "./gemmProblem.ts";
 import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { PARTIALS_SLACK, sumPartials } from "./sumPartials.ts";
-import { repeated, withTables } from "./tables.ts";
+import { repeated } from "./tables.ts";
 
 const BYTES = 4;
 
@@ -75,7 +75,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
     const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
     const tables = [rowOffsets, new Int32Array(segments[0]!.k).map(pixelOffset)];
     if (isFlat) use({ kind: "matrix", pitch: layout.plane });
-    else withTables(runtime, tables, ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
+    else runtime.withTables(tables, ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
   };
   const parts = Math.min(
     segments.length,

@@ -4,7 +4,6 @@ import type { CpuRuntime } from "../runtime.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
-import { withTables } from "./tables.ts";
 
 const NAMES = [
   ...(["value", "locations", "weights", "to", "levels", "zeros"] as const),
@@ -85,7 +84,7 @@ export const deformableSampleOverride = (runtime: CpuRuntime): Override<Deformab
     const { images, length, heads, depth, queries, points, tokenBytes } = sizes;
     const [value, locations, weights] = inputs.map((view) => runtime.pointer(view)) as [number, number, number];
     // Taps outside a level read zeros.
-    withTables(runtime, [new Int32Array(depth), levelTable(levels, tokenBytes)], ([zeros, table]) =>
+    runtime.withTables([new Int32Array(depth), levelTable(levels, tokenBytes)], ([zeros, table]) =>
       launchNamed(runtime, KERNELS[method], {
         words: {
           ...sizes,

@@ -3,7 +3,6 @@ import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
-import { withTables } from "./tables.ts";
 
 // Tile: a vector of a head, with its four taps: more sums would not fit registers. Each tap is read, added to and written
 // where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for 300 queries.
@@ -128,7 +127,7 @@ export const deformableSampleGradOverride = (runtime: CpuRuntime): Override<Defo
     ) as [number, number, number, number, number, number, number];
     // Taps outside a level read zeros, and what they would add goes into a sink of each thread.
     const tables = [new Int32Array(depth), new Int32Array(depth * runtime.threads), levelTable(levels, tokenBytes)];
-    withTables(runtime, tables, ([zeros, sink, table]) =>
+    runtime.withTables(tables, ([zeros, sink, table]) =>
       launchNamed(runtime, KERNELS[method], {
         words: {
           ...sizes,

@@ -11,7 +11,6 @@ import {
   finish,
   kindText,
 } from "./epilogue.ts";
-import { withTables } from "./tables.ts";
 
 // Each channel by itself: few multiply-adds for each value, so what limits is loads, and what a tap costs besides. Tile: six
 // pieces of eight outputs, or five of four. A 5×5 at 40², with its padding: 25 % of the ceiling (`tile.ts`) wide, 36 %
@@ -157,7 +156,7 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   const [height, width] = outputs;
   const rowPieces = Math.ceil(width / (shapeFor(runtime).vectors * 4));
   const isDense = toStrides[2] === 4;
-  withTables(runtime, [taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
+  runtime.withTables([taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
     launchNamed(runtime, kernel(isDense, epilogueKind(epilogue)), {
       words: {
         ...problem,

@@ -1,6 +1,5 @@
 import type { CpuRuntime } from "../runtime.ts";
 import { launchNamed, namedKernel } from "./args.ts";
-import { withTables } from "./tables.ts";
 
 // Each channel by itself, with a load for each multiply-add. Tile: seven taps, each with a vector of sums. A 5×5 of four
 // images at 40²: 17 % of the ceiling (`tile.ts`) wide, 40 % narrow.
@@ -124,7 +123,7 @@ export function depthwiseWeightGrad(runtime: CpuRuntime, problem: DepthwiseWeigh
   const { taps, outputs } = problem;
   const [height, width] = outputs;
   const spare = Array.from({ length: (SIDE - (taps.length % SIDE)) % SIDE }, () => taps[0]!);
-  withTables(runtime, [[...taps, ...spare]], ([table]) =>
+  runtime.withTables([[...taps, ...spare]], ([table]) =>
     launchNamed(runtime, KERNEL, {
       words: { ...problem, taps: table!, tapCount: taps.length, height, width },
       units: problem.channels,

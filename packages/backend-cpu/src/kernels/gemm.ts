@@ -6,7 +6,6 @@ import { chunksOf, type Gemm, type GemmRows, longest, packsRows, rowWords } from
 import { type PackKind, packColumns } from "./packColumns.ts";
 import { PACKED_PITCH, packRows } from "./packRows.ts";
 import { columnPlace, SETTLE_NAMES, settleRows } from "./settleRows.ts";
-import { put } from "./tables.ts";
 import {
   addRows,
   byHeight,
@@ -184,41 +183,41 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const [kStride, columnStride] = columns.kind === "strided" ? [columns.k, columns.column] : [0, 0];
   const runs = columns.kind === "runs" ? columns : undefined;
   const pack = columns.kind !== "strided" ? columns.kind : kStride === 4 ? "columns" : "any";
-  const offsets = runs?.k ?? [];
-  const words = batches.length * BATCH_WORDS + segments.length * SEGMENT_WORDS + offsets.length;
-  runtime.withScratch(words * 4 + runtime.threads * panelBytes + 64, (scratch) => {
-    const table = runtime.heapI32();
-    let at = scratch / 4;
-    for (const { a, b, c, segments: range } of batches) at = put(table, at, [a, b, c, range[0], range[1]]);
-    for (const segment of segments) at = put(table, at, [segment.a, segment.b, segment.k * 4]);
-    at = put(table, at, offsets);
-    launchNamed(
-      runtime,
-      gemmKernel({ rows: rows.kind, packsRows: packs, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
-      {
-        words: {
-          batches: scratch,
-          segments: scratch + batches.length * BATCH_WORDS * 4,
-          ...rowWords(rows),
-          m,
-          n,
-          ...chunks,
-          kStride,
-          columnStride,
-          bTable: (at - offsets.length) * 4,
-          runPitch: runs?.pitch ?? 0,
-          runLength: runs?.length ?? 0,
-          toRun: runs?.to?.[0] ?? 0,
-          toStep: runs?.to?.[1] ?? 0,
-          cPitch,
-          panels: roundUp(scratch + words * 4, 64),
-          panelBytes,
-          block,
-          ...epilogueWords(epilogue),
+  const tables = [
+    batches.flatMap(({ a, b, c, segments: range }) => [a, b, c, range[0], range[1]]),
+    segments.flatMap((segment) => [segment.a, segment.b, segment.k * 4]),
+    runs?.k ?? [],
+  ];
+  runtime.withTables(tables, ([batchTable, segmentTable, bTable]) =>
+    runtime.withScratch(runtime.threads * panelBytes, (panels) =>
+      launchNamed(
+        runtime,
+        gemmKernel({ rows: rows.kind, packsRows: packs, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
+        {
+          words: {
+            batches: batchTable!,
+            segments: segmentTable!,
+            ...rowWords(rows),
+            m,
+            n,
+            ...chunks,
+            kStride,
+            columnStride,
+            bTable: bTable!,
+            runPitch: runs?.pitch ?? 0,
+            runLength: runs?.length ?? 0,
+            toRun: runs?.to?.[0] ?? 0,
+            toStep: runs?.to?.[1] ?? 0,
+            cPitch,
+            panels,
+            panelBytes,
+            block,
+            ...epilogueWords(epilogue),
+          },
+          units: batches.length * chunks.nChunks * chunks.mChunks,
+          grain: Math.max(1, Math.floor(CHUNK_WORK / work)),
         },
-        units: batches.length * chunks.nChunks * chunks.mChunks,
-        grain: Math.max(1, Math.floor(CHUNK_WORK / work)),
-      },
-    );
-  });
+      ),
+    ),
+  );
 }

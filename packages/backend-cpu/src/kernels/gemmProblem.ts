@@ -1,7 +1,7 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
-import { steps, withTables } from "./tables.ts";
+import { steps } from "./tables.ts";
 import type { TileShape } from "./tile.ts";
 
 /** One product c = Σ over segments of a · b. Addresses in bytes. */
@@ -31,7 +31,7 @@ export function withRows(
   { count, pitch, k }: { count: number; pitch: number; k: readonly number[] | Int32Array | undefined },
   use: (rows: GemmRows) => void,
 ): void {
-  if (k) withTables(runtime, [steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
+  if (k) runtime.withTables([steps(count, pitch), k], ([rows, at]) => use({ kind: "tables", rows: rows!, k: at! }));
   else use({ kind: "matrix", pitch });
 }
 

@@ -3,7 +3,6 @@ import type { Local } from "../wasm/assembler.ts";
 import { loadRow } from "../wasm/vectors.ts";
 import { launchNamed, namedKernel } from "./args.ts";
 import type { Axes, PlaneLayout } from "./paddedAxes.ts";
-import { withTables } from "./tables.ts";
 
 // No tile: rows are copied by vectors, which are dealt out to phases where there are two. Of copying (`tile.ts`) 37 % at
 // 40², 24 % in phases; rows that short cost as much to begin as to copy.
@@ -136,7 +135,7 @@ export function padPlanes(runtime: CpuRuntime, { from, to, planes, size, axes: [
     Math.max(...spans.map(([first]) => first)),
     Math.min(...spans.map(([, last]) => last)),
   ];
-  withTables(runtime, [spans.flat()], ([table]) =>
+  runtime.withTables([spans.flat()], ([table]) =>
     launchNamed(runtime, KERNEL, {
       words: {
         from,

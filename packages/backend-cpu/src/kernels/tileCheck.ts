@@ -1,5 +1,5 @@
 import { Assembler, type AssemblerOptions } from "../wasm/assembler.ts";
-import { canMerge, compileOptimized } from "../wasm/wide.ts";
+import { canMerge, compileOptimized, leavingClean, type Run } from "../wasm/wide.ts";
 import { makeTile, multiply, storeTile, tileShape } from "./tile.ts";
 
 const K = 256;
@@ -42,7 +42,7 @@ function load(bytes: Uint8Array, { wide, merge = wide }: { wide: boolean; merge?
     floats[i] = Math.sin(i);
   });
   const { exports } = new WebAssembly.Instance(compileOptimized(bytes, { merge }), { env: { memory, thread: 0 } });
-  const run = exports.run as (args: number, begin: number, end: number) => void;
+  const run = leavingClean(exports.run as Run);
   const time = (): number => {
     const start = performance.now();
     run(0, 0, REPEATS);

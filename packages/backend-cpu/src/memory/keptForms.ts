@@ -53,7 +53,7 @@ export class KeptForms {
     return known.kept.pointer;
   }
 
-  /** Gives back everything, where no kernel runs; false if there was nothing. */
+  /** Gives back everything, between two launches; false if there was nothing. */
   clear(): boolean {
     const buffers = [...this.#byBuffer.keys()];
     for (const buffer of buffers) this.drop(buffer);

@@ -6,56 +6,66 @@ import type { HandedKernel, WorkerSetup } from "./board.ts";
  * calls of helpers of theirs, which the worker lacks.
  */
 export function workerMain(setup: WorkerSetup, receive?: () => HandedKernel): void {
-  const { memory, address, board, boardWords, longestMessage, thread, spinMilliseconds } = setup;
-  const words = new Int32Array(memory.buffer, address, boardWords);
+  const { memory, board, slot, slots, slotWords, longestMessage, look, thread, own, spinMilliseconds } = setup;
+  const words = new Int32Array(memory.buffer, setup.address, setup.words);
   const kernels = new Map<number, (args: number, begin: number, end: number) => void>();
-  let seen = 0;
   Atomics.add(words, board.started, 1);
   for (;;) {
-    // Watches for the next job a while, then sleeps until it comes.
+    const launch = Atomics.load(words, board.finished);
+    if (Atomics.load(words, board.stop) !== 0) return;
+    const at = board.slots + (launch & (slots - 1)) * slotWords;
+    Atomics.store(words, look, at);
+    if (Atomics.load(words, board.finished) !== launch) continue;
+    const isIdle = Atomics.load(words, board.queued) === launch;
+    const chunks = isIdle ? 0 : words[at + slot.chunks]!;
+    while (!isIdle) {
+      const chunk = Atomics.add(words, at + slot.taken, 1);
+      if (chunk >= chunks) break;
+      const kernel = words[at + slot.kernel]!;
+      try {
+        if (Atomics.load(words, board.failed) === 0) {
+          let run = kernels.get(kernel);
+          while (run === undefined) {
+            let next: HandedKernel;
+            // Kernels of launches that this thread took no part in are handed over before.
+            if (receive) next = receive();
+            else {
+              const code = new Uint8Array(memory.buffer, words[at + slot.code]! >>> 0, words[at + slot.codeLength]!);
+              next = { number: kernel, module: new WebAssembly.Module(Uint8Array.from(code)) };
+            }
+            const instance = new WebAssembly.Instance(next.module, { env: { memory, thread, own } });
+            kernels.set(next.number, instance.exports.run as (args: number, begin: number, end: number) => void);
+            run = kernels.get(kernel);
+          }
+          const grain = words[at + slot.grain]!;
+          const begin = chunk * grain;
+          run(setup.address + (at + slot.args) * 4, begin, Math.min(words[at + slot.units]!, begin + grain));
+        }
+      } catch (error) {
+        if (Atomics.compareExchange(words, board.failed, 0, 1) === 0) {
+          const text = String(error).slice(0, longestMessage);
+          for (let i = 0; i < text.length; i++) words[board.message + i] = text.charCodeAt(i);
+          words[board.failedKernel] = kernel;
+          words[board.messageLength] = text.length;
+        }
+      }
+      if (Atomics.add(words, at + slot.done, 1) + 1 === chunks) {
+        Atomics.store(words, board.finished, (launch + 1) | 0);
+        if (Atomics.load(words, board.sleepers) > 0) Atomics.notify(words, board.finished);
+      }
+    }
+    Atomics.store(words, look, 0);
+
+    // Watches for more a while, then sleeps until it comes.
+    const word = isIdle ? board.queued : board.finished;
+    if (Atomics.load(words, word) !== launch) continue;
     const until = performance.now() + spinMilliseconds;
     let spins = 1;
-    while (Atomics.load(words, board.sequence) === seen && (spins % 64 !== 0 || performance.now() <= until)) spins++;
-    if (Atomics.load(words, board.sequence) === seen) {
+    while (Atomics.load(words, word) === launch && (spins % 64 !== 0 || performance.now() <= until)) spins++;
+    if (Atomics.load(words, word) === launch) {
       Atomics.add(words, board.sleepers, 1);
-      while (Atomics.load(words, board.sequence) === seen) Atomics.wait(words, board.sequence, seen);
+      while (Atomics.load(words, word) === launch) Atomics.wait(words, word, launch);
       Atomics.sub(words, board.sleepers, 1);
     }
-    seen = Atomics.load(words, board.sequence);
-    if (Atomics.load(words, board.stop) !== 0) return;
-
-    Atomics.add(words, board.active, 1);
-    try {
-      if (Atomics.load(words, board.open) !== 0) {
-        const kernel = words[board.kernel]!;
-        let run = kernels.get(kernel);
-        while (run === undefined) {
-          let next: HandedKernel;
-          // Kernels of jobs that this thread came too late for are handed over before.
-          if (receive) next = receive();
-          else {
-            const code = new Uint8Array(memory.buffer, words[board.code]! >>> 0, words[board.codeLength]!);
-            next = { number: kernel, module: new WebAssembly.Module(Uint8Array.from(code)) };
-          }
-          const instance = new WebAssembly.Instance(next.module, { env: { memory, thread } });
-          kernels.set(next.number, instance.exports.run as (args: number, begin: number, end: number) => void);
-          run = kernels.get(kernel);
-        }
-        const args = words[board.args]!;
-        const units = words[board.units]!;
-        const grain = words[board.grain]!;
-        const chunks = words[board.chunks]!;
-        for (let chunk = Atomics.add(words, board.next, 1); chunk < chunks; chunk = Atomics.add(words, board.next, 1))
-          run(args, chunk * grain, Math.min(units, (chunk + 1) * grain));
-      }
-    } catch (error) {
-      if (Atomics.exchange(words, board.failed, 1) === 0) {
-        const text = String(error).slice(0, longestMessage);
-        for (let i = 0; i < text.length; i++) words[board.message + i] = text.charCodeAt(i);
-        Atomics.store(words, board.messageLength, text.length);
-      }
-    }
-    Atomics.sub(words, board.active, 1);
-    if (Atomics.load(words, board.callerWaits) !== 0) Atomics.notify(words, board.active);
   }
 }

@@ -1,5 +1,4 @@
 import { memo } from "@dfine/tensor/kernel";
-import { MAX_ARGS, OWN_BYTES } from "../runtime.ts";
 import { encodeModule, floatBytes, intBytes, signed, unsigned } from "./encode.ts";
 import {
   type Instruction,
@@ -67,7 +66,7 @@ export class Assembler {
   #floor = 0;
   #depth = 0;
   #reachable = true;
-  #usesThread = false;
+  readonly #globals: string[] = [];
 
   constructor(options: AssemblerOptions) {
     this.options = options;
@@ -139,17 +138,11 @@ export class Assembler {
   }
   /** Index of the running thread, 0 (the caller) to threads − 1: selects a thread's own scratch. */
   thread(): this {
-    this.#usesThread = true;
-    return this.#emit([RAW.globalGet, 0], [], ["i32"]);
+    return this.#global("thread");
   }
   /** Address of `OWN_BYTES` that the running thread has for itself while a chunk runs. */
   own(): this {
-    return this.get(this.args)
-      .thread()
-      .i32(OWN_BYTES)
-      .op("i32.mul", "i32.add")
-      .i32(MAX_ARGS * 4)
-      .op("i32.add");
+    return this.#global("own");
   }
 
   /** The word at `index` of the launch's arguments. */
@@ -230,11 +223,15 @@ export class Assembler {
     const declared = runs.flatMap(({ type, count }) => [...unsigned(count), TYPE_BYTE[type]]);
     return encodeModule({
       shared: this.options.shared,
-      usesThread: this.#usesThread,
+      globals: this.#globals,
       body: [...unsigned(runs.length), ...declared, ...this.#code, RAW.end],
     });
   }
 
+  #global(name: "thread" | "own"): this {
+    if (!this.#globals.includes(name)) this.#globals.push(name);
+    return this.#emit([RAW.globalGet, this.#globals.indexOf(name)], [], ["i32"]);
+  }
   #instruction(name: string, { bytes, takes, gives }: Instruction, immediates: readonly number[]): this {
     this.#pop(name, takes);
     this.#code.push(...bytes, ...immediates);

@@ -48,8 +48,8 @@ export const MAX_PAGES = 65536;
 export interface ModuleParts {
   /** Import a shared memory; `WebAssembly.Memory({ shared: true })` fits no other. */
   readonly shared: boolean;
-  /** Import the global `env.thread` (i32, index 0). */
-  readonly usesThread: boolean;
+  /** Globals (i32) of `env` to import, in the order of their indices. */
+  readonly globals: readonly string[];
   /** Declared locals and instructions, `end` included. */
   readonly body: readonly number[];
 }
@@ -59,11 +59,11 @@ export function encodeModule(parts: ModuleParts): Uint8Array {
   const i32 = 0x7f;
   const type = [0x60, 3, i32, i32, i32, 0];
   const memory = [...text("env"), ...text("memory"), 0x02, parts.shared ? 0x03 : 0x01, 1, ...unsigned(MAX_PAGES)];
-  const thread = [...text("env"), ...text("thread"), 0x03, i32, 0x00];
+  const globals = parts.globals.flatMap((name) => [...text("env"), ...text(name), 0x03, i32, 0x00]);
   return Uint8Array.from([
     ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
     ...section(1, [1, ...type]),
-    ...section(2, parts.usesThread ? [2, ...memory, ...thread] : [1, ...memory]),
+    ...section(2, [1 + parts.globals.length, ...memory, ...globals]),
     ...section(3, [1, 0]),
     ...section(7, [1, ...text("run"), 0, 0]),
     ...section(10, [1, ...unsigned(parts.body.length), ...parts.body]),

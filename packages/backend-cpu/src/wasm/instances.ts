@@ -1,7 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import type { WasmKernel } from "../runtime.ts";
 import { Assembler, type AssemblerOptions } from "./assembler.ts";
-import { compileOptimized } from "./wide.ts";
+import { compileOptimized, leavingClean, type Run } from "./wide.ts";
 
 /** A kernel compiled for the calling thread. */
 export interface LoadedKernel {
@@ -10,7 +10,7 @@ export interface LoadedKernel {
   readonly number: number;
   readonly bytes: Uint8Array;
   readonly module: WebAssembly.Module;
-  readonly run: (args: number, begin: number, end: number) => void;
+  readonly run: Run;
   /** Address of the module's bytes in shared memory, 0 if workers are handed the module; undefined until they need it. */
   published: number | undefined;
 }
@@ -19,10 +19,13 @@ export interface LoadedKernel {
 export class Instances {
   readonly #loaded = new Map<string, LoadedKernel>();
   readonly #memory: WebAssembly.Memory;
+  readonly #own: number;
   readonly #options: AssemblerOptions;
 
-  constructor(memory: WebAssembly.Memory, options: AssemblerOptions) {
+  /** `own` is the address of the calling thread's own memory. */
+  constructor({ memory, own }: { memory: WebAssembly.Memory; own: number }, options: AssemblerOptions) {
     this.#memory = memory;
+    this.#own = own;
     this.#options = options;
   }
 
@@ -46,8 +49,9 @@ export class Instances {
       const module = this.#options.wide
         ? compileOptimized(bytes, { merge: true })
         : new WebAssembly.Module(bytes as BufferSource);
-      const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0 } });
-      const run = instance.exports.run as LoadedKernel["run"];
+      const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0, own: this.#own } });
+      const exported = instance.exports.run as Run;
+      const run = this.#options.wide ? leavingClean(exported) : exported;
       return { name: kernel.name, number: this.#loaded.size, bytes, module, run, published: undefined };
     } catch (error) {
       throw new BackendError(`cpu: ${kernel.name} does not compile: ${String(error)} (kernel ${kernel.key})`);

@@ -14,11 +14,13 @@ export type SplitPaths = z.infer<typeof splitSchema>;
 
 /** Class names; digits are names too. */
 const className = z.union([z.string(), z.number().transform(String)]);
+/** More classes than this are a mistake. */
+const MOST_CLASSES = 100_000;
 const shared = {
   /** The data set's folder, relative to the file's own. */
   path: z.string().min(1).default("."),
   names: z.union([z.array(className), z.record(z.string(), className)]).optional(),
-  nc: z.number().int().optional(),
+  nc: z.number().int().min(0).max(MOST_CLASSES).optional(),
 };
 const own = z.strictObject({
   ...shared,

@@ -11,7 +11,7 @@ export interface OpProfile extends KernelWork {
   readonly calls: number;
   /** Kernels started, or dispatches and copies; undefined where the backend does not tell. */
   readonly launches: number | undefined;
-  /** In which kernels held the caller; undefined where they only queue. */
+  /** In which kernels ran and the caller waited for them; undefined where they only queue. */
   readonly milliseconds: number | undefined;
   /** Of these, in which the caller waited for other threads. */
   readonly waiting: number;

@@ -31,16 +31,6 @@ export function doctorCommand(finish: (code: number) => void): Command {
     new Option("--fix <folder>", "write a corrected copy into this new folder"),
     ...options.talk(),
   ]);
-  command.addHelpText(
-    "after",
-    `
-Examples:
-  dfine doctor data.yaml
-  dfine doctor data.yaml --json
-  dfine doctor data.yaml --fix corrected && dfine train --data corrected/data.yaml
-
-Exit codes: 0 no faults (with --fix: none left that is an error), 1 faults, 2 wrong usage, 130 interrupted`,
-  );
   return command.action(async (data: string | undefined, values: DoctorValues) =>
     finish(await examine(filesOf(data, values), values)),
   );

@@ -17,6 +17,14 @@ const EXITS: Readonly<Record<keyof typeof EXIT, string>> = {
 
 /** By the words that call a command. A test sees to it that each has its row. */
 export const HELP: Readonly<Record<string, Help>> = {
+  doctor: {
+    examples: [
+      "doctor data.yaml",
+      "doctor photos --json",
+      "doctor data.yaml --fix corrected && dfine train --data corrected/data.yaml",
+    ],
+    exits: { ok: "no faults (with --fix: none left that is an error)", failure: "faults" },
+  },
   train: {
     examples: [
       "train --data data.yaml --model s --size 640",
@@ -45,7 +53,11 @@ export const HELP: Readonly<Record<string, Help>> = {
     exits: { ok: "written, and compared where onnxruntime-node is installed" },
   },
   info: { examples: ["info n-coco", "info --model s train.epochs=50 --json"] },
-  "convert voc": { examples: ["convert voc VOCdevkit/VOC2007 --set trainval --out train.json"] },
+  "convert coco": { examples: ["convert coco yolo/data.yaml --out coco"] },
+  "convert yolo": { examples: ["convert yolo annotations.json --out yolo --val-split 0.2"] },
+  "convert voc": {
+    examples: ["convert voc data.yaml --out voc", "convert voc VOCdevkit/VOC2007 --set trainval --out train.json"],
+  },
   "convert crowdhuman": {
     examples: ["convert crowdhuman annotation_train.odgt --images Images --out train.json"],
   },

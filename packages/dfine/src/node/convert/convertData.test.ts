@@ -5,6 +5,7 @@ import fc from "fast-check";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../../test/badInput.ts";
+import { EXPORTS, writeExport } from "../../../test/exports.ts";
 import { runCommand } from "../../../test/runCommand.ts";
 import type { DatasetSplit } from "../data/datasetParts.ts";
 import { loadData } from "../data/loadData.ts";
@@ -158,6 +159,23 @@ describe("round trips", () => {
       { numRuns: 12 },
     ),
   );
+});
+
+test("exports of all tools are converted to each form, with the same boxes", async () => {
+  const boxes = (found: Awaited<ReturnType<typeof contents>>) =>
+    Object.entries(found).map(([part, { classes, images }]) => [
+      part,
+      images.map(({ objects }) => objects.map(({ label, bbox }) => [classes[label!], ...bbox.map(Math.round)])),
+    ]);
+  for (const [name, one] of Object.entries(EXPORTS)) {
+    const from = fresh();
+    await writeExport(from, one);
+    for (const to of WRITTEN_FORMATS) {
+      const out = fresh();
+      await convertData({ from, to, out, images: "link" });
+      expect(boxes(await contents(out)), `${name} to ${to}`).toEqual(boxes(await contents(from)));
+    }
+  }
 });
 
 const PLAIN: Made = {

@@ -89,7 +89,8 @@ test("an image that cannot be read keeps its place among YOLO labels, for the lo
     "images/train/b.jpg": undefined,
     "labels/train/a.txt": "0 0.5 0.5 1 1",
   });
-  const { train } = await loadData(at, ["train"]);
+  const { train, notes } = await loadData(at, ["train"]);
+  expect(notes).toEqual(["read as YOLO labels of Ultralytics (data.yaml)", "1 image cannot be read: a.jpg"]);
   expect(train.dataset.images.map(({ fileName, width, height }) => [fileName, width, height])).toEqual([
     ["a.jpg", 1, 1],
     ["b.jpg", 8, 6],
@@ -114,6 +115,23 @@ test("names of other machines' paths are found by themselves, and said so", asyn
   expect(notes[1]).toMatch(/^images such as C:.* are looked for by their names alone, in .*images$/);
   const alike = await place("alike", { "result.json": coco("1/a.jpg", "2/a.jpg"), "images/a.jpg": undefined });
   await expect(loadData(alike, ["train"])).rejects.toThrow(/names images such as 1\/a\.jpg, which are in none of/);
+});
+
+test("a file that is given is what is asked for; beside files of parts others are passed over, which is said", async () => {
+  const files = {
+    "annotations/val.json": coco("a.jpg"),
+    "annotations/all.json": coco("a.jpg"),
+    "images/a.jpg": undefined,
+  };
+  const at = await place("given", files);
+  const { train } = await loadData(join(at, "annotations/val.json"), ["train"]);
+  expect(train.imageRoot).toBe(join(at, "images"));
+  const { val, notes } = await loadData(at, ["val"]);
+  expect(val.dataset.images).toHaveLength(1);
+  expect(notes).toEqual([
+    "read as COCO JSON (annotations/val.json)",
+    expect.stringMatching(/^passed over .*all\.json/),
+  ]);
 });
 
 test.each([

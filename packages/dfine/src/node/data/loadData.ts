@@ -58,12 +58,9 @@ export function splitParts(parts: DatasetParts, share: number | undefined): Data
 }
 
 function missing(place: string, name: SplitName, listed: readonly string[]): DatasetError {
-  const others = listed.length === 0 ? "nor any other" : `only ${listed.join(" and ")}`;
-  return new DatasetError(
-    place,
-    `has no ${name} part, ${others}`,
-    `Name one in a data.yaml, as ${name}: { images: FOLDER, annotations: FILE.json }, or in a folder called ${name}.`,
-  );
+  const others = listed.length === 0 ? "nothing" : listed.join(" and ");
+  const remedy = `Add ${name}: { images: FOLDER, annotations: FILE.json } to a data.yaml, or a folder called ${name}; there is ${others}.`;
+  return new DatasetError(place, `has no ${name}`, remedy);
 }
 
 /** Archives hold a folder in a folder. */

@@ -66,7 +66,7 @@ function checkNames({ categories, problems }: PartSource, names: readonly string
 }
 
 async function readCocoParts(place: string): Promise<PartSource[] | undefined> {
-  const found = await findCoco(place);
+  const { found } = await findCoco(place);
   if (found.size === 0) return undefined;
   const parts = partEntries<{ file: string; roots: readonly string[] }>(Object.fromEntries(found));
   return await Promise.all(

@@ -45,11 +45,11 @@ export function refinementFigure(picture: RefinedPicture): string {
     return card(object, { ...at, number: i + 1, picture });
   });
   const onPicture = objects.map((object, i) => twoBoxes(object) + badge(object.box, i + 1, 1 / scale)).reverse();
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${px(size.height)}" width="${size.width}" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" fill="${COLORS.ink}">
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size.width} ${px(size.height)}" width="${size.width}" role="img" aria-label="Objects with first and final boxes, and the distributions of their edges" font-family="system-ui, 'Segoe UI', Helvetica, Arial, sans-serif" fill="${COLORS.ink}">
 <defs><image id="picture" href="${source}" width="${width}" height="${height}"/></defs>
 <rect width="100%" height="100%" fill="#fff"/>
 ${legend(GAP, GAP + 18)}
-<svg x="${GAP}" y="${GAP + LEGEND}" width="${PICTURE}" height="${px(shown)}" viewBox="0 0 ${width} ${height}"><use href="#picture"/>${onPicture.join("")}</svg>
+<svg x="${GAP}" y="${GAP + LEGEND}" width="${PICTURE}" height="${px(shown)}" viewBox="0 0 ${width} ${height}" role="img" aria-label="The picture with boxes"><use href="#picture"/>${onPicture.join("")}</svg>
 ${parts.join("\n")}
 </svg>
 `;
@@ -122,7 +122,7 @@ function card(object: RefinedObject, { x, y, number, picture }: CardPlace): stri
   return `<g transform="translate(${x} ${px(y)})"><rect width="${CARD.width}" height="${CARD.height}" rx="10" fill="#f7f9fb" stroke="#e3e8ee"/>
 <circle cx="${CARD.padding + 9}" cy="${CARD.padding + 6}" r="10" fill="${COLORS.final}"/><text x="${CARD.padding + 9}" y="${CARD.padding + 10.5}" font-size="12.5" font-weight="700" text-anchor="middle" fill="#fff">${number}</text>
 <text x="${CARD.padding + 27}" y="${CARD.padding + 11}" font-size="14"><tspan font-weight="650">${escapeHtml(label.slice(0, LONGEST))}</tspan> <tspan fill="${FAINT}">${score.toFixed(2)}</tspan></text>
-<svg x="${CARD.padding}" y="${top}" width="${ZOOM}" height="${ZOOM}" viewBox="${region}"><use href="#picture"/>${twoBoxes(object)}</svg>
+<svg x="${CARD.padding}" y="${top}" width="${ZOOM}" height="${ZOOM}" viewBox="${region}" role="img" aria-label="Object ${number}, enlarged"><use href="#picture"/>${twoBoxes(object)}</svg>
 ${panels.join("\n")}</g>`;
 }
 

@@ -56,6 +56,7 @@ export class VideoWriter implements Disposable {
       throw new VideoWriteError(`${this.path}: ffmpeg cannot write it (${this.#ffmpeg.said() || `exit code ${code}`})`);
   }
 
+  /** Ends ffmpeg, wherever it is. */
   [Symbol.dispose](): void {
     this.#ffmpeg[Symbol.dispose]();
   }

@@ -1,11 +1,14 @@
 /** Where the authors of D-FINE publish their weights. */
 const RELEASE = "https://github.com/Peterande/storage/releases/download/dfinev1.0";
 
+/** Official weights by name: size and training data. */
+export type ReleaseName = "n-coco" | `${"s" | "m" | "l" | "x"}-${"coco" | "obj365" | "obj2coco"}`;
+
 /**
  * Files of the official releases by size and training data: COCO, Objects365, or COCO after Objects365. Of L on Objects365
  * it is the one of 25 epochs, which the authors advise.
  */
-const FILES = {
+const FILES: Readonly<Record<ReleaseName, string>> = {
   "n-coco": "dfine_n_coco.pth",
   "s-coco": "dfine_s_coco.pth",
   "m-coco": "dfine_m_coco.pth",
@@ -19,10 +22,7 @@ const FILES = {
   "m-obj2coco": "dfine_m_obj2coco.pth",
   "l-obj2coco": "dfine_l_obj2coco_e25.pth",
   "x-obj2coco": "dfine_x_obj2coco.pth",
-} as const;
-
-/** Official weights by name: `n-coco`, `s-obj365`, `x-obj2coco`, … */
-export type ReleaseName = keyof typeof FILES;
+};
 
 /** The names that weights may be called by. */
 export const RELEASE_NAMES = Object.keys(FILES) as readonly ReleaseName[];

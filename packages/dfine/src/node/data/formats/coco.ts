@@ -16,10 +16,11 @@ export async function readCocoFolder(
   place: string,
   wants: (name: SplitName) => boolean,
 ): Promise<Recognised | undefined> {
-  const found = await findCoco(place);
+  const { found, others } = await findCoco(place, wants);
   if (found.size === 0) return undefined;
   const parts: { [name in PartName]?: DatasetSplit } = {};
   const notes = new Set<string>();
+  if (others.length > 0) notes.add(`passed over ${firstOf(others)}: the name tells no part`);
   for (const [name, { file, roots }] of found) {
     if (name !== "only" && !wants(name)) continue;
     const dataset = await readCoco(file);
@@ -34,24 +35,40 @@ export async function readCocoFolder(
   return { how, parts, listed: [...found.keys()], notes: [...notes] };
 }
 
-/** The annotation files of a place by part, and the folders that may have their images, before any of them is read. @throws DatasetError */
-export async function findCoco(place: string): Promise<Map<PartName, { file: string; roots: readonly string[] }>> {
+/** The annotation files of a place, before any of them is read. */
+export interface CocoFiles {
+  /** By part, and the folders that may have their images. A file that is given is the only one. */
+  readonly found: ReadonlyMap<PartName, { readonly file: string; readonly roots: readonly string[] }>;
+  /** Files beside those of parts whose names tell none. */
+  readonly others: readonly string[];
+}
+
+/** @throws DatasetError for several files of a part that is wanted */
+export async function findCoco(place: string, wants: (name: SplitName) => boolean = () => true): Promise<CocoFiles> {
   const files = await annotationFiles(place);
-  const byPart = group(files, (file): PartName => (files.length === 1 ? nameOf(file) : nameOf(file, "only")));
+  const isGiven = !(await isFolder(place));
+  const byPart = group(files, (file): PartName => (isGiven ? "only" : (nameOf(file) ?? "only")));
+  const others = byPart.size > 1 ? (byPart.get("only") ?? []) : [];
+  if (others.length > 0) byPart.delete("only");
   for (const [name, same] of byPart)
-    if (same.length > 1)
-      throw new DatasetError(
-        place,
-        `has several annotation files ${name === "only" ? "whose names tell no part" : `of ${name}`}: ${firstOf(same.map((file) => basename(file)))}`,
-        "Give one of them with --data, or name them with train or val.",
-      );
-  const top = (await isFolder(place)) ? place : dirname(place);
-  return new Map([...byPart].map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }]));
+    if (same.length > 1 && (name === "only" || wants(name))) throw several(place, name, same);
+  const top = isGiven ? dirname(place) : place;
+  const found = new Map([...byPart].map(([name, [file]]) => [name, { file: file!, roots: rootsFor(file!, top) }]));
+  return { found, others };
 }
 
 /** The part that a file's name tells, or its folder's. */
-const nameOf = (file: string, otherwise: PartName = "only"): PartName =>
-  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file))) ?? otherwise;
+const nameOf = (file: string): SplitName | undefined =>
+  splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file)));
+
+function several(place: string, name: PartName, files: readonly string[]): DatasetError {
+  const which = name === "only" ? "whose names tell no part" : `of ${name}`;
+  return new DatasetError(
+    place,
+    `has several annotation files ${which}: ${firstOf(files.map((file) => basename(file)))}`,
+    "Give one of them with --data, or name them with train or val.",
+  );
+}
 
 /** Annotation files at a place, in its folder `annotations`, and in those of its parts. */
 async function annotationFiles(place: string): Promise<string[]> {
@@ -96,7 +113,7 @@ function rootsFor(file: string, place: string): string[] {
   const tops = /^annotations$/i.test(basename(folder)) ? [dirname(folder)] : [...new Set([folder, place])];
   const set = basename(file, ".json").replace(/^(instances|annotations)[_-]?/i, "");
   const part = nameOf(file);
-  const spellings = part === "val" ? ["val", "valid", "validation"] : [part];
+  const spellings = part === "val" ? ["val", "valid", "validation"] : part ? [part] : [];
   return tops.flatMap((top) => [
     ...[`images/${set}`, set].map((name) => join(top, name)),
     ...spellings.flatMap((name) => [`images/${name}`, `${name}/images`, name].map((inner) => join(top, inner))),

@@ -6,7 +6,7 @@ import { DatasetError } from "../../../data/errors.ts";
 import { cocoDataset } from "../../../data/parseCoco.ts";
 import type { SplitName } from "../../../data/splits.ts";
 import { parseYoloLabels, type YoloObject, yoloPixels } from "../../../data/yoloText.ts";
-import { firstOf } from "../../../describe.ts";
+import { counted, firstOf } from "../../../describe.ts";
 import type { DatasetSplit } from "../datasetParts.ts";
 import { filesUnder, imageSize, isImageName, UNKNOWN_SIZE } from "../imageFiles.ts";
 import { exists, isFolder, missingHint, withSeparators } from "../onDisk.ts";
@@ -24,12 +24,15 @@ export async function readYolo(place: string, wants: (name: SplitName) => boolea
   const parts: { [name in PartName]?: DatasetSplit } = {};
   for (const [name, sources] of Object.entries(found.parts) as [PartName, readonly string[]][])
     if (name === "only" || wants(name)) parts[name] = await readPart(sources, found);
-  return {
-    how: `${found.how} (${basename(found.file)})`,
-    parts,
-    listed: Object.keys(found.parts) as PartName[],
-    notes: [],
-  };
+  const how = `${found.how} (${basename(found.file)})`;
+  return { how, parts, listed: Object.keys(found.parts) as PartName[], notes: unreadable(parts) };
+}
+
+/** What is said of images whose size is not known. */
+function unreadable(parts: Recognised["parts"]): string[] {
+  const images = Object.values(parts).flatMap(({ dataset }) => dataset.images);
+  const names = images.filter(({ width, height }) => width * height === 1).map(({ fileName }) => fileName);
+  return names.length === 0 ? [] : [`${counted(names.length, "image")} cannot be read: ${firstOf(names)}`];
 }
 
 async function readPart(sources: readonly string[], folder: YoloFolder): Promise<DatasetSplit> {

@@ -38,8 +38,10 @@ async function ultralytics(place: string): Promise<YoloFolder | undefined> {
   const base = (await isFolder(written)) ? written : home;
   const parts: { [name in PartName]?: readonly string[] } = {};
   for (const name of SPLITS) {
-    const sources = yolo.parts[name];
-    if (sources) parts[name] = await Promise.all(sources.map((source) => sourceAt(base, source)));
+    const sources = await Promise.all((yolo.parts[name] ?? []).map((source) => sourceAt(base, source)));
+    const there = await Promise.all(sources.map(exists));
+    // Roboflow names a test part also where there is none.
+    if (name !== "test" ? sources.length > 0 : there.includes(true)) parts[name] = sources;
   }
   return { how: "YOLO labels of Ultralytics", file, base, ...yolo, parts };
 }
