@@ -59,9 +59,11 @@ export async function checkOnnx(
     for (const size of sizes)
       for (const batch of BATCHES) {
         const input = inputOf(detector, images, { size, batch });
-        const feeds: Record<string, unknown> = { images: new runtime.Tensor("float32", input.images, input.shape) };
+        const feeds: { images: unknown; orig_target_sizes?: unknown } = {
+          images: new runtime.Tensor("float32", input.images, input.shape),
+        };
         if (post)
-          feeds["orig_target_sizes"] = new runtime.Tensor("int64", BigInt64Array.from(input.origSizes.flat(), BigInt), [
+          feeds.orig_target_sizes = new runtime.Tensor("int64", BigInt64Array.from(input.origSizes.flat(), BigInt), [
             batch,
             2,
           ]);

@@ -6,10 +6,11 @@ import { ExportError } from "../../exportError.ts";
 import { exportOnnx } from "../../onnx/exportOnnx.ts";
 import { ALIKE, checkOnnx, type OnnxComparison } from "../checkOnnx.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
-import { DFine } from "../detector.ts";
+import type { DFine } from "../detector.ts";
 import { MissingPackageError } from "../optional.ts";
 import { makeFolder } from "../runFolder.ts";
 import { EXIT, UsageError } from "./exit.ts";
+import { openDetector } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { Terminal, type TerminalOptions } from "./terminal.ts";
 
@@ -63,12 +64,12 @@ export function exportCommand(finish: (code: number) => void): Command {
 }
 
 async function run(values: ExportValues): Promise<number> {
-  const { weights, ema, size, format, dynamic, post, out } = values;
+  const { format, dynamic, post, out } = values;
   const terminal = new Terminal(values);
   if (format !== "onnx" && (dynamic || post))
     throw new UsageError(`${dynamic ? "--dynamic" : "--post"} is for --format onnx; ${format} holds weights alone`);
   if (format !== "huggingface") refuseOld(out);
-  using detector = await DFine.fromPretrained(weights, { device: "cpu", size, ema: ema ? undefined : false });
+  using detector = await openDetector({ ...values, device: "cpu" }, terminal);
   const { files, text, check } = await FORMATS[format](detector, values, terminal);
   terminal.data({
     format,
