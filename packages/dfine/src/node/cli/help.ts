@@ -29,6 +29,7 @@ export const HELP: Readonly<Record<string, Help>> = {
     examples: [
       "train --data data.yaml --model s --size 640",
       "train --weights s-obj365 --images photos --annotations train.json --val-images photos --val-annotations val.json",
+      "train --data data.yaml --size 320 --overfit",
       "train --resume runs/train/photos",
     ],
     exits: { interrupted: "interrupted by Ctrl-C, and saved: --resume goes on" },
