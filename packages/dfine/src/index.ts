@@ -5,6 +5,7 @@
 
 export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
+export { exportHuggingFace, exportSafetensors, type HuggingFaceFiles } from "./checkpoint/exportWeights.ts";
 export type { DownloadProgress, FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
@@ -92,6 +93,7 @@ export {
   type Mistakes,
   type MistakesOptions,
 } from "./evaluation/mistakes.ts";
+export { ExportError } from "./exportError.ts";
 export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
@@ -113,6 +115,7 @@ export type {
   TrainingOutputs,
 } from "./model/outputs.ts";
 export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
+export { exportOnnx, type OnnxOptions } from "./onnx/exportOnnx.ts";
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 export { modelPredictor, type PredictedImage, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";

@@ -7,6 +7,7 @@ export type { BatchSize } from "../data/multiScale.ts";
 export type { SplitName } from "../data/splits.ts";
 export type { Change, Fault, Severity } from "../doctor/check.ts";
 export type { BatchesOptions } from "../train/batch.ts";
+export { checkOnnx, type OnnxCheckOptions, type OnnxComparison } from "./checkOnnx.ts";
 export { FileWriteError, writeFileAtomic } from "./checkpointFile.ts";
 export { readConfigFile } from "./configFile.ts";
 export { readCrowdHuman, readVoc } from "./convert/cocoFiles.ts";

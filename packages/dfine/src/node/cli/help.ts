@@ -45,6 +45,14 @@ export const HELP: Readonly<Record<string, Help>> = {
     ],
     exits: { failure: "failed, or some images could not be read" },
   },
+  export: {
+    examples: [
+      "export --weights runs/train/photos --out photos.onnx",
+      "export --weights n-coco --dynamic --post --out n.onnx",
+      "export --weights runs/train/photos --format huggingface --out photos-hub",
+    ],
+    exits: { ok: "written, and compared where onnxruntime-node is installed" },
+  },
   info: { examples: ["info n-coco", "info --model s train.epochs=50 --json"] },
   "convert coco": { examples: ["convert coco yolo/data.yaml --out coco"] },
   "convert yolo": { examples: ["convert yolo annotations.json --out yolo --val-split 0.2"] },
