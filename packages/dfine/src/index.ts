@@ -5,6 +5,7 @@
 
 export { type BackboneWeights, loadBackbone, openBackbone } from "./checkpoint/backbone.ts";
 export { ModelFileError } from "./checkpoint/errors.ts";
+export { exportHuggingFace, exportSafetensors, type HuggingFaceFiles } from "./checkpoint/exportWeights.ts";
 export type { DownloadProgress, FetchOptions } from "./checkpoint/fetch.ts";
 export { type FitReport, loadCheckpoint, type TensorChange } from "./checkpoint/fit.ts";
 export { fitLines } from "./checkpoint/fitText.ts";
@@ -72,7 +73,27 @@ export {
   evaluateDetections,
 } from "./evaluation/cocoEval.ts";
 export { type CocoStatName, cocoStats, formatCocoStats } from "./evaluation/cocoStats.ts";
+export {
+  type ConfidenceCurve,
+  type ConfidenceCurves,
+  type ConfidencePoint,
+  confidenceCurves,
+} from "./evaluation/confidence.ts";
+export { type ConfusionMatrix, confusionMatrix } from "./evaluation/confusion.ts";
 export { type Detection, parseDetections, toCocoResults } from "./evaluation/detections.ts";
+export { type Explanation, explainDetections } from "./evaluation/explain.ts";
+export {
+  FALSE_NEGATIVES,
+  FALSE_POSITIVES,
+  type FalseNegative,
+  type FalseNegativeKind,
+  type FalsePositive,
+  type FalsePositiveKind,
+  findMistakes,
+  type Mistakes,
+  type MistakesOptions,
+} from "./evaluation/mistakes.ts";
+export { ExportError } from "./exportError.ts";
 export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
@@ -94,8 +115,9 @@ export type {
   TrainingOutputs,
 } from "./model/outputs.ts";
 export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
+export { exportOnnx, type OnnxOptions } from "./onnx/exportOnnx.ts";
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
-export { modelPredictor, type Predictor, type PredictorInput } from "./predictor.ts";
+export { modelPredictor, type PredictedImage, type Predictor, type PredictorInput } from "./predictor.ts";
 export { type Box, type DetectedObject, Result, type ResultImage } from "./result.ts";
 export type { BatchesOptions, BatchSource, TrainData, TrainingBatch } from "./train/batch.ts";
 export { type BestState, bestInMemory } from "./train/bestState.ts";

@@ -13,7 +13,7 @@ import { inputFrame, type Rectangle, type Resize } from "./data/inputFit.ts";
 import { inTurn } from "./deviceQueue.ts";
 import type { Floats } from "./loss/matches.ts";
 import type { Detector, DetectorConfig } from "./model/detector.ts";
-import type { Predictions } from "./model/outputs.ts";
+import type { ForwardOptions, Predictions } from "./model/outputs.ts";
 import { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
@@ -27,11 +27,16 @@ export interface PredictorInput {
   readonly origSizes: readonly (readonly [width: number, height: number])[];
 }
 
+/** Detections of an image, and where they were asked for those of the decoder layers before, in order. */
+export interface PredictedImage extends Detections {
+  readonly earlier?: readonly Detections[];
+}
+
 /**
  * Detections of a batch: class labels, boxes in pixels, scores. Calls may overlap; one that waits for its turn is given up
  * when the signal says so, with its reason.
  */
-export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<Detections[]>;
+export type Predictor = (input: PredictorInput, signal?: AbortSignal) => Promise<PredictedImage[]>;
 
 /** Reads predictions of a batch, as `pick` chooses, into arrays of numbers. */
 export type PredictionReader = (
@@ -42,10 +47,15 @@ export type PredictionReader = (
 
 /**
  * Runs a model that is in evaluation mode or deploy form. Where the backend offers it, its kernels are compiled beside each
- * other before the first input.
+ * other before the first input. With `everyLayer`, which a deploy form cannot serve, there are predictions of earlier layers.
  */
-export function predictionReader(model: Detector, backend: Backend): PredictionReader {
-  const forward = ({ images, shape }: PredictorInput) => noGrad(() => model.predictions(tensor(images, shape)));
+export function predictionReader(
+  model: Detector,
+  backend: Backend,
+  { everyLayer = false }: Pick<ForwardOptions, "everyLayer"> = {},
+): PredictionReader {
+  const forward = ({ images, shape }: PredictorInput) =>
+    noGrad(() => model.predictions(tensor(images, shape), { everyLayer }));
   let compiled: Promise<void> | undefined;
   // What fails here fails in the prediction too, which tells of it.
   const compile = async (input: PredictorInput): Promise<void> =>
@@ -67,15 +77,25 @@ export function predictionReader(model: Detector, backend: Backend): PredictionR
 }
 
 /** The predictor of a model: see `predictionReader`. */
-export const modelPredictor = (model: Detector, backend: Backend): Predictor =>
-  detectionsOf(model.config, predictionReader(model, backend));
+export const modelPredictor = (
+  model: Detector,
+  backend: Backend,
+  options: Pick<ForwardOptions, "everyLayer"> = {},
+): Predictor => detectionsOf(model.config, predictionReader(model, backend, options));
 
-/** Detections of what is read. */
+/** Detections of what is read, of earlier layers too where they are predicted. */
 export const detectionsOf =
   (config: DetectorConfig, read: PredictionReader): Predictor =>
   async (input, signal) => {
-    const [logits, boxes] = await read(input, ({ logits, boxes }) => [logits, boxes], signal);
-    return toDetections({ logits: logits!, boxes: boxes! }, input, config);
+    const pick = ({ earlier = [], ...last }: Predictions) =>
+      [...earlier, last].flatMap(({ logits, boxes }) => [logits, boxes]);
+    const arrays = await read(input, pick, signal);
+    const layers: Detections[][] = [];
+    for (let at = 0; at < arrays.length; at += 2)
+      layers.push(toDetections({ logits: arrays[at]!, boxes: arrays[at + 1]! }, input, config));
+    const last = layers.pop()!;
+    if (layers.length === 0) return last;
+    return last.map((image, i) => ({ ...image, earlier: layers.map((images) => images[i]!) }));
   };
 
 /** Where the network's input lies in each image of a batch, in pixels of the image. */

@@ -1,6 +1,9 @@
 import type { Detection } from "./evaluation/detections.ts";
 import type { Detections } from "./postprocess.ts";
 
+/** Lowest score that is shown where nothing tells a better one. */
+export const USUAL_THRESHOLD = 0.5;
+
 /** Corners in pixels of the original image. */
 export interface Box {
   readonly xmin: number;

@@ -29,6 +29,17 @@ export { interpolateBilinear } from "./ops/interpolate.ts";
 export { concat, pad2d, split, stack, upsampleNearest } from "./ops/join.ts";
 export { linear, matmul } from "./ops/matmul.ts";
 export { type MaxPool2dOptions, maxPool2d } from "./ops/maxPool2d.ts";
+export {
+  type AttributeCall,
+  type AttributeOps,
+  type LayoutOps,
+  type MapCall,
+  type OpCall,
+  type RecordOptions,
+  type RowCall,
+  recordCalls,
+  recordsAnySize,
+} from "./ops/recorder.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
 export { type RegisteredOp, registeredOps, tryAlso } from "./ops/registry.ts";
 export * from "./ops/row.ts";

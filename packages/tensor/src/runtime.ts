@@ -10,12 +10,19 @@ export interface TraceEvent {
   readonly shapes: readonly (readonly number[])[];
 }
 
+/** Who is told of ops as they are called: see `recordCalls`. */
+export interface Recorder {
+  readonly see: (call: object) => void;
+  readonly anySize: boolean;
+}
+
 interface Runtime {
   backend: Backend | undefined;
   gradientEnabled: boolean;
   recomputing: boolean;
   disabledOverrides: ReadonlySet<string>;
   trace: ((event: TraceEvent) => void) | undefined;
+  recorder: Recorder | undefined;
 }
 
 /** The engine's only global state, with the innermost scope. But for what was set for good, it changes only inside calls. */
@@ -25,6 +32,7 @@ export const runtime: Runtime = {
   recomputing: false,
   disabledOverrides: new Set(),
   trace: undefined,
+  recorder: undefined,
 };
 
 /**

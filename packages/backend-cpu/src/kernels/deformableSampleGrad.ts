@@ -1,11 +1,16 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
+import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
 import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
 
-// Tile: a vector of a head, with its four taps: more sums would not fit registers. Each tap is read, added to and written
-// where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for 300 queries.
+// Tile: two vectors of a head, which merge, with its four taps: more sums would not fit registers. Each tap is read, added to
+// and written where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for
+// 300 queries.
+
+const VECTORS = 2;
+const STEP = VECTORS * 16;
 
 const NAMES = [
   ...(["dy", "value", "locations", "weights", "dValue", "dLocations", "dWeights", "levels", "zeros"] as const),
@@ -23,24 +28,38 @@ const kernel = (method: Method) =>
     const addresses = f.locals("i32", count);
     const targets = f.locals("i32", count);
     const shares = f.locals("v128", count);
-    const dots = f.locals("v128", count);
+    const dots = Array.from({ length: count }, () => f.locals("v128", VECTORS));
     const scalars = f.locals("f32", count);
-    const [g, sum] = [f.local("v128"), f.local("v128")];
+    const [values, gs, sums] = [f.locals("v128", VECTORS), f.locals("v128", VECTORS), f.locals("v128", VECTORS)];
+    const here = f.local("i32");
     const [weight, gradient, one, rest] = f.locals("f32", 4);
 
     /** dots += dy · value, dValue += share · dy: by vectors, then by single values. */
     const sweep = (): void => {
-      f.for(at, { from: 0, to: wide, step: 16 }, () => {
-        f.get(dy, at).op("i32.add").memory("v128.load").set(g);
+      f.for(at, { from: 0, to: wide, step: STEP }, () => {
+        f.get(dy, at).op("i32.add").set(here);
+        loadRow(f, gs, here);
         for (let i = 0; i < count; i++) {
-          f.get(addresses[i]!, at).op("i32.add").memory("v128.load").get(g).madd(dots[i]!);
-          f.get(targets[i]!, at).op("i32.add").memory("v128.load").set(sum);
-          f.madd(sum, g, shares[i]!);
-          f.get(targets[i]!, at).op("i32.add").get(sum).memory("v128.store");
+          f.get(addresses[i]!, at).op("i32.add").set(here);
+          loadRow(f, values, here);
+          for (let j = 0; j < VECTORS; j++) f.madd(dots[i]![j]!, values[j], gs[j]);
+          f.get(targets[i]!, at).op("i32.add").set(here);
+          loadRow(f, sums, here);
+          for (let j = 0; j < VECTORS; j++) f.madd(sums[j]!, gs[j], shares[i]);
+          storeRow(f, sums, here);
         }
       });
+      // What ends in stores is merged.
+      f.own().set(here);
+      for (const [i, dot] of dots.entries()) storeRow(f, dot, here, i * STEP);
       for (let i = 0; i < count; i++) {
-        f.get(dots[i]!, dots[i]!, dots[i]!).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
+        const [sum] = sums;
+        f.get(here).memory("v128.load", i * STEP);
+        f.get(here)
+          .memory("v128.load", i * STEP + 16)
+          .op("f32x4.add")
+          .set(sum);
+        f.get(sum, sum, sum).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
         f.get(sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1).op("f32.add").set(scalars[i]!);
       }
       f.for(at, { from: wide, to: arg.depthBytes, step: 4 }, () => {
@@ -69,7 +88,7 @@ const kernel = (method: Method) =>
         f.get(slice, offset).op("i32.add").get(arg.zeros, inside).select().set(addresses[i]!);
         f.get(dSlice, offset).op("i32.add").get(sink, inside).select().set(targets[i]!);
         f.get(weight, taps.shares[i]!).op("f32.mul", "f32x4.splat").set(shares[i]!);
-        f.f32x4(0).set(dots[i]!);
+        for (const dot of dots[i]!) f.f32x4(0).set(dot);
       }
       sweep();
       f.f32(0).set(rest);
@@ -86,7 +105,7 @@ const kernel = (method: Method) =>
       f.memory("f32.store", 4);
     };
 
-    f.get(arg.depthBytes).i32(-16).op("i32.and").set(wide);
+    f.get(arg.depthBytes).i32(-STEP).op("i32.and").set(wide);
     f.get(arg.sink, arg.depthBytes).thread().op("i32.mul", "i32.add").set(sink);
     f.for(unit, { from: f.begin, to: f.end }, () => {
       divide(f, [unit, arg.heads], { quotient: image, remainder: head });
@@ -94,7 +113,9 @@ const kernel = (method: Method) =>
       f.op("i32.add").tee(at).get(arg.value).op("i32.add").set(slice);
       f.get(arg.dValue, at).op("i32.add").tee(dSlice).set(tokens);
       f.for(point, { from: 0, to: arg.length }, () => {
-        f.get(tokens).i32(0).get(arg.depthBytes).op("memory.fill");
+        f.for(at, { from: 0, to: arg.depthBytes, step: 4 }, () =>
+          f.get(tokens, at).op("i32.add").f32(0).memory("f32.store"),
+        );
         f.get(tokens, arg.tokenBytes).op("i32.add").set(tokens);
       });
       f.for(query, { from: 0, to: arg.queries }, () => {

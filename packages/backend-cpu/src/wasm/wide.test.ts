@@ -1,7 +1,10 @@
+import { isAscii } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { matmul, noGrad, ones, readResults } from "@dfine/tensor";
 import { transformSync } from "esbuild";
 import { describe, expect, it } from "vitest";
+import { cpu } from "../index.ts";
 import { isWideFaster, tileKernel } from "../kernels/tileCheck.ts";
 
 /** Two modules whose code a cache of compiled code cannot take for each other's. */
@@ -42,6 +45,28 @@ describe.runIf(isWideFaster({ relaxed: true }))(
     it("those that the process was started with stay", () => {
       expect(compiled({ flags: ["--no-liftoff"] })).toEqual([...merged, "TurboFan"]);
       expect(compiled({ flags: ["--no-liftoff", "--experimental-wasm-revectorize"] })).toEqual([...merged, ...merged]);
+    });
+    it("after a kernel the engine's own code is as fast as before", async () => {
+      const backend = cpu({ threads: 1 });
+      const exponentials = (): number => {
+        const begin = performance.now();
+        let sum = 0;
+        for (let i = 0; i < 3000; i++) sum += Math.exp(i / -3000);
+        expect(sum).toBeLessThan(3000);
+        return performance.now() - begin;
+      };
+      const least = async (before: () => unknown): Promise<number> => {
+        const times: number[] = [];
+        for (let i = 0; i < 30; i++) {
+          await before();
+          times.push(exponentials());
+        }
+        return Math.min(...times);
+      };
+      const product = () => noGrad(() => [matmul(ones([64, 64]), ones([64, 64]))]);
+      const usual = await least(() => isAscii(new Uint8Array(256)));
+      expect(await least(() => readResults(backend, product))).toBeLessThan(4 * usual);
+      backend.dispose();
     });
   },
 );

@@ -23,7 +23,7 @@ export function dfineOfFile(
 ): DFineConfig {
   const anchors = entries.get("decoder.anchors");
   const strides = backboneLevels(model).map(({ stride }) => stride);
-  const evalSize = anchors ? (inputSizeOf(anchors, strides) ?? size) : model.evalSize;
+  const evalSize = anchors ? (inputSizeOf(anchors, strides) ?? size) : (size ?? model.evalSize);
   if (!evalSize)
     throw new ModelFileError(
       `${file}: its ${anchors?.shape[1]} anchors are not those of an input size that could be told; give the size it was trained for: --size HEIGHTxWIDTH (size: [height, width])`,

@@ -80,3 +80,12 @@ export function huggingFaceClassNames(configJson: string, count: number): readon
   const alike = COCO_CLASSES.filter((name, id) => names[id] === name).length;
   return count === COCO_CLASSES.length && alike >= COCO_ALIKE ? COCO_CLASSES : (names as string[]);
 }
+
+const side = z.int().multipleOf(32).min(32).max(4096);
+const processorSchema = z.looseObject({ size: z.looseObject({ height: side, width: side }) });
+
+/** Input size [height, width] of a preprocessor_config.json beside Hugging Face's weights; undefined where it tells none. */
+export function huggingFaceSize(processorJson: string | undefined): readonly [number, number] | undefined {
+  const processor = processorSchema.safeParse(parseJson(processorJson ?? ""));
+  return processor.success ? [processor.data.size.height, processor.data.size.width] : undefined;
+}

@@ -12,6 +12,14 @@ test("a file tells preset and model", () => {
   expect(read(writeModelFile(tensors, { preset, model }))).toEqual({ preset, model });
 });
 
+test("a file tells the threshold of its weights where there is one", () => {
+  expect(read(writeModelFile(tensors, { preset, model, threshold: 0.375 }))).toEqual({
+    preset,
+    model,
+    threshold: 0.375,
+  });
+});
+
 test("a description that names no parts is one of D-FINE's", () => {
   const unsaid = JSON.stringify(model, (key, value) => (key === "type" || key === "architecture" ? undefined : value));
   expect(unsaid).not.toContain("hgnetv2");
@@ -32,6 +40,8 @@ test.each([
   ["a later version", { ...described, version: "2" }, /version 2.*update dfine/],
   ["a damaged model", { ...described, model: "{" }, /damaged/],
   ["keys that are not ours", { ...described, model: `{"__proto__":{},${JSON.stringify(model).slice(1)}` }, /damaged/],
+  ["a threshold that is no share", { ...described, threshold: "1.5" }, /damaged/],
+  ["a threshold that is no number", { ...described, threshold: "half" }, /damaged/],
   ["an unknown preset", { ...described, preset: "q" }, /damaged/],
 ])("%s is refused", (_, metadata, message) => {
   expect(() => read(withMetadata(metadata))).toThrow(message);

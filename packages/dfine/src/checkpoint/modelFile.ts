@@ -8,6 +8,8 @@ import { ModelFileError } from "./errors.ts";
 export interface ModelDescription {
   readonly preset: PresetName;
   readonly model: ModelConfig;
+  /** Score from which on detections count: the one of the best F1 in an evaluation of these weights. */
+  readonly threshold?: number | undefined;
 }
 
 const FORMAT = "dfine-model";
@@ -30,9 +32,10 @@ export function readModelFile({ metadata }: SafetensorsFile, file: string): Mode
     throw new ModelFileError(`${file}: version ${version} of the format is not known, only ${VERSION}; update dfine`);
   const preset = PRESET_NAMES.find((name) => name === metadata.get("preset"));
   const model = modelSchema.safeParse(parseJson(metadata.get("model") ?? ""));
-  if (!preset || !model.success)
+  const threshold = metadata.has("threshold") ? Number(metadata.get("threshold")) : undefined;
+  if (!preset || !model.success || (threshold !== undefined && !(threshold >= 0 && threshold <= 1)))
     throw new ModelFileError(`${file}: its description of the model is damaged; write the file again`);
-  return { preset, model: model.data };
+  return { preset, model: model.data, ...(threshold === undefined ? {} : { threshold }) };
 }
 
 /** Weights and the model's description as one safetensors file with a checksum. Metadata repeats what people look for: classes and size. */
@@ -40,7 +43,7 @@ export function writeModelFile(
   tensors: ReadonlyMap<string, SafetensorsSource>,
   description: ModelDescription,
 ): Uint8Array {
-  const { preset, model } = description;
+  const { preset, model, threshold } = description;
   return writeSealed(
     tensors,
     new Map([
@@ -50,6 +53,7 @@ export function writeModelFile(
       ["classes", JSON.stringify(model.classes)],
       ["size", model.evalSize.join("x")],
       ["model", JSON.stringify(model)],
+      ...(threshold === undefined ? [] : [["threshold", String(threshold)] as const]),
     ]),
   );
 }

@@ -7,7 +7,7 @@ import { readSealed } from "../sealedFile.ts";
 import { anonymousNames } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { foreignAdvice } from "./foreign.ts";
-import { fromHuggingFace, huggingFaceClassNames } from "./huggingFace.ts";
+import { fromHuggingFace, huggingFaceClassNames, huggingFaceSize } from "./huggingFace.ts";
 import { isHuggingFaceName } from "./huggingFaceNames.ts";
 import { classCount, descriptionProblem, modelOf, presetOf } from "./identify.ts";
 import { isModelFile, type ModelDescription, readModelFile } from "./modelFile.ts";
@@ -32,10 +32,12 @@ export interface CheckpointOptions {
   readonly size?: readonly [number, number] | undefined;
   /** Text of the config.json beside Hugging Face's weights, which has the class names. */
   readonly configJson?: string | undefined;
+  /** Text of the preprocessor_config.json beside them, which has the input size. */
+  readonly processorJson?: string | undefined;
 }
 
 export const CHECKPOINT_OPTIONS: OptionRules<CheckpointOptions> = {
-  ...{ file: text, ema: flag, classNames: texts, size: listOf(2, 1), configJson: text },
+  ...{ file: text, ema: flag, classNames: texts, size: listOf(2, 1), configJson: text, processorJson: text },
 };
 
 /** Weights of any format under their official names, and the model that they are of. */
@@ -126,7 +128,8 @@ export function identifyCheckpoint(raw: RawCheckpoint, options: CheckpointOption
   }
   const preset = presetOf(entries, file);
   const names = classNames(classCount(entries, { preset, file }), { ...options, file });
-  const model = modelOf(entries, { preset, classes: names.list, file, size: options.size });
+  const size = options.size ?? huggingFaceSize(options.processorJson);
+  const model = modelOf(entries, { preset, classes: names.list, file, size });
   return { ...read, preset, model, classNamesFrom: names.from };
 }
 

@@ -1,9 +1,13 @@
 import type { Row } from "./survey.ts";
 import type { Survey, SurveyPart } from "./surveyPart.ts";
 
-/** "error": training refuses it, or learns wrongly from it. "warning": something is lost, or other programs stumble. "note": worth knowing. */
-export const SEVERITIES = ["error", "warning", "note"] as const;
-export type Severity = (typeof SEVERITIES)[number];
+/**
+ * How much a fault matters. "error": training refuses it, or learns or judges wrongly. "warning": something is lost, or other
+ * programs stumble. "note": worth knowing.
+ */
+export type Severity = "error" | "warning" | "note";
+/** Most severe first. */
+export const SEVERITIES: readonly Severity[] = ["error", "warning", "note"];
 
 /** One place where something is wrong. */
 export interface Finding {

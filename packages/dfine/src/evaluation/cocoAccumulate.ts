@@ -34,22 +34,23 @@ export function accumulate({ matched, ignored, positives }: Matches): Curve {
       precisions[i] = hits / (misses + hits + EPSILON);
     }
     recall.push(hits / positives);
-    precision.push(interpolate(precisions, recalls));
+    const levels = precisionAtRecall(precisions, recalls);
+    precision.push(levels.reduce((sum, value) => sum + value, 0) / levels.length);
   }
   return { precision, recall };
 }
 
-/** Mean over the recall levels of the highest precision at that level or beyond; 0 for levels never reached. */
-function interpolate(precisions: Float64Array, recalls: Float64Array): number {
+/**
+ * The highest precision at each recall level or beyond it; 0 at levels never reached. Both arrays follow the detections, best
+ * first; `precisions` is changed.
+ */
+export function precisionAtRecall(precisions: Float64Array, recalls: Float64Array): number[] {
   for (let i = precisions.length - 1; i > 0; i--) {
     if (precisions[i]! > precisions[i - 1]!) precisions[i - 1] = precisions[i]!;
   }
-  let sum = 0;
   let at = 0;
-  for (const level of recallLevels) {
+  return recallLevels.map((level) => {
     while (at < recalls.length && recalls[at]! < level) at++;
-    if (at === recalls.length) break;
-    sum += precisions[at]!;
-  }
-  return sum / recallLevels.length;
+    return precisions[at] ?? 0;
+  });
 }

@@ -1,5 +1,5 @@
 import type { CocoDataset } from "../data/dataset.ts";
-import { DatasetError } from "../data/errors.ts";
+import { checkDetections, groupByCategory, ofOneClass } from "./cells.ts";
 import { accumulate, type Curve } from "./cocoAccumulate.ts";
 import { type Cell, cocoIou, matchDetections } from "./cocoMatch.ts";
 import { areaRanges, type CocoStatName, cocoStats, detectionLimits } from "./cocoStats.ts";
@@ -31,9 +31,6 @@ export interface EvaluateDetectionsOptions {
   readonly classAgnostic?: boolean;
 }
 
-/** Detections of one category in one image that count. */
-const MOST = Math.max(...detectionLimits);
-
 /**
  * Scores detections by COCO's box measures, equal to pycocotools: IoU 0.50:0.05:0.95, 101 recall levels, 1, 10 and 100
  * detections per image and category, sizes by annotation area, crowds ignored, equal scores in the order given.
@@ -46,11 +43,7 @@ export function evaluateDetections(
   { classAgnostic = false }: EvaluateDetectionsOptions = {},
 ): CocoResult {
   checkDetections(groundTruth, detections);
-  if (classAgnostic)
-    return evaluateDetections(
-      ofOneClass(groundTruth),
-      detections.map((detection) => ({ ...detection, categoryId: ANY.id })),
-    );
+  if (classAgnostic) return evaluateDetections(...ofOneClass(groundTruth, detections));
   const { cells, unknownCategory } = groupByCategory(groundTruth, detections);
   const curves = cells.map(categoryCurves);
   const stats = Object.fromEntries(
@@ -68,61 +61,6 @@ export function evaluateDetections(
     return { categoryId: id, name, ap: mean(precision), ap50: precision[0] ?? -1, objects };
   });
   return { stats, perCategory, unknownCategory };
-}
-
-/** Stands for all categories. */
-const ANY = { id: 0, name: "any object" };
-
-function ofOneClass({ annotationsByImage, ...dataset }: CocoDataset): CocoDataset {
-  const all = [...annotationsByImage].map(
-    ([id, objects]) => [id, objects.map((object) => ({ ...object, categoryId: ANY.id }))] as const,
-  );
-  return { ...dataset, categories: [ANY], labels: new Map([[ANY.id, 0]]), annotationsByImage: new Map(all) };
-}
-
-/** The cells of each category that are not empty, in the order of the images. */
-function groupByCategory(dataset: CocoDataset, detections: readonly Detection[]) {
-  const { images, categories, labels, annotationsByImage } = dataset;
-  const known = detections.filter(({ categoryId }) => labels.has(categoryId));
-  const byImage = groupBy(known, ({ imageId }) => imageId);
-  const cells = categories.map((): Cell[] => []);
-  for (const { id } of images) {
-    const truth = groupBy(annotationsByImage.get(id) ?? [], ({ categoryId }) => categoryId);
-    const found = groupBy(byImage.get(id) ?? [], ({ categoryId }) => categoryId);
-    for (const categoryId of new Set([...truth.keys(), ...found.keys()])) {
-      const best = found.get(categoryId)?.sort((a, b) => b.score - a.score) ?? [];
-      cells[labels.get(categoryId)!]!.push({ truth: truth.get(categoryId) ?? [], found: best.slice(0, MOST) });
-    }
-  }
-  return { cells, unknownCategory: detections.length - known.length };
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => number): Map<number, T[]> {
-  const groups = new Map<number, T[]>();
-  for (const item of items) {
-    const group = groups.get(keyOf(item));
-    if (group) group.push(item);
-    else groups.set(keyOf(item), [item]);
-  }
-  return groups;
-}
-
-function checkDetections({ file, images }: CocoDataset, detections: readonly Detection[]): void {
-  const ids = new Set(images.map(({ id }) => id));
-  for (const [i, { imageId, bbox, score }] of detections.entries()) {
-    if (!ids.has(imageId))
-      throw new DatasetError(
-        file,
-        `detection ${i} is of image ${imageId}, which is not among the ${images.length} images`,
-        "Evaluate detections against the annotations of the same images.",
-      );
-    if (!Number.isFinite(score) || !bbox.every(Number.isFinite))
-      throw new DatasetError(
-        file,
-        `detection ${i} (image ${imageId}) has score ${score} and box [${bbox.join(", ")}]`,
-        "Scores and boxes must be finite; a model that has diverged gives NaN.",
-      );
-  }
 }
 
 /** Curves of one category: [area range][detection limit]; null where there is nothing to find. */

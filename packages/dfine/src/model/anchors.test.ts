@@ -1,6 +1,6 @@
 import { referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
-import { anchorTensors, makeAnchors } from "./anchors.ts";
+import { anchorOps, anchorTensors, makeAnchors } from "./anchors.ts";
 import { LevelCache } from "./levelCache.ts";
 
 const levels = (size: number, strides: number[]) =>
@@ -46,7 +46,10 @@ describe("makeAnchors", () => {
 
 test("a LevelCache makes anchors once for each size", () => {
   withBackend(referenceBackend(), () => {
-    using cache = new LevelCache((sizes) => anchorTensors(sizes, 0.01));
+    using cache = new LevelCache(
+      (sizes) => anchorTensors(sizes, 0.01),
+      (sizes) => anchorOps(sizes, 0.01),
+    );
     const small = cache.get(levels(64, [16, 32]));
     expect(cache.get(levels(64, [16, 32]))).toBe(small);
     const wide = cache.get([

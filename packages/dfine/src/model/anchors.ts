@@ -1,11 +1,29 @@
-import { type Tensor, writeTensor, zeros } from "@dfine/tensor";
+import {
+  amin,
+  arange,
+  concat,
+  equal,
+  less,
+  log,
+  logicalAnd,
+  mul,
+  stack,
+  sub,
+  type Tensor,
+  toFloat,
+  where,
+  writeTensor,
+  zeros,
+} from "@dfine/tensor";
 import { logFloat32 } from "./float32Functions.ts";
 import type { LevelSize } from "./levelCache.ts";
+import { quotient } from "./quotient.ts";
 
 const f32 = Math.fround;
 
 /** Side of anchors on the finest level, in image sides; it doubles from level to level. */
 const FINEST_SIDE = 0.05;
+const sideOf = (level: number): number => f32(f32(FINEST_SIDE) * 2 ** level);
 
 /**
  * One anchor for each token of the levels, finest first, as cxcywh through the inverse sigmoid [N, 4]. Those with a
@@ -24,7 +42,7 @@ export function makeAnchors(
   const unsigmoid = (value: number): number => logFloat32(f32(value / f32(1 - value)));
   let token = 0;
   levels.forEach(({ height, width }, level) => {
-    const side = f32(f32(FINEST_SIDE) * 2 ** level);
+    const side = sideOf(level);
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++, token++) {
         const [cx, cy] = [f32((x + 0.5) / width), f32((y + 0.5) / height)];
@@ -48,4 +66,22 @@ export function anchorTensors(levels: readonly LevelSize[], margin: number): [an
   writeTensor(made[0], anchors);
   writeTensor(made[1], valid);
   return made;
+}
+
+/** `anchorTensors` by ops alone, up to rounding. */
+export function anchorOps(levels: readonly LevelSize[], margin: number): [anchors: Tensor, valid: Tensor] {
+  const boxes = concat(
+    levels.map(({ height, width }, level) => {
+      const token = arange(height * width);
+      const row = quotient(token, width);
+      const centre = (index: Tensor, count: number): Tensor => toFloat(index).add(0.5).div(count);
+      const cx = centre(sub(token, mul(row, width)), width);
+      const side = cx.mul(0).add(sideOf(level));
+      return stack([cx, centre(row, height), side, side], 1);
+    }),
+  );
+  const inside = logicalAnd(less(margin, boxes), less(boxes, 1 - margin));
+  const valid = equal(amin(toFloat(inside), 1, { keepDim: true }), 1);
+  const anchors = where(valid, log(boxes.div(boxes.neg().add(1))), Number.POSITIVE_INFINITY);
+  return [anchors.unsqueeze(0), valid.unsqueeze(0)];
 }

@@ -1,7 +1,7 @@
 import { buffer, Embedding, LayerNorm, Linear, Mlp, Module, parameter, Sequential, xavierUniform } from "@dfine/nn";
 import { concat, noGrad, scope, sigmoid, type Tensor, tensor, where } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
-import { anchorTensors } from "./anchors.ts";
+import { anchorOps, anchorTensors } from "./anchors.ts";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { ConvNorm } from "./convNorm.ts";
 import { type DecoderConfig, decoderSchema, evalLayerIndex } from "./decoderConfig.ts";
@@ -46,7 +46,11 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       new Mlp(hiddenDim, outputs, { layers: 3, hidden: hiddenDim, last: { weightInit: 0, biasInit: 0 } });
     const scoreHead = (outputs: number): Linear => new Linear(hiddenDim, outputs, { biasInit: SCORE_BIAS });
     this.#config = decoder;
-    this.#anchors = new LevelCache((sizes) => anchorTensors(sizes, decoder.anchorMargin));
+    const { anchorMargin } = decoder;
+    this.#anchors = new LevelCache(
+      (sizes) => anchorTensors(sizes, anchorMargin),
+      (sizes) => anchorOps(sizes, anchorMargin),
+    );
     const [anchors, valid] = this.#anchors.get(
       levels.map(({ stride }) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
     );
@@ -81,7 +85,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     this.decBboxHead = each(() => boxMlp(features(decoder)));
   }
 
-  protected forward({ maps, denoising, tap }: DecoderInput): TrainingOutputs | Predictions {
+  protected forward({ maps, denoising, tap, everyLayer = false }: DecoderInput): TrainingOutputs | Predictions {
     const projected = maps.map((map, i) => this.inputProj[i]?.call(map) ?? map);
     const levels = projected.map(({ shape }) => ({ height: shape[2]!, width: shape[3]! }));
     const memory = concat(
@@ -99,8 +103,12 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       attentionBias: added?.attentionBias,
       heads: this,
       tap,
+      everyLayer,
     });
-    if (!this.training) return result.layers[0]!;
+    if (!this.training) {
+      const earlier = result.layers.slice(0, -1);
+      return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}) };
+    }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
     return trainingOutputs(result, enc, denoising);
   }

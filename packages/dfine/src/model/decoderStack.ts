@@ -30,10 +30,12 @@ export interface DecoderStackInput {
   readonly attentionBias: Tensor | undefined;
   readonly heads: DecoderHeads;
   readonly tap: Tap | undefined;
+  /** Outside training. */
+  readonly everyLayer: boolean;
 }
 
 export interface DecoderStackOutput {
-  /** Of every layer in training, of the evaluation layer otherwise. */
+  /** Of every layer in training or where all are asked for, of the evaluation layer otherwise. */
   readonly layers: PredictionSet[];
   /** Of the plain box head after the first layer; in training only. */
   readonly pre?: PredictionSet;
@@ -61,7 +63,7 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
   }
 
   protected forward(input: DecoderStackInput): DecoderStackOutput {
-    const { memory, levels, attentionBias, heads, tap } = input;
+    const { memory, levels, attentionBias, heads, tap, everyLayer } = input;
     const { heads: attentionHeads, boxHead, regMax } = this.#config;
     const [batch, tokens, features] = memory.shape as [number, number, number];
     const value = memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
@@ -83,7 +85,7 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
       tap?.(`decoder.layer.${i}`, x);
       const { pre, ...refined } = refine(i, x, reference);
       reference = refined.boxes.detach();
-      if (!this.training && i < last) continue;
+      if (!this.training && !everyLayer && i < last) continue;
       const scores = heads.decScoreHead[i]!.call(x);
       if (this.training && pre) before = { logits: scores, boxes: pre };
       const logits = refined.corners ? this.lqeLayers[i]!.call(scores, refined.corners) : scores;

@@ -63,8 +63,15 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
     throw new ConfigError("model: training outputs were asked of a model in evaluation mode; call train() first");
   }
 
-  /** Logits [B, Q, C] and boxes [B, Q, 4] (cxcywh in 0–1). @throws ConfigError in training mode, or for an unsuitable size */
+  /**
+   * Logits [B, Q, C] and boxes [B, Q, 4] (cxcywh in 0–1). @throws ConfigError in training mode, for an unsuitable size, or where
+   * every layer is asked of a deploy form
+   */
   predictions(images: Tensor, options: ForwardOptions = {}): Predictions {
+    if (options.everyLayer && this.#isDeployed)
+      throw new ConfigError(
+        "model: the deploy form has the heads of its last layer alone; ask the model it was made from for every layer",
+      );
     const outputs = this.call(images, options);
     if ("logits" in outputs) return outputs;
     throw new ConfigError("model: predictions were asked of a model in training mode; call eval() first");

@@ -131,6 +131,27 @@ describe("modes", () => {
     }
   });
 
+  test("every layer predicts as a model that ends there", async () => {
+    using model = lively(tinyModel()).eval();
+    const input = images(2, 96);
+    const { earlier, ...last } = model.predictions(input, { everyLayer: true });
+    const layers = [...earlier!, last];
+    expect(layers).toHaveLength(3);
+    for (const [i, { logits, boxes }] of layers.entries()) {
+      using ending = new DFineModel(tinyModel((config) => (config.decoder.evalLayer = i)));
+      ending.loadStateDict(model.stateDict());
+      using deployed = ending.eval().deploy();
+      const expected = deployed.predictions(input);
+      const read = await readTensors([logits, expected.logits, boxes, expected.boxes]);
+      for (const [a, b] of [read.slice(0, 2), read.slice(2)])
+        a!.forEach((value, k) => {
+          expect(b![k]!).toBeCloseTo(value, 9);
+        });
+    }
+    using deployed = model.deploy();
+    expect(() => deployed.predictions(input, { everyLayer: true })).toThrow(/last layer alone/);
+  });
+
   test("the deploy form predicts the same and has no way back", async () => {
     for (const evalLayer of [-1, 0]) {
       using model = lively(tinyModel((config) => (config.decoder.evalLayer = evalLayer)));

@@ -6,7 +6,7 @@ import { ConvNorm, VggBlock } from "./convNorm.ts";
 import { ENCODER_BLOCKS, scDown } from "./encoderBlocks.ts";
 import { LevelCache } from "./levelCache.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
-import { positionEmbedding } from "./positionEmbedding.ts";
+import { positionEmbedding, positionOps } from "./positionEmbedding.ts";
 
 const schema = z.strictObject({
   type: z.literal("hybrid"),
@@ -58,10 +58,13 @@ class MapAttention extends Module<[x: Tensor], Tensor> {
     super();
     this.layers = Array.from({ length: config.layers }, () => new EncoderLayer(config));
     const { hiddenDim: features, positionTemperature: temperature } = config;
-    this.#positions = new LevelCache(([size]) => {
-      const { height, width } = size!;
-      return [tensor(positionEmbedding(size!, features, temperature), [1, height * width, features])];
-    });
+    this.#positions = new LevelCache(
+      ([size]) => {
+        const { height, width } = size!;
+        return [tensor(positionEmbedding(size!, features, temperature), [1, height * width, features])];
+      },
+      ([size]) => [positionOps(size!, features, temperature)],
+    );
   }
 
   protected forward(x: Tensor): Tensor {

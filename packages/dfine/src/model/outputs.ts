@@ -77,7 +77,12 @@ export interface ForwardOptions {
   readonly denoising?: DenoisingQueries | undefined;
   /** Sees intermediate tensors. */
   readonly tap?: Tap | undefined;
+  /** Outside training: predictions of the decoder layers before the evaluation layer too. Default false. */
+  readonly everyLayer?: boolean | undefined;
 }
 
 /** Predictions outside training: those of the evaluation layer. */
-export type Predictions = Omit<PredictionSet, "teacher">;
+export interface Predictions extends Omit<PredictionSet, "teacher"> {
+  /** Of the layers before it, in order, as if the model ended there; where `everyLayer` asked for them. */
+  readonly earlier?: readonly Omit<PredictionSet, "teacher">[];
+}

@@ -1,4 +1,5 @@
-import { amax, defineMap, flatRows, indexSelect, type Tensor, topK } from "@dfine/tensor";
+import { amax, flatRows, indexSelect, type Tensor, topK } from "@dfine/tensor";
+import { quotient } from "./quotient.ts";
 
 /** A way of choosing tokens as queries. */
 export interface QuerySource {
@@ -8,12 +9,6 @@ export interface QuerySource {
   select(logits: Tensor, count: number): { indices: Tensor; values: Tensor };
 }
 type Select = QuerySource["select"];
-
-const quotient = defineMap("quotient", (x, divisor) => x.div(divisor), {
-  differentiable: false,
-  dtypes: ["i32"],
-  inputs: [[0, 9], 3],
-});
 
 const byBestClass: Select = (logits, count) => topK(amax(logits, 2), count);
 

@@ -80,10 +80,14 @@ export async function encodeImage(image: RgbImage, name: string): Promise<Uint8A
   return await (name.toLowerCase().endsWith(".png") ? pixels.png() : pixels.jpeg({ quality: 88 })).toBuffer();
 }
 
-/** A JPEG whose longer side has at most `side` pixels, as a data: address for a page. */
-export async function thumbnail(image: RgbImage, side: number): Promise<string> {
-  const small = (await toSharp(image)).resize(side, side, { fit: "inside", withoutEnlargement: true });
-  const jpeg = await small.jpeg({ quality: 80 }).toBuffer();
+/** A JPEG whose longer side has at most `side` pixels, as a data: address for a page; of the image's part `frame`, or all of it. */
+export async function thumbnail(image: RgbImage, side: number, frame?: Rectangle): Promise<string> {
+  const { x: left, y: top, ...size } = frame ?? { x: 0, y: 0, width: image.width, height: image.height };
+  const part = (await toSharp(image)).extract({ left, top, ...size });
+  const jpeg = await part
+    .resize(side, side, { fit: "inside", withoutEnlargement: true })
+    .jpeg({ quality: 80 })
+    .toBuffer();
   return `data:image/jpeg;base64,${jpeg.toString("base64")}`;
 }
 

@@ -26,11 +26,12 @@ async function weightsPath(path: string): Promise<string> {
   throw new ModelFileError(`${path}: holds no weights (neither ${IN_FOLDER.join(" nor ")}); give the file itself`);
 }
 
-/** Largest config.json that is looked into, bytes. */
+/** Largest configuration that is looked into, bytes. */
 const MAX_CONFIG = 10_000_000;
 
-async function neighbouringConfig(path: string): Promise<string | undefined> {
-  const config = join(dirname(path), "config.json");
+/** The text of a file beside another, if there is one. */
+async function neighbour(path: string, name: string): Promise<string | undefined> {
+  const config = join(dirname(path), name);
   const found = await statOf(config);
   return found?.isFile() && found.size <= MAX_CONFIG ? await readFile(config, "utf8") : undefined;
 }
@@ -44,7 +45,7 @@ async function neighbouringConfig(path: string): Promise<string | undefined> {
 export async function readWeights(
   place: string,
   options: CacheOptions = {},
-): Promise<Pick<CheckpointOptions, "configJson"> & { bytes: Uint8Array; file: string }> {
+): Promise<Pick<CheckpointOptions, "configJson" | "processorJson"> & { bytes: Uint8Array; file: string }> {
   const address = releaseAddress(place) ?? place;
   if (/^https?:/i.test(address)) return await cachedWeights(address, options);
   if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
@@ -54,5 +55,7 @@ export async function readWeights(
     throw new ModelFileError(
       `${place}: there is no such file, nor official weights of this name; did you mean ${meant}?`,
     );
-  return { configJson: await neighbouringConfig(file), bytes: await readBytes(file), file };
+  const configJson = await neighbour(file, "config.json");
+  const processorJson = await neighbour(file, "preprocessor_config.json");
+  return { configJson, processorJson, bytes: await readBytes(file), file };
 }

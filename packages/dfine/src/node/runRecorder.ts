@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { stringify } from "../config/yaml.ts";
 import type { BestState } from "../train/bestState.ts";
+import type { Evaluation } from "../train/evaluate.ts";
 import type { EpochEvent, StepEvent, TrainEvent } from "../train/events.ts";
 import type { NonFiniteError } from "../train/nonFinite.ts";
 import type { Trainer } from "../train/trainer.ts";
@@ -10,13 +11,23 @@ import { removeTemporaries, writeFileAtomic } from "./checkpointFile.ts";
 import type { DatasetSplit } from "./data/datasetParts.ts";
 import { environment } from "./environment.ts";
 import type { LeftOut } from "./leftOut.ts";
+import { mistakePictures } from "./mistakePictures.ts";
+import type { LiveReport } from "./report/live.ts";
 import { renderReport } from "./report/report.ts";
+import type { ReportData } from "./report/reportData.ts";
 import { makeFolder, type RunFolder } from "./runFolder.ts";
 import { lockRun, type RunLock } from "./runLock.ts";
 import { type LogLine, logEvent, logRow, openLogs, type ResultsRow, readEvents } from "./runLog.ts";
 import { readStage1 } from "./runState.ts";
 import { TensorBoard } from "./tensorBoard.ts";
-import { addToCurves, type ReportCurves, reportSamples, type Sample, samplesWithDetections } from "./trainReport.ts";
+import {
+  addToCurves,
+  emptyCurves,
+  type ReportCurves,
+  reportSamples,
+  type Sample,
+  samplesWithDetections,
+} from "./trainReport.ts";
 
 /** What a run folder is filled from. */
 export interface RecorderOptions {
@@ -28,6 +39,8 @@ export interface RecorderOptions {
   /** For the report: what was mended in the data, and what became of the weights. */
   readonly notes?: readonly string[];
   readonly leftOut: LeftOut;
+  /** Is shown the report after all that happens, as it is when asked for. */
+  readonly live?: Pick<LiveReport, "show"> | undefined;
 }
 
 /** Puts what happens in a run into its folder: log, results, weights, state and report. */
@@ -38,7 +51,9 @@ export class RunRecorder {
   /** The best state of stage 1 so far, until it is written together with the epoch that it came of. */
   #best: Uint8Array | undefined;
   #board: TensorBoard | undefined;
-  readonly #curves: ReportCurves = { steps: [], epochs: [] };
+  readonly #curves: ReportCurves = emptyCurves();
+  /** What the report shows of the last evaluation. */
+  #evaluated: Pick<ReportData, "evaluation" | "mistakes" | "images"> = { images: [] };
   /** What the log says of images that are left out. */
   readonly #leftOut = new Set<unknown>();
   #samples: readonly Sample[] = [];
@@ -112,6 +127,11 @@ export class RunRecorder {
    */
   async take(event: TrainEvent): Promise<void> {
     await this.#board?.take(event);
+    await this.#record(event);
+    this.#options.live?.show(() => this.#reportData());
+  }
+
+  async #record(event: TrainEvent): Promise<void> {
     switch (event.kind) {
       case "step":
         return await this.#step(event);
@@ -149,13 +169,14 @@ export class RunRecorder {
     const { run, trainer } = this.#options;
     const { kind, epoch, step, loss, losses, evaluation, complete } = event;
     await this.#logLeftOut(event);
-    const model = await trainer.saveModel();
+    const threshold = evaluation?.explanation.curves.all.best?.threshold;
+    const model = await trainer.saveModel({ threshold });
     const numbered = join(run.path, "weights", `epoch${String(epoch + 1).padStart(4, "0")}.safetensors`);
     const isNumbered = complete && (epoch + 1) % trainer.config.train.checkpointEvery === 0;
     const files = [run.last, ...(event.best ? [run.best] : []), ...(isNumbered ? [numbered] : [])];
     await this.#write({
       ...{ kind, epoch, step, loss, losses: short(losses) },
-      ...(evaluation ? { stats: evaluation.result.stats, perCategory: evaluation.result.perCategory } : {}),
+      ...(evaluation ? evaluationFacts(evaluation) : {}),
     });
     await logRow(run, resultsRow(event));
     // Where this is the best epoch of stage 1, its state was copied already.
@@ -206,13 +227,27 @@ export class RunRecorder {
   }
 
   async #report({ evaluation }: EpochEvent): Promise<void> {
-    const { title, run, trainer, val, leftOut, notes = [] } = this.#options;
+    const { run, trainer, val } = this.#options;
+    if (val && evaluation) {
+      // Not kept: there may be a million of them.
+      const { detections, ...rest } = evaluation;
+      const { threshold, mistakes } = rest.explanation;
+      this.#evaluated = {
+        evaluation: rest,
+        images: samplesWithDetections(this.#samples, { detections, threshold }, val.dataset),
+        mistakes: await mistakePictures(val, { detections, mistakes }, trainer.config.train.limits),
+      };
+    }
+    await writeFileAtomic(run.report, renderReport(this.#reportData()));
+  }
+
+  #reportData(): ReportData {
+    const { title, trainer, leftOut, notes = [] } = this.#options;
     const { skipped } = trainer.progress;
-    const html = renderReport({
+    return {
       title,
       ...this.#curves,
-      evaluation: evaluation?.result,
-      images: val && evaluation ? samplesWithDetections(this.#samples, evaluation.detections, val.dataset) : [],
+      ...this.#evaluated,
       config: stringify(trainer.config),
       environment: environment(trainer.backend),
       notes: [
@@ -220,9 +255,15 @@ export class RunRecorder {
         ...leftOut.notes,
         ...(skipped > 0 ? [`${skipped} steps were skipped because they were not finite`] : []),
       ],
-    });
-    await writeFileAtomic(run.report, html);
+    };
   }
+}
+
+/** What the log keeps of an evaluation. */
+function evaluationFacts({ result, explanation, layers }: Evaluation) {
+  const { stats, perCategory } = result;
+  const { best } = explanation.curves.all;
+  return { stats, perCategory, ...(best ? { best } : {}), ...(layers ? { layers: layers.map(({ AP }) => AP) } : {}) };
 }
 
 function resultsRow({ epoch, step, seconds, loss, losses, learningRate, skipped, evaluation }: EpochEvent): ResultsRow {

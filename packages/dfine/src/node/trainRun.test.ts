@@ -106,7 +106,7 @@ test("a run needs no terminal: everything is told to a sink, once it is on the d
   vi.restoreAllMocks();
   const steps = ["step", "step", "step", "epoch"];
   expect(told.map(({ kind }) => kind)).toEqual(["started", ...steps, ...steps]);
-  expect(report).toContain("<h1>sink</h1>");
+  expect(report).toContain("<h1><bdi>sink</bdi></h1>");
 });
 
 test("before a run of some length it is said what it will take", async () => {

@@ -38,7 +38,7 @@ const OPTIONS: OptionRules<TrainRunOptions> = {
     onEvent: callable,
     signal: abortSignal,
   },
-  ...{ workers: whole(0), cacheBytes: whole(0), maxSteps: whole(1), title: needed(text), notes: texts },
+  ...{ workers: whole(0), cacheBytes: whole(0), maxSteps: whole(1), title: needed(text), notes: texts, live: thing },
 };
 
 /** How a run came to its end. */

@@ -2,6 +2,7 @@ import { callable, checkOptions, flag, needed, type OptionRule, type OptionRules
 import type { CocoDataset } from "../data/dataset.ts";
 import { type CocoResult, evaluateDetections } from "../evaluation/cocoEval.ts";
 import type { Detection } from "../evaluation/detections.ts";
+import { type Explanation, explainDetections } from "../evaluation/explain.ts";
 import { abortSignal } from "../optionRules.ts";
 import type { Detections } from "../postprocess.ts";
 import type { Predictor } from "../predictor.ts";
@@ -12,6 +13,10 @@ export interface Evaluation {
   readonly result: CocoResult;
   /** In pixels of the original images. */
   readonly detections: readonly Detection[];
+  /** What scores mean and where detections err, at the best threshold. */
+  readonly explanation: Explanation;
+  /** The twelve numbers of each decoder layer, first to last, as if the model ended there; where the predictor tells of them. */
+  readonly layers?: readonly CocoResult["stats"][];
 }
 
 /** What an evaluation compares with. */
@@ -40,14 +45,29 @@ export async function evaluate(predict: Predictor, source: BatchSource, options:
   const { dataset, onBatch, signal, classAgnostic = false } = options;
   const categoryIds = options.categoryIds ?? dataset.categories.map(({ id }) => id);
   const detections: Detection[] = [];
+  const earlier: { readonly imageId: number; readonly found: Detections }[][] = [];
   let done = 0;
   for await (const batch of source.batches(0, { signal })) {
     const found = await predict(batch, signal);
-    for (const [i, image] of found.entries()) detections.push(...toDetections(image, batch.imageIds[i]!, categoryIds));
+    for (const [i, image] of found.entries()) {
+      const imageId = batch.imageIds[i]!;
+      detections.push(...toDetections(image, imageId, categoryIds));
+      for (const [layer, found] of (image.earlier ?? []).entries()) {
+        earlier[layer] ??= [];
+        earlier[layer].push({ imageId, found });
+      }
+    }
     done += found.length;
     onBatch?.(done);
   }
-  return { result: evaluateDetections(dataset, detections, { classAgnostic }), detections };
+  const result = evaluateDetections(dataset, detections, { classAgnostic });
+  const explanation = explainDetections(dataset, detections, { classAgnostic });
+  if (earlier.length === 0) return { result, detections, explanation };
+  const layers = earlier.map((images) => {
+    const ofLayer = images.flatMap(({ imageId, found }) => toDetections(found, imageId, categoryIds));
+    return evaluateDetections(dataset, ofLayer, { classAgnostic }).stats;
+  });
+  return { result, detections, explanation, layers: [...layers, result.stats] };
 }
 
 function toDetections(

@@ -60,6 +60,6 @@ test("one image under other boxes each time is not", async () => {
     const twice = new Float32Array(images.length);
     for (const at of [0, plane]) twice.set(images.subarray(0, plane), at);
     return { ...batch, images: twice };
-  }, 150);
-  expect(result).toMatchObject({ learned: false, steps: 150 });
+  }, 125);
+  expect(result).toMatchObject({ learned: false, steps: 125 });
 });

@@ -2,7 +2,7 @@ import { constant, type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type BackboneWeights, loadBackbone } from "../checkpoint/backbone.ts";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
-import { writeModelFile } from "../checkpoint/modelFile.ts";
+import { type ModelDescription, writeModelFile } from "../checkpoint/modelFile.ts";
 import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/dataset.ts";
@@ -194,14 +194,15 @@ export class Trainer implements Disposable {
     }
   }
 
-  /** COCO evaluation of the averaged weights. */
+  /** COCO evaluation of the averaged weights, layer by layer too. */
   async evaluate(
     source: BatchSource,
     dataset: CocoDataset,
     options: Pick<EvaluateOptions, "signal"> = {},
   ): Promise<Evaluation> {
     using model = await this.#inTurn(() => this.#averaged());
-    return await evaluate(modelPredictor(model, this.backend), source, { dataset, ...options });
+    const predict = modelPredictor(model, this.backend, { everyLayer: true });
+    return await evaluate(predict, source, { dataset, ...options });
   }
 
   #averaged(): Detector {
@@ -214,10 +215,11 @@ export class Trainer implements Disposable {
   }
 
   /**
-   * The averaged weights as a file that `DFine.fromPretrained` opens; on a lost device those of the last snapshot.
+   * The averaged weights as a file that `DFine.fromPretrained` opens; on a lost device those of the last snapshot. `threshold`
+   * is the lowest score that counts, from an evaluation of them.
    * @throws NonFiniteWeightsError
    */
-  async saveModel(): Promise<Uint8Array> {
+  async saveModel({ threshold }: Pick<ModelDescription, "threshold"> = {}): Promise<Uint8Array> {
     const { preset, model } = this.config;
     const averages = await this.#orSnapshot(
       async (state) => (await state.ema.save()).entries,
@@ -225,7 +227,7 @@ export class Trainer implements Disposable {
     );
     const broken = this.#onDevice ? nonFiniteNames(averages, this.#onDevice.model) : [];
     if (broken.length > 0) throw new NonFiniteWeightsError(broken);
-    return writeModelFile(tensorSources(averages), { preset, model });
+    return writeModelFile(tensorSources(averages), { preset, model, threshold });
   }
 
   /** Everything that later steps depend on, as bytes; on a lost device as it was at the last snapshot. */

@@ -1,7 +1,7 @@
 import type { Activation } from "../kernel/activation.ts";
 
-/** Attributes of the ops a backend may override, by op name. Shapes and layouts are part of the contract. */
-export interface OpAttrs {
+/** Attributes of the engine's own ops that a backend may override, by op name. Shapes and layouts are part of the contract. */
+export interface EngineOps {
   /** a [..., M, K] · b [..., K, N] → [..., M, N]; batch axes broadcast (stride 0). Inputs may have any strides. */
   matmul: MatmulAttrs;
   /** x [B, Ci, H, W], weight [Co, Ci/groups, kh, kw] → [B, Co, Ho, Wo]. */
@@ -34,6 +34,9 @@ export interface OpAttrs {
   /** dy [B, Q, heads·d], value, locations, weights → dValue, dLocations, dWeights (zero dLocations when discrete). */
   deformableSampleGrad: DeformableSampleAttrs;
 }
+
+/** Those, and ops from outside: whoever defines one adds it here. */
+export interface OpAttrs extends EngineOps {}
 
 /** Of `matmul`: none. */
 export type MatmulAttrs = Record<never, never>;

@@ -22,6 +22,7 @@ import { filled } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { openTargets } from "./inPlace.ts";
 import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules, type Takes } from "./inputs.ts";
+import { tellLayout } from "./recorder.ts";
 import { empty, launchInto } from "./result.ts";
 import { contiguous } from "./view.ts";
 
@@ -184,5 +185,7 @@ const ARANGE: Takes = {
 export const arange = defineCall("arange", ARANGE, (length: number, options: ArangeOptions = {}): Tensor => {
   const { start = 0, step = 1, backend = currentBackend() } = options;
   for (const [name, value] of Object.entries({ start, step })) checkNumber("arange", value, { name, dtype: "i32" });
-  return launchInto(arangeProgram, { backend, kept: [length], numbers: [start, step] })[0]!;
+  const [output] = launchInto(arangeProgram, { backend, kept: [length], numbers: [start, step] }) as [Tensor];
+  tellLayout("arange", { start, step }, { inputs: [], outputs: [output] });
+  return output;
 });

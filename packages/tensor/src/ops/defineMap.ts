@@ -5,10 +5,12 @@ import { type Expr, lift, load, loadsIn, rewrite, row } from "../kernel/expr.ts"
 import type { Stage } from "../kernel/kernel.ts";
 import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
+import { runtime } from "../runtime.ts";
 import { broadcastAxes, broadcastShapes, type Shape } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { type CaseInput, type OpCase, shapesOf } from "./cases.ts";
 import { type InputRule, inputRules } from "./inputs.ts";
+import { tell } from "./recorder.ts";
 import { register } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
 import { type Signature, type Sorted, sortInputs } from "./signature.ts";
@@ -66,6 +68,10 @@ export function defineMap<E extends Expr[]>(
     );
     const call = { name, variant, sorted };
     const output = runMap(call);
+    if (runtime.recorder) {
+      const { tensors: inputs, numbers } = sorted;
+      tell({ kind: "map", name, inputs, numbers, result: variant.result, outputs: [output] });
+    }
     if (differentiable && output.dtype === "f32" && recordsGradient(sorted.tensors)) recordMap(call, output);
     return output;
   };

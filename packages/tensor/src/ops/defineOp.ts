@@ -8,6 +8,7 @@ import type { Shape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { OpAttrs } from "./attrs.ts";
 import { checkInputs, inputRules, type Takes } from "./inputs.ts";
+import { tell, unrecorded } from "./recorder.ts";
 import { type Meaning, register, registerMeaning, type Trials } from "./registry.ts";
 import { empty } from "./result.ts";
 
@@ -93,7 +94,9 @@ export function defineOp<Name extends keyof OpAttrs>(
   };
 
   const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
-    const outputs = compute(checkInputs(name, inputs, rules)!, inputs, attrs);
+    const backend = checkInputs(name, inputs, rules)!;
+    const outputs = unrecorded(() => compute(backend, inputs, attrs));
+    tell({ kind: "op", name, inputs, attrs, outputs });
     if (recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
     return outputs;
   };

@@ -4,6 +4,7 @@ import { type Expr, param, row } from "../kernel/expr.ts";
 import type { Stage, Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
 import { memo, NumbersMemo } from "../memo.ts";
+import { runtime } from "../runtime.ts";
 import {
   broadcastAxes,
   broadcastShapes,
@@ -15,6 +16,7 @@ import {
 } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { inputRules, type Takes } from "./inputs.ts";
+import { tell } from "./recorder.ts";
 import { register, type Trials } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
 import {
@@ -84,6 +86,10 @@ export function defineRow<E extends Expr[]>(
     const need = differentiable && recordsGradient(tensors) ? gradientNeed(call) : undefined;
     const gradient = need && gradientFor(call, need);
     const { outputs, rows } = runRow(call, gradient);
+    if (runtime.recorder) {
+      const numbers = [...sorted.numbers, rowCount(call)];
+      tell({ kind: "row", name, inputs: tensors, numbers, axes: call.axes, stages: variant.stages, outputs });
+    }
     if (need && gradient) recordRow(call, { need, reads: gradient.reads }, { outputs, rows });
     for (const tensor of rows) tensor?.dispose();
     return outputs;
@@ -156,9 +162,11 @@ interface RowResults {
   readonly rows: readonly (Tensor | undefined)[];
 }
 
-function launchRows({ shape, axes, sorted }: RowCall, program: Program, tensors: readonly Tensor[]): void {
-  const count = sizeOf(axes.map((axis) => shape[axis]!));
-  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...sorted.numbers, count] });
+const rowCount = ({ shape, axes }: RowCall): number => sizeOf(axes.map((axis) => shape[axis]!));
+
+function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[]): void {
+  const { shape, axes, sorted } = call;
+  launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...sorted.numbers, rowCount(call)] });
 }
 
 /** A tensor with an element for each of a call's, or for each of its rows. */

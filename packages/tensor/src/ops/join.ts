@@ -4,9 +4,10 @@ import { ArgumentError, ShapeError } from "../errors.ts";
 import { anyNumber, axisOption, list, listOf, sizesFrom, thing, whole } from "../options.ts";
 import { normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
-import { copyInto, filled, fillInto } from "./copy.ts";
+import { copyInto, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, checkInputs, type InputRule, inputRules, type Takes } from "./inputs.ts";
+import { tellLayout, unrecorded } from "./recorder.ts";
 import { empty, sliceLayout } from "./result.ts";
 import { slice, unsqueeze } from "./view.ts";
 
@@ -49,6 +50,7 @@ export const concat = defineCall("concat", TAKES, (tensors: readonly Tensor[], a
   const shape = first.shape.map((n, i) => (i === along ? sizes.reduce((a, b) => a + b) : n));
   const output = empty(backend, shape, first.dtype);
   writePieces(output, ranges, tensors);
+  tellLayout("concat", { axis: along }, { inputs: tensors, outputs: [output] });
   record("concat", [output], {
     inputs: tensors,
     vjp: ({ grads, needs }) => ranges.map((range, i) => (needs[i] ? slice(grads[0]!, range) : undefined)),
@@ -88,6 +90,7 @@ export const split = defineCall("split", SPLIT, (x: Tensor, sizes: readonly numb
   const ranges = rangesOf(sizes, along);
   const { backend, shape, dtype } = x;
   const pieces = ranges.map((range) => x.alias({ layout: sliceLayout(x, range) }));
+  tellLayout("split", { axis: along }, { inputs: [x], outputs: pieces });
   record("split", pieces, {
     inputs: [x],
     vjp: ({ grads }) => {
@@ -103,11 +106,20 @@ export const split = defineCall("split", SPLIT, (x: Tensor, sizes: readonly numb
 export const pad2d = defineCall(
   "pad2d",
   { "x [B, C, H, W]": ANY, widths: listOf(4, 0), "value?": anyNumber },
-  (x: Tensor, [top, left, bottom, right]: readonly [number, number, number, number], value: number = 0): Tensor => {
+  (x: Tensor, widths: readonly [number, number, number, number], value: number = 0): Tensor => {
+    const [top, left, bottom, right] = widths;
     const [b, c, h, w] = x.shape as [number, number, number, number];
-    const ranges = [null, null, { start: top, end: top + h }, { start: left, end: left + w }];
-    const output = filled(x.backend, [b, c, h + top + bottom, w + left + right], { value, dtype: x.dtype });
+    const [above, rows, below] = rangesOf([top, h, bottom], 2) as [Ranges, Ranges, Ranges];
+    const [before, columns, after] = rangesOf([left, w, right], 3) as [Ranges, Ranges, Ranges];
+    const within = (side: Ranges): Ranges => [...rows, side[3]!];
+    const ranges = within(columns);
+    const output = empty(x.backend, [b, c, h + top + bottom, w + left + right], x.dtype);
     writePieces(output, [ranges], [x]);
+    for (const side of [above, below, within(before), within(after)]) {
+      using border = output.alias({ layout: sliceLayout(output, side) });
+      if (border.size > 0) fillInto(border, value);
+    }
+    tellLayout("pad2d", { widths, value }, { inputs: [x], outputs: [output] });
     record("pad2d", [output], { inputs: [x], vjp: ({ grads }) => [slice(grads[0]!, ranges)] });
     return output;
   },
@@ -118,8 +130,12 @@ const UPSAMPLE_NEAREST: Takes = { "x [B, C, H, W]": ANY, "scale?": whole(1) };
 /** Repeats each pixel of x [B, C, H, W] scale × scale times. */
 export const upsampleNearest = defineCall("upsampleNearest", UPSAMPLE_NEAREST, (x: Tensor, scale: number = 2) => {
   const [b, c, h, w] = x.shape as [number, number, number, number];
-  return x
-    .reshape([b, c, h, 1, w, 1])
-    .expand([b, c, h, scale, w, scale])
-    .reshape([b, c, h * scale, w * scale]);
+  const output = unrecorded(() =>
+    x
+      .reshape([b, c, h, 1, w, 1])
+      .expand([b, c, h, scale, w, scale])
+      .reshape([b, c, h * scale, w * scale]),
+  );
+  tellLayout("upsampleNearest", { scale }, { inputs: [x], outputs: [output] });
+  return output;
 });

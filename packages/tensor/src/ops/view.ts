@@ -16,12 +16,20 @@ import { identity } from "./arithmetic.ts";
 import { copyInto, zerosLike } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, type Takes } from "./inputs.ts";
+import { type LayoutOps, tellLayout } from "./recorder.ts";
 import { sliceLayout } from "./result.ts";
 import { sumTo } from "./sumTo.ts";
 
+interface ViewHow<Name extends keyof LayoutOps> {
+  readonly layout: Layout;
+  readonly attrs: LayoutOps[Name];
+  readonly inverse: (dy: Tensor) => Tensor;
+}
+
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
-function viewOf(name: string, x: Tensor, how: { layout: Layout; inverse: (dy: Tensor) => Tensor }): Tensor {
+function viewOf<Name extends keyof LayoutOps>(name: Name, x: Tensor, how: ViewHow<Name>): Tensor {
   const view = x.alias({ layout: how.layout });
+  tellLayout(name, how.attrs, { inputs: [x], outputs: [view] });
   record(name, [view], { inputs: [x], vjp: ({ grads }) => [how.inverse(grads[0]!)] });
   return view;
 }
@@ -41,6 +49,7 @@ export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tenso
   const from = x.shape;
   return viewOf("reshape", source, {
     layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
+    attrs: {},
     inverse: (dy) => reshape(dy, from),
   });
 });
@@ -76,6 +85,7 @@ export const permute = defineView("permute", PERMUTE, (x: Tensor, axes: readonly
   const inverse = order.map((_, axis) => order.indexOf(axis));
   return viewOf("permute", x, {
     layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
+    attrs: { axes: order },
     inverse: (dy) => permute(dy, inverse),
   });
 });
@@ -98,6 +108,7 @@ export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: 
   const from = x.shape;
   return viewOf("expand", x, {
     layout: { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset },
+    attrs: {},
     inverse: (dy) => sumTo(dy, from),
   });
 });
@@ -120,7 +131,8 @@ export const squeeze = defineCall("squeeze", { x: ANY, axis: axisOption }, (x: T
 
 function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tensor {
   const from = x.shape;
-  return viewOf("reshape", x, { layout: { shape, strides, offset: x.offset }, inverse: (dy) => reshape(dy, from) });
+  const layout = { shape, strides, offset: x.offset };
+  return viewOf("reshape", x, { layout, attrs: {}, inverse: (dy) => reshape(dy, from) });
 }
 
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
@@ -138,8 +150,13 @@ export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (Sl
   if (ranges.length > x.rank)
     throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.rank} axes of ${shapeText(x.shape)}`);
   const from = x.shape;
+  const starts = from.map((size, axis) => {
+    const { start = 0 } = ranges[axis] ?? {};
+    return start < 0 ? start + size : start;
+  });
   return viewOf("slice", x, {
     layout: sliceLayout(x, ranges),
+    attrs: { starts, steps: from.map((_, axis) => ranges[axis]?.step ?? 1) },
     inverse: (dy) => {
       const dx = zerosLike(dy, from);
       copyInto(dx.alias({ layout: sliceLayout(dx, ranges) }), dy);

@@ -37,15 +37,25 @@ export function doctorCommand(finish: (code: number) => void): Command {
 }
 
 /** @throws UsageError where data is named twice, or not at all */
-function filesOf(data: string | undefined, values: DoctorValues): string | DataFiles {
+function filesOf(data: string | undefined, values: DoctorValues): DataFiles {
   if (data === undefined) return options.dataFiles(values, "train");
   const others = [values.data, values.images, values.annotations, values.valImages, values.valAnnotations];
   if (others.some((other) => other !== undefined))
     throw new UsageError(`give either ${data} or options for data, not both`);
-  return data;
+  return { data };
 }
 
-async function examine(files: string | DataFiles, values: DoctorValues): Promise<number> {
+/** The options that stand for data, for a command that is told. */
+const dataText = (files: DataFiles): string =>
+  "data" in files
+    ? `--data ${files.data}`
+    : [["", files.train] as const, ["val-", files.val] as const]
+        .flatMap(([part, pair]) =>
+          pair ? [`--${part}images ${pair.images} --${part}annotations ${pair.annotations}`] : [],
+        )
+        .join(" ");
+
+async function examine(files: DataFiles, values: DoctorValues): Promise<number> {
   const terminal = new Terminal(values);
   using interrupt = watchInterrupt(() => terminal.warn("stopping"));
   const { size, model, maxPixels, fix, read } = values;
@@ -59,14 +69,14 @@ async function examine(files: string | DataFiles, values: DoctorValues): Promise
   if (!diagnosis) return EXIT.interrupted;
   const { faults, fixed, parts } = diagnosis;
   terminal.data({ faults, parts, ...(fixed ? { fixed } : {}) });
-  for (const text of report(diagnosis, typeof files === "string" ? files : "data" in files ? files.data : undefined))
-    terminal.say(text);
+  for (const text of report(diagnosis, dataText(files))) terminal.say(text);
   const isWell = fixed ? fixed.faults.every(({ severity }) => severity !== "error") : faults.length === 0;
   return isWell ? EXIT.ok : EXIT.failure;
 }
 
 /** What is said for people. */
-function* report({ faults, parts, fixed }: Diagnosis, data: string | undefined): Generator<string> {
+function* report(diagnosis: Diagnosis, data: string): Generator<string> {
+  const { faults, parts, fixed } = diagnosis;
   for (const { name, images, objects, classes } of parts)
     yield `${name}: ${counted(images, "image")}, ${counted(objects, "object")}, ${counted(classes, "class", "classes")}`;
   for (const fault of faults) yield `\n${faultText(fault)}`;
@@ -77,19 +87,16 @@ function* report({ faults, parts, fixed }: Diagnosis, data: string | undefined):
     if (fixed.faults.length > 0)
       yield `left in it: ${fixed.faults.map(({ kind, count }) => `${kind} (${count})`).join(", ")}`;
   }
-  yield `\n${faults.length === 0 ? "no faults found\n" : ""}next: ${nextStep({ faults, fixed }, data ?? "…")}`;
+  yield `\n${faults.length === 0 ? "no faults found\n" : ""}next: ${nextStep(diagnosis, data)}`;
 }
 
-function nextStep(
-  { faults, fixed }: Pick<Diagnosis, "faults"> & { fixed: Diagnosis["fixed"] | undefined },
-  data: string,
-): string {
+function nextStep({ faults, fixed }: Diagnosis, data: string): string {
   if (fixed) return `dfine train --data ${fixed.data}`;
   if (faults.some(({ severity, fixable }) => severity === "error" && !fixable))
     return "mend the errors that --fix cannot mend, and ask again";
   return faults.some(({ fixable }) => fixable)
     ? `dfine doctor ${data} --fix corrected`
-    : `dfine train --data ${data} --overfit`;
+    : `dfine train ${data} --overfit`;
 }
 
 function faultText({ kind, severity, title, count, examples, means, remedy }: Fault): string {

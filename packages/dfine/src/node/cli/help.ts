@@ -29,6 +29,7 @@ export const HELP: Readonly<Record<string, Help>> = {
     examples: [
       "train --data data.yaml --model s --size 640",
       "train --weights s-obj365 --images photos --annotations train.json --val-images photos --val-annotations val.json",
+      "train --data data.yaml --size 320 --overfit",
       "train --resume runs/train/photos",
     ],
     exits: { interrupted: "interrupted by Ctrl-C, and saved: --resume goes on" },
@@ -43,6 +44,14 @@ export const HELP: Readonly<Record<string, Help>> = {
       "predict photos --weights n-coco --show-distributions --json",
     ],
     exits: { failure: "failed, or some images could not be read" },
+  },
+  export: {
+    examples: [
+      "export --weights runs/train/photos --out photos.onnx",
+      "export --weights n-coco --dynamic --post --out n.onnx",
+      "export --weights runs/train/photos --format huggingface --out photos-hub",
+    ],
+    exits: { ok: "written, and compared where onnxruntime-node is installed" },
   },
   info: { examples: ["info n-coco", "info --model s train.epochs=50 --json"] },
   "convert coco": { examples: ["convert coco yolo/data.yaml --out coco"] },

@@ -91,7 +91,7 @@ function fileFacts({ file, format, entries, chosen, sets, training }: RawCheckpo
   };
 }
 
-function modelFacts({ preset, model, entries, classNamesFrom }: Checkpoint) {
+function modelFacts({ preset, model, entries, classNamesFrom, threshold }: Checkpoint) {
   const { classes, evalSize } = model;
   const { backbone, queries, tokens } = ARCHITECTURES.plan(model).facts();
   const usual = { ...presetConfig(preset).model, classes, evalSize };
@@ -104,5 +104,7 @@ function modelFacts({ preset, model, entries, classNamesFrom }: Checkpoint) {
     values: valuesIn(entries),
     parameters: onPaper(model, (detector) => detector.parameterCount()),
     ...{ queries, tokens },
+    /** The best of an evaluation, where the file tells it. */
+    ...(threshold === undefined ? {} : { threshold }),
   };
 }

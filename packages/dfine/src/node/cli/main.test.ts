@@ -40,7 +40,8 @@ describe("a run", () => {
     expect(readFileSync(run("whole", "config.yaml"), "utf8")).toContain("decay: 0.9\n");
     expect(readFileSync(run("whole", "results.csv"), "utf8").trimEnd().split("\n")).toHaveLength(3);
     expect(readFileSync(run("whole", "events.jsonl"), "utf8").trimEnd().split("\n")).toHaveLength(8);
-    expect(readFileSync(run("whole", "report.html"), "utf8").match(/<figure>/g)).toHaveLength(2);
+    const [, predictions = ""] = readFileSync(run("whole", "report.html"), "utf8").split('<section id="predictions"');
+    expect(predictions.match(/<figure /g)).toHaveLength(2);
     for (const name of ["last", "best", "state"])
       expect(existsSync(run("whole", "weights", `${name}.safetensors`))).toBe(true);
     expect(existsSync(run("whole", "env.json"))).toBe(true);
@@ -77,9 +78,15 @@ describe("a run", () => {
 
   test("can be evaluated, used and looked into", async () => {
     const weights = ["--weights", run("whole"), "--threads", "1", "--out", folder, "--quiet"];
-    const evaluated = await runCommand("val", "--data", data, ...weights, "--json");
+    const explain = ["--per-layer", "--store-threshold"];
+    const evaluated = await runCommand("val", "--data", data, ...weights, "--json", ...explain);
     expect(evaluated.code).toBe(0);
-    const { stats, detections, report } = JSON.parse(evaluated.out);
+    const { stats, detections, report, ...rest } = JSON.parse(evaluated.out);
+    expect(rest.layers).toHaveLength(3);
+    expect(rest.layers[2]).toEqual(stats);
+    expect(rest.confusion.counts).toHaveLength(11);
+    expect(rest.curves.perCategory).toHaveLength(10);
+    expect(rest.mistakes.threshold).toBe(rest.threshold);
     expect(stats.AP).toBeGreaterThanOrEqual(0);
     expect(JSON.parse(readFileSync(detections, "utf8"))).toHaveLength(2 * 12);
     expect(existsSync(report)).toBe(true);

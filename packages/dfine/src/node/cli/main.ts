@@ -4,6 +4,7 @@ import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT, explain } from "./exit.ts";
+import { exportCommand } from "./export.ts";
 import { helpEnd } from "./help.ts";
 import { infoCommand } from "./info.ts";
 import * as options from "./options.ts";
@@ -11,7 +12,16 @@ import { predictCommand } from "./predict.ts";
 import { trainCommand } from "./train.ts";
 import { valCommand } from "./val.ts";
 
-const COMMANDS = [doctorCommand, trainCommand, valCommand, predictCommand, infoCommand, convertCommand, demoCommand];
+const COMMANDS = [
+  doctorCommand,
+  trainCommand,
+  valCommand,
+  predictCommand,
+  exportCommand,
+  infoCommand,
+  convertCommand,
+  demoCommand,
+];
 
 /** The `dfine` command; `finish` is told exit codes. */
 export function createProgram(finish: (code: number) => void): Command {

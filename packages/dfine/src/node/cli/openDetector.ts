@@ -25,7 +25,10 @@ export const shownDownload = (terminal: Terminal): Pick<FetchOptions, "onProgres
 });
 
 /** Opens the weights of a command on its device. @throws ModelFileError, SafetensorsError, DeviceError, ConfigError */
-export async function openDetector(values: DetectorOptionValues, terminal: Terminal): Promise<DFine> {
+export async function openDetector(
+  values: Pick<DetectorOptionValues, "weights" | "size" | "ema" | keyof DeviceOptionValues>,
+  terminal: Terminal,
+): Promise<DFine> {
   const { weights, device, size, ema } = values;
   return await DFine.fromPretrained(weights, {
     ...{ device, size, ema: ema ? undefined : false },

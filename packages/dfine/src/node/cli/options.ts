@@ -19,6 +19,11 @@ const reader =
 export const wholeNumber = (least: number) =>
   reader(`Give a whole number from ${least} on.`, least, Number.isSafeInteger);
 export const positiveNumber = reader("Give a number that is not negative, such as 4e-4.", 0, Number.isFinite);
+const port = reader(
+  "Give a port from 0 (any free one) to 65535.",
+  0,
+  (value) => Number.isInteger(value) && value <= 65_535,
+);
 export const share = reader("Give a number from 0 to 1.", 0, (value) => value <= 1);
 
 /** A reader of one of `names`; another word is answered with the nearest of them. */
@@ -77,6 +82,14 @@ export const loader = () => [
   parsed("--workers <count>", "threads that prepare images (default: one, more on large machines)", wholeNumber(0)),
   parsed("--cache <megabytes>", "memory for images that are kept decoded (default: 512)", wholeNumber(0)),
 ];
+/** Where a command shows its report while it works. */
+const SERVE_PORT = 8420;
+export const servePort = () =>
+  parsed(
+    "--serve [port]",
+    `show the report while it goes on, on this machine alone (default port: ${SERVE_PORT})`,
+    port,
+  ).preset(SERVE_PORT);
 /** Of commands that use weights. */
 export const detector = () => [
   weights(`${WEIGHTS}, or a name: ${RELEASE_NAMES.join(", ")}`).makeOptionMandatory(),

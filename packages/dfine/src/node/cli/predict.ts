@@ -2,7 +2,7 @@ import { basename, join } from "node:path";
 import { Command } from "commander";
 import { ImageError } from "../../data/errors.ts";
 import { counted } from "../../describe.ts";
-import type { Result } from "../../result.ts";
+import { type Result, USUAL_THRESHOLD } from "../../result.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { isWebAddress } from "../data/readImage.ts";
 import { thumbnail } from "../draw.ts";
@@ -20,7 +20,7 @@ import * as options from "./options.ts";
 import { Terminal } from "./terminal.ts";
 
 interface PredictValues extends options.DetectorOptionValues {
-  readonly threshold: number;
+  readonly threshold?: number;
   readonly maxDetections: number;
   readonly save: readonly OutputName[];
   readonly showDistributions?: number;
@@ -39,7 +39,11 @@ export function predictCommand(finish: (code: number) => void): Command {
     .argument("<sources...>", "files, folders, patterns, web addresses of images; videos need an installed ffmpeg");
   options.addTo(command, [
     ...options.detector(),
-    options.parsed("--threshold <score>", "lowest score shown", options.share).default(0.5),
+    options.parsed(
+      "--threshold <score>",
+      "lowest score shown (default: the best of the weights, or 0.5)",
+      options.share,
+    ),
     options.parsed("--max-detections <count>", "most objects in an image", options.wholeNumber(1)).default(300),
     options
       .listOf("--save <forms>", "what is written, several with commas", OUTPUT_NAMES)
@@ -64,9 +68,11 @@ async function predict(given: readonly string[], values: PredictValues): Promise
   const makeFolder = await planRunFolder(values.out, "predict", values.name ?? "predict");
   const { files, passedOver } = await findSources(given, (message) => new UsageError(message));
   if (passedOver.length > 0) terminal.warn(passedOverText(passedOver));
-  const { threshold, maxDetections, batch, maxPixels, every, showDistributions = EXPLAINED } = values;
+  const { maxDetections, batch, maxPixels, every, showDistributions = EXPLAINED } = values;
   const save = new Set([...values.save, ...(values.showDistributions === undefined ? [] : ["distributions" as const])]);
   using detector = await openDetector(values, terminal);
+  const threshold = values.threshold ?? detector.bestThreshold ?? USUAL_THRESHOLD;
+  if (values.threshold === undefined) terminal.note(thresholdNote(detector.bestThreshold));
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   const unread: string[] = [];
   const onUnread = (file: string, error: unknown): void => {
@@ -119,12 +125,17 @@ async function predict(given: readonly string[], values: PredictValues): Promise
     await writeFileAtomic(predictions, JSON.stringify(found));
     await writeFileAtomic(run.report, renderReport({ ...about, images: shown }));
   }
-  terminal.data({ predictions, report: run?.report, saved, images: found, unread, passedOver });
+  terminal.data({ threshold, predictions, report: run?.report, saved, images: found, unread, passedOver });
   if (run) terminal.say(`report: ${run.report}`);
   if (unread.length > 0) terminal.warn(`${unread.length} of ${files.length} images could not be read`);
   if (interrupt.signal.aborted) return EXIT.interrupted;
   return unread.length > 0 ? EXIT.failure : EXIT.ok;
 }
+
+const thresholdNote = (best: number | undefined): string =>
+  best === undefined
+    ? `scores from ${USUAL_THRESHOLD} are shown; choose with --threshold`
+    : `scores from ${best.toFixed(3)} are shown, which gave the best F1 when the weights were evaluated; choose with --threshold`;
 
 async function galleryImage({ file, image, video }: Frame, result: Result): Promise<GalleryImage> {
   const { width, height, objects } = result;

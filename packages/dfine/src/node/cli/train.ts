@@ -8,7 +8,8 @@ import { checkImages } from "../data/checkImages.ts";
 import { loaderNote, trainLoaders } from "../data/trainLoaders.ts";
 import { encodeImage } from "../draw.ts";
 import { previewSheet } from "../previewSheet.ts";
-import { runTraining } from "../trainRun.ts";
+import { type LiveReport, type RunEnd, serveReport } from "../report/live.ts";
+import { runTraining, type TrainRunOptions, type TrainRunOutcome } from "../trainRun.ts";
 import { wandbLog } from "../wandb.ts";
 import { autoBatchJob } from "./autoBatch.ts";
 import { EXIT, UsageError } from "./exit.ts";
@@ -29,6 +30,7 @@ const FREE_ON_RESUME = new Set([
   "workers",
   "cache",
   "wandb",
+  "serve",
   "steps",
   "epochs",
   "json",
@@ -64,6 +66,7 @@ export function trainCommand(finish: (code: number) => void): Command {
     ).default(false),
     new Option("--preview [file]", "write a sheet of images as training gets them, and end").preset("preview.jpg"),
     new Option("--wandb <project>", "send the curves to this project at Weights & Biases too (needs @wandb/sdk)"),
+    options.servePort(),
     new Option("--resume <run>", "go on with the run in this folder, exactly where it stood"),
     ...options.run(),
   ]);
@@ -106,6 +109,9 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
   if (datasets.val) await checkImages(datasets.val);
   if (values.preview !== undefined) return await writePreview(values.preview, terminal, job);
   if (values.overfit) return await overfitCommand(job, values, { terminal, tried });
+  const title = `D-FINE-${config.preset.toUpperCase()}`;
+  const live = values.serve === undefined ? undefined : await serveReport({ port: values.serve, title });
+  if (live) terminal.note(`live report: ${live.address}`);
   const resources = { workers: values.workers, cacheBytes: values.cache && values.cache * 2 ** 20 };
   terminal.note(loaderNote(config, resources));
   using device = tried ?? (await openDevice(values, terminal));
@@ -119,13 +125,13 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
   if (fit) terminal.data({ kind: "weights", ...fit });
   const wandb = values.wandb === undefined ? undefined : await wandbLog({ project: values.wandb, config });
   const tell = runTerminal(terminal, config.train.epochs);
-  const { run, interrupted, best } = await runTraining({
+  const { run, interrupted, best } = await liveRun(live, {
     ...{ trainer, signal: interrupt.signal, maxSteps: values.steps, ...resources },
     run: job.folder,
     notes: [...notes, ...fitted],
     train: datasets.train!,
     val: datasets.val,
-    title: `D-FINE-${config.preset.toUpperCase()}`,
+    title,
     onEvent: (event) => {
       tell(event);
       wandb?.take(event);
@@ -141,6 +147,18 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
   terminal.data({ kind: "done", run: run.path, report: run.report, best });
   terminal.say(`weights: ${run.best}\nreport:  ${run.report}`);
   return EXIT.ok;
+}
+
+/** Trains, and tells those who look at the live report how it ended. */
+async function liveRun(live: LiveReport | undefined, options: TrainRunOptions): Promise<TrainRunOutcome> {
+  let end: RunEnd = "failed";
+  try {
+    const outcome = await runTraining({ ...options, live });
+    end = outcome.interrupted ? "stopped" : "finished";
+    return outcome;
+  } finally {
+    await live?.end(end);
+  }
 }
 
 /** Draws images of the first epoch as training would get them. */

@@ -44,6 +44,8 @@ export interface TrainValues extends DataOptionValues, DeviceOptionValues, Outpu
   readonly ema: boolean;
   /** Project at Weights & Biases. */
   readonly wandb?: string;
+  /** Port of the live report. */
+  readonly serve?: number;
   readonly resume?: string;
   /** Images per step where `batch` does not say it. */
   readonly usualBatch?: number;

@@ -178,7 +178,7 @@ describe("the command", () => {
       expect(fault).toMatchObject({ examples: expect.any(Array), remedy: expect.any(String) });
     const people = await runCommand("doctor", path, "--quiet");
     expect(people.out).toContain("and 2 more");
-    expect(people.out).toContain(`next: dfine doctor ${path} --fix corrected`);
+    expect(people.out).toContain(`next: dfine doctor --data ${path} --fix corrected`);
     const out = fresh();
     const fixed = await runCommand("doctor", path, "--fix", out, "--quiet");
     expect(fixed.code).toBe(0);
@@ -186,7 +186,7 @@ describe("the command", () => {
     expect(fixed.out).toContain(`next: dfine train --data ${join(out, "data.yaml")}`);
     const clean = await runCommand("doctor", out, "--quiet");
     expect(clean.code).toBe(0);
-    expect(clean.out).toContain("no faults found");
+    expect(clean.out).toContain(`no faults found\nnext: dfine train --data ${out} --overfit`);
     expect((await runCommand("doctor", path, "--fix", out, "--quiet")).err).toContain("nothing is written over");
     expect((await runCommand("doctor", "--quiet")).code).toBe(2);
     expect((await runCommand("doctor", path, "--data", path)).code).toBe(2);

@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PlantedData } from "../../../test/plantedData.ts";
+import { convertData } from "../convert/convertData.ts";
 import { type Diagnosis, doctor } from "./doctor.ts";
 
 let folder = "";
@@ -96,6 +97,15 @@ describe("labels of YOLO", () => {
       ]);
     expect(plain(shifted)).toEqual(plain(whole));
   });
+});
+
+test("PASCAL VOC is read as for training: what is wrong with a file is a fault", async () => {
+  const data = new PlantedData(12);
+  const [from, to] = [await data.write(join(folder, "own")), join(folder, "voc")];
+  await convertData({ from, to: "voc", out: to });
+  expect((await doctor(to)).faults).toEqual([]);
+  await writeFile(join(to, "Annotations", (await readdir(join(to, "Annotations")))[0]!), "<annotation>");
+  expect(countsOf(await doctor(to))).toEqual({ "annotations-unreadable": 1 });
 });
 
 describe("COCO files", () => {

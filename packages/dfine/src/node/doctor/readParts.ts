@@ -123,21 +123,21 @@ const categoryRow = (index: number, values: Row["values"]): Row => ({
   dropped: false,
 });
 
-/** What a reader for training has read. */
+/** What a reader for training has read, with labels for category ids: ids of its own making are no faults. */
 function ofDataset(name: SplitName, { dataset, imageRoot }: DatasetSplit): PartSource {
   const { file, images, categories } = dataset;
   return {
     ...{ name, file, imageRoot, problems: [] },
     images: images.map(({ id, fileName, width, height }, i) => imageRow(i, { id, file_name: fileName, width, height })),
-    categories: categories.map((category, i) => categoryRow(i, { ...category })),
+    categories: categories.map(({ name: label }, id) => categoryRow(id, { id, name: label })),
     annotations: objectsOf(dataset),
   };
 }
 
-function objectsOf({ images, annotationsByImage }: CocoDataset): Row[] {
+function objectsOf({ images, labels, annotationsByImage }: CocoDataset): Row[] {
   const objects = images.flatMap(({ id: image_id }) =>
     annotationsByImage.get(image_id)!.map(({ id, categoryId, bbox, area, iscrowd }) => {
-      return { id, image_id, category_id: categoryId, bbox, area, iscrowd: iscrowd ? 1 : 0 };
+      return { id, image_id, category_id: labels.get(categoryId), bbox, area, iscrowd: iscrowd ? 1 : 0 };
     }),
   );
   return objects.map((values, index) => ({ list: "annotations", index, values, dropped: false }));

@@ -1,6 +1,13 @@
 import { escapeUTF8 as escapeHtml } from "entities/escape";
 import type { DetectedObject } from "../../result.ts";
 import { classColor } from "../palette.ts";
+import { name as nameHtml } from "./html.ts";
+
+/** An object as it was annotated. */
+export type AnnotatedObject = Omit<DetectedObject, "score">;
+
+/** A rectangle in pixels of an image. */
+export type Frame = Readonly<Record<"x" | "y" | "width" | "height", number>>;
 
 /** An image of a report with the boxes to draw on it. */
 export interface GalleryImage {
@@ -11,36 +18,65 @@ export interface GalleryImage {
   readonly width: number;
   readonly height: number;
   readonly objects: readonly DetectedObject[];
-  /** Boxes that should be found, [x, y, width, height]; drawn dashed. */
-  readonly truth?: readonly (readonly [number, number, number, number])[];
+  /** What should be found; shown beside what was. */
+  readonly truth?: readonly AnnotatedObject[];
+  /** Part of the image that `source` is; default: all of it. */
+  readonly frame?: Frame;
+  /** The object that the picture is about, among `objects` or `truth`. */
+  readonly focus?: DetectedObject | AnnotatedObject;
+  /** What is to be said of it. */
+  readonly note?: string;
 }
 
-/** Images with boxes as SVG over them. */
-export function gallery(images: readonly GalleryImage[]): string {
-  return `<div class="gallery">\n${images.map(figure).join("\n")}\n</div>`;
+/** Images with boxes, and below each what they are: nothing is written on a picture. `id` is the gallery's own on the page. */
+export function gallery(id: string, images: readonly GalleryImage[]): string {
+  return `<div class="gallery">\n${images.map((image, i) => figure(`${id}-${i}`, image)).join("\n")}\n</div>`;
 }
 
-function figure({ name, source, width, height, objects, truth = [] }: GalleryImage): string {
-  const unit = Math.max(width, height) / 300;
-  const found = objects.map((object) => detection(object, unit)).join("");
-  const dashed = `stroke="#fff" stroke-opacity=".8" stroke-width="${px(unit)}" stroke-dasharray="${px(3 * unit)}"`;
-  const wanted = truth.map((box) => rectangle(box, dashed)).join("");
-  return `<figure><svg viewBox="0 0 ${width} ${height}"><image href="${source}" width="${width}" height="${height}"/>${wanted}${found}</svg><figcaption>${escapeHtml(name)}</figcaption></figure>`;
+type Shown = AnnotatedObject & { readonly score?: number };
+
+function figure(id: string, image: GalleryImage): string {
+  const { name, source, width, height, objects, truth, note } = image;
+  const { x, y, ...size } = image.frame ?? { x: 0, y: 0, width, height };
+  const place = `x="${px(x)}" y="${px(y)}" width="${px(size.width)}" height="${px(size.height)}"`;
+  const view = `viewBox="${[x, y, size.width, size.height].map(px).join(" ")}"`;
+  const panel = (title: string, list: readonly Shown[], picture: string) => {
+    const marks = list.map((object, i) => box(object, `${title}${i}`, object === image.focus)).join("");
+    const heading = truth ? `<div class="faint">${title}</div>` : "";
+    return `<div>${heading}<svg ${view} role="img" aria-label="${escapeHtml(`${name}, ${title}`)}">${picture}${marks}</svg>${legend(list, title)}</div>`;
+  };
+  const picture = `<image id="${id}" href="${source}" ${place} preserveAspectRatio="none"/>`;
+  const panels = truth
+    ? [panel("annotated", truth, picture), panel("found", objects, `<use href="#${id}"/>`)]
+    : [panel("found", objects, picture)];
+  const caption = `${note === undefined ? "" : `${nameHtml(note)}<br>`}<span class="faint">${nameHtml(name)}</span>`;
+  return `<figure class="${truth ? "pair" : ""}"><div class="panels">${panels.join("")}</div><figcaption>${caption}</figcaption></figure>`;
 }
 
-function detection({ label, classId, score, box }: DetectedObject, unit: number): string {
-  const { xmin, ymin, xmax, ymax } = box;
-  const fill = `rgb(${classColor(classId).join(" ")})`;
-  const text = `${label} ${score.toFixed(2)}`;
-  const size = 11 * unit;
-  const above = ymin > size ? ymin : ymin + size;
-  return (
-    rectangle([xmin, ymin, xmax - xmin, ymax - ymin], `stroke="${fill}" stroke-width="${px(1.5 * unit)}"`) +
-    `<text x="${px(xmin)}" y="${px(above - 2 * unit)}" font-size="${px(size)}" fill="${fill}" stroke="#000" stroke-width="${px(2.5 * unit)}" stroke-linejoin="round" paint-order="stroke" font-family="sans-serif">${escapeHtml(text)}</text>`
-  );
+const fill = (classId: number): string => `rgb(${classColor(classId).join(" ")})`;
+const textOf = ({ label, score }: Shown): string => (score === undefined ? label : `${label} ${score.toFixed(2)}`);
+
+/** An outline on a dark one, so that it is seen on any picture. */
+function box(object: Shown, key: string, isFocus: boolean): string {
+  const { xmin, ymin, xmax, ymax } = object.box;
+  const place = `x="${px(xmin)}" y="${px(ymin)}" width="${px(xmax - xmin)}" height="${px(ymax - ymin)}"`;
+  return `<g class="box${isFocus ? " focus" : ""}" data-box="${key}"><title>${escapeHtml(textOf(object))}</title><rect ${place}/><rect ${place} stroke="${fill(object.classId)}"/></g>`;
 }
 
-const rectangle = ([x, y, width, height]: readonly [number, number, number, number], stroke: string): string =>
-  `<rect x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}" fill="none" ${stroke}/>`;
+/** The classes of a picture's boxes in their colours: how many, or where they have scores these, best first. */
+function legend(list: readonly Shown[], title: string): string {
+  const labels = [...new Map(list.map(({ classId, label }) => [classId, label]))];
+  const chips = labels.map(([classId, label]) => {
+    const scores = list.flatMap((object, i) =>
+      object.classId === classId && object.score !== undefined
+        ? [`<span data-box="${title}${i}">${object.score.toFixed(2)}</span>`]
+        : [],
+    );
+    const count = list.filter((object) => object.classId === classId).length;
+    const rest = scores.join(" ") || (count > 1 ? `× ${count}` : "");
+    return `<span class="chip"><span class="class"><i style="background:${fill(classId)}"></i> ${nameHtml(label)}</span> <small>${rest}</small></span>`;
+  });
+  return `<div class="legend">${chips.join(" ") || '<span class="faint">nothing</span>'}</div>`;
+}
 
 const px = (value: number): number => Math.round(value * 100) / 100;

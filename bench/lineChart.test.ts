@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { averaged, lineChart } from "./chart.ts";
+import { lineChart } from "./lineChart.ts";
 
 /** The numbers along the x axis (anchored in the middle) of a chart from (low, 0) to (high, 1). */
 function ticks(low: number, high: number): number[] {
@@ -48,11 +48,4 @@ test("a chart names its series and breaks the line at what is not finite", () =>
   expect(svg).toMatch(/d="M[^L]*M[^L]*"/);
   expect(svg).not.toContain("NaN");
   expect(lineChart([{ name: "none", points: [] }], { title: "t", xLabel: "x" })).toBe("");
-});
-
-test("averaging keeps the mean of a curve", () => {
-  const points = Array.from({ length: 100 }, (_, i) => [i, i * i] as const);
-  const few = averaged(points, 10);
-  expect(few.length).toBe(10);
-  expect(few.reduce((sum, [, y]) => sum + y, 0) / 10).toBeCloseTo(328350 / 100);
 });

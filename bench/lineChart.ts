@@ -24,10 +24,7 @@ function axis(values: readonly number[], range: readonly [number, number], floor
   return { ticks: ticks(low, low + span, TICKS), at: (value: number) => from + ((value - low) / span) * (to - from) };
 }
 
-/**
- * Lines as static SVG, so that a report shows them anywhere, without a script; empty text when there is no point. The y axis
- * begins at `yMin`, by default at the lowest value.
- */
+/** Lines as static SVG; empty text when there is no point. The y axis begins at `yMin`, by default at the lowest value. */
 export function lineChart(
   series: readonly Series[],
   options: { title: string; xLabel: string; yMin?: number },
@@ -74,16 +71,3 @@ const isFinitePoint = (point: Series["points"][number]): boolean => point.every(
 const path = line().defined(isFinitePoint);
 const color = (i: number): string => COLORS[i % COLORS.length]!;
 const round = (value: number): number => Math.round(value * 10) / 10;
-
-/** At most `count` points, each the mean of its neighbours, for curves of many noisy steps. */
-export function averaged(points: Series["points"], count: number): [number, number][] {
-  const size = Math.max(1, Math.ceil(points.length / count));
-  const out: [number, number][] = [];
-  for (let start = 0; start < points.length; start += size) {
-    const group = points.slice(start, start + size).filter(isFinitePoint);
-    if (group.length === 0) continue;
-    const mean = (k: 0 | 1) => group.reduce((sum, point) => sum + point[k], 0) / group.length;
-    out.push([mean(0), mean(1)]);
-  }
-  return out;
-}
