@@ -24,12 +24,13 @@ export function partsOf(data: DatasetParts, apart = true): WrittenPart[] {
   });
 }
 
-/** The name inside its folder, numbered where another one is too like it. */
+/**
+ * The name inside its folder, numbered where another one is too like it; without inner folders called images, of which YOLO
+ * looks for the last.
+ */
 function freeName(fileName: string, taken: Set<string>): string {
-  const path = fileName
-    .split(/[\\/]+/)
-    .filter((part) => part !== "" && part !== ".")
-    .join("/");
+  const parts = fileName.split(/[\\/]+/).filter((part) => part !== "" && part !== ".");
+  const path = parts.filter((part, i) => part !== "images" || i === parts.length - 1).join("/");
   const [, stem = path, ending = ""] = /^(.*?)(\.[^./]*)?$/s.exec(path)!;
   for (let i = 1; ; i++) {
     const free = i === 1 ? stem : `${stem}-${i}`;
