@@ -207,6 +207,17 @@ test("files are those that tools read", async () => {
   expect(await readFile(join(voc, "ImageSets/Main/train.txt"), "utf8")).toBe("a\na.b/c\n");
 });
 
+test("file names with folders called images and labels keep their objects", async () => {
+  const names = ["images/a.png", "images/labels/b.png", "labels/images/c.png", "d.png"];
+  const objects = [{ label: 0, bbox: [1, 2, 3, 4], crowd: false }];
+  const size = [20, 20] as const;
+  const from = await write({ names: ["cat"], parts: [names.map((name) => ({ name, size, objects }))] });
+  const out = fresh();
+  await convertData({ from, to: "yolo", out });
+  const found = (await contents(out)).train!.images;
+  expect(found.map(({ objects }) => objects.length)).toEqual([1, 1, 1, 1]);
+});
+
 test("images are copied, linked or left; those that are too alike get numbers", async () => {
   const image = { size: [4, 4] as const, objects: [{ label: 0, bbox: [0, 0, 2, 2], crowd: false }] };
   const from = await write({

@@ -136,7 +136,7 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /** Where an image's labels may be: under `labels` in place of the last folder `images`, else beside it. */
-function labelPaths(path: string): string[] {
+export function labelPaths(path: string): string[] {
   const own = `${path.slice(0, path.length - extname(path).length)}.txt`;
   const at = own.lastIndexOf(`${sep}images${sep}`);
   return at < 0 ? [own] : [`${own.slice(0, at)}${sep}labels${own.slice(at + `${sep}images`.length)}`, own];
