@@ -70,7 +70,8 @@ const STEPS = 1e6;
 /** A box of fractions in pixels. */
 export const yoloPixels = ([x, y, w, h]: Box, { width, height }: { width: number; height: number }): Box => {
   const [left, top, across, down] = [x * width, y * height, w * width, h * height].map(
-    (side) => Math.round(side * STEPS) / STEPS,
+    // Rounding what lies just below zero gives -0, which adding 0 makes 0.
+    (side) => Math.round(side * STEPS) / STEPS + 0,
   );
   return [left!, top!, across!, down!];
 };
