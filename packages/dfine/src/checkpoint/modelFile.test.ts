@@ -41,6 +41,7 @@ test.each([
   ["a damaged model", { ...described, model: "{" }, /damaged/],
   ["keys that are not ours", { ...described, model: `{"__proto__":{},${JSON.stringify(model).slice(1)}` }, /damaged/],
   ["a threshold that is no share", { ...described, threshold: "1.5" }, /damaged/],
+  ["a threshold that is empty", { ...described, threshold: "" }, /damaged/],
   ["a threshold that is no number", { ...described, threshold: "half" }, /damaged/],
   ["an unknown preset", { ...described, preset: "q" }, /damaged/],
 ])("%s is refused", (_, metadata, message) => {

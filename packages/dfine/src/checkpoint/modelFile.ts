@@ -32,7 +32,7 @@ export function readModelFile({ metadata }: SafetensorsFile, file: string): Mode
     throw new ModelFileError(`${file}: version ${version} of the format is not known, only ${VERSION}; update dfine`);
   const preset = PRESET_NAMES.find((name) => name === metadata.get("preset"));
   const model = modelSchema.safeParse(parseJson(metadata.get("model") ?? ""));
-  const threshold = metadata.has("threshold") ? Number(metadata.get("threshold")) : undefined;
+  const threshold = metadata.has("threshold") ? Number(metadata.get("threshold") || Number.NaN) : undefined;
   if (!preset || !model.success || (threshold !== undefined && !(threshold >= 0 && threshold <= 1)))
     throw new ModelFileError(`${file}: its description of the model is damaged; write the file again`);
   return { preset, model: model.data, ...(threshold === undefined ? {} : { threshold }) };

@@ -22,6 +22,10 @@ test("path, splits and names are read", () => {
   });
 });
 
+test("a path without a value, as templates have it, is the file's own folder", () => {
+  expect(parseDataYaml("path:\ntrain: images/train\nval:\nnames: [cat]\n", "d.yaml").path).toBe(".");
+});
+
 test("path and names may be left out; names may be numbered", () => {
   expect(parseDataYaml("train: { images: a, annotations: b }", "d.yaml")).toMatchObject({
     path: ".",

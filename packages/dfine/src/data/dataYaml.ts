@@ -18,7 +18,11 @@ const className = z.union([z.string(), z.number().transform(String)]);
 const MOST_CLASSES = 100_000;
 const shared = {
   /** The data set's folder, relative to the file's own. */
-  path: z.string().min(1).default("."),
+  path: z
+    .string()
+    .min(1)
+    .nullish()
+    .transform((path) => path ?? "."),
   names: z.union([z.array(className), z.record(z.string(), className)]).optional(),
   nc: z.number().int().min(0).max(MOST_CLASSES).optional(),
 };

@@ -52,3 +52,8 @@ test("boxes in millionths of a pixel come back exactly, in images of any size", 
     { numRuns: 1000 },
   );
 });
+
+test("a box that begins just beyond the edge for rounding begins at 0, not at -0", () => {
+  const size = { width: 38, height: 3 };
+  expect(yoloPixels([-1e-9, -1e-13, 0.5, 0.5], size)).toEqual([0, 0, 19, 1.5]);
+});

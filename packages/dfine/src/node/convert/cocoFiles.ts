@@ -5,6 +5,7 @@ import { DatasetError } from "../../data/errors.ts";
 import { parseImageSet } from "../../data/vocText.ts";
 import { parseVocXml, vocToCoco } from "../../data/vocXml.ts";
 import { readText } from "../data/readCoco.ts";
+import { readXml } from "../data/readXml.ts";
 import { loadSharp } from "../optional.ts";
 
 /**
@@ -20,7 +21,7 @@ export async function readVoc(folder: string, set: string): Promise<CocoJson> {
   const images = [];
   for (const name of names) {
     const file = join(folder, "Annotations", `${name}.xml`);
-    const image = parseVocXml(await readText(file), file);
+    const image = parseVocXml(await readXml(file), file);
     if (image.fileName === "" || image.width === 0 || image.height === 0)
       throw new DatasetError(file, "has no filename, width or height", "Give annotation files as PASCAL VOC has them.");
     images.push(image);

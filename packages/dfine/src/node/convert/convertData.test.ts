@@ -9,6 +9,7 @@ import { EXPORTS, writeExport } from "../../../test/exports.ts";
 import { runCommand } from "../../../test/runCommand.ts";
 import type { DatasetSplit } from "../data/datasetParts.ts";
 import { loadData } from "../data/loadData.ts";
+import { doctor } from "../doctor/doctor.ts";
 import { convertData, WRITTEN_FORMATS } from "./convertData.ts";
 
 let folder = "";
@@ -205,6 +206,26 @@ test("files are those that tools read", async () => {
     "<xmin>3</xmin><ymin>3</ymin><xmax>8</xmax><ymax>9</ymax>",
   );
   expect(await readFile(join(voc, "ImageSets/Main/train.txt"), "utf8")).toBe("a\na.b/c\n");
+});
+
+test("nothing is written into the data itself", async () => {
+  const from = await write({ names: ["cat"], parts: [[{ name: "a.png", size: [9, 9], objects: [] }]] });
+  const before = await readdir(from, { recursive: true });
+  const inside = join(from, "out");
+  await expect(convertData({ from, to: "yolo", out: inside })).rejects.toThrow(/lies in the data itself .*beside it/);
+  await expect(doctor(from, { fix: inside })).rejects.toThrow(/lies in the data itself .*beside it/);
+  expect(await readdir(from, { recursive: true })).toEqual(before);
+});
+
+test("file names with folders called images and labels keep their objects", async () => {
+  const names = ["images/a.png", "images/labels/b.png", "labels/images/c.png", "d.png"];
+  const objects = [{ label: 0, bbox: [1, 2, 3, 4], crowd: false }];
+  const size = [20, 20] as const;
+  const from = await write({ names: ["cat"], parts: [names.map((name) => ({ name, size, objects }))] });
+  const out = fresh();
+  await convertData({ from, to: "yolo", out });
+  const found = (await contents(out)).train!.images;
+  expect(found.map(({ objects }) => objects.length)).toEqual([1, 1, 1, 1]);
 });
 
 test("images are copied, linked or left; those that are too alike get numbers", async () => {

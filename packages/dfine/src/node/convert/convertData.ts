@@ -10,6 +10,7 @@ import type { WriteTarget } from "../data/formats/format.ts";
 import { DATA_FORMATS } from "../data/formats.ts";
 import { loadData } from "../data/loadData.ts";
 import { statOf } from "../data/onDisk.ts";
+import { liesIn } from "../data/paths.ts";
 
 /** The forms that data sets are converted to. */
 export const WRITTEN_FORMATS = ["coco", "yolo", "voc"] as const;
@@ -58,6 +59,8 @@ export async function convertData(options: ConvertDataOptions): Promise<Converte
     throw new DatasetError(from, `needs its images beside the labels of ${to}`, "Copy or link them.");
   if ((await statOf(out)) && ((await readdir(out).catch(() => undefined))?.length ?? 1) > 0)
     throw new DatasetError(out, "is there already", "Nothing is written over: give another folder with --out.");
+  if (liesIn(out, resolve(from)))
+    throw new DatasetError(out, `lies in the data itself (${from})`, "Give a folder beside it with --out.");
   const { notes, ...data } = await loadData(from, SPLITS, [], { valSplit });
   for (const part of Object.values(data)) await checkImages(part);
   const folder = join(dirname(out), `.${basename(out)}.${randomUUID()}.tmp`);

@@ -12,7 +12,7 @@ export const isImageName = (name: string): boolean => IMAGE_NAME.test(name) && !
 export async function filesUnder(folder: string, takes: (name: string) => boolean): Promise<string[]> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   return found
-    .filter((entry) => !entry.isDirectory() && takes(entry.name))
+    .filter((entry) => (entry.isFile() || entry.isSymbolicLink()) && takes(entry.name))
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"))
     .sort();
 }

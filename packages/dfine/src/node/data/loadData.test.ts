@@ -145,3 +145,16 @@ test.each([
 ])("%s names the part %s", (name, part) => {
   expect(splitOf(name)).toBe(part);
 });
+
+test("images in folders whose names tell no part, beside those that do, are told", async () => {
+  const images = {
+    "images/train_station/a.jpg": undefined,
+    "images/airport/b.jpg": undefined,
+    "images/c.jpg": undefined,
+  };
+  const labels = { "labels/train_station/a.txt": "0 0.5 0.5 0.5 1", "labels/airport/b.txt": "0 0.5 0.5 0.5 1" };
+  const at = await place("scenes", { "classes.txt": "cat\n", ...images, ...labels });
+  const { notes, train } = await loadData(at, ["train"]);
+  expect(train.dataset.images).toHaveLength(1);
+  expect(notes.join()).toContain("passed over airport, c.jpg: the name tells no part");
+});

@@ -7,6 +7,10 @@ import { missingHint, withSeparators } from "./onDisk.ts";
 export const leavesFolder = (fileName: string): boolean =>
   /^([\\/]|[A-Za-z]:)/.test(fileName) || fileName.split(/[\\/]/).includes("..") || fileName.includes("\0");
 
+/** Whether a resolved path lies inside a folder. */
+export const liesIn = (path: string, folder: string): boolean =>
+  path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
+
 /**
  * The file that an annotation names, which must lie inside the image folder: no absolute path, no `..`, no link out.
  * Backslashes separate folders, as on Windows, unless a file is called so.
@@ -20,7 +24,7 @@ export async function resolveInside(root: string, fileName: string): Promise<str
   const target = await realpath(path).catch(() => {
     throw new ImageError(path, "does not exist", "Check the image folder and file_name in the annotations.");
   });
-  if (!target.startsWith(folder.endsWith(sep) ? folder : folder + sep))
+  if (!liesIn(target, folder))
     throw new ImageError(
       path,
       `is a link to ${target}, outside the image folder`,

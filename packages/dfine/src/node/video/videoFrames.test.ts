@@ -76,6 +76,18 @@ test("frames are written as a video; where that fails it is told", async () => {
   expect((await thrown(() => write("other.mp4", 1))).message).toContain("is not installed");
 });
 
+test("what is not pictures ends the reading, however much of it there is", async () => {
+  let given = 0;
+  async function* pieces() {
+    for (; given < 100; given++) yield Buffer.from("P6\n96 96\n65535\n".padEnd(1000));
+  }
+  const read = async () => {
+    for await (const _ of readPpm(pieces()));
+  };
+  await read();
+  expect(given).toBe(0);
+});
+
 test("pictures are read whole however they are cut into pieces", async () => {
   const picture = fc.record({ width: fc.integer({ min: 1, max: 9 }), height: fc.integer({ min: 1, max: 9 }) });
   const cuts = fc.infiniteStream(fc.integer({ min: 1, max: 40 }));

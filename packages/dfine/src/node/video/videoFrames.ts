@@ -50,7 +50,7 @@ export async function* videoFrames(path: string, options: VideoFramesOptions = {
   let index = 0;
   try {
     const rate = await frameRate(path);
-    const format = ["-map", "0:v:0", "-r", rate, "-f", "image2pipe", "-c:v", "ppm", "-"];
+    const format = ["-map", "0:v:0", "-r", rate, "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"];
     using ffmpeg = startFfmpeg([...inputFile(path), ...format]);
     const pictures = readPpm(ffmpeg.child.stdout!, (width, height) => {
       if (width * height > maxPixels)
@@ -78,7 +78,7 @@ export async function* videoFrames(path: string, options: VideoFramesOptions = {
 const HEADER = /^P6\s(\d+)\s(\d+)\s255\s/;
 const LONGEST_HEADER = 40;
 
-/** Pictures in PPM form, one after the other, in pieces that begin and end anywhere. An unfinished last one is left out. */
+/** Pictures in PPM form, one after the other, in pieces that begin and end anywhere. An unfinished last one is left out, and it ends at what is no picture. */
 export async function* readPpm(
   pieces: AsyncIterable<Uint8Array>,
   check: (width: number, height: number) => void = () => {},
@@ -90,6 +90,7 @@ export async function* readPpm(
     while (rest.length > 0) {
       if (!picture) {
         const header = HEADER.exec(Buffer.from(rest.subarray(0, LONGEST_HEADER)).toString("latin1"));
+        if (!header && rest.length >= LONGEST_HEADER) return;
         if (!header) break;
         const [width, height] = [Number(header[1]), Number(header[2])];
         check(width, height);

@@ -12,6 +12,7 @@ import type { DatasetSplit } from "../datasetParts.ts";
 import { filesUnder, imageSize, isImageName, UNKNOWN_SIZE } from "../imageFiles.ts";
 import { exists, isFolder } from "../onDisk.ts";
 import { readText } from "../readCoco.ts";
+import { readXml } from "../readXml.ts";
 import type { PartName, Recognised } from "./format.ts";
 
 /** Files read at the same time. */
@@ -128,7 +129,7 @@ async function readPart({ annotations, images, names }: VocPart): Promise<VocIma
   const byStem = new Map(files.map((file) => [stems([file])[0]!, file]));
   return await pLimit(PARALLEL).map(names, async (name) => {
     const file = join(annotations, `${name}.xml`);
-    const image = parseVocXml(await readText(file), file);
+    const image = parseVocXml(await readXml(file), file);
     const given = image.fileName.replaceAll("\\", "/");
     const folder = dirname(name) === "." ? "" : `${dirname(name)}/`;
     const fileName =

@@ -25,8 +25,16 @@ export async function readYolo(place: string, wants: (name: SplitName) => boolea
   for (const [name, sources] of Object.entries(found.parts) as [PartName, readonly string[]][])
     if (name === "only" || wants(name)) parts[name] = await readPart(sources, found);
   const how = `${found.how} (${basename(found.file)})`;
-  return { how, parts, listed: Object.keys(found.parts) as PartName[], notes: unreadable(parts) };
+  return {
+    how,
+    parts,
+    listed: Object.keys(found.parts) as PartName[],
+    notes: [...leftOut(found), ...unreadable(parts)],
+  };
 }
+
+const leftOut = ({ passedOver = [] }: YoloFolder): string[] =>
+  passedOver.length === 0 ? [] : [`passed over ${firstOf(passedOver)}: the name tells no part`];
 
 /** What is said of images whose size is not known. */
 function unreadable(parts: Recognised["parts"]): string[] {
@@ -136,7 +144,7 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 /** Where an image's labels may be: under `labels` in place of the last folder `images`, else beside it. */
-function labelPaths(path: string): string[] {
+export function labelPaths(path: string): string[] {
   const own = `${path.slice(0, path.length - extname(path).length)}.txt`;
   const at = own.lastIndexOf(`${sep}images${sep}`);
   return at < 0 ? [own] : [`${own.slice(0, at)}${sep}labels${own.slice(at + `${sep}images`.length)}`, own];

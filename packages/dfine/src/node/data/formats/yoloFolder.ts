@@ -2,6 +2,7 @@ import { readdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DatasetError } from "../../../data/errors.ts";
 import { SPLITS, splitOf } from "../../../data/splits.ts";
+import { filesUnder, isImageName } from "../imageFiles.ts";
 import { exists, isFolder, withSeparators } from "../onDisk.ts";
 import { readText } from "../readCoco.ts";
 import type { PartName } from "./format.ts";
@@ -18,6 +19,8 @@ export interface YoloFolder {
   readonly keypoints: number;
   /** Folders of images, or lists of them. */
   readonly parts: { readonly [name in PartName]?: readonly string[] };
+  /** Images, and folders of them, that belong to no part. */
+  readonly passedOver?: readonly string[];
 }
 
 /** What a place with YOLO labels holds; undefined where it has none. @throws DatasetError */
@@ -97,21 +100,23 @@ async function withClassList(base: string): Promise<YoloFolder | undefined> {
     base,
     names,
     keypoints: 0,
-    parts: await partFolders(base, hasFolders),
+    ...(await partFolders(base, hasFolders)),
   };
 }
 
 /** Folders of images by part: images/train, train/images, or all images in one. */
-async function partFolders(base: string, hasFolders: boolean): Promise<YoloFolder["parts"]> {
+async function partFolders(base: string, hasFolders: boolean): Promise<Pick<YoloFolder, "parts" | "passedOver">> {
   const parts: { [name in PartName]?: string[] } = {};
+  const passedOver: string[] = [];
   const images = hasFolders ? join(base, "images") : base;
   for (const name of (await readdir(images)).sort()) {
     const part = splitOf(name);
     const [folder, inner] = [join(images, name), join(images, name, "images")];
     if (part && (await isFolder(folder)))
       parts[part] = [...(parts[part] ?? []), (await isFolder(inner)) ? inner : folder];
+    else if (isImageName(name) || (await filesUnder(folder, isImageName)).length > 0) passedOver.push(name);
   }
-  return Object.keys(parts).length > 0 ? parts : { only: [images] };
+  return Object.keys(parts).length > 0 ? { parts, passedOver } : { parts: { only: [images] } };
 }
 
 /** Names of classes, one a line. @throws DatasetError */

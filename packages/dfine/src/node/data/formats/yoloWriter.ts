@@ -6,7 +6,8 @@ import { writeFileAtomic } from "../../checkpointFile.ts";
 import type { DatasetParts } from "../datasetParts.ts";
 import { resolveInside } from "../paths.ts";
 import type { WriteTarget } from "./format.ts";
-import { partsOf, withEnding, writeText } from "./writing.ts";
+import { partsOf, writeText } from "./writing.ts";
+import { labelPaths } from "./yolo.ts";
 
 /** Writes YOLO labels: images/PART, labels/PART and Ultralytics' data.yaml. */
 export async function writeYolo(data: DatasetParts, { folder, place }: WriteTarget): Promise<string[]> {
@@ -21,8 +22,10 @@ export async function writeYolo(data: DatasetParts, { folder, place }: WriteTarg
       const kept = objects.filter(({ iscrowd }) => !iscrowd);
       crowds += objects.length - kept.length;
       const lines = kept.map(({ categoryId, bbox }) => `${yoloLine(dataset.labels.get(categoryId)!, bbox, image)}\n`);
-      await place(await resolveInside(imageRoot, image.fileName), join("images", name, path));
-      await writeText(join(folder, "labels", name, withEnding(path, ".txt")), lines.join(""));
+      const to = join("images", name, path);
+      await place(await resolveInside(imageRoot, image.fileName), to);
+      // A file name may have a folder images of its own, and readers replace the last one.
+      await writeText(labelPaths(join(folder, to))[0]!, lines.join(""));
     }
   }
   const { names, ...parts } = yaml;
