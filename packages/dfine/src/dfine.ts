@@ -1,14 +1,15 @@
 import { readNamed } from "@dfine/nn";
-import { type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
+import { ArgumentError, type Backend, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { anonymousNames } from "./checkpoint/classNames.ts";
 import { FETCH_OPTIONS, type FetchOptions, fetchBytes } from "./checkpoint/fetch.ts";
 import { loadCheckpoint } from "./checkpoint/fit.ts";
-import { type ModelDescription, writeModelFile } from "./checkpoint/modelFile.ts";
+import { writeModelFile } from "./checkpoint/modelFile.ts";
 import { CHECKPOINT_OPTIONS, type CheckpointOptions, identifyCheckpoint, readCheckpoint } from "./checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "./config/config.ts";
 import { resolveConfig } from "./config/resolve.ts";
 import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
 import { toInput } from "./data/inputFit.ts";
+import { counted } from "./describe.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { type RefinedObject, refinedObjects } from "./distributions.ts";
 import { buildDetector, checkInputSize, type ModelConfig } from "./model/architectures.ts";
@@ -75,6 +76,14 @@ export interface DetectOptions {
   readonly batch?: number;
   /** Ends the detection before the next batch, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** What a file is told besides the weights. */
+export interface SaveOptions {
+  /** Score from which on detections count; default: the best threshold of the weights, where they tell it. */
+  readonly threshold?: number | undefined;
+  /** A name for each class; default: those of the weights. */
+  readonly names?: readonly string[] | undefined;
 }
 
 const WEIGHTS: rule.OptionRule = {
@@ -274,11 +283,20 @@ export class DFine implements Disposable {
     return { images, shape: [group.length, 3, height, width], origSizes, resize };
   }
 
-  /** The weights as a file that `fromPretrained` opens, with the best threshold, given or as it was known. */
-  async save({ threshold = this.bestThreshold }: Pick<ModelDescription, "threshold"> = {}): Promise<Uint8Array> {
+  /**
+   * The weights as a file that `fromPretrained` opens, with names of the classes and the best threshold, given or as
+   * they were known.
+   * @throws ArgumentError for another number of names than of classes
+   */
+  async save({ threshold = this.bestThreshold, names = this.names }: SaveOptions = {}): Promise<Uint8Array> {
     const { model, preset } = this;
+    if (names.length !== this.names.length)
+      throw new ArgumentError(
+        `save: names has ${counted(names.length, "name")}, but the weights have ${this.names.length} classes. Give one name for each class.`,
+      );
+    const description = { preset, model: { ...model.config, classes: [...names] }, threshold };
     return await this.#alive(async () =>
-      writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset, model: model.config, threshold }),
+      writeModelFile(tensorSources(await readNamed(model.stateDict())), description),
     );
   }
 

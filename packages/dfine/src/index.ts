@@ -64,7 +64,14 @@ export {
   type DeviceOptions,
   resolveBackend,
 } from "./device.ts";
-export { type CreateOptions, type DetectOptions, DFine, type DFineOptions, type PretrainedOptions } from "./dfine.ts";
+export {
+  type CreateOptions,
+  type DetectOptions,
+  DFine,
+  type DFineOptions,
+  type PretrainedOptions,
+  type SaveOptions,
+} from "./dfine.ts";
 export { EDGES, type Edge, type EdgeDistribution, type RefinedObject } from "./distributions.ts";
 export {
   type CategoryResult,

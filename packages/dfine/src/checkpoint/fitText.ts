@@ -10,13 +10,16 @@ const FATES: Record<TensorChange["fate"], (report: FitReport) => string> = {
   unused: () => "left out: the model is built without denoising",
 };
 
+const NAME_THEM =
+  ". Where they are others, give weights that have names: dfine val --store-threshold writes such a copy, evaluated on the data they were trained with";
+
 /** What a report says, for people: one line on the whole and one on each tensor that is not simply the file's. */
 export function fitLines(report: FitReport): string[] {
   const { file, loaded, changes, fileClasses, modelClasses, kept, byOrder } = report;
   const set = { ema: ", averaged (EMA)", model: ", not averaged", only: "" }[report.chosen];
   const names = areAnonymous(fileClasses) ? "without names" : `(${firstOf(fileClasses)})`;
   const fate = byOrder
-    ? `; they are taken to be ${firstOf(modelClasses)}, in this order`
+    ? `; they are taken to be ${firstOf(modelClasses)}, in this order, and none is initialised${areAnonymous(fileClasses) ? NAME_THEM : ""}`
     : kept.length > 0
       ? `; kept${areAnonymous(fileClasses) ? "" : " by name"}: ${firstOf(kept)}`
       : "";

@@ -5,7 +5,8 @@ import { firstOf } from "../describe.ts";
 
 /**
  * Matches a model's classes with a data set's categories by name, or by order (class i is the i-th category by id) where
- * the model has no names. `categoryIds`, by class, are undefined where the data set does not have it; `notes` tell the user.
+ * the model has no names. `categoryIds`, by class, are undefined where the data set does not have it; `classes` are the names by
+ * class, the data set's where the model has none; `notes` tell the user.
  * @throws DatasetError where nothing matches
  */
 export function matchCategories(names: readonly string[], dataset: CocoDataset) {
@@ -22,6 +23,7 @@ export function matchCategories(names: readonly string[], dataset: CocoDataset) 
       );
     return {
       categoryIds: categories.map(({ id }) => id),
+      classes: own,
       notes: [
         `the weights have no class names: their classes 0 to ${names.length - 1} are taken to be ${firstOf(own)}, in this order`,
       ],
@@ -37,5 +39,5 @@ export function matchCategories(names: readonly string[], dataset: CocoDataset) 
     unknown.length === 0
       ? []
       : [`the model knows nothing of the categories ${firstOf(unknown)}: nothing is found of them`];
-  return { categoryIds: names.map((name) => ids.get(name)), notes };
+  return { categoryIds: names.map((name) => ids.get(name)), classes: names, notes };
 }

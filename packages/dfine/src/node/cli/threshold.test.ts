@@ -60,6 +60,12 @@ test("val stores the best threshold with the weights, and predict uses it unless
   expect(detector.bestThreshold).toBe(threshold);
   using again = await DFine.fromPretrained(await detector.save(), { device: "cpu" });
   expect(again.bestThreshold).toBe(threshold);
+  const nameless = join(folder, "nameless.safetensors");
+  await writeFile(nameless, await detector.save({ names: ["class 0", "class 1", "class 2"] }));
+  const renamed = await runCommand("val", ...data, "--weights", nameless, "--store-threshold", ...common());
+  using named = await DFine.fromPretrained(JSON.parse(renamed.out).weights, { device: "cpu" });
+  expect(named.names).toEqual(["one", "two", "three"]);
+  await expect(detector.save({ names: ["one"] })).rejects.toThrow(/1 name, but the weights have 3 classes/);
   const image = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3).fill(99) };
   const [[byDefault], [asked]] = [await again.detect(image), await again.detect(image, { threshold })];
   expect(byDefault!.objects).toEqual(asked!.objects);

@@ -10,6 +10,7 @@ import {
 } from "../../config/config.ts";
 import { type ConfigOptions, resolveConfig } from "../../config/resolve.ts";
 import { counted } from "../../describe.ts";
+import { checkInputSize } from "../../model/architectures.ts";
 import { OVERFIT } from "../../train/overfit.ts";
 import { Trainer, type TrainerOptions } from "../../train/trainer.ts";
 import { readConfigFile } from "../configFile.ts";
@@ -80,7 +81,12 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const file = given.config === undefined ? {} : await readConfigFile(given.config);
   const chosen = { ...given, model: given.model ?? initial?.preset ?? file.preset ?? "n" };
   // A wrong key or value is said before any data is read.
-  const { preset, train: own } = resolveConfig([file, configOptions(chosen, { classes: ["any"], initial })], completed);
+  const {
+    preset,
+    model,
+    train: own,
+  } = resolveConfig([file, configOptions(chosen, { classes: ["any"], initial })], completed);
+  checkInputSize(model, model.evalSize);
   if (initial && initial.preset !== preset)
     throw new ConfigError(
       `configuration: ${initial.file} holds weights of preset ${initial.preset}, not ${preset}; leave the preset out`,

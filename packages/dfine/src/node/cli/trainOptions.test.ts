@@ -78,3 +78,10 @@ test("weights of a whole model and of a backbone exclude each other", async () =
   const { code, err } = await train("both", "--weights", "a", "--backbone", "b");
   expect([code, err]).toEqual([2, expect.stringMatching(/give either --weights or --backbone/)]);
 });
+
+test("an input too small for the model is refused before a run folder is made", async () => {
+  const { code, err } = await runCommand("train", "--data", data, "--size", "160", "--out", folder, "--name", "small");
+  expect(code).toBe(2);
+  expect(err).toContain("160x160 gives 125 tokens for 300 queries; use at least 256x256");
+  expect(existsSync(inRun(folder, "small"))).toBe(false);
+});

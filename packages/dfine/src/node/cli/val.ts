@@ -39,9 +39,10 @@ export function valCommand(finish: (code: number) => void): Command {
     options.maxPixels(),
     new Option("--class-agnostic", "compare boxes alone, whatever their classes").default(false),
     new Option("--per-layer", "AP of every decoder layer too, in the form of training").default(false),
-    new Option("--store-threshold", "write the weights with their best threshold, which predict then uses").default(
-      false,
-    ),
+    new Option(
+      "--store-threshold",
+      "write the weights with their best threshold, which predict then uses, and with the names of classes where they have none",
+    ).default(false),
     ...options.run(),
   ]);
   return command.action(async (values: ValValues) => finish(await val(values)));
@@ -58,7 +59,7 @@ async function val(values: ValValues): Promise<number> {
   const { queries } = ARCHITECTURES.plan(detector.model.config).facts();
   for (const note of [...read, ...summarizeDataset(dataset, { use: "evaluation", queries }).notes])
     terminal.note(`data: ${note}`);
-  const { categoryIds, notes: matched } = matchCategories(detector.names, dataset);
+  const { categoryIds, classes, notes: matched } = matchCategories(detector.names, dataset);
   for (const note of matched) terminal.note(note);
   const leftOut = new LeftOut(runTerminal(terminal));
   const source = createLoader({
@@ -95,7 +96,8 @@ async function val(values: ValValues): Promise<number> {
       notes,
     }),
   );
-  const weights = values.storeThreshold && best ? { weights: await storeThreshold(detector, run, best) } : {};
+  const weights =
+    values.storeThreshold && best ? { weights: await storeThreshold(detector, run, { ...best, classes }) } : {};
   terminal.data({
     ...stats,
     stats,
@@ -141,8 +143,12 @@ async function pictures(split: DatasetSplit, evaluation: Evaluation, limits: Pic
 }
 
 /** Writes the weights into the run folder, where predict finds them with the score from which on detections count. */
-async function storeThreshold(detector: DFine, run: RunFolder, { threshold }: ConfidencePoint): Promise<string> {
+async function storeThreshold(
+  detector: DFine,
+  run: RunFolder,
+  { threshold, classes: names }: ConfidencePoint & { readonly classes: readonly string[] },
+): Promise<string> {
   await makeFolder(dirname(run.best));
-  await writeFileAtomic(run.best, await detector.save({ threshold }));
+  await writeFileAtomic(run.best, await detector.save({ threshold, names }));
   return run.best;
 }

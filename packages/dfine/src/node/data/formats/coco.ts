@@ -66,7 +66,7 @@ function several(place: string, name: PartName, files: readonly string[]): Datas
   return new DatasetError(
     place,
     `has several annotation files ${which}: ${firstOf(files.map((file) => basename(file)))}`,
-    "Give one of them with --data, or name them with train or val.",
+    "Give one of them with --annotations and its images with --images, or name them with train or val.",
   );
 }
 
