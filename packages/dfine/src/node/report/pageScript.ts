@@ -34,7 +34,7 @@ export function runPage(): void {
       },
       axes: [
         { ...axis, label: chart.xLabel, labelSize: 20, size: 34 },
-        { ...axis, size: 56 },
+        { ...axis, size: 56, values: (_, splits) => splits.map((y) => String(Number(y.toPrecision(4)))) },
       ],
       series: [
         { label: chart.xLabel, value: (_, x) => (x == null ? "–" : String(Number(x.toPrecision(6)))) },

@@ -17,9 +17,9 @@ td.number { text-align: end; }
 .u-legend th, .u-legend td { border: 0; padding: 0 .15rem; font-weight: 400; }
 .matrix td { min-width: 2.4rem; text-align: center; padding: .25rem; border: 1px solid var(--line); background: color-mix(in srgb, var(--heat) calc(var(--v, 0) * 75%), transparent); }
 .matrix td.same { outline: 1px solid var(--faint); outline-offset: -1px; }
-.matrix th { font-weight: 400; padding: .2rem .5rem; max-width: 14rem; overflow-wrap: anywhere; border: 0; }
-.matrix th.column { vertical-align: bottom; padding: .4rem .1rem; } .matrix th.column span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 12rem; }
-.matrix.crowded { font-size: .65rem; line-height: 1; } .matrix.crowded td { min-width: .7rem; height: .7rem; padding: 0; } .matrix.crowded th { padding: 0 .2rem; white-space: nowrap; }
+.matrix th { font-weight: 400; padding: .2rem .5rem; min-width: 5.5rem; max-width: 14rem; overflow-wrap: anywhere; border: 0; }
+.matrix th.column { vertical-align: bottom; padding: .4rem .1rem; min-width: 0; } .matrix th.column span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 12rem; }
+.matrix.crowded { font-size: .65rem; line-height: 1; } .matrix.crowded td { min-width: .7rem; height: .7rem; padding: 0; } .matrix.crowded th { min-width: 0; padding: 0 .2rem; white-space: nowrap; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem; }
 figure { margin: 0; } .panels { display: flex; gap: .5rem; } .panels > div { flex: 1; min-width: 0; }
 figure svg { width: 100%; height: auto; max-height: 30rem; display: block; background: var(--line); } figcaption { overflow-wrap: anywhere; font-size: .85rem; }
