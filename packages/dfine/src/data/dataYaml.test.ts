@@ -45,6 +45,7 @@ describe("what is wrong is said with line, key and remedy", () => {
     ["yaml-inner-key", "train:\n  images: a\n  annotation: b\n"],
     ["yaml-yolo", "path: .\ntrain: images/train\n"],
     ["yaml-part", "val:\n  images: a\n"],
+    ["yaml-names", "names: cat\n"],
     ["yaml-syntax", "train: { images: [\n"],
     ["yaml-twice", "path: a\npath: b\n"],
     ["yaml-list", "- a\n"],

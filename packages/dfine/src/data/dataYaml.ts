@@ -2,7 +2,7 @@ import { closest } from "@dfine/tensor";
 import * as z from "zod";
 import { readYaml, type Yaml, YamlError } from "../config/yaml.ts";
 import { DatasetError } from "./errors.ts";
-import { SPLITS, type SplitName } from "./splits.ts";
+import type { SplitName } from "./splits.ts";
 
 /** One part of a data set: a folder of images and a COCO instances file. */
 export const splitSchema = z.strictObject({
@@ -143,12 +143,21 @@ function problem(issue: z.core.$ZodIssue, { file, where }: Place): DatasetError 
     const remedy = guess ? `Did you mean ${guess}?` : `The keys here are ${known.join(", ")}.`;
     return new DatasetError(file, `${where([...issue.path, key])} is not a key of data.yaml`, remedy);
   }
-  const part = SPLITS.find((name) => name === issue.path[0]);
+  const key = String(issue.path[0]);
+  const part = (YOLO_PARTS as readonly string[]).includes(key);
   const remedy = part
-    ? `Write ${part}: { images: FOLDER, annotations: FILE.json }, or for YOLO labels ${part}: FOLDER.`
-    : "See docs/data.md.";
+    ? `Write ${key}: { images: FOLDER, annotations: FILE.json }, or for YOLO labels ${key}: FOLDER.`
+    : `Write ${FORMS[key as keyof typeof FORMS] ?? "keys of data.yaml"}.`;
   return new DatasetError(file, `${where(issue.path)} does not fit (${issue.message})`, remedy);
 }
+
+/** How the keys beside the parts are written. */
+const FORMS: Readonly<Record<keyof typeof shared | "kpt_shape", string>> = {
+  path: "path: FOLDER, relative to this file, or leave it out",
+  names: "names: [cat, dog], in the order of the numbers in the label files",
+  nc: "the number of classes, such as nc: 2, or leave it out",
+  kpt_shape: "kpt_shape: [17, 3]: the points of a pose, and the numbers of each",
+};
 
 const ANNOTATIONS = "Give it with --annotations, and its images with --images.";
 

@@ -54,6 +54,10 @@ describe("onnxruntime computes the same of n", () => {
   ] as const;
   test("at any size", async () => expect(await apart(detector, { dynamic: true }, { sizes })).toBeLessThan(ALIKE));
   test("as detections", async () => expect(await apart(detector, { post: true })).toBeLessThan(ALIKE));
+  test("unless it is stopped", async () => {
+    const signal = AbortSignal.abort(new Error("enough"));
+    await expect(exportOnnx(detector, { signal })).rejects.toThrow("enough");
+  });
   test("and not of other weights", async () => {
     using other = await DFine.create({ classes: ["a", "b", "c"], size: [320, 320], ...device });
     const [found] = await checkOnnx(await exportOnnx(other), detector, { images });

@@ -18,9 +18,13 @@ export interface OnnxOptions {
   readonly dynamic?: boolean | undefined;
   /** Outputs are detections in pixels, for which `orig_target_sizes` is a second input; default false. */
   readonly post?: boolean | undefined;
+  /** Ends the export before the model runs, or after it. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-const ONNX_OPTIONS: rule.OptionRules<OnnxOptions> = { size: rule.listOf(2, 1), dynamic: rule.flag, post: rule.flag };
+const ONNX_OPTIONS: rule.OptionRules<OnnxOptions> = {
+  ...{ size: rule.listOf(2, 1), dynamic: rule.flag, post: rule.flag, signal: rule.abortSignal },
+};
 
 /** What the sizes of images that vary are called. */
 const AXES = ["batch", "height", "width"];
@@ -52,16 +56,18 @@ const FORMS = {
  * [B, Q, C] and `boxes` [B, Q, 4], cxcywh in 0–1. With `post`, as the official exporter has it: inputs `images` and
  * `orig_target_sizes` [B, 2] (width and height in pixels, int64), outputs `labels` [B, n] (int64), `boxes` [B, n, 4]
  * (x1 y1 x2 y2 in pixels) and `scores` [B, n], best first.
- * @throws ExportError where a part of the model has no ONNX form, ConfigError for a size, ArgumentError for options
+ * @throws ExportError where a part of the model has no ONNX form, ConfigError for a size, ArgumentError for options,
+ * the signal's reason
  */
 export async function exportOnnx(detector: DFine, options: OnnxOptions = {}): Promise<Uint8Array> {
   rule.checkOptions("exportOnnx", options, ONNX_OPTIONS);
-  const { size = detector.size, dynamic: anySize = false, post = false } = options;
+  const { size = detector.size, dynamic: anySize = false, post = false, signal } = options;
   const { backend, model } = detector;
   const { config } = model;
   checkInputSize(config, size);
   const { inputs, outputs } = FORMS[post ? "post" : "raw"];
   const trace = await inTurn(backend, async () => {
+    signal?.throwIfAborted();
     using deployed = withBackend(backend, () => model.deploy());
     return await traceModel(
       { model: deployed, config, backend },
@@ -76,6 +82,7 @@ export async function exportOnnx(detector: DFine, options: OnnxOptions = {}): Pr
       },
     );
   });
+  signal?.throwIfAborted();
   const { graph, outputs: written } = writeGraph(trace, (made, i) => {
     const [name, element] = inputs[i]!;
     return element === "float32" ? name : made.cast(name, "float32");

@@ -48,6 +48,7 @@ test.each([
   ["data-no-images", "none", { "result.json": coco("images/a.jpg") }],
   ["yolo-no-names", "unnamed", { "images/train/a.jpg": undefined, "labels/train/a.txt": "0 0.5 0.5 1 1" }],
   ["yolo-no-folder", "gone", { "data.yaml": YAML, "images/train/a.jpg": undefined, "labels/train/a.txt": "" }],
+  ["yolo-no-list", "single", { "data.yaml": YAML.replace("images/train", "images/a.jpg"), "images/a.jpg": undefined }],
   ["yolo-no-images", "bare", { "data.yaml": YAML, "images/train/a.txt": "", "images/val/a.jpg": undefined }],
   ["yolo-no-labels", "bald", { "data.yaml": YAML, "images/train/a.jpg": undefined, "images/train/b.jpg": undefined }],
   ["voc-no-classes", "classless", { "Annotations/a.xml": VOC, "JPEGImages/a.jpg": undefined }],

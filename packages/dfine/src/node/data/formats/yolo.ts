@@ -119,6 +119,12 @@ async function imagesOf(source: string, { file, base }: YoloFolder): Promise<str
       `names ${source}, which does not exist`,
       (await missingHint(source)) ?? "Correct the path.",
     );
+  if (extname(source).toLowerCase() !== ".txt")
+    throw new DatasetError(
+      file,
+      `names ${source}, which is neither a folder nor a .txt`,
+      "Give the folder of the images, or a .txt that lists them.",
+    );
   const lines = (await readText(source)).split(/\r?\n/).flatMap((line) => line.trim() || []);
   return await pLimit(PARALLEL).map(lines, (line) => listedImage(line, [dirname(source), base]));
 }
