@@ -174,6 +174,10 @@ export class DFine implements Disposable {
   get names(): readonly string[] {
     return this.model.config.classes;
   }
+  /** The lowest score that is reported where a call does not say it: the best one, or 0.5. */
+  get threshold(): number {
+    return this.bestThreshold ?? USUAL_THRESHOLD;
+  }
   /** Detections of prepared batches, for evaluation. */
   get predictor(): Predictor {
     if (this.#isDisposed) throw disposed();
@@ -240,7 +244,7 @@ export class DFine implements Disposable {
     read: (image: T) => RgbImage | Promise<RgbImage>,
     options: DetectOptions,
   ): AsyncGenerator<Result, void> {
-    const { threshold = this.bestThreshold ?? USUAL_THRESHOLD, maxDetections = 300, batch = 4, signal } = options;
+    const { threshold = this.threshold, maxDetections = 300, batch = 4, signal } = options;
     const { predictor } = this;
     let first = 0;
     for await (const some of batchesOf(source, batch)) {
@@ -261,7 +265,7 @@ export class DFine implements Disposable {
    */
   async distributions(image: RgbImage, options: DetectOptions = {}): Promise<RefinedObject[]> {
     rule.checkOptions("distributions", options, DETECT_OPTIONS);
-    const { threshold = this.bestThreshold ?? USUAL_THRESHOLD, maxDetections = 300, signal } = options;
+    const { threshold = this.threshold, maxDetections = 300, signal } = options;
     const { model, names } = this;
     const { width, height } = image;
     const about = { model, names, width, height, threshold, maxDetections, signal };

@@ -21,7 +21,7 @@ import {
 // Matrix products, and convolutions as such, on the register tile of `tile.ts`: 6×16 or 5×8. b is packed into panels as wide
 // as the tile, so that any layout is read one line after the other. Of the ceiling (`tile.ts`), wide and narrow: 600×192×320
 // 84 and 89 %, 192×1024×192 77 and 83 %, a 3×3 convolution of 64 channels at 40² with its padding 73 and 84 %, the gradient
-// of its weight 70 and 84 %.
+// of its weight 70 and 84 %. Rows that lie apart are packed too, block by block (`packRows.ts`): 1024×1024×1024 86 % wide.
 
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
@@ -58,6 +58,8 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
       const [place, address, pitch, packed, packedStep] = f.locals("i32", 5);
       const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
       const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
+      const where = { row, start: aStart, pitch: arg.aPitch, table: arg.rowTable };
+      const packs = packsRows && rows !== "tables" ? rows : undefined;
 
       // A whole tile goes straight to c; what is added to, finished or cut off goes through the thread's own memory.
       const target = () => word(2).get(row, arg.cPitch).op("i32.mul", "i32.add").get(place).op("i32.add").set(address);
@@ -67,20 +69,12 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
           .op("i32.eqz")
           .if(() => f.own().set(address).i32(OWN_PITCH).set(pitch));
         byHeight(f, { height, most }, (count) => {
-          if (packsRows) {
-            f.get(packed).set(tile.rows[0]!);
-            multiply(f, tile, {
-              rows: "adjacent",
-              height: count,
-              kBytes,
-              aTable: arg.kTable,
-              aPitch: packedStep,
-              panel,
-            });
-          } else {
-            rowAddresses(f, tile, { rows, height: count, row, start: aStart, pitch: arg.aPitch, table: arg.rowTable });
-            multiply(f, tile, { rows, height: count, kBytes, aTable: arg.kTable, aPitch: arg.aPitch, panel });
-          }
+          if (packs) f.get(packed).set(tile.rows[0]!);
+          else rowAddresses(f, tile, { rows, height: count, ...where });
+          multiply(f, tile, {
+            ...{ rows: packs ? "adjacent" : rows, height: count, kBytes, panel },
+            ...{ aTable: arg.kTable, aPitch: packs ? packedStep : arg.aPitch },
+          });
           f.get(isAdded).if(() => addRows(f, tile, { height: count, address, pitch }));
           storeTile(f, tile, { height: count, address, pitch });
         });
@@ -106,7 +100,7 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
         f.get(arg.n, n0).op("i32.sub").set(columns);
         smaller(f, columns, arg.nChunk).set(columns);
         f.get(arg.panels, arg.panelBytes).thread().op("i32.mul", "i32.add").set(panels);
-        if (packsRows) f.get(panels, arg.block).op("i32.add").set(packed).i32(PACKED_PITCH).set(packedStep);
+        if (packs) f.get(panels, arg.block).op("i32.add").set(packed).i32(PACKED_PITCH).set(packedStep);
         word(4).set(lastSegment);
         word(3).set(rest);
         f.for(segment, { from: rest, to: lastSegment }, () => {
@@ -127,17 +121,10 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
           // Rows outside: what is written lies together, and a's rows are read from memory once.
           forBlocks(f, { row, height, most, from: m0, to: m1 }, () => {
             f.get(panels).set(panel);
-            if (packsRows)
+            if (packs)
               byHeight(f, { height, most }, (count) => {
-                rowAddresses(f, tile, {
-                  rows,
-                  height: count,
-                  row,
-                  start: aStart,
-                  pitch: arg.aPitch,
-                  table: arg.rowTable,
-                });
-                packRows(f, tile, { rows, height: count, kBytes, aTable: arg.kTable, aPitch: arg.aPitch, to: packed });
+                rowAddresses(f, tile, { rows, height: count, ...where });
+                packRows(f, tile, { rows: packs, height: count, kBytes, aPitch: arg.aPitch, to: packed });
               });
             f.for(column, { from: 0, to: columns, step: width }, () => {
               f.get(n0, column).op("i32.add").set(first);

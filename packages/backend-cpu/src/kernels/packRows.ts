@@ -6,12 +6,10 @@ import type { RowKind, Tile } from "./tile.ts";
 export const PACKED_PITCH = 32;
 
 export interface RowBlock {
-  readonly rows: RowKind;
+  readonly rows: Exclude<RowKind, "tables">;
   readonly height: number;
   /** 4·K */
   readonly kBytes: Local;
-  /** Byte offsets of a's values from their row's address, one per k. */
-  readonly aTable: Local;
   /** Bytes from k to k, where rows are adjacent. */
   readonly aPitch: Local;
   /** Where the block goes: `PACKED_PITCH` bytes for each k. */
@@ -21,7 +19,7 @@ export interface RowBlock {
 /** Copies the rows of a whose addresses are set, so that the tile reads them line after line. */
 export function packRows(f: Assembler, tile: Tile, block: RowBlock): void {
   const { k, offset, cursor, rows } = tile;
-  const { height, kBytes, aTable, aPitch } = block;
+  const { height, kBytes, aPitch } = block;
   f.get(block.to).set(cursor);
   const next = (values: number): void => {
     f.get(cursor)
@@ -51,7 +49,6 @@ export function packRows(f: Assembler, tile: Tile, block: RowBlock): void {
     });
   }
   f.for(k, { from: k, to: kBytes, step: 4 }, () => {
-    if (block.rows === "tables") f.get(aTable, k).op("i32.add").memory("i32.load").set(offset);
     if (block.rows === "adjacent") {
       let row = 0;
       for (const [count, load, store] of PIECES)
@@ -62,7 +59,7 @@ export function packRows(f: Assembler, tile: Tile, block: RowBlock): void {
       f.get(rows[0]!, aPitch).op("i32.add").set(rows[0]!);
     } else
       for (let i = 0; i < height; i++)
-        f.get(cursor, rows[i]!, block.rows === "tables" ? offset : k)
+        f.get(cursor, rows[i]!, k)
           .op("i32.add")
           .memory("f32.load")
           .memory("f32.store", i * 4);

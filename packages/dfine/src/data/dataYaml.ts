@@ -143,19 +143,22 @@ function problem(issue: z.core.$ZodIssue, { file, where }: Place): DatasetError 
     const remedy = guess ? `Did you mean ${guess}?` : `The keys here are ${known.join(", ")}.`;
     return new DatasetError(file, `${where([...issue.path, key])} is not a key of data.yaml`, remedy);
   }
-  const key = String(issue.path[0]);
-  const part = (YOLO_PARTS as readonly string[]).includes(key);
-  const remedy = part
-    ? `Write ${key}: { images: FOLDER, annotations: FILE.json }, or for YOLO labels ${key}: FOLDER.`
-    : `Write ${FORMS[key as keyof typeof FORMS] ?? "keys of data.yaml"}.`;
-  return new DatasetError(file, `${where(issue.path)} does not fit (${issue.message})`, remedy);
+  const form = FORMS[issue.path[0] as keyof typeof FORMS];
+  return new DatasetError(file, `${where(issue.path)} does not fit (${issue.message})`, `Write ${form}.`);
 }
 
-/** How the keys beside the parts are written. */
-const FORMS: Readonly<Record<keyof typeof shared | "kpt_shape", string>> = {
+const partForm = (name: string) =>
+  `${name}: { images: FOLDER, annotations: FILE.json }, or for YOLO labels ${name}: FOLDER`;
+/** How each key is written. */
+const FORMS: Readonly<Record<keyof typeof yolo.shape, string>> = {
   path: "path: FOLDER, relative to this file, or leave it out",
   names: "names: [cat, dog], in the order of the numbers in the label files",
   nc: "the number of classes, such as nc: 2, or leave it out",
+  train: partForm("train"),
+  val: partForm("val"),
+  valid: partForm("valid"),
+  validation: partForm("validation"),
+  test: partForm("test"),
   kpt_shape: "kpt_shape: [17, 3]: the points of a pose, and the numbers of each",
 };
 

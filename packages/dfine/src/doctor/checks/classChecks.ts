@@ -78,6 +78,13 @@ const brokenNames = (isMendable: boolean) =>
     }
   });
 
+/** Categories of a part that have the same value there. */
+const sharing = (key: "id" | "name") =>
+  inParts(function* ({ name, index: { categories } }) {
+    for (const [row, first] of repeats(categories, ({ values }) => values[key]))
+      yield { row, text: `${name}: ${said(row)} and ${said(first)}` };
+  });
+
 /** Categories: their ids and names, and how many objects they have. */
 export const CLASS_CHECKS: readonly Check[] = [
   {
@@ -86,10 +93,7 @@ export const CLASS_CHECKS: readonly Check[] = [
     title: "categories that share an id",
     means: "nobody can tell which of them an object is",
     remedy: "give every category its own id, and correct the objects' ids",
-    find: inParts(function* ({ name, index: { categories } }) {
-      for (const [row, first] of repeats(categories, ({ values }) => values.id))
-        yield { row, text: `${name}: ${said(row)} and ${said(first)}` };
-    }),
+    find: sharing("id"),
     fix: {
       does: "made one class, with both names",
       mend: ({ part, row }) => {
@@ -158,10 +162,7 @@ export const CLASS_CHECKS: readonly Check[] = [
     title: "categories that share a name",
     means: "one class is learned as two that look alike, and results by name cannot tell them apart",
     remedy: "make them one, or give each its own name",
-    find: inParts(function* ({ name, index: { categories } }) {
-      for (const [row, first] of repeats(categories, ({ values }) => values.name))
-        yield { row, text: `${name}: ${said(row)} and ${said(first)}` };
-    }),
+    find: sharing("name"),
     fix: unify("made one class"),
   },
   {

@@ -71,7 +71,7 @@ async function predict(given: readonly string[], values: PredictValues): Promise
   const { maxDetections, batch, maxPixels, every, showDistributions = EXPLAINED } = values;
   const save = new Set([...values.save, ...(values.showDistributions === undefined ? [] : ["distributions" as const])]);
   using detector = await openDetector(values, terminal);
-  const threshold = values.threshold ?? detector.bestThreshold ?? USUAL_THRESHOLD;
+  const threshold = values.threshold ?? detector.threshold;
   if (values.threshold === undefined) terminal.note(thresholdNote(detector.bestThreshold));
   using interrupt = watchInterrupt(() => terminal.warn("stopping after these images"));
   const unread: string[] = [];

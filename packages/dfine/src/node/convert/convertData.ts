@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { copyFile, link, mkdir, readdir, rename, rm, rmdir } from "node:fs/promises";
+import { copyFile, link, mkdir, rename, rm, rmdir } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { DatasetError } from "../../data/errors.ts";
 import { SPLITS, type SplitName } from "../../data/splits.ts";
@@ -9,8 +9,7 @@ import { checkImages } from "../data/checkImages.ts";
 import type { WriteTarget } from "../data/formats/format.ts";
 import { DATA_FORMATS } from "../data/formats.ts";
 import { loadData } from "../data/loadData.ts";
-import { statOf } from "../data/onDisk.ts";
-import { liesIn } from "../data/paths.ts";
+import { checkNewFolder } from "../newFolder.ts";
 
 /** The forms that data sets are converted to. */
 export const WRITTEN_FORMATS = ["coco", "yolo", "voc"] as const;
@@ -57,10 +56,7 @@ export async function convertData(options: ConvertDataOptions): Promise<Converte
   const format = DATA_FORMATS.find(({ name }) => name === to)!;
   if (images === "leave" && to !== "coco")
     throw new DatasetError(from, `needs its images beside the labels of ${to}`, "Copy or link them.");
-  if ((await statOf(out)) && ((await readdir(out).catch(() => undefined))?.length ?? 1) > 0)
-    throw new DatasetError(out, "is there already", "Nothing is written over: give another folder with --out.");
-  if (liesIn(out, resolve(from)))
-    throw new DatasetError(out, `lies in the data itself (${from})`, "Give a folder beside it with --out.");
+  await checkNewFolder(out, from);
   const { notes, ...data } = await loadData(from, SPLITS, [], { valSplit });
   for (const part of Object.values(data)) await checkImages(part);
   const folder = join(dirname(out), `.${basename(out)}.${randomUUID()}.tmp`);

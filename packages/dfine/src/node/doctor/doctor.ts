@@ -1,18 +1,16 @@
-import { resolve } from "node:path";
 import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
-import { DatasetError } from "../../data/errors.ts";
 import { type Change, type Fault, findFaults, mendFaults } from "../../doctor/check.ts";
 import { CHECKS } from "../../doctor/checks.ts";
 import type { PartSource } from "../../doctor/survey.ts";
 import { type Survey, SurveyPart } from "../../doctor/surveyPart.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
 import * as rule from "../../optionRules.ts";
-import { liesIn } from "../data/paths.ts";
 import type { DataFiles } from "../datasets.ts";
+import { checkNewFolder } from "../newFolder.ts";
 import { lookAtImages } from "./lookAtImages.ts";
 import { readParts } from "./readParts.ts";
-import { checkEmpty, checkFixable, writeFixed } from "./writeFixed.ts";
+import { checkFixable, writeFixed } from "./writeFixed.ts";
 
 /** What `doctor` is to know and to do. */
 export interface DoctorOptions {
@@ -60,9 +58,7 @@ export interface Diagnosis {
 export async function doctor(data: string | DataFiles, options: DoctorOptions = {}): Promise<Diagnosis> {
   rule.checkOptions("doctor", options, OPTIONS);
   const { fix, signal, maxPixels = 100_000_000, images: read = true } = options;
-  if (fix !== undefined) await checkEmpty(fix);
-  if (fix !== undefined && typeof data === "string" && liesIn(resolve(fix), resolve(data)))
-    throw new DatasetError(fix, `lies in the data itself (${data})`, "Give a folder beside it for the corrected copy.");
+  if (fix !== undefined) await checkNewFolder(fix, typeof data === "string" ? data : undefined);
   const sources = await readParts(typeof data === "string" ? { data } : data);
   const total = sources.reduce((sum, { images }) => sum + images.length, 0);
   const counter = (what: "reading images" | "writing images") => {

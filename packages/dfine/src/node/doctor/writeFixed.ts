@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { copyFile, mkdir, readdir, readFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import pLimit from "p-limit";
 import { stringify } from "../../config/yaml.ts";
@@ -15,20 +15,6 @@ import { makeFolder } from "../runFolder.ts";
 const PARALLEL = 4;
 /** Of images that are saved anew because EXIF turned them; small losses that no detector sees. */
 const QUALITY = 95;
-
-/** Makes sure that a folder is new or empty. @throws DatasetError */
-export async function checkEmpty(out: string): Promise<void> {
-  const files = await readdir(out).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return [];
-    throw new DatasetError(out, "is no folder", "Give a new folder for the corrected copy.");
-  });
-  if (files.length > 0)
-    throw new DatasetError(
-      out,
-      "holds files",
-      "Give a new or an empty folder for the corrected copy; nothing is written over.",
-    );
-}
 
 /**
  * Writes what is left of a mended data set into a folder: images, COCO annotations and, at last, data.yaml, whose path is
