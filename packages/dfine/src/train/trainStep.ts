@@ -122,9 +122,9 @@ const lossOptions = (model: Detector, { config }: Pick<StepContext, "config">): 
 
 function trainingOutputs(
   model: Detector,
-  { images, shape, targets }: TrainingBatch,
+  { images, shape, targets, validSizes }: TrainingBatch,
   { config, progress, part }: Pick<StepContext, "config" | "progress"> & { readonly part?: number | undefined },
 ): TrainingOutputs {
   const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step, part));
-  return model.trainingOutputs(tensor(images, shape), { denoising });
+  return model.trainingOutputs(tensor(images, shape), { denoising, validSizes });
 }
