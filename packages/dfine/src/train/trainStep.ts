@@ -66,7 +66,7 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
     if (skipped) buffers.putBack();
     else {
       optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) / parts.length });
-      ema.update(source, { decay: emaDecayAt(config, progress) });
+      ema?.update(source, { decay: emaDecayAt(config, progress) });
     }
     optimizer.zeroGrad();
   });
