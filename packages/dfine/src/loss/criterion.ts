@@ -12,11 +12,13 @@ import {
   tensor,
 } from "@dfine/tensor";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
+import type { WeightingParameters } from "../model/weighting.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { aimsOf, type CriterionOptions, lossTerms, pairCount, type SetGroup, type Term } from "./lossTerms.ts";
+import { type CriterionOptions, lossTerms } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
+import { aimsOf, pairCount, type SetGroup, type Term } from "./setGroup.ts";
 
 /** The losses of one batch. */
 export interface CriterionResult {
@@ -64,6 +66,7 @@ export function matchingInputs(outputs: TrainingOutputs, targets: readonly Match
   return [
     ...ordinarySets(outputs).flatMap(({ set }) => [set.logits, set.boxes]),
     ...points.filter((t) => t !== undefined),
+    ...(outputs.weighting ? [outputs.weighting.up, outputs.weighting.regScale] : []),
   ];
 }
 
@@ -82,11 +85,17 @@ export function criterionLosses(
     const union = options.config.matching === "union" ? goUnionBatch(matches) : undefined;
     const groups = groupsOf(outputs, targets, { matches, union, read });
     return {
-      ...evaluate(groups, options),
+      ...evaluate(groups, { ...options, weighting: weightingNow(outputs, read, options) }),
       matches: new Map(ordinary.map(({ name }, i) => [name, matches[i]!])),
       union,
     };
   });
+}
+
+/** W(n) as it stands: learned numbers in place of those of the configuration. */
+function weightingNow({ weighting }: TrainingOutputs, read: Elements, options: CriterionOptions): WeightingParameters {
+  const [up, regScale] = [weighting?.up, weighting?.regScale].map((one) => one && read.get(one)?.[0]);
+  return up === undefined || regScale === undefined ? options.weighting : { ...options.weighting, up, regScale };
 }
 
 /** Elements of the tensors that the host needs; nothing where there is no target to match. */
