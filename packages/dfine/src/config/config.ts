@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { COCO_STAT_NAMES } from "../evaluation/cocoStats.ts";
+import { DISTILLATIONS } from "../loss/distillations.ts";
 import { SET_NAMES } from "../loss/predictionSets.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
 import { choiceOf } from "../model/parts.ts";
@@ -36,7 +37,7 @@ const criterionSchema = z.strictObject({
   alpha: rate,
   gamma: rate,
   /** Terms by which the last layer teaches the earlier ones. */
-  distillation: z.array(z.strictObject({ kind: z.enum(["ddf"]), weight: rate, temperature: z.number().positive() })),
+  distillation: z.array(DISTILLATIONS.schema),
   matcher: z.strictObject({ classWeight: rate, bboxWeight: rate, giouWeight: rate, alpha: rate, gamma: rate }),
 });
 
