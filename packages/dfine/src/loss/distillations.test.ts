@@ -28,14 +28,16 @@ function lossOf(config: Parameters<typeof DISTILLATIONS.plan>[0], key: keyof typ
     features: shaped("features", teacherOf.features),
   };
   const boxes = floats(wave(QUERIES * 4, 0.2), [1, QUERIES, 4]);
+  const named = { lossName: (term: string) => term, classes: true };
   const group: SetGroup = {
     sets: [
-      { name: "last", suffix: "", set: { ...teacher, boxes } },
-      { name: "aux_0", suffix: "_aux_0", set: { ...teacher, boxes, [key]: x, teacher } },
+      { ...named, name: "last", set: { ...teacher, boxes } },
+      { ...named, name: "aux_0", set: { ...teacher, boxes, [key]: x, teacher } },
     ],
     ...{ classMatches: [matches], boxMatches: [matches], targets: [], normalizers: { classes: 1, boxes: 1 } },
     refPoints: new Float64Array(),
     ordinary: { matched: 1, queries: QUERIES },
+    isPadded: false,
   };
   const stacked = boxes.unsqueeze(0);
   const aim = {

@@ -18,6 +18,8 @@ export interface SetGroup {
   /** Values of the reference boxes [B, Q, 4] of the sets with distributions. */
   readonly refPoints: Floats;
   readonly ordinary: QueryCounts;
+  /** Whether queries without a target are padding, whose classes are not judged. */
+  readonly isPadded: boolean;
 }
 
 /** The boxes of a group on the device, what they aim at, and their IoU with that [S, B, Q], no gradient. */
@@ -35,10 +37,10 @@ export interface Term {
   run(group: SetGroup, aims: Aims): { readonly indices: readonly number[]; readonly values: Tensor }[];
 }
 
-export function aimsOf(group: SetGroup): Aims {
+export function aimsOf(group: SetGroup, epsilon: number): Aims {
   const boxes = stack(group.sets.map(({ set }) => set.boxes));
   const aimOf = (matches: SetGroup["boxMatches"]): Aim => {
-    const pairs = { boxes, ...denseTargets(matches, group.targets, boxes) };
+    const pairs = { boxes, epsilon, ...denseTargets(matches, group.targets, boxes) };
     return { ...pairs, ious: matchedIou(pairs) };
   };
   const classes = aimOf(group.classMatches);
@@ -46,8 +48,8 @@ export function aimsOf(group: SetGroup): Aims {
 }
 
 /** Positions of the sets that pass a test. */
-export const indicesWhere = (group: SetGroup, test: (set: NamedSet["set"]) => boolean): number[] =>
-  group.sets.flatMap(({ set }, i) => (test(set) ? [i] : []));
+export const indicesWhere = (group: SetGroup, test: (set: NamedSet["set"], named: NamedSet) => boolean): number[] =>
+  group.sets.flatMap((named, i) => (test(named.set, named) ? [i] : []));
 
 /** Matched pairs over all images. */
 export const pairCount = (matches: readonly MatchedPairs[]): number =>
