@@ -166,6 +166,11 @@ function checkTogether({ model, train }: Config): void {
     ...(train.batch % train.accumulate === 0
       ? []
       : [`train.accumulate ${train.accumulate} does not divide train.batch ${train.batch}; parts are of one size`]),
+    ...(model.resize === "shortestEdge" && train.augmentation.baseSizeRepeat !== null
+      ? [
+          "train.augmentation.baseSizeRepeat must be null with model.resize=shortestEdge, whose images have sizes of their own",
+        ]
+      : []),
     ...(ascend ? [] : [`train.schedule.milestones [${milestones}] must ascend`]),
   ];
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
