@@ -35,7 +35,7 @@ export function inferWork({ preset, size, threads, peersFolder }: InferOptions):
     ours: async (backend) => {
       const model = withBackend(backend, () => {
         const { model: config } = resolveConfig({ preset, task: "coco", model: { evalSize: [size, size] } });
-        using trained = new DFineModel(config).initialize(random.fork("weights"));
+        using trained = buildDetector(config).initialize(random.fork("weights"));
         return trained.deploy();
       });
       const contender = onBackend(backend, {

@@ -110,7 +110,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}) };
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
-    return trainingOutputs(result, enc, denoising);
+    return trainingOutputs(result, { enc: [enc] }, denoising);
   }
 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */

@@ -37,6 +37,8 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
   abstract readonly config: Config;
   /** W(n) of its edge distributions. */
   abstract readonly weighting: WeightingParameters;
+  /** What names of the backbone's tensors begin with. */
+  readonly backbonePrefix: string = "backbone.";
   #isDeployed = false;
 
   /** Noisy queries for a training step, from its targets; undefined where the detector learns without them. */

@@ -61,13 +61,16 @@ export interface TrainingOutputs {
   readonly pre?: PredictionSet;
   /** Encoder head at the selected tokens. */
   readonly enc: readonly PredictionSet[];
+  /** Encoder head at all tokens, of whose logits the first says whether there is an object: they are no queries. */
+  readonly tokens?: PredictionSet;
   /** Absent where the batch has no target or denoising is off. */
   readonly dn?: DenoisingOutputs;
 }
 
 /**
  * Sees intermediate tensors by name as they are computed: `backbone.i`, `encoder.i`, `topk_index`, `topk_score`,
- * `decoder.layer.i`, `decoder.corners_delta.i`. They are freed when the forward pass ends, unless kept.
+ * `decoder.layer.i`, `decoder.corners_delta.i`, `pre.boxes`; in other DETRs also `input_proj.i`, `position.i`,
+ * `encoder.layer.i`. They are freed when the forward pass ends, unless kept.
  */
 export type Tap = (name: string, tensor: Tensor) => void;
 
@@ -79,6 +82,10 @@ export interface ForwardOptions {
   readonly tap?: Tap | undefined;
   /** Outside training: predictions of the decoder layers before the evaluation layer too. Default false. */
   readonly everyLayer?: boolean | undefined;
+  /** Height and width of each image, pixels, where some are padded at the right and at the bottom. */
+  readonly validSizes?: readonly (readonly [height: number, width: number])[] | undefined;
+  /** Which tokens become queries [B, Q], i32, best first, instead of those that the model would choose. */
+  readonly selection?: Tensor | undefined;
 }
 
 /** Predictions outside training: those of the evaluation layer. */
