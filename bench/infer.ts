@@ -1,5 +1,5 @@
 import { Random, tensor, withBackend } from "@dfine/tensor";
-import { DFineModel, type PresetName, resolveConfig } from "dfine";
+import { buildDetector, type PresetName, resolveConfig } from "dfine";
 import { onBackend } from "./ours.ts";
 import { onnxPeers } from "./peers.ts";
 import type { HostArray, Work } from "./work.ts";

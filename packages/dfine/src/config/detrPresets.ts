@@ -5,6 +5,7 @@ import type { DetrConfig } from "../model/detr/detrConfig.ts";
 import { projection } from "../model/detr/neck.ts";
 import { proposals } from "../model/detr/proposals.ts";
 import { anchors, points } from "../model/detr/tables.ts";
+import { dino, dn } from "../model/repeatedDenoising.ts";
 import { resnet50 } from "../model/resnet.ts";
 import type { DetrPresetName } from "./names.ts";
 
@@ -46,7 +47,7 @@ const MODELS: Record<DetrPresetName, DetrRow> = {
     feedForwardDim: 2048,
     queries: { ...anchors.defaults(LEVELS), indicator: true },
     decoder: {},
-    denoising: contrastive.defaults(LEVELS),
+    denoising: dn.defaults(LEVELS),
     numTopQueries: 100,
   },
   dino: {
@@ -54,7 +55,7 @@ const MODELS: Record<DetrPresetName, DetrRow> = {
     position: [20, 0],
     queries: { ...proposals.defaults(LEVELS), count: 900, score: "best", content: "table" },
     decoder: { queryPosition: "sine", boxHead: "delta", sharedHeads: true, finalNorm: true },
-    denoising: contrastive.defaults(LEVELS),
+    denoising: dino.defaults(LEVELS),
     numTopQueries: 300,
   },
 };

@@ -56,7 +56,8 @@ describe("another type", () => {
     ["model.backbone.type=7", /model\.backbone\.type = 7; choose one of hgnetv2, resnet50$/],
     ["model.backbone.type=toString", /choose one of hgnetv2, resnet50/],
     ["model.decoder.type=detr", /choose one of dfine/],
-    ["model.architecture=detr", /model\.architecture = "detr": .*'dfine'/],
+    ["model.architecture=rtdetr", /model\.architecture = "rtdetr": .*'dfine'/],
+    ["model.architecture=detr", /model\.architecture = "detr", but that of preset n is dfine; choose .*dab-detr/],
     [
       "model.backbone={type: resnet50, stem: 3}",
       /unknown key "model\.backbone\.stem"; .*known here: type, returnStages|did you mean/,

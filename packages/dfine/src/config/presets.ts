@@ -5,15 +5,8 @@ import type { DFineConfig } from "../model/dfineConfig.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
 import { COCO_NAMES_BY_ID } from "./coco.ts";
-import type {
-  Config,
-  CriterionConfig,
-  DFinePresetName,
-  PresetName,
-  RecipeName,
-  TaskName,
-  TrainConfig,
-} from "./config.ts";
+import type { Config, DFinePresetName, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
+import { DFINE_CRITERION, detrCriterion } from "./criteria.ts";
 import { detrModel } from "./detrPresets.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
 import { recipeOf } from "./recipes.ts";
@@ -86,15 +79,6 @@ function model({ frozen = false, ...row }: ModelRow, classes: readonly string[])
   };
 }
 
-const CRITERION: CriterionConfig = {
-  matching: "union",
-  weights: { vfl: 1, bbox: 5, giou: 2, fgl: 0.15 },
-  alpha: 0.75,
-  gamma: 2,
-  distillation: [{ kind: "ddf", weight: 1.5, temperature: 5 }],
-  matcher: { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
-};
-
 function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainConfig {
   const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
   const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
@@ -138,13 +122,18 @@ function completeConfig(preset: PresetName, task: TaskName, recipe: RecipeName):
   if (isDFine(preset)) {
     const row = MODELS[preset];
     const numbers = recipeOf(preset, task, recipe);
-    return { ...about, model: model(row, numbers.classes), criterion: CRITERION, train: train(numbers, row.frozen) };
+    return {
+      ...about,
+      model: model(row, numbers.classes),
+      criterion: DFINE_CRITERION,
+      train: train(numbers, row.frozen),
+    };
   }
   const numbers = recipeOf("l", task, recipe);
   return {
     ...about,
     model: detrModel(preset, detrClasses(task, numbers.classes)),
-    criterion: CRITERION,
+    criterion: detrCriterion(preset, { fdr: false, goLsd: false }),
     train: train(numbers, true),
   };
 }

@@ -5,10 +5,11 @@ import { type BoxPairs, giouLoss, l1Loss, matchedIou } from "./boxOverlap.ts";
 import { denseEdgeTargets, denseTargets } from "./denseTargets.ts";
 import { distillationBalance, distillationLoss, type QueryCounts } from "./distillation.ts";
 import { fineGrainedLoss } from "./fineGrained.ts";
+import { focalLoss } from "./focal.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { stackShared, takeSets } from "./perSet.ts";
-import type { NamedSet } from "./predictionSets.ts";
-import { varifocalLoss } from "./varifocal.ts";
+import { type NamedSet, SET_NAMES } from "./predictionSets.ts";
+import { type ClassPairs, varifocalLoss } from "./varifocal.ts";
 
 /** Prediction sets of one shape with their matches. */
 export interface SetGroup {
@@ -23,6 +24,8 @@ export interface SetGroup {
   /** Values of the reference boxes [B, Q, 4] of the sets with distributions. */
   readonly refPoints: Floats;
   readonly ordinary: QueryCounts;
+  /** Whether queries without a target are padding, whose classes are not judged. */
+  readonly isPadded: boolean;
 }
 
 /** What the losses need besides predictions and targets. */
@@ -47,29 +50,32 @@ export interface Term {
   run(group: SetGroup, aims: Aims): { readonly indices: readonly number[]; readonly values: Tensor }[];
 }
 
-export function aimsOf(group: SetGroup): Aims {
+export function aimsOf(group: SetGroup, epsilon: number): Aims {
   const boxes = stack(group.sets.map(({ set }) => set.boxes));
   const aimOf = (matches: SetGroup["boxMatches"]): Aim => {
-    const pairs = { boxes, ...denseTargets(matches, group.targets, boxes) };
+    const pairs = { boxes, epsilon, ...denseTargets(matches, group.targets, boxes) };
     return { ...pairs, ious: matchedIou(pairs) };
   };
   const classes = aimOf(group.classMatches);
   return { classes, boxes: group.classMatches === group.boxMatches ? classes : aimOf(group.boxMatches) };
 }
 
-const indicesWhere = (group: SetGroup, test: (set: NamedSet["set"]) => boolean): number[] =>
-  group.sets.flatMap(({ set }, i) => (test(set) ? [i] : []));
+const indicesWhere = (group: SetGroup, test: (set: NamedSet["set"], named: NamedSet) => boolean): number[] =>
+  group.sets.flatMap((named, i) => (test(named.set, named) ? [i] : []));
 
-function varifocal({ alpha, gamma }: CriterionConfig): Term["run"] {
+function onClasses(loss: (pairs: ClassPairs) => Tensor, { alpha, gamma }: CriterionConfig): Term["run"] {
   return (group, { classes: aim }) => {
+    const { isPadded } = group;
     const counts = new Set(group.sets.map(({ set }) => set.logits.shape[2]!));
-    return [...counts].map((classes) => {
-      const indices = indicesWhere(group, (set) => set.logits.shape[2] === classes);
+    return [...counts].flatMap((classes) => {
+      const indices = indicesWhere(group, (set, named) => named.classes && set.logits.shape[2] === classes);
+      if (indices.length === 0) return [];
       const logits = stack(indices.map((i) => group.sets[i]!.set.logits));
       const given = takeSets(aim.labels, indices);
       // A head that ignores classes has one logit, for which every target is class 0.
       const labels = classes === 1 ? minimum(given, 0) : given;
-      return { indices, values: varifocalLoss({ logits, labels, ious: takeSets(aim.ious, indices), alpha, gamma }) };
+      const ious = takeSets(aim.ious, indices);
+      return [{ indices, values: loss({ logits, labels, ious, alpha, gamma, isPadded }) }];
     });
   };
 }
@@ -116,8 +122,10 @@ function distillation(temperature: number): Term["run"] {
 /** The terms of a configuration, in D-FINE's order; terms of weight 0 are left out. Each sums over matched queries. */
 export function lossTerms({ config, weighting }: CriterionOptions): Term[] {
   const { weights } = config;
+  const { focal } = SET_NAMES[config.names];
   const terms: Term[] = [
-    { name: "vfl", weight: weights.vfl, normalizer: "classes", run: varifocal(config) },
+    { name: "vfl", weight: weights.vfl, normalizer: "classes", run: onClasses(varifocalLoss, config) },
+    { name: focal, weight: weights.focal, normalizer: "classes", run: onClasses(focalLoss, config) },
     { name: "bbox", weight: weights.bbox, normalizer: "boxes", run: onBoxes(l1Loss) },
     { name: "giou", weight: weights.giou, normalizer: "boxes", run: onBoxes(giouLoss) },
     { name: "fgl", weight: weights.fgl, normalizer: "boxes", run: fineGrained(weighting) },

@@ -45,6 +45,10 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
   abstract denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined;
   /** Tensors with a row per class, by their names in the state dict. */
   abstract classTensors(): ReadonlyMap<string, ClassRows>;
+  /** Other names that tensors have in files of PyTorch's code, with the ones that they have here. */
+  aliases(): ReadonlyMap<string, string> {
+    return new Map();
+  }
   /** An untrained detector of the same configuration. */
   protected abstract another(): Detector<Config>;
   /** Joins layers and drops what only training uses, for good. */

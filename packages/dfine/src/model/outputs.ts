@@ -1,5 +1,5 @@
 import type { Tensor } from "@dfine/tensor";
-import type { MatchedPairs } from "../loss/matches.ts";
+import type { Floats, MatchedPairs } from "../loss/matches.ts";
 
 /** What one head predicts for Q queries per image, and what the criterion needs to judge it. */
 export interface PredictionSet {
@@ -16,8 +16,8 @@ export interface PredictionSet {
 }
 
 /**
- * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: into [B, Qdn] for the labels,
- * into [B, Qdn, 4] for the boxes. Padded entries have numbers too.
+ * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: of a query for the labels, four for
+ * each query for the boxes. Which queries are counted is the denoiser's: with padding, or without.
  */
 export interface DenoisingDraws {
   /** Whether the label may change. */
@@ -34,18 +34,20 @@ export interface DenoisingDraws {
 export interface DenoisingQueries {
   readonly numQueries: number;
   readonly groups: number;
-  /** Twice the largest number of targets of an image: a positive half, then a negative one. */
+  /** The largest number of targets of an image; twice that where a positive half is followed by a negative one. */
   readonly groupSize: number;
   /** [B, Qdn]; padding has the label `classes`. */
   readonly labels: Int32Array;
   /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
-  readonly boxesUnact: Float32Array;
+  readonly boxesUnact: Floats;
   /** Positive queries of each image with their targets. */
   readonly positives: readonly MatchedPairs[];
+  /** Whether all others learn to be background; else they are padding, which is not judged. */
+  readonly negatives: boolean;
 }
 
 /** Predictions for the denoising queries, with the targets that they were made from. */
-export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "groups"> {
+export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "groups" | "negatives"> {
   /** One set per decoder layer. */
   readonly layers: readonly PredictionSet[];
   readonly pre?: PredictionSet;
@@ -70,7 +72,7 @@ export interface TrainingOutputs {
 /**
  * Sees intermediate tensors by name as they are computed: `backbone.i`, `encoder.i`, `topk_index`, `topk_score`,
  * `decoder.layer.i`, `decoder.corners_delta.i`, `pre.boxes`; in other DETRs also `input_proj.i`, `position.i`,
- * `encoder.layer.i`. They are freed when the forward pass ends, unless kept.
+ * `encoder.layer.i`, and `chosen.logits` and `chosen.boxes` of what became queries, or `tokens.…` of all tokens. They are freed when the forward pass ends, unless kept.
  */
 export type Tap = (name: string, tensor: Tensor) => void;
 

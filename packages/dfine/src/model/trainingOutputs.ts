@@ -34,13 +34,13 @@ export function trainingOutputs(
     ...(pre ? { pre } : {}),
   });
   if (!denoising?.numQueries) return judged(layers, pre);
-  const { numQueries, positives, groups } = denoising;
+  const { numQueries, positives, groups, negatives } = denoising;
   const parts = layers.map((set) => parted(set, numQueries));
   const [noisyPre, ordinaryPre] = pre ? parted(pre, numQueries) : [];
   const noisy = parts.map(([first]) => first);
   const ordinary = parts.map(([, second]) => second);
   return {
     ...judged(ordinary, ordinaryPre),
-    dn: { layers: taught(noisy), ...(noisyPre ? { pre: noisyPre } : {}), positives, groups },
+    dn: { layers: taught(noisy), ...(noisyPre ? { pre: noisyPre } : {}), positives, groups, negatives },
   };
 }

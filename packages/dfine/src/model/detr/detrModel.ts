@@ -13,6 +13,7 @@ import type { TokenEncoder } from "./deformableEncoder.ts";
 import { checkDetrInput, type DetrConfig, planDetr } from "./detrConfig.ts";
 import { extentsOf, type Size } from "./extents.ts";
 import { Group } from "./group.ts";
+import type { Heads } from "./heads.ts";
 import type { Neck } from "./neck.ts";
 import type { QueryPlan, QuerySource } from "./querySource.ts";
 
@@ -40,6 +41,7 @@ export class DetrModel extends Detector<DetrConfig> {
   readonly #neck: Neck;
   readonly #encoder: TokenEncoder;
   readonly #source: QuerySource;
+  readonly #heads: Heads;
   readonly #decoder: DetrDecoder;
   readonly #queryPlan: QueryPlan;
   readonly #denoiser: ReturnType<typeof planDetr>["denoiser"];
@@ -51,6 +53,7 @@ export class DetrModel extends Detector<DetrConfig> {
     const { hiddenDim } = config.neck;
     const classes = config.classes.length;
     const heads = plan.heads();
+    this.#heads = heads;
     this.#body = plan.backbone.make();
     this.#neck = plan.neck.make(maps);
     this.#encoder = plan.encoder.make(levels);
@@ -85,6 +88,11 @@ export class DetrModel extends Detector<DetrConfig> {
       ["label_enc.weight", { extra: 1, optional: true }],
       ...heads.map((name): [string, ClassRows] => [name, { extra: 0, optional: false }]),
     ]);
+  }
+
+  override aliases(): ReadonlyMap<string, string> {
+    const names = [...this.stateDict().keys()];
+    return new Map(names.flatMap((name) => this.#heads.aliases(name).map((alias): [string, string] => [alias, name])));
   }
 
   protected another(): DetrModel {

@@ -46,10 +46,12 @@ export class Heads {
   /** Of the encoder's tokens. */
   readonly ofTokens: HeadPair | undefined;
   readonly members: Members;
+  readonly #options: HeadOptions;
 
   constructor(options: HeadOptions) {
     const { hiddenDim, classes, layers, shared, forTokens, hasProposals } = options;
     const { distributions, features } = BOX_HEADS[options.boxHead];
+    this.#options = options;
     const each = <T>(make: (layer: number) => T): T[] => {
       const made = Array.from({ length: shared ? 1 : layers }, (_, i) => make(i));
       return Array.from({ length: layers }, (_, i) => made[shared ? 0 : i]!);
@@ -60,13 +62,23 @@ export class Heads {
     this.boxes = each((i) => boxMlp(hiddenDim, features(options), distributions || i > 0 ? 0 : firstBias));
     this.preBox = distributions ? boxMlp(hiddenDim, 4, firstBias) : undefined;
     this.ofTokens = forTokens ? { score: scoreHead(hiddenDim, classes), box: boxMlp(hiddenDim, 4) } : undefined;
-    const once = <T>(list: readonly T[]): T[] => list.slice(0, shared ? 1 : layers);
+    const once = <T>(list: readonly T[]) => list.map((head, i) => (shared && i > 0 ? undefined : head));
     const { score, box } = this.ofTokens ?? {};
     this.members = {
-      classEmbed: [...once(this.scores), ...(score ? [score] : [])],
+      classEmbed: [...once(this.scores), score],
       ...(distributions
         ? { preBboxHead: this.preBox, decBboxHead: once(this.boxes), encBboxHead: box }
-        : { bboxEmbed: [...once(this.boxes), ...(box ? [box] : [])] }),
+        : { bboxEmbed: [...once(this.boxes), box] }),
     };
+  }
+  /** What else the official code calls a tensor of the heads: it lists shared heads for each layer, and some in the decoder too. */
+  aliases(name: string): string[] {
+    const [, kind, index, rest] = /^(class_embed|bbox_embed)\.(\d+)\.(.+)$/.exec(name) ?? [];
+    if (kind === undefined) return [];
+    const { shared, layers, boxHead, hasProposals } = this.#options;
+    const places = shared && index === "0" ? Array.from({ length: layers }, (_, i) => i) : [index];
+    const inDecoder = kind === "class_embed" ? hasProposals : boxHead !== "fixed";
+    const names = places.map((place) => `${kind}.${place}.${rest}`);
+    return [...names.slice(1), ...(inDecoder ? names.map((other) => `transformer.decoder.${other}`) : [])];
   }
 }

@@ -103,7 +103,7 @@ function makeProposals({ count, score, content, margin }: ProposalConfig, contex
     });
     const sets = ({ logits, boxesUnact }: ReturnType<typeof judged>) => ({ logits, boxes: sigmoid(boxesUnact) });
 
-    const all = byLayerHeads && training ? judged(seen(masked), anchors) : undefined;
+    const all = byLayerHeads && (training || tap) ? judged(seen(masked), anchors) : undefined;
     const best = noGrad(() =>
       scope("query selection", () => topK(scores(all?.logits ?? heads.score.call(seen(masked))), count)),
     );
@@ -112,12 +112,14 @@ function makeProposals({ count, score, content, margin }: ProposalConfig, contex
     const rows = selection ?? best.indices;
     // Only the chosen tokens get a gradient, so only they pass the heads again with a tape.
     const chosen = all ? undefined : judged(seen(gatherTokens(masked, rows)), gatherTokens(anchors, rows));
+    const found = sets((all ?? chosen)!);
+    tap?.(`${all ? "tokens" : "chosen"}.logits`, found.logits);
+    tap?.(`${all ? "tokens" : "chosen"}.boxes`, found.boxes);
     const boxesUnact = (chosen?.boxesUnact ?? gatherTokens(all!.boxesUnact, rows)).detach();
     return {
       ...contents.of(boxesUnact),
       referenceUnact: boxesUnact,
-      ...(all ? { tokens: sets(all) } : {}),
-      ...(chosen && training && !byLayerHeads ? { chosen: sets(chosen) } : {}),
+      ...(all ? { tokens: found } : { chosen: found }),
     };
   }
 

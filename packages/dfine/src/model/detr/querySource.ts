@@ -27,9 +27,8 @@ export interface Queries {
   readonly position?: Tensor;
   /** What they look around at first, before the sigmoid: boxes [B or 1, Q, 4] or points [B or 1, Q, 2]. */
   readonly referenceUnact: Tensor;
-  /** Predictions that became the queries. */
+  /** Predictions that became the queries; or, where all learn, those for all tokens, whatever their class. */
   readonly chosen?: PredictionSet;
-  /** Predictions for all tokens, whatever their class. */
   readonly tokens?: PredictionSet;
 }
 
