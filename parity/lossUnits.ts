@@ -5,7 +5,7 @@ import { denseEdgeTargets, denseTargets } from "../packages/dfine/src/loss/dense
 import { distillationBalance, distillationLoss } from "../packages/dfine/src/loss/distillation.ts";
 import { fineGrainedLoss } from "../packages/dfine/src/loss/fineGrained.ts";
 import { focalLoss } from "../packages/dfine/src/loss/focal.ts";
-import { pairCount } from "../packages/dfine/src/loss/lossTerms.ts";
+import { pairCount } from "../packages/dfine/src/loss/setGroup.ts";
 import { varifocalLoss } from "../packages/dfine/src/loss/varifocal.ts";
 import { integral } from "../packages/dfine/src/model/integral.ts";
 import { weightingFunction } from "../packages/dfine/src/model/weighting.ts";

@@ -1,6 +1,7 @@
 import * as z from "zod";
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { COCO_STAT_NAMES } from "../evaluation/cocoStats.ts";
+import { DISTILLATIONS } from "../loss/distillations.ts";
 import { SET_NAMES } from "../loss/predictionSets.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
 import { choiceOf } from "../model/parts.ts";
@@ -47,7 +48,7 @@ const criterionSchema = z.strictObject({
   alpha: rate,
   gamma: rate,
   /** Terms by which the last layer teaches the earlier ones. */
-  distillation: z.array(z.strictObject({ kind: z.enum(["ddf"]), weight: rate, temperature: z.number().positive() })),
+  distillation: z.array(DISTILLATIONS.schema),
   matcher: z.strictObject({ classWeight: rate, bboxWeight: rate, giouWeight: rate, alpha: rate, gamma: rate }),
 });
 
@@ -61,7 +62,8 @@ const optimizer = z.strictObject({
   groups: z.array(
     z.strictObject({
       pattern: z.string().refine(isPattern, "not a regular expression"),
-      learningRate: z.enum(["base", "backbone"]),
+      /** One of the two rates, or a share of the base rate. */
+      learningRate: z.union([z.enum(["base", "backbone"]), rate]),
       weightDecay: z.union([z.literal("inherit"), rate]),
     }),
   ),
@@ -96,7 +98,7 @@ const trainSchema = z.strictObject({
     gamma: rate,
     finalShare: share,
   }),
-  /** `warmups`: steps over which the decay rises. In stage 2 it is `restartDecay`, where that is lower. */
+  /** `decay` 0: nothing is averaged. `warmups`: steps over which it rises. In stage 2 it is `restartDecay`, where that is lower. */
   ema: z.strictObject({ decay: share, warmups: count, restartDecay: share }),
   augmentation: z.strictObject({
     /** In order: a list, or the name of one. Images are resized after them. */

@@ -200,7 +200,7 @@ describe("criterion", () => {
       expect([...matches.values()].flat().every(({ queries }) => queries.length === 0)).toBe(true);
       backward(total);
       const { weights } = config;
-      const { weight: share, temperature } = config.distillation[0]!;
+      const { weight: share, temperature } = config.distillation.find((term) => term.kind === "ddf")!;
       const students = [...outputs.aux, outputs.last];
       for (const { logits: x, boxes } of [...students, outputs.pre!, ...outputs.enc]) {
         // The focal weight 0.75 p² counts as a constant: -log(1 - p) has the derivative p.

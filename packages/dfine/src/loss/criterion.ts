@@ -13,11 +13,13 @@ import {
 } from "@dfine/tensor";
 import type { CriterionConfig } from "../config/config.ts";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
+import type { WeightingParameters } from "../model/weighting.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { aimsOf, type CriterionOptions, lossTerms, pairCount, type SetGroup, type Term } from "./lossTerms.ts";
+import { type CriterionOptions, lossTerms } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
 import { denoisingSets, type NamedSet, ordinarySets, tokenSets } from "./predictionSets.ts";
+import { aimsOf, pairCount, type SetGroup, type Term } from "./setGroup.ts";
 
 /** The losses of one batch. */
 export interface CriterionResult {
@@ -61,10 +63,14 @@ export async function criterion(
 /** The tensors whose elements the host needs for the losses: none where there is no target to match. */
 export function matchingInputs(outputs: TrainingOutputs, targets: readonly MatchTargets[]): Tensor[] {
   if (targets.every(({ labels }) => labels.length === 0)) return [];
-  const { last, aux, pre, enc, tokens, dn } = outputs;
+  const { last, aux, pre, enc, tokens, dn, weighting } = outputs;
   const matched = [last, ...aux, pre, ...enc, tokens].filter((set) => set !== undefined);
   const points = [last.refPoints, dn?.layers[0]?.refPoints].filter((t) => t !== undefined);
-  return [...matched.flatMap(({ logits, boxes }) => [logits, boxes]), ...points];
+  return [
+    ...matched.flatMap(({ logits, boxes }) => [logits, boxes]),
+    ...points,
+    ...(weighting ? [weighting.up, weighting.regScale] : []),
+  ];
 }
 
 /** `criterion` once the elements of `matchingInputs` are `read`. */
@@ -85,11 +91,17 @@ export function criterionLosses(
     const groups = groupsOf(outputs, targets, { matches, tokenMatches, union, read, config });
     const matched = [...matches, ...tokenMatches];
     return {
-      ...evaluate(groups, options),
+      ...evaluate(groups, { ...options, weighting: weightingNow(outputs, read, options) }),
       matches: new Map([...ordinary, ...tokens].map(({ name }, i) => [name, matched[i]!])),
       union,
     };
   });
+}
+
+/** W(n) as it stands: learned numbers in place of those of the configuration. */
+function weightingNow({ weighting }: TrainingOutputs, read: Elements, options: CriterionOptions): WeightingParameters {
+  const [up, regScale] = [weighting?.up, weighting?.regScale].map((one) => one && read.get(one)?.[0]);
+  return up === undefined || regScale === undefined ? options.weighting : { ...options.weighting, up, regScale };
 }
 
 /** Elements of the tensors that the host needs; nothing where there is no target to match. */

@@ -24,7 +24,7 @@ export interface DecoderLayerInput {
   readonly position: Tensor;
   /** As deformable attention takes it. */
   readonly reference: Tensor;
-  /** Tokens of all levels [B, N, heads, D / heads], or [B, N, D]. */
+  /** Tokens of all levels [B, N, heads, D / heads]; [B, N, D] where attention projects them. */
   readonly value: Tensor;
   readonly levels: readonly LevelSize[];
   /** Tokens that count as zero [B, N], bool. */

@@ -22,6 +22,8 @@ export interface DecoderPass {
   readonly refine: Refine;
   /** Whether a layer's predictions are wanted. */
   isWanted(layer: number): boolean;
+  /** Whether the criterion is to judge them. */
+  readonly training: boolean;
   /** Class logits [B, M, C] of a layer. */
   score(layer: number, seen: Tensor): Tensor;
   /** Class logits that its boxes have a say in; by default as they are. */
@@ -51,7 +53,8 @@ export function runLayers(decoder: readonly DecoderLayer[], pass: DecoderPass): 
     if (!pass.isWanted(i)) continue;
     const scores = pass.score(i, seen);
     if (pre) before = { logits: scores, boxes: pre };
-    layers.push({ logits: pass.rate?.(i, scores, predicted.corners) ?? scores, ...predicted });
+    const logits = pass.rate?.(i, scores, predicted.corners) ?? scores;
+    layers.push({ logits, ...predicted, ...(pass.training ? { features: seen } : {}) });
   }
   return { layers, ...(before ? { pre: before } : {}) };
 }

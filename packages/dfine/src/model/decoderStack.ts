@@ -1,10 +1,10 @@
 import { type Linear, type Mlp, Module } from "@dfine/nn";
-import { clamp, sigmoid, type Tensor, toFloat } from "@dfine/tensor";
+import { clamp, sigmoid, type Tensor } from "@dfine/tensor";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { type DecoderConfig, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderLayer } from "./decoderLayer.ts";
 import { type LayerOutputs, runLayers } from "./decoderPass.ts";
-import { binWeights } from "./integral.ts";
+import { asFloat, binWeights } from "./integral.ts";
 import type { LevelSize } from "./levelCache.ts";
 import { Lqe } from "./lqe.ts";
 import type { Tap } from "./outputs.ts";
@@ -52,8 +52,9 @@ export class DecoderStack extends Module<[input: DecoderStackInput], LayerOutput
     this.up = shared.up;
     this.regScale = shared.regScale;
     const { hiddenDim, feedForwardDim, fusion, heads, points, offsetScale, crossAttention } = config;
+    const projections = config.attentionProjections;
     const method = crossAttention === "discrete" ? "discrete" : "bilinear";
-    const attention = { heads, points, offsetScale, method, storesPointScale: true } as const;
+    const attention = { heads, points, offsetScale, method, projections, storesPointScale: true } as const;
     this.layers = each(() => new DecoderLayer({ hiddenDim, feedForwardDim, fusion, attention }));
     this.lqeLayers = BOX_HEADS[config.boxHead].distributions ? each(() => new Lqe()) : [];
     this.#config = config;
@@ -61,15 +62,17 @@ export class DecoderStack extends Module<[input: DecoderStackInput], LayerOutput
 
   protected forward(input: DecoderStackInput): LayerOutputs {
     const { memory, levels, attentionBias, heads, tap, everyLayer } = input;
-    const { heads: attentionHeads, boxHead, regMax } = this.#config;
+    const { heads: attentionHeads, boxHead, regMax, attentionProjections } = this.#config;
     const [batch, tokens, features] = memory.shape as [number, number, number];
-    const value = memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
+    const value = attentionProjections
+      ? memory
+      : memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
     const last = this.training ? this.layers.length - 1 : evalLayerIndex(this.#config);
     const refine = BOX_HEADS[boxHead].begin({
       heads: heads.decBboxHead,
       preHead: heads.preBboxHead,
       weights: binWeights({ up: this.up, regScale: this.regScale, regMax }),
-      regScale: toFloat(this.regScale),
+      regScale: asFloat(this.regScale),
       tap,
     });
     return runLayers(this.layers.slice(0, last + 1), {
@@ -77,6 +80,7 @@ export class DecoderStack extends Module<[input: DecoderStackInput], LayerOutput
       attend: { value, levels },
       position: (_, { reference }) => clamp(heads.queryPosHead.call(reference), -POSITION_LIMIT, POSITION_LIMIT),
       refine,
+      training: this.training,
       isWanted: (i) => this.training || everyLayer || i === last,
       score: (i, seen) => heads.decScoreHead[i]!.call(seen),
       rate: (i, scores, corners) => (corners ? this.lqeLayers[i]!.call(scores, corners) : scores),

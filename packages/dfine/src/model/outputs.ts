@@ -11,8 +11,10 @@ export interface PredictionSet {
   readonly corners?: Tensor;
   /** Detached reference boxes [B, Q, 4] (cxcywh) that the distances of `corners` start from. */
   readonly refPoints?: Tensor;
+  /** The queries as the layer has left them [B, Q, D]; in training only. */
+  readonly features?: Tensor;
   /** The last layer's predictions for the same queries. */
-  readonly teacher?: { readonly logits: Tensor; readonly corners: Tensor };
+  readonly teacher?: Pick<PredictionSet, "logits" | "corners" | "features">;
 }
 
 /**
@@ -67,6 +69,8 @@ export interface TrainingOutputs {
   readonly tokens?: PredictionSet;
   /** Absent where the batch has no target or denoising is off. */
   readonly dn?: DenoisingOutputs;
+  /** a and 1/c of W(n) as they stand, [1] each, where they are learned. */
+  readonly weighting?: { readonly up: Tensor; readonly regScale: Tensor };
 }
 
 /**
@@ -91,7 +95,7 @@ export interface ForwardOptions {
 }
 
 /** Predictions outside training: those of the evaluation layer. */
-export interface Predictions extends Omit<PredictionSet, "teacher"> {
+export interface Predictions extends Omit<PredictionSet, "teacher" | "features"> {
   /** Of the layers before it, in order, as if the model ended there; where `everyLayer` asked for them. */
-  readonly earlier?: readonly Omit<PredictionSet, "teacher">[];
+  readonly earlier?: readonly Omit<PredictionSet, "teacher" | "features">[];
 }

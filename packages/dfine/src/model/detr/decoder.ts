@@ -94,6 +94,7 @@ export class DetrDecoder extends Module<[input: DecoderInput], LayerOutputs> {
       position: (layer, { x, reference }) => this.#position({ layer, x, reference, fixed, extents }),
       around: (reference) => aroundLevels(reference, extents),
       see: (x) => this.norm?.call(x) ?? x,
+      training: this.training,
       isWanted: (i) => this.training || everyLayer || i === this.layers.length - 1,
       score: (i, seen) => scores[i]!.call(seen),
     });
