@@ -76,7 +76,8 @@ export interface TrainingOutputs {
 /**
  * Sees intermediate tensors by name as they are computed: `backbone.i`, `encoder.i`, `topk_index`, `topk_score`,
  * `decoder.layer.i`, `decoder.corners_delta.i`, `pre.boxes`; in other DETRs also `input_proj.i`, `position.i`,
- * `encoder.layer.i`, and `chosen.logits` and `chosen.boxes` of what became queries, or `tokens.…` of all tokens. They are freed when the forward pass ends, unless kept.
+ * `encoder.layer.i`, and `chosen.logits` and `chosen.boxes` of what became queries, or `tokens.…` of all tokens. They are
+ * freed when the forward pass ends, unless kept.
  */
 export type Tap = (name: string, tensor: Tensor) => void;
 

@@ -30,7 +30,7 @@ export const decoderSchema = z.strictObject({
   finalNorm: z.boolean(),
   /** Nearest to 0 and 1 that the inverse sigmoid of boxes takes. */
   epsilon: z.number().positive(),
-  ...weightingSchema.shape,
+  ...weightingSchema.omit({ learnWeighting: true }).shape,
 });
 export type DecoderConfig = z.infer<typeof decoderSchema>;
 
