@@ -1,10 +1,11 @@
 import { backward, type Tensor } from "@dfine/tensor";
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
 import { criterion } from "../packages/dfine/src/loss/criterion.ts";
 import type { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../packages/dfine/src/model/outputs.ts";
 import { configOf, packImages, packTargets, proceduralModel, trainingForward, weightingOf } from "./model.ts";
 import type { Pack } from "./pack.ts";
+import { dfineFill } from "./procedural.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
 import { checkGradients, checkLosses, checkMatches, type Step, type TrainFacts } from "./trainChecks.ts";
@@ -63,7 +64,7 @@ async function checkBuffers({ tensors, exact, check }: DFineStep, model: DFineMo
 export async function checkTrain(
   pack: Pack,
   report: Report,
-  options: { preset: PresetName; target: Target },
+  options: { preset: DFinePresetName; target: Target },
 ): Promise<void> {
   const { preset, target } = options;
   const path = `train/${preset}`;
@@ -75,7 +76,7 @@ export async function checkTrain(
     report.compare(`${path} ${name} (${target.label})`, error, allowed);
   const step: DFineStep = { meta, tensors, exact, check };
   await onTarget(target, async (flow) => {
-    using model = proceduralModel(preset, { salt: meta.salt, gains: [1, 1, 1], train: true });
+    using model = proceduralModel(preset, dfineFill({ salt: meta.salt, gains: [1, 1, 1], train: true }));
     const targets = packTargets(tensors, meta.images.length);
     const images = await packImages(pack, meta.images, meta.size);
     const config = configOf(preset);
