@@ -85,8 +85,9 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
   const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
   const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
   return {
+    ...{ epochs, batch },
     ...USUAL_TRAINING,
-    ...{ epochs, batch, valBatch, checkpointEvery },
+    ...{ valBatch, checkpointEvery },
     optimizer: {
       ...USUAL_TRAINING.optimizer,
       ...{ learningRate, backboneLearningRate, weightDecay },
