@@ -42,11 +42,15 @@ export async function checkDetrStart(
   await onTarget(target, async () => {
     using model = buildDetector({ ...config, backbone: { ...backbone, returnStages: [1, 2, 3] } });
     model.initialize(new Random(0));
-    const drawn = [...model.namedParameters()].filter(([name, { shape }]) => expected[name]?.shape.join() === shape.join());
+    const drawn = [...model.namedParameters()].filter(
+      ([name, { shape }]) => expected[name]?.shape.join() === shape.join(),
+    );
     const values = await readTensors(drawn.map(([, tensor]) => tensor));
     const far = drawn.filter(([name], i) => !(distance(values[i]!, expected[name]!) <= 1));
     report.compare(`${path} first values unlike PyTorch's`, far.length, 0);
-    const apart = Object.keys(expected).filter((name) => !name.startsWith("input_proj") && !drawn.some(([own]) => own === name));
+    const apart = Object.keys(expected).filter(
+      (name) => !name.startsWith("input_proj") && !drawn.some(([own]) => own === name),
+    );
     report.compare(`${path} first values that nothing has`, apart.length, 0);
   });
 }

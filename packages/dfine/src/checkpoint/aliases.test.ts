@@ -28,7 +28,9 @@ test("other names of a tensor are left out where the numbers are the same", () =
 test("and refused, by name, where they are not", () => {
   const entries = entriesOf({ head: [1, 2], "decoder.head": [1, 2], "head.1": [1, 3] });
   expect(() => withoutAliases({ file: "x", entries }, aliases)).toThrow(ModelFileError);
-  expect(() => withoutAliases({ file: "x", entries }, aliases)).toThrow(/x: its tensors head and head\.1 .*different numbers/);
+  expect(() => withoutAliases({ file: "x", entries }, aliases)).toThrow(
+    /x: its tensors head and head\.1 .*different numbers/,
+  );
 });
 
 test("a file without the name that is kept goes on as it is", () => {

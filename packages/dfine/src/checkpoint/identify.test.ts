@@ -17,13 +17,18 @@ const shapesOf = (preset: PresetName): ReadonlyMap<string, { shape: readonly num
     return new Map([...model.stateDict()].map(([name, { shape }]) => [name, { shape }]));
   });
 
-test.each(["n", "s", "m", ...DETR_PRESET_NAMES] as const)("preset %s is told from its shapes, and from no other", (preset) => {
-  const shapes = shapesOf(preset);
-  expect(presetOf(shapes, "x")).toBe(preset);
-  expect(classCount(shapes, { preset, file: "x" })).toBe(2);
-  const fitting = PRESET_NAMES.filter((name) => architectureDifferences(shapes, presetModel(name, ["a"])).length === 0);
-  expect(fitting).toEqual([preset]);
-});
+test.each(["n", "s", "m", ...DETR_PRESET_NAMES] as const)(
+  "preset %s is told from its shapes, and from no other",
+  (preset) => {
+    const shapes = shapesOf(preset);
+    expect(presetOf(shapes, "x")).toBe(preset);
+    expect(classCount(shapes, { preset, file: "x" })).toBe(2);
+    const fitting = PRESET_NAMES.filter(
+      (name) => architectureDifferences(shapes, presetModel(name, ["a"])).length === 0,
+    );
+    expect(fitting).toEqual([preset]);
+  },
+);
 
 test("the input size is that of the anchors", async () => {
   const model = presetModel("n", ["a", "b"], 416);

@@ -1,6 +1,16 @@
 import { ArgumentError, referenceBackend, setBackend, zeros } from "@dfine/tensor";
 import { beforeAll, expect, it } from "vitest";
-import { AdamW, BatchNorm2d, Conv2d, Embedding, FrozenBatchNorm2d, GroupNorm, LayerNorm, Linear, Mlp } from "../index.ts";
+import {
+  AdamW,
+  BatchNorm2d,
+  Conv2d,
+  Embedding,
+  FrozenBatchNorm2d,
+  GroupNorm,
+  LayerNorm,
+  Linear,
+  Mlp,
+} from "../index.ts";
 
 beforeAll(() => setBackend(referenceBackend()));
 

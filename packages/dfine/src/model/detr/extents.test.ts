@@ -16,8 +16,12 @@ test("a cell is filled where the nearest pixel of the mask is", () => {
     fc.property(place, ({ whole, valid, levels }) => {
       const filled = filledOf(valid, whole, levels);
       levels.forEach(({ height, width }, l) => {
-        const rows = Array.from({ length: height }, (_, i) => Math.floor(Math.fround(i * Math.fround(whole[0] / height))));
-        const columns = Array.from({ length: width }, (_, i) => Math.floor(Math.fround(i * Math.fround(whole[1] / width))));
+        const rows = Array.from({ length: height }, (_, i) =>
+          Math.floor(Math.fround(i * Math.fround(whole[0] / height))),
+        );
+        const columns = Array.from({ length: width }, (_, i) =>
+          Math.floor(Math.fround(i * Math.fround(whole[1] / width))),
+        );
         expect(filled[l]!.height).toBe(rows.filter((y) => y < valid[0]).length);
         expect(filled[l]!.width).toBe(columns.filter((x) => x < valid[1]).length);
         expect(Math.min(filled[l]!.height, filled[l]!.width)).toBeGreaterThan(0);
@@ -31,6 +35,22 @@ test("where all images fill the batch there is nothing to mask", () => {
   const levels = [{ height: 2, width: 3 }];
   const where = { whole: [16, 24], levels, backend } as const;
   expect(extentsOf(undefined, where)).toBeUndefined();
-  expect(extentsOf([[16, 24], [16, 24]], where)).toBeUndefined();
-  expect(extentsOf([[16, 24], [16, 23]], where)?.padding.shape).toEqual([2, 6]);
+  expect(
+    extentsOf(
+      [
+        [16, 24],
+        [16, 24],
+      ],
+      where,
+    ),
+  ).toBeUndefined();
+  expect(
+    extentsOf(
+      [
+        [16, 24],
+        [16, 23],
+      ],
+      where,
+    )?.padding.shape,
+  ).toEqual([2, 6]);
 });
