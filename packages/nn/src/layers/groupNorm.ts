@@ -28,6 +28,7 @@ const scaleShift = defineMap("scaleShift", (x, scale, shift) => x.mul(scale).add
 
 /** What a `GroupNorm` may be told. */
 export interface GroupNormOptions {
+  /** Added to the variance; default 1e-5. */
   readonly eps?: number;
 }
 const OPTIONS: OptionRules<GroupNormOptions> = { eps: real };
@@ -36,8 +37,8 @@ const OPTIONS: OptionRules<GroupNormOptions> = { eps: real };
 export class GroupNorm extends Module<[x: Tensor], Tensor> {
   readonly weight: Tensor;
   readonly bias: Tensor;
-  readonly #groups: number;
-  readonly #eps: number;
+  readonly groups: number;
+  readonly eps: number;
 
   /** @throws ShapeError where the channels do not divide into so many groups */
   constructor(groups: number, channels: number, options: GroupNormOptions = {}) {
@@ -49,13 +50,13 @@ export class GroupNorm extends Module<[x: Tensor], Tensor> {
       );
     this.weight = parameter([channels], 1);
     this.bias = parameter([channels], 0);
-    this.#groups = groups;
-    this.#eps = options.eps ?? 1e-5;
+    this.groups = groups;
+    this.eps = options.eps ?? 1e-5;
   }
 
   /** x [B, C, H, W] → the same shape. */
   protected forward(x: Tensor): Tensor {
-    const standard = standardRow([x.reshape([x.shape[0]!, this.#groups, -1]), this.#eps], -1)[0]!.reshape(x.shape);
+    const standard = standardRow([x.reshape([x.shape[0]!, this.groups, -1]), this.eps], -1)[0]!.reshape(x.shape);
     const perChannel = (t: Tensor): Tensor => t.reshape([1, t.size, 1, 1]);
     return scaleShift(standard, perChannel(this.weight), perChannel(this.bias));
   }

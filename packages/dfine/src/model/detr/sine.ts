@@ -56,9 +56,13 @@ export function sineFeatures(x: Tensor, { features, temperature }: SineOptions):
   return sineFeature(x.unsqueeze(-1), frequency, shift);
 }
 
-/** Features of every number of boxes [B, M, 4] in the order that `order` names components, one after the other. */
-export function boxFeatures(boxes: Tensor, order: readonly (0 | 1 | 2 | 3)[], options: SineOptions): Tensor {
-  const components = split(boxes, [1, 1, 1, 1], -1);
+/** Features of the numbers of boxes [B, M, 4] that `order` names, one after the other [B, M, features of all]. */
+export function boxFeatures(boxes: Tensor, order: readonly number[], options: SineOptions): Tensor {
+  const components = split(
+    boxes,
+    order.map(() => 1),
+    -1,
+  );
   return sineFeatures(
     concat(
       order.map((i) => components[i]!),
