@@ -51,7 +51,12 @@ const kernel = (isBiased: boolean) =>
         });
         powerRows(f, { products: scores, pitch, count, keys, scale, sums, bias: isBiased ? bias : undefined });
         writeSums(f, tile, {
-          ...{ rows: { start: scores, pitch, count }, panels: valuePanels, kBytes: keyBytes, columnBytes: valueBytes },
+          ...{
+            rows: { start: scores, pitch, count },
+            panels: valuePanels,
+            kBytes: keyBytes,
+            columnBytes: valueBytes,
+          },
           ...{ run, to: results.start, toPitch: results.pitch, divisors: sums },
         });
       });

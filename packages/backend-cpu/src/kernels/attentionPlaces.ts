@@ -60,7 +60,7 @@ export const SIZE_NAMES = [
 ] as const;
 
 /** Queries whose weights lie in a core's second-level cache, a multiple of either tile's rows. */
-const BLOCK = Number(globalThis.process?.env?.ATT_BLOCK ?? 60);
+const BLOCK = 60;
 
 /** Sizes of q [B, H, L, D], k [B, H, S, D], v [B, H, S, E]; those that are words under their names. */
 export function attentionSizes([q, , v]: readonly View[], scale: number) {
