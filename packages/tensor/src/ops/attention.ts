@@ -1,5 +1,7 @@
 import { gradients } from "../autograd/gradient.ts";
+import { ShapeError } from "../errors.ts";
 import { needed, type OptionRules, options, real, thing } from "../options.ts";
+import { broadcastShapes, sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { where } from "./arithmetic.ts";
 import type { AttentionAttrs } from "./attrs.ts";
@@ -7,7 +9,7 @@ import { casesOf, type OpCase } from "./cases.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { defineRow } from "./defineRow.ts";
-import type { Takes } from "./inputs.ts";
+import { checkInputs, inputRules, type Takes } from "./inputs.ts";
 import { matmul } from "./matmul.ts";
 
 const weightsRow = defineRow(
@@ -27,7 +29,8 @@ const weightsRow = defineRow(
   },
 );
 
-const INPUTS = ["query [B, H, L, D]", "key [B, H, S, D]", "value [B, H, S, E]", "bias? [B, H, L, S]"];
+const NAME = "scaledDotProductAttention";
+const INPUTS = ["query [B, H, L, D]", "key [B, H, S, D]", "value [B, H, S, E]", "mask? [B, H, L, S]"];
 
 const swapped = (x: Tensor): Tensor => x.permute([0, 2, 1, 3]);
 
@@ -39,7 +42,7 @@ function composition([q, k, v, bias]: readonly Tensor[], { scale }: AttentionAtt
   return swapped(matmul(weights, v!)).contiguous();
 }
 
-const attentionOp = defineOp("scaledDotProductAttention", {
+const attentionOp = defineOp(NAME, {
   takes: INPUTS,
   strided: true,
   infer: ([q, , v]) => {
@@ -83,6 +86,7 @@ const CASES: Readonly<Record<string, boolean>> = {
   "1x2x7x1x3x3": false,
   "1x2x65x33x16x16": true,
   "2x1x4x40x20x9": false,
+  "1x1x2x200x2x3": false,
   "1x1x0x4x3x2": false,
   "1x1x3x0x2x2": true,
 };
@@ -118,6 +122,7 @@ export interface AttentionOptions {
   readonly scale?: number | undefined;
 }
 
+const RULES = [...inputRules(INPUTS.slice(0, 3)), ...inputRules({ "mask?": ["f32", "bool"] })];
 const OPTIONS: OptionRules<AttentionOptions> = { mask: thing, scale: real };
 const ATTENTION: Takes = {
   inputs: options<AttentionInputs>({ query: needed(thing), key: needed(thing), value: needed(thing) }),
@@ -129,13 +134,18 @@ const ATTENTION: Takes = {
  * kernel, nothing of the size of the scores is written. Without keys the result is 0. @throws ShapeError
  */
 export const scaledDotProductAttention = defineCall(
-  "scaledDotProductAttention",
+  NAME,
   ATTENTION,
   ({ query, key, value }: AttentionInputs, { mask, scale }: AttentionOptions = {}): Tensor => {
+    checkInputs(NAME, [query, key, value, mask], RULES);
     const inputs = [query, key, value];
     if (mask) {
-      const added = mask.dtype === "bool" ? where(mask, 0, Number.NEGATIVE_INFINITY) : mask;
-      inputs.push(added.expand([query.shape[0]!, query.shape[1]!, query.shape[2]!, key.shape[2]!]));
+      const shape = [...query.shape.slice(0, 3), key.shape[2]!];
+      if (!sameShape(broadcastShapes(NAME, [mask.shape, shape]), shape))
+        throw new ShapeError(
+          `${NAME}: mask ${shapeText(mask.shape)} does not broadcast to the scores ${shapeText(shape)}`,
+        );
+      inputs.push((mask.dtype === "bool" ? where(mask, 0, Number.NEGATIVE_INFINITY) : mask).expand(shape));
     }
     return swapped(attentionOp(inputs, { scale: scale ?? 1 / Math.sqrt(query.shape[3]!) })[0]!);
   },
