@@ -2,6 +2,7 @@ import type { AttentionAttrs } from "@dfine/tensor";
 import type { Override, View } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
+import { packLines, packTransposed } from "./attentionPanels.ts";
 import {
   attentionSizes,
   byHead,
@@ -14,9 +15,13 @@ import {
   SIZE_NAMES,
   scratchPieces,
 } from "./attentionPlaces.ts";
-import { packLines, packTransposed, writeProducts, writeSums } from "./attentionProducts.ts";
+import { writeProducts, writeSums } from "./attentionProducts.ts";
 import { powerRows } from "./attentionRows.ts";
 import { makeTile } from "./tile.ts";
+
+// Softmax between two products, for a block of 60 queries and all keys: their weights stay in the second-level cache and never
+// reach memory. Tiles of `tile.ts`; keys and values are packed once per unit. 500 queries
+// and keys at a depth of 16, 32: 43, 55 % of the ceiling wide, 51, 64 % narrow, powers not counted.
 
 const PIECES = ["keyPanels", "valuePanels", "scores", "sums"] as const;
 const NAMES = [...placed("q", "k", "v", "bias", "to"), ...SIZE_NAMES, ...PIECES, "parts", "partRows"] as const;

@@ -1,7 +1,7 @@
 import { roundUp, type View, wordOf } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { divide } from "./args.ts";
-import type { Rows } from "./attentionProducts.ts";
+import type { Rows } from "./attentionPanels.ts";
 import { STEP } from "./attentionRows.ts";
 import { cutSummed, longest } from "./gemmProblem.ts";
 

@@ -68,7 +68,7 @@ describe("scaledDotProductAttention", () => {
     const added = drawn([keys], 4);
     added.requiresGrad = true;
     backward(scaledDotProductAttention(inputs(), { mask: added }).sum());
-    const sums = await added.grad!.data();
+    const sums = [...(await added.grad!.data())];
     // Adding the same to all scores changes nothing.
     expect(sums.reduce((a, b) => a + b)).toBeCloseTo(0, 12);
     expect(sums.some((x) => Math.abs(x) > 1e-3)).toBe(true);
