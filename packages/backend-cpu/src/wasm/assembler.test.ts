@@ -11,7 +11,7 @@ function start(bytes: Uint8Array): {
 } {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 16 });
   const module = new WebAssembly.Module(bytes as BufferSource);
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, thread: 3 } });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, thread: 3, own: 32768 } });
   return { run: exports.run as (args: number, begin: number, end: number) => void, memory };
 }
 function push(f: Assembler, type: ValueType): void {
