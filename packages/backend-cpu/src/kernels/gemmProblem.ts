@@ -108,8 +108,6 @@ interface Limits {
 // b are read from memory and packed.
 const PACKED: Limits = { panelBytes: 384 * 1024, rows: 384, least: { columns: 128, rows: 80 } };
 const AS_THEY_LIE = { panelBytes: 384 * 1024, rowBytes: 512 * 1024, least: { columns: 64, rows: 80 } };
-// Units that each thread has at least, so that none waits long for the others.
-const UNITS_PER_THREAD = 2;
 // Multiply-adds below which a unit is not worth splitting.
 const SMALL_UNIT = 1 << 20;
 
@@ -134,7 +132,7 @@ interface Chunks {
 /** How rows and columns are cut into units, on which no sum depends. Packing is repeated per row chunk, so columns are cut first, unless rows are packed too. */
 export function chunksOf(
   problem: Gemm,
-  { shape: { columns: width }, threads }: { shape: TileShape; threads: number },
+  { shape: { columns: width, rows: height }, threads }: { shape: TileShape; threads: number },
 ): Chunks & { readonly work: number } {
   const { m, n, batches, segments } = problem;
   const k = Math.max(1, longest(segments));
@@ -147,16 +145,22 @@ export function chunksOf(
   const { panelBytes, rows, least } = isPacked
     ? PACKED
     : { ...AS_THEY_LIE, rows: Math.max(60, Math.floor(AS_THEY_LIE.rowBytes / (4 * k))) };
-  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(panelBytes / (4 * width * k))) * width);
-  let mChunk = Math.min(m, rows);
-  const count = () => batches.length * Math.ceil(m / mChunk) * Math.ceil(n / nChunk);
-  const units = threads === 1 ? 1 : threads * UNITS_PER_THREAD;
-  while (count() < units && mChunk * nChunk * depth > SMALL_UNIT) {
-    const canCut = { columns: nChunk > least.columns, rows: mChunk > least.rows };
-    if (canCut.columns && !(isPacked && canCut.rows)) nChunk = roundUp(nChunk / 2, width);
-    else if (canCut.rows) mChunk = Math.ceil(mChunk / 2);
+  const most = { columns: Math.max(1, Math.floor(panelBytes / (4 * width * k))) * width, rows: Math.max(1, rows) };
+  const cuts = { columns: Math.ceil(n / most.columns), rows: Math.ceil(m / most.rows) };
+  const chunk = () => ({
+    columns: roundUp(Math.ceil(n / cuts.columns), width),
+    rows: Math.min(m, roundUp(Math.ceil(m / cuts.rows), height)),
+  });
+  const isShared = (units: number) => units >= threads && (units % threads === 0 || units >= 4 * threads);
+  while (!isShared(batches.length * cuts.rows * cuts.columns)) {
+    const { columns, rows } = chunk();
+    if (rows * columns * depth <= SMALL_UNIT) break;
+    const canCut = { columns: columns > least.columns, rows: rows > least.rows };
+    if (canCut.columns && !(isPacked && canCut.rows)) cuts.columns++;
+    else if (canCut.rows) cuts.rows++;
     else break;
   }
+  const { columns: nChunk, rows: mChunk } = chunk();
   const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];
   return { mChunk, nChunk, mChunks, nChunks, work: mChunk * nChunk * depth };
 }
