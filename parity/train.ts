@@ -1,5 +1,5 @@
 import { backward, readTensors, type Tensor, type TypedArray } from "@dfine/tensor";
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
 import { type CriterionResult, criterion } from "../packages/dfine/src/loss/criterion.ts";
 import type { MatchedPairs } from "../packages/dfine/src/loss/matches.ts";
 import type { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
@@ -8,6 +8,7 @@ import { median, normError, relativeError } from "./compare.ts";
 import { differentPairs, toPairs } from "./hostUnits.ts";
 import { configOf, packImages, packTargets, proceduralModel, trainingForward, weightingOf } from "./model.ts";
 import type { Pack, PackTensors } from "./pack.ts";
+import { dfineFill } from "./procedural.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
 
@@ -167,7 +168,7 @@ async function checkGradients({ meta, tensors, isExact, check }: Step, model: DF
 export async function checkTrain(
   pack: Pack,
   report: Report,
-  options: { preset: PresetName; target: Target },
+  options: { preset: DFinePresetName; target: Target },
 ): Promise<void> {
   const { preset, target } = options;
   const path = `train/${preset}`;
@@ -180,7 +181,7 @@ export async function checkTrain(
   const step: Step = { meta, tensors, isExact, check };
   const { allowed } = meta;
   await onTarget(target, async (flow) => {
-    using model = proceduralModel(preset, { salt: meta.salt, gains: [1, 1, 1], train: true });
+    using model = proceduralModel(preset, dfineFill({ salt: meta.salt, gains: [1, 1, 1], train: true }));
     const targets = packTargets(tensors, meta.images.length);
     const images = await packImages(pack, meta.images, meta.size);
     const config = configOf(preset);

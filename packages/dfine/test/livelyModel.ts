@@ -1,14 +1,14 @@
 import type { HostTensor } from "@dfine/nn";
 import { Random, type Tensor, tensor } from "@dfine/tensor";
-import type { ModelConfig } from "../src/config/config.ts";
 import { DENOISERS } from "../src/model/denoisers.ts";
+import type { DFineConfig } from "../src/model/dfineConfig.ts";
 import { DFineModel } from "../src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../src/model/outputs.ts";
 
 const random = new Random(7);
 
 /** Parameters drawn anew, so that nothing that starts at zero hides a mistake. */
-export function lively(config: ModelConfig): DFineModel {
+export function lively(config: DFineConfig): DFineModel {
   const model = new DFineModel(config).initialize(random.fork("weights"));
   const drawn = new Map<string, HostTensor>();
   for (const [name, { shape, dtype }] of model.namedParameters()) {
@@ -32,7 +32,7 @@ export const images = (batch: number, height: number, width = height): Tensor =>
 };
 
 /** One image with `count` targets, one with a single target. */
-export function denoising({ classes, denoising: options }: ModelConfig, count: number) {
+export function denoising({ classes, denoising: options }: DFineConfig, count: number) {
   const stream = random.fork(`boxes ${count}`);
   const targets = [count, Math.min(count, 1)].map((n) => ({
     labels: Int32Array.from({ length: n }, () => stream.integer(classes.length)),

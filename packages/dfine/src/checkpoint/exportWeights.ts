@@ -49,6 +49,8 @@ export type HuggingFaceFiles = Readonly<
  */
 export async function exportHuggingFace({ model, backend, size }: DFine): Promise<HuggingFaceFiles> {
   const { config } = model;
+  if (config.architecture !== "dfine")
+    throw new ExportError("huggingface: only D-FINE is written for transformers; export another DETR as safetensors");
   const files = {
     "config.json": jsonText(huggingFaceConfig(config)),
     "preprocessor_config.json": jsonText(imageProcessorConfig(size)),

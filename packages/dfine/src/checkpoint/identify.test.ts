@@ -3,7 +3,7 @@ import { referenceBackend, withBackend } from "@dfine/tensor";
 import { expect, test } from "vitest";
 import { freshState, presetModel, type State } from "../../test/checkpoints.ts";
 import { PRESET_NAMES, type PresetName } from "../config/config.ts";
-import { DFineModel } from "../model/dfineModel.ts";
+import { buildDetector } from "../model/architectures.ts";
 import { tensorSource } from "../tensorFile.ts";
 import { architectureDifferences, classCount, modelOf, presetOf } from "./identify.ts";
 
@@ -13,7 +13,7 @@ const entriesOf = (state: State): ReadonlyMap<string, SafetensorsEntry> =>
 /** Tensors of a preset without their numbers. */
 const shapesOf = (preset: PresetName): ReadonlyMap<string, { shape: readonly number[] }> =>
   withBackend(referenceBackend(), () => {
-    using model = new DFineModel(presetModel(preset, ["a", "b"]));
+    using model = buildDetector(presetModel(preset, ["a", "b"]));
     return new Map([...model.stateDict()].map(([name, { shape }]) => [name, { shape }]));
   });
 

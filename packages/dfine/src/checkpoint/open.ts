@@ -92,7 +92,11 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
 const NAMINGS: Record<
   ModelConfig["architecture"],
   { readonly isForeign: (name: string) => boolean; readonly toOfficial: typeof fromHuggingFace }
-> = { dfine: { isForeign: isHuggingFaceName, toOfficial: fromHuggingFace } };
+> = {
+  dfine: { isForeign: isHuggingFaceName, toOfficial: fromHuggingFace },
+  // Their files are read under their official names alone.
+  detr: { isForeign: () => false, toOfficial: (entries) => new Map(entries) },
+};
 
 const namingOf = (entries: ReadonlyMap<string, unknown>) =>
   Object.values(NAMINGS).find(({ isForeign }) => [...entries.keys()].some(isForeign));

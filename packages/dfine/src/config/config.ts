@@ -10,7 +10,18 @@ import { count, rate, share, size } from "./numbers.ts";
 
 export { ConfigError } from "./errors.ts";
 
-export { PRESET_NAMES, type PresetName, RECIPE_NAMES, type RecipeName, TASK_NAMES, type TaskName } from "./names.ts";
+export {
+  DETR_PRESET_NAMES,
+  type DetrPresetName,
+  DFINE_PRESET_NAMES,
+  type DFinePresetName,
+  PRESET_NAMES,
+  type PresetName,
+  RECIPE_NAMES,
+  type RecipeName,
+  TASK_NAMES,
+  type TaskName,
+} from "./names.ts";
 
 const isPattern = (text: string) => {
   try {

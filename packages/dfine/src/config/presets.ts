@@ -1,15 +1,18 @@
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { dfineDecoder } from "../model/decoder.ts";
 import { contrastive } from "../model/denoising.ts";
+import type { DFineConfig } from "../model/dfineConfig.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
-import type { Config, ModelConfig, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
-import { DFINE_CRITERION } from "./criteria.ts";
+import { COCO_NAMES_BY_ID } from "./coco.ts";
+import type { Config, DFinePresetName, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
+import { DFINE_CRITERION, detrCriterion } from "./criteria.ts";
+import { detrModel } from "./detrPresets.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
 import { recipeOf } from "./recipes.ts";
 
-/** Presets have HGNetv2 as their backbone. */
-export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
+/** Presets of D-FINE have HGNetv2 as their backbone. */
+export type PresetModel = DFineConfig & { backbone: HgNetV2Config };
 
 /**
  * What distinguishes the architectures of the presets, beside the defaults of their parts. They use as many levels as they
@@ -19,14 +22,14 @@ interface ModelRow {
   backbone: keyof typeof HGNETV2;
   /** Fixed stem and fixed batch norm, in backbones without learnable affine blocks. */
   frozen?: boolean;
-  encoder?: Partial<Pick<ModelConfig["encoder"], "hiddenDim" | "feedForwardDim" | "expansion" | "depthMult">>;
-  decoder: Pick<ModelConfig["decoder"], "points"> &
-    Partial<Pick<ModelConfig["decoder"], "hiddenDim" | "feedForwardDim" | "layers" | "regScale">>;
+  encoder?: Partial<Pick<DFineConfig["encoder"], "hiddenDim" | "feedForwardDim" | "expansion" | "depthMult">>;
+  decoder: Pick<DFineConfig["decoder"], "points"> &
+    Partial<Pick<DFineConfig["decoder"], "hiddenDim" | "feedForwardDim" | "layers" | "regScale">>;
 }
 
 const uneven = [3, 6, 3];
 
-const MODELS: Record<PresetName, ModelRow> = {
+const MODELS: Record<DFinePresetName, ModelRow> = {
   n: {
     backbone: "B0",
     encoder: { hiddenDim: 128, feedForwardDim: 512, expansion: 0.34, depthMult: 0.5 },
@@ -108,21 +111,41 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
   };
 }
 
+const isDFine = (preset: PresetName): preset is DFinePresetName => Object.hasOwn(MODELS, preset);
+
+/** Such classes as a task has, where the annotations do not say them. COCO's are counted by their ids. */
+const detrClasses = (task: TaskName, classes: readonly string[]): readonly string[] =>
+  task === "coco" ? COCO_NAMES_BY_ID : classes;
+
+function completeConfig(preset: PresetName, task: TaskName, recipe: RecipeName): Config {
+  const about = { preset, task, recipe };
+  if (isDFine(preset)) {
+    const row = MODELS[preset];
+    const numbers = recipeOf(preset, task, recipe);
+    return {
+      ...about,
+      model: model(row, numbers.classes),
+      criterion: DFINE_CRITERION,
+      train: train(numbers, row.frozen),
+    };
+  }
+  const numbers = recipeOf("l", task, recipe);
+  return {
+    ...about,
+    model: detrModel(preset, detrClasses(task, numbers.classes)),
+    criterion: detrCriterion(preset, { fdr: false, goLsd: false }),
+    train: train(numbers, true),
+  };
+}
+
 /**
  * Complete configuration of a preset with a task's recipe; a fresh copy at every call.
  * @throws ConfigError for the paper's recipe where the paper has none
  */
-export function presetConfig(
-  preset: PresetName,
+export function presetConfig<Name extends PresetName>(
+  preset: Name,
   task: TaskName = "custom",
   recipe: RecipeName = "official",
-): Config & { model: PresetModel } {
-  const row = MODELS[preset];
-  const numbers = recipeOf(preset, task, recipe);
-  return structuredClone({
-    ...{ preset, task, recipe },
-    model: model(row, numbers.classes),
-    criterion: DFINE_CRITERION,
-    train: train(numbers, row.frozen),
-  });
+): Name extends DFinePresetName ? Config & { model: PresetModel } : Config {
+  return structuredClone(completeConfig(preset, task, recipe)) as ReturnType<typeof presetConfig<Name>>;
 }

@@ -1,7 +1,14 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
-import { type Config, ConfigError, PRESET_NAMES, type PresetName, TASK_NAMES, type TaskName } from "./config.ts";
+import {
+  type Config,
+  ConfigError,
+  DFINE_PRESET_NAMES,
+  type DFinePresetName,
+  TASK_NAMES,
+  type TaskName,
+} from "./config.ts";
 import { HGNETV2 } from "./hgnetv2Sizes.ts";
 import { type PresetModel, presetConfig } from "./presets.ts";
 import { resolveConfig } from "./resolve.ts";
@@ -51,12 +58,12 @@ const DERIVED: Record<string, (config: PresetConfig) => unknown> = {
 };
 
 /** Compares a table of settings by presets with what `config` gives for a preset (and a task, where a key names one). */
-function compare(heading: string, config: (preset: PresetName, task?: TaskName) => PresetConfig): number {
+function compare(heading: string, config: (preset: DFinePresetName, task?: TaskName) => PresetConfig): number {
   const [[, , ...presets] = [], ...rows] = tables.get(heading)!;
   for (const [setting, quoted, ...cells] of rows) {
     const [key, task] = quoted!.replaceAll("`", "").split(": ").reverse();
     for (const [i, preset] of presets.entries()) {
-      const made = config(preset as PresetName, task as TaskName | undefined);
+      const made = config(preset as DFinePresetName, task as TaskName | undefined);
       expect(DERIVED[setting!]?.(made) ?? valueAt(made, key!), `${setting} of ${preset}`).toEqual(read(cells[i]!));
     }
   }
@@ -99,16 +106,16 @@ test("the official configurations: tasks", () => {
   const [[, , ...columns] = [], ...rows] = tables.get("The official configurations: tasks")!;
   expect(columns).toEqual(Object.keys(COLUMNS));
   for (const [task, preset, ...cells] of rows) {
-    const config = presetConfig(preset as PresetName, task as TaskName);
+    const config = presetConfig(preset as DFinePresetName, task as TaskName);
     for (const [i, column] of columns.entries())
       expect(COLUMNS[column]!(config), `${column} of ${preset} for ${task}`).toEqual(read(cells[i]!));
   }
   const pairs = rows.map(([task, preset]) => `${task} ${preset}`);
   const official = TASK_NAMES.filter((task) => task !== "voc").flatMap((task) =>
-    PRESET_NAMES.map((p) => `${task} ${p}`),
+    DFINE_PRESET_NAMES.map((p) => `${task} ${p}`),
   );
   expect(pairs.sort()).toEqual(official.filter((pair) => pair !== "obj2custom n").sort());
-  for (const preset of PRESET_NAMES)
+  for (const preset of DFINE_PRESET_NAMES)
     expect(presetConfig(preset, "voc").train).toEqual(presetConfig(preset, "custom").train);
   expect(presetConfig("n", "obj2custom").train).toEqual(presetConfig("n", "obj2coco").train);
 });

@@ -157,6 +157,16 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   return `${key} = ${describe(found)}: ${problem}${meantBy(issue, found, base) || example}`;
 }
 
+/** @throws ConfigError where a model is to be of another architecture than its preset, whose parts are others */
+function checkArchitecture(merged: Tree, { preset, model }: Config): void {
+  const given = valueAt(merged, ["model", "architecture"]);
+  if (given === model.architecture || !ARCHITECTURES.names.includes(given as string)) return;
+  const others = PRESET_NAMES.filter((name) => presetConfig(name).model.architecture === given);
+  throw new ConfigError(
+    `configuration: model.architecture = ${describe(given)}, but that of preset ${preset} is ${model.architecture}; choose a preset of the other: ${others.join(", ")}`,
+  );
+}
+
 /** @throws ConfigError for values that do not go together */
 function checkTogether({ model, train }: Config): void {
   const { milestones } = train.schedule;
@@ -193,6 +203,7 @@ export function resolveConfig(
   const base: Tree = usual;
   const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
+  checkArchitecture(merged, usual);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));

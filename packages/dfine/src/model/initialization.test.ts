@@ -1,7 +1,7 @@
 import { Random, readTensors, referenceBackend, type Shape, type TypedArray, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
-import type { ModelConfig } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
+import type { DFineConfig } from "./dfineConfig.ts";
 import { DFineModel } from "./dfineModel.ts";
 
 /** How PyTorch's code starts a parameter: one value, uniform within a bound, normal; or a check of its own. */
@@ -83,7 +83,7 @@ function problem(start: Start, values: TypedArray): string | undefined {
 }
 
 describe("first values are those of the official code", () => {
-  test.each<[string, (config: ModelConfig) => void]>([
+  test.each<[string, (config: DFineConfig) => void]>([
     ["n", () => {}],
     ["n with another decoder width, so that maps are projected", (config) => (config.decoder.hiddenDim = 96)],
   ])("%s", async (_, change) => {
