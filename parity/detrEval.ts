@@ -58,14 +58,19 @@ async function predict(model: Detector, images: Tensor, selection: Tensor | unde
 }
 
 /** Largest difference of stored samples, in standard deviations or absolute. */
-function sampleError(ours: TypedArray | undefined, tensors: PackTensors, name: string, isAbsolute: boolean): number {
+export function sampleError(
+  ours: TypedArray | undefined,
+  tensors: PackTensors,
+  name: string,
+  isAbsolute: boolean,
+): number {
   const { index, values, std } = tensors.samples(name);
   const found = Array.from(index, (flat) => ours?.[flat] ?? Number.NaN);
   return absoluteError(found, values) / (isAbsolute ? 1 : std);
 }
 
 /** The pack's names of backbone maps count stages or maps; ours count maps. */
-function backboneNames(tensors: PackTensors): ReadonlyMap<string, string> {
+export function backboneNames(tensors: PackTensors): ReadonlyMap<string, string> {
   return new Map(tensors.sampled("backbone.").map((name, i) => [name, `backbone.${i}`]));
 }
 
@@ -78,7 +83,7 @@ export async function packImage(pack: Pack, file: string): Promise<Tensor> {
 }
 
 /** Tokens that only one side chose, or that have another rank where ranks count. */
-function differentChoices(ours: ArrayLike<number>, theirs: Int32Array, byRank: boolean): number {
+export function differentChoices(ours: ArrayLike<number>, theirs: Int32Array, byRank: boolean): number {
   if (byRank) return theirs.filter((token, rank) => ours[rank] !== token).length;
   const chosen = new Set(Array.from(ours));
   return theirs.filter((token) => !chosen.has(token)).length;

@@ -11,7 +11,7 @@ import type { Pack, PackTensors } from "./pack.ts";
 import { dfineFill, sampleIndices } from "./procedural.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
-import { lossError } from "./train.ts";
+import { lossError } from "./trainChecks.ts";
 
 interface OptimPack {
   readonly images: readonly string[];

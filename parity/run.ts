@@ -2,6 +2,7 @@ import { DFINE_PRESET_NAMES } from "../packages/dfine/src/config/config.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
 import { checkDetrEval } from "./detrEval.ts";
 import { checkDetrStructure } from "./detrStructure.ts";
+import { checkDetrTrain } from "./detrTrain.ts";
 import { checkEval } from "./eval.ts";
 import { checkEvaluation } from "./evaluation.ts";
 import { checkOptim } from "./optim.ts";
@@ -55,6 +56,10 @@ function checksOf(preset: PackPreset): readonly PresetCheck[] {
       {
         ...{ family: "eval", name: "eval" },
         check: (pack, report, target) => checkDetrEval(pack, report, { preset: detr, target }),
+      },
+      {
+        ...{ family: "train", name: "train", exactly: true },
+        check: (pack, report, target) => checkDetrTrain(pack, report, { preset: detr, target }),
       },
     ];
   const size = DFINE_PRESET_NAMES.find((name) => name === preset)!;

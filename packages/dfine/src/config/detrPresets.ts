@@ -68,8 +68,8 @@ export function detrModel(preset: DetrPresetName, classes: readonly string[]): D
   return {
     architecture: "detr",
     classes: [...classes],
-    evalSize: [800, 1088],
-    resize: "squeeze",
+    evalSize: [800, 1333],
+    resize: "shortestEdge",
     backbone: { ...resnet50.defaults(LEVELS), freezeAt: 1, freezeNorm: true },
     neck: projection.defaults(LEVELS),
     encoder: { ...encoder, feedForwardDim, positionTemperature, positionOffset },

@@ -8,8 +8,10 @@ import { COCO_NAMES_BY_ID } from "./coco.ts";
 import type { Config, DFinePresetName, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
 import { DFINE_CRITERION, detrCriterion } from "./criteria.ts";
 import { detrModel } from "./detrPresets.ts";
+import { detrTraining } from "./detrRecipes.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
-import { recipeOf } from "./recipes.ts";
+import { RECIPES, recipeOf } from "./recipes.ts";
+import { USUAL_TRAINING } from "./usualTraining.ts";
 
 /** Presets of D-FINE have HGNetv2 as their backbone. */
 export type PresetModel = DFineConfig & { backbone: HgNetV2Config };
@@ -83,39 +85,23 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
   const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
   const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
   return {
-    epochs,
-    batch,
-    accumulate: 1,
-    checkpoint: false,
-    freeze: [],
-    valBatch,
-    seed: 0,
+    ...USUAL_TRAINING,
+    ...{ epochs, batch, valBatch, checkpointEvery },
     optimizer: {
-      learningRate,
-      backboneLearningRate,
-      weightDecay,
-      betas: [0.9, 0.999],
-      eps: 1e-8,
+      ...USUAL_TRAINING.optimizer,
+      ...{ learningRate, backboneLearningRate, weightDecay },
       groups: frozenNorm ? FROZEN_NORM_GROUPS : TRAINED_NORM_GROUPS,
-      clipMaxNorm: 0.1,
     },
-    schedule: { type: "steps", warmupSteps, milestones: [500], gamma: 0.1, finalShare: 0 },
+    schedule: { ...USUAL_TRAINING.schedule, warmupSteps, milestones: [500] },
     ema: { decay: 0.9999, warmups: emaWarmups, restartDecay },
     augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
-    bestBy: "AP",
-    earlyStop: { patience: null, minDelta: 0 },
-    checkpointEvery,
-    saveEvery: 500,
-    snapshotEvery: 50,
-    limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };
 }
 
 const isDFine = (preset: PresetName): preset is DFinePresetName => Object.hasOwn(MODELS, preset);
 
 /** Such classes as a task has, where the annotations do not say them. COCO's are counted by their ids. */
-const detrClasses = (task: TaskName, classes: readonly string[]): readonly string[] =>
-  task === "coco" ? COCO_NAMES_BY_ID : classes;
+const detrClasses = (task: TaskName): readonly string[] => (task === "coco" ? COCO_NAMES_BY_ID : RECIPES[task].classes);
 
 function completeConfig(preset: PresetName, task: TaskName, recipe: RecipeName): Config {
   const about = { preset, task, recipe };
@@ -129,12 +115,11 @@ function completeConfig(preset: PresetName, task: TaskName, recipe: RecipeName):
       train: train(numbers, row.frozen),
     };
   }
-  const numbers = recipeOf("l", task, recipe);
   return {
     ...about,
-    model: detrModel(preset, detrClasses(task, numbers.classes)),
+    model: detrModel(preset, detrClasses(task)),
     criterion: detrCriterion(preset, { fdr: false, goLsd: false }),
-    train: train(numbers, true),
+    train: detrTraining(preset, recipe),
   };
 }
 

@@ -116,9 +116,9 @@ export function recipeOf(preset: DFinePresetName, task: TaskName, recipe: Recipe
   const { rows, ...shared } = RECIPES[task];
   const official = { ...shared, ...rows[preset] };
   if (recipe === "official") return official;
-  const paper = PAPER_EPOCHS[task]?.[preset];
+  const paper = recipe === "paper" ? PAPER_EPOCHS[task]?.[preset] : undefined;
   if (paper) return { ...official, epochs: paper[0], stopEpoch: paper[1] };
   throw new ConfigError(
-    `configuration: the paper does not train ${preset} for task ${task}; recipe=paper goes with task=${Object.keys(PAPER_EPOCHS).join(", ")} and presets s, m, l, x; leave it out`,
+    `configuration: the paper does not train ${preset} for task ${task}; recipe=paper goes with task=${Object.keys(PAPER_EPOCHS).join(", ")} and presets s, m, l, x, paper24 with other DETRs; leave it out`,
   );
 }

@@ -135,12 +135,18 @@ export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], tree);
 }
 
+/** What zod says is wrong; of a union, what each of its members says. */
+const problemOf = (issue: z.core.$ZodIssue): string =>
+  issue.code === "invalid_union" && issue.errors.length > 0
+    ? issue.errors.map(([first]) => (first ? problemOf(first) : issue.message)).join(", or ")
+    : issue.message.replace(/^Invalid \w+: /, "");
+
 /** What the writer of a wrong value or key may have meant: one of the words that the message expects, or a key of its like. */
 function meantBy(issue: z.core.$ZodIssue, found: unknown, base: Tree): string {
   if (issue.code !== "unrecognized_keys")
     return nearest(
       found,
-      [...issue.message.matchAll(/["']([^"']+)["']/g)].map(([, word]) => word),
+      [...problemOf(issue).matchAll(/["']([^"']+)["']/g)].map(([, word]) => word),
     );
   const alike = [valueAt(base, issue.path.slice(0, -1))].flat().filter(isTree);
   return nearest(issue.keys[0], alike.flatMap(Object.keys));
@@ -150,11 +156,10 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   const key = issue.path.join(".");
   const usual = valueAt(base, issue.path);
   const example = usual === undefined ? "" : `, for example ${describe(usual)}`;
-  const problem = issue.message.replace(/^Invalid \w+: /, "");
   // What may be said by a name alone is said there.
   const name = valueAt(given, issue.path.slice(0, -1));
   const found = typeof name === "string" ? name : valueAt(given, issue.path);
-  return `${key} = ${describe(found)}: ${problem}${meantBy(issue, found, base) || example}`;
+  return `${key} = ${describe(found)}: ${problemOf(issue)}${meantBy(issue, found, base) || example}`;
 }
 
 /** @throws ConfigError where a model is to be of another architecture than its preset, whose parts are others */
