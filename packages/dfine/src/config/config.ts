@@ -51,7 +51,8 @@ const optimizer = z.strictObject({
   groups: z.array(
     z.strictObject({
       pattern: z.string().refine(isPattern, "not a regular expression"),
-      learningRate: z.enum(["base", "backbone"]),
+      /** One of the two rates, or a share of the base rate. */
+      learningRate: z.union([z.enum(["base", "backbone"]), rate]),
       weightDecay: z.union([z.literal("inherit"), rate]),
     }),
   ),
@@ -86,7 +87,7 @@ const trainSchema = z.strictObject({
     gamma: rate,
     finalShare: share,
   }),
-  /** `warmups`: steps over which the decay rises. In stage 2 it is `restartDecay`, where that is lower. */
+  /** `decay` 0: nothing is averaged. `warmups`: steps over which it rises. In stage 2 it is `restartDecay`, where that is lower. */
   ema: z.strictObject({ decay: share, warmups: count, restartDecay: share }),
   augmentation: z.strictObject({
     /** In order: a list, or the name of one. Images are resized after them. */

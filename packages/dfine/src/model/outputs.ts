@@ -87,6 +87,8 @@ export interface ForwardOptions {
   readonly tap?: Tap | undefined;
   /** Outside training: predictions of the decoder layers before the evaluation layer too. Default false. */
   readonly everyLayer?: boolean | undefined;
+  /** Height and width of each image, pixels, where some are padded at the right and at the bottom. */
+  readonly validSizes?: readonly (readonly [height: number, width: number])[] | undefined;
 }
 
 /** Predictions outside training: those of the evaluation layer. */
