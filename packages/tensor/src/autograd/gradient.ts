@@ -89,10 +89,18 @@ function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
  * elements of the first.
  */
 function total(before: Tensor, gradient: Tensor, isOwn: boolean): Tensor {
-  if (!isOwn && (before.storage.isShared || !isContiguous(before.shape, before.strides))) return sum(before, gradient);
-  launchOver(accumulate, before, { tensors: [before, gradient] });
+  if (isOwn || isAlone(before)) return added(before, gradient);
+  return isAlone(gradient) ? added(gradient, before) : sum(before, gradient);
+}
+
+/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together. */
+const isAlone = ({ storage, shape, strides }: Tensor): boolean => !storage.isShared && isContiguous(shape, strides);
+
+/** Adds to `target` in place; takes over both handles. */
+function added(target: Tensor, gradient: Tensor): Tensor {
+  launchOver(accumulate, target, { tensors: [target, gradient] });
   gradient.dispose();
-  return before;
+  return target;
 }
 
 const accumulate = makeProgram("accumulate", {
