@@ -92,16 +92,25 @@ function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
 }
 
 /**
- * Gradients that arrived by several ways, added in their order; takes over the handles. `isOwn`: nobody else reads the
- * elements of the first.
+ * The sum of gradients that arrived by several ways, in the place of one whose elements nobody else reads; takes over the
+ * handles. `isOwn`: that the first is one.
  */
 function total(arrived: readonly Tensor[], isOwn: boolean): Tensor {
-  const [first, ...others] = arrived as [Tensor, ...Tensor[]];
-  const isFree = isOwn || (!first.storage.isShared && isContiguous(first.shape, first.strides));
-  const result = isFree ? first : empty(first.backend, first.shape, "f32");
-  if (isFree) launchOver(accumulate[others.length]!, first, { tensors: [...arrived] });
-  else launchOver(addition[others.length]!, first, { tensors: [...arrived, result] });
-  for (const gradient of isFree ? others : arrived) gradient.dispose();
+  const target = isOwn ? arrived[0]! : arrived.find(isAlone);
+  const others = arrived.filter((gradient) => gradient !== target);
+  if (target) launchOver(accumulate[others.length]!, target, { tensors: [target, ...others] });
+  const result = target ?? addedUp(others);
+  for (const gradient of others) gradient.dispose();
+  return result;
+}
+
+/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together. */
+const isAlone = ({ storage, shape, strides }: Tensor): boolean => !storage.isShared && isContiguous(shape, strides);
+
+function addedUp(tensors: readonly Tensor[]): Tensor {
+  const [{ backend, shape }] = tensors as [Tensor];
+  const result = empty(backend, shape, "f32");
+  launchOver(addition[tensors.length - 1]!, result, { tensors: [...tensors, result] });
   return result;
 }
 
