@@ -143,7 +143,7 @@ export class Assembler {
   thread(): this {
     return this.#global("thread");
   }
-  /** Address of `OWN_BYTES` that the running thread has for itself while a chunk runs. */
+  /** Address of `CONSTANTS_AT` bytes that the running thread has for itself while a chunk runs. */
   own(): this {
     return this.#global("own");
   }
