@@ -39,21 +39,22 @@ export function backward(output: Tensor, dy?: Tensor): void {
 
 interface Pass {
   /** Gradients that arrived at nodes whose turn has not come, for each output. */
-  readonly pending: Map<Node, Tensor[][]>;
+  readonly pending: Map<Node, (Tensor[] | undefined)[]>;
   readonly places: Places;
 }
 
 function arrive(pass: Pass, { node, output }: Edge<Tensor>, gradient: Tensor): void {
-  const grads = memo(pass.pending, node, () => Array.from({ length: node.outputCount }, (): Tensor[] => []));
-  const arrived = grads[output]!;
-  if (arrived.push(gradient) > MOST_TERMS)
+  const grads = memo(pass.pending, node, () => new Array<Tensor[] | undefined>(node.outputCount).fill(undefined));
+  const arrived = grads[output];
+  if (!arrived) grads[output] = [gradient];
+  else if (arrived.push(gradient) > MOST_TERMS)
     grads[output] = [total(arrived, pass.places.isIn(arrived[0]!, { node, output }))];
 }
 
 /** The gradient of each output of a node; undefined where none arrived. */
 const arrivedAt = (node: Node, { pending, places }: Pass): (Tensor | undefined)[] =>
   (pending.get(node) ?? []).map((arrived, output) =>
-    arrived.length > 1 ? total(arrived, places.isIn(arrived[0]!, { node, output })) : arrived[0],
+    arrived && arrived.length > 1 ? total(arrived, places.isIn(arrived[0]!, { node, output })) : arrived?.[0],
   );
 
 function step(node: Node, pass: Pass): void {
@@ -140,16 +141,16 @@ function own(gradient: Tensor): Tensor {
 
 /** Every node the output depends on; one made later never feeds one made earlier. */
 function newestFirst(root: Node): Node[] {
-  const seen = new Set<Node>([root]);
+  const seen = new Map<number, Node>([[root.id, root]]);
   const open = [root];
   for (let node = open.pop(); node; node = open.pop()) {
     for (const edge of node.inputs) {
-      if (!edge || seen.has(edge.node)) continue;
-      seen.add(edge.node);
+      if (!edge || seen.has(edge.node.id)) continue;
+      seen.set(edge.node.id, edge.node);
       open.push(edge.node);
     }
   }
-  return [...seen].sort((a, b) => b.id - a.id);
+  return Array.from(Float64Array.from(seen.keys()).sort().reverse(), (id) => seen.get(id)!);
 }
 
 /** Gradients of `body` at `inputs`, given the gradient `dy` of its result; undefined where none is needed or arrives. */

@@ -137,6 +137,7 @@ function batchNormRow(activation: Activation) {
                 return [batchNorm(x, { ...given, running: { mean, variance, momentum: 0.1 } }).output, mean, variance];
               },
               differentiable: !moves,
+              updates: moves,
             };
           }),
         ),
