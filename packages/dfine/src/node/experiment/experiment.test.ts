@@ -3,10 +3,11 @@ import { describe, expect, test } from "vitest";
 import { tinyModel } from "../../../test/tinyModel.ts";
 import { tinySource } from "../../../test/tinyTraining.ts";
 import { complexityOf } from "../../complexity.ts";
-import { type Config, PRESET_NAMES } from "../../config/config.ts";
+import type { Config } from "../../config/config.ts";
 import { type ConfigOptions, isTree, keyPaths, resolveConfig, valueAt } from "../../config/resolve.ts";
 import { buildDetector } from "../../model/architectures.ts";
 import { Trainer } from "../../train/trainer.ts";
+import { SIZES } from "../figures/detectors.ts";
 import { type Experiment, parseExperiment, referencesOf, rowConfigs } from "./experiment.ts";
 import { EXPERIMENTS } from "./experiments.ts";
 import { SCALES } from "./scales.ts";
@@ -94,9 +95,9 @@ describe("the paper's tables", () => {
     );
   });
 
-  test.each(Object.keys(EXPERIMENTS))("%s fits every preset and every scale", (name) => {
+  test.each(Object.keys(EXPERIMENTS))("%s fits every size and every scale", (name) => {
     const experiment = EXPERIMENTS[name]!;
-    const all = [...PRESET_NAMES.map((preset) => ({ preset })), ...Object.values(SCALES).map(({ options }) => options)];
+    const all = [...SIZES.map((preset) => ({ preset })), ...Object.values(SCALES).map(({ options }) => options)];
     for (const options of all) expect(rowConfigs(experiment, [options]).size).toBe(Object.keys(experiment.rows).length);
   });
 });
