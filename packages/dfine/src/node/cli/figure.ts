@@ -1,6 +1,5 @@
 import type { Backend } from "@dfine/tensor";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { PRESET_NAMES } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import { decodeImage } from "../data/decode.ts";
@@ -9,6 +8,7 @@ import { DFine } from "../detector.ts";
 import { thumbnail } from "../draw.ts";
 import { measureLatency } from "../experiment/latency.ts";
 import { comparisonFigure, comparisonTable } from "../figures/comparison.ts";
+import { SIZES } from "../figures/detectors.ts";
 import { matchFigure } from "../figures/matchFigure.ts";
 import { traceMatches } from "../figures/matchTrace.ts";
 import { refinementFigure } from "../figures/refinementFigure.ts";
@@ -25,6 +25,7 @@ interface FigureValues extends options.DataOptionValues, options.DeviceOptionVal
   readonly photo?: string[];
   readonly threshold?: number;
   readonly measure: boolean;
+  readonly latencies?: number[];
   readonly curves?: WeightingCurve[];
 }
 
@@ -73,6 +74,13 @@ function curves(given: string): WeightingCurve[] {
   });
 }
 
+/** Reads a number for each preset, with commas between. */
+function latencies(given: string): number[] {
+  const found = given.split(",").map(options.positiveNumber);
+  if (found.length === SIZES.length) return found;
+  throw new InvalidArgumentError(`Give ${SIZES.length} numbers, of ${SIZES.join(", ")}.`);
+}
+
 export function figureCommand(finish: (code: number) => void): Command {
   const known = Object.entries(FIGURES).map(([name, { about }]) => `${name}: ${about}`);
   const command = new Command("figure")
@@ -85,6 +93,7 @@ export function figureCommand(finish: (code: number) => void): Command {
     ...options.valData(),
     options.parsed("--threshold <score>", "lowest score that is shown", options.share),
     options.parsed("--curves <list>", "a,c,N of each curve, with semicolons between", curves),
+    options.parsed("--latencies <list>", "milliseconds of n,s,m,l,x as they were measured here before", latencies),
     new Option("--measure", "measure the presets' latencies here").default(false),
     ...options.device(),
     ...options.talk(),
@@ -105,12 +114,13 @@ async function figure(name: string, values: FigureValues): Promise<number> {
   return EXIT.ok;
 }
 
-/** Latencies of all presets here, where they are asked for. */
+/** Latencies of all presets here, where they are asked for, or as they were measured before. */
 async function measured({ values, terminal, backend }: FigureContext): Promise<Map<string, number>> {
   const found = new Map<string, number>();
+  if (values.latencies) return new Map(SIZES.map((preset, i) => [preset, values.latencies![i]!]));
   if (!values.measure) return found;
   const device = await backend();
-  for (const preset of PRESET_NAMES) {
+  for (const preset of SIZES) {
     terminal.note(`measuring ${preset}`);
     found.set(preset, await measureLatency(presetConfig(preset, "coco").model, device));
   }

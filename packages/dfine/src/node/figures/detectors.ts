@@ -1,11 +1,14 @@
 import { complexityOf } from "../../complexity.ts";
-import { PRESET_NAMES, type PresetName } from "../../config/config.ts";
 import { presetConfig } from "../../config/presets.ts";
+
+/** Sizes of D-FINE, smallest first. */
+export const SIZES = ["n", "s", "m", "l", "x"] as const;
+type Size = (typeof SIZES)[number];
 
 /** A detector's numbers on COCO val2017 at 640 pixels; what no source at hand gives is undefined. */
 export interface KnownDetector {
   readonly name: string;
-  readonly preset?: PresetName;
+  readonly preset?: Size;
   readonly size: "small" | "large";
   /** Percent. */
   readonly ap: number;
@@ -20,7 +23,7 @@ export interface KnownDetector {
 const README = "README of github.com/Peterande/D-FINE";
 const PAPER = "text of D-FINE, arXiv 2410.13842";
 
-const ours = (preset: PresetName, ap: number, latencyMs: number): KnownDetector => {
+const ours = (preset: Size, ap: number, latencyMs: number): KnownDetector => {
   const { parameters, gflops } = complexityOf(presetConfig(preset, "coco").model);
   return {
     ...{ name: `D-FINE-${preset.toUpperCase()}`, preset, size: preset === "l" || preset === "x" ? "large" : "small" },
@@ -38,7 +41,7 @@ const quoted = (name: string, ap: number, facts: Omit<KnownDetector, "name" | "a
   ...facts,
 });
 
-const OURS: Readonly<Record<PresetName, readonly [ap: number, latencyMs: number]>> = {
+const OURS: Readonly<Record<Size, readonly [ap: number, latencyMs: number]>> = {
   n: [42.8, 2.12],
   s: [48.5, 3.49],
   m: [52.3, 5.62],
@@ -48,7 +51,7 @@ const OURS: Readonly<Record<PresetName, readonly [ap: number, latencyMs: number]
 
 /** What tables 1 and 7 and figure 1 are about. Of the paper's own tables 1 and 7 no text is at hand; others' numbers are those its text quotes. */
 export const knownDetectors = (): KnownDetector[] => [
-  ...PRESET_NAMES.map((preset) => ours(preset, ...OURS[preset])),
+  ...SIZES.map((preset) => ours(preset, ...OURS[preset])),
   quoted("YOLOv10-L", 53.2, { size: "large", gflops: 120 }),
   quoted("YOLOv10-X", 54.4, { size: "large" }),
   quoted("RT-DETR-R50", 53.1, { size: "large", gflops: 136 }),
