@@ -1,4 +1,6 @@
 import { onPaper } from "../packages/dfine/src/checkpoint/onPaper.ts";
+import type { OptimizerConfig } from "../packages/dfine/src/config/config.ts";
+import { groupParameters, groupRate } from "../packages/dfine/src/config/parameterGroups.ts";
 import type { Pack } from "./pack.ts";
 import { type DetrName, detrConfigOf } from "./presets.ts";
 import type { Report } from "./report.ts";
@@ -12,6 +14,21 @@ interface ModelPack {
   readonly aliases: Readonly<Record<string, string>>;
   readonly parameters: readonly string[];
   readonly frozen: readonly string[];
+  readonly optimizer: {
+    readonly weight_decay: number;
+    readonly groups: readonly { readonly lr: number; readonly names: readonly string[] }[];
+  };
+}
+
+/** Every parameter with its learning rate and decay, in as many digits as a product of rates keeps. */
+const settings = (names: readonly string[], rate: number, decay: number): string[] =>
+  names.map((name) => `${name} ${Number(rate.toPrecision(12))} ${decay}`);
+
+function groupSettings(names: readonly string[], optimizer: OptimizerConfig): string[] {
+  return groupParameters(names, optimizer.groups).flatMap((group) => {
+    const decay = group.weightDecay === "inherit" ? optimizer.weightDecay : group.weightDecay;
+    return settings(group.names, groupRate(group, optimizer), decay);
+  });
 }
 
 /** Texts that only one side has. */
@@ -26,7 +43,8 @@ export function checkDetrStructure(pack: Pack, report: Report, { preset }: { pre
   if (!pack.has(`${path}.json`)) return;
   const expected = pack.json<ModelPack>(`${path}.json`);
   const exact = (name: string, error: number) => report.compare(`${path} ${name}`, Math.abs(error), 0);
-  onPaper(detrConfigOf(preset).model, (model) => {
+  const config = detrConfigOf(preset);
+  onPaper(config.model, (model) => {
     const parameters = model.namedParameters();
     const trainable = [...parameters].filter(([, { requiresGrad }]) => requiresGrad);
     const frozen = [...parameters].filter(([, { requiresGrad }]) => !requiresGrad).map(([name]) => name);
@@ -55,5 +73,16 @@ export function checkDetrStructure(pack: Pack, report: Report, { preset }: { pre
     );
     exact("parameter names", differences(parameters.keys(), expected.parameters));
     exact("frozen parameters", differences(frozen, expected.frozen));
+    const { groups, weight_decay: decay } = expected.optimizer;
+    exact(
+      "optimiser groups",
+      differences(
+        groupSettings(
+          trainable.map(([name]) => name),
+          config.train.optimizer,
+        ),
+        groups.flatMap(({ lr, names }) => settings(names, lr, decay)),
+      ),
+    );
   });
 }

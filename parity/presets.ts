@@ -1,5 +1,4 @@
 import { type Config, DETR_PRESET_NAMES, DFINE_PRESET_NAMES } from "../packages/dfine/src/config/config.ts";
-import { detrCriterion } from "../packages/dfine/src/config/criteria.ts";
 import { presetConfig } from "../packages/dfine/src/config/presets.ts";
 
 type Family = (typeof DETR_PRESET_NAMES)[number];
@@ -14,14 +13,7 @@ export const PACK_PRESETS = [...DFINE_PRESET_NAMES, ...DETR_NAMES];
 
 /** The configuration of a DETR; packs are made with COCO's category ids as classes. */
 export function detrConfigOf(name: DetrName): Config {
-  const plain = DETR_PRESET_NAMES.find((family) => family === name);
-  if (plain) return presetConfig(plain, "coco");
-  const family = DETR_PRESET_NAMES.find((family) => `${family}-fdr` === name)!;
-  const { model, ...config } = presetConfig(family, "coco");
-  if (model.architecture !== "detr") throw new Error(`${family} is no DETR`);
-  return {
-    ...config,
-    model: { ...model, decoder: { ...model.decoder, boxHead: "distribution" } },
-    criterion: detrCriterion(family, { fdr: true, goLsd: true }),
-  };
+  const family = DETR_PRESET_NAMES.find((family) => name === family || name === `${family}-fdr`)!;
+  const isFdr = name !== family;
+  return presetConfig(family, "coco", "official", { fdr: isFdr, goLsd: isFdr });
 }

@@ -1,6 +1,7 @@
 import { DFINE_PRESET_NAMES } from "../packages/dfine/src/config/config.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
 import { checkDetrEval } from "./detrEval.ts";
+import { checkDetrStart } from "./detrStart.ts";
 import { checkDetrStructure } from "./detrStructure.ts";
 import { checkDetrTrain } from "./detrTrain.ts";
 import { checkEval } from "./eval.ts";
@@ -52,6 +53,10 @@ function checksOf(preset: PackPreset): readonly PresetCheck[] {
       {
         ...{ family: "eval", name: "structure" },
         check: (pack, report, target) => checkDetrStructure(pack, report, { preset: detr, target }),
+      },
+      {
+        ...{ family: "eval", name: "start" },
+        check: (pack, report, target) => checkDetrStart(pack, report, { preset: detr, target }),
       },
       {
         ...{ family: "eval", name: "eval" },

@@ -1,6 +1,6 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
-import { COCO_CLASSES } from "../config/coco.ts";
+import { COCO_CLASSES, COCO_NAMES_BY_ID } from "../config/coco.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { texts } from "../optionRules.ts";
 import { readSealed } from "../sealedFile.ts";
@@ -150,6 +150,7 @@ function classNames(
   }
   const configured = configJson === undefined ? undefined : huggingFaceClassNames(configJson, count);
   if (configured) return { list: configured, from: "config" };
-  if (count === COCO_CLASSES.length) return { list: COCO_CLASSES, from: "coco" };
+  const coco = [COCO_CLASSES, COCO_NAMES_BY_ID].find(({ length }) => length === count);
+  if (coco) return { list: coco, from: "coco" };
   return { list: anonymousNames(count), from: "order" };
 }

@@ -136,6 +136,10 @@ export const configSchema = z.strictObject({
   task: z.enum(TASK_NAMES),
   /** Whose numbers of epochs. */
   recipe: z.enum(RECIPE_NAMES),
+  /** Whether boxes are refined as distributions (FDR): chooses box head and losses that the rest is laid over. */
+  fdr: z.boolean(),
+  /** Whether layers share their matches and learn from the last one (GO-LSD): chooses losses that the rest is laid over. */
+  goLsd: z.boolean(),
   model: modelSchema,
   criterion: criterionSchema,
   train: trainSchema,

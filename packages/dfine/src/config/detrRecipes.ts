@@ -45,9 +45,9 @@ export function detrTraining(preset: DetrPresetName, recipe: RecipeName): TrainC
   const { groups, learningRate, backboneLearningRate, ...row } = RECIPES[preset];
   const [epochs, fullRate] = recipe === "official" ? row.epochs : PAPER[recipe];
   return {
-    ...USUAL_TRAINING,
     epochs,
     batch: recipe === "official" ? row.batch : 16,
+    ...USUAL_TRAINING,
     valBatch: 2,
     optimizer: {
       ...USUAL_TRAINING.optimizer,

@@ -6,7 +6,7 @@ import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
 import { COCO_NAMES_BY_ID } from "./coco.ts";
 import type { Config, DFinePresetName, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
-import { DFINE_CRITERION, detrCriterion } from "./criteria.ts";
+import { detrCriterion, dfineCriterion, type Methods } from "./criteria.ts";
 import { detrModel } from "./detrPresets.ts";
 import { detrTraining } from "./detrRecipes.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
@@ -85,8 +85,9 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
   const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
   const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
   return {
+    ...{ epochs, batch },
     ...USUAL_TRAINING,
-    ...{ epochs, batch, valBatch, checkpointEvery },
+    ...{ valBatch, checkpointEvery },
     optimizer: {
       ...USUAL_TRAINING.optimizer,
       ...{ learningRate, backboneLearningRate, weightDecay },
@@ -103,34 +104,46 @@ const isDFine = (preset: PresetName): preset is DFinePresetName => Object.hasOwn
 /** Such classes as a task has, where the annotations do not say them. COCO's are counted by their ids. */
 const detrClasses = (task: TaskName): readonly string[] => (task === "coco" ? COCO_NAMES_BY_ID : RECIPES[task].classes);
 
-function completeConfig(preset: PresetName, task: TaskName, recipe: RecipeName): Config {
-  const about = { preset, task, recipe };
+function completeConfig({ preset, task, recipe, ...given }: PresetChoice): Config {
+  const { fdr = isDFine(preset), goLsd = isDFine(preset) } = given;
+  const about = { preset, task, recipe, fdr, goLsd };
   if (isDFine(preset)) {
     const row = MODELS[preset];
     const numbers = recipeOf(preset, task, recipe);
+    const { decoder, ...rest } = model(row, numbers.classes);
     return {
       ...about,
-      model: model(row, numbers.classes),
-      criterion: DFINE_CRITERION,
+      model: { ...rest, decoder: { ...decoder, boxHead: fdr ? decoder.boxHead : "delta" } },
+      criterion: dfineCriterion(about),
       train: train(numbers, row.frozen),
     };
   }
+  const { decoder, ...rest } = detrModel(preset, detrClasses(task));
   return {
     ...about,
-    model: detrModel(preset, detrClasses(task)),
-    criterion: detrCriterion(preset, { fdr: false, goLsd: false }),
+    model: { ...rest, decoder: { ...decoder, boxHead: fdr ? "distribution" : decoder.boxHead } },
+    criterion: detrCriterion(preset, about),
     train: detrTraining(preset, recipe),
   };
 }
 
+/** What a complete configuration follows from. */
+interface PresetChoice extends Partial<Methods> {
+  readonly preset: PresetName;
+  readonly task: TaskName;
+  readonly recipe: RecipeName;
+}
+
 /**
- * Complete configuration of a preset with a task's recipe; a fresh copy at every call.
+ * Complete configuration of a preset with a task's recipe, with the methods that belong to it or those given; a fresh copy at
+ * every call.
  * @throws ConfigError for the paper's recipe where the paper has none
  */
 export function presetConfig<Name extends PresetName>(
   preset: Name,
   task: TaskName = "custom",
   recipe: RecipeName = "official",
+  methods: Partial<Methods> = {},
 ): Name extends DFinePresetName ? Config & { model: PresetModel } : Config {
-  return structuredClone(completeConfig(preset, task, recipe)) as ReturnType<typeof presetConfig<Name>>;
+  return structuredClone(completeConfig({ preset, task, recipe, ...methods })) as ReturnType<typeof presetConfig<Name>>;
 }

@@ -3,6 +3,7 @@ import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { ARCHITECTURES, PARTS } from "../model/architectures.ts";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./config.ts";
+import type { Methods } from "./criteria.ts";
 import { presetConfig } from "./presets.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -12,7 +13,7 @@ type DeepPartial<T> = T extends readonly unknown[]
     ? { [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T;
 
-/** Any part of the configuration; `preset`, `task` and `recipe` choose what the rest is laid over. */
+/** Any part of the configuration; `preset`, `task`, `recipe`, `fdr` and `goLsd` choose what the rest is laid over. */
 export type ConfigOptions = DeepPartial<Config>;
 
 type Tree = { [key: string]: unknown };
@@ -109,7 +110,11 @@ export function parseOverride(text: string): ConfigOptions {
   return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigOptions;
 }
 
-function choice<T extends string>(key: string, names: readonly T[], options: { patches: Tree[]; fallback: T }): T {
+function choice<T extends string | boolean>(
+  key: string,
+  names: readonly T[],
+  options: { patches: Tree[]; fallback: T },
+): T {
   const given = options.patches
     .map((patch) => (Object.hasOwn(patch, key) ? patch[key] : undefined))
     .reduce((earlier, later) => later ?? earlier);
@@ -191,6 +196,19 @@ function checkTogether({ model, train }: Config): void {
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
 }
 
+/** The methods that patches ask for; of a DETR boxes as distributions are asked for by its box head too. */
+function methodsOf({ model, fdr, goLsd }: Config, patches: Tree[]): Methods {
+  const heads = patches
+    .map((patch) => valueAt(patch, ["model", "decoder", "boxHead"]))
+    .filter((one) => one !== undefined);
+  const isGiven = model.architecture === "detr" && heads.length > 0;
+  const both = [true, false] as const;
+  return {
+    fdr: choice("fdr", both, { patches, fallback: isGiven ? heads.at(-1) === "distribution" : fdr }),
+    goLsd: choice("goLsd", both, { patches, fallback: goLsd }),
+  };
+}
+
 /**
  * Complete configuration: the preset's (default n, task custom), under `options` (several: the later over the earlier), under
  * `overrides` of the form `train.batch=8`.
@@ -204,7 +222,7 @@ export function resolveConfig(
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
   const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });
-  const usual = presetConfig(preset, task, recipe);
+  const usual = presetConfig(preset, task, recipe, methodsOf(presetConfig(preset, task, recipe), patches));
   const base: Tree = usual;
   const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);

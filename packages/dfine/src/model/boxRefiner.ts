@@ -102,10 +102,10 @@ const plain = (
   },
 });
 
-/** Every layer moves the same boxes or points, those that it began with. Deformable DETR without refinement. */
+/** Every layer moves the same boxes or points, those that it began with. Zhu et al. 2021, without refinement. */
 const fixed = plain(() => (move, { seen }, reference) => ({ boxes: move(reference, seen), next: reference }));
 
-/** Every layer moves the box of the one before, without a gradient for that one. Deformable DETR §4. */
+/** Every layer moves the box of the one before, without a gradient for that one. Zhu et al. 2021. */
 const step = plain(() => (move, { seen }, reference) => {
   const boxes = move(reference, seen);
   return { boxes, next: boxes.detach() };

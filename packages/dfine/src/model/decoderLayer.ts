@@ -1,4 +1,4 @@
-import { LayerNorm, Linear, Module, MultiHeadAttention, xavierUniform } from "@dfine/nn";
+import { type Initializer, LayerNorm, Linear, Module, MultiHeadAttention, xavierUniform } from "@dfine/nn";
 import { clamp, type Tensor } from "@dfine/tensor";
 import { DeformableAttention, type DeformableOptions } from "./deformableAttention.ts";
 import { FUSIONS, type Fusion } from "./fusions.ts";
@@ -15,6 +15,8 @@ export interface DecoderLayerOptions {
   readonly fusion: keyof typeof FUSIONS;
   /** Whether the norm behind cross-attention is called norm1, and the one behind self-attention norm2; default false. */
   readonly crossNormFirst?: boolean;
+  /** Of the last projection of self-attention; by default that of `MultiHeadAttention`. */
+  readonly outInit?: Initializer;
 }
 
 export interface DecoderLayerInput {
@@ -46,11 +48,11 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
   readonly #selfNorm: LayerNorm;
   readonly #join: Fusion["join"];
 
-  constructor({ hiddenDim, feedForwardDim, attention, fusion, crossNormFirst = false }: DecoderLayerOptions) {
+  constructor({ hiddenDim, feedForwardDim, attention, fusion, crossNormFirst = false, ...init }: DecoderLayerOptions) {
     super();
     const { gateway, norm, join }: Fusion = FUSIONS[fusion](hiddenDim);
     this.#selfNorm = new LayerNorm(hiddenDim);
-    this.selfAttn = new MultiHeadAttention(hiddenDim, attention.heads);
+    this.selfAttn = new MultiHeadAttention(hiddenDim, attention.heads, init);
     this.crossAttn = new DeformableAttention(hiddenDim, attention);
     this.gateway = gateway;
     [this.norm1, this.norm2] = crossNormFirst ? [norm, this.#selfNorm] : [this.#selfNorm, norm];

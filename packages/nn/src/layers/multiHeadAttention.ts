@@ -1,5 +1,5 @@
 import { linear, scaledDotProductAttention, split, type Tensor } from "@dfine/tensor";
-import { xavierUniform } from "../init.ts";
+import { type Initializer, xavierUniform } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
 import { Linear } from "./linear.ts";
@@ -21,11 +21,15 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
   readonly outProj: Linear;
   readonly #heads: number;
 
-  constructor(features: number, heads: number) {
+  /** `outInit` gives the last projection its first weight; by default as `Linear` does. */
+  constructor(features: number, heads: number, { outInit }: { readonly outInit?: Initializer } = {}) {
     super();
     this.inProjWeight = parameter([3 * features, features], xavierUniform);
     this.inProjBias = parameter([3 * features], 0);
-    this.outProj = new Linear(features, features, { biasInit: 0 });
+    this.outProj = new Linear(features, features, {
+      biasInit: 0,
+      ...(outInit === undefined ? {} : { weightInit: outInit }),
+    });
     this.#heads = heads;
   }
 

@@ -1,11 +1,10 @@
-import { LayerNorm, Module } from "@dfine/nn";
+import { LayerNorm, Module, xavierUniform } from "@dfine/nn";
 import { type Tensor, tensor } from "@dfine/tensor";
 import * as z from "zod";
 import { size } from "../../config/numbers.ts";
 import { BOX_HEADS } from "../boxRefiner.ts";
 import { DecoderLayer } from "../decoderLayer.ts";
 import { type LayerOutputs, runLayers } from "../decoderPass.ts";
-import { keepOnly } from "../decoderStack.ts";
 import type { LevelSize } from "../levelCache.ts";
 import type { Tap } from "../outputs.ts";
 import { broken, choiceOf, type Level, type Part } from "../parts.ts";
@@ -65,9 +64,10 @@ export class DetrDecoder extends Module<[input: DecoderInput], LayerOutputs> {
     const hiddenDim = levels[0]!.channels;
     const { feedForwardDim, points } = config;
     const attention = { heads: config.heads, points: levels.map(() => points), projections: true };
+    const options = { hiddenDim, feedForwardDim, attention, outInit: xavierUniform } as const;
     this.layers = Array.from(
       { length: config.layers },
-      () => new DecoderLayer({ hiddenDim, feedForwardDim, attention, fusion: "residual", crossNormFirst: true }),
+      () => new DecoderLayer({ ...options, fusion: "residual", crossNormFirst: true }),
     );
     this.norm = config.finalNorm ? new LayerNorm(hiddenDim) : undefined;
     const { members, of } = QUERY_POSITIONS[config.queryPosition].make(hiddenDim);
@@ -79,7 +79,7 @@ export class DetrDecoder extends Module<[input: DecoderInput], LayerOutputs> {
 
   protected forward(input: DecoderInput): LayerOutputs {
     const { content, position: fixed, reference, memory, levels, extents, attentionBias, tap, everyLayer } = input;
-    const { scores, boxes, preBox } = this.#heads;
+    const { boxes, preBox } = this.#heads;
     const { boxHead, regScale, epsilon } = this.#config;
     const { backend } = memory;
     const weights = weightingFunction(this.#config);
@@ -96,13 +96,8 @@ export class DetrDecoder extends Module<[input: DecoderInput], LayerOutputs> {
       see: (x) => this.norm?.call(x) ?? x,
       training: this.training,
       isWanted: (i) => this.training || everyLayer || i === this.layers.length - 1,
-      score: (i, seen) => scores[i]!.call(seen),
+      score: (i, seen) => this.#heads.score(i, seen),
     });
-  }
-
-  /** Drops heads that only training uses. */
-  prune(): void {
-    if (!this.#config.sharedHeads) keepOnly(this.#heads.scores, this.layers.length - 1);
   }
 }
 

@@ -27,7 +27,7 @@ export const DETR_PARTS = {
 export const detrSchema = z.strictObject({
   architecture: z.literal("detr"),
   classes: z.array(z.string()).min(1, "at least one class name is needed"),
-  /** Input height and width outside training, pixels. */
+  /** Input height and width outside training, pixels; for `shortestEdge` the shorter side, and the most of the longer one. */
   evalSize: z.tuple([size, size]),
   /** How images come to that size. */
   resize: z.enum(RESIZES),

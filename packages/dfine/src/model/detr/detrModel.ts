@@ -34,7 +34,7 @@ export class DetrModel extends Detector<DetrConfig> {
   readonly backbone: Group[];
   readonly transformer: Group;
   readonly inputProj: readonly Sequential[];
-  readonly labelEnc: Embedding | undefined;
+  labelEnc: Embedding | undefined;
   readonly config: DetrConfig;
   override readonly backbonePrefix = "backbone.0.body.";
   readonly #body: Backbone;
@@ -99,15 +99,18 @@ export class DetrModel extends Detector<DetrConfig> {
     return new DetrModel(this.config);
   }
 
-  /** Heads of the layers start alike, and so do biases of the layers, as copies of one. */
+  /** Heads of one kind start alike, and so do biases of the layers, as copies of one. */
   protected stream(name: string): string {
     return name
       .replace(/^(class_embed|bbox_embed|dec_bbox_head)\.\d+/, "$1")
+      .replace(/^transformer\.enc_out_(class|bbox)_embed|^enc_bbox_head/, (_, kind = "bbox") => `${kind}_embed`)
       .replace(/\.layers\.\d+\.(linear\d\.bias)$/, ".layers.$1");
   }
 
   protected simplify(): void {
-    this.#decoder.prune();
+    this.#heads.prune();
+    this.labelEnc?.dispose();
+    this.labelEnc = undefined;
   }
 
   /** @throws ConfigError where the images' size does not suit the model */

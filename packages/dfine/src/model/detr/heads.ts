@@ -1,4 +1,5 @@
 import { type Initializer, Linear, Mlp } from "@dfine/nn";
+import type { Tensor } from "@dfine/tensor";
 import { BOX_HEADS } from "../boxRefiner.ts";
 import type { Members } from "./group.ts";
 
@@ -39,38 +40,58 @@ export interface HeadOptions {
 
 /** Heads of decoder layers, and where they stand in the state dict. */
 export class Heads {
-  /** Of each layer; undefined where the deploy form has none. */
-  readonly scores: (Linear | undefined)[];
-  readonly boxes: Mlp[];
-  readonly preBox: Mlp | undefined;
   /** Of the encoder's tokens. */
   readonly ofTokens: HeadPair | undefined;
+  readonly preBox: Mlp | undefined;
   readonly members: Members;
+  /** By layers; where they share one, the first alone. Those of tokens follow, where they are of the same kind. */
+  readonly #scores: (Linear | undefined)[];
+  readonly #boxes: (Mlp | undefined)[];
   readonly #options: HeadOptions;
 
   constructor(options: HeadOptions) {
     const { hiddenDim, classes, layers, shared, forTokens, hasProposals } = options;
     const { distributions, features } = BOX_HEADS[options.boxHead];
-    this.#options = options;
-    const each = <T>(make: (layer: number) => T): T[] => {
-      const made = Array.from({ length: shared ? 1 : layers }, (_, i) => make(i));
-      return Array.from({ length: layers }, (_, i) => made[shared ? 0 : i]!);
-    };
+    const each = <T>(make: (layer: number) => T): (T | undefined)[] =>
+      Array.from({ length: layers }, (_, i) => (shared && i > 0 ? undefined : make(i)));
     // Where nothing is proposed, the first box is small; what refines it starts by leaving it as it is.
     const firstBias: Initializer = hasProposals ? 0 : () => Float32Array.of(0, 0, SIDE_BIAS, SIDE_BIAS);
-    this.scores = each(() => scoreHead(hiddenDim, classes));
-    this.boxes = each((i) => boxMlp(hiddenDim, features(options), distributions || i > 0 ? 0 : firstBias));
+    this.#options = options;
+    this.#scores = each(() => scoreHead(hiddenDim, classes));
+    this.#boxes = each((i) => boxMlp(hiddenDim, features(options), distributions || i > 0 ? 0 : firstBias));
     this.preBox = distributions ? boxMlp(hiddenDim, 4, firstBias) : undefined;
     this.ofTokens = forTokens ? { score: scoreHead(hiddenDim, classes), box: boxMlp(hiddenDim, 4) } : undefined;
-    const once = <T>(list: readonly T[]) => list.map((head, i) => (shared && i > 0 ? undefined : head));
     const { score, box } = this.ofTokens ?? {};
+    this.#scores.push(score);
+    if (!distributions) this.#boxes.push(box);
     this.members = {
-      classEmbed: [...once(this.scores), score],
+      classEmbed: this.#scores,
       ...(distributions
-        ? { preBboxHead: this.preBox, decBboxHead: once(this.boxes), encBboxHead: box }
-        : { bboxEmbed: [...once(this.boxes), box] }),
+        ? { preBboxHead: this.preBox, decBboxHead: this.#boxes, encBboxHead: box }
+        : { bboxEmbed: this.#boxes }),
     };
   }
+
+  /** Class logits [B, M, C] of a layer. */
+  score(layer: number, seen: Tensor): Tensor {
+    return this.#scores[this.#place(layer)]!.call(seen);
+  }
+
+  /** Box head of each layer. */
+  get boxes(): Mlp[] {
+    return Array.from({ length: this.#options.layers }, (_, i) => this.#boxes[this.#place(i)]!);
+  }
+
+  #place(layer: number): number {
+    return this.#options.shared ? 0 : layer;
+  }
+
+  /** Frees the class heads of all layers but the last. */
+  prune(): void {
+    const { shared, layers } = this.#options;
+    for (const head of shared ? [] : this.#scores.splice(0, layers - 1, ...new Array(layers - 1))) head?.dispose();
+  }
+
   /** What else the official code calls a tensor of the heads: it lists shared heads for each layer, and some in the decoder too. */
   aliases(name: string): string[] {
     const [, kind, index, rest] = /^(class_embed|bbox_embed)\.(\d+)\.(.+)$/.exec(name) ?? [];
