@@ -4,7 +4,6 @@ import {
   backward,
   keep,
   Random,
-  readTensors,
   referenceBackend,
   type Tensor,
   tensor,
@@ -16,7 +15,7 @@ import { tinySource } from "../../test/tinyTraining.ts";
 import type { Config } from "../config/config.ts";
 import { keyPaths, valueAt } from "../config/resolve.ts";
 import { resolveBackend } from "../device.ts";
-import { criterionLosses, matchingInputs } from "../loss/criterion.ts";
+import { criterion } from "../loss/criterion.ts";
 import { buildDetector } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
 import type { TrainingBatch } from "./batch.ts";
@@ -39,8 +38,7 @@ async function move(model: Detector): Promise<void> {
 
 /** A first training step without its update: names of the state dict, all that is seen on the way, losses, gradients. */
 async function firstStep(config: Config, backend: Backend, { isMoved = false } = {}) {
-  const { criterion, model: about } = config;
-  using model = withBackend(backend, () => buildDetector(about).initialize(new Random(3)));
+  using model = withBackend(backend, () => buildDetector(config.model).initialize(new Random(3)));
   if (isMoved) await move(model);
   const names = [...model.stateDict().keys()];
   const seen = new Map<string, Tensor>();
@@ -49,9 +47,8 @@ async function firstStep(config: Config, backend: Backend, { isMoved = false } =
     const tap = (name: string, value: Tensor) => void seen.set(name, keep(value.detach()));
     return model.train().trainingOutputs(tensor(batch.images, batch.shape), { denoising, tap });
   });
-  const read = await readTensors(matchingInputs(outputs, batch.targets));
-  const options = { config: criterion, weighting: model.weighting, read };
-  const { values, names: losses, total } = withBackend(backend, () => criterionLosses(outputs, batch.targets, options));
+  const result = await criterion(outputs, batch.targets, { config: config.criterion, weighting: model.weighting });
+  const { values, names: losses, total } = result;
   seen.set("logits of layer 0", outputs.aux[0]!.logits).set("logits of proposals", outputs.enc[0]!.logits);
   seen.set("boxes of proposals", outputs.enc[0]!.boxes);
   const taps = await readNamed(seen);
