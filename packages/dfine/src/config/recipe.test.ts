@@ -4,8 +4,11 @@ import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
 import {
   type Config,
   ConfigError,
+  DETR_PRESET_NAMES,
+  type DetrPresetName,
   DFINE_PRESET_NAMES,
   type DFinePresetName,
+  type PresetName,
   TASK_NAMES,
   type TaskName,
 } from "./config.ts";
@@ -38,7 +41,7 @@ const tables = new Map(
 
 const read = (text: string): unknown => readYaml(text).value;
 
-function valueAt(config: PresetConfig, key: string): unknown {
+function valueAt(config: Config, key: string): unknown {
   return key.split(".").reduce<unknown>((value, part) => {
     expect(value, key).toHaveProperty([part]);
     return (value as Record<string, unknown>)[part];
@@ -58,24 +61,38 @@ const DERIVED: Record<string, (config: PresetConfig) => unknown> = {
 };
 
 /** Compares a table of settings by presets with what `config` gives for a preset (and a task, where a key names one). */
-function compare(heading: string, config: (preset: DFinePresetName, task?: TaskName) => PresetConfig): number {
+function compare<Name extends PresetName>(
+  heading: string,
+  config: (preset: Name, task?: TaskName) => Config,
+  derived: Readonly<Record<string, (config: PresetConfig) => unknown>> = {},
+): number {
   const [[, , ...presets] = [], ...rows] = tables.get(heading)!;
   for (const [setting, quoted, ...cells] of rows) {
     const [key, task] = quoted!.replaceAll("`", "").split(": ").reverse();
     for (const [i, preset] of presets.entries()) {
-      const made = config(preset as DFinePresetName, task as TaskName | undefined);
-      expect(DERIVED[setting!]?.(made) ?? valueAt(made, key!), `${setting} of ${preset}`).toEqual(read(cells[i]!));
+      const made = config(preset as Name, task as TaskName | undefined);
+      expect(derived[setting!]?.(made as PresetConfig) ?? valueAt(made, key!), `${setting} of ${preset}`).toEqual(
+        read(cells[i]!),
+      );
     }
   }
   return rows.length;
 }
 
 test("the paper's Table 6", () => {
-  expect(compare("The paper's Table 6", (preset, task = "coco") => presetConfig(preset, task, "paper"))).toBe(26);
+  expect(
+    compare<DFinePresetName>(
+      "The paper's Table 6",
+      (preset, task = "coco") => presetConfig(preset, task, "paper"),
+      DERIVED,
+    ),
+  ).toBe(26);
 });
 
 test.each(TASK_NAMES)("the official configurations: sizes are the same for %s", (task) => {
-  expect(compare("The official configurations: sizes", (preset) => presetConfig(preset, task))).toBe(51);
+  expect(
+    compare<DFinePresetName>("The official configurations: sizes", (preset) => presetConfig(preset, task), DERIVED),
+  ).toBe(51);
 });
 
 test("the official configurations: transforms", () => {
@@ -126,4 +143,29 @@ test("where the paper has no recipe, that is said", () => {
     /does not train s for task custom.*leave it out/,
   );
   expect(resolveConfig({ preset: "s", task: "coco", recipe: "paper" }).train.epochs).toBe(124);
+});
+
+test("other DETRs", () => {
+  expect(compare<DetrPresetName>("Other DETRs", (preset) => presetConfig(preset, "coco"))).toBe(17);
+  for (const preset of DETR_PRESET_NAMES) {
+    const epochs = (["paper", "paper24"] as const).map((recipe) => {
+      const { train } = presetConfig(preset, "coco", recipe);
+      return [train.epochs, train.batch, ...train.schedule.milestones];
+    });
+    expect(epochs).toEqual([
+      [12, 16, 11],
+      [24, 16, 20],
+    ]);
+  }
+});
+
+test("scales and crops at 800 pixels are those of DETR", () => {
+  const [scale] = presetConfig("dino").train.augmentation.transforms.filter(({ name }) => name === "scaleAndCrop");
+  if (scale?.name !== "scaleAndCrop") throw new Error("dino has no scaleAndCrop");
+  const pixels = (shares: readonly number[]) => shares.map((share) => Math.round(800 * share));
+  expect(pixels(scale.scales)).toEqual([480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800]);
+  expect([pixels(scale.cropScales), pixels(scale.crop)]).toEqual([
+    [400, 500, 600],
+    [384, 600],
+  ]);
 });
