@@ -58,8 +58,7 @@ const distanceToSide = ofEdges("distanceToSide", (low, high) => high.sub(low));
  * (cxcywh) into boxes [..., 4] (cxcywh). Not clamped: edges may cross. `distance2bbox` of D-FINE's code.
  */
 export function distanceToBox(points: Tensor, distances: Tensor, scale: TensorLike): Tensor {
-  const half = (x: Tensor, start: number): Tensor =>
-    x.slice([...x.shape.slice(1).map(() => null), { start, end: start + 2 }]);
-  const parts = [half(points, 0), half(points, 2), half(distances, 0), half(distances, 2), scale] as const;
+  const halves = (x: Tensor) => split(x, [2, 2], -1) as [Tensor, Tensor];
+  const parts = [...halves(points), ...halves(distances), scale] as const;
   return concat([distanceToCentre(...parts), distanceToSide(...parts)], -1);
 }

@@ -1,4 +1,4 @@
-import { initialize, Module } from "@dfine/nn";
+import { countTogether, initialize, Module } from "@dfine/nn";
 import type { Random, Tensor } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
 import type { Resize } from "../data/inputFit.ts";
@@ -64,7 +64,7 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
 
   /** What the criterion judges. @throws ConfigError outside training mode, or where the images' size does not suit */
   trainingOutputs(images: Tensor, options: ForwardOptions = {}): TrainingOutputs {
-    const outputs = this.call(images, options);
+    const outputs = countTogether(() => this.call(images, options));
     if ("last" in outputs) return outputs;
     throw new ConfigError("model: training outputs were asked of a model in evaluation mode; call train() first");
   }
