@@ -117,6 +117,7 @@ export type {
   DenoisingOutputs,
   DenoisingQueries,
   ForwardOptions,
+  LearnedWeighting,
   PredictionSet,
   Predictions,
   Tap,
