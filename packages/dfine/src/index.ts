@@ -120,6 +120,7 @@ export type {
   DenoisingOutputs,
   DenoisingQueries,
   ForwardOptions,
+  LearnedWeighting,
   PredictionSet,
   Predictions,
   Tap,
