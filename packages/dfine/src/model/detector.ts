@@ -37,12 +37,18 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
   abstract readonly config: Config;
   /** W(n) of its edge distributions. */
   abstract readonly weighting: WeightingParameters;
+  /** What names of the backbone's tensors begin with. */
+  readonly backbonePrefix: string = "backbone.";
   #isDeployed = false;
 
   /** Noisy queries for a training step, from its targets; undefined where the detector learns without them. */
   abstract denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined;
   /** Tensors with a row per class, by their names in the state dict. */
   abstract classTensors(): ReadonlyMap<string, ClassRows>;
+  /** Other names that tensors have in files of PyTorch's code, with the ones that they have here. */
+  aliases(): ReadonlyMap<string, string> {
+    return new Map();
+  }
   /** An untrained detector of the same configuration. */
   protected abstract another(): Detector<Config>;
   /** Joins layers and drops what only training uses, for good. */
