@@ -8,8 +8,8 @@ import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { createOverrides } from "./kernels/index.ts";
+import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime } from "./kernels/runtime.ts";
-import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
@@ -132,31 +132,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const compileAhead = options.compileAhead ?? tuning.compileAhead;
-  const runtime: GpuRuntime = {
-    tuning,
-    features,
-    dispatch(kernel, call) {
-      faults.check();
-      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
-      const [x, y = 1, z = 1] = call.workgroups;
-      queue.dispatch({
-        shader: shaderOf(kernel),
-        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
-        words: wordsOf(kernel, call),
-        workgroups: [x, y, z],
-        ...(call.work === undefined ? {} : { work: call.work }),
-      });
-    },
-    withScratch(length, dtype, use) {
-      faults.check();
-      const buffer = pool.alloc(length, dtype);
-      try {
-        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
-      } finally {
-        pool.free(buffer);
-      }
-    },
-  };
+  const { runtime, remembered } = remembering({ queue, pool, check: () => faults.check() }, { tuning, features });
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -167,7 +143,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     features,
     device,
     overrides: Object.fromEntries(
-      Object.entries({ ...createOverrides(runtime), ...options.kernels?.(runtime) }).filter(
+      Object.entries({ ...remembered(createOverrides(runtime)), ...options.kernels?.(runtime) }).filter(
         ([op]) => !options.disable?.includes(op),
       ),
     ),

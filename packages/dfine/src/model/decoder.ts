@@ -114,7 +114,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}), ...learned };
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
-    return { ...trainingOutputs(result, enc, denoising), ...learned };
+    return { ...trainingOutputs(result, { enc: [enc] }, denoising), ...learned };
   }
 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */
