@@ -1,19 +1,25 @@
-import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, type Buffer, type Dtype, type TypedArray } from "@dfine/tensor";
 import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
+import { Stopwatch } from "./commands/stopwatch.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
+import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { createOverrides } from "./kernels/index.ts";
-import type { GpuRuntime } from "./kernels/runtime.ts";
+import { measurePace } from "./kernels/measurePace.ts";
+import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
+import type { TunedChoices } from "./tuner/choices.ts";
+import { deviceTrack } from "./tuner/deviceTrack.ts";
+import { Tuner } from "./tuner/tuner.ts";
 
 /** What `webgpu` may be told. */
 export interface WebGpuOptions {
@@ -33,8 +39,26 @@ export interface WebGpuOptions {
   readonly compileAhead?: boolean;
   /** Storage buffers that a kernel may bind; default and most: the device's limit. */
   readonly maxBindings?: number;
-  /** Element visits of one dispatch, default 2²⁸: fewer where a slow GPU is reset by its watchdog. */
+  /**
+   * Element visits, or multiplications of a product, of one dispatch, and of what goes to the device together. Default: what
+   * takes a tenth of a second, as it was measured while kernels were compiled ahead, or as it is assumed of such an adapter.
+   */
   readonly visitsPerDispatch?: number;
+  /**
+   * How the kernels of products are chosen: "fixed" by rules alone, "measured" by timing those that can run, once for each class
+   * of products, when kernels are compiled ahead. Default: measured in Node on hardware, where the choices are kept in the
+   * user's cache folder; else fixed. Both take the `choices` that are given.
+   */
+  readonly tuning?: "fixed" | "measured";
+  /** What was measured before on such an adapter; that of others is left alone. */
+  readonly choices?: TunedChoices;
+  /** Seconds of measuring after which no further class of products is begun; default 30. */
+  readonly tuningSeconds?: number;
+  /**
+   * Whether products round their factors to 16 bits (f16, at most 65504) in workgroup memory; sums are float32. Needs the
+   * adapter's "shader-f16". Default: no.
+   */
+  readonly halfFactors?: boolean;
   /** Element visits from which on kernels go along their innermost axis by four on software adapters, default 2²⁰. */
   readonly quadVisits?: number;
   /**
@@ -61,11 +85,13 @@ export interface WebGpuBackend extends Backend {
   };
   /** Does nothing where `compileAhead` is off. @throws BackendError for a kernel that is not valid, DeviceLostError */
   precompile(work: () => void): Promise<void>;
+  /** What is known of products' kernels: given, read from the cache folder, measured. */
+  readonly choices: TunedChoices;
   /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
 
-const VISITS_PER_DISPATCH = 2 ** 28;
+const TUNING_SECONDS = 30;
 const STAGING_BYTES = 2 ** 26;
 const LEAST_STAGING = 256;
 
@@ -101,8 +127,16 @@ function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   return Object.create(backend, { dispose: { value: () => void dispose() } });
 }
 
-/** A backend on an open device, and what its hand-written kernels run on. */
-export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
+/** What only the package itself asks for. */
+interface OwnOptions extends WebGpuOptions {
+  /** Told of all choices after something was measured. */
+  readonly onChoices?: (choices: TunedChoices) => void;
+  /** In place of those that were measured, and of what the adapter offers. */
+  readonly products?: Partial<Pick<Products, "choiceOf"> & Products["device"]>;
+}
+
+/** A backend on an open device, and what its hand-written kernels run on. @throws BackendError for what it lacks */
+export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
   const { device, adapterName, software, features } = open;
   const tuning = software ? SOFTWARE : GPU;
   const faults = new Faults(device, adapterName);
@@ -111,7 +145,9 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
   const pieceBytes = Math.min(stagingBytes - (stagingBytes % 4), device.limits.maxBufferSize);
   const counters = newCounters();
   const gpu = { device, faults, counters, pieceBytes };
-  const queue = new CommandQueue(gpu, profiler);
+  const limits = new WorkLimits(open.identity, firstPace(open, options));
+  void device.lost.then(({ reason }) => reason !== "destroyed" && rememberLoss(open.identity));
+  const queue = new CommandQueue(gpu, { profiler, limits });
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
@@ -127,14 +163,35 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     queue,
     pool,
     maxBindings,
-    maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
+    limits,
     barriers: options.barriers ?? tuning.barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
-  const compileAhead = options.compileAhead ?? tuning.compileAhead;
+  const tunes = options.tuning === "measured";
+  const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
+  const tuner = new Tuner({
+    ...{ adapter: open.identity, known: options.choices, onChoices: options.onChoices },
+    seconds: options.tuningSeconds ?? TUNING_SECONDS,
+  });
+  if (options.halfFactors && !features.has("shader-f16"))
+    throw new BackendError(`webgpu: halfFactors needs "shader-f16", which ${adapterName} does not offer`);
+  const products: Products = {
+    device: {
+      ...{ software, features, subgroupSize: open.subgroupSize, operands: options.halfFactors ? "f16" : "f32" },
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+      workgroupThreads: device.limits.maxComputeInvocationsPerWorkgroup,
+      ...options.products,
+    },
+    choiceOf: options.products?.choiceOf ?? ((name) => tuner.choiceOf(name)),
+    get onProduct() {
+      return tunes && queue.rehearsing ? (met: MetProduct) => tuner.meet(met) : undefined;
+    },
+  };
   const runtime: GpuRuntime = {
     tuning,
     features,
+    limits,
+    products,
     dispatch(kernel, call) {
       faults.check();
       const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
@@ -156,6 +213,26 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
         pool.free(buffer);
       }
     },
+  };
+
+  const stopwatch = new Stopwatch(gpu, queue, { timestamps: !options.trace && features.has("timestamp-query") });
+  const memory = {
+    alloc: (length: number) => pool.alloc(length, "f32"),
+    free: (buffer: Buffer) => pool.free(buffer as GpuBuffer),
+  };
+  let isPaceKnown = software || options.visitsPerDispatch !== undefined;
+  /** One after the other, however many ask. */
+  let measuring: Promise<void> = Promise.resolve();
+  const measure = async (): Promise<void> => {
+    if (!isPaceKnown) {
+      isPaceKnown = true;
+      limits.measured(await measurePace(runtime, { stopwatch, ...memory }));
+    }
+    if (tunes) await tuner.measure(deviceTrack({ runtime, queue, stopwatch, ...memory, read }));
+  };
+  const measured = (): Promise<void> => {
+    measuring = measuring.catch(() => undefined).then(measure);
+    return measuring;
   };
 
   const backend: WebGpuBackend = {
@@ -205,6 +282,9 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       waiting: 0,
     }),
     memory: () => pool.memory(),
+    get choices() {
+      return tuner.choices;
+    },
     async precompile(work) {
       if (!compileAhead) return;
       queue.flush();
@@ -218,6 +298,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       }
       await queue.pipelines.whenPrepared();
       await faults.settle();
+      await measured();
     },
     kernelTimes: async () => {
       queue.flush();
@@ -229,6 +310,12 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
   };
   return { backend, runtime };
+}
+
+/** Work in a tenth of a second, as `visitsPerDispatch` asks or as the kind of adapter lets expect. */
+function firstPace({ kind }: OpenDevice, { visitsPerDispatch }: WebGpuOptions): Pace {
+  if (visitsPerDispatch === undefined) return FIRST_PACE[kind];
+  return { products: 10 * visitsPerDispatch, visits: 10 * visitsPerDispatch };
 }
 
 /** The values as the device stores them. */

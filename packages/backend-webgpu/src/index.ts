@@ -8,3 +8,4 @@ export type { KernelTime } from "./commands/profiler.ts";
 export type { Counters } from "./device/gpu.ts";
 export type { GpuRuntime } from "./kernels/runtime.ts";
 export { type WgslCall, type WgslKernel, wgslKernel } from "./kernels/wgslKernel.ts";
+export { type Choice, readChoices, type TunedChoices, writeChoices } from "./tuner/choices.ts";

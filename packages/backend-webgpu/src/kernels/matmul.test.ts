@@ -68,9 +68,9 @@ describe("matmul", () => {
       const [name] = await variants(kinds[kind]![1], inputs, run);
       return name!;
     };
-    expect(await chosen(1, LARGE[0]!)).toBe("matmul: tiled 128×128");
-    expect(await chosen(1, LARGE[1]!)).toBe("matmul: tiled 64×64");
-    expect(await chosen(1, { a: [20, 30], b: [30, 20] })).toBe("matmul: tiled 32×32");
+    expect(await chosen(1, LARGE[0]!)).toBe("matmul: tiled 128×128×8 by 256");
+    expect(await chosen(1, LARGE[1]!)).toBe("matmul: tiled 64×64×16 by 256");
+    expect(await chosen(1, { a: [20, 30], b: [30, 20] })).toBe("matmul: tiled 32×32×16 by 64");
     expect(await chosen(0, { a: [320, 9], b: [9, 256] })).toBe("matmul: direct 16×16");
     // Three columns, turned to be rows.
     expect(await chosen(0, { a: [300, 9], b: [9, 3] })).toBe("matmul: direct 4×32");

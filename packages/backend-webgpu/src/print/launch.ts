@@ -1,6 +1,7 @@
 import { sizeOf } from "@dfine/tensor";
 import { type Binding, type Kernel, type Launch, load, memo, type Operand, scatters } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
+import type { WorkLimits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 import { isElementwise, type Nest, nestOf } from "./layout.ts";
@@ -14,8 +15,8 @@ export interface GeneratorOptions {
   readonly pool: Pool;
   /** Storage buffers that a kernel may bind. */
   readonly maxBindings: number;
-  /** Element visits of one dispatch; more are split, so that no dispatch runs for seconds. */
-  readonly maxVisits: number;
+  /** How many element visits one dispatch may have; more are split. */
+  readonly limits: Pick<WorkLimits, "visits">;
   /** Whether to print for a GPU, with workgroup memory and barriers; otherwise for software, where these are slow. */
   readonly barriers: boolean;
   /** Element visits from which on kernels of several axes go by four in software. */
@@ -24,7 +25,7 @@ export interface GeneratorOptions {
 
 /** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
 export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
-  const { barriers, quadVisits, maxBindings, maxVisits, queue, pool } = options;
+  const { barriers, quadVisits, maxBindings, limits, queue, pool } = options;
   const known = new Map<Kernel, Map<string, Printed>>();
 
   const run = (kernel: Kernel, launch: Launch): void => {
@@ -70,7 +71,7 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const visits = Math.max(1, count(nest.loops) * stages);
     const lanes = laneSplit(nest, launch.sizes, schedule);
     const cost = schedule.ordered ? visits * SERIAL_COST : visits;
-    const groups = Math.max(1, Math.floor(maxVisits / cost / schedule.rows));
+    const groups = Math.max(1, Math.floor(limits.visits / cost / schedule.rows));
     const most = groups * schedule.rows;
     for (let first = 0; first < rows; first += most) {
       const last = Math.min(first + most, rows);
