@@ -1,6 +1,6 @@
 import { goUnion } from "../packages/dfine/src/loss/goUnion.ts";
 import { hungarianMatchBatch } from "../packages/dfine/src/loss/matcher.ts";
-import type { MatchedPairs } from "../packages/dfine/src/loss/matches.ts";
+import type { MatchedPairs, MatchTargets } from "../packages/dfine/src/loss/matches.ts";
 import { bbox2distance } from "../packages/dfine/src/model/distance.ts";
 import { weightingFunction } from "../packages/dfine/src/model/weighting.ts";
 import { absoluteError, unitError } from "./compare.ts";
@@ -13,6 +13,11 @@ export interface JsonTargets {
   readonly labels: readonly number[];
   readonly boxes: JsonTensor;
 }
+
+export const toTargets = ({ labels, boxes }: JsonTargets): MatchTargets => ({
+  labels: Int32Array.from(labels),
+  boxes: Float64Array.from(boxes.data),
+});
 
 export const toPairs = ([queries, targets]: IndexPair): MatchedPairs => ({
   queries: Int32Array.from(queries),
@@ -91,10 +96,7 @@ const matcher: Unit = {
     pack.json<MatcherUnit[]>("units/matcher.json").map((unit, i) => {
       const found = hungarianMatchBatch(
         { logits: Float64Array.from(unit.logits.data), boxes: Float64Array.from(unit.boxes.data) },
-        unit.targets.map(({ labels, boxes }) => ({
-          labels: Int32Array.from(labels),
-          boxes: Float64Array.from(boxes.data),
-        })),
+        unit.targets.map(toTargets),
         { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
       );
       const error = unit.indices.reduce((sum, pair, b) => sum + differentPairs(found[b]!, toPairs(pair)), 0);

@@ -4,13 +4,13 @@ import { giouLoss, l1Loss, matchedIou } from "../packages/dfine/src/loss/boxOver
 import { denseEdgeTargets, denseTargets } from "../packages/dfine/src/loss/denseTargets.ts";
 import { distillationBalance, distillationLoss } from "../packages/dfine/src/loss/distillation.ts";
 import { fineGrainedLoss } from "../packages/dfine/src/loss/fineGrained.ts";
-import { pairCount } from "../packages/dfine/src/loss/lossTerms.ts";
+import { focalLoss } from "../packages/dfine/src/loss/focal.ts";
+import { pairCount } from "../packages/dfine/src/loss/setGroup.ts";
 import { varifocalLoss } from "../packages/dfine/src/loss/varifocal.ts";
 import { integral } from "../packages/dfine/src/model/integral.ts";
 import { weightingFunction } from "../packages/dfine/src/model/weighting.ts";
-import { focalLoss } from "../packages/dfine/test/focalLoss.ts";
 import { unitError } from "./compare.ts";
-import { type IndexPair, type JsonTargets, toPairs } from "./hostUnits.ts";
+import { type IndexPair, type JsonTargets, toPairs, toTargets } from "./hostUnits.ts";
 import type { JsonTensor } from "./pack.ts";
 import { toTensor } from "./target.ts";
 import type { Measure, Unit } from "./unit.ts";
@@ -46,10 +46,7 @@ function lossesOf(unit: LossUnit) {
   for (const leaf of [logits, corners]) leaf.requiresGrad = true;
   const weights = tensor(weightingFunction(WEIGHTING));
   const predicted = distanceToBox(toTensor(unit.ref_cxcywh), integral(corners, weights), WEIGHTING.regScale);
-  const targets = unit.targets.map(({ labels, boxes }) => ({
-    labels: Int32Array.from(labels),
-    boxes: Float64Array.from(boxes.data),
-  }));
+  const targets = unit.targets.map(toTargets);
   const matches = [unit.indices.map(toPairs)];
   const [images, numQueries] = unit.logits.shape as [number, number];
   const boxes = predicted.unsqueeze(0);

@@ -4,7 +4,6 @@ import type { Config, PresetName } from "../packages/dfine/src/config/config.ts"
 import { presetConfig } from "../packages/dfine/src/config/presets.ts";
 import { toTensorData } from "../packages/dfine/src/data/image.ts";
 import type { MatchTargets } from "../packages/dfine/src/loss/matches.ts";
-import { denoisingQueries } from "../packages/dfine/src/model/denoising.ts";
 import { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../packages/dfine/src/model/outputs.ts";
 import type { Pack, PackTensors } from "./pack.ts";
@@ -52,11 +51,7 @@ export function trainingForward(
   options: { targets: readonly MatchTargets[]; salt: string; suffix?: string },
 ): TrainingOutputs {
   const { targets, salt, suffix = "" } = options;
-  const denoising = denoisingQueries(targets, {
-    ...model.config.denoising,
-    classes: model.config.classes.length,
-    draws: proceduralDraws(salt, suffix),
-  });
+  const denoising = model.denoisingQueries(targets, proceduralDraws(salt, suffix));
   return model.trainingOutputs(images, { denoising });
 }
 

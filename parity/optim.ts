@@ -1,7 +1,7 @@
 import { AdamW, clipCoefficient, Ema, globalNorm, linearWarmup, type OptimizerGroup } from "@dfine/nn";
 import { backward, readTensors, Scope, type Tensor, type TypedArray } from "@dfine/tensor";
 import type { PresetName } from "../packages/dfine/src/config/config.ts";
-import { groupParameters } from "../packages/dfine/src/config/parameterGroups.ts";
+import { groupParameters, groupRate } from "../packages/dfine/src/config/parameterGroups.ts";
 import { criterion } from "../packages/dfine/src/loss/criterion.ts";
 import type { MatchTargets } from "../packages/dfine/src/loss/matches.ts";
 import type { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
@@ -50,12 +50,11 @@ const FLOOR = 1e-3;
 function groupDifferences(preset: PresetName, model: DFineModel, expected: OptimPack["groups"]): number {
   const { optimizer } = configOf(preset).train;
   const trainable = [...model.namedParameters()].filter(([, { requiresGrad }]) => requiresGrad).map(([name]) => name);
-  const rates = { base: optimizer.learningRate, backbone: optimizer.backboneLearningRate };
   const setting = (rate: number, decay: number) => `${rate} ${decay}`;
   const ours = new Map(
-    groupParameters(trainable, optimizer.groups).flatMap(({ names, learningRate, weightDecay }) => {
-      const decay = weightDecay === "inherit" ? optimizer.weightDecay : weightDecay;
-      return names.map((name) => [name, setting(rates[learningRate], decay)] as const);
+    groupParameters(trainable, optimizer.groups).flatMap((group) => {
+      const decay = group.weightDecay === "inherit" ? optimizer.weightDecay : group.weightDecay;
+      return group.names.map((name) => [name, setting(groupRate(group, optimizer), decay)] as const);
     }),
   );
   const theirs = expected.flatMap((group) =>

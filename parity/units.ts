@@ -1,3 +1,6 @@
+import { detrCriterionUnits } from "./detrCriterion.ts";
+import { detrImages } from "./detrImages.ts";
+import { detrUnits } from "./detrUnits.ts";
 import { hostUnits } from "./hostUnits.ts";
 import { imageOps } from "./imageOps.ts";
 import { lossUnits } from "./lossUnits.ts";
@@ -7,7 +10,15 @@ import { onTarget, type Target } from "./target.ts";
 import { tensorUnits } from "./tensorUnits.ts";
 import { host, type Unit, unitName } from "./unit.ts";
 
-const UNITS: readonly Unit[] = [...hostUnits, imageOps, ...tensorUnits, lossUnits];
+const UNITS: readonly Unit[] = [
+  ...hostUnits,
+  imageOps,
+  ...tensorUnits,
+  lossUnits,
+  ...detrUnits,
+  ...detrCriterionUnits,
+  ...detrImages,
+];
 
 /** Checks every unit file that the pack has: host code once, tensors on each target. */
 export async function checkUnits(pack: Pack, report: Report, targets: readonly Target[]): Promise<void> {

@@ -18,6 +18,8 @@ const tasks = {
   lint: { command: ["scripts/lint.ts"] },
   docs: { command: ["scripts/docs.ts"] },
   bench: { built: true, command: ["bench/main.ts"] },
+  // Commands and host time of a training step, on a GPU that computes nothing.
+  counts: { built: true, command: ["bench/countSteps.ts"] },
   // Images/s of the loader, and how long training waits for it.
   loader: { built: true, command: ["bench/loader.ts"] },
   // Parity, losses, kernels and training on a GPU, as a section for docs/results.md.

@@ -7,8 +7,8 @@ import { writeModelFile } from "./checkpoint/modelFile.ts";
 import { CHECKPOINT_OPTIONS, type CheckpointOptions, identifyCheckpoint, readCheckpoint } from "./checkpoint/open.ts";
 import { PRESET_NAMES, type PresetName } from "./config/config.ts";
 import { resolveConfig } from "./config/resolve.ts";
-import { type RgbImage, rgbImage, toTensorData } from "./data/image.ts";
-import { toInput } from "./data/inputFit.ts";
+import { type RgbImage, rgbImage } from "./data/image.ts";
+import { toInputs } from "./data/inputFit.ts";
 import { counted } from "./describe.ts";
 import { DEVICE_OPTIONS, type Device, type DeviceOptions, type ResolvedDevice, resolveDevice } from "./device.ts";
 import { type RefinedObject, refinedObjects } from "./distributions.ts";
@@ -274,17 +274,13 @@ export class DFine implements Disposable {
 
   /** Images as the network takes them; `first` is the number of the first, for messages. */
   #input(group: readonly RgbImage[], first = 0): PredictorInput {
-    const [height, width] = this.size;
     const { resize } = this.model.config;
-    const plane = 3 * height * width;
-    const images = new Float32Array(group.length * plane);
-    for (const [i, given] of group.entries()) {
+    const images = group.map((given, i) => {
       rule.checkValue("detect", `image ${first + i}`, given, IMAGE);
-      const image = rgbImage(given.width, given.height, given.data);
-      toTensorData(toInput(image, this.size, resize), images, { offset: i * plane });
-    }
-    const origSizes = group.map((image) => [image.width, image.height] as const);
-    return { images, shape: [group.length, 3, height, width], origSizes, resize };
+      return rgbImage(given.width, given.height, given.data);
+    });
+    const origSizes = images.map((image) => [image.width, image.height] as const);
+    return { ...toInputs(images, this.size, resize), origSizes, resize };
   }
 
   /**

@@ -9,7 +9,7 @@ import {
   withBackend,
 } from "@dfine/tensor";
 import { ConfigError } from "./config/errors.ts";
-import { inputFrame, type Rectangle, type Resize } from "./data/inputFit.ts";
+import { type InputBatch, inputFrame, type Rectangle, type Resize } from "./data/inputFit.ts";
 import { inTurn } from "./deviceQueue.ts";
 import type { Floats } from "./loss/matches.ts";
 import type { Detector, DetectorConfig } from "./model/detector.ts";
@@ -17,10 +17,7 @@ import type { ForwardOptions, Predictions } from "./model/outputs.ts";
 import { type Detections, postprocess, type RawDetections } from "./postprocess.ts";
 
 /** Images as the network takes them, and the sizes that detections are scaled to. */
-export interface PredictorInput {
-  /** [B, 3, H, W], RGB / 255. */
-  readonly images: Float32Array;
-  readonly shape: readonly [number, number, number, number];
+export interface PredictorInput extends InputBatch {
   /** How the images came to [H, W]. Default "squeeze". */
   readonly resize?: Resize;
   /** Per image, width and height in pixels of the original. */
@@ -54,8 +51,8 @@ export function predictionReader(
   backend: Backend,
   { everyLayer = false }: Pick<ForwardOptions, "everyLayer"> = {},
 ): PredictionReader {
-  const forward = ({ images, shape }: PredictorInput) =>
-    noGrad(() => model.predictions(tensor(images, shape), { everyLayer }));
+  const forward = ({ images, shape, validSizes }: PredictorInput) =>
+    noGrad(() => model.predictions(tensor(images, shape), { everyLayer, validSizes }));
   let compiled: Promise<void> | undefined;
   // What fails here fails in the prediction too, which tells of it.
   const compile = async (input: PredictorInput): Promise<void> =>

@@ -5,7 +5,6 @@ import { afterAll, describe, expect, it } from "vitest";
 
 const core = new Set(registeredOps().map(({ name }) => name));
 await import("../src/index.ts");
-await import("./focalLoss.ts");
 const own = registeredOps().filter(({ name }) => !core.has(name));
 
 const backend = cpu({ threads: 1 });

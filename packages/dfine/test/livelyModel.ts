@@ -1,7 +1,7 @@
 import type { HostTensor } from "@dfine/nn";
 import { Random, type Tensor, tensor } from "@dfine/tensor";
 import type { ModelConfig } from "../src/config/config.ts";
-import { denoisingQueries } from "../src/model/denoising.ts";
+import { DENOISERS } from "../src/model/denoisers.ts";
 import { DFineModel } from "../src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../src/model/outputs.ts";
 
@@ -40,7 +40,7 @@ export function denoising({ classes, denoising: options }: ModelConfig, count: n
   }));
   const draw = () => stream.uniform();
   const draws = { labelMask: draw, label: draw, sign: draw, magnitude: draw };
-  return denoisingQueries(targets, { ...options, classes: classes.length, draws });
+  return DENOISERS.plan(options).queries!(targets, { classes: classes.length, draws });
 }
 
 /** Everything that a prediction is made of, summed with unlike weights. */

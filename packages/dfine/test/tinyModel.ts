@@ -1,4 +1,5 @@
 import { type PresetModel, presetConfig } from "../src/config/presets.ts";
+import { contrastive } from "../src/model/denoising.ts";
 
 /** A model with all parts of D-FINE but few channels, queries and classes, for images from 64 x 64 on. */
 export function tinyModel(change: (model: PresetModel) => void = () => {}): PresetModel {
@@ -34,7 +35,7 @@ export function tinyModel(change: (model: PresetModel) => void = () => {}): Pres
       numQueries: 12,
       regMax: 8,
     },
-    denoising: { ...model.denoising, numDenoising: 6 },
+    denoising: { ...contrastive.defaults(2), numDenoising: 6 },
     numTopQueries: 12,
   };
   change(tiny);

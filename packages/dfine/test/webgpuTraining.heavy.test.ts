@@ -115,8 +115,8 @@ describe("training on webgpu", () => {
     expect(ahead).toEqual(await predictions(shared.make({ compileAhead: false })));
   });
 
-  test("two hundred steps of changing sizes leave neither buffers nor storages, and compile nothing after the second", async () => {
-    const steps = 200;
+  test("eighty steps of changing sizes leave neither buffers nor storages, and compile nothing after the second", async () => {
+    const steps = 80;
     const source = noiseSource(steps, (index) => 64 + 32 * (index % 3));
     const config = tinyConfig((c) => Object.assign(c.train, { epochs: 1 }));
     const before = { storages: liveStorages(), buffers: gpu.memory().buffers, bytes: gpu.memory().bytes };

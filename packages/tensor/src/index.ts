@@ -48,7 +48,7 @@ export { topK } from "./ops/topK.ts";
 export { bitsTensor, type RandomKey, randomBits, uniform, uniformAt } from "./ops/uniform.ts";
 export * from "./ops/view.ts";
 export * from "./options.ts";
-export { coalesce, pack, packedCopies, packedZerosLike } from "./pack.ts";
+export { coalesce, pack, packedCopies, packedGradients, packedZerosLike } from "./pack.ts";
 export { type Ceiling, measureCeiling } from "./profile/ceiling.ts";
 export { type OpProfile, type Profile, type Profiled, profiled } from "./profile/profiled.ts";
 export { type OpShares, profileTable, sharesOf } from "./profile/profileTable.ts";

@@ -56,6 +56,16 @@ export function packedZerosLike(tensors: readonly Tensor[]): Tensor[] {
 }
 
 /**
+ * Places side by side where `backward` writes the gradients of `leaves`, where it can. `leaf.grad` lies elsewhere where it could
+ * not; it is overwritten by the next pass after it was set to undefined.
+ */
+export function packedGradients(leaves: readonly Tensor[]): Tensor[] {
+  const places = packedZerosLike(leaves);
+  for (const [i, { edge }] of leaves.entries()) if (edge?.node.leaf) edge.node.place = places[i];
+  return places;
+}
+
+/**
  * Moves the elements of `tensors` side by side. Each stays the tensor that it was; views made of it before keep the old
  * elements. For parameters, gradients and averages: what is done to all of them alike is then few kernels, see `coalesce`.
  */

@@ -155,6 +155,7 @@ export class Tensor extends Handle {
       throw new GradientError("grad: only a leaf (requiresGrad = true on a tensor without history) holds a gradient");
     if (node.grad !== value) node.grad?.dispose();
     node.grad = value;
+    node.isPlaceTaken = value !== undefined;
   }
   /** Makes a tensor without history a leaf whose gradient `backward` accumulates in `grad`, or stops that. */
   set requiresGrad(value: boolean) {

@@ -21,7 +21,7 @@ import {
 // Matrix products, and convolutions as such, on the register tile of `tile.ts`: 6×16 or 5×8. b is packed into panels as wide
 // as the tile, so that any layout is read one line after the other. Of the ceiling (`tile.ts`), wide and narrow: 600×192×320
 // 84 and 89 %, 192×1024×192 77 and 83 %, a 3×3 convolution of 64 channels at 40² with its padding 73 and 84 %, the gradient
-// of its weight 70 and 84 %. Rows that lie apart are packed too, block by block (`packRows.ts`): 1024×1024×1024 86 % wide.
+// of its weight 70 and 84 %. Rows that lie apart are packed too (`packRows.ts`): 1024×1024×1024 86 % wide.
 
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
@@ -55,7 +55,7 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
       const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
       const [column, panel, row, height, isFirst, isLast] = f.locals("i32", 6);
       const [first, x, lanes, isWhole, isDirect, isAdded] = f.locals("i32", 6);
-      const [place, address, pitch, packed, packedStep] = f.locals("i32", 5);
+      const [place, address, pitch, packed, packedPanel, packedPitch, blockBytes] = f.locals("i32", 7);
       const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
       const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
       const where = { row, start: aStart, pitch: arg.aPitch, table: arg.rowTable };
@@ -69,11 +69,11 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
           .op("i32.eqz")
           .if(() => f.own().set(address).i32(OWN_PITCH).set(pitch));
         byHeight(f, { height, most }, (count) => {
-          if (packs) f.get(packed).set(tile.rows[0]!);
+          if (packs) f.get(packedPanel).set(tile.rows[0]!);
           else rowAddresses(f, tile, { rows, height: count, ...where });
           multiply(f, tile, {
             ...{ rows: packs ? "adjacent" : rows, height: count, kBytes, panel },
-            ...{ aTable: arg.kTable, aPitch: packs ? packedStep : arg.aPitch },
+            ...{ aTable: arg.kTable, aPitch: packs ? packedPitch : arg.aPitch },
           });
           f.get(isAdded).if(() => addRows(f, tile, { height: count, address, pitch }));
           storeTile(f, tile, { height: count, address, pitch });
@@ -100,7 +100,7 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
         f.get(arg.n, n0).op("i32.sub").set(columns);
         smaller(f, columns, arg.nChunk).set(columns);
         f.get(arg.panels, arg.panelBytes).thread().op("i32.mul", "i32.add").set(panels);
-        if (packs) f.get(panels, arg.block).op("i32.add").set(packed).i32(PACKED_PITCH).set(packedStep);
+        if (packs) f.get(panels, arg.block).op("i32.add").set(packed).i32(PACKED_PITCH).set(packedPitch);
         word(4).set(lastSegment);
         word(3).set(rest);
         f.for(segment, { from: rest, to: lastSegment }, () => {
@@ -118,14 +118,18 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
           const { kStride, columnStride } = arg;
           if (pack === "packed") f.get(source).set(panels);
           else packColumns(f, pack, { source, runs: arg, first: n0, kStride, columnStride, kBytes, columns, panels });
+          if (packs) {
+            f.get(kBytes)
+              .i32(PACKED_PITCH / 4)
+              .op("i32.mul")
+              .set(blockBytes);
+            const a = { rows: packs, from: m0, to: m1, start: aStart, pitch: arg.aPitch };
+            packRows(f, tile, { ...a, kBytes, packed, blockBytes });
+            f.get(packed).set(packedPanel);
+          }
           // Rows outside: what is written lies together, and a's rows are read from memory once.
-          forBlocks(f, { row, height, most, from: m0, to: m1 }, () => {
+          forBlocks(f, { row, height, most, from: m0, to: m1, isEven: !packs }, () => {
             f.get(panels).set(panel);
-            if (packs)
-              byHeight(f, { height, most }, (count) => {
-                rowAddresses(f, tile, { rows, height: count, ...where });
-                packRows(f, tile, { rows: packs, height: count, kBytes, aPitch: arg.aPitch, to: packed });
-              });
             f.for(column, { from: 0, to: columns, step: width }, () => {
               f.get(n0, column).op("i32.add").set(first);
               columnPlace(f, cColumns);
@@ -148,6 +152,7 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
               block();
               f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
             });
+            if (packs) f.get(packedPanel, blockBytes).op("i32.add").set(packedPanel);
           });
         });
       });
@@ -163,10 +168,10 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const { m, n, batches, segments, rows, columns, cPitch, epilogue } = problem;
   if (m === 0 || n === 0 || batches.length === 0) return;
   const shape = tileShape(runtime);
-  const { work, ...chunks } = chunksOf(problem, shape);
+  const { work, ...chunks } = chunksOf(problem, { shape, threads: runtime.threads });
   const block = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
   const packs = packsRows(problem);
-  const panelBytes = block + (packs ? PACKED_PITCH * longest(segments) : 0);
+  const packedBytes = packs ? Math.ceil(chunks.mChunk / shape.rows) * PACKED_PITCH * longest(segments) : 0;
   const [kStride, columnStride] = columns.kind === "strided" ? [columns.k, columns.column] : [0, 0];
   const runs = columns.kind === "runs" ? columns : undefined;
   const pack = columns.kind !== "strided" ? columns.kind : kStride === 4 ? "columns" : "any";
@@ -176,7 +181,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
     runs?.k ?? [],
   ];
   runtime.withTables(tables, ([batchTable, segmentTable, bTable]) =>
-    runtime.withScratch(runtime.threads * panelBytes, (panels) =>
+    runtime.withScratch(runtime.threads * (block + packedBytes), (panels) =>
       launchNamed(
         runtime,
         gemmKernel({ rows: rows.kind, packsRows: packs, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
@@ -197,7 +202,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
             toStep: runs?.to?.[1] ?? 0,
             cPitch,
             panels,
-            panelBytes,
+            panelBytes: block + packedBytes,
             block,
             ...epilogueWords(epilogue),
           },

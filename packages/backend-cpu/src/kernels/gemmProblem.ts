@@ -97,19 +97,17 @@ export function cutSummed(size: number, { aStep, bStep, taps = 1 }: Cut): GemmSe
   }));
 }
 
-/** What a unit of a product holds: bytes of packed columns of b, rows of a, and units below which it is cut further. */
+/** What a unit of a product holds at most: bytes of packed columns of b, and rows of a; and what is not cut any more. */
 interface Limits {
   readonly panelBytes: number;
   readonly rows: number;
-  readonly units: number;
-  /** Columns and rows that are not cut any more. */
   readonly least: { readonly columns: number; readonly rows: number };
 }
 
-// Rows share a core's second-level cache with c and the packed columns. Rows that are packed pay for it once per unit, so
-// that units are wide; and nothing else of theirs stays in cache from one column to the next.
-const PACKED: Limits = { panelBytes: 384 * 1024, rows: 256, units: 8, least: { columns: 128, rows: 80 } };
-const AS_THEY_LIE = { panelBytes: 96 * 1024, rowBytes: 512 * 1024, units: 16, least: { columns: 64, rows: 80 } };
+// Rows share a core's second-level cache with c and the packed columns. The wider and higher a unit is, the less often a and
+// b are read from memory and packed.
+const PACKED: Limits = { panelBytes: 384 * 1024, rows: 384, least: { columns: 128, rows: 80 } };
+const AS_THEY_LIE = { panelBytes: 384 * 1024, rowBytes: 512 * 1024, least: { columns: 64, rows: 80 } };
 // Multiply-adds below which a unit is not worth splitting.
 const SMALL_UNIT = 1 << 20;
 
@@ -131,8 +129,11 @@ interface Chunks {
   readonly nChunks: number;
 }
 
-/** How a product is cut into units, from sizes alone. Packing is repeated per row chunk, so columns are cut first, unless rows are packed too. */
-export function chunksOf(problem: Gemm, { columns: width }: TileShape): Chunks & { readonly work: number } {
+/** How rows and columns are cut into units, on which no sum depends. Packing is repeated per row chunk, so columns are cut first, unless rows are packed too. */
+export function chunksOf(
+  problem: Gemm,
+  { shape: { columns: width, rows: height }, threads }: { shape: TileShape; threads: number },
+): Chunks & { readonly work: number } {
   const { m, n, batches, segments } = problem;
   const k = Math.max(1, longest(segments));
   const depth = batches.reduce((most, { segments: [from, to] }) => {
@@ -141,18 +142,25 @@ export function chunksOf(problem: Gemm, { columns: width }: TileShape): Chunks &
     return Math.max(most, sum);
   }, 1);
   const isPacked = packsRows(problem);
-  const { panelBytes, rows, units, least } = isPacked
+  const { panelBytes, rows, least } = isPacked
     ? PACKED
     : { ...AS_THEY_LIE, rows: Math.max(60, Math.floor(AS_THEY_LIE.rowBytes / (4 * k))) };
-  let nChunk = Math.min(roundUp(n, width), Math.max(1, Math.floor(panelBytes / (4 * width * k))) * width);
-  let mChunk = Math.min(m, rows);
-  const count = () => batches.length * Math.ceil(m / mChunk) * Math.ceil(n / nChunk);
-  while (count() < units && mChunk * nChunk * depth > SMALL_UNIT) {
-    const canCut = { columns: nChunk > least.columns, rows: mChunk > least.rows };
-    if (canCut.columns && !(isPacked && canCut.rows)) nChunk = roundUp(nChunk / 2, width);
-    else if (canCut.rows) mChunk = Math.ceil(mChunk / 2);
+  const most = { columns: Math.max(1, Math.floor(panelBytes / (4 * width * k))) * width, rows: Math.max(1, rows) };
+  const cuts = { columns: Math.ceil(n / most.columns), rows: Math.ceil(m / most.rows) };
+  const chunk = () => ({
+    columns: roundUp(Math.ceil(n / cuts.columns), width),
+    rows: Math.min(m, roundUp(Math.ceil(m / cuts.rows), height)),
+  });
+  const isShared = (units: number) => units >= threads && (units % threads === 0 || units >= 4 * threads);
+  while (!isShared(batches.length * cuts.rows * cuts.columns)) {
+    const { columns, rows } = chunk();
+    if (rows * columns * depth <= SMALL_UNIT) break;
+    const canCut = { columns: columns > least.columns, rows: rows > least.rows };
+    if (canCut.columns && !(isPacked && canCut.rows)) cuts.columns++;
+    else if (canCut.rows) cuts.rows++;
     else break;
   }
+  const { columns: nChunk, rows: mChunk } = chunk();
   const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];
   return { mChunk, nChunk, mChunks, nChunks, work: mChunk * nChunk * depth };
 }

@@ -65,8 +65,14 @@ function packRuns(f: Assembler, p: Panels): void {
     });
   };
   f.get(p.panels).set(panel);
-  f.get(p.first, p.columns).op("i32.add").set(end);
-  f.for(start, { from: p.first, to: end, step: p.width }, () => {
+  f.get(p.first).set(start).get(p.first, p.columns).op("i32.add").set(end);
+  divide(f, [start, runLength], { quotient: place, remainder: x });
+  f.get(runLength, x).op("i32.sub").get(p.columns).op("i32.ge_s");
+  f.if(() => {
+    f.get(p.source, place, runPitch).op("i32.mul", "i32.add").get(x).i32(2).op("i32.shl", "i32.add").set(place);
+    packWholePanels(f, { ...p, vectors, place, start, panel });
+  });
+  f.for(start, { from: start, to: end, step: p.width }, () => {
     f.get(start).tee(column).i32(p.width).op("i32.add").tee(stop).get(end).op("i32.gt_s");
     f.if(() => f.get(end).set(stop).get(panel).i32(0).get(p.panelBytes).op("memory.fill"));
     f.get(panel).set(at);
@@ -104,6 +110,41 @@ function packRuns(f: Assembler, p: Panels): void {
     f.get(panel, p.panelBytes).op("i32.add").set(panel);
   });
   f.release(...names, ...vectors);
+}
+
+/** All whole panels of adjacent columns, k by k, so that what is read lies together. Moves `start` and `panel` behind them. */
+function packWholePanels(
+  f: Assembler,
+  p: Panels & {
+    readonly vectors: readonly Local[];
+    readonly place: Local;
+    readonly start: Local;
+    readonly panel: Local;
+  },
+): void {
+  const { panel, panelBytes, vectors } = p;
+  const [k, from, to, i, whole] = f.locals("i32", 5);
+  f.get(p.columns).i32(p.width).op("i32.div_u").set(whole);
+  f.for(k, { from: 0, to: p.kBytes, step: 4 }, () => {
+    f.get(p.place, p.runs.bTable, k).op("i32.add").memory("i32.load").op("i32.add").set(from);
+    f.get(panel).set(to);
+    f.for(i, { from: 0, to: whole }, () => {
+      loadRow(f, vectors, from);
+      storeRow(f, vectors, to);
+      f.get(from)
+        .i32(p.width * 4)
+        .op("i32.add")
+        .set(from);
+      f.get(to, panelBytes).op("i32.add").set(to);
+    });
+    f.get(panel)
+      .i32(p.width * 4)
+      .op("i32.add")
+      .set(panel);
+  });
+  f.get(p.panels, whole, panelBytes).op("i32.mul", "i32.add").set(panel);
+  f.get(p.start, whole).i32(p.width).op("i32.mul", "i32.add").set(p.start);
+  f.release(k, from, to, i, whole);
 }
 
 function packAdjacentK(f: Assembler, p: Panels): void {

@@ -1,26 +1,79 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { transpose4 } from "../wasm/vectors.ts";
-import type { RowKind, Tile } from "./tile.ts";
+import { byHeight, forBlocks, type RowKind, rowAddresses, type Tile } from "./tile.ts";
 
 /** Bytes from k to k of a packed block: two vectors, of which the tile's height is used. */
 export const PACKED_PITCH = 32;
 
-export interface RowBlock {
+export interface PackedRows {
   readonly rows: Exclude<RowKind, "tables">;
-  readonly height: number;
+  /** The first row, and the one past the last. */
+  readonly from: Local;
+  readonly to: Local;
+  /** Address of row 0 at k = 0; bytes from row to row or, of adjacent rows, from k to k. */
+  readonly start: Local;
+  readonly pitch: Local;
   /** 4·K */
   readonly kBytes: Local;
-  /** Bytes from k to k, where rows are adjacent. */
-  readonly aPitch: Local;
-  /** Where the block goes: `PACKED_PITCH` bytes for each k. */
-  readonly to: Local;
+  /** Where blocks go, `PACKED_PITCH` bytes for each k: as many rows as the tile has in each, in the last what is left. */
+  readonly packed: Local;
+  /** Bytes of a block. */
+  readonly blockBytes: Local;
 }
 
-/** Copies the rows of a whose addresses are set, so that the tile reads them line after line. */
-export function packRows(f: Assembler, tile: Tile, block: RowBlock): void {
-  const { k, offset, cursor, rows } = tile;
-  const { height, kBytes, aPitch } = block;
-  f.get(block.to).set(cursor);
+/** Copies rows of a block by block, so that the tile reads them line after line. */
+export function packRows(f: Assembler, tile: Tile, pack: PackedRows): void {
+  const most = tile.shape.rows;
+  const { from, to, blockBytes } = pack;
+  const [row, height, block] = f.locals("i32", 3);
+  f.get(from).set(row).get(pack.packed).set(block);
+  if (pack.rows === "adjacent") wholeBlocks(f, tile, { ...pack, row, block });
+  forBlocks(f, { row, height, most, from: row, to, isEven: false }, () => {
+    byHeight(f, { height, most }, (count) => {
+      rowAddresses(f, tile, { ...pack, height: count, row, table: row });
+      packBlock(f, tile, { ...pack, height: count, block });
+    });
+    f.get(block, blockBytes).op("i32.add").set(block);
+  });
+  f.release(row, height, block);
+}
+
+/** Adjacent rows of all whole blocks, k by k, so that what is read lies together. Moves `row` and `block` behind them. */
+function wholeBlocks(
+  f: Assembler,
+  { shape, k, offset, cursor }: Tile,
+  pack: PackedRows & { row: Local; block: Local },
+) {
+  const { row, block, blockBytes, kBytes } = pack;
+  const [line, whole, i] = f.locals("i32", 3);
+  f.get(pack.start, row).i32(2).op("i32.shl", "i32.add").set(line);
+  f.get(pack.to, row).op("i32.sub").i32(shape.rows).op("i32.div_u").set(whole);
+  f.for(k, { from: 0, to: kBytes, step: 4 }, () => {
+    f.get(line).set(offset).get(block).set(cursor);
+    f.for(i, { from: 0, to: whole }, () => {
+      copyLine(f, { height: shape.rows, from: offset, to: cursor });
+      f.get(offset)
+        .i32(shape.rows * 4)
+        .op("i32.add")
+        .set(offset);
+      f.get(cursor, blockBytes).op("i32.add").set(cursor);
+    });
+    f.get(line, pack.pitch).op("i32.add").set(line);
+    f.get(block).i32(PACKED_PITCH).op("i32.add").set(block);
+  });
+  f.get(pack.packed, whole, blockBytes).op("i32.mul", "i32.add").set(block);
+  f.get(row, whole).i32(shape.rows).op("i32.mul", "i32.add").set(row);
+  f.release(line, whole, i);
+}
+
+/** One block of the rows whose addresses are set. */
+function packBlock(
+  f: Assembler,
+  { k, offset, cursor, rows }: Tile,
+  block: PackedRows & { height: number; block: Local },
+) {
+  const { height, kBytes } = block;
+  f.get(block.block).set(cursor);
   const next = (values: number): void => {
     f.get(cursor)
       .i32(values * PACKED_PITCH)
@@ -50,13 +103,8 @@ export function packRows(f: Assembler, tile: Tile, block: RowBlock): void {
   }
   f.for(k, { from: k, to: kBytes, step: 4 }, () => {
     if (block.rows === "adjacent") {
-      let row = 0;
-      for (const [count, load, store] of PIECES)
-        for (; height - row >= count; row += count)
-          f.get(cursor, rows[0]!)
-            .memory(load, row * 4)
-            .memory(store, row * 4);
-      f.get(rows[0]!, aPitch).op("i32.add").set(rows[0]!);
+      copyLine(f, { height, from: rows[0]!, to: cursor });
+      f.get(rows[0]!, block.pitch).op("i32.add").set(rows[0]!);
     } else
       for (let i = 0; i < height; i++)
         f.get(cursor, rows[i]!, k)
@@ -72,3 +120,13 @@ const PIECES = [
   [2, "i64.load", "i64.store"],
   [1, "f32.load", "f32.store"],
 ] as const;
+
+/** Copies that many adjacent values. */
+function copyLine(f: Assembler, { height, from, to }: { height: number; from: Local; to: Local }): void {
+  let row = 0;
+  for (const [count, load, store] of PIECES)
+    for (; height - row >= count; row += count)
+      f.get(to, from)
+        .memory(load, row * 4)
+        .memory(store, row * 4);
+}

@@ -1,6 +1,6 @@
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
-import { divide } from "./args.ts";
+import { divide, smaller } from "./args.ts";
 
 // The innermost loop of all products: per k one load for each vector of b, and for each row of a a broadcast and as many
 // multiply-adds. Measured alone, the tile of 6×16 does 93 % of the multiply-adds that a core of a Xeon (Sapphire Rapids)
@@ -173,11 +173,27 @@ export interface Blocks {
   readonly most: number;
   readonly from: Local;
   readonly to: Local;
+  /** As even as possible, which is the default; or whole ones, and what is left. */
+  readonly isEven?: boolean;
 }
 
-/** Splits rows from…to into blocks, as even as possible, and runs `body` for each. */
-export function forBlocks(f: Assembler, { row, height, most, from, to }: Blocks, body: () => void): void {
+/** Splits rows from…to into blocks, and runs `body` for each. */
+export function forBlocks(
+  f: Assembler,
+  { row, height, most, from, to, isEven = true }: Blocks,
+  body: () => void,
+): void {
   const [count, least, larger] = f.locals("i32", 3);
+  if (!isEven) {
+    f.i32(most).set(height);
+    f.for(row, { from, to, step: height }, () => {
+      f.get(to, row).op("i32.sub").set(count);
+      smaller(f, count, height).set(height);
+      body();
+    });
+    f.release(count, least, larger);
+    return;
+  }
   f.get(to, from).op("i32.sub").tee(count);
   f.i32(most - 1)
     .op("i32.add")

@@ -114,7 +114,7 @@ test("classes without names are matched by order, and it is said", async () => {
 test("the embedding of denoising may be missing on either side", async () => {
   const [embedding] = CLASS_TENSORS;
   const without = (model: ModelConfig) => {
-    model.denoising.numDenoising = 0;
+    Object.assign(model.denoising, { numDenoising: 0 });
   };
   const fresh = await load(named(["a"], without), named(["a"]));
   expect(fresh.report.changes).toEqual([{ name: embedding, fate: "initialised", inFile: undefined, inModel: [2, 16] }]);

@@ -5,6 +5,9 @@ import { backboneLevels } from "../model/dfineConfig.ts";
 /** What transformers' D-FINE has only one way of. */
 const ONLY = {
   "model.encoder.block": ["gelan", ({ encoder }) => encoder.block],
+  "model.encoder.downsample": ["scdown", ({ encoder }) => encoder.downsample],
+  "model.decoder.attentionProjections": [false, ({ decoder }) => decoder.attentionProjections],
+  "model.decoder.inputProjection": ["differing", ({ decoder }) => decoder.inputProjection],
   "model.decoder.fusion": ["gate", ({ decoder }) => decoder.fusion],
   "model.decoder.querySelect": ["default", ({ decoder }) => decoder.querySelect],
   "model.decoder.boxHead": ["distribution", ({ decoder }) => decoder.boxHead],

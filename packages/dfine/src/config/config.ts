@@ -1,7 +1,10 @@
 import * as z from "zod";
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { COCO_STAT_NAMES } from "../evaluation/cocoStats.ts";
+import { DISTILLATIONS } from "../loss/distillations.ts";
+import { SET_NAMES } from "../loss/predictionSets.ts";
 import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
+import { choiceOf } from "../model/parts.ts";
 import { PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./names.ts";
 import { count, rate, share, size } from "./numbers.ts";
 
@@ -24,11 +27,17 @@ export type { ModelConfig };
 const criterionSchema = z.strictObject({
   /** Box losses on the union of all layers' matches (GO-LSD), or on each layer's own. */
   matching: z.enum(["union", "layer"]),
-  weights: z.strictObject({ vfl: rate, bbox: rate, giou: rate, fgl: rate }),
+  weights: z.strictObject({ vfl: rate, focal: rate.default(0), bbox: rate, giou: rate, fgl: rate }),
+  /** How sets and losses are called. */
+  names: choiceOf(SET_NAMES).default("dfine"),
+  /** Whether the first layer's plain boxes have a class loss too. */
+  preClasses: z.boolean().default(true),
+  /** Added to areas that IoU and generalised IoU divide by. */
+  boxEpsilon: rate.default(0),
   alpha: rate,
   gamma: rate,
   /** Terms by which the last layer teaches the earlier ones. */
-  distillation: z.array(z.strictObject({ kind: z.enum(["ddf"]), weight: rate, temperature: z.number().positive() })),
+  distillation: z.array(DISTILLATIONS.schema),
   matcher: z.strictObject({ classWeight: rate, bboxWeight: rate, giouWeight: rate, alpha: rate, gamma: rate }),
 });
 
@@ -42,7 +51,8 @@ const optimizer = z.strictObject({
   groups: z.array(
     z.strictObject({
       pattern: z.string().refine(isPattern, "not a regular expression"),
-      learningRate: z.enum(["base", "backbone"]),
+      /** One of the two rates, or a share of the base rate. */
+      learningRate: z.union([z.enum(["base", "backbone"]), rate]),
       weightDecay: z.union([z.literal("inherit"), rate]),
     }),
   ),
@@ -77,7 +87,7 @@ const trainSchema = z.strictObject({
     gamma: rate,
     finalShare: share,
   }),
-  /** `warmups`: steps over which the decay rises. In stage 2 it is `restartDecay`, where that is lower. */
+  /** `decay` 0: nothing is averaged. `warmups`: steps over which it rises. In stage 2 it is `restartDecay`, where that is lower. */
   ema: z.strictObject({ decay: share, warmups: count, restartDecay: share }),
   augmentation: z.strictObject({
     /** In order: a list, or the name of one. Images are resized after them. */

@@ -1,10 +1,16 @@
-import { ConfigError, type ParameterGroupConfig } from "./config.ts";
+import { ConfigError, type OptimizerConfig, type ParameterGroupConfig } from "./config.ts";
 
 /** Parameters that the optimiser treats alike, by name. */
 export interface ParameterGroup extends Omit<ParameterGroupConfig, "pattern"> {
   /** The pattern, or null for the last group: what no pattern matches. */
   readonly pattern: string | null;
   readonly names: string[];
+}
+
+/** The learning rate of a group, before the schedule. */
+export function groupRate({ learningRate: rate }: Pick<ParameterGroupConfig, "learningRate">, config: OptimizerConfig) {
+  if (typeof rate === "number") return rate * config.learningRate;
+  return rate === "base" ? config.learningRate : config.backboneLearningRate;
 }
 
 /**

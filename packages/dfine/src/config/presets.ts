@@ -3,7 +3,8 @@ import { dfineDecoder } from "../model/decoder.ts";
 import { contrastive } from "../model/denoising.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
-import type { Config, CriterionConfig, ModelConfig, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
+import type { Config, ModelConfig, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
+import { DFINE_CRITERION } from "./criteria.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
 import { recipeOf } from "./recipes.ts";
 
@@ -75,15 +76,6 @@ function model({ frozen = false, ...row }: ModelRow, classes: readonly string[])
   };
 }
 
-const CRITERION: CriterionConfig = {
-  matching: "union",
-  weights: { vfl: 1, bbox: 5, giou: 2, fgl: 0.15 },
-  alpha: 0.75,
-  gamma: 2,
-  distillation: [{ kind: "ddf", weight: 1.5, temperature: 5 }],
-  matcher: { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
-};
-
 function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainConfig {
   const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
   const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
@@ -130,7 +122,7 @@ export function presetConfig(
   return structuredClone({
     ...{ preset, task, recipe },
     model: model(row, numbers.classes),
-    criterion: CRITERION,
+    criterion: DFINE_CRITERION,
     train: train(numbers, row.frozen),
   });
 }

@@ -95,7 +95,7 @@ function merge(base: Tree, patch: Tree, place: Place): Tree {
 }
 
 /** Turns `a.b.c=value` into a tree; the value is read as YAML (`8`, `1e-4`, `[6, 6]`, `true`, `null`, text). */
-function parseOverride(text: string): Tree {
+export function parseOverride(text: string): ConfigOptions {
   const split = text.indexOf("=");
   if (split < 1) throw new ConfigError(`configuration: ${describe(text)} is not of the form key=value`);
   let value: unknown;
@@ -106,7 +106,7 @@ function parseOverride(text: string): Tree {
     throw new ConfigError(`configuration: the value of ${describe(text)} cannot be read: ${reason}`);
   }
   const keys = text.slice(0, split).trim().split(".");
-  return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as Tree;
+  return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigOptions;
 }
 
 function choice<T extends string>(key: string, names: readonly T[], options: { patches: Tree[]; fallback: T }): T {
@@ -166,6 +166,11 @@ function checkTogether({ model, train }: Config): void {
     ...(train.batch % train.accumulate === 0
       ? []
       : [`train.accumulate ${train.accumulate} does not divide train.batch ${train.batch}; parts are of one size`]),
+    ...(model.resize === "shortestEdge" && train.augmentation.baseSizeRepeat !== null
+      ? [
+          "train.augmentation.baseSizeRepeat must be null with model.resize=shortestEdge, whose images have sizes of their own",
+        ]
+      : []),
     ...(ascend ? [] : [`train.schedule.milestones [${milestones}] must ascend`]),
   ];
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
@@ -180,7 +185,7 @@ export function resolveConfig(
   options: ConfigOptions | readonly ConfigOptions[] = {},
   overrides: readonly string[] = [],
 ): Config {
-  const patches: Tree[] = [...[options].flat().map(modernised), ...overrides.map(parseOverride)];
+  const patches: Tree[] = [...[options].flat().map(modernised), ...(overrides.map(parseOverride) as Tree[])];
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
   const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });

@@ -35,20 +35,30 @@ function kind(value: unknown): string {
 const UNIT = Float32Array.from({ length: 256 }, (_, value) => value / 255);
 
 /**
- * Writes the image as float32 RGB / 255 in [3, height, width] order into `target`, from element `offset` on.
+ * Writes the image as float32 RGB / 255 into `target`, from element `offset` on, as the top left of an image [3, height, width]
+ * of the given size, by default its own.
  * @throws RangeError when it does not fit behind the offset
  */
-export function toTensorData(image: RgbImage, target: Float32Array, { offset = 0 } = {}): void {
+export function toTensorData(
+  image: RgbImage,
+  target: Float32Array,
+  { offset = 0, size = image }: { offset?: number; size?: Pick<RgbImage, "width" | "height"> } = {},
+): void {
   const { width, height, data } = image;
-  const plane = width * height;
-  if (offset < 0 || offset + 3 * plane > target.length)
+  const plane = size.width * size.height;
+  if (offset < 0 || offset + 3 * plane > target.length || width > size.width || height > size.height)
     throw new RangeError(
-      `toTensorData: ${width}x${height} needs ${3 * plane} elements from ${offset} on, but the target has ${target.length}. Give a slot of 3 * height * width.`,
+      `toTensorData: ${width}x${height} in ${size.width}x${size.height} needs ${3 * plane} elements from ${offset} on, but the target has ${target.length}. Give a slot of 3 * height * width.`,
     );
-  for (let i = 0; i < plane; i++) {
-    target[offset + i] = UNIT[data[3 * i]!]!;
-    target[offset + plane + i] = UNIT[data[3 * i + 1]!]!;
-    target[offset + 2 * plane + i] = UNIT[data[3 * i + 2]!]!;
+  let from = 0;
+  for (let y = 0; y < height; y++) {
+    const row = offset + y * size.width;
+    for (let at = row; at < row + width; at++) {
+      target[at] = UNIT[data[from]!]!;
+      target[at + plane] = UNIT[data[from + 1]!]!;
+      target[at + 2 * plane] = UNIT[data[from + 2]!]!;
+      from += 3;
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import { ConfigError } from "../config/errors.ts";
 import type { Detector } from "../model/detector.ts";
 import { modelPredictor } from "../predictor.ts";
 import { createImage } from "./image.ts";
-import { inputFrame, placeInInput, RESIZES, toInput } from "./inputFit.ts";
+import { inputFrame, placeInInput, RESIZES, shortestEdge, toInput, toInputs } from "./inputFit.ts";
 import { toTargets } from "./targets.ts";
 
 const backend = cpu({ threads: 1 });
@@ -45,6 +45,50 @@ test("around a letterboxed image is grey, and its box covers its pixels", () =>
           const inside = isInside((x + 0.5) / size[1], cx!, w!) && isInside((y + 0.5) / size[0], cy!, h!);
           if (input.data[3 * (y * size[1] + x)] !== (inside ? 255 : 114)) expect.unreachable(`pixel ${x}, ${y}`);
         }
+    }),
+    { numRuns: 30 },
+  ));
+
+test("by its shortest edge, an image keeps its shape, and grows or shrinks as far as its longest edge lets it", () =>
+  fc.assert(
+    fc.property(side, side, side, side, (width, height, shortest, more) => {
+      const longest = shortest + more;
+      const found = shortestEdge({ width, height }, shortest, longest);
+      const [short, long] = [Math.min(width, height), Math.max(width, height)];
+      const edge = Math.min(found.width, found.height);
+      const isLimited = (long / short) * shortest > longest;
+      expect(edge).toBe(isLimited ? Math.max(1, Math.floor((longest * short) / long + 0.5 - 1e-9)) : shortest);
+      // Cut off, not rounded: less than a pixel short of the image's own shape.
+      const exact = (edge * long) / short;
+      const other = Math.max(found.width, found.height);
+      expect(exact - other).toBeLessThan(1);
+      expect(other).toBeLessThanOrEqual(exact);
+    }),
+  ));
+
+test("images of different sizes are padded with black at the right and at the bottom, and their sizes told", () =>
+  fc.assert(
+    fc.property(fc.array(fc.tuple(side, side), { minLength: 1, maxLength: 3 }), (sizes) => {
+      const white = sizes.map(([width, height]) => {
+        const image = createImage(width, height);
+        image.data.fill(255);
+        return image;
+      });
+      const { images, shape, validSizes } = toInputs(white, [16, 24], "shortestEdge");
+      const [count, , height, width] = shape;
+      const own = white.map((image) => toInput(image, [16, 24], "shortestEdge"));
+      expect([count, height, width]).toEqual([
+        sizes.length,
+        Math.max(...own.map((image) => image.height)),
+        Math.max(...own.map((image) => image.width)),
+      ]);
+      const isPadded = own.some((image) => image.height < height || image.width < width);
+      expect(validSizes).toEqual(isPadded ? own.map((image) => [image.height, image.width]) : undefined);
+      images.forEach((value, i) => {
+        const [x, y] = [i % width, Math.floor(i / width) % height];
+        const image = own[Math.floor(i / (3 * height * width))]!;
+        if (value !== (x < image.width && y < image.height ? 1 : 0)) expect.unreachable(`pixel ${x}, ${y}`);
+      });
     }),
     { numRuns: 30 },
   ));

@@ -1,5 +1,5 @@
 import type { CocoAnnotation, CocoDataset, CocoImage } from "./dataset.ts";
-import { inputFrame, type Resize } from "./inputFit.ts";
+import { inputFrame, type Resize, shortestEdge } from "./inputFit.ts";
 
 /** What an image should be found to hold. */
 export interface Targets {
@@ -68,13 +68,15 @@ export function toTargets(
   { size, resize = "squeeze", minSide = 1 }: TrainingTargetsOptions = {},
 ): Targets & { readonly tiny: number } {
   const frame = size ? inputFrame(image, size, resize) : { ...image, left: 0, top: 0 };
+  const input =
+    size && (resize === "shortestEdge" ? shortestEdge(image, ...size) : { height: size[0], width: size[1] });
   const kept: number[] = [];
   const fractions: number[] = [];
   for (const [i, label] of labels.entries()) {
     const [x1, y1, x2, y2] = boxes.subarray(4 * i, 4 * i + 4) as unknown as [number, number, number, number];
     const width = Math.fround((x2 - x1) / frame.width);
     const height = Math.fround((y2 - y1) / frame.height);
-    if (size && (width * size[1] < minSide || height * size[0] < minSide)) continue;
+    if (input && (width * input.width < minSide || height * input.height < minSide)) continue;
     kept.push(label);
     fractions.push(
       ((x1 + x2) / 2 - frame.left) / frame.width,

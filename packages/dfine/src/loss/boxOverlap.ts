@@ -20,48 +20,43 @@ function corners([cx, cy, w, h]: readonly Expr[]): Corners {
 
 const area = ({ x1, y1, x2, y2 }: Corners): Expr => x2.sub(x1).mul(y2.sub(y1));
 
-function iouAndUnion(a: Corners, b: Corners): { iou: Expr; union: Expr } {
+function iouAndUnion([a, b]: readonly [Corners, Corners], epsilon: Expr): { iou: Expr; union: Expr } {
   const width = atLeastZero(a.x2.min(b.x2).sub(a.x1.max(b.x1)));
   const height = atLeastZero(a.y2.min(b.y2).sub(a.y1.max(b.y1)));
   const intersection = width.mul(height);
   const union = area(a).add(area(b)).sub(intersection);
-  return { iou: intersection.div(union), union };
+  return { iou: intersection.div(union.add(epsilon)), union };
 }
 
-function giouOf(a: Corners, b: Corners): Expr {
-  const { iou, union } = iouAndUnion(a, b);
+function giouOf([a, b]: readonly [Corners, Corners], epsilon: Expr): Expr {
+  const { iou, union } = iouAndUnion([a, b], epsilon);
   const hull = atLeastZero(a.x2.max(b.x2).sub(a.x1.min(b.x1))).mul(atLeastZero(a.y2.max(b.y2).sub(a.y1.min(b.y1))));
-  return iou.sub(hull.sub(union).div(hull));
+  return iou.sub(hull.sub(union).div(hull.add(epsilon)));
 }
 
-const sampled = {
-  inputs: [0, 1].flatMap(() => [
-    [0, 1],
-    [0, 1],
-    [0.1, 1],
-    [0.1, 1],
-  ]) as [number, number][],
-};
-type Eight = [Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr];
+const sampled = [0, 1].flatMap((): [number, number][] => [
+  [0, 1],
+  [0, 1],
+  [0.1, 1],
+  [0.1, 1],
+]);
+/** Two boxes, and the epsilon. */
+type Pair = [Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr];
+const both = (c: readonly Expr[]) => [corners(c.slice(0, 4)), corners(c.slice(4, 8))] as const;
 
-const iouMap = defineMap(
-  "boxIou",
-  (...c: Eight) => iouAndUnion(corners(c.slice(0, 4)), corners(c.slice(4))).iou,
-  sampled,
-);
-const giouMap = defineMap("boxGiou", (...c: Eight) => giouOf(corners(c.slice(0, 4)), corners(c.slice(4))), sampled);
+const iouMap = defineMap("boxIou", (...c: Pair) => iouAndUnion(both(c), c[8]).iou, { inputs: [...sampled, 1e-6] });
+const giouMap = defineMap("boxGiou", (...c: Pair) => giouOf(both(c), c[8]), { inputs: [...sampled, 1e-6] });
 
-// Pairs without a target compare a fixed box with itself: loss and gradient are 0 whatever was predicted there.
+// Pairs without a target compare a fixed box with itself, so that no gradient there is NaN, and count as 0.
 const giouLossMap = defineMap(
   "giouLoss",
-  (label: Expr, ...c: Eight) => {
+  (label: Expr, ...c: Pair) => {
     const isMatched = label.lt(0).not();
-    const orFixed = (box: readonly Expr[]) => corners(box.map((x, i) => isMatched.select(x, i < 2 ? 0.5 : 1)));
-    return giouOf(orFixed(c.slice(0, 4)), orFixed(c.slice(4)))
-      .neg()
-      .add(1);
+    const orFixed = c.map((x, i) => isMatched.select(x, i % 4 < 2 ? 0.5 : 1));
+    const loss = giouOf(both(orFixed), c[8]).neg().add(1);
+    return isMatched.select(loss, 0);
   },
-  { inputs: ["i32", ...sampled.inputs] },
+  { inputs: ["i32", ...sampled, 1e-6] },
 );
 
 const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select(0, box.sub(target).abs()), {
@@ -72,31 +67,36 @@ const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select
 const columns = (boxes: Tensor) =>
   split(boxes, [1, 1, 1, 1], -1).map((column) => column.squeeze(-1)) as [Tensor, Tensor, Tensor, Tensor];
 
-/** IoU of boxes that broadcast, [..., 4] cxcywh each → [...]; NaN for two empty boxes. */
-export const boxIou = (a: Tensor, b: Tensor): Tensor => iouMap(...columns(a), ...columns(b));
+/**
+ * IoU of boxes that broadcast, [..., 4] cxcywh each → [...]. `epsilon` is added to areas that are divided by; without it two
+ * empty boxes give NaN.
+ */
+export const boxIou = (a: Tensor, b: Tensor, epsilon = 0): Tensor => iouMap(...columns(a), ...columns(b), epsilon);
 
-/** Generalised IoU of boxes that broadcast, [..., 4] cxcywh each → [...]. Rezatofighi et al. 2019. */
-export const boxGiou = (a: Tensor, b: Tensor): Tensor => giouMap(...columns(a), ...columns(b));
+/** Generalised IoU of boxes that broadcast, [..., 4] cxcywh each → [...]; see `boxIou`. Rezatofighi et al. 2019. */
+export const boxGiou = (a: Tensor, b: Tensor, epsilon = 0): Tensor => giouMap(...columns(a), ...columns(b), epsilon);
 
 /** Boxes of S sets with the target of each query. */
 export interface BoxPairs extends DenseTargets {
   /** [S, B, Q, 4], cxcywh. */
   readonly boxes: Tensor;
+  /** Added to areas that are divided by. Default 0. */
+  readonly epsilon?: number;
 }
 
-// A query without a target may have collapsed to a box without area, whose IoU with anything is 0/0.
-const matchedMap = defineMap("matchedOnly", (label, value) => label.lt(0).select(0, value), {
+/** A value for each query, 0 for those without a target, whatever it is there: a box without area has IoU 0/0. */
+export const matchedOnly = defineMap("matchedOnly", (label, value) => label.lt(0).select(0, value), {
   inputs: ["i32", [-3, 3]],
 });
 
 /** IoU of each query's box with its target, 0 without one → [S, B, Q], no gradient: a weight or target of other losses. */
-export const matchedIou = ({ boxes, targets, labels }: BoxPairs): Tensor =>
-  noGrad(() => matchedMap(labels, boxIou(boxes, targets)));
+export const matchedIou = ({ boxes, targets, labels, epsilon }: BoxPairs): Tensor =>
+  noGrad(() => matchedOnly(labels, boxIou(boxes, targets, epsilon)));
 
 /** Σ |box − target| over matched queries and coordinates → [S]. */
 export const l1Loss = ({ boxes, targets, labels }: BoxPairs): Tensor =>
   sumPerSet(l1LossMap(labels.unsqueeze(-1), boxes, targets));
 
 /** Σ (1 − GIoU) over matched queries → [S]. */
-export const giouLoss = ({ boxes, targets, labels }: BoxPairs): Tensor =>
-  sumPerSet(giouLossMap(labels, ...columns(boxes), ...columns(targets)));
+export const giouLoss = ({ boxes, targets, labels, epsilon = 0 }: BoxPairs): Tensor =>
+  sumPerSet(giouLossMap(labels, ...columns(boxes), ...columns(targets), epsilon));

@@ -76,7 +76,7 @@ class Scene {
         targets: Int32Array.from(indices, (t) => t % labels.length),
       };
     });
-    return { ...ordinary, dn: { layers: dn.layers, pre: dn.plain(), positives, groups } };
+    return { ...ordinary, dn: { layers: dn.layers, pre: dn.plain(), positives, groups, negatives: true } };
   }
 
   release(): void {
@@ -200,7 +200,7 @@ describe("criterion", () => {
       expect([...matches.values()].flat().every(({ queries }) => queries.length === 0)).toBe(true);
       backward(total);
       const { weights } = config;
-      const { weight: share, temperature } = config.distillation[0]!;
+      const { weight: share, temperature } = config.distillation.find((term) => term.kind === "ddf")!;
       const students = [...outputs.aux, outputs.last];
       for (const { logits: x, boxes } of [...students, outputs.pre!, ...outputs.enc]) {
         // The focal weight 0.75 p² counts as a constant: -log(1 - p) has the derivative p.
@@ -241,7 +241,7 @@ describe("criterion", () => {
       const scene = new Scene(6);
       const targets = scene.targets([2, 1]);
       const outputs = scene.outputs(targets);
-      const onlyDistillation = { ...config, weights: { vfl: 0, bbox: 0, giou: 0, fgl: 0 } };
+      const onlyDistillation = { ...config, weights: { vfl: 0, focal: 0, bbox: 0, giou: 0, fgl: 0 } };
       const { total } = await criterion(outputs, targets, { ...options, config: onlyDistillation });
       backward(total);
       expect(outputs.last.corners!.grad).toBeUndefined();

@@ -11,12 +11,15 @@ import {
   type TypedArray,
   tensor,
 } from "@dfine/tensor";
+import type { CriterionConfig } from "../config/config.ts";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
+import type { WeightingParameters } from "../model/weighting.ts";
 import { goUnionBatch } from "./goUnion.ts";
-import { aimsOf, type CriterionOptions, lossTerms, pairCount, type SetGroup, type Term } from "./lossTerms.ts";
+import { type CriterionOptions, lossTerms } from "./lossTerms.ts";
 import { hungarianMatchBatch } from "./matcher.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
-import { denoisingSets, type NamedSet, ordinarySets } from "./predictionSets.ts";
+import { denoisingSets, type NamedSet, ordinarySets, tokenSets } from "./predictionSets.ts";
+import { aimsOf, pairCount, type SetGroup, type Term } from "./setGroup.ts";
 
 /** The losses of one batch. */
 export interface CriterionResult {
@@ -27,7 +30,7 @@ export interface CriterionResult {
   readonly names: readonly string[];
   /** Views of `values` by official name, in D-FINE's order. */
   readonly losses: Map<string, Tensor>;
-  /** Matches per image of every ordinary set, by its name: last, aux_0 …, pre, enc_0. */
+  /** Matches per image of every set that is matched, by its name: last, aux_0 …, pre, enc_0. */
   readonly matches: ReadonlyMap<string, readonly MatchedPairs[]>;
   /** Matches per image for the box losses where the layers' matches are united. */
   readonly union: readonly MatchedPairs[] | undefined;
@@ -43,8 +46,8 @@ const weightedLoss = defineMap("weightedLoss", (value, factor) => {
 
 /**
  * All losses of a training step, weighted: classification on each set's own Hungarian match, boxes and edges on the union
- * of all matches or on the own ones, denoising on its given targets. Predictions are read back once, for the matching; the
- * results belong to `scope`, without one to nobody. D-FINE's criterion.
+ * of all matches or on the own ones, denoising on its given targets, all tokens of the encoder on the boxes alone, as one class.
+ * Predictions are read back once, for the matching; the results belong to `scope`, without one to nobody. D-FINE's and DETR's.
  */
 export async function criterion(
   outputs: TrainingOutputs,
@@ -60,10 +63,13 @@ export async function criterion(
 /** The tensors whose elements the host needs for the losses: none where there is no target to match. */
 export function matchingInputs(outputs: TrainingOutputs, targets: readonly MatchTargets[]): Tensor[] {
   if (targets.every(({ labels }) => labels.length === 0)) return [];
-  const points = [outputs.last.refPoints, outputs.dn?.layers[0]?.refPoints];
+  const { last, aux, pre, enc, tokens, dn, weighting } = outputs;
+  const matched = [last, ...aux, pre, ...enc, tokens].filter((set) => set !== undefined);
+  const points = [last.refPoints, dn?.layers[0]?.refPoints].filter((t) => t !== undefined);
   return [
-    ...ordinarySets(outputs).flatMap(({ set }) => [set.logits, set.boxes]),
-    ...points.filter((t) => t !== undefined),
+    ...matched.flatMap(({ logits, boxes }) => [logits, boxes]),
+    ...points,
+    ...(weighting ? [weighting.up, weighting.regScale] : []),
   ];
 }
 
@@ -74,72 +80,97 @@ export function criterionLosses(
   options: CriterionOptions & { readonly read: readonly TypedArray[] },
 ): CriterionResult {
   return scope("criterion", () => {
-    const ordinary = ordinarySets(outputs);
+    const { config } = options;
+    const [ordinary, tokens] = [ordinarySets(outputs, config), tokenSets(outputs)];
     const read: Elements = new Map(
       matchingInputs(outputs, targets).map((input, i) => [input, options.read[i] as Floats]),
     );
-    const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, options }));
-    const union = options.config.matching === "union" ? goUnionBatch(matches) : undefined;
-    const groups = groupsOf(outputs, targets, { matches, union, read });
+    const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, config }));
+    const tokenMatches = tokens.map(({ set }) => matchSet(set, read, { targets: asOneClass(targets), config }));
+    const union = config.matching === "union" ? goUnionBatch(matches) : undefined;
+    const groups = groupsOf(outputs, targets, { matches, tokenMatches, union, read, config });
+    const matched = [...matches, ...tokenMatches];
     return {
-      ...evaluate(groups, options),
-      matches: new Map(ordinary.map(({ name }, i) => [name, matches[i]!])),
+      ...evaluate(groups, { ...options, weighting: weightingNow(outputs, read, options) }),
+      matches: new Map([...ordinary, ...tokens].map(({ name }, i) => [name, matched[i]!])),
       union,
     };
   });
 }
 
+/** W(n) as it stands: learned numbers in place of those of the configuration. */
+function weightingNow({ weighting }: TrainingOutputs, read: Elements, options: CriterionOptions): WeightingParameters {
+  const [up, regScale] = [weighting?.up, weighting?.regScale].map((one) => one && read.get(one)?.[0]);
+  return up === undefined || regScale === undefined ? options.weighting : { ...options.weighting, up, regScale };
+}
+
 /** Elements of the tensors that the host needs; nothing where there is no target to match. */
 type Elements = ReadonlyMap<Tensor, Floats>;
+
+/** The targets for a head that ignores classes. */
+const asOneClass = (targets: readonly MatchTargets[]): MatchTargets[] =>
+  targets.map((target) => ({ ...target, labels: new Int32Array(target.labels.length) }));
 
 function matchSet(
   set: PredictionSet,
   read: Elements,
-  { targets, options }: { targets: readonly MatchTargets[]; options: CriterionOptions },
+  { targets, config }: { targets: readonly MatchTargets[]; config: CriterionConfig },
 ): MatchedPairs[] {
   const [logits, boxes] = [read.get(set.logits), read.get(set.boxes)];
   if (!logits || !boxes) return targets.map(() => ({ queries: new Int32Array(), targets: new Int32Array() }));
-  // A head that ignores classes has one logit, for which every target is class 0.
-  const isAgnostic = set.logits.shape[2] === 1;
-  const wanted = isAgnostic ? targets.map((t) => ({ ...t, labels: new Int32Array(t.labels.length) })) : targets;
-  return hungarianMatchBatch({ logits, boxes }, wanted, options.config.matcher);
+  const wanted = set.logits.shape[2] === 1 ? asOneClass(targets) : targets;
+  return hungarianMatchBatch({ logits, boxes }, wanted, { ...config.matcher, epsilon: config.boxEpsilon });
 }
 
 function groupsOf(
   outputs: TrainingOutputs,
   targets: readonly MatchTargets[],
-  known: { matches: SetGroup["boxMatches"]; union: readonly MatchedPairs[] | undefined; read: Elements },
+  known: Record<"matches" | "tokenMatches", SetGroup["boxMatches"]> & {
+    readonly union: readonly MatchedPairs[] | undefined;
+    readonly read: Elements;
+    readonly config: CriterionConfig;
+  },
 ): SetGroup[] {
-  const { matches, union, read } = known;
+  const { matches, tokenMatches, union, read, config } = known;
   const { last, dn } = outputs;
   const numBoxes = Math.max(
     1,
     targets.reduce((total, { labels }) => total + labels.length, 0),
   );
   const boxMatches = union ? [union] : matches;
-  const matched = pairCount(boxMatches[0]!);
+  const pairs = pairCount(boxMatches[0]!);
   const queries = last.boxes.shape[0]! * last.boxes.shape[1]!;
-  const shared = { targets, ordinary: { matched, queries } };
+  const shared = { targets, ordinary: { matched: pairs, queries }, isPadded: false };
   const pointsOf = ({ refPoints }: PredictionSet) => (refPoints && read.get(refPoints)) ?? new Float64Array();
   const ordinary: SetGroup = {
     ...shared,
-    sets: ordinarySets(outputs),
+    sets: ordinarySets(outputs, config),
     classMatches: matches,
     boxMatches,
-    normalizers: { classes: numBoxes, boxes: union ? Math.max(1, matched) : numBoxes },
+    normalizers: { classes: numBoxes, boxes: union ? Math.max(1, pairs) : numBoxes },
     refPoints: pointsOf(last),
   };
-  if (!dn?.layers[0]) return [ordinary];
+  const tokens: SetGroup = {
+    ...shared,
+    sets: tokenSets(outputs),
+    targets: asOneClass(targets),
+    ...{ classMatches: tokenMatches, boxMatches: tokenMatches },
+    normalizers: { classes: numBoxes, boxes: numBoxes },
+    refPoints: new Float64Array(),
+  };
+  const matched = tokens.sets.length > 0 ? [ordinary, tokens] : [ordinary];
+  if (!dn?.layers[0]) return matched;
   const given = [dn.positives];
   const dnBoxes = Math.max(1, numBoxes * dn.groups);
   const denoising: SetGroup = {
     ...shared,
-    sets: denoisingSets(outputs),
+    isPadded: !dn.negatives,
+    sets: denoisingSets(outputs, config),
     ...{ classMatches: given, boxMatches: given },
     normalizers: { classes: dnBoxes, boxes: dnBoxes },
     refPoints: pointsOf(dn.layers[0]),
   };
-  return [ordinary, denoising];
+  return [...matched, denoising];
 }
 
 function evaluate(
@@ -147,12 +178,12 @@ function evaluate(
   options: CriterionOptions,
 ): Pick<CriterionResult, "total" | "values" | "names" | "losses"> {
   const terms = lossTerms(options);
-  const nameOf = (term: Term, { suffix }: NamedSet) => `loss_${term.name}${suffix}`;
+  const nameOf = (term: Term, { lossName }: NamedSet) => lossName(term.name);
   const names: string[] = [];
   const factors: number[] = [];
   const pieces: Tensor[] = [];
   for (const group of groups) {
-    const aims = aimsOf(group);
+    const aims = aimsOf(group, options.config.boxEpsilon);
     for (const term of terms) {
       const normalizer = term.normalizer === "none" ? 1 : group.normalizers[term.normalizer];
       for (const { indices, values } of term.run(group, aims)) {

@@ -35,6 +35,23 @@ const rowWeightMap = defineMap(
   },
 );
 
+/**
+ * T²·KL(teacher ‖ student) of each edge's distribution at temperature T times `weight` [S or 1, B, Q], and the largest difference of
+ * their logits: [S, B, Q, 4, 1] each. Corners are [S or 1, B, Q, 4·(regMax + 1)]; the teacher gets no gradient.
+ */
+export function edgeDivergence(given: {
+  readonly student: Tensor;
+  readonly teacher: Tensor;
+  readonly weight: Tensor;
+  readonly temperature: number;
+}): [divergence: Tensor, difference: Tensor] {
+  const { student, teacher, weight, temperature } = given;
+  const edges = (corners: Tensor): Tensor =>
+    corners.reshape([...corners.shape.slice(0, -1), 4, corners.shape.at(-1)! / 4]);
+  const perEdge = weight.unsqueeze(-1).unsqueeze(-1);
+  return divergenceRow([edges(student), edges(teacher.detach()), perEdge, temperature], -1) as [Tensor, Tensor];
+}
+
 /** Queries over all images, and those among them that have a target. */
 export interface QueryCounts {
   readonly matched: number;
@@ -77,12 +94,9 @@ export function distillationLoss(inputs: DistillationInputs): Tensor {
   const { student, teacher, ious, labels, balance, temperature } = inputs;
   const weight = noGrad(() => {
     const confidence = amax(teacher.logits, -1);
-    return rowWeightMap(ious, confidence, labels, balance.matched, balance.unmatched).unsqueeze(-1).unsqueeze(-1);
+    return rowWeightMap(ious, confidence, labels, balance.matched, balance.unmatched);
   });
-  const edges = (corners: Tensor): Tensor =>
-    corners.reshape([...corners.shape.slice(0, -1), 4, corners.shape.at(-1)! / 4]);
-  const rows = [edges(student), edges(teacher.corners.detach()), weight, temperature];
-  const [divergence, difference] = divergenceRow(rows, -1) as [Tensor, Tensor];
+  const [divergence, difference] = edgeDivergence({ student, teacher: teacher.corners, weight, temperature });
   const equals = noGrad(() => equal(amax(amax(difference.detach(), [2, 3, 4]), 1), 0));
   return where(equals, 0, sumPerSet(divergence));
 }

@@ -7,6 +7,12 @@ export class MatcherError extends Error {
   override readonly name = "MatcherError";
 }
 
+/** How it is matched. */
+export interface MatcherOptions extends MatcherConfig {
+  /** Added to areas that are divided by. Default 0. */
+  readonly epsilon?: number;
+}
+
 /** What is matched: logits and boxes of queries, on the host. */
 export interface HostPrediction {
   readonly logits: Floats;
@@ -42,8 +48,15 @@ function corners(boxes: Floats): Float64Array {
   return result;
 }
 
-/** Of box i of `a` and box j of `b`, given as `corners`; NaN for two empty boxes at one point. */
-function generalizedIou(a: Float64Array, i: number, b: Float64Array, j: number): number {
+/**
+ * Of boxes number `at` of two lists, given as `corners`. `epsilon` is added to areas that are divided by; without it two empty
+ * boxes at one point give NaN.
+ */
+function generalizedIou(
+  [a, b]: readonly [Float64Array, Float64Array],
+  [i, j]: readonly [number, number],
+  epsilon: number,
+): number {
   const [p, q] = [i * CORNERS, j * CORNERS];
   const width = Math.max(Math.min(a[p + 2]!, b[q + 2]!) - Math.max(a[p]!, b[q]!), 0);
   const height = Math.max(Math.min(a[p + 3]!, b[q + 3]!) - Math.max(a[p + 1]!, b[q + 1]!), 0);
@@ -52,7 +65,7 @@ function generalizedIou(a: Float64Array, i: number, b: Float64Array, j: number):
   const hullWidth = Math.max(a[p + 2]!, b[q + 2]!) - Math.min(a[p]!, b[q]!);
   const hullHeight = Math.max(a[p + 3]!, b[q + 3]!) - Math.min(a[p + 1]!, b[q + 1]!);
   const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
-  return intersection / union - (hull - union) / hull;
+  return intersection / (union + epsilon) - (hull - union) / (hull + epsilon);
 }
 
 function finite(cost: number): number {
@@ -81,9 +94,9 @@ function check(prediction: HostPrediction, targets: MatchTargets, classes: numbe
  * Cost [Q, n] of every query for every target: focal class cost, L1 distance and negative GIoU, weighted. NaN becomes
  * 1 and infinity the largest float32, as officially.
  */
-export function matchingCost(prediction: HostPrediction, targets: MatchTargets, options: MatcherConfig): Float64Array {
+export function matchingCost(prediction: HostPrediction, targets: MatchTargets, options: MatcherOptions): Float64Array {
   const { logits, boxes } = prediction;
-  const { alpha, gamma, classWeight, bboxWeight, giouWeight } = options;
+  const { alpha, gamma, classWeight, bboxWeight, giouWeight, epsilon = 0 } = options;
   const queries = boxes.length / 4;
   const classes = queries === 0 ? 0 : logits.length / queries;
   check(prediction, targets, classes);
@@ -102,7 +115,7 @@ export function matchingCost(prediction: HostPrediction, targets: MatchTargets, 
     for (let query = 0; query < queries; query++) {
       let distance = 0;
       for (let k = 0; k < 4; k++) distance += Math.abs(boxes[query * 4 + k]! - targets.boxes[target * 4 + k]!);
-      const giou = generalizedIou(predicted, query, wanted, target);
+      const giou = generalizedIou([predicted, wanted], [query, target], epsilon);
       cost[query * count + target] = finite(bboxWeight * distance + classWeight * ofClass[query]! - giouWeight * giou);
     }
   }
@@ -116,7 +129,7 @@ export function matchingCost(prediction: HostPrediction, targets: MatchTargets, 
 export function hungarianMatch(
   prediction: HostPrediction,
   targets: MatchTargets,
-  options: MatcherConfig,
+  options: MatcherOptions,
 ): MatchedPairs {
   const cost = matchingCost(prediction, targets, options);
   const { rows, columns } = linearSumAssignment(cost, prediction.boxes.length / 4, targets.labels.length);
@@ -127,7 +140,7 @@ export function hungarianMatch(
 export function hungarianMatchBatch(
   prediction: HostPrediction,
   targets: readonly MatchTargets[],
-  options: MatcherConfig,
+  options: MatcherOptions,
 ): MatchedPairs[] {
   const { logits, boxes } = prediction;
   const logitsEach = logits.length / targets.length;

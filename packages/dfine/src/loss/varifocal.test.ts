@@ -2,8 +2,8 @@ import type { Tensor } from "@dfine/tensor";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { differences, expectClose, gradientOf, inFloat64 } from "../../test/differences.ts";
-import { focalLoss } from "../../test/focalLoss.ts";
 import { add, array, crossEntropy, floats, ints, number, sigmoid } from "../../test/lossOracles.ts";
+import { focalLoss } from "./focal.ts";
 import { varifocalLoss } from "./varifocal.ts";
 
 describe("classification", () => {

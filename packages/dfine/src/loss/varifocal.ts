@@ -1,5 +1,6 @@
 import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import type { Expr } from "@dfine/tensor/kernel";
+import { matchedOnly } from "./boxOverlap.ts";
 import { sumPerSet } from "./perSet.ts";
 
 /** ln(1 + eˣ) without overflow. */
@@ -45,15 +46,22 @@ export interface ClassPairs {
   readonly ious: Tensor;
   readonly alpha: number;
   readonly gamma: number;
+  /** Whether queries without a target are padding, which is not judged. Default false: they are background. */
+  readonly isPadded?: boolean;
 }
+
+/** Σ of losses [S, B, Q, 1] over the queries that are judged → [S]. */
+export const sumOfJudged = ({ labels, isPadded = false }: Omit<ClassPairs, "ious">, losses: Tensor): Tensor =>
+  sumPerSet(isPadded ? matchedOnly(labels.unsqueeze(-1), losses) : losses);
 
 /**
  * Varifocal loss, Σ over queries and classes → [S]. The target class of a matched query weighs and aims at its IoU,
  * `ious` [S or 1, B, Q]; all others weigh α·p^γ and aim at 0. Neither weight nor target has a gradient. Zhang et al. 2021,
  * D-FINE's `loss_labels_vfl`.
  */
-export function varifocalLoss({ logits, labels, alpha, gamma, ious }: ClassPairs): Tensor {
+export function varifocalLoss(pairs: ClassPairs): Tensor {
+  const { logits, labels, alpha, gamma, ious } = pairs;
   const position = arange(logits.shape.at(-1)!, { backend: logits.backend });
   const inputs = [logits, logits.detach(), labels.unsqueeze(-1), ious.detach().unsqueeze(-1), position];
-  return sumPerSet(varifocalRow([...inputs, alpha, gamma], -1)[0]!);
+  return sumOfJudged(pairs, varifocalRow([...inputs, alpha, gamma], -1)[0]!);
 }

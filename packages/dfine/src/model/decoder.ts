@@ -39,7 +39,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
 
   constructor(decoder: DecoderConfig, { classes, denoises, evalSize, levels }: DecoderContext) {
     super();
-    const { hiddenDim, regScale, numQueries, querySelect, boxHead } = decoder;
+    const { hiddenDim, regScale, numQueries, querySelect, boxHead, learnWeighting } = decoder;
     const each = <T>(make: () => T): T[] => Array.from({ length: decoder.layers }, make);
     const { features, distributions } = BOX_HEADS[boxHead];
     const boxMlp = (outputs: number): Mlp =>
@@ -54,15 +54,17 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     const [anchors, valid] = this.#anchors.get(
       levels.map(({ stride }) => ({ height: evalSize[0] / stride, width: evalSize[1] / stride })),
     );
-    this.up = parameter([1], decoder.up, { trainable: false });
+    this.up = parameter([1], decoder.up, { trainable: learnWeighting });
     this.regScale = parameter([1], regScale, {
-      dtype: Number.isInteger(regScale) ? "i32" : "f32",
-      trainable: false,
+      dtype: Number.isInteger(regScale) && !learnWeighting ? "i32" : "f32",
+      trainable: learnWeighting,
     });
     this.anchors = buffer(anchors, { derived: true });
     this.validMask = buffer(valid, { derived: true });
     this.inputProj = levels.map(({ channels }) =>
-      channels === hiddenDim ? undefined : new ConvNorm(channels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
+      decoder.inputProjection === "differing" && channels === hiddenDim
+        ? undefined
+        : new ConvNorm(channels, hiddenDim, { kernel: 1, weightInit: xavierUniform }),
     );
     this.decoder = new DecoderStack(decoder, this);
     this.denoisingClassEmbed = denoises ? new Embedding(classes + 1, hiddenDim, { paddingIndex: classes }) : undefined;
@@ -110,7 +112,9 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}) };
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
-    return trainingOutputs(result, enc, denoising);
+    const { up, regScale } = this;
+    const outputs = trainingOutputs(result, enc, denoising);
+    return this.#config.learnWeighting ? { ...outputs, weighting: { up, regScale } } : outputs;
   }
 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */
@@ -179,8 +183,9 @@ export const dfineDecoder: Part<typeof decoderSchema, Plan<DecoderContext, Decod
     type: "dfine",
     ...{ hiddenDim: 256, feedForwardDim: 1024, heads: 8, layers: 6, evalLayer: -1 },
     ...{ points: Array.from({ length: levels }, () => 4), offsetScale: 0.5, crossAttention: "default", fusion: "gate" },
+    ...{ attentionProjections: false, inputProjection: "differing" },
     ...{ numQueries: 300, querySelect: "default", learnQueryContent: false, anchorMargin: 1e-2 },
-    ...{ boxHead: "distribution", regMax: 32, regScale: 4, up: 0.5 },
+    ...{ boxHead: "distribution", regMax: 32, regScale: 4, up: 0.5, learnWeighting: false },
   }),
   plan: (config) => ({
     problems: ({ levels }) => problems(config, levels.length),

@@ -19,6 +19,10 @@ export const decoderSchema = z.strictObject({
   /** Scale of sampling offsets relative to the reference box. */
   offsetScale: z.number().positive(),
   crossAttention: z.enum(["default", "discrete"]),
+  /** Linear layers before and after the sampling of each cross-attention, as in RT-DETR. */
+  attentionProjections: z.boolean().default(false),
+  /** Which of the encoder's maps are projected once more: those whose width is another than `hiddenDim`, or all, as in RT-DETR. */
+  inputProjection: z.enum(["differing", "all"]).default("differing"),
   /** How the cross-attention result joins the query: D-FINE's target gate, or residual and layer norm. */
   fusion: choiceOf(FUSIONS),
   numQueries: size,

@@ -15,7 +15,7 @@ export interface DecoderLayerInput {
   readonly position: Tensor;
   /** Boxes [B, M, 4], cxcywh in 0–1. */
   readonly reference: Tensor;
-  /** Tokens of all levels [B, N, heads, D / heads]. */
+  /** Tokens of all levels [B, N, heads, D / heads]; [B, N, D] where attention projects them. */
   readonly value: Tensor;
   readonly levels: readonly LevelSize[];
   /** [M, M]; −∞ where the row's query may not see the column's. */
@@ -44,6 +44,7 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
     this.crossAttn = new DeformableAttention(hiddenDim, {
       ...{ heads, points: config.points, offsetScale: config.offsetScale },
       method: config.crossAttention === "discrete" ? "discrete" : "bilinear",
+      projections: config.attentionProjections,
       storesPointScale: true,
     });
     this.gateway = gateway;

@@ -1,9 +1,9 @@
 import { type Linear, type Mlp, Module } from "@dfine/nn";
-import { clamp, sigmoid, type Tensor, toFloat } from "@dfine/tensor";
+import { clamp, sigmoid, type Tensor } from "@dfine/tensor";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { type DecoderConfig, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderLayer } from "./decoderLayer.ts";
-import { binWeights } from "./integral.ts";
+import { asFloat, binWeights } from "./integral.ts";
 import type { LevelSize } from "./levelCache.ts";
 import { Lqe } from "./lqe.ts";
 import type { PredictionSet, Tap } from "./outputs.ts";
@@ -64,15 +64,17 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
 
   protected forward(input: DecoderStackInput): DecoderStackOutput {
     const { memory, levels, attentionBias, heads, tap, everyLayer } = input;
-    const { heads: attentionHeads, boxHead, regMax } = this.#config;
+    const { heads: attentionHeads, boxHead, regMax, attentionProjections } = this.#config;
     const [batch, tokens, features] = memory.shape as [number, number, number];
-    const value = memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
+    const value = attentionProjections
+      ? memory
+      : memory.reshape([batch, tokens, attentionHeads, features / attentionHeads]);
     const last = this.training ? this.layers.length - 1 : evalLayerIndex(this.#config);
     const refine = BOX_HEADS[boxHead].begin({
       heads: heads.decBboxHead,
       preHead: heads.preBboxHead,
       weights: binWeights({ up: this.up, regScale: this.regScale, regMax }),
-      regScale: toFloat(this.regScale),
+      regScale: asFloat(this.regScale),
       tap,
     });
     const layers: PredictionSet[] = [];
@@ -89,7 +91,7 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
       const scores = heads.decScoreHead[i]!.call(x);
       if (this.training && pre) before = { logits: scores, boxes: pre };
       const logits = refined.corners ? this.lqeLayers[i]!.call(scores, refined.corners) : scores;
-      layers.push({ logits, ...refined });
+      layers.push({ logits, ...refined, ...(this.training ? { features: x } : {}) });
     }
     return { layers, ...(before ? { pre: before } : {}) };
   }

@@ -41,7 +41,7 @@ function noisyAxis(centre: number, side: number, shifts: readonly [number, numbe
 }
 
 /** Positive queries of an image with `count` targets: in group k, target j is query k · groupSize + j. */
-function positivePairs(count: number, groups: number, groupSize: number): MatchedPairs {
+export function positivePairs(count: number, groups: number, groupSize: number): MatchedPairs {
   const indices = Array.from({ length: count * groups }, (_, t) => t);
   return {
     queries: Int32Array.from(indices, (t) => Math.floor(t / count) * groupSize + (t % count)),
@@ -94,7 +94,7 @@ export function denoisingQueries(targets: readonly MatchTargets[], options: Deno
     }
   });
   const positives = targets.map((target) => positivePairs(target.labels.length, groups, groupSize));
-  return { numQueries, groups, groupSize, labels, boxesUnact, positives };
+  return { numQueries, groups, groupSize, labels, boxesUnact, positives, negatives: true };
 }
 
 /** Each target lightly moved and further moved, in groups. */

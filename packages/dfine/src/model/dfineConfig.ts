@@ -3,7 +3,7 @@ import { ConfigError } from "../config/errors.ts";
 import { size } from "../config/numbers.ts";
 import { RESIZES } from "../data/inputFit.ts";
 import { dfineDecoder } from "./decoder.ts";
-import { contrastive } from "./denoising.ts";
+import { DENOISERS } from "./denoisers.ts";
 import { hgNetV2 } from "./hgnetv2.ts";
 import { hybrid } from "./hybridEncoder.ts";
 import { type Level, partTable } from "./parts.ts";
@@ -12,7 +12,6 @@ import { resnet50 } from "./resnet.ts";
 const BACKBONES = partTable({ hgnetv2: hgNetV2, resnet50 }, "hgnetv2");
 const ENCODERS = partTable({ hybrid }, "hybrid");
 const DECODERS = partTable({ dfine: dfineDecoder }, "dfine");
-const DENOISERS = partTable({ contrastive }, "contrastive");
 
 /** The parts of D-FINE that there is a choice of, by their keys. */
 export const DFINE_PARTS = { backbone: BACKBONES, encoder: ENCODERS, decoder: DECODERS, denoising: DENOISERS };

@@ -34,6 +34,14 @@ describe("gradients", () => {
       (config) => Object.assign(config.encoder, { layers: 2, transformerLevels: [0, 1] }),
     ],
     ["frozen stem and norms", (config) => Object.assign(config.backbone, { freezeAt: 0, freezeNorm: true })],
+    [
+      "projections and downsampling of RT-DETR",
+      (config) => {
+        Object.assign(config.decoder, { attentionProjections: true, inputProjection: "all" });
+        config.encoder.downsample = "conv";
+      },
+    ],
+    ["learned W(n)", (config) => (config.decoder.learnWeighting = true)],
     ["discrete sampling", (config) => (config.decoder.crossAttention = "discrete")],
   ])("reach every trainable parameter: %s", ([, change]) => {
     const config = tinyModel(change);

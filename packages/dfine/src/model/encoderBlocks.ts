@@ -86,9 +86,17 @@ export const ENCODER_BLOCKS = {
     new CspLayer(2 * config.hiddenDim, config.hiddenDim, { blocks: repBlocks(config), expansion: config.expansion }),
 } satisfies Record<string, (config: BlockSize) => Module<[x: Tensor], Tensor>>;
 
-/** Halves the size: 1x1 convolution, then a depthwise one of stride 2, both without activation. */
-export const scDown = (channels: number): Sequential =>
-  new Sequential({
-    cv1: new ConvNorm(channels, channels, { kernel: 1 }),
-    cv2: new ConvNorm(channels, channels, { kernel: 3, stride: 2, groups: channels }),
-  });
+/**
+ * What halves a map of so many channels: a 1x1 convolution, then a depthwise one of stride 2, both without activation (SCDown); or
+ * one full convolution, as in RT-DETR.
+ */
+export const DOWNSAMPLES = {
+  scdown: (channels) =>
+    new Sequential([
+      new Sequential({
+        cv1: new ConvNorm(channels, channels, { kernel: 1 }),
+        cv2: new ConvNorm(channels, channels, { kernel: 3, stride: 2, groups: channels }),
+      }),
+    ]),
+  conv: (channels) => new ConvNorm(channels, channels, { kernel: 3, stride: 2, activation: "silu" }),
+} satisfies Record<string, (channels: number) => Module<[x: Tensor], Tensor>>;

@@ -1,9 +1,9 @@
-import { LayerNorm, Linear, Module, MultiHeadAttention, Sequential } from "@dfine/nn";
+import { LayerNorm, Linear, Module, MultiHeadAttention } from "@dfine/nn";
 import { concat, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
 import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
-import { ENCODER_BLOCKS, scDown } from "./encoderBlocks.ts";
+import { DOWNSAMPLES, ENCODER_BLOCKS } from "./encoderBlocks.ts";
 import { LevelCache } from "./levelCache.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding, positionOps } from "./positionEmbedding.ts";
@@ -19,6 +19,8 @@ const schema = z.strictObject({
   transformerLevels: z.array(count),
   positionTemperature: z.number().positive(),
   block: choiceOf(ENCODER_BLOCKS),
+  /** How a map is halved on the way to the coarser ones. */
+  downsample: choiceOf(DOWNSAMPLES).default("scdown"),
   /** Inner width of a block relative to `hiddenDim`; see `elanWidth`. */
   expansion: z.number().positive(),
   /** Depth of a block relative to 3; see `repBlocks`. */
@@ -86,7 +88,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   readonly encoder: MapAttention[];
   readonly lateralConvs: ConvNorm[];
   readonly fpnBlocks: Module<[x: Tensor], Tensor>[];
-  readonly downsampleConvs: Sequential[];
+  readonly downsampleConvs: Module<[x: Tensor], Tensor>[];
   readonly panBlocks: Module<[x: Tensor], Tensor>[];
   readonly #transformerLevels: readonly number[];
 
@@ -98,7 +100,7 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
     this.encoder = config.layers > 0 ? config.transformerLevels.map(() => new MapAttention(config)) : [];
     this.lateralConvs = steps.map(() => new ConvNorm(hiddenDim, hiddenDim, { kernel: 1 }));
     this.fpnBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
-    this.downsampleConvs = steps.map(() => new Sequential([scDown(hiddenDim)]));
+    this.downsampleConvs = steps.map(() => DOWNSAMPLES[config.downsample](hiddenDim));
     this.panBlocks = steps.map(() => ENCODER_BLOCKS[config.block](config));
     this.#transformerLevels = config.transformerLevels;
   }
@@ -159,7 +161,7 @@ export const hybrid: Part<typeof schema, Plan<readonly Level[], Encoder>> = {
   defaults: (levels) => ({
     type: "hybrid",
     ...{ hiddenDim: 256, feedForwardDim: 1024, heads: 8, layers: 1, transformerLevels: [levels - 1] },
-    ...{ positionTemperature: 10000, block: "gelan", expansion: 1, depthMult: 1 },
+    ...{ positionTemperature: 10000, block: "gelan", downsample: "scdown", expansion: 1, depthMult: 1 },
   }),
   plan: (config) => ({
     problems: (levels) => problems(config, levels.length),

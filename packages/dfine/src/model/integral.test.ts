@@ -2,6 +2,9 @@ import { type Backend, backward, readResults, referenceBackend, setBackend, tens
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
+import { differences, expectClose } from "../../test/differences.ts";
+import { softmax } from "../../test/lossOracles.ts";
+import { distanceToBox } from "../boxes.ts";
 import { binWeights, integral } from "./integral.ts";
 import { weightingFunction } from "./weighting.ts";
 
@@ -41,6 +44,43 @@ describe("binWeights", () => {
       }),
     );
   });
+});
+
+test("boxes follow a and c as finite differences say, for any N", async () => {
+  const parameters = fc.record({
+    regMax: fc.integer({ min: 2, max: 16 }).map((half) => 2 * half),
+    regScale: fc.double({ min: 0.5, max: 8, noNaN: true }),
+    up: fc.double({ min: 0.2, max: 1, noNaN: true }),
+    logits: fc.array(fc.double({ min: -2, max: 2, noNaN: true }), { minLength: 132, maxLength: 132 }),
+  });
+  const [cx, cy, width, height] = [0.5, 0.4, 0.3, 0.2];
+  const slopes = [1.5, -0.5, 2, 0.7];
+  await fc.assert(
+    fc.asyncProperty(parameters, async ({ regMax, regScale, up, logits }) => {
+      const bins = regMax + 1;
+      const rows = [0, 1, 2, 3].map((edge) => logits.slice(edge * bins, (edge + 1) * bins));
+      const [a, scale] = [tensor([up]), tensor([regScale])];
+      a.requiresGrad = scale.requiresGrad = true;
+      const distances = integral(tensor(rows.flat(), [1, 4 * bins]), binWeights({ up: a, regScale: scale, regMax }));
+      const boxes = distanceToBox(tensor([cx, cy, width, height], [1, 4]), distances, scale);
+      backward(boxes.mul(tensor(slopes, [1, 4])).sum());
+      const summed = ([up, regScale]: readonly number[]): number => {
+        const weights = weightingFunction({ regMax, regScale: regScale!, up: up! });
+        const moved = rows.map((row) => softmax(row).reduce((sum, p, n) => sum + (p * weights[n]!) / regScale!, 0));
+        const [left, top, right, bottom] = moved as [number, number, number, number];
+        const box = [
+          cx + ((right - left) / 2) * width,
+          cy + ((bottom - top) / 2) * height,
+          width * (1 + left + right),
+          height * (1 + top + bottom),
+        ];
+        return box.reduce((sum, value, i) => sum + slopes[i]! * value, 0);
+      };
+      const found = [(await a.grad!.data())[0]!, (await scale.grad!.data())[0]!];
+      expectClose(found, differences(summed, [up, regScale]), 1e-6);
+    }),
+    { numRuns: 30 },
+  );
 });
 
 describe("integral", () => {

@@ -11,6 +11,9 @@ const weightingMap = defineMap(
   { inputs: [[-3, 3], [0.1, 1], [2, 8], 16] },
 );
 
+/** A number of the model as a float, with its gradient where it is learned: official files keep whole ones as integers. */
+export const asFloat = (x: Tensor): Tensor => (x.dtype === "i32" ? toFloat(x) : x);
+
 /**
  * W(0)…W(regMax) [regMax + 1] from `up` and `regScale` [1] as they stand in the model: `weightingFunction` on the device.
  * D-FINE §4.1.
@@ -19,7 +22,7 @@ export function binWeights(parameters: { up: Tensor; regScale: Tensor; regMax: n
   const { up, regScale, regMax } = parameters;
   const half = regMax / 2;
   const position = toFloat(arange(regMax + 1, { start: -half, backend: up.backend }));
-  return weightingMap(position, up, toFloat(regScale), half);
+  return weightingMap(position, up, asFloat(regScale), half);
 }
 
 const integralRow = defineRow(

@@ -1,5 +1,5 @@
 import type { Tensor } from "@dfine/tensor";
-import type { MatchedPairs } from "../loss/matches.ts";
+import type { Floats, MatchedPairs } from "../loss/matches.ts";
 
 /** What one head predicts for Q queries per image, and what the criterion needs to judge it. */
 export interface PredictionSet {
@@ -11,13 +11,15 @@ export interface PredictionSet {
   readonly corners?: Tensor;
   /** Detached reference boxes [B, Q, 4] (cxcywh) that the distances of `corners` start from. */
   readonly refPoints?: Tensor;
+  /** The queries as the layer has left them [B, Q, D]; in training only. */
+  readonly features?: Tensor;
   /** The last layer's predictions for the same queries. */
-  readonly teacher?: { readonly logits: Tensor; readonly corners: Tensor };
+  readonly teacher?: Pick<PredictionSet, "logits" | "corners" | "features">;
 }
 
 /**
- * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: into [B, Qdn] for the labels,
- * into [B, Qdn, 4] for the boxes. Padded entries have numbers too.
+ * Random numbers of denoising, each uniform in [0, 1) and a function of a flat index: of a query for the labels, four for
+ * each query for the boxes. Which queries are counted is the denoiser's: with padding, or without.
  */
 export interface DenoisingDraws {
   /** Whether the label may change. */
@@ -34,18 +36,20 @@ export interface DenoisingDraws {
 export interface DenoisingQueries {
   readonly numQueries: number;
   readonly groups: number;
-  /** Twice the largest number of targets of an image: a positive half, then a negative one. */
+  /** The largest number of targets of an image; twice that where a positive half is followed by a negative one. */
   readonly groupSize: number;
   /** [B, Qdn]; padding has the label `classes`. */
   readonly labels: Int32Array;
   /** [B, Qdn, 4], cxcywh through the inverse sigmoid. */
-  readonly boxesUnact: Float32Array;
+  readonly boxesUnact: Floats;
   /** Positive queries of each image with their targets. */
   readonly positives: readonly MatchedPairs[];
+  /** Whether all others learn to be background; else they are padding, which is not judged. */
+  readonly negatives: boolean;
 }
 
 /** Predictions for the denoising queries, with the targets that they were made from. */
-export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "groups"> {
+export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "groups" | "negatives"> {
   /** One set per decoder layer. */
   readonly layers: readonly PredictionSet[];
   readonly pre?: PredictionSet;
@@ -61,8 +65,12 @@ export interface TrainingOutputs {
   readonly pre?: PredictionSet;
   /** Encoder head at the selected tokens. */
   readonly enc: readonly PredictionSet[];
+  /** Encoder head at all tokens, of whose logits the first says whether there is an object: they are no queries. */
+  readonly tokens?: PredictionSet;
   /** Absent where the batch has no target or denoising is off. */
   readonly dn?: DenoisingOutputs;
+  /** a and 1/c of W(n) as they stand, [1] each, where they are learned. */
+  readonly weighting?: { readonly up: Tensor; readonly regScale: Tensor };
 }
 
 /**
@@ -79,10 +87,12 @@ export interface ForwardOptions {
   readonly tap?: Tap | undefined;
   /** Outside training: predictions of the decoder layers before the evaluation layer too. Default false. */
   readonly everyLayer?: boolean | undefined;
+  /** Height and width of each image, pixels, where some are padded at the right and at the bottom. */
+  readonly validSizes?: readonly (readonly [height: number, width: number])[] | undefined;
 }
 
 /** Predictions outside training: those of the evaluation layer. */
-export interface Predictions extends Omit<PredictionSet, "teacher"> {
+export interface Predictions extends Omit<PredictionSet, "teacher" | "features"> {
   /** Of the layers before it, in order, as if the model ended there; where `everyLayer` asked for them. */
-  readonly earlier?: readonly Omit<PredictionSet, "teacher">[];
+  readonly earlier?: readonly Omit<PredictionSet, "teacher" | "features">[];
 }

@@ -3,22 +3,27 @@ import type { DecoderStackOutput } from "./decoderStack.ts";
 import type { DenoisingQueries, PredictionSet, TrainingOutputs } from "./outputs.ts";
 
 /** The first `first` queries of a set, and the others. */
-function parted({ logits, boxes, corners, refPoints }: PredictionSet, first: number): [PredictionSet, PredictionSet] {
+function parted(
+  { logits, boxes, corners, refPoints, features }: PredictionSet,
+  first: number,
+): [PredictionSet, PredictionSet] {
   const cut = (x: Tensor | undefined): Tensor[] => (x ? split(x, [first, x.shape[1]! - first], 1) : []);
   const pieces = { logits: cut(logits), boxes: cut(boxes), corners: cut(corners), refPoints: cut(refPoints) };
+  const queries = cut(features);
   const part = (i: 0 | 1): PredictionSet => ({
     logits: pieces.logits[i]!,
     boxes: pieces.boxes[i]!,
     ...(corners ? { corners: pieces.corners[i]! } : {}),
     ...(refPoints ? { refPoints: pieces.refPoints[i]! } : {}),
+    ...(features ? { features: queries[i]! } : {}),
   });
   return [part(0), part(1)];
 }
 
-/** The sets with what the last of them teaches, where edges are distributions. */
+/** The sets with what the last of them teaches. */
 function taught(sets: readonly PredictionSet[]): PredictionSet[] {
-  const { logits, corners } = sets.at(-1)!;
-  return sets.map((set) => (corners ? { ...set, teacher: { logits, corners } } : set));
+  const { boxes: _, refPoints: __, ...teacher } = sets.at(-1)!;
+  return sets.map((set) => ({ ...set, teacher }));
 }
 
 /** Sorts the decoder's predictions for M = Qdn + Q queries, denoising ones first, into what the criterion judges. */
@@ -34,13 +39,13 @@ export function trainingOutputs(
     ...(pre ? { pre } : {}),
   });
   if (!denoising?.numQueries) return judged(layers, pre);
-  const { numQueries, positives, groups } = denoising;
+  const { numQueries, positives, groups, negatives } = denoising;
   const parts = layers.map((set) => parted(set, numQueries));
   const [noisyPre, ordinaryPre] = pre ? parted(pre, numQueries) : [];
   const noisy = parts.map(([first]) => first);
   const ordinary = parts.map(([, second]) => second);
   return {
     ...judged(ordinary, ordinaryPre),
-    dn: { layers: taught(noisy), ...(noisyPre ? { pre: noisyPre } : {}), positives, groups },
+    dn: { layers: taught(noisy), ...(noisyPre ? { pre: noisyPre } : {}), positives, groups, negatives },
   };
 }

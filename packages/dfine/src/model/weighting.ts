@@ -8,10 +8,12 @@ export const weightingSchema = z.object({
   regScale: z.number().positive(),
   /** a of the paper. */
   up: z.number().positive(),
+  /** Whether a and c are learned too, from those values on. */
+  learnWeighting: z.boolean().default(false),
 });
 
 /** Shape of the weighting function W(n). @interface */
-export type WeightingParameters = Readonly<z.infer<typeof weightingSchema>>;
+export type WeightingParameters = Readonly<Pick<z.infer<typeof weightingSchema>, "regMax" | "regScale" | "up">>;
 
 /**
  * D-FINE's weighting function, W(0)…W(regMax), in units of box side / regScale; regMax is even. D-FINE §4.1, with

@@ -1,6 +1,6 @@
 import { noGrad, Random, readResults, tensor, withBackend } from "@dfine/tensor";
-import { createImage, type RgbImage, toTensorData } from "../data/image.ts";
-import { toInput } from "../data/inputFit.ts";
+import { createImage, type RgbImage } from "../data/image.ts";
+import { toInputs } from "../data/inputFit.ts";
 import { inTurn } from "../deviceQueue.ts";
 import type { DFine } from "../dfine.ts";
 import { loadOptional } from "./optional.ts";
@@ -90,15 +90,14 @@ function inputOf(
 ) {
   const { resize } = model.config;
   const [height, width] = size;
-  const plane = 3 * height * width;
-  const all = new Float32Array(batch * plane);
   const chosen = Array.from({ length: batch }, (_, i) => images[i % images.length]!);
-  for (const [i, image] of chosen.entries()) toTensorData(toInput(image, size, resize), all, { offset: i * plane });
+  // The file takes images of one size.
+  const input = toInputs(chosen, size, resize === "shortestEdge" ? "squeeze" : resize);
   // Boxes of the file are measured in the input's frame, which is the image's where it was squeezed.
   const origSizes = chosen.map((image) =>
-    resize === "squeeze" ? ([image.width, image.height] as const) : ([width, height] as const),
+    resize === "letterbox" ? ([width, height] as const) : ([image.width, image.height] as const),
   );
-  return { images: all, shape: [batch, 3, height, width] as const, origSizes, resize };
+  return { ...input, origSizes, resize };
 }
 
 /** Logits and boxes of the detector. */

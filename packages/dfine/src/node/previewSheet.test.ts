@@ -10,8 +10,12 @@ const source = (batches: number, [height, width]: readonly [number, number]): Ba
   async *batches(epoch) {
     for (let index = 0; index < batches; index++)
       yield {
-        images: new Float32Array(3 * height * width).fill((10 * (index + epoch)) / 255),
-        shape: [1, 3, height, width],
+        // Padded with white, which is not shown.
+        images: Float32Array.from({ length: 3 * height * (width + 8) }, (_, i) =>
+          i % (width + 8) < width ? (10 * (index + epoch)) / 255 : 1,
+        ),
+        shape: [1, 3, height, width + 8],
+        validSizes: [[height, width]],
         targets: [{ labels: Int32Array.of(1), boxes: Float32Array.of(0.25, 0.5, 0.5, 1) }],
         imageIds: [index],
         origSizes: [[width, height]],

@@ -41,12 +41,15 @@ export async function previewSheet(source: BatchSource, options: PreviewOptions)
 }
 
 /** An image of a batch as pixels. */
-function imageOf({ images, shape: [, , height, width] }: TrainingBatch, slot: number): RgbImage {
+function imageOf({ images, shape, validSizes }: TrainingBatch, slot: number): RgbImage {
+  const [, , rows, columns] = shape;
+  const [height, width] = validSizes?.[slot] ?? [rows, columns];
   const out = createImage(width, height);
-  const plane = height * width;
-  for (let i = 0; i < plane; i++)
-    for (let channel = 0; channel < 3; channel++)
-      out.data[3 * i + channel] = Math.round(255 * images[(3 * slot + channel) * plane + i]!);
+  let to = 0;
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++)
+      for (let channel = 0; channel < 3; channel++)
+        out.data[to++] = Math.round(255 * images[((3 * slot + channel) * rows + y) * columns + x]!);
   return out;
 }
 

@@ -30,13 +30,8 @@ const FREE: readonly string[] = [
   ],
 ].map((key) => `train.${key}`);
 
-/**
- * Makes sure that a run goes on with the configuration that its state was trained with; `then` is that one, undefined in
- * states of versions that did not keep it. @throws RunFolderError naming what differs
- */
-export function checkSameConfig(now: Config, then: unknown, path: string): void {
-  if (then === undefined) return;
-  const before = resolveConfig(then as ConfigOptions);
+/** In which key, that changes the weights, configurations differ, and both values as texts; undefined where in none. */
+export function firstDifference(now: Config, before: Config): { key: string; now: string; before: string } | undefined {
   const both = (key: string) => [now, before].map((config) => valueAt(config, key.split(".")));
   const key = [...new Set([...keyPaths(now), ...keyPaths(before)])].find(
     (path) =>
@@ -44,9 +39,17 @@ export function checkSameConfig(now: Config, then: unknown, path: string): void 
       !both(path).some(isTree) &&
       new Set(both(path).map((one) => JSON.stringify(one))).size > 1,
   );
-  if (key === undefined) return;
-  const [found, learned] = both(key).map(describe);
+  return key === undefined ? undefined : { key, now: describe(both(key)[0]), before: describe(both(key)[1]) };
+}
+
+/**
+ * Makes sure that a run goes on with the configuration that its state was trained with; `then` is that one, undefined in
+ * states of versions that did not keep it. @throws RunFolderError naming what differs
+ */
+export function checkSameConfig(now: Config, then: unknown, path: string): void {
+  const found = then === undefined ? undefined : firstDifference(now, resolveConfig(then as ConfigOptions));
+  if (!found) return;
   throw new RunFolderError(
-    `${path}: ${key} is ${found}, but the run was trained with ${learned}; put that back, or start a new run from this one's weights: dfine train --weights, with the run's folder`,
+    `${path}: ${found.key} is ${found.now}, but the run was trained with ${found.before}; put that back, or start a new run from this one's weights: dfine train --weights, with the run's folder`,
   );
 }

@@ -82,11 +82,11 @@ describe("of two saved states", () => {
     expect(existsSync(run.state)).toBe(true);
   });
 
-  test("every bit counts: none of them changed is used", async () => {
+  test("bits all over the file count: with one of them changed it is not used", async () => {
     const run = await saved();
     const whole = readFileSync(run.state);
     const harmless: string[] = [];
-    for (let bit = 0; bit < 8 * whole.length; bit += 7) {
+    for (let bit = 0; bit < 8 * whole.length; bit += 61) {
       flip(run.state, bit);
       const found = await readRun(run);
       if (stepOf(found) === 4) harmless.push(JSON.stringify(readTrainState(found.state)));

@@ -22,6 +22,7 @@ export function sliceBatch(batch: TrainingBatch, begin: number, end: number): Tr
     targets: batch.targets.slice(begin, end),
     imageIds: batch.imageIds.slice(begin, end),
     origSizes: batch.origSizes.slice(begin, end),
+    ...(batch.validSizes ? { validSizes: batch.validSizes.slice(begin, end) } : {}),
   };
 }
 

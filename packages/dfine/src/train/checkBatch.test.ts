@@ -19,8 +19,15 @@ const target = (label: number, ...box: number[]): Partial<TrainingBatch> => ({
   targets: [{ labels: Int32Array.of(label), boxes: Float32Array.from(box) }, good.targets[1]!],
 });
 
-test("batches as loaders make them pass, empty images and boxes at the edge too", () => {
-  for (const batch of [...batches, good]) expect(() => checkBatch(batch, model)).not.toThrow();
+test("batches as loaders make them pass, empty images, padded ones and boxes at the edge too", () => {
+  const padded: TrainingBatch = {
+    ...good,
+    validSizes: [
+      [96, 40],
+      [1, 96],
+    ],
+  };
+  for (const batch of [...batches, good, padded]) expect(() => checkBatch(batch, model)).not.toThrow();
 });
 
 test.each<[row: string, change: Partial<TrainingBatch>]>([
@@ -28,6 +35,25 @@ test.each<[row: string, change: Partial<TrainingBatch>]>([
   ["batch-values", { images: good.images.subarray(1) }],
   ["batch-targets", { targets: good.targets.slice(1) }],
   ["batch-size", { shape: [2, 3, 90, 96], images: good.images.subarray(0, 2 * 3 * 90 * 96) }],
+  ["batch-valid", { validSizes: [[96, 96]] }],
+  [
+    "batch-valid",
+    {
+      validSizes: [
+        [96, 96],
+        [97, 96],
+      ],
+    },
+  ],
+  [
+    "batch-valid",
+    {
+      validSizes: [
+        [96, 96],
+        [96, 0],
+      ],
+    },
+  ],
   ["batch-label", target(3, 0.5, 0.5, 0.1, 0.1)],
   ["batch-label", target(-1, 0.5, 0.5, 0.1, 0.1)],
   ["batch-labels", target(1, 0.5, 0.5, 0.1)],

@@ -28,6 +28,12 @@ export function checkBatch(batch: TrainingBatch, model: ModelConfig): void {
   if (targets.length !== count)
     throw new BatchError(`batch: ${count} images, but targets for ${targets.length}; give one entry for each image`);
   checkInputSize(model, [height, width]);
+  const { validSizes } = batch;
+  const fits = ([h, w]: readonly [number, number]) => h >= 1 && h <= height && w >= 1 && w <= width;
+  if (validSizes && (validSizes.length !== count || !validSizes.every(fits)))
+    throw new BatchError(
+      `batch: validSizes [${validSizes.map(([h, w]) => `${h}x${w}`)}] are not the sizes of ${count} images within ${height}x${width}; give [height, width] for each image, or leave them out where none is padded`,
+    );
   const problem = resizeProblem(batch, model);
   if (problem !== undefined) throw new BatchError(`batch: ${problem}`);
   for (let i = 0; i < count; i++) checkTargets(batch, i, model.classes.length);

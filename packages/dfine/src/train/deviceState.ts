@@ -1,7 +1,7 @@
 import { AdamW, BatchNorm2d, Ema, type Module, readNamed } from "@dfine/nn";
 import { type Backend, currentBackend, Scope, type Tensor } from "@dfine/tensor";
 import type { OptimizerConfig, TrainConfig } from "../config/config.ts";
-import { groupParameters } from "../config/parameterGroups.ts";
+import { groupParameters, groupRate } from "../config/parameterGroups.ts";
 import type { Detector } from "../model/detector.ts";
 import { BufferBackup } from "./bufferBackup.ts";
 import type { TrainProgress } from "./progress.ts";
@@ -13,7 +13,8 @@ export class DeviceState implements Disposable {
   readonly model: Detector;
   /** The model's state dict: these tensors stay while the model does. */
   readonly source: ReadonlyMap<string, Tensor>;
-  readonly ema: Ema;
+  /** Undefined where nothing is averaged: `ema.decay` 0. */
+  readonly ema: Ema | undefined;
   readonly optimizer: AdamW;
   readonly buffers: BufferBackup;
   isCompiled = false;
@@ -29,13 +30,18 @@ export class DeviceState implements Disposable {
     this.optimizer = makeOptimizer(model, config.optimizer);
     this.buffers = new BufferBackup(model);
     this.source = model.stateDict();
-    this.ema = new Ema(this.source, config.ema);
+    this.ema = config.ema.decay > 0 ? new Ema(this.source, config.ema) : undefined;
+  }
+
+  /** The weights that are judged and kept: the averages, or the model's own. */
+  get averages(): ReadonlyMap<string, Tensor> {
+    return this.ema?.entries ?? this.source;
   }
 
   /** Copies everything to the host, together with `progress` as it is now. */
   async read(progress: TrainProgress): Promise<TrainStateValues> {
     const then = structuredClone(progress);
-    const { entries, updates } = await this.ema.save();
+    const { entries, updates } = (await this.ema?.save()) ?? { entries: new Map(), updates: 0 };
     return {
       ...{ ema: entries, emaUpdates: updates, progress: then },
       model: await readNamed(this.source),
@@ -46,7 +52,7 @@ export class DeviceState implements Disposable {
   /** Puts back what `read` gave. @throws StateDictError for another model's */
   write(values: TrainStateValues): void {
     this.model.loadStateDict(values.model);
-    this.ema.restore({ entries: values.ema, updates: values.emaUpdates });
+    this.ema?.restore({ entries: values.ema, updates: values.emaUpdates });
     this.optimizer.restore(values.optimizer);
   }
 
@@ -61,7 +67,7 @@ export class DeviceState implements Disposable {
   [Symbol.dispose](): void {
     this.#flow?.close();
     this.model.dispose();
-    this.ema.dispose();
+    this.ema?.dispose();
     this.optimizer.dispose();
     this.buffers.dispose();
   }
@@ -78,11 +84,10 @@ function freezeParts(model: Detector, parts: TrainConfig["freeze"]): void {
 /** AdamW over a model's trainable parameters, in the configuration's groups. */
 function makeOptimizer(model: Detector, config: OptimizerConfig): AdamW {
   const trainable = new Map([...model.namedParameters()].filter(([, parameter]) => parameter.requiresGrad));
-  const rates = { base: config.learningRate, backbone: config.backboneLearningRate };
   const groups = groupParameters([...trainable.keys()], config.groups).map((group) => ({
     name: group.pattern ?? "rest",
     parameters: new Map(group.names.map((name) => [name, trainable.get(name)!])),
-    learningRate: rates[group.learningRate],
+    learningRate: groupRate(group, config),
     weightDecay: group.weightDecay === "inherit" ? config.weightDecay : group.weightDecay,
   }));
   return new AdamW(groups, { betas: config.betas, eps: config.eps });

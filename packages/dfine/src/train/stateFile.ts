@@ -22,6 +22,7 @@ export type LearnedFrom = z.infer<typeof learnedFromSchema>;
 /** Everything that a training run is at some moment, on the host. Random numbers follow from the progress. */
 export interface TrainStateValues {
   readonly model: ReadonlyMap<string, HostTensor>;
+  /** Empty where nothing is averaged. */
   readonly ema: ReadonlyMap<string, HostTensor>;
   readonly emaUpdates: number;
   readonly optimizer: ReadonlyMap<string, HostTensor>;

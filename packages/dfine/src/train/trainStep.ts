@@ -66,7 +66,7 @@ export async function trainStep(state: DeviceState, batch: TrainingBatch, contex
     if (skipped) buffers.putBack();
     else {
       optimizer.step({ rateFactor, gradientFactor: clipCoefficient(gradientNorm, clipMaxNorm) / parts.length });
-      ema.update(source, { decay: emaDecayAt(config, progress) });
+      ema?.update(source, { decay: emaDecayAt(config, progress) });
     }
     optimizer.zeroGrad();
   });
@@ -122,9 +122,9 @@ const lossOptions = (model: Detector, { config }: Pick<StepContext, "config">): 
 
 function trainingOutputs(
   model: Detector,
-  { images, shape, targets }: TrainingBatch,
+  { images, shape, targets, validSizes }: TrainingBatch,
   { config, progress, part }: Pick<StepContext, "config" | "progress"> & { readonly part?: number | undefined },
 ): TrainingOutputs {
   const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step, part));
-  return model.trainingOutputs(tensor(images, shape), { denoising });
+  return model.trainingOutputs(tensor(images, shape), { denoising, validSizes });
 }

@@ -1,4 +1,4 @@
-import { constant, type Schedule, warmupSchedule } from "@dfine/nn";
+import { constant, readNamed, type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
 import { type BackboneWeights, loadBackbone } from "../checkpoint/backbone.ts";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
@@ -206,10 +206,10 @@ export class Trainer implements Disposable {
   }
 
   #averaged(): Detector {
-    const { ema } = this.#live;
+    const { averages } = this.#live;
     return withBackend(this.backend, () => {
       const model = buildDetector(this.config.model);
-      model.loadStateDict(ema.entries);
+      model.loadStateDict(averages);
       return model.freeze().eval();
     });
   }
@@ -222,8 +222,8 @@ export class Trainer implements Disposable {
   async saveModel({ threshold }: Pick<ModelDescription, "threshold"> = {}): Promise<Uint8Array> {
     const { preset, model } = this.config;
     const averages = await this.#orSnapshot(
-      async (state) => (await state.ema.save()).entries,
-      ({ ema }) => ema,
+      (state) => readNamed(state.averages),
+      ({ ema, model }) => (ema.size > 0 ? ema : model),
     );
     const broken = this.#onDevice ? nonFiniteNames(averages, this.#onDevice.model) : [];
     if (broken.length > 0) throw new NonFiniteWeightsError(broken);

@@ -2,11 +2,13 @@ import {
   casesOf,
   checkOptions,
   coalesce,
+  copyInto,
   defineUpdate,
   fillInto,
   keep,
   overwrites,
   pack,
+  packedGradients,
   packedZerosLike,
   real,
   scope,
@@ -41,11 +43,13 @@ export interface StepOptions {
   readonly gradientFactor?: number;
 }
 
-/** Averages of a parameter's gradient and of its square, and how often they were updated. */
+/** Averages of a parameter's gradient and of its square, how often they were updated, and the place of the gradient. */
 interface Moments {
   step: number;
   readonly first: Tensor;
   readonly second: Tensor;
+  /** Where its gradient lies in a step. */
+  readonly gradient: Tensor;
 }
 
 /** A parameter's averages by their names in a saved state. */
@@ -93,19 +97,30 @@ export class AdamW {
     for (const { parameters } of groups) {
       const values = [...parameters.values()];
       pack(values);
-      const [first, second] = [packedZerosLike(values), packedZerosLike(values)].map(keep);
+      const [first, second, gradient] = [packedZerosLike(values), packedZerosLike(values), packedGradients(values)].map(
+        keep,
+      );
       for (const [i, name] of [...parameters.keys()].entries())
-        this.#moments.set(name, { step: 0, first: first![i]!, second: second![i]! });
+        this.#moments.set(name, { step: 0, first: first![i]!, second: second![i]!, gradient: gradient![i]! });
     }
   }
 
-  /** Every parameter's gradient that there is, moved side by side. */
+  /** Every parameter's gradient that there is; those that were not written side by side are moved there. */
   gradients(): Tensor[] {
-    return this.groups.flatMap(({ parameters }) => {
-      const gradients = [...parameters.values()].flatMap(({ grad }) => (grad ? [grad] : []));
-      pack(gradients);
-      return gradients;
-    });
+    return this.groups.flatMap(({ parameters }) =>
+      [...parameters].flatMap(([name, p]) => this.#gradientOf(name, p) ?? []),
+    );
+  }
+
+  #gradientOf(name: string, parameter: Tensor): Tensor | undefined {
+    const { grad } = parameter;
+    if (!grad) return undefined;
+    const { gradient } = this.#moments.get(name)!;
+    if (grad.storage !== gradient.storage || grad.offset !== gradient.offset) {
+      copyInto(gradient, grad);
+      parameter.grad = keep(gradient.detach());
+    }
+    return gradient;
   }
 
   /** Updates every parameter that has a gradient. */
@@ -136,11 +151,11 @@ export class AdamW {
   #rowsByStep(parameters: ReadonlyMap<string, Tensor>): Map<number, Tensor[][]> {
     const rows = new Map<number, Tensor[][]>();
     for (const [name, parameter] of parameters) {
-      const { grad } = parameter;
-      if (!grad) continue;
+      const gradient = this.#gradientOf(name, parameter);
+      if (!gradient) continue;
       const moments = this.#moments.get(name)!;
       const step = ++moments.step;
-      memo(rows, step, () => []).push([parameter, moments.first, moments.second, grad]);
+      memo(rows, step, () => []).push([parameter, moments.first, moments.second, gradient]);
     }
     return rows;
   }
@@ -168,9 +183,10 @@ export class AdamW {
     }
   }
 
-  /** Frees the averages. */
+  /** Frees the averages and the places of gradients. */
   dispose(): void {
-    for (const { first, second } of this.#moments.values()) for (const average of [first, second]) average.dispose();
+    for (const { first, second, gradient } of this.#moments.values())
+      for (const tensor of [first, second, gradient]) tensor.dispose();
     this.#moments.clear();
   }
 }

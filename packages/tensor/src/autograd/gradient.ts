@@ -10,6 +10,7 @@ import { keep, scope } from "../scope.ts";
 import { isContiguous, sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
+import { liesAt, Places } from "./places.ts";
 import { record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
@@ -28,28 +29,33 @@ export function backward(output: Tensor, dy?: Tensor): void {
     throw new ShapeError(`backward: dy is ${shapeText(dy.shape)}, the output ${shapeText(output.shape)}`);
   noGrad(() =>
     scope("backward", () => {
-      const pending: Pending = new Map();
-      arrive(pending, edge, (dy ?? ones(output.shape, { backend: output.backend })).alias());
-      for (const node of newestFirst(edge.node)) step(node, pending);
+      const pass: Pass = { pending: new Map(), places: new Places() };
+      arrive(pass, edge, (dy ?? ones(output.shape, { backend: output.backend })).alias());
+      for (const node of newestFirst(edge.node)) step(node, pass);
     }),
   );
 }
 
-/** Gradients that arrived at nodes whose turn has not come, one for each output. */
-type Pending = Map<Node, (Tensor | undefined)[]>;
-
-function arrive(pending: Pending, { node, output }: Edge<Tensor>, gradient: Tensor): void {
-  const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
-  const before = grads[output];
-  grads[output] = before ? total(before, gradient) : gradient;
+interface Pass {
+  /** Gradients that arrived at nodes whose turn has not come, one for each output. */
+  readonly pending: Map<Node, (Tensor | undefined)[]>;
+  readonly places: Places;
 }
 
-function step(node: Node, pending: Pending): void {
+function arrive({ pending, places }: Pass, edge: Edge<Tensor>, gradient: Tensor): void {
+  const { node, output } = edge;
+  const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
+  const before = grads[output];
+  grads[output] = before ? total(before, gradient, places.isIn(before, edge)) : gradient;
+}
+
+function step(node: Node, pass: Pass): void {
+  const { pending, places } = pass;
   const grads = pending.get(node) ?? [];
   pending.delete(node);
   if (grads.every((g) => g === undefined)) return;
   if (node.leaf) {
-    node.grad = keep(node.grad ? sum(node.grad, grads[0]!) : own(grads[0]!));
+    node.grad = keep(leafGradient(node, grads[0]!));
     return;
   }
   const { vjp } = node;
@@ -58,21 +64,32 @@ function step(node: Node, pending: Pending): void {
       `backward: "${node.name}" was already backpropagated and its saved values are freed; run the forward pass again`,
     );
   const needs = node.inputs.map((edge) => edge !== undefined);
+  const into = places.into(node);
   // Gradients may be views of each other, so each one that stays is a handle of its own.
   const results = scope(node.name, () =>
-    vjp({ grads, needs }).map((gradient, i) => (needs[i] ? gradient?.alias() : undefined)),
+    vjp({ grads, needs, into }).map((gradient, i) => (needs[i] ? gradient?.alias() : undefined)),
   );
   results.forEach((gradient, i) => {
     const edge = node.inputs[i];
-    if (edge && gradient) arrive(pending, edge, gradient);
+    if (edge && gradient) arrive(pass, edge, gradient);
   });
   for (const gradient of grads) gradient?.dispose();
+  places.forget(node);
   node.forget();
 }
 
-/** Gradients that arrived by several ways, the last one `gradient`; takes over both handles. */
-function total(before: Tensor, gradient: Tensor): Tensor {
-  if (before.storage.isShared || !isContiguous(before.shape, before.strides)) return sum(before, gradient);
+/** What a leaf's gradient is, now that another one arrived, whose handle it takes over. */
+function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
+  if (grad) return total(grad, gradient, place !== undefined && liesAt(grad, place));
+  return place && liesAt(gradient, place) ? gradient : own(gradient);
+}
+
+/**
+ * Gradients that arrived by several ways, the last one `gradient`; takes over both handles. `isOwn`: nobody else reads the
+ * elements of the first.
+ */
+function total(before: Tensor, gradient: Tensor, isOwn: boolean): Tensor {
+  if (!isOwn && (before.storage.isShared || !isContiguous(before.shape, before.strides))) return sum(before, gradient);
   launchOver(accumulate, before, { tensors: [before, gradient] });
   gradient.dispose();
   return before;

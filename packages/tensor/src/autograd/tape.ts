@@ -2,7 +2,7 @@ import { GradientError } from "../errors.ts";
 import { lastOf } from "../ops/inPlace.ts";
 import { runtime } from "../runtime.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Backprop, Node, type Vjp } from "./node.ts";
+import { type Backprop, Node, type Parts, type Vjp } from "./node.ts";
 
 /** Whether an op on `inputs` must be recorded. */
 export const recordsGradient = (inputs: readonly (Tensor | undefined)[]): boolean =>
@@ -11,6 +11,8 @@ export const recordsGradient = (inputs: readonly (Tensor | undefined)[]): boolea
 interface Recording {
   readonly inputs: readonly (Tensor | undefined)[];
   readonly saves?: readonly (Tensor | undefined)[];
+  /** Of views. */
+  readonly parts?: Parts<Tensor>;
   readonly vjp: (
     call: Backprop<Tensor> & { readonly saved: readonly (Tensor | undefined)[] },
   ) => ReturnType<Vjp<Tensor>>;
@@ -21,7 +23,7 @@ interface Recording {
  * op `saves` is held for its `vjp`, as handles that belong to no scope and have no history, and may not be changed in place
  * before: `backward` throws a GradientError then.
  */
-export function record(name: string, outputs: readonly Tensor[], { inputs, saves = [], vjp }: Recording): void {
+export function record(name: string, outputs: readonly Tensor[], { inputs, saves = [], parts, vjp }: Recording): void {
   if (!recordsGradient(inputs)) return;
   const handles = saves.map((tensor) => tensor?.alias({ scoped: false }));
   const saved = handles.filter((tensor) => tensor !== undefined);
@@ -30,6 +32,7 @@ export function record(name: string, outputs: readonly Tensor[], { inputs, saves
     inputs: inputs.map((input) => input?.edge),
     outputCount: outputs.length,
     saved,
+    ...(parts ? { parts } : {}),
     vjp: (call) => {
       const changed = saved.find((t, i) => t.storage.changedSince(versions[i]!, t.offset, lastOf(t)));
       if (changed)

@@ -39,12 +39,14 @@ export const conv2dOp = defineOp("conv2d", {
     ];
   },
   saves: { inputs: [0, 1] },
-  vjp: ({ inputs: [x, weight], attrs, grads: [dy], needs }) => [
-    needs[0] ? conv2dInputGradOp([dy!, weight!], { ...attrs, inputSize: [x!.shape[2]!, x!.shape[3]!] })[0] : undefined,
-    needs[1]
-      ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize: [weight!.shape[2]!, weight!.shape[3]!] })[0]
-      : undefined,
-  ],
+  vjp({ inputs: [x, weight], attrs, grads: [dy], needs, into }) {
+    const inputSize = [x!.shape[2]!, x!.shape[3]!] as const;
+    const kernelSize = [weight!.shape[2]!, weight!.shape[3]!] as const;
+    return [
+      needs[0] ? conv2dInputGradOp([dy!, weight!], { ...attrs, inputSize }, into[0])[0] : undefined,
+      needs[1] ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize }, into[1])[0] : undefined,
+    ];
+  },
   cases: (op) => convCases(({ x, weight, options }) => op([x, weight], attrsOf(options))[0]!, true),
 });
 

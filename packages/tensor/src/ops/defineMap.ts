@@ -133,9 +133,9 @@ function recordMap(call: MapCall, output: Tensor): void {
   record(call.name, [output], {
     inputs: tensors,
     saves: [...tensors.map((tensor, i) => (reads.has(i) ? tensor : undefined)), ...(recalls ? [output] : [])],
-    vjp: ({ grads, needs, saved }) => {
+    vjp: ({ grads, needs, into, saved }) => {
       const dy = grads[0]!;
-      const given = { ...call, saved, dy };
+      const given = { ...call, saved, dy, into };
       const wanted = shapes.flatMap((_, i) => (needs[i] && call.variant.derivatives[i] ? [i] : []));
       const unbroadcast = wanted.filter((i) => broadcastAxes(shapes[i]!, dy.shape).length === 0);
       const results = new Array<Tensor | undefined>(shapes.length);
@@ -155,14 +155,15 @@ interface GradientCall extends MapCall {
   /** Inputs where they are read, and the result. */
   readonly saved: readonly (Tensor | undefined)[];
   readonly dy: Tensor;
+  readonly into: readonly (Tensor | undefined)[];
 }
 
 /** Gradients of the inputs `wanted`, which all have `shape`; summed over the axes along which they were repeated. */
 function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape): Tensor[] {
-  const { saved, dy, sorted } = call;
+  const { saved, dy, into, sorted } = call;
   const reduced = broadcastAxes(shape, dy.shape);
   const program = gradientProgram(call, wanted, reduced.length > 0);
-  const outputs = wanted.map(() => empty(dy.backend, shape, "f32"));
+  const outputs = wanted.map((i) => into[i] ?? empty(dy.backend, shape, "f32"));
   // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
   const kept = saved.map((tensor) => tensor ?? dy);
   const inputs = sorted.tensors.length;

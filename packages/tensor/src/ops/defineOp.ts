@@ -26,6 +26,8 @@ export interface OpBackprop<Attrs> {
   readonly attrs: Attrs;
   readonly grads: readonly (Tensor | undefined)[];
   readonly needs: readonly boolean[];
+  /** Places where gradients may be written. */
+  readonly into: readonly (Tensor | undefined)[];
 }
 
 /** What `defineOp` must be told. */
@@ -45,7 +47,15 @@ export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
 }
 
 /** Calls an op that has attributes. */
-export type StructuredOp<Attrs> = (inputs: readonly Tensor[], attrs: Attrs) => readonly Tensor[];
+export type StructuredOp<Attrs> = (
+  inputs: readonly Tensor[],
+  attrs: Attrs,
+  /** Where its one output may be written, by a kernel that writes contiguous tensors. */
+  into?: Tensor,
+) => readonly Tensor[];
+
+/** Elements to multiples of which kernels may align what they write. */
+const ALIGNMENT = 4;
 
 /**
  * Defines a structured op: a fallback that every backend runs, a hand-written kernel where a backend has one for these
@@ -58,7 +68,10 @@ export function defineOp<Name extends keyof OpAttrs>(
   const { cases, refuses, vjp, saves = {} } = definition;
   const rules = inputRules(definition.takes);
 
-  const compute = (backend: Backend, inputs: readonly Tensor[], attrs: OpAttrs[Name]): readonly Tensor[] => {
+  const compute = (
+    backend: Backend,
+    { inputs, attrs, into }: { inputs: readonly Tensor[]; attrs: OpAttrs[Name]; into: Tensor | undefined },
+  ): readonly Tensor[] => {
     const specs = definition.infer(inputs, attrs);
     const override = runtime.disabledOverrides.has(name)
       ? undefined
@@ -71,7 +84,8 @@ export function defineOp<Name extends keyof OpAttrs>(
       );
       const variant = override.select(views, attrs);
       if (variant === undefined) return fallback();
-      const outputs = specs.map((spec) => empty(backend, spec.shape, spec.dtype));
+      const place = into?.isContiguous && into.offset % ALIGNMENT === 0 ? into : undefined;
+      const outputs = specs.map((spec) => place ?? empty(backend, spec.shape, spec.dtype));
       runtime.trace?.({ op: name, kernel: variant, shapes: inputs.map((input) => input.shape) });
       override.run({ variant, inputs: views, outputs: outputs.map((output) => output.view), attrs });
       return outputs;
@@ -86,16 +100,16 @@ export function defineOp<Name extends keyof OpAttrs>(
     record(name, outputs, {
       inputs,
       saves: [...read(inputs, saves.inputs), ...read(outputs, saves.outputs)],
-      vjp: ({ grads, needs, saved }) => {
+      vjp: ({ saved, ...call }) => {
         if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
-        return vjp({ inputs: saved.slice(0, count), outputs: saved.slice(count), inputShapes, attrs, grads, needs });
+        return vjp({ ...call, inputs: saved.slice(0, count), outputs: saved.slice(count), inputShapes, attrs });
       },
     });
   };
 
-  const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs) => {
+  const op: StructuredOp<OpAttrs[Name]> = (inputs, attrs, into) => {
     const backend = checkInputs(name, inputs, rules)!;
-    const outputs = unrecorded(() => compute(backend, inputs, attrs));
+    const outputs = unrecorded(() => compute(backend, { inputs, attrs, into }));
     tell({ kind: "op", name, inputs, attrs, outputs });
     if (recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
     return outputs;

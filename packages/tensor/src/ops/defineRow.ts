@@ -169,10 +169,12 @@ function launchRows(call: RowCall, program: Program, tensors: readonly Tensor[])
   launchOver(program, { shape, reduced: axes }, { tensors, numbers: [...sorted.numbers, rowCount(call)] });
 }
 
+const shapeFor = ({ shape, axes }: RowCall, { perRow }: RowOutput): Shape =>
+  perRow ? shape.map((n, axis) => (axes.includes(axis) ? 1 : n)) : shape;
+
 /** A tensor with an element for each of a call's, or for each of its rows. */
-function emptyFor({ shape, axes, sorted }: RowCall, { dtype, perRow }: RowOutput): Tensor {
-  return empty(sorted.backend, perRow ? shape.map((n, axis) => (axes.includes(axis) ? 1 : n)) : shape, dtype);
-}
+const emptyFor = (call: RowCall, output: RowOutput): Tensor =>
+  empty(call.sorted.backend, shapeFor(call, output), output.dtype);
 
 function runRow(call: RowCall, gradient: RowGradient | undefined): RowResults & { outputs: Tensor[] } {
   const { variant, sorted } = call;
@@ -222,12 +224,15 @@ function recordRow(
     inputs: tensors,
     // Sums don't read their inputs: a gradient that needs no values saves none.
     saves: sources.map((tensor, i) => (reads.includes(i) ? tensor : undefined)),
-    vjp: ({ grads, saved }) => {
+    vjp: ({ grads, into, saved }) => {
       const spare = grads.findIndex((g) => g && isSpare(g, call.shape));
       const gradient = gradientFor(call, { ...need, given: grads.map((g) => g !== undefined), spare });
       const results = gradient.results.map((perRow, i) => {
         if (i === gradient.over) return grads[spare]!.alias();
-        return perRow === undefined ? undefined : emptyFor(call, { dtype: "f32", perRow });
+        if (perRow === undefined) return undefined;
+        const output = { dtype: "f32", perRow } as const;
+        const place = into[i];
+        return place && sameShape(place.shape, shapeFor(call, output)) ? place : emptyFor(call, output);
       });
       const own = results.filter((_, i) => i !== gradient.over);
       const given = [...gradient.reads.map((i) => saved[i]), ...grads, ...own];
@@ -236,7 +241,7 @@ function recordRow(
         gradient.program,
         given.filter((tensor) => tensor !== undefined),
       );
-      return results.map((result, i) => result && sumTo(result, shapes[i]!));
+      return results.map((result, i) => result && sumTo(result, shapes[i]!, into[i]));
     },
   });
 }

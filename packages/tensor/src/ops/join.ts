@@ -1,3 +1,4 @@
+import { liesAt } from "../autograd/places.ts";
 import { record } from "../autograd/tape.ts";
 import type { Backend } from "../backend.ts";
 import { ArgumentError, ShapeError } from "../errors.ts";
@@ -58,13 +59,13 @@ export const concat = defineCall("concat", TAKES, (tensors: readonly Tensor[], a
   return output;
 });
 
-/** Writes pieces into the places that `ranges` cut from `target`; zeros where there is none. */
+/** Writes pieces, unless they lie there, into the places that `ranges` cut from `target`; zeros where there is none. */
 function writePieces(target: Tensor, ranges: readonly Ranges[], pieces: readonly (Tensor | undefined)[]): void {
   for (const [i, range] of ranges.entries()) {
     const piece = pieces[i];
     using place = target.alias({ layout: sliceLayout(target, range) });
-    if (piece) copyInto(place, piece);
-    else fillInto(place, 0);
+    if (!piece) fillInto(place, 0);
+    else if (!liesAt(piece, place)) copyInto(place, piece);
   }
 }
 
@@ -93,8 +94,12 @@ export const split = defineCall("split", SPLIT, (x: Tensor, sizes: readonly numb
   tellLayout("split", { axis: along }, { inputs: [x], outputs: pieces });
   record("split", pieces, {
     inputs: [x],
-    vjp: ({ grads }) => {
-      const dx = empty(backend, shape, dtype);
+    parts: {
+      partOf: (place, i) => place.alias({ layout: sliceLayout(place, ranges[i]!) }),
+      whole: () => empty(backend, shape, dtype),
+    },
+    vjp: ({ grads, into }) => {
+      const dx = into[0] ?? empty(backend, shape, dtype);
       writePieces(dx, ranges, grads);
       return [dx];
     },

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import { broadcastShapes, broadcastStrides, shapeText } from "../shape.ts";
+import { broadcastShapes, broadcastStrides, sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { add } from "./arithmetic.ts";
 import { caseOf } from "./cases.ts";
@@ -40,9 +40,9 @@ const matmulOp = defineOp("matmul", {
     ];
   },
   saves: { inputs: [0, 1] },
-  vjp: ({ inputs: [a, b], inputShapes, grads: [dy], needs }) => [
-    needs[0] ? sumTo(matmul(dy!, b!.transpose(-1, -2)), inputShapes[0]!) : undefined,
-    needs[1] ? sumTo(matmul(a!.transpose(-1, -2), dy!), inputShapes[1]!) : undefined,
+  vjp: ({ inputs: [a, b], inputShapes, grads: [dy], needs, into }) => [
+    needs[0] ? sumTo(product(dy!, turned(b!), into[0]), inputShapes[0]!, into[0]) : undefined,
+    needs[1] ? sumTo(product(turned(a!), dy!, into[1]), inputShapes[1]!, into[1]) : undefined,
   ],
   cases: () =>
     [
@@ -56,6 +56,16 @@ const matmulOp = defineOp("matmul", {
       "64x128 128x96",
     ].map((text) => caseOf(text, (a, b) => [matmul(a, b)])),
 });
+
+const turned = (x: Tensor): Tensor => x.transpose(-1, -2);
+
+/** a · b, written into a place shaped like it if there is one, row by row or column by column. */
+function product(a: Tensor, b: Tensor, into: Tensor | undefined): Tensor {
+  const { batch, m, n } = inferMatmul(a, b);
+  const place = into && sameShape(into.shape, [...batch, m, n]) ? into : undefined;
+  if (!place || place.isContiguous) return matmulOp([a, b], {}, place)[0]!;
+  return turned(matmulOp([turned(b), turned(a)], {}, turned(place))[0]!);
+}
 
 /** a [..., M, K] · b [..., K, N] → [..., M, N]; leading axes broadcast. Transpose views cost nothing. @throws ShapeError */
 export const matmul = defineCall("matmul", TAKES, (a: Tensor, b: Tensor): Tensor => matmulOp([a, b], {})[0]!);

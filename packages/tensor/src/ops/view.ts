@@ -1,3 +1,4 @@
+import type { Parts } from "../autograd/node.ts";
 import { record } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { axisOption, integer, list, options, sizesFrom, whole } from "../options.ts";
@@ -24,13 +25,28 @@ interface ViewHow<Name extends keyof LayoutOps> {
   readonly layout: Layout;
   readonly attrs: LayoutOps[Name];
   readonly inverse: (dy: Tensor) => Tensor;
+  /** Whether it has each element of x once. */
+  readonly isWhole: boolean;
 }
 
 /** A view of `x` whose gradient is `inverse` of the view's gradient. */
 function viewOf<Name extends keyof LayoutOps>(name: Name, x: Tensor, how: ViewHow<Name>): Tensor {
-  const view = x.alias({ layout: how.layout });
-  tellLayout(name, how.attrs, { inputs: [x], outputs: [view] });
-  record(name, [view], { inputs: [x], vjp: ({ grads }) => [how.inverse(grads[0]!)] });
+  const { layout, attrs, inverse, isWhole } = how;
+  const view = x.alias({ layout });
+  tellLayout(name, attrs, { inputs: [x], outputs: [view] });
+  const { strides } = x;
+  const shift = layout.offset - x.offset;
+  const parts: Parts<Tensor> = {
+    partOf: (place) =>
+      sameShape(place.strides, strides)
+        ? place.alias({ layout: { ...layout, offset: place.offset + shift } })
+        : undefined,
+  };
+  record(name, [view], {
+    inputs: [x],
+    vjp: ({ grads }) => [inverse(grads[0]!)],
+    ...(isWhole ? { parts } : {}),
+  });
   return view;
 }
 
@@ -51,6 +67,7 @@ export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tenso
     layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
     attrs: {},
     inverse: (dy) => reshape(dy, from),
+    isWhole: true,
   });
 });
 
@@ -87,6 +104,7 @@ export const permute = defineView("permute", PERMUTE, (x: Tensor, axes: readonly
     layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
     attrs: { axes: order },
     inverse: (dy) => permute(dy, inverse),
+    isWhole: true,
   });
 });
 
@@ -110,6 +128,7 @@ export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: 
     layout: { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset },
     attrs: {},
     inverse: (dy) => sumTo(dy, from),
+    isWhole: false,
   });
 });
 
@@ -132,7 +151,7 @@ export const squeeze = defineCall("squeeze", { x: ANY, axis: axisOption }, (x: T
 function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tensor {
   const from = x.shape;
   const layout = { shape, strides, offset: x.offset };
-  return viewOf("reshape", x, { layout, attrs: {}, inverse: (dy) => reshape(dy, from) });
+  return viewOf("reshape", x, { layout, attrs: {}, inverse: (dy) => reshape(dy, from), isWhole: true });
 }
 
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
@@ -162,5 +181,6 @@ export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (Sl
       copyInto(dx.alias({ layout: sliceLayout(dx, ranges) }), dy);
       return dx;
     },
+    isWhole: false,
   });
 });

@@ -52,7 +52,7 @@ const sum = (values: readonly number[]) => values.reduce((total, value) => total
 const digest = ({ data }: RgbImage) => [sum([...data]), sum([...data].map((value, i) => value * ((i % 9973) + 1)))];
 
 const planned = (name: AugmentationConfig["name"]): Augment =>
-  AUGMENTATIONS.plan(augmentationsSchema.parse([{ name }])[0]!).apply;
+  AUGMENTATIONS.plan(augmentationsSchema.parse([{ name }])[0]!).apply([640, 640]);
 
 /** Draws that were drawn before, in the same order. */
 function recorded(draws: GeometryCase["draws"]): Draws & { readonly left: () => number } {
@@ -191,8 +191,8 @@ test("after the stop epoch no strong augmentation is called, and the others draw
       };
       const whole = augmentationsSchema.parse("official");
       const kept = whole.map((config) => (AUGMENTATIONS.plan(config).strong ? { name: "sanitize" } : config));
-      const after = await augmenter(whole, { strong: false })(sample, new Random(seed), none);
-      const all = augmenter(augmentationsSchema.parse(kept), { strong: true });
+      const after = await augmenter(whole, { strong: false, size: [640, 640] })(sample, new Random(seed), none);
+      const all = augmenter(augmentationsSchema.parse(kept), { strong: true, size: [640, 640] });
       expect(after).toEqual(await all(sample, new Random(seed), none));
     }),
   ));
@@ -211,7 +211,7 @@ test("others are asked for when they are needed, by draws that follow from the s
         draws.push(draw);
         return given;
       };
-      await augmenter(half, { strong: true })(given, new Random(seed), another);
+      await augmenter(half, { strong: true, size: [640, 640] })(given, new Random(seed), another);
       return draws;
     };
     const draws = await asked();

@@ -2,6 +2,7 @@ import type { Random } from "@dfine/tensor";
 import * as z from "zod";
 import { rate, share, size } from "../../config/numbers.ts";
 import { choiceTable } from "../../model/parts.ts";
+import type { BatchSize } from "../multiScale.ts";
 import { flip } from "./flip.ts";
 import { iouCrop } from "./iouCrop.ts";
 import { mixup } from "./mixup.ts";
@@ -9,20 +10,27 @@ import { MOSAIC_OTHERS, mosaic } from "./mosaic.ts";
 import { photometricDistort } from "./photometricDistort.ts";
 import type { Augment, Sample } from "./sample.ts";
 import { sanitize } from "./sanitize.ts";
+import { scaleAndCrop } from "./scaleAndCrop.ts";
 import { zoomOut } from "./zoomOut.ts";
 
 /** What a row of the table makes of its configuration. */
 interface PlannedAugment {
-  readonly apply: Augment;
+  /** Made for the model's input [height, width]. */
+  readonly apply: (size: BatchSize) => Augment;
   /** Ends at the recipe's stop epoch. */
   readonly strong: boolean;
   /** Other samples that it takes when it happens; its first draw decides about that. */
   readonly others?: { readonly count: number; readonly probability: number };
+  /** Images come to the network at the size that it gives them. */
+  readonly givesSize?: boolean;
 }
 
 /** From low to high, both within what `of` allows. */
 const range = (of: z.ZodNumber) =>
   z.tuple([of, of]).refine(([low, high]) => low <= high, { error: "must go from low to high" });
+
+/** Shares of a side. */
+const shares = z.array(z.number().positive().max(4)).min(1);
 
 const halfTurn = z.number().min(-0.5).max(0.5);
 
@@ -32,12 +40,12 @@ const row = <Schema extends z.ZodObject>(schema: Schema, plan: (config: z.output
   plan,
 });
 
-const strong = (apply: Augment): PlannedAugment => ({ apply, strong: true });
+const strong = (apply: Augment): PlannedAugment => ({ apply: () => apply, strong: true });
 const mixing = (apply: Augment, count: number, { probability }: { readonly probability: number }): PlannedAugment => ({
   ...strong(apply),
   others: { count, probability },
 });
-const lasting = (apply: Augment): PlannedAugment => ({ apply, strong: false });
+const lasting = (apply: Augment): PlannedAugment => ({ apply: () => apply, strong: false });
 
 /** Augmentations by name. docs/specification.md §17. */
 export const AUGMENTATIONS = choiceTable(
@@ -100,6 +108,16 @@ export const AUGMENTATIONS = choiceTable(
     flip: row(z.strictObject({ name: z.literal("flip"), probability: share.default(0.5) }), (config) =>
       lasting(flip(config)),
     ),
+    scaleAndCrop: row(
+      z.strictObject({
+        name: z.literal("scaleAndCrop"),
+        probability: share.default(0.5),
+        scales: shares.default([0.6, 0.64, 0.68, 0.72, 0.76, 0.8, 0.84, 0.88, 0.92, 0.96, 1]),
+        cropScales: shares.default([0.5, 0.625, 0.75]),
+        crop: range(z.number().positive().max(4)).default([0.48, 0.75]),
+      }),
+      (config) => ({ apply: scaleAndCrop(config), strong: false, givesSize: true }),
+    ),
   },
   "flip",
 );
@@ -111,6 +129,7 @@ export type AugmentationConfig = z.output<typeof AUGMENTATIONS.schema>;
 export const AUGMENTATION_RECIPES = {
   official: ["photometricDistort", "zoomOut", "iouCrop", "sanitize", "flip"],
   mosaic: ["mosaic", "mixup", "photometricDistort", "sanitize", "flip"],
+  detr: ["flip", "scaleAndCrop"],
   flip: ["flip"],
   none: [],
 } as const satisfies Record<string, readonly string[]>;
@@ -138,17 +157,24 @@ export type AugmentationList =
       >;
     }[AugmentationConfig["name"]][];
 
+/** Whether images have the size at which the network takes them after a list of augmentations. */
+export const giveSize = (list: readonly AugmentationConfig[]): boolean =>
+  list.some((config) => AUGMENTATIONS.plan(config).givesSize);
+
 /** Gives the sample of an image of the data set, for a number from 0 to below 1. */
 export type AnotherSample = (draw: number) => Promise<Sample>;
 
 /**
  * The augmentations of a list one after the other, each with draws of its own; strong ones only where `strong` says so.
- * `another` is asked by those that take further images.
+ * `another` is asked by those that take further images; `size` is the model's input.
  */
-export function augmenter(list: readonly AugmentationConfig[], { strong }: { readonly strong: boolean }) {
+export function augmenter(
+  list: readonly AugmentationConfig[],
+  { strong, size }: { readonly strong: boolean; readonly size: BatchSize },
+) {
   const steps = list
     .map((config) => AUGMENTATIONS.plan(config))
-    .map((step, i) => ({ ...step, stream: `augment ${i}` }));
+    .map(({ apply, ...step }, i) => ({ ...step, apply: apply(size), stream: `augment ${i}` }));
   const taken = steps.filter((step) => strong || !step.strong);
   return async (sample: Sample, random: Random, another: AnotherSample): Promise<Sample> => {
     let now = sample;

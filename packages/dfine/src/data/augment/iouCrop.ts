@@ -1,4 +1,4 @@
-import { createImage, type RgbImage } from "../image.ts";
+import { type Crop, cut } from "./crop.ts";
 import { type Augment, type Draws, keepBoxes, type Sample, type Size, shiftBoxes } from "./sample.ts";
 
 /** Which crops are taken, and how often. */
@@ -12,12 +12,6 @@ export interface IouCropOptions {
   /** Crops tried for one drawn IoU. */
   readonly trials: number;
   readonly probability: number;
-}
-
-/** A part of an image. */
-export interface Crop extends Size {
-  readonly left: number;
-  readonly top: number;
 }
 
 type Box = Float32Array;
@@ -79,15 +73,6 @@ export function drawCrop({ image, boxes }: Sample, options: IouCropOptions, rand
 export function cropTo(sample: Sample, crop: Crop): Sample {
   const { labels, boxes } = keepBoxes(sample, (box) => isCentred(crop, box));
   return { image: cut(sample.image, crop), labels, boxes: shiftBoxes(boxes, [-crop.left, -crop.top], crop) };
-}
-
-function cut(image: RgbImage, { left, top, width, height }: Crop): RgbImage {
-  const out = createImage(width, height);
-  for (let y = 0; y < height; y++) {
-    const start = 3 * ((top + y) * image.width + left);
-    out.data.set(image.data.subarray(start, start + 3 * width), 3 * y * width);
-  }
-  return out;
 }
 
 /** Crops the image around boxes: torchvision's RandomIoUCrop. */

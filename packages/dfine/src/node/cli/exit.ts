@@ -21,6 +21,7 @@ export const ERRORS: Readonly<Record<string, 1 | 2 | "fault">> = {
   DeviceError: EXIT.failure,
   DeviceLostError: EXIT.failure,
   DtypeError: "fault",
+  ExperimentError: EXIT.usage,
   ExportError: EXIT.failure,
   FileWriteError: EXIT.failure,
   GradientError: "fault",

@@ -53,6 +53,15 @@ export const HELP: Readonly<Record<string, Help>> = {
     ],
     exits: { ok: "written, and compared where onnxruntime-node is installed" },
   },
+  experiment: {
+    examples: [
+      "experiment list",
+      "experiment table3 --dry",
+      "experiment table5 --scale hour --jobs 2 --threads 1",
+      "experiment mine.yaml --data data.yaml --seeds 3 train.epochs=20",
+    ],
+    exits: { interrupted: "interrupted by Ctrl-C, and saved: the same command goes on" },
+  },
   info: { examples: ["info n-coco", "info --model s train.epochs=50 --json"] },
   "convert coco": { examples: ["convert coco yolo/data.yaml --out coco"] },
   "convert yolo": { examples: ["convert yolo annotations.json --out yolo --val-split 0.2"] },

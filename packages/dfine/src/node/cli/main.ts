@@ -4,6 +4,7 @@ import { convertCommand } from "./convert.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { EXIT, explain } from "./exit.ts";
+import { experimentCommand } from "./experiment.ts";
 import { exportCommand } from "./export.ts";
 import { helpEnd } from "./help.ts";
 import { infoCommand } from "./info.ts";
@@ -18,6 +19,7 @@ const COMMANDS = [
   valCommand,
   predictCommand,
   exportCommand,
+  experimentCommand,
   infoCommand,
   convertCommand,
   demoCommand,

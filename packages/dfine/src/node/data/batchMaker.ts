@@ -1,10 +1,10 @@
 import { Random, uniformAt } from "@dfine/tensor";
-import { type AugmentationConfig, augmenter } from "../../data/augment/augmentations.ts";
+import { type AugmentationConfig, augmenter, giveSize } from "../../data/augment/augmentations.ts";
 import type { Sample } from "../../data/augment/sample.ts";
 import type { CocoImage } from "../../data/dataset.ts";
 import { ImageError } from "../../data/errors.ts";
-import { type RgbImage, toTensorData } from "../../data/image.ts";
-import { type Resize, toInput } from "../../data/inputFit.ts";
+import type { RgbImage } from "../../data/image.ts";
+import { type InputBatch, type Resize, stackInputs, toInputs } from "../../data/inputFit.ts";
 import { type BatchSize, drawSize, resizeNearest } from "../../data/multiScale.ts";
 import { annotatedBoxes, toTargets } from "../../data/targets.ts";
 import type { TrainingBatch } from "../../train/batch.ts";
@@ -55,9 +55,10 @@ export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dat
   const count = dataset.images.length;
   const source = createImageSource(plan);
   const augments = {
-    strong: augmenter(transforms, { strong: true }),
-    calm: augmenter(transforms, { strong: false }),
+    strong: augmenter(transforms, { strong: true, size }),
+    calm: augmenter(transforms, { strong: false, size }),
   };
+  const isSized = training && resize === "shortestEdge" && giveSize(transforms);
 
   /** Undefined for an image that cannot be used. @throws DatasetError when there are too many of them */
   async function read(image: CocoImage, signal: AbortSignal | undefined): Promise<RgbImage | undefined> {
@@ -99,11 +100,14 @@ export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dat
     const places = Array.from({ length: Math.min(batchSize, count - first) }, (_, slot) => first + slot);
     const slots = (await Promise.all(places.map(load))).flat();
     const draw = uniformAt(random.fork("sizes").state.key, index);
-    const drawn = training && isStrong && baseSizeRepeat !== null ? drawSize(size, baseSizeRepeat, draw) : size;
+    const drawn = training && isStrong && baseSizeRepeat !== null ? drawSize(size, baseSizeRepeat, draw) : undefined;
+    const samples = slots.map(({ sample }) => sample);
+    const images = samples.map(({ image }) => image);
+    const minSide = training && resize !== "shortestEdge" ? 1 : 0;
+    const inputs = isSized ? stackInputs(images, (i) => images[i]!) : toInputs(images, size, resize);
     return {
-      images: resizeNearest(stack(slots, size, resize), size, drawn),
-      shape: [slots.length, 3, ...drawn],
-      targets: slots.map(({ sample }) => toTargets(sample, sample.image, { size, resize, minSide: training ? 1 : 0 })),
+      ...(drawn ? scaled(inputs, drawn) : inputs),
+      targets: samples.map((sample) => toTargets(sample, sample.image, { size, resize, minSide })),
       imageIds: slots.map(({ image }) => image.id),
       origSizes: slots.map(({ image }) => [image.width, image.height] as const),
       ...{ resize, epoch, index },
@@ -111,11 +115,8 @@ export function createBatchMaker(plan: BatchPlan, broken = brokenImages(plan.dat
   };
 }
 
-/** Images resized to `size`, as [N, 3, H, W]. */
-function stack(slots: readonly Slot[], size: BatchSize, resize: Resize): Float32Array {
-  const plane = 3 * size[0] * size[1];
-  const images = new Float32Array(slots.length * plane);
-  for (const [slot, { sample }] of slots.entries())
-    toTensorData(toInput(sample.image, size, resize), images, { offset: slot * plane });
-  return images;
+/** Images of one size resized to another. */
+function scaled(batch: InputBatch, [height, width]: BatchSize): InputBatch {
+  const [count, channels, ...from] = batch.shape;
+  return { images: resizeNearest(batch.images, from, [height, width]), shape: [count, channels, height, width] };
 }

@@ -171,6 +171,37 @@ test("from the stop epoch on, sizes and images are as they are", async () => {
   expect(await collect(stopped.batches(2))).not.toEqual(await collect(calm.batches(2)));
 });
 
+test("scaled and cropped, images of a batch are padded to one size, and boxes stay on what they were on", async () => {
+  const options = { size: [24, 32], resize: "shortestEdge", transforms: "detr" } as const;
+  let [boxes, padded] = [0, 0];
+  for (let epoch = 0; epoch < 8; epoch++)
+    for (const { images, shape, validSizes, targets } of await collect(loader(options).batches(epoch))) {
+      const [count, , height, width] = shape;
+      if (validSizes) padded++;
+      for (let slot = 0; slot < count; slot++) {
+        const [h, w] = validSizes?.[slot] ?? [height, width];
+        expect(Math.min(h, w)).toBeGreaterThanOrEqual(Math.round(0.6 * 24));
+        const at = (x: number, y: number) => images[(slot * 3 * height + Math.floor(y)) * width + Math.floor(x)]!;
+        for (let i = 0; i < height * width; i++)
+          if (i % width >= w || Math.floor(i / width) >= h) expect(at(i % width, Math.floor(i / width))).toBe(0);
+        const [cx, cy, boxWidth] = targets[slot]!.boxes;
+        if (cx === undefined) continue;
+        boxes++;
+        // The column is white in its middle, where the crop has not cut it thin; greys go up to 0.71.
+        if (boxWidth! * w > 1.5) expect(at(cx * w, cy! * h)).toBeGreaterThan(0.75);
+      }
+    }
+  expect(padded).toBeGreaterThan(5);
+  expect(boxes).toBeGreaterThan(20);
+});
+
+test("in evaluation shortest edges have one size", async () => {
+  const [batch] = await collect(loader({ size: [12, 99], resize: "shortestEdge", training: false }).batches(0));
+  expect(batch!.shape).toEqual([3, 3, 12, 16]);
+  expect(batch!.validSizes).toBeUndefined();
+  expect([...batch!.targets[0]!.boxes]).toEqual([0.0625, 0.5, 0.125, 1]);
+});
+
 test("images are resized to the given height and width", async () => {
   const [batch] = await collect(loader({ size: [32, 64], batchSize: 9 }).batches(0));
   expect(batch!.shape).toEqual([9, 3, 32, 64]);

@@ -37,15 +37,19 @@ describe("scenes", () => {
   const samples = () => samplesFor(handwriting, "train");
 
   test("are a function of key and size", () => {
-    expect(drawScene(new Random(5), 96, samples())).toEqual(drawScene(new Random(5), 96, samples()));
-    expect(drawScene(new Random(6), 96, samples()).image).not.toEqual(drawScene(new Random(5), 96, samples()).image);
+    expect(drawScene(new Random(5), 96, { samples: samples() })).toEqual(
+      drawScene(new Random(5), 96, { samples: samples() }),
+    );
+    expect(drawScene(new Random(6), 96, { samples: samples() }).image).not.toEqual(
+      drawScene(new Random(5), 96, { samples: samples() }).image,
+    );
   });
 
   test("hold 1 to 6 digits of the promised size inside the image, hardly overlapping, all classes over time", () => {
     const classes = new Set<number>();
     const counts = new Set<number>();
     for (let key = 0; key < 60; key++) {
-      const scene = drawScene(new Random(key), 256, samples());
+      const scene = drawScene(new Random(key), 256, { samples: samples() });
       counts.add(scene.digits.length);
       for (const [i, { digit, bbox }] of scene.digits.entries()) {
         classes.add(digit);
@@ -68,7 +72,7 @@ describe("scenes", () => {
 
   test("change nothing outside the boxes, and every box is tight around clear ink", () => {
     for (let key = 0; key < 30; key++) {
-      const { image, digits: placed } = drawScene(new Random(key), 256, samples());
+      const { image, digits: placed } = drawScene(new Random(key), 256, { samples: samples() });
       const { image: empty } = emptyScene(createDraws(new Random(key)), 256);
       const change = Array.from({ length: 256 * 256 }, (_, p) =>
         Math.max(...[0, 1, 2].map((c) => Math.abs(image.data[p * 3 + c]! - empty.data[p * 3 + c]!))),

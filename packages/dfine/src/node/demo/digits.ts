@@ -1,6 +1,6 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { callable, checkOptions, needed, type OptionRules, Random, text, whole } from "@dfine/tensor";
+import { callable, checkOptions, needed, type OptionRules, oneOf, Random, text, whole } from "@dfine/tensor";
 import { DatasetError } from "../../data/errors.ts";
 import { abortSignal } from "../../optionRules.ts";
 import type { DatasetSplit } from "../data/datasetParts.ts";
@@ -8,7 +8,7 @@ import { loadData } from "../data/loadData.ts";
 import { encodeImage } from "../draw.ts";
 import { makeFolder } from "../runFolder.ts";
 import { readHandwriting, samplesFor } from "./handwriting.ts";
-import { drawScene } from "./scene.ts";
+import { drawScene, SCENES } from "./scene.ts";
 
 /** Raised whenever the same parameters give other pixels or boxes. */
 const VERSION = 1;
@@ -33,6 +33,8 @@ export interface DigitsOptions {
   readonly size?: number;
   /** Default 0. */
   readonly seed?: number;
+  /** A few digits apart from each other (default), or a crowd of large and small ones. */
+  readonly scenes?: keyof typeof SCENES;
   /** Called after each image with how many of how many are done. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
@@ -40,6 +42,7 @@ export interface DigitsOptions {
 
 const OPTIONS: OptionRules<DigitsOptions> = {
   ...{ folder: needed(text), train: whole(1), val: whole(1), size: whole(32), seed: whole(0) },
+  scenes: oneOf(Object.keys(SCENES)),
   ...{ onProgress: callable, signal: abortSignal },
 };
 
@@ -60,11 +63,12 @@ export interface DigitsDataset {
  */
 export async function makeDigits(options: DigitsOptions): Promise<DigitsDataset> {
   checkOptions("makeDigits", options, OPTIONS);
-  const { folder, train = 400, val = 80, size = 256, seed = 0 } = options;
-  const wanted = JSON.stringify({ version: VERSION, train, val, size, seed });
+  const { folder, train = 400, val = 80, size = 256, seed = 0, scenes = "digits" } = options;
+  const style = scenes === "digits" ? {} : { scenes };
+  const wanted = JSON.stringify({ version: VERSION, train, val, size, seed, ...style });
   const generated = !(await isComplete(folder, wanted));
   if (generated) {
-    await generate({ ...options, train, val, size, seed });
+    await generate({ ...options, train, val, size, seed, scenes });
     await writeFile(join(folder, MANIFEST), wanted);
   }
   const dataYaml = join(folder, "data.yaml");
@@ -84,8 +88,10 @@ async function isComplete(folder: string, wanted: string): Promise<boolean> {
   return false;
 }
 
-async function generate(options: DigitsOptions & Record<"train" | "val" | "size" | "seed", number>): Promise<void> {
-  const { folder, size, seed, onProgress, signal } = options;
+async function generate(
+  options: DigitsOptions & Required<Omit<DigitsOptions, "onProgress" | "signal">>,
+): Promise<void> {
+  const { folder, size, seed, scenes, onProgress, signal } = options;
   await makeFolder(join(folder, "annotations"));
   await writeFile(join(folder, MANIFEST), "incomplete");
   await writeFile(join(folder, "README.txt"), README);
@@ -100,7 +106,10 @@ async function generate(options: DigitsOptions & Record<"train" | "val" | "size"
     let written: Promise<unknown> = Promise.resolve();
     for (let i = 0; i < options[part]; i++) {
       signal?.throwIfAborted();
-      const { image, digits } = drawScene(new Random(seed).fork(`split ${index}, image ${i}`), size, samples);
+      const { image, digits } = drawScene(new Random(seed).fork(`split ${index}, image ${i}`), size, {
+        samples,
+        style: SCENES[scenes],
+      });
       const { width, height } = image;
       const name = `${String(i).padStart(5, "0")}.png`;
       images.push({ id: i + 1, file_name: name, width, height });

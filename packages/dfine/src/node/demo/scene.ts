@@ -15,32 +15,45 @@ export interface Scene {
   readonly digits: readonly PlacedDigit[];
 }
 
-/** Digits are at most this many to an image, and at least one. */
-const MOST_DIGITS = 6;
-/** Heights of digits as shares of the image's side: 40 to 120 pixels at 256. */
-const HEIGHT = { low: 40 / 256, high: 120 / 256 };
-/** Tangent of half the largest rotation, about 12 degrees. */
-const HALF_TURN = 0.105;
-/** Share of the smaller box that two digits may have in common. */
-const OVERLAP = 0.05;
+/** What scenes are like. */
+interface SceneStyle {
+  /** The fewest and the most digits that are wanted; those that find no room are left out. */
+  readonly digits: readonly [least: number, most: number];
+  /** Heights of digits as shares of the image's side. */
+  readonly height: readonly [low: number, high: number];
+  /** Tangent of half the largest rotation. */
+  readonly halfTurn: number;
+  /** Share of the smaller box that two digits may have in common. */
+  readonly overlap: number;
+}
 
-/** Draws a scene of handwritten digits: a function of random numbers, side and samples alone, down to the last bit. */
-export function drawScene(random: Random, side: number, samples: Handwriting): Scene {
+/** At a side of 256: up to 6 digits of 40 to 120 pixels, turned by up to 12 degrees; or 8 to 24 of 14 to 90, by up to 40, which cover each other. */
+export const SCENES = {
+  digits: { digits: [1, 6], height: [40 / 256, 120 / 256], halfTurn: 0.105, overlap: 0.05 },
+  crowd: { digits: [8, 24], height: [14 / 256, 90 / 256], halfTurn: 0.36, overlap: 0.5 },
+} as const satisfies Record<string, SceneStyle>;
+
+/** Draws a scene of handwritten digits: a function of random numbers, side, samples and style alone, down to the last bit. */
+export function drawScene(
+  random: Random,
+  side: number,
+  { samples, style = SCENES.digits }: { samples: Handwriting; style?: SceneStyle },
+): Scene {
   const draws = createDraws(random);
   const { image, dark } = emptyScene(draws, side);
   const digits: PlacedDigit[] = [];
-  const wanted = draws.whole(1, MOST_DIGITS);
+  const wanted = draws.whole(...style.digits);
   for (let attempt = 0; attempt < wanted * 8 && digits.length < wanted; attempt++) {
     const digit = draws.whole(0, 9);
     const sample = samples[digit]![draws.whole(0, samples[digit]!.length - 1)]!;
-    const height = draws.between(HEIGHT.low, HEIGHT.high) * side;
-    const ink = renderInk(sample, { height, halfTurn: draws.between(-HALF_TURN, HALF_TURN) });
+    const height = draws.between(...style.height) * side;
+    const ink = renderInk(sample, { height, halfTurn: draws.between(-style.halfTurn, style.halfTurn) });
     const colour = drawColour(draws, dark ? 215 : 40, 40);
     if (!ink || ink.width > side || ink.height > side) continue;
     const x = draws.whole(0, side - ink.width);
     const y = draws.whole(0, side - ink.height);
     const bbox = [x, y, ink.width, ink.height] as const;
-    if (digits.some((other) => sharedPart(bbox, other.bbox) > OVERLAP)) continue;
+    if (digits.some((other) => sharedPart(bbox, other.bbox) > style.overlap)) continue;
     paintInk(image, ink, { x, y, colour });
     digits.push({ digit, bbox });
   }

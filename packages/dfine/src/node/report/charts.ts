@@ -53,6 +53,9 @@ const TERMS: Readonly<Record<string, string>> = {
   loss_giou: "Box overlap (GIoU)",
   loss_fgl: "Edge distributions (fine-grained, fgl)",
   loss_ddf: "Distillation between layers (ddf)",
+  loss_localization: "Distillation of edges of matched queries",
+  loss_logits: "Distillation of class logits",
+  loss_features: "Distillation of queries",
 };
 
 function stepCharts(steps: StepCurves): Chart[] {

@@ -39,7 +39,7 @@ export function reportParts(data: ReportData): ReportParts {
 const section = (title: string, body: string): string => (body === "" ? "" : `<h2>${escapeHtml(title)}</h2>\n${body}`);
 
 /** Where the page's script draws those of the charts that there are. */
-function places(charts: readonly Chart[], ids: readonly string[]): string {
+export function places(charts: readonly Chart[], ids: readonly string[]): string {
   const known = charts.filter(({ id }) => ids.includes(id));
   const sorted = known.sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id));
   const items = sorted.map(

@@ -1,7 +1,6 @@
 import { arange, casesOf, defineRow, type Tensor } from "@dfine/tensor";
 import { constant } from "@dfine/tensor/kernel";
-import { sumPerSet } from "../src/loss/perSet.ts";
-import { type ClassPairs, sigmoidPower, softplus } from "../src/loss/varifocal.ts";
+import { type ClassPairs, sigmoidPower, softplus, sumOfJudged } from "./varifocal.ts";
 
 const focalRow = defineRow(
   "focalLoss",
@@ -27,7 +26,8 @@ const focalRow = defineRow(
 );
 
 /** Sigmoid focal loss with one-hot targets, Σ over queries and classes → [S]. Lin et al. 2017. */
-export const focalLoss = ({ logits, labels, alpha, gamma }: Omit<ClassPairs, "ious">): Tensor => {
+export function focalLoss(pairs: Omit<ClassPairs, "ious">): Tensor {
+  const { logits, labels, alpha, gamma } = pairs;
   const position = arange(logits.shape.at(-1)!, { backend: logits.backend });
-  return sumPerSet(focalRow([logits, labels.unsqueeze(-1), position, alpha, gamma], -1)[0]!);
-};
+  return sumOfJudged(pairs, focalRow([logits, labels.unsqueeze(-1), position, alpha, gamma], -1)[0]!);
+}

@@ -1,0 +1,48 @@
+import { webgpu } from "@dfine/backend-webgpu";
+import type { PresetName } from "dfine";
+import { type CountingKind, countingGpu } from "./countingGpu.ts";
+import { type Counts, counted } from "./counts.ts";
+import { trainWork } from "./train.ts";
+
+/** A step whose commands are counted. */
+export interface StepSubject {
+  readonly preset: PresetName;
+  readonly size: number;
+  readonly batch: number;
+  readonly kind?: CountingKind;
+}
+
+/** What a training step asks of a GPU, once kernels are compiled and memory is found. */
+export interface StepCounts extends Counts {
+  /** JavaScript's own time of the fastest step, by the clock of its thread. */
+  readonly hostMilliseconds: number;
+  /** Dispatches of the last step by kernel and variant, most first. */
+  readonly kernels: ReadonlyMap<string, number>;
+}
+
+/** Takes `steps` steps on a GPU that computes nothing. In the time of the call `navigator.gpu` is that one. */
+export async function stepCounts({ preset, size, batch, kind }: StepSubject, steps: number): Promise<StepCounts> {
+  const { gpu, commands } = countingGpu(kind);
+  const before = Object.getOwnPropertyDescriptor(globalThis.navigator, "gpu");
+  Object.defineProperty(globalThis.navigator, "gpu", { value: gpu, configurable: true });
+  try {
+    const backend = await webgpu();
+    const contender = await trainWork({ preset, size, batch, threads: 1 }).ours(backend);
+    const { run, counts } = counted(backend, contender.run);
+    let hostMilliseconds = Number.POSITIVE_INFINITY;
+    for (let step = 0; step < steps; step++) {
+      commands.byKernel.clear();
+      const start = process.cpuUsage();
+      await run();
+      const { user, system } = process.cpuUsage(start);
+      hostMilliseconds = Math.min(hostMilliseconds, (user + system) / 1000);
+    }
+    const kernels = new Map([...commands.byKernel].sort(([, a], [, b]) => b - a));
+    await contender.dispose();
+    backend.dispose();
+    return { ...counts()!.last, hostMilliseconds, kernels };
+  } finally {
+    if (before) Object.defineProperty(globalThis.navigator, "gpu", before);
+    else Reflect.deleteProperty(globalThis.navigator, "gpu");
+  }
+}

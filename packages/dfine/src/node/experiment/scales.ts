@@ -1,0 +1,65 @@
+import { HGNETV2 } from "../../config/hgnetv2Sizes.ts";
+import type { ConfigOptions } from "../../config/resolve.ts";
+import { augmentationsSchema } from "../../data/augment/augmentations.ts";
+import type { DigitsOptions } from "../demo/digits.ts";
+
+/** A size at which experiments can be made on a small machine: keys between their bases and their rows. */
+export interface Scale {
+  readonly about: string;
+  readonly options: ConfigOptions;
+  readonly seeds: number;
+  /** What is drawn to train on where no data is given. */
+  readonly drawn: Omit<DigitsOptions, "folder" | "onProgress" | "signal">;
+}
+
+/** Batches of 8, without strong augmentation in the last two epochs where a row has that. A mirrored 2 is no digit. */
+const train = (epochs: number): NonNullable<ConfigOptions["train"]> => ({
+  ...{ epochs, batch: 8, valBatch: 8, checkpointEvery: epochs },
+  optimizer: { learningRate: 8e-4, backboneLearningRate: 8e-4 },
+  schedule: { warmupSteps: 50 },
+  ema: { decay: 0.99, warmups: 50, restartDecay: 0.99 },
+  augmentation: {
+    transforms: augmentationsSchema.parse([
+      { name: "photometricDistort" },
+      { name: "zoomOut", probability: 0.3, sideRange: [1, 2] },
+      { name: "sanitize" },
+    ]),
+    ...{ stopEpoch: epochs - 2, baseSizeRepeat: null },
+  },
+});
+
+const { stem, stages } = HGNETV2.B0;
+/** The smallest backbone with half of its channels. */
+const narrow = {
+  stem: { mid: stem.mid / 2, out: stem.out / 2 },
+  stages: stages.map((stage) => ({ ...stage, in: stage.in / 2, mid: stage.mid / 2, out: stage.out / 2 })),
+};
+
+/** By name. */
+export const SCALES = {
+  hour: {
+    about: "13 rows in about an hour on two cores: N with half of its channels at 160 pixels, 400 steps",
+    seeds: 3,
+    drawn: { scenes: "crowd", train: 400, val: 100, size: 160 },
+    options: {
+      preset: "n",
+      model: {
+        ...{ evalSize: [160, 160], numTopQueries: 100, backbone: narrow },
+        encoder: { hiddenDim: 64, feedForwardDim: 256 },
+        decoder: { hiddenDim: 64, feedForwardDim: 256, numQueries: 60 },
+        denoising: { numDenoising: 40 },
+      },
+      train: train(8),
+    },
+  },
+  night: {
+    about: "13 rows in about ten hours on two cores: N at 256 pixels, 1200 steps",
+    seeds: 3,
+    drawn: { scenes: "crowd", train: 800, val: 200, size: 256 },
+    options: {
+      preset: "n",
+      model: { evalSize: [256, 256], numTopQueries: 100, decoder: { numQueries: 100 } },
+      train: train(12),
+    },
+  },
+} as const satisfies Record<string, Scale>;
