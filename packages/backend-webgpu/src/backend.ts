@@ -1,9 +1,10 @@
-import { type Backend, BackendError, type Buffer, type Dtype, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, type Buffer, type DeviceClock, type Dtype, type TypedArray } from "@dfine/tensor";
 import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
 import { Stopwatch } from "./commands/stopwatch.ts";
+import { dawnProcess } from "./device/adapter.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
@@ -19,6 +20,7 @@ import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 import type { TunedChoices } from "./tuner/choices.ts";
 import { deviceTrack } from "./tuner/deviceTrack.ts";
+import { keptChoices } from "./tuner/kept.node.ts";
 import { Tuner } from "./tuner/tuner.ts";
 
 /** What `webgpu` may be told. */
@@ -114,7 +116,7 @@ export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGp
 
 function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   const { disable, trace, report } = environment();
-  const { backend } = makeBackend(open, { disable, trace, ...options });
+  const { backend } = makeBackend(open, { disable, trace, ...keeping(open, options, report), ...options });
   if (!trace || options.trace !== undefined) return backend;
   // The same backend, which lists its kernels before it is disposed.
   const dispose = async (): Promise<void> => {
@@ -125,6 +127,26 @@ function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
     }
   };
   return Object.create(backend, { dispose: { value: () => void dispose() } });
+}
+
+/** Choices are kept where a process has a cache folder; a fault of it is told, and nothing is kept then. */
+function keeping(
+  { identity, software }: OpenDevice,
+  { tuning, choices }: WebGpuOptions,
+  report: (text: string) => void,
+): Pick<OwnOptions, "tuning" | "choices" | "onChoices"> {
+  if (!dawnProcess() || tuning === "fixed" || (software && tuning === undefined)) return {};
+  const kept = keptChoices();
+  const attempt = <T>(work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      report(`webgpu: what is measured of products cannot be kept: ${(error as Error).message}`);
+      return undefined;
+    }
+  };
+  const known = choices ?? attempt(() => kept.read(identity));
+  return { tuning: "measured", ...(known && { choices: known }), onChoices: (all) => attempt(() => kept.write(all)) };
 }
 
 /** What only the package itself asks for. */
@@ -280,6 +302,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       },
       milliseconds: undefined,
       waiting: 0,
+      clock: clockOf(profiler, queue),
     }),
     memory: () => pool.memory(),
     get choices() {
@@ -310,6 +333,22 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
   };
   return { backend, runtime };
+}
+
+/** Times of ops on the device, where those of its kernels are taken. */
+function clockOf(profiler: Profiler | undefined, queue: CommandQueue): DeviceClock | undefined {
+  const milliseconds = profiler?.milliseconds;
+  if (!profiler || !milliseconds) return undefined;
+  return {
+    milliseconds,
+    label(name) {
+      profiler.label = name;
+    },
+    async settle() {
+      queue.flush();
+      await profiler.settle();
+    },
+  };
 }
 
 /** Work in a tenth of a second, as `visitsPerDispatch` asks or as the kind of adapter lets expect. */

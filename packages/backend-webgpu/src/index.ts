@@ -8,4 +8,5 @@ export type { KernelTime } from "./commands/profiler.ts";
 export type { Counters } from "./device/gpu.ts";
 export type { GpuRuntime } from "./kernels/runtime.ts";
 export { type WgslCall, type WgslKernel, wgslKernel } from "./kernels/wgslKernel.ts";
-export { type Choice, readChoices, type TunedChoices, writeChoices } from "./tuner/choices.ts";
+export { type Choice, noChoices, readChoices, type TunedChoices, writeChoices } from "./tuner/choices.ts";
+export { type KeptChoices, keptChoices } from "./tuner/kept.node.ts";

@@ -3,24 +3,24 @@ import { describe, expect, it } from "vitest";
 import { WorkLimits } from "../../device/workLimits.ts";
 import { boxes, type Grid } from "./boxes.ts";
 
-const side = fc.integer({ min: 1, max: 40 });
+const side = fc.integer({ min: 1, max: 12 });
 
 describe("boxes", () => {
   it("cover a grid once, and keep to the most where one workgroup does", () => {
     fc.assert(
-      fc.property(fc.tuple(side, side, side), fc.double({ min: 0.1, max: 70_000, noNaN: true }), (grid, most) => {
-        const seen = new Set<string>();
+      fc.property(fc.tuple(side, side, side), fc.double({ min: 0.1, max: 2000, noNaN: true }), (grid, most) => {
+        const times = new Map<string, number>();
         for (const { first, count } of boxes(grid, most)) {
           expect(count[0] * count[1] * count[2]).toBeLessThanOrEqual(Math.max(1, most));
           for (let z = 0; z < count[2]; z++)
             for (let y = 0; y < count[1]; y++)
               for (let x = 0; x < count[0]; x++) {
                 const place = [first[0] + x, first[1] + y, first[2] + z].join();
-                expect(seen.has(place)).toBe(false);
-                seen.add(place);
+                times.set(place, (times.get(place) ?? 0) + 1);
               }
         }
-        expect(seen.size).toBe(grid[0] * grid[1] * grid[2]);
+        expect(times.size).toBe(grid[0] * grid[1] * grid[2]);
+        expect(Math.max(...times.values())).toBe(1);
       }),
       { numRuns: 60 },
     );

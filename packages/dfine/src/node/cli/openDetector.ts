@@ -4,8 +4,9 @@ import { DFine } from "../detector.ts";
 import type { DetectorOptionValues, DeviceOptionValues } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
-const deviceOptions = ({ threads, wide }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
+const deviceOptions = ({ threads, wide, deterministic }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
   threads,
+  deterministic,
   wide: wide === "off" ? false : wide,
   onDevice: (text) => terminal.note(`device: ${text}`),
 });

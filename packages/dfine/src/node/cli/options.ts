@@ -101,6 +101,7 @@ export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
   readonly wide?: "auto" | "off";
+  readonly deterministic?: boolean;
 }
 
 export interface DetectorOptionValues extends DeviceOptionValues, OutputOptionValues {
@@ -127,6 +128,7 @@ export const run = () => [
     "auto",
     "off",
   ]),
+  new Option("--deterministic", "kernels of a GPU by fixed rules, whatever dfine tune or an earlier run measured"),
   new Option("--out <folder>", "where run folders go").default("runs"),
   new Option("--name <name>", "name of the run folder; numbered when it is taken"),
   ...talk(),
