@@ -74,17 +74,22 @@ for (const { inputs, run } of CASES) expected.push(await expectedOf(inputs, run)
 const lies = { a: { alongK: true, inFours: true }, b: { alongK: false, inFours: true } };
 const namesOf = (device: ProductDevice): string[] => candidatesOf(device, lies).map(shapeName);
 
-async function check(backend: WebGpuBackend, name: string): Promise<void> {
+/** Cases that every candidate computes; the others they take in turn, since most of the time goes into compiling. */
+const OF_ALL = 2;
+
+async function check(backend: WebGpuBackend, { name, turn }: { name: string; turn: number }): Promise<void> {
   forced = name;
+  const others = CASES.length - OF_ALL;
   for (const [i, { inputs, run }] of CASES.entries())
-    expectAllClose(await evaluate(backend, inputs, run), expected[i]!);
+    if (i < OF_ALL || (i - OF_ALL) % others === turn % others)
+      expectAllClose(await evaluate(backend, inputs, run), expected[i]!);
 }
 
 describe.each<[string, { backend: WebGpuBackend; products: Products }]>([
   ["GPUs", { backend: gpu.backend, products: gpu.runtime.products }],
   ["software", { backend: software.backend, products: software.runtime.products }],
 ])("each candidate of %s computes products", (_, { backend, products }) => {
-  it.each(namesOf(products.device))("%s", (name) => check(backend, name));
+  it.each(namesOf(products.device).map((name, turn) => ({ name, turn })))("$name", (one) => check(backend, one));
 });
 
 describe("factors of 16 bits", () => {

@@ -88,8 +88,8 @@ const DIRECT = [2, 4, 8, 16].flatMap((rows) => [2, 4, 8].map((columns) => ({ row
 /** Sums that a thread in software keeps at most. */
 const MOST_SUMS = 64;
 
-/** Deeper slices mean fewer barriers, for devices whose workgroup memory has room for them. */
-const DEEPER = 2;
+/** Slices of so few k are tried twice as deep too: fewer barriers, where workgroup memory has room. */
+const SHALLOW = 8;
 /** k that a subgroup hands round at a time, at most: each is written out. */
 const MOST_LANES = 8;
 
@@ -107,7 +107,7 @@ export function candidatesOf(device: ProductDevice, lies: Pick<Lies, "a" | "b">)
   const tiled = tilesOf(device).flatMap((tile) => [
     tile,
     { ...tile, slices: 2 as const },
-    { ...tile, depth: tile.depth * DEEPER },
+    ...(tile.depth === SHALLOW ? [{ ...tile, depth: 2 * SHALLOW }] : []),
   ]);
   const lanes = Math.min(MOST_LANES, subgroupSize);
   const mayShuffle = hasSubgroups && operands === "f32" && lanes > 1 && !lies.b.alongK;
