@@ -1,78 +1,24 @@
-import { type Backend, BackendError, type Buffer, type DeviceClock, type Dtype, type TypedArray } from "@dfine/tensor";
-import type { Overrides } from "@dfine/tensor/kernel";
+import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
-import { Stopwatch } from "./commands/stopwatch.ts";
-import { dawnProcess } from "./device/adapter.ts";
 import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { createOverrides } from "./kernels/index.ts";
-import { measurePace } from "./kernels/measurePace.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
 import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
+import type { WebGpuOptions } from "./options.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 import type { TunedChoices } from "./tuner/choices.ts";
-import { deviceTrack } from "./tuner/deviceTrack.ts";
-import { keptChoices } from "./tuner/kept.node.ts";
+import { keeping } from "./tuner/keeping.ts";
+import { measurer } from "./tuner/measurer.ts";
 import { Tuner } from "./tuner/tuner.ts";
-
-/** What `webgpu` may be told. */
-export interface WebGpuOptions {
-  /** Bytes of device memory that may be used, blocks kept for reuse included. Default: what the device gives. */
-  readonly memoryLimitBytes?: number;
-  /**
-   * Bytes that cross between host and device at a time, and most bytes kept for the next read; larger reads and writes are
-   * cut. Default 2²⁶; least 256.
-   */
-  readonly stagingBytes?: number;
-  /** Whether generated kernels may fold with workgroup memory. Default: yes, but not on software adapters. */
-  readonly barriers?: boolean;
-  /**
-   * Whether `precompile` does anything. Default: yes, but not on software adapters, where compiling takes the cores that
-   * kernels run on, and a first step with it lasts longer.
-   */
-  readonly compileAhead?: boolean;
-  /** Storage buffers that a kernel may bind; default and most: the device's limit. */
-  readonly maxBindings?: number;
-  /**
-   * Element visits, or multiplications of a product, of one dispatch, and of what goes to the device together. Default: what
-   * takes a tenth of a second, as it was measured while kernels were compiled ahead, or as it is assumed of such an adapter.
-   */
-  readonly visitsPerDispatch?: number;
-  /**
-   * How the kernels of products are chosen: "fixed" by rules alone, "measured" by timing those that can run, once for each class
-   * of products, when kernels are compiled ahead. Default: measured in Node on hardware, where the choices are kept in the
-   * user's cache folder; else fixed. Both take the `choices` that are given.
-   */
-  readonly tuning?: "fixed" | "measured";
-  /** What was measured before on such an adapter; that of others is left alone. */
-  readonly choices?: TunedChoices;
-  /** Seconds of measuring after which no further class of products is begun; default 30. */
-  readonly tuningSeconds?: number;
-  /**
-   * Whether products round their factors to 16 bits (f16, at most 65504) in workgroup memory; sums are float32. Needs the
-   * adapter's "shader-f16". Default: no.
-   */
-  readonly halfFactors?: boolean;
-  /** Element visits from which on kernels go along their innermost axis by four on software adapters, default 2²⁰. */
-  readonly quadVisits?: number;
-  /**
-   * Counts kernels, and times them where timestamps are offered, which costs a pass for each; `kernelTimes()` tells.
-   * Default: in Node, whether TRACE is set, and then they are listed on stderr in the end.
-   */
-  readonly trace?: boolean;
-  /** Hand-written kernels of yours, for ops of yours (`defineOp`) or in place of the backend's own. */
-  readonly kernels?: (runtime: GpuRuntime) => Overrides;
-  /** Ops whose hand-written kernels are not used. Default: in Node, those of DISABLE=op,op. */
-  readonly disable?: readonly string[];
-}
 
 export interface WebGpuBackend extends Backend {
   readonly adapterName: string;
@@ -129,30 +75,10 @@ function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   return Object.create(backend, { dispose: { value: () => void dispose() } });
 }
 
-/** Choices are kept where a process has a cache folder; a fault of it is told, and nothing is kept then. */
-function keeping(
-  { identity, software }: OpenDevice,
-  { tuning, choices }: WebGpuOptions,
-  report: (text: string) => void,
-): Pick<OwnOptions, "tuning" | "choices" | "onChoices"> {
-  if (!dawnProcess() || tuning === "fixed" || (software && tuning === undefined)) return {};
-  const kept = keptChoices();
-  const attempt = <T>(work: () => T): T | undefined => {
-    try {
-      return work();
-    } catch (error) {
-      report(`webgpu: what is measured of products cannot be kept: ${(error as Error).message}`);
-      return undefined;
-    }
-  };
-  const known = choices ?? attempt(() => kept.read(identity));
-  return { tuning: "measured", ...(known && { choices: known }), onChoices: (all) => attempt(() => kept.write(all)) };
-}
-
 /** What only the package itself asks for. */
 interface OwnOptions extends WebGpuOptions {
   /** Told of all choices after something was measured. */
-  readonly onChoices?: (choices: TunedChoices) => void;
+  readonly onChoices?: (choices: TunedChoices) => unknown;
   /** In place of those that were measured, and of what the adapter offers. */
   readonly products?: Partial<Pick<Products, "choiceOf"> & Products["device"]>;
 }
@@ -237,25 +163,12 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
   };
 
-  const stopwatch = new Stopwatch(gpu, queue, { timestamps: !options.trace && features.has("timestamp-query") });
-  const memory = {
-    alloc: (length: number) => pool.alloc(length, "f32"),
-    free: (buffer: Buffer) => pool.free(buffer as GpuBuffer),
-  };
-  let isPaceKnown = software || options.visitsPerDispatch !== undefined;
-  /** One after the other, however many ask. */
-  let measuring: Promise<void> = Promise.resolve();
-  const measure = async (): Promise<void> => {
-    if (!isPaceKnown) {
-      isPaceKnown = true;
-      limits.measured(await measurePace(runtime, { stopwatch, ...memory }));
-    }
-    if (tunes) await tuner.measure(deviceTrack({ runtime, queue, stopwatch, ...memory, read }));
-  };
-  const measured = (): Promise<void> => {
-    measuring = measuring.catch(() => undefined).then(measure);
-    return measuring;
-  };
+  const measured = measurer({
+    ...{ gpu, queue, runtime, limits, read, pool },
+    timestamps: !options.trace && features.has("timestamp-query"),
+    isPaceKnown: software || options.visitsPerDispatch !== undefined,
+    tuner: tunes ? tuner : undefined,
+  });
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -302,7 +215,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       },
       milliseconds: undefined,
       waiting: 0,
-      clock: clockOf(profiler, queue),
+      clock: profiler?.clock(() => queue.flush()),
     }),
     memory: () => pool.memory(),
     get choices() {
@@ -333,22 +246,6 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
   };
   return { backend, runtime };
-}
-
-/** Times of ops on the device, where those of its kernels are taken. */
-function clockOf(profiler: Profiler | undefined, queue: CommandQueue): DeviceClock | undefined {
-  const milliseconds = profiler?.milliseconds;
-  if (!profiler || !milliseconds) return undefined;
-  return {
-    milliseconds,
-    label(name) {
-      profiler.label = name;
-    },
-    async settle() {
-      queue.flush();
-      await profiler.settle();
-    },
-  };
 }
 
 /** Work in a tenth of a second, as `visitsPerDispatch` asks or as the kind of adapter lets expect. */

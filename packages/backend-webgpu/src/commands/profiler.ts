@@ -1,3 +1,4 @@
+import type { DeviceClock } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import { MAP_READ, USAGE } from "../device/constants.ts";
 
@@ -24,7 +25,7 @@ export class Profiler {
   #names: { readonly name: string; readonly label: string | undefined }[] = [];
   readonly #byLabel = new Map<string, number>();
   /** Whose dispatches follow. */
-  label: string | undefined;
+  #label: string | undefined;
   /** Resolves when the times of all batches so far are counted. */
   #counted: Promise<unknown> = Promise.resolve();
 
@@ -44,7 +45,7 @@ export class Profiler {
       this.#add(name, 0);
       return undefined;
     }
-    const at = 2 * this.#names.push({ name, label: this.label }) - 2;
+    const at = 2 * this.#names.push({ name, label: this.#label }) - 2;
     return { querySet: this.#clock.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
   }
 
@@ -75,14 +76,19 @@ export class Profiler {
     };
   }
 
-  /** Milliseconds by label; undefined where the device offers no timestamps. */
-  get milliseconds(): ReadonlyMap<string, number> | undefined {
-    return this.#clock && this.#byLabel;
-  }
-
-  /** Resolves when the times of all that was submitted are counted. */
-  async settle(): Promise<void> {
-    await this.#counted;
+  /** Times of ops on the device, after `flush` submits what is gathered; undefined where it offers no timestamps. */
+  clock(flush: () => void): DeviceClock | undefined {
+    if (!this.#clock) return undefined;
+    return {
+      milliseconds: this.#byLabel,
+      label: (name) => {
+        this.#label = name;
+      },
+      settle: async () => {
+        flush();
+        await this.#counted;
+      },
+    };
   }
 
   /** Kernels by time, or by count, once all that was submitted has run. */
