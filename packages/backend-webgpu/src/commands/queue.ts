@@ -2,7 +2,7 @@ import { BackendError } from "@dfine/tensor";
 import { roundUp } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
-import type { WorkLimits } from "../device/workLimits.ts";
+import type { Limits } from "../device/workLimits.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
@@ -43,7 +43,7 @@ export class CommandQueue {
   readonly #uniforms: GPUBuffer;
   readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
   readonly #mostGroups: number;
-  readonly #limits: Pick<WorkLimits, "visits">;
+  readonly #limits: Pick<Limits, "visits">;
   /** Since the last submit. */
   #writtenBytes = 0;
   #usedBytes = 0;
@@ -57,7 +57,7 @@ export class CommandQueue {
   /** Of the one pass of a batch that is timed. */
   #stamps: GPUComputePassTimestampWrites | undefined;
 
-  constructor(gpu: Gpu, { profiler, limits }: { profiler?: Profiler | undefined; limits: Pick<WorkLimits, "visits"> }) {
+  constructor(gpu: Gpu, { profiler, limits }: { profiler?: Profiler | undefined; limits: Pick<Limits, "visits"> }) {
     const { device } = gpu;
     this.#gpu = gpu;
     this.#profiler = profiler;

@@ -31,7 +31,17 @@ export const rememberLoss = (adapter: string): void => void shares.set(adapter, 
 const shareOf = (adapter: string): number => shares.get(adapter) ?? 1;
 
 /** How much work goes to a device at a time. Longer work is cut, which changes no result. */
-export class WorkLimits {
+export interface Limits {
+  /** Element visits of a dispatch, and of all that is submitted together. */
+  readonly visits: number;
+  /** Multiplications of a product's dispatch. */
+  readonly products: number;
+  /** Visits that take as long as so many multiplications of a product. */
+  asVisits(multiplications: number): number;
+}
+
+/** The limits of a device, as assumed and then as measured. */
+export class WorkLimits implements Limits {
   readonly #adapter: string;
   #pace: Pace;
 
@@ -46,17 +56,14 @@ export class WorkLimits {
     this.#pace = pace;
   }
 
-  /** Element visits of a dispatch, and of all that is submitted together. */
   get visits(): number {
     return this.#limit(this.#pace.visits);
   }
 
-  /** Multiplications of a product's dispatch. */
   get products(): number {
     return this.#limit(this.#pace.products);
   }
 
-  /** Visits that take as long as so many multiplications of a product. */
   asVisits(multiplications: number): number {
     return (multiplications * this.#pace.visits) / this.#pace.products;
   }

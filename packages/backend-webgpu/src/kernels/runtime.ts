@@ -1,6 +1,6 @@
 import type { Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
-import type { WorkLimits } from "../device/workLimits.ts";
+import type { Limits } from "../device/workLimits.ts";
 import type { Tuning } from "../swiftshader/tuning.ts";
 import type { PlannedProduct } from "./product/plan.ts";
 import type { ProductDevice } from "./product/shapes.ts";
@@ -31,7 +31,8 @@ export interface Products {
 export interface GpuRuntime {
   readonly tuning: Tuning;
   /** How much work goes to the device at a time. */
-  readonly limits: Pick<WorkLimits, "visits" | "products" | "asVisits">;
+  readonly limits: Limits;
+  /** What this package's own products follow. */
   readonly products: Products;
   /** Offered and asked for: "shader-f16", "subgroups", "timestamp-query". */
   readonly features: ReadonlySet<string>;

@@ -1,7 +1,7 @@
 import { sizeOf } from "@dfine/tensor";
 import { type Binding, type Kernel, type Launch, load, memo, type Operand, scatters } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
-import type { WorkLimits } from "../device/workLimits.ts";
+import type { Limits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 import { isElementwise, type Nest, nestOf } from "./layout.ts";
@@ -16,7 +16,7 @@ export interface GeneratorOptions {
   /** Storage buffers that a kernel may bind. */
   readonly maxBindings: number;
   /** How many element visits one dispatch may have; more are split. */
-  readonly limits: Pick<WorkLimits, "visits">;
+  readonly limits: Pick<Limits, "visits">;
   /** Whether to print for a GPU, with workgroup memory and barriers; otherwise for software, where these are slow. */
   readonly barriers: boolean;
   /** Element visits from which on kernels of several axes go by four in software. */

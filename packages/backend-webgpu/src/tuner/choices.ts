@@ -20,6 +20,7 @@ export interface TunedChoices {
 
 const FORMAT = "dfine webgpu products 1";
 
+/** What is known of an adapter before anything is measured: nothing. */
 export const noChoices = (adapter: string): TunedChoices => ({ format: FORMAT, adapter, choices: {} });
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -60,4 +61,5 @@ export function readChoices(text: string, from: string): TunedChoices {
   return value as unknown as TunedChoices;
 }
 
+/** The text of a file that `readChoices` reads. */
 export const writeChoices = (choices: TunedChoices): string => `${JSON.stringify(choices, null, 1)}\n`;

@@ -8,11 +8,13 @@ export interface KeptChoices {
   path(adapter: string): string;
   /** What is kept of the adapter; undefined where there is none. @throws BackendError for a file that is damaged */
   read(adapter: string): TunedChoices | undefined;
+  /** Replaces what is kept of their adapter. @throws BackendError as `path` does */
   write(choices: TunedChoices): void;
   /** Whether there was a file. */
   remove(adapter: string): boolean;
 }
 
+/** What is kept in this process's cache folder. */
 export function keptChoices(): KeptChoices {
   const { process } = globalThis;
   const fs = process.getBuiltinModule("fs");
