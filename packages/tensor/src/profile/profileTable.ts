@@ -55,7 +55,7 @@ export function profileTable(profile: Profile, runs = 1): string {
   };
   const whole = (name: string, milliseconds: number): string =>
     line(["", "", "", "", time(milliseconds), percent(milliseconds / wall), "", "", name]);
-  const isSmall = (op: OpProfile): boolean => sharesOf(op, profile).time < LEAST_SHARE;
+  const isSmall = (op: OpProfile): boolean => sharesOf(op, profile).time < LEAST_SHARE && op.host / wall < LEAST_SHARE;
   const small = ops.filter(isSmall);
   const table = [
     line(HEAD),

@@ -77,7 +77,8 @@ function chooseTiled(device: ProductDevice, { sizes, mayPart }: PlannedProduct, 
     const groups = groupsOf(shape, whole);
     const [rows, columns] = tileOf(shape);
     const loads = 1 / (4 * shape.quads[0]) + 1 / (4 * shape.quads[1]);
-    const threads = groups * threadsOf(shape) * (mayPart ? mostParts(whole) : 1);
+    const filled = (whole.m * whole.n * whole.batch) / (groups * rows * columns);
+    const threads = groups * threadsOf(shape) * filled * (mayPart ? mostParts(whole) : 1);
     const busy = Math.min(1, threads / (busyGroups * USUAL_THREADS));
     return (groups * rows * columns * (1 + LOADING * loads)) / busy;
   };
