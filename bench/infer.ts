@@ -1,5 +1,5 @@
 import { Random, tensor, withBackend } from "@dfine/tensor";
-import { DFineModel, type PresetName, resolveConfig } from "dfine";
+import { buildDetector, type PresetName, resolveConfig } from "dfine";
 import { onBackend } from "./ours.ts";
 import { onnxPeers } from "./peers.ts";
 import type { HostArray, Work } from "./work.ts";
@@ -35,7 +35,7 @@ export function inferWork({ preset, size, threads, peersFolder }: InferOptions):
     ours: async (backend) => {
       const model = withBackend(backend, () => {
         const { model: config } = resolveConfig({ preset, task: "coco", model: { evalSize: [size, size] } });
-        using trained = new DFineModel(config).initialize(random.fork("weights"));
+        using trained = buildDetector(config).initialize(random.fork("weights"));
         return trained.deploy();
       });
       const contender = onBackend(backend, {

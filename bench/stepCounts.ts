@@ -32,9 +32,9 @@ export async function stepCounts({ preset, size, batch, kind }: StepSubject, ste
     let hostMilliseconds = Number.POSITIVE_INFINITY;
     for (let step = 0; step < steps; step++) {
       commands.byKernel.clear();
-      const start = process.cpuUsage();
+      const start = process.threadCpuUsage();
       await run();
-      const { user, system } = process.cpuUsage(start);
+      const { user, system } = process.threadCpuUsage(start);
       hostMilliseconds = Math.min(hostMilliseconds, (user + system) / 1000);
     }
     const kernels = new Map([...commands.byKernel].sort(([, a], [, b]) => b - a));

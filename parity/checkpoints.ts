@@ -4,11 +4,12 @@ import { huggingFaceNames, officialName, PROJECTIONS } from "../packages/dfine/s
 import { classCount, presetOf } from "../packages/dfine/src/checkpoint/identify.ts";
 import { onPaper } from "../packages/dfine/src/checkpoint/onPaper.ts";
 import { type Checkpoint, openCheckpoint } from "../packages/dfine/src/checkpoint/open.ts";
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
-import { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
+import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
+import { presetConfig } from "../packages/dfine/src/config/presets.ts";
+import { buildDetector } from "../packages/dfine/src/model/architectures.ts";
 import { configOf } from "./model.ts";
 import type { Pack } from "./pack.ts";
-import { type FillRules, proceduralValues } from "./procedural.ts";
+import { dfineFill, proceduralValues } from "./procedural.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
 
@@ -35,7 +36,7 @@ const FILES = [
 export async function checkCheckpoints(
   pack: Pack,
   report: Report,
-  options: { preset: PresetName; target: Target },
+  options: { preset: DFinePresetName; target: Target },
 ): Promise<void> {
   const { preset, target } = options;
   const listing = `models/${preset}.json`;
@@ -56,7 +57,7 @@ export async function checkCheckpoints(
 }
 
 /** Official names to Hugging Face's and back, and what shapes alone tell. */
-function checkNames(model: ModelPack, report: Report, preset: PresetName): void {
+function checkNames(model: ModelPack, report: Report, preset: DFinePresetName): void {
   const names = model.state_dict.map(([name]) => name);
   const there = names.flatMap((name) => huggingFaceNames(name) ?? []);
   const back = (name: string): boolean =>
@@ -81,13 +82,13 @@ function checkNames(model: ModelPack, report: Report, preset: PresetName): void 
 
 /** Tensors of a loaded model that are not, bit by bit, the procedural numbers or else the model's own. */
 async function wrongTensors(checkpoint: Checkpoint, pack: ModelPack & { readonly prefix: string }): Promise<number> {
-  using model = new DFineModel(checkpoint.model);
-  using fresh = new DFineModel(configOf(checkpoint.preset).model);
+  using model = buildDetector(checkpoint.model);
+  using fresh = buildDetector(presetConfig(checkpoint.preset, "coco").model);
   await loadCheckpoint(model, checkpoint);
   const own = await readNamed(fresh.stateDict());
   const loaded = await readNamed(model.stateDict());
   const wrongWith = (salt: string): number => {
-    const rules: FillRules = { salt, gains: pack.gains, train: false };
+    const rules = dfineFill({ salt, gains: pack.gains, train: false });
     return pack.state_dict.filter(([name, shape, dtype]) => {
       const values = proceduralValues({ name, shape, dtype }, rules);
       const expected = values === "keep" ? own.get(name)?.data : values;

@@ -1,11 +1,12 @@
 import { keep, noGrad, readResults, type Tensor } from "@dfine/tensor";
 import { COCO_CATEGORY_IDS } from "../packages/dfine/src/config/coco.ts";
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
 import type { Detector } from "../packages/dfine/src/model/detector.ts";
 import { postprocess } from "../packages/dfine/src/postprocess.ts";
 import { compareDetections } from "./detections.ts";
 import { packImages, proceduralModel } from "./model.ts";
 import type { Pack, PackTensors } from "./pack.ts";
+import { dfineFill } from "./procedural.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
 
@@ -89,7 +90,7 @@ function missingBoxes(boxes: Floats, rows: Int32Array, [width, height]: readonly
 export async function checkEval(
   pack: Pack,
   report: Report,
-  options: { preset: PresetName; target: Target },
+  options: { preset: DFinePresetName; target: Target },
 ): Promise<void> {
   const { preset, target } = options;
   const path = `eval/${preset}`;
@@ -102,7 +103,7 @@ export async function checkEval(
     report.compare(`${path} ${name} (${target.label})`, error, allowance);
 
   await onTarget(target, async () => {
-    using model = proceduralModel(preset, { salt: meta.salt, gains, train: false }).eval();
+    using model = proceduralModel(preset, dfineFill({ salt: meta.salt, gains, train: false })).eval();
     const images = await packImages(pack, [meta.image], meta.size);
     const topk = tensors.integers("topk_index");
     const alignedPass = async (form: Detector): Promise<Pass & { rows: Int32Array }> => {

@@ -1,11 +1,11 @@
 import { parseArgs } from "node:util";
-import { PRESET_NAMES } from "../packages/dfine/src/config/config.ts";
 import { PackError } from "./pack.ts";
+import { PACK_PRESETS } from "./presets.ts";
 import { checkLine, HEADER } from "./report.ts";
 import { FAMILIES, runParity } from "./run.ts";
 import { BACKEND_NAMES } from "./target.ts";
 
-const USAGE = `npm run parity -- --reference DIR [--preset ${PRESET_NAMES}] [--only ${FAMILIES}] [--backend ${BACKEND_NAMES}] [--threads N] [--json]`;
+const USAGE = `npm run parity -- --reference DIR [--preset ${PACK_PRESETS}] [--only ${FAMILIES}] [--backend ${BACKEND_NAMES}] [--threads N] [--json]`;
 
 /** Reads a comma-separated choice. @throws PackError naming what there is to choose from */
 function choices<Name extends string>(
@@ -38,7 +38,7 @@ async function main(): Promise<number> {
   if (!json) process.stdout.write(`On ${backend}; what is allowed is the same on every backend.\n${HEADER}\n`);
   const report = await runParity({
     reference,
-    presets: choices("preset", values.preset, PRESET_NAMES),
+    presets: choices("preset", values.preset, PACK_PRESETS),
     families: choices("only", values.only, FAMILIES),
     backend,
     threads: threads === undefined ? undefined : Number(threads),

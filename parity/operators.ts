@@ -1,3 +1,4 @@
+import { GroupNorm } from "@dfine/nn";
 import * as engine from "@dfine/tensor";
 import { backward, conv2d, matmul, type Tensor, where } from "@dfine/tensor";
 
@@ -35,12 +36,20 @@ function maskedAttention([q, k, v]: readonly Tensor[], attrs: OperatorAttrs): Te
   return matmul(engine.softmax(where(mask, Number.NEGATIVE_INFINITY, scores)), v!);
 }
 
+/** A layer whose weight and bias are the inputs. */
+function groupNorm([x, weight, bias]: readonly Tensor[], { groups = 1, eps = 1e-5 }: OperatorAttrs): Tensor {
+  const layer = new GroupNorm(groups, weight!.size, { eps });
+  Object.assign(layer, { weight, bias });
+  return layer.call(x!);
+}
+
 const OPERATORS: Readonly<Record<string, Operator>> = {
   conv2d: ([x, weight, bias], { stride = 1, padding = 0, groups = 1, dilation = 1 }) =>
     conv2d(x!, weight!, { stride, padding, groups, dilation, ...(bias ? { bias } : {}) }),
   linear: ([x, weight, bias]) => engine.linear(x!, weight!, bias),
   matmul: ([a, b]) => matmul(a!, b!),
   layer_norm: ([x, weight, bias], { eps = 1e-5 }) => engine.layerNorm(x!, { weight: weight!, bias: bias!, eps }),
+  group_norm: groupNorm,
   batch_norm: ([x, weight, bias], { eps = 1e-5 }) => engine.batchNorm(x!, { weight: weight!, bias: bias!, eps }).output,
   softmax: ([x]) => engine.softmax(x!),
   log_softmax: ([x]) => engine.logSoftmax(x!),

@@ -1,6 +1,6 @@
 import { AdamW, clipCoefficient, Ema, globalNorm, linearWarmup, type OptimizerGroup } from "@dfine/nn";
 import { backward, readTensors, Scope, type Tensor, type TypedArray } from "@dfine/tensor";
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
 import { groupParameters, groupRate } from "../packages/dfine/src/config/parameterGroups.ts";
 import { criterion } from "../packages/dfine/src/loss/criterion.ts";
 import type { MatchTargets } from "../packages/dfine/src/loss/matches.ts";
@@ -8,10 +8,10 @@ import type { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import { relativeError } from "./compare.ts";
 import { configOf, packImages, packTargets, proceduralModel, trainingForward, weightingOf } from "./model.ts";
 import type { Pack, PackTensors } from "./pack.ts";
-import { sampleIndices } from "./procedural.ts";
+import { dfineFill, sampleIndices } from "./procedural.ts";
 import type { Report } from "./report.ts";
 import { onTarget, type Target } from "./target.ts";
-import { lossError } from "./train.ts";
+import { lossError } from "./trainChecks.ts";
 
 interface OptimPack {
   readonly images: readonly string[];
@@ -47,7 +47,7 @@ interface OptimPack {
 const FLOOR = 1e-3;
 
 /** Names that our patterns put into another group than the pack's optimiser, or whose group has other settings. */
-function groupDifferences(preset: PresetName, model: DFineModel, expected: OptimPack["groups"]): number {
+function groupDifferences(preset: DFinePresetName, model: DFineModel, expected: OptimPack["groups"]): number {
   const { optimizer } = configOf(preset).train;
   const trainable = [...model.namedParameters()].filter(([, { requiresGrad }]) => requiresGrad).map(([name]) => name);
   const setting = (rate: number, decay: number) => `${rate} ${decay}`;
@@ -112,7 +112,7 @@ interface Run {
   readonly model: DFineModel;
   readonly optimizer: AdamW;
   readonly ema: Ema;
-  readonly preset: PresetName;
+  readonly preset: DFinePresetName;
   readonly images: Tensor;
   readonly targets: readonly MatchTargets[];
   readonly isExact: boolean;
@@ -160,7 +160,7 @@ async function checkStep(run: Run, k: number): Promise<void> {
 export async function checkOptim(
   pack: Pack,
   report: Report,
-  options: { preset: PresetName; target: Target },
+  options: { preset: DFinePresetName; target: Target },
 ): Promise<void> {
   const { preset, target } = options;
   const path = `optim/${preset}`;
@@ -170,7 +170,7 @@ export async function checkOptim(
   const tensors = pack.tensors(`${path}.safetensors`);
   const isExact = target.backend.floatBits === 64;
   await onTarget(target, async () => {
-    using model = proceduralModel(preset, { salt: meta.salt, gains: [1, 1, 1], train: true });
+    using model = proceduralModel(preset, dfineFill({ salt: meta.salt, gains: [1, 1, 1], train: true }));
     const optimizer = optimizerOf(model, meta);
     const ema = new Ema(model.stateDict(), meta.ema);
     const check: Run["check"] = (name, error, allowed) =>

@@ -128,6 +128,11 @@ export class Pack {
     return new PackTensors(join(this.root, path));
   }
 
+  /** A picture in the folder images. */
+  picture(file: string): Promise<RgbImage> {
+    return decodeImage(readFileSync(join(this.root, "images", file)));
+  }
+
   /** The network input made from `image`, already resized to `size`. */
   image(image: string, size: number): Promise<RgbImage> {
     const name = image.replace(/\.[^.]*$/, "");

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  dfineFill,
   type FillEntry,
   type FillRules,
   fnv1a,
@@ -33,7 +34,7 @@ function filled(entry: FillEntry, rules: FillRules): Float32Array {
   return values;
 }
 
-const plain: FillRules = { salt: "", gains: [1, 1, 1], train: false };
+const plain = dfineFill({ salt: "", gains: [1, 1, 1], train: false });
 
 describe("hash", () => {
   test("FNV-1a of published examples", () => {
@@ -71,7 +72,7 @@ describe("fill rules", () => {
     if (!vectors) return context.skip(NO_PACK);
     for (const vector of vectors) {
       const gains = referenceJson<ModelListing>(`models/${vector.preset}.json`)?.gains ?? [1, 1, 1];
-      const rules: FillRules = { salt: vector.salt, gains: vector.train ? [1, 1, 1] : gains, train: vector.train };
+      const rules = dfineFill({ salt: vector.salt, gains: vector.train ? [1, 1, 1] : gains, train: vector.train });
       const values = filled({ ...vector, dtype: "float32" }, rules);
       expect(fnv1a(vector.salt + vector.name)).toBe(vector.fnv1a);
       expect([...values.subarray(0, vector.first.length)], vector.name).toEqual(vector.first);
@@ -95,7 +96,7 @@ describe("fill rules", () => {
   test("lower score heads in training packs only", () => {
     const entry = { name: "decoder.dec_score_head.0.bias", shape: [8], dtype: "float32" };
     const evaluation = filled(entry, plain);
-    const training = filled(entry, { ...plain, train: true });
+    const training = filled(entry, dfineFill({ salt: "", gains: [1, 1, 1], train: true }));
     expect(Math.max(...training) < -3.8 && Math.min(...evaluation) >= -0.11).toBe(true);
   });
 });

@@ -14,6 +14,18 @@ export interface FillEntry {
 export interface FillRules {
   /** Prepended to every name before hashing. */
   readonly salt: string;
+  /** What the pack's README says of an entry. */
+  readonly rule: (entry: FillEntry) => Fill | "keep";
+}
+
+/** Values offset + scale * u. */
+export interface Fill {
+  readonly offset: number;
+  readonly scale: number;
+}
+
+/** In what D-FINE's packs differ. */
+export interface DFineFill {
   /** Gains of backbone convolutions, other convolutions and linear weights. */
   readonly gains: readonly [backbone: number, convolution: number, linear: number];
   /** Training and optimiser packs lower the bias of the score heads. */
@@ -56,7 +68,7 @@ export function unit(name: string, index: number): number {
 }
 
 /** Values offset + scale * u of element 0…size-1, each operation rounded to float32. */
-function fill(name: string, size: number, options: { offset: number; scale: number }): Float32Array {
+function fill(name: string, size: number, options: Fill): Float32Array {
   const out = new Float32Array(size);
   const offset = Math.fround(options.offset);
   const scale = Math.fround(options.scale);
@@ -68,28 +80,58 @@ function fill(name: string, size: number, options: { offset: number; scale: numb
   return out;
 }
 
-/** Offset and scale of an entry, or "keep" where the module's own value stands. */
-function rule(entry: FillEntry, rules: FillRules): { offset: number; scale: number } | "keep" {
-  const { name, shape } = entry;
-  const last = name.slice(name.lastIndexOf(".") + 1);
-  if (KEPT.has(last) || !entry.dtype.startsWith("float")) return "keep";
-  if (shape.length >= 2) {
-    const fan = shape.slice(1).reduce((product, size) => product * size, 1);
-    const [backbone, convolution, linear] = rules.gains;
-    const gain = shape.length === 2 ? linear : name.startsWith("backbone.") ? backbone : convolution;
-    return { offset: 0, scale: Math.sqrt((3 * gain) / fan) };
-  }
+const lastPart = (name: string): string => name.slice(name.lastIndexOf(".") + 1);
+const fanOf = (shape: readonly number[]): number => shape.slice(1).reduce((product, size) => product * size, 1);
+
+/** D-FINE's packs; "keep" where the module's own value stands. */
+const dfineRule =
+  (rules: DFineFill) =>
+  (entry: FillEntry): Fill | "keep" => {
+    const { name, shape } = entry;
+    const last = lastPart(name);
+    if (KEPT.has(last) || !entry.dtype.startsWith("float")) return "keep";
+    if (shape.length >= 2) {
+      const fan = fanOf(shape);
+      const [backbone, convolution, linear] = rules.gains;
+      const gain = shape.length === 2 ? linear : name.startsWith("backbone.") ? backbone : convolution;
+      return { offset: 0, scale: Math.sqrt((3 * gain) / fan) };
+    }
+    if (last === "running_var") return { offset: 1, scale: 0.3 };
+    if (last === "running_mean") return { offset: 0, scale: 0.1 };
+    if (last === "weight" || last === "scale") return { offset: 1, scale: 0.2 };
+    if (rules.train && name.includes("score_head")) return { offset: -4, scale: 0.1 };
+    if (name.endsWith("sampling_offsets.bias")) return { offset: 0, scale: 2 };
+    return { offset: 0, scale: 0.1 };
+  };
+
+/** Rules of a pack of D-FINE. */
+export const dfineFill = ({ salt, ...rules }: DFineFill & { readonly salt: string }): FillRules => ({
+  salt,
+  rule: dfineRule(rules),
+});
+
+const DETR_TABLE = /(?:tgt_embed\.weight|query_embed\.weight|label_enc\.weight|level_embed)$/;
+
+/** Packs of other DETRs. */
+function detrRule({ name, shape }: FillEntry): Fill {
+  const last = lastPart(name);
+  if (DETR_TABLE.test(name)) return { offset: 0, scale: Math.sqrt(3) };
+  if (name.endsWith("refpoint_embed.weight")) return { offset: 0, scale: 2 };
+  if (shape.length >= 2) return { offset: 0, scale: Math.sqrt(3 / fanOf(shape)) };
   if (last === "running_var") return { offset: 1, scale: 0.3 };
   if (last === "running_mean") return { offset: 0, scale: 0.1 };
-  if (last === "weight" || last === "scale") return { offset: 1, scale: 0.2 };
-  if (rules.train && name.includes("score_head")) return { offset: -4, scale: 0.1 };
+  if (last === "weight") return { offset: 1, scale: 0.2 };
+  if (name.includes("class_embed")) return { offset: -4, scale: 0.1 };
   if (name.endsWith("sampling_offsets.bias")) return { offset: 0, scale: 2 };
   return { offset: 0, scale: 0.1 };
 }
 
+/** Rules of a pack of other DETRs. */
+export const detrFill = (salt: string): FillRules => ({ salt, rule: detrRule });
+
 /** Procedural value of a state-dict entry, row-major, or "keep" where the module's own value stands. */
 export function proceduralValues(entry: FillEntry, rules: FillRules): Float32Array | "keep" {
-  const found = rule(entry, rules);
+  const found = rules.rule(entry);
   if (found === "keep") return found;
   const size = entry.shape.reduce((product, length) => product * length, 1);
   return fill(rules.salt + entry.name, size, found);

@@ -1,9 +1,14 @@
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import { DFINE_PRESET_NAMES } from "../packages/dfine/src/config/config.ts";
 import { checkCheckpoints } from "./checkpoints.ts";
+import { checkDetrEval } from "./detrEval.ts";
+import { checkDetrStart } from "./detrStart.ts";
+import { checkDetrStructure } from "./detrStructure.ts";
+import { checkDetrTrain } from "./detrTrain.ts";
 import { checkEval } from "./eval.ts";
 import { checkEvaluation } from "./evaluation.ts";
 import { checkOptim } from "./optim.ts";
 import { Pack, PackError } from "./pack.ts";
+import { DETR_NAMES, type PACK_PRESETS } from "./presets.ts";
 import { type Check, Report } from "./report.ts";
 import { checkStructure } from "./structure.ts";
 import { type BackendName, float32Target, float64Target, type Target } from "./target.ts";
@@ -16,7 +21,7 @@ export type Family = (typeof FAMILIES)[number];
 export interface ParityOptions {
   /** Folder of the pack. */
   readonly reference: string;
-  readonly presets: readonly PresetName[];
+  readonly presets: readonly PackPreset[];
   readonly families: readonly Family[];
   readonly backend: BackendName;
   readonly threads?: number | undefined;
@@ -26,8 +31,54 @@ export interface ParityOptions {
   readonly onCheck?: (check: Check) => void;
 }
 
-/** The preset whose training also runs in float64. */
-const EXACT: PresetName = "n";
+type PackPreset = (typeof PACK_PRESETS)[number];
+
+/** The presets whose training also runs in float64. */
+const EXACT: readonly PackPreset[] = ["n"];
+
+/** A check of one preset. */
+interface PresetCheck {
+  readonly family: Family;
+  readonly name: string;
+  /** Whether it may run in float64 too. */
+  readonly exactly?: boolean;
+  readonly check: (pack: Pack, report: Report, target: Target) => void | Promise<void>;
+}
+
+/** What there is to check of a preset, in order; a pack may lack files of it. */
+function checksOf(preset: PackPreset): readonly PresetCheck[] {
+  const detr = DETR_NAMES.find((name) => name === preset);
+  if (detr)
+    return [
+      {
+        ...{ family: "eval", name: "structure" },
+        check: (pack, report, target) => checkDetrStructure(pack, report, { preset: detr, target }),
+      },
+      {
+        ...{ family: "eval", name: "start" },
+        check: (pack, report, target) => checkDetrStart(pack, report, { preset: detr, target }),
+      },
+      {
+        ...{ family: "eval", name: "eval" },
+        check: (pack, report, target) => checkDetrEval(pack, report, { preset: detr, target }),
+      },
+      {
+        ...{ family: "train", name: "train", exactly: true },
+        check: (pack, report, target) => checkDetrTrain(pack, report, { preset: detr, target }),
+      },
+    ];
+  const size = DFINE_PRESET_NAMES.find((name) => name === preset)!;
+  type DFineCheck = typeof checkTrain | typeof checkStructure;
+  const of = (check: DFineCheck) => (pack: Pack, report: Report, target: Target) =>
+    check(pack, report, { preset: size, target });
+  return [
+    { family: "eval", name: "structure", check: of(checkStructure) },
+    { family: "eval", name: "eval", check: of(checkEval) },
+    { family: "checkpoints", name: "checkpoints", check: of(checkCheckpoints) },
+    { family: "train", name: "train", exactly: true, check: of(checkTrain) },
+    { family: "optim", name: "optim", exactly: true, check: of(checkOptim) },
+  ];
+}
 
 /** Runs every check of the wanted families for which the pack has files. @throws PackError when there is no such pack */
 export async function runParity(options: ParityOptions): Promise<Report> {
@@ -39,22 +90,11 @@ export async function runParity(options: ParityOptions): Promise<Report> {
   const exact = options.exact === false ? [] : [float64Target()];
   if (wants("units")) await attempt(report, "units", () => checkUnits(pack, report, [single, ...exact]));
   for (const preset of options.presets) {
-    const targets: readonly Target[] = preset === EXACT ? [single, ...exact] : [single];
-    if (wants("eval")) {
-      await attempt(report, `structure of ${preset}`, () => checkStructure(pack, report, { preset, target: single }));
-      await attempt(report, `eval/${preset}`, () => checkEval(pack, report, { preset, target: single }));
-    }
-    if (wants("checkpoints"))
-      await attempt(report, `checkpoints of ${preset}`, () =>
-        checkCheckpoints(pack, report, { preset, target: single }),
-      );
-    for (const [family, check] of [
-      ["train", checkTrain],
-      ["optim", checkOptim],
-    ] as const)
+    const targets = EXACT.includes(preset) ? [single, ...exact] : [single];
+    for (const { family, name, exactly = false, check } of checksOf(preset))
       if (wants(family))
-        for (const target of targets)
-          await attempt(report, `${family}/${preset}`, () => check(pack, report, { preset, target }));
+        for (const target of exactly ? targets : [single])
+          await attempt(report, `${name}/${preset}`, () => check(pack, report, target));
   }
   if (wants("evaluation")) await attempt(report, "evaluation", () => checkEvaluation(pack, report));
   for (const { backend } of [single, ...exact]) backend.dispose();

@@ -1,4 +1,4 @@
-import type { PresetName } from "../packages/dfine/src/config/config.ts";
+import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
 import { DFineModel } from "../packages/dfine/src/model/dfineModel.ts";
 import { configOf, torchDtype } from "./model.ts";
 import type { Pack } from "./pack.ts";
@@ -30,7 +30,7 @@ const entriesOf = (model: DFineModel, withDtype: boolean): string[] =>
   [...model.stateDict()].map(([name, t]) => entryText(withDtype ? [name, t.shape, torchDtype(t)] : [name, t.shape]));
 
 /** Holds names, shapes, order and numbers of parameters against PyTorch's. */
-export function checkStructure(pack: Pack, report: Report, options: { preset: PresetName; target: Target }): void {
+export function checkStructure(pack: Pack, report: Report, options: { preset: DFinePresetName; target: Target }): void {
   const { preset, target } = options;
   const path = `models/${preset}`;
   if (!pack.has(`${path}.json`)) return;

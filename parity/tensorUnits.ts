@@ -15,13 +15,13 @@ interface OperatorUnit {
   readonly inputs: number;
 }
 
-const operators: Unit = {
-  file: "units/operators.json",
+const operators = (file: string): Unit => ({
+  file: `units/${file}.json`,
   on: "tensors",
   async run(pack) {
-    const tensors = pack.tensors("units/operators.safetensors");
+    const tensors = pack.tensors(`units/${file}.safetensors`);
     const measures: Measure[] = [];
-    for (const { name, attrs, inputs } of pack.json<OperatorUnit[]>("units/operators.json")) {
+    for (const { name, attrs, inputs } of pack.json<OperatorUnit[]>(`units/${file}.json`)) {
       const leaves = Array.from({ length: inputs }, (_, i) => toTensor(tensors.floats(`${name}.in${i}`)));
       const { out, gradients } = runOperator(attrs, leaves, toTensor(tensors.floats(`${name}.grad_out`)));
       const errors = [unitError(await out.data(), tensors.floats(`${name}.out`).values)];
@@ -31,7 +31,7 @@ const operators: Unit = {
     }
     return measures;
   },
-};
+});
 
 interface DeformableUnit {
   readonly method: "default" | "discrete";
@@ -224,4 +224,11 @@ const optimizer: Unit = {
 };
 
 /** Units of tensor code, but for the losses. */
-export const tensorUnits: readonly Unit[] = [operators, deformable, overlap, ...boxCoding, optimizer];
+export const tensorUnits: readonly Unit[] = [
+  operators("operators"),
+  operators("detr_operators"),
+  deformable,
+  overlap,
+  ...boxCoding,
+  optimizer,
+];

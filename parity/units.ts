@@ -1,5 +1,6 @@
 import { detrCriterionUnits } from "./detrCriterion.ts";
 import { detrImages } from "./detrImages.ts";
+import { detrModelUnits } from "./detrModelUnits.ts";
 import { detrUnits } from "./detrUnits.ts";
 import { hostUnits } from "./hostUnits.ts";
 import { imageOps } from "./imageOps.ts";
@@ -16,6 +17,7 @@ const UNITS: readonly Unit[] = [
   ...tensorUnits,
   lossUnits,
   ...detrUnits,
+  ...detrModelUnits,
   ...detrCriterionUnits,
   ...detrImages,
 ];

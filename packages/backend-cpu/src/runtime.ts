@@ -47,5 +47,8 @@ export interface CpuRuntime {
 
 /** Words that a launch may pass. */
 export const MAX_ARGS = 512;
-/** Bytes that each thread has for itself (`Assembler.own`). */
-export const OWN_BYTES = 512;
+/** Where constants lie in a thread's own memory, and how many at most; what is before them is for kernels (`Assembler.own`). */
+export const CONSTANTS_AT = 512;
+export const MOST_CONSTANTS = 128;
+/** Bytes that each thread has for itself. */
+export const OWN_BYTES = CONSTANTS_AT + MOST_CONSTANTS * 4;

@@ -8,8 +8,8 @@ import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { createOverrides } from "./kernels/index.ts";
+import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
-import { shaderOf, wordsOf } from "./kernels/wgslKernel.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import type { WebGpuOptions } from "./options.ts";
@@ -135,39 +135,17 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       return tunes && queue.rehearsing ? (met: MetProduct) => tuner.meet(met) : undefined;
     },
   };
-  const runtime: GpuRuntime = {
-    tuning,
-    features,
-    limits,
-    products,
-    dispatch(kernel, call) {
-      faults.check();
-      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
-      const [x, y = 1, z = 1] = call.workgroups;
-      queue.dispatch({
-        shader: shaderOf(kernel),
-        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
-        words: wordsOf(kernel, call),
-        workgroups: [x, y, z],
-        ...(call.work === undefined ? {} : { work: call.work }),
-      });
-    },
-    withScratch(length, dtype, use) {
-      faults.check();
-      const buffer = pool.alloc(length, dtype);
-      try {
-        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
-      } finally {
-        pool.free(buffer);
-      }
-    },
-  };
+  const { runtime, remembered, forget } = remembering(
+    { queue, pool, check: () => faults.check() },
+    { tuning, features, limits, products },
+  );
 
   const measured = measurer({
     ...{ gpu, queue, runtime, limits, read, pool },
     timestamps: !options.trace && features.has("timestamp-query"),
     isPaceKnown: software || options.visitsPerDispatch !== undefined,
     tuner: tunes ? tuner : undefined,
+    onMeasured: forget,
   });
 
   const backend: WebGpuBackend = {
@@ -179,7 +157,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     features,
     device,
     overrides: Object.fromEntries(
-      Object.entries({ ...createOverrides(runtime), ...options.kernels?.(runtime) }).filter(
+      Object.entries({ ...remembered(createOverrides(runtime)), ...options.kernels?.(runtime) }).filter(
         ([op]) => !options.disable?.includes(op),
       ),
     ),

@@ -1,29 +1,36 @@
-import { concat, defineMap, type Tensor, type TensorLike } from "@dfine/tensor";
+import { concat, defineMap, sigmoid, split, type Tensor, type TensorLike } from "@dfine/tensor";
 import type { Expr } from "@dfine/tensor/kernel";
 
-/** Nearest to 0 and 1 that the inverse sigmoid takes. */
+/** Nearest to 0 and 1 that the inverse sigmoid takes, where nothing else is said. */
 const EPSILON = 1e-5;
 
-const atLeast = (x: Expr, low: number): Expr => x.lt(low).select(low, x);
+const atLeast = (x: Expr, low: Expr): Expr => x.lt(low).select(low, x);
 
-/** ln(x / (1 − x)) of x limited to 0…1, and both quotients to 1e-5. */
-const logit = (x: Expr): Expr => {
+/** ln(x / (1 − x)) of x limited to 0…1, and both sides of the quotient to `epsilon`. */
+const logit = (x: Expr, epsilon: Expr): Expr => {
   const inside = x.lt(0).select(0, x.gt(1).select(1, x));
-  return atLeast(inside, EPSILON)
-    .div(atLeast(inside.neg().add(1), EPSILON))
+  return atLeast(inside, epsilon)
+    .div(atLeast(inside.neg().add(1), epsilon))
     .log();
 };
 
-/** Inverse of the sigmoid, finite everywhere: ln(max(x, 1e-5) / max(1 − x, 1e-5)) of x limited to 0…1. */
-export const inverseSigmoid = defineMap("inverseSigmoid", logit, { inputs: [[0.1, 0.9]] });
-
-/** Boxes of any shape moved by `delta` before the sigmoid: σ(delta + inverseSigmoid(box)). */
-export const moveBox = defineMap("moveBox", (delta, box) => delta.add(logit(box)).sigmoid(), {
-  inputs: [
-    [-2, 2],
-    [0.1, 0.9],
-  ],
+const logitMap = defineMap("inverseSigmoid", logit, { inputs: [[0.1, 0.9], EPSILON] });
+const movedMap = defineMap("moveBox", (delta, box, epsilon) => delta.add(logit(box, epsilon)).sigmoid(), {
+  inputs: [[-2, 2], [0.1, 0.9], EPSILON],
 });
+
+/** Inverse of the sigmoid, finite everywhere: ln(max(x, ε) / max(1 − x, ε)) of x limited to 0…1. */
+export const inverseSigmoid = (x: Tensor, epsilon = EPSILON): Tensor => logitMap(x, epsilon);
+
+/**
+ * Boxes moved by `delta` before the sigmoid: σ(delta + inverseSigmoid(box)). Around points [..., 2], which have no sides yet,
+ * the sides are those of `delta` [..., 4] alone.
+ */
+export function moveBox(delta: Tensor, from: Tensor, epsilon = EPSILON): Tensor {
+  if (from.shape.at(-1) === delta.shape.at(-1)) return movedMap(delta, from, epsilon);
+  const [centre, sides] = split(delta, [2, 2], -1) as [Tensor, Tensor];
+  return concat([movedMap(centre, from, epsilon), sigmoid(sides)], -1);
+}
 
 /** Low and high edge along one axis, whose distances from the edges of a box are counted in side / scale. */
 const edges = (centre: Expr, side: Expr, [low, high, scale]: readonly [Expr, Expr, Expr]): [Expr, Expr] => {
@@ -51,8 +58,7 @@ const distanceToSide = ofEdges("distanceToSide", (low, high) => high.sub(low));
  * (cxcywh) into boxes [..., 4] (cxcywh). Not clamped: edges may cross. `distance2bbox` of D-FINE's code.
  */
 export function distanceToBox(points: Tensor, distances: Tensor, scale: TensorLike): Tensor {
-  const half = (x: Tensor, start: number): Tensor =>
-    x.slice([...x.shape.slice(1).map(() => null), { start, end: start + 2 }]);
-  const parts = [half(points, 0), half(points, 2), half(distances, 0), half(distances, 2), scale] as const;
+  const halves = (x: Tensor) => split(x, [2, 2], -1) as [Tensor, Tensor];
+  const parts = [...halves(points), ...halves(distances), scale] as const;
   return concat([distanceToCentre(...parts), distanceToSide(...parts)], -1);
 }

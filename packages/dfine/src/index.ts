@@ -19,6 +19,7 @@ export {
   openCheckpoint,
 } from "./checkpoint/open.ts";
 export type { TrainingFacts, WeightSet, WeightsFile } from "./checkpoint/pth.ts";
+export { type Complexity, complexityOf } from "./complexity.ts";
 export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
 export {
   type Config,

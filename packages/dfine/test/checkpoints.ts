@@ -2,9 +2,10 @@ import { readNamed, type SafetensorsSource, writeSafetensors } from "@dfine/nn";
 import { type Backend, Random, referenceBackend, withBackend } from "@dfine/tensor";
 import { huggingFaceNames } from "../src/checkpoint/huggingFaceNames.ts";
 import { writeModelFile } from "../src/checkpoint/modelFile.ts";
-import type { ModelConfig, PresetName } from "../src/config/config.ts";
+import type { DFinePresetName, ModelConfig, PresetName } from "../src/config/config.ts";
 import { resolveConfig } from "../src/config/resolve.ts";
-import { DFineModel } from "../src/model/dfineModel.ts";
+import { buildDetector } from "../src/model/architectures.ts";
+import type { DFineConfig } from "../src/model/dfineConfig.ts";
 import { tensorSource } from "../src/tensorFile.ts";
 import { orderedDict, type Source, type TorchFile, torchFile } from "./torchFile.ts";
 
@@ -13,7 +14,7 @@ export type State = Map<string, { readonly shape: readonly number[]; readonly da
 
 /** First values of a model, counters and whole numbers included. */
 export async function freshState(config: ModelConfig, seed = 0, backend: Backend = referenceBackend()): Promise<State> {
-  const model = withBackend(backend, () => new DFineModel(config).initialize(new Random(seed)));
+  const model = withBackend(backend, () => buildDetector(config).initialize(new Random(seed)));
   try {
     return (await readNamed(model.stateDict())) as State;
   } finally {
@@ -22,8 +23,9 @@ export async function freshState(config: ModelConfig, seed = 0, backend: Backend
 }
 
 /** The configuration of a preset with this many classes. */
-export const presetModel = (preset: PresetName, classes: readonly string[], size = 320): ModelConfig =>
-  resolveConfig({ preset, model: { classes: [...classes], evalSize: [size, size] } }).model;
+export const presetModel = <Name extends PresetName>(preset: Name, classes: readonly string[], size = 320) =>
+  resolveConfig({ preset, model: { classes: [...classes], evalSize: [size, size] } })
+    .model as Name extends DFinePresetName ? DFineConfig : ModelConfig;
 
 /** The state as torch.save describes it; whole numbers have 64 bits there. */
 export function torchState(file: TorchFile, state: State): Source {

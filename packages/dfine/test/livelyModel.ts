@@ -1,15 +1,21 @@
 import type { HostTensor } from "@dfine/nn";
 import { Random, type Tensor, tensor } from "@dfine/tensor";
-import type { ModelConfig } from "../src/config/config.ts";
 import { DENOISERS } from "../src/model/denoisers.ts";
+import type { Detector } from "../src/model/detector.ts";
+import type { DFineConfig } from "../src/model/dfineConfig.ts";
 import { DFineModel } from "../src/model/dfineModel.ts";
 import type { TrainingOutputs } from "../src/model/outputs.ts";
 
 const random = new Random(7);
 
 /** Parameters drawn anew, so that nothing that starts at zero hides a mistake. */
-export function lively(config: ModelConfig): DFineModel {
-  const model = new DFineModel(config).initialize(random.fork("weights"));
+export function lively(config: DFineConfig): DFineModel {
+  return enlivened(new DFineModel(config));
+}
+
+/** The same of any detector. */
+export function enlivened<Model extends Detector>(model: Model): Model {
+  model.initialize(random.fork("weights"));
   const drawn = new Map<string, HostTensor>();
   for (const [name, { shape, dtype }] of model.namedParameters()) {
     if (dtype !== "f32" || name === "decoder.up") continue;
@@ -32,7 +38,7 @@ export const images = (batch: number, height: number, width = height): Tensor =>
 };
 
 /** One image with `count` targets, one with a single target. */
-export function denoising({ classes, denoising: options }: ModelConfig, count: number) {
+export function denoising({ classes, denoising: options }: Pick<DFineConfig, "classes" | "denoising">, count: number) {
   const stream = random.fork(`boxes ${count}`);
   const targets = [count, Math.min(count, 1)].map((n) => ({
     labels: Int32Array.from({ length: n }, () => stream.integer(classes.length)),
@@ -55,12 +61,16 @@ export const total = (tensors: readonly (Tensor | undefined)[]): Tensor =>
     )
     .reduce((a, b) => a.add(b));
 
-export const everything = ({ last, aux, pre, enc, dn }: TrainingOutputs): Tensor[] =>
-  [last, ...aux, ...(pre ? [pre] : []), ...enc, ...(dn?.layers ?? []), ...(dn?.pre ? [dn.pre] : [])].flatMap((set) => [
-    set.logits,
-    set.boxes,
-    ...(set.corners ? [set.corners] : []),
-  ]);
+export const everything = ({ last, aux, pre, enc, tokens, dn }: TrainingOutputs): Tensor[] =>
+  [
+    last,
+    ...aux,
+    ...(pre ? [pre] : []),
+    ...enc,
+    ...(tokens ? [tokens] : []),
+    ...(dn?.layers ?? []),
+    ...(dn?.pre ? [dn.pre] : []),
+  ].flatMap((set) => [set.logits, set.boxes, ...(set.corners ? [set.corners] : [])]);
 
-export const without = (model: DFineModel): string[] =>
+export const without = (model: Detector): string[] =>
   [...model.namedParameters()].filter(([, p]) => p.requiresGrad && !p.grad).map(([name]) => name);

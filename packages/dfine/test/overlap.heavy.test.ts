@@ -15,7 +15,7 @@ const INTERLEAVINGS = 64;
 const MOST_STEPS = 3;
 const IMAGES = 3;
 
-const configs: Config[] = [
+const configs: readonly Config[] = [
   tinyConfig((c) => Object.assign(c.train, { seed: 1 })),
   tinyConfig((c) => {
     c.train.seed = 2;

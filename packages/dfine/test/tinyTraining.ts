@@ -1,13 +1,15 @@
 import { Random } from "@dfine/tensor";
 import type { Config } from "../src/config/config.ts";
-import { presetConfig } from "../src/config/presets.ts";
+import { type PresetModel, presetConfig } from "../src/config/presets.ts";
 import type { BatchSource, TrainingBatch } from "../src/train/batch.ts";
 import { tinyModel } from "./tinyModel.ts";
 
+type TinyConfig = Config & { model: PresetModel };
+
 /** A recipe for a model of a few thousand parameters that learns visibly in a few steps. */
-export function tinyConfig(change: (config: Config) => void = () => {}): Config {
+export function tinyConfig(change: (config: TinyConfig) => void = () => {}): TinyConfig {
   const base = presetConfig("n", "custom");
-  const config: Config = {
+  const config: TinyConfig = {
     ...base,
     model: tinyModel(),
     train: {

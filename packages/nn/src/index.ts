@@ -10,6 +10,7 @@ export * from "./layers/batchNorm2d.ts";
 export * from "./layers/biasActivation.ts";
 export * from "./layers/conv2d.ts";
 export * from "./layers/embedding.ts";
+export * from "./layers/groupNorm.ts";
 export * from "./layers/layerNorm.ts";
 export * from "./layers/linear.ts";
 export * from "./layers/mlp.ts";

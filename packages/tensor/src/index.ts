@@ -14,6 +14,7 @@ export * from "./errors.ts";
 export { type MetaOptions, metaBackend } from "./metaBackend.ts";
 export * from "./ops/activationOps.ts";
 export * from "./ops/arithmetic.ts";
+export { type AttentionInputs, type AttentionOptions, scaledDotProductAttention } from "./ops/attention.ts";
 export type * from "./ops/attrs.ts";
 export { type CaseInput, caseOf, casesOf, type OpCase, type Refusal, shapesOf } from "./ops/cases.ts";
 export { type Conv2dActOptions, conv2d, conv2dAct } from "./ops/conv2d.ts";

@@ -82,8 +82,15 @@ function ended<T>(result: T): T {
 export const withBackend = <T>(backend: Backend, body: Stretch<T>): T => withRuntime({ backend }, body);
 
 /** Runs `body` without recording gradients. @throws OwnershipError when `body` waits */
-export const noGrad = <T>(body: Stretch<T>): T =>
-  runtime.gradientEnabled ? withRuntime({ gradientEnabled: false }, body) : ended(body());
+export function noGrad<T>(body: Stretch<T>): T {
+  const before = runtime.gradientEnabled;
+  runtime.gradientEnabled = false;
+  try {
+    return ended(body());
+  } finally {
+    runtime.gradientEnabled = before;
+  }
+}
 
 /** True while `checkpoint` runs a forward pass again: running statistics must not be updated then. */
 export const isRecomputing = (): boolean => runtime.recomputing;

@@ -37,7 +37,7 @@ export interface ScopeOptions {
 export class Scope implements Disposable {
   readonly name: string;
   readonly #runtime: { backend?: Backend; gradientEnabled?: boolean } | undefined;
-  readonly #owned = new Set<Handle>();
+  #owned: Set<Handle> | undefined;
   #stretches = 0;
   #isClosed = false;
 
@@ -70,13 +70,14 @@ export class Scope implements Disposable {
   /** Takes a handle: it is freed with the scope. @throws OwnershipError when the scope is closed */
   own(handle: Handle): void {
     this.#check("takes a tensor");
+    this.#owned ??= new Set();
     this.#owned.add(handle);
     handle.owner = this;
   }
 
   /** Lets a handle go; somebody else frees it. */
   disown(handle: Handle): void {
-    this.#owned.delete(handle);
+    this.#owned?.delete(handle);
     handle.owner = undefined;
   }
 
@@ -91,8 +92,8 @@ export class Scope implements Disposable {
         `scope "${this.name}" closes inside a stretch of its own; close it after run() returned`,
       );
     this.#isClosed = true;
-    for (const handle of this.#owned) handle.dispose();
-    this.#owned.clear();
+    for (const handle of this.#owned ?? []) handle.dispose();
+    this.#owned = undefined;
   }
 
   /** Same as `close`, for `using`. */

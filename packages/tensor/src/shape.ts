@@ -4,7 +4,11 @@ import { ShapeError } from "./errors.ts";
 export type Shape = readonly number[];
 
 /** Number of elements of a shape; 1 for a scalar. */
-export const sizeOf = (shape: Shape): number => shape.reduce((size, n) => size * n, 1);
+export function sizeOf(shape: Shape): number {
+  let size = 1;
+  for (let axis = 0; axis < shape.length; axis++) size *= shape[axis]!;
+  return size;
+}
 
 /** Row-major strides in elements. */
 export function contiguousStrides(shape: Shape): number[] {
@@ -32,7 +36,12 @@ export function isContiguous(shape: Shape, strides: readonly number[]): boolean 
 export const shapeText = (shape: Shape): string => `[${shape.join(", ")}]`;
 
 /** Whether two shapes have the same axes. */
-export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((n, axis) => n === b[axis]);
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let axis = 0; axis < a.length; axis++) if (a[axis] !== b[axis]) return false;
+  return true;
+}
 
 /** Brings a possibly negative axis into 0…rank-1. @throws ShapeError */
 export function normalizeAxis(op: string, axis: number, rank: number): number {
@@ -87,6 +96,7 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], targe
 
 /** Axes of `target` along which a tensor of `shape` is repeated. */
 export function broadcastAxes(shape: Shape, target: Shape): number[] {
+  if (sameShape(shape, target)) return [];
   const strides = shape.map(() => 1);
   return broadcastStrides(shape, strides, target).flatMap((stride, axis) => (stride === 0 ? [axis] : []));
 }

@@ -51,7 +51,8 @@ function pixelSegments(
 
 /**
  * dWᵀ [Ci·kh·kw, Co] as a product: row (ci, ky, kx) is the padded input seen through that tap, pixel by pixel; columns are
- * dy. A fixed number of partial sums, each over a run of segments, is added up in order.
+ * dy. Of 1×1 kernels dW itself, whose rows are dy. A fixed number of partial sums, each over a run of segments, is added up
+ * in order.
  */
 function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes }: ConvWindows): void {
   const [images, co, ho, wo] = shape4(dy);
@@ -62,52 +63,59 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const input = paddedInput(runtime, { x, axes: [unstrided(axes[0]), unstrided(axes[1])] }, true);
   const { layout, channels } = input;
   const outputs = co / groups;
-  const m = ci * kh * kw;
+  const yPlane = ho * wo * BYTES;
   const [xRow, xStep] = [axes[0][0]!.step * layout.row, axes[1][0]!.step * BYTES];
+  // Pixels that follow each other are read as they lie.
+  const isFlat = kh * kw === 1 && xStep === BYTES && xRow === wo * BYTES;
+  const [m, n] = isFlat ? [outputs, ci] : [ci * kh * kw, outputs];
+  const ofInputAndGradient = (a: number, b: number) => (isFlat ? { a: b, b: a } : { a, b });
   const segments = pixelSegments(
     { images, ho, wo },
-    { xImage: channels * layout.plane, xRow, xStep, yImage: co * ho * wo * BYTES },
-  );
+    { xImage: channels * layout.plane, xRow, xStep, yImage: co * yPlane },
+  ).map(({ a, b, k }) => ({ ...ofInputAndGradient(a, b), k }));
   const pixelOffset = (_: number, i: number): number => Math.floor(i / wo) * xRow + (i % wo) * xStep;
-  const withPlanes = (use: (rows: GemmRows) => void): void => {
-    // Pixels that follow each other are read as they lie.
-    const isFlat = kh * kw === 1 && xStep === BYTES && xRow === wo * BYTES;
+  const withRows = (use: (rows: GemmRows) => void): void => {
+    if (isFlat) {
+      use({ kind: "matrix", pitch: yPlane });
+      return;
+    }
     const rowOffsets = repeated(tapOffsets(input), { count: ci, step: layout.plane });
     const tables = [rowOffsets, new Int32Array(segments[0]!.k).map(pixelOffset)];
-    if (isFlat) use({ kind: "matrix", pitch: layout.plane });
-    else runtime.withTables(tables, ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
+    runtime.withTables(tables, ([rows, k]) => use({ kind: "tables", rows: rows!, k: k! }));
   };
-  const parts = Math.min(
-    segments.length,
-    Math.max(1, Math.ceil(PARTS / (Math.ceil(m / 80) * Math.ceil(outputs / 64)))),
-  );
+  const parts = Math.min(segments.length, Math.max(1, Math.ceil(PARTS / (Math.ceil(m / 80) * Math.ceil(n / 64)))));
   const [py, pw] = [runtime.pointer(dy), runtime.pointer(dw)];
-  const partBytes = m * outputs * BYTES;
+  const partBytes = m * n * BYTES;
 
   withPadded(runtime, { input, isAtOnce: true }, ({ from }) =>
-    withPlanes((rows) =>
-      runtime.withScratch(groups * parts * partBytes + PARTIALS_SLACK, (partials) => {
+    withRows((rows) => {
+      const sum = (to: number): void =>
         gemm(runtime, {
           m,
-          n: outputs,
+          n,
           batches: Array.from({ length: groups * parts }, (_, i) => {
             const [group, part] = [Math.floor(i / parts), i % parts];
             const border = (p: number): number => Math.floor((p * segments.length) / parts);
             return {
-              a: from + group * ci * layout.plane,
-              b: py + group * outputs * ho * wo * BYTES,
-              c: partials + i * partBytes,
+              ...ofInputAndGradient(from + group * ci * layout.plane, py + group * outputs * yPlane),
+              c: to + i * partBytes,
               segments: [border(part), border(part + 1)] as const,
             };
           }),
           segments,
           rows,
-          columns: { kind: "strided", k: BYTES, column: ho * wo * BYTES },
-          cPitch: outputs * BYTES,
+          columns: { kind: "strided", k: BYTES, column: isFlat ? layout.plane : yPlane },
+          cPitch: n * BYTES,
         });
-        sumPartials(runtime, { from: partials, to: pw, groups, parts, rows: m, columns: outputs });
-      }),
-    ),
+      if (isFlat && parts === 1) sum(pw);
+      else
+        runtime.withScratch(groups * parts * partBytes + PARTIALS_SLACK, (partials) => {
+          sum(partials);
+          // As one row, what is summed stays as it lies.
+          const as = isFlat ? { rows: 1, columns: m * n } : { rows: m, columns: n };
+          sumPartials(runtime, { from: partials, to: pw, groups, parts, ...as });
+        });
+    }),
   );
 }
 

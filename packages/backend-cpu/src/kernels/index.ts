@@ -1,5 +1,7 @@
 import type { Overrides } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
+import { attentionOverride } from "./attention.ts";
+import { attentionGradOverride } from "./attentionGrad.ts";
 import { conv2dOverrides } from "./conv2d.ts";
 import { conv2dWeightGradOverride } from "./conv2dWeightGrad.ts";
 import { deformableSampleOverride } from "./deformableSample.ts";
@@ -22,4 +24,6 @@ export const createOverrides = (runtime: CpuRuntime): Overrides => ({
   topK: topKOverride(runtime),
   deformableSample: deformableSampleOverride(runtime),
   deformableSampleGrad: deformableSampleGradOverride(runtime),
+  scaledDotProductAttention: attentionOverride(runtime),
+  scaledDotProductAttentionGrad: attentionGradOverride(runtime),
 });

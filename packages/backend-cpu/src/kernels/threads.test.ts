@@ -234,6 +234,32 @@ const CASES = [
     ],
     attrs: { method: "bilinear", levels },
   }),
+  test({
+    op: "scaledDotProductAttention",
+    inputs: [
+      [2, 4, 130, 16],
+      [2, 4, 200, 16],
+      [2, 4, 200, 20],
+    ],
+    outputs: [[2, 130, 4, 20]],
+    attrs: { scale: 0.25 },
+  }),
+  test({
+    op: "scaledDotProductAttentionGrad",
+    inputs: [
+      [2, 130, 4, 20],
+      [2, 4, 130, 16],
+      [2, 4, 200, 16],
+      [2, 4, 200, 20],
+      [2, 4, 130, 200],
+    ],
+    outputs: [
+      [2, 130, 4, 16],
+      [2, 200, 4, 16],
+      [2, 200, 4, 20],
+    ],
+    attrs: { scale: 0.25 },
+  }),
 ] as const;
 
 const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);

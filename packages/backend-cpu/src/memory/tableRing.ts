@@ -10,7 +10,8 @@ export interface Order {
   workUntil(launches: number): void;
 }
 
-const RING_BYTES = 2 ** 18;
+// Room for the tables of as many launches as may wait.
+const RING_BYTES = 2 ** 20;
 
 /** A part of the ring; positions only grow, and their remainders are places in it. */
 interface Lent {

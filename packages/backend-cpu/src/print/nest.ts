@@ -53,6 +53,9 @@ const UNROLL_NODES = 12;
 const UNROLL_STRIDED_NODES = 40;
 const UNROLL = 4;
 const PAIR = 2;
+// Columns that are hardly more than summed wait for memory, where rows lie far apart: more of each row is read at a time.
+const UNROLL_SUM_NODES = 4;
+const UNROLL_SUM = 8;
 
 export function makeNest(kernel: Kernel): Nest {
   const [map, reduce] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
@@ -99,10 +102,14 @@ function makePasses(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): Nest["pa
   const single = vectorAxis === undefined || strided(kernel, vectorAxis) > 0 || scatters(kernel);
   const work = (of: readonly Stage[]): number =>
     postorder(of.flatMap(stageExpressions)).filter((e) => facts.get(e)!.varies && e.args.length > 0).length;
-  const limit = lanes === "map" && innerAxes.length > 0 ? UNROLL_STRIDED_NODES : UNROLL_NODES;
+  const isColumns = lanes === "map" && innerAxes.length > 0;
+  const choose = (nodes: number): number => {
+    if (isColumns && nodes <= UNROLL_SUM_NODES) return UNROLL_SUM;
+    return nodes > (isColumns ? UNROLL_STRIDED_NODES : UNROLL_NODES) ? PAIR : UNROLL;
+  };
   // With lanes along a map axis, all stages run for the same vectors.
   return passesOf(stages).map((pass) => {
-    const groups = single ? 1 : work(lanes === "map" ? stages : stagesOf(pass)) > limit ? PAIR : UNROLL;
+    const groups = single ? 1 : choose(work(lanes === "map" ? stages : stagesOf(pass)));
     return { ...pass, groups };
   });
 }

@@ -52,8 +52,11 @@ export const SLOT = {
   args: 32,
 } as const;
 
-/** Launches that may wait: some ten milliseconds of a model's kernels. A power of two. */
-export const SLOTS = 64;
+/**
+ * Launches that may wait: some fifty milliseconds of a model's kernels, so that the caller changes rarely between preparing
+ * launches and taking part in them, each of which finds its caches used by the other. A power of two.
+ */
+export const SLOTS = 256;
 const SLOT_WORDS = SLOT.args + MAX_ARGS;
 const LOOKS = BOARD.slots + SLOTS * SLOT_WORDS;
 const LOOK_WORDS = 16;

@@ -63,14 +63,14 @@ export class Team implements Launcher {
     return this.#words[BOARD.queued]!;
   }
 
-  /** Returns when there is room for one more. */
+  /** Returns when there is room for one more. A full queue is emptied by half: who joins each launch late would have the others wait for it. */
   queue(kernel: LoadedKernel, { args, units, grain }: Job): void {
     this.#workers ??= this.#start();
     const words = this.#words;
     if (Atomics.load(words, BOARD.failed) !== 0) this.finish();
     const { queued } = this;
     const at = slotOf(queued);
-    this.workUntil((queued - SLOTS + 1) | 0);
+    if (((queued - Atomics.load(words, BOARD.finished)) | 0) >= SLOTS) this.workUntil((queued - SLOTS / 2) | 0);
     for (let thread = 1; thread < this.#options.threads; thread++) while (Atomics.load(words, lookOf(thread)) === at);
     words[at + SLOT.kernel] = kernel.number;
     words[at + SLOT.code] = this.#publish(kernel);

@@ -1,3 +1,4 @@
+import { wordOf } from "@dfine/tensor/kernel";
 import { describe, expect, it } from "vitest";
 import { Assembler } from "./assembler.ts";
 import { LANE_OPS, MEMORY_LANE_OPS, MEMORY_OPS, OPS, type ValueType } from "./opcodes.ts";
@@ -11,7 +12,7 @@ function start(bytes: Uint8Array): {
 } {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 16 });
   const module = new WebAssembly.Module(bytes as BufferSource);
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, thread: 3 } });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, thread: 3, own: 32768 } });
   return { run: exports.run as (args: number, begin: number, end: number) => void, memory };
 }
 function push(f: Assembler, type: ValueType): void {
@@ -92,6 +93,25 @@ describe("madd", () => {
     const { run, memory } = start(f.finish());
     run(0, 0, 0);
     expect([...new Float32Array(memory.buffer, 0, 4)]).toEqual([12, 12, 12, 12]);
+  });
+});
+
+describe("vectors of equal lanes", () => {
+  const values = [0, -0, 1, Number.NaN, Number.NEGATIVE_INFINITY, ...Array.from({ length: 200 }, (_, i) => i / 7)];
+  it("keep their bits, however many there are", () => {
+    const f = new Assembler(plain);
+    for (const [i, value] of values.entries())
+      f.i32(i * 32)
+        .f32x4(value)
+        .memory("v128.store")
+        .i32(i * 32 + 16)
+        .i32x4(i)
+        .memory("v128.store");
+    const { run, memory } = start(f.finish());
+    run(0, 0, 0);
+    const words = new Int32Array(memory.buffer, 0, values.length * 8);
+    const expected = values.flatMap((value, i) => [...Array(4).fill(wordOf(value, "f32")), ...Array(4).fill(i)]);
+    expect([...words]).toEqual(expected);
   });
 });
 

@@ -1,4 +1,5 @@
-import { memo } from "@dfine/tensor/kernel";
+import { memo, wordOf } from "@dfine/tensor/kernel";
+import { CONSTANTS_AT, MOST_CONSTANTS } from "../runtime.ts";
 import { encodeModule, floatBytes, intBytes, signed, unsigned } from "./encode.ts";
 import {
   type Instruction,
@@ -67,6 +68,9 @@ export class Assembler {
   #depth = 0;
   #reachable = true;
   readonly #globals: string[] = [];
+  /** Words of vectors whose lanes are equal, and how far behind `own` they lie. */
+  readonly #constants = new Map<number, number>();
+  #own: Local | undefined;
 
   constructor(options: AssemblerOptions) {
     this.options = options;
@@ -103,13 +107,12 @@ export class Assembler {
   }
   /** Four equal float lanes. */
   f32x4(value: number): this {
-    const lane = floatBytes(value);
-    return this.#emit([...RAW.v128Const, ...lane, ...lane, ...lane, ...lane], [], ["v128"]);
+    return this.#equalLanes(wordOf(value, "f32"));
   }
   /** Four integer lanes, equal when one value is given. */
   i32x4(...lanes: [number] | [number, number, number, number]): this {
-    const all = lanes.length === 1 ? [lanes[0], lanes[0], lanes[0], lanes[0]] : lanes;
-    return this.#emit([...RAW.v128Const, ...all.flatMap(intBytes)], [], ["v128"]);
+    if (lanes.length === 1) return this.#equalLanes(lanes[0]);
+    return this.#emit([...RAW.v128Const, ...lanes.flatMap(intBytes)], [], ["v128"]);
   }
 
   /** Instructions without immediates, in order. */
@@ -140,7 +143,7 @@ export class Assembler {
   thread(): this {
     return this.#global("thread");
   }
-  /** Address of `OWN_BYTES` that the running thread has for itself while a chunk runs. */
+  /** Address of `CONSTANTS_AT` bytes that the running thread has for itself while a chunk runs. */
   own(): this {
     return this.#global("own");
   }
@@ -214,6 +217,8 @@ export class Assembler {
   finish(): Uint8Array {
     if (this.#stack.length > 0 && this.#reachable)
       throw new Error(`assembler: left on the stack: ${this.#stack.join(", ")}`);
+    const code = this.#code.splice(0);
+    this.#writeConstants();
     const runs: { type: ValueType; count: number }[] = [];
     for (const type of this.#locals) {
       const last = runs.at(-1);
@@ -224,10 +229,30 @@ export class Assembler {
     return encodeModule({
       shared: this.options.shared,
       globals: this.#globals,
-      body: [...unsigned(runs.length), ...declared, ...this.#code, RAW.end],
+      body: [...unsigned(runs.length), ...declared, ...this.#code, ...code, RAW.end],
     });
   }
 
+  /**
+   * A vector of four equal words. As an immediate it takes three instructions on x86 each time, and seven at twice the width; so it
+   * is read from the thread's own memory, into which `run` writes it first.
+   */
+  #equalLanes(word: number): this {
+    const known = this.#constants.get(word);
+    const isImmediate = word === 0 || word === -1 || (known === undefined && this.#constants.size === MOST_CONSTANTS);
+    if (isImmediate) return this.#emit([...RAW.v128Const, ...[word, word, word, word].flatMap(intBytes)], [], ["v128"]);
+    const offset = known ?? CONSTANTS_AT + this.#constants.size * 4;
+    this.#constants.set(word, offset);
+    // A local that nothing else has had.
+    this.#own ??= { index: 2 + this.#locals.push("i32"), type: "i32" };
+    return this.get(this.#own).memory("v128.load32_splat", offset);
+  }
+  #writeConstants(): void {
+    if (!this.#own) return;
+    this.#reachable = true;
+    this.own().set(this.#own);
+    for (const [word, offset] of this.#constants) this.get(this.#own).i32(word).memory("i32.store", offset);
+  }
   #global(name: "thread" | "own"): this {
     if (!this.#globals.includes(name)) this.#globals.push(name);
     return this.#emit([RAW.globalGet, this.#globals.indexOf(name)], [], ["i32"]);

@@ -1,5 +1,5 @@
 import { BackendError } from "@dfine/tensor";
-import { memo } from "@dfine/tensor/kernel";
+import { memo, NumbersMemo } from "@dfine/tensor/kernel";
 import { STAGE_COMPUTE } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
@@ -9,7 +9,7 @@ import { type Shader, type StorageAccess, UNIFORM_BYTES } from "./shader.ts";
 interface Signature {
   readonly bindLayout: GPUBindGroupLayout;
   readonly layout: GPUPipelineLayout;
-  readonly groups: Map<string, GPUBindGroup>;
+  groups: NumbersMemo<GPUBindGroup>;
 }
 
 export interface Pipeline {
@@ -67,9 +67,7 @@ export class Pipelines {
   }
 
   bindGroup({ signature }: Pipeline, blocks: readonly Block[]): GPUBindGroup {
-    const key = blocks.map((block) => block.id).join();
-    return memo(signature.groups, key, () => {
-      if (signature.groups.size >= MOST_BIND_GROUPS) signature.groups.clear();
+    return signature.groups.get([blocks.map((block) => block.id)], () => {
       this.#gpu.counters.bindGroups++;
       return this.#gpu.device.createBindGroup({
         layout: signature.bindLayout,
@@ -83,7 +81,7 @@ export class Pipelines {
 
   /** Must be called before blocks are destroyed: bind groups keep them alive. */
   forgetBindGroups(): void {
-    for (const { groups } of this.#signatures.values()) groups.clear();
+    for (const signature of this.#signatures.values()) signature.groups = new NumbersMemo(MOST_BIND_GROUPS);
   }
 
   #compiled(pipeline: GPUComputePipeline, signature: Signature): Pipeline {
@@ -121,7 +119,7 @@ export class Pipelines {
         ],
       });
       const layout = this.#gpu.device.createPipelineLayout({ bindGroupLayouts: [bindLayout] });
-      return { bindLayout, layout, groups: new Map() };
+      return { bindLayout, layout, groups: new NumbersMemo(MOST_BIND_GROUPS) };
     });
   }
 }

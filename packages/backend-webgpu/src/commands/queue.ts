@@ -14,7 +14,7 @@ export interface Command {
   /** Of the shader's storage bindings, in order. */
   readonly blocks: readonly Block[];
   /** Uniforms as 32-bit words (as `wordOf` gives them). */
-  readonly words: readonly number[];
+  readonly words: ArrayLike<number>;
   readonly workgroups: readonly [number, number, number];
   /** Elements that threads will visit, all together; default 0: little. */
   readonly work?: number;
@@ -193,7 +193,7 @@ export class CommandQueue {
   }
 
   /** Gives the byte offset of the words in the uniform buffer. */
-  #pushUniforms(words: readonly number[]): number {
+  #pushUniforms(words: ArrayLike<number>): number {
     const offset = this.#usedBytes;
     this.#words.set(words, offset / 4);
     this.#usedBytes = offset + roundUp(Math.max(words.length * 4, 1), ALIGNMENT);

@@ -41,10 +41,17 @@ export function readerOf(
   /** Queues the copy of a piece to a buffer that can be mapped. */
   const copy = ({ bytes, parts }: Piece): GPUBuffer => {
     const staging = stagingOf(Math.min(blockBytes(bytes), pieceBytes));
+    // Parts that follow each other in one buffer are one copy.
     let byteOffset = 0;
-    for (const { into, from } of parts) {
-      queue.copy(from, { block: { gpu: staging, batch: 0 }, byteOffset }, into.length);
-      byteOffset += into.length;
+    let bytesOfRun = 0;
+    for (const [i, { into, from }] of parts.entries()) {
+      bytesOfRun += into.length;
+      const next = parts[i + 1]?.from;
+      if (next?.block === from.block && next.byteOffset === from.byteOffset + into.length) continue;
+      const start = { block: from.block, byteOffset: from.byteOffset + into.length - bytesOfRun };
+      queue.copy(start, { block: { gpu: staging, batch: 0 }, byteOffset }, bytesOfRun);
+      byteOffset += bytesOfRun;
+      bytesOfRun = 0;
     }
     counters.readBytes += bytes;
     return staging;

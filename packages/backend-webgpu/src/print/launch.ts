@@ -1,10 +1,19 @@
 import { sizeOf } from "@dfine/tensor";
-import { type Binding, type Kernel, type Launch, load, memo, type Operand, scatters } from "@dfine/tensor/kernel";
+import {
+  type Binding,
+  type Kernel,
+  type Launch,
+  load,
+  memo,
+  NumbersMemo,
+  type Operand,
+  scatters,
+} from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Limits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import { isElementwise, type Nest, nestOf } from "./layout.ts";
+import { type Field, isElementwise, type LaunchValues, type Nest, nestOf } from "./layout.ts";
 import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
 import { chooseSchedule, laneSplit, scheduleText } from "./schedule.ts";
@@ -23,32 +32,32 @@ export interface GeneratorOptions {
   readonly quadVisits: number;
 }
 
+/** A launch up to its buffers, offsets and numbers. */
+interface Ready {
+  readonly printed: Printed;
+  /** Uniforms; those of `varying` are put in for each dispatch. */
+  readonly words: Int32Array;
+  readonly varying: readonly (readonly [index: number, field: Field])[];
+  readonly lanes: LaunchValues["lanes"];
+  readonly dispatches: readonly Pick<LaunchValues, "first" | "last">[];
+  /** Element visits of a row. */
+  readonly cost: number;
+}
+
 /** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
 export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
   const { barriers, quadVisits, maxBindings, limits, queue, pool } = options;
   const known = new Map<Kernel, Map<string, Printed>>();
+  const ready = new WeakMap<object, NumbersMemo<Ready>>();
 
-  const run = (kernel: Kernel, launch: Launch): void => {
-    const { sizes } = launch;
+  const prepare = (kernel: Kernel, launch: Launch, of: readonly number[]): Ready => {
     const nest = nestOf(kernel);
-    const { of, blocks } = bindingsOf(launch);
-    if (movesBytes(kernel) && blocks.length === 2) {
-      const [from, to] = launch.operands.map(({ buffer, offset }) => ({
-        block: (buffer as GpuBuffer).block,
-        byteOffset: offset * 4,
-      }));
-      queue.copy(from!, to!, sizes[0]! * 4);
-      return;
-    }
-    if (blocks.length > maxBindings) {
-      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => run(kernel, packed) });
-      return;
-    }
-    const inFours = blocks.map((_, slot) =>
+    const inFours = Array.from({ length: Math.max(...of) + 1 }, (_, slot) =>
       kernel.operands.every(
         (operand, k) => of[k] !== slot || walksInFours(operand, launch.operands[k]!, nest.innermost),
       ),
     );
+    const { sizes } = launch;
     const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
     const slots = { of, inFours: inFours.map((four) => four && vec4) };
@@ -56,14 +65,10 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const printed = memo(variants, `${scheduleText(schedule)}|${slotsText(slots)}`, () =>
       printKernel(kernel, schedule, slots),
     );
-    dispatch(launch, { printed, blocks, stages: kernel.stages.length });
+    return { ...split(launch, printed, kernel.stages.length), printed };
   };
 
-  const dispatch = (
-    launch: Launch,
-    { printed, blocks, stages }: { printed: Printed; blocks: readonly Block[]; stages: number },
-  ): void => {
-    const { nest, schedule, fields, shader } = printed;
+  const split = (launch: Launch, { nest, schedule, fields }: Printed, stages: number): Omit<Ready, "printed"> => {
     const steps = (axis: number): number =>
       schedule.quads && axis === nest.innermost ? Math.ceil(launch.sizes[axis]! / 4) : launch.sizes[axis]!;
     const count = (axes: readonly number[]): number => sizeOf(axes.map(steps));
@@ -73,19 +78,48 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const cost = schedule.ordered ? visits * SERIAL_COST : visits;
     const groups = Math.max(1, Math.floor(limits.visits / cost / schedule.rows));
     const most = groups * schedule.rows;
-    for (let first = 0; first < rows; first += most) {
-      const last = Math.min(first + most, rows);
-      queue.dispatch({
-        shader,
-        blocks,
-        words: fields.map((field) => field.word({ launch, first, last, lanes })),
-        workgroups: schedule.ordered ? [1, 1, 1] : grid(Math.ceil((last - first) / schedule.rows)),
-        work: (last - first) * cost,
-      });
+    const dispatches = Array.from({ length: Math.ceil(rows / most) }, (_, i) => ({
+      first: i * most,
+      last: Math.min((i + 1) * most, rows),
+    }));
+    const words = Int32Array.from(fields, (field) =>
+      field.varies ? 0 : field.word({ launch, lanes, first: 0, last: rows }),
+    );
+    const varying = [...fields.entries()].filter(([, field]) => field.varies);
+    return { words, varying, lanes, dispatches, cost };
+  };
+
+  const run = (kernel: Kernel, launch: Launch): void => {
+    const { of, blocks, aligned } = bindingsOf(launch);
+    if (blocks.length === 2 && movesBytes(kernel)) {
+      const [from, to] = launch.operands.map(({ buffer, offset }) => ({
+        block: (buffer as GpuBuffer).block,
+        byteOffset: offset * 4,
+      }));
+      queue.copy(from!, to!, launch.sizes[0]! * 4);
+      return;
+    }
+    if (blocks.length > maxBindings) {
+      runPacked(kernel, launch, { queue, pool, maxBindings, run: (packed) => run(kernel, packed) });
+      return;
+    }
+    const make = (): Ready => prepare(kernel, launch, of);
+    const alike = launch.alike && memo(ready, launch.alike, () => new NumbersMemo<Ready>(MOST_WAYS));
+    const { printed, words, varying, lanes, dispatches, cost } = alike ? alike.get([of, aligned], make) : make();
+    const { shader, schedule } = printed;
+    for (const { first, last } of dispatches) {
+      for (const [index, field] of varying) words[index] = field.word({ launch, first, last, lanes });
+      const workgroups: [number, number, number] = schedule.ordered
+        ? [1, 1, 1]
+        : grid(Math.ceil((last - first) / schedule.rows));
+      queue.dispatch({ shader, blocks, words, workgroups, work: (last - first) * cost });
     }
   };
   return run;
 }
+
+/** Ways in which operands of launches that are otherwise alike share buffers and are aligned. */
+const MOST_WAYS = 16;
 
 /** How many times longer a visit takes where one workgroup makes them all. */
 const SERIAL_COST = 256;
@@ -105,15 +139,20 @@ function movesBytes({ axes, operands, stages: [stage, ...rest] }: Kernel): boole
   return isCopied && axes.length === 1 && operands.every(({ walk: [step] }) => step === "unit");
 }
 
-/** A buffer that appears in several views is bound once: WebGPU takes none for reading and writing at a time. */
-function bindingsOf({ operands }: Launch): { of: number[]; blocks: Block[] } {
+/**
+ * A buffer that appears in several views is bound once: WebGPU takes none for reading and writing at a time. `aligned` has a bit
+ * for each operand that starts at a multiple of four elements.
+ */
+function bindingsOf({ operands }: Launch): { of: number[]; blocks: Block[]; aligned: number } {
   const blocks: Block[] = [];
-  const of = operands.map(({ buffer }) => {
+  let aligned = 0;
+  const of = operands.map(({ buffer, offset }) => {
     const { block } = buffer as GpuBuffer;
+    aligned = 2 * aligned + (offset % 4 === 0 ? 1 : 0);
     const known = blocks.indexOf(block);
     return known >= 0 ? known : blocks.push(block) - 1;
   });
-  return { of, blocks };
+  return { of, blocks, aligned };
 }
 
 /** Whether a view goes along an axis in fours that lie at multiples of four. */

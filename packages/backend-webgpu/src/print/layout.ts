@@ -33,6 +33,8 @@ export interface Field {
   readonly name: string;
   /** Default i32. */
   readonly type?: "f32";
+  /** Whether it may differ between launches of one kernel with the same sizes and strides. */
+  readonly varies: boolean;
   word(values: LaunchValues): number;
 }
 
@@ -40,23 +42,29 @@ export interface Field {
 export function fieldsOf(kernel: Kernel, nest: Nest, options: { lanes: boolean }): Field[] {
   const axes = kernel.axes.map((_, axis) => axis);
   return [
-    { name: "first", word: ({ first }) => first },
-    { name: "last", word: ({ last }) => last },
-    ...axes.map((axis): Field => ({ name: `n${axis}`, word: ({ launch }) => launch.sizes[axis]! })),
+    { name: "first", varies: true, word: ({ first }) => first },
+    { name: "last", varies: true, word: ({ last }) => last },
+    ...axes.map((axis): Field => ({ name: `n${axis}`, varies: false, word: ({ launch }) => launch.sizes[axis]! })),
     ...(options.lanes ? nest.loops : []).flatMap((axis): Field[] => [
-      { name: `h${axis}`, word: ({ lanes }) => lanes.get(axis)!.shift },
-      { name: `m${axis}`, word: ({ lanes }) => lanes.get(axis)!.mask },
+      { name: `h${axis}`, varies: false, word: ({ lanes }) => lanes.get(axis)!.shift },
+      { name: `m${axis}`, varies: false, word: ({ lanes }) => lanes.get(axis)!.mask },
     ]),
     ...kernel.operands.flatMap(({ indexed, walk }, k): Field[] => [
-      { name: `o${k}`, word: ({ launch }) => launch.operands[k]!.offset },
-      ...(indexed ? [{ name: `l${k}`, word: ({ launch }: LaunchValues) => launch.operands[k]!.length }] : []),
+      { name: `o${k}`, varies: true, word: ({ launch }) => launch.operands[k]!.offset },
+      ...(indexed
+        ? [{ name: `l${k}`, varies: true, word: ({ launch }: LaunchValues) => launch.operands[k]!.length }]
+        : []),
       ...axes
         .filter((axis) => walk[axis] === "stride")
-        .map((axis): Field => ({ name: `s${k}_${axis}`, word: ({ launch }) => launch.operands[k]!.strides[axis]! })),
+        .map((axis): Field => {
+          const word = ({ launch }: LaunchValues): number => launch.operands[k]!.strides[axis]!;
+          return { name: `s${k}_${axis}`, varies: false, word };
+        }),
     ]),
     ...kernel.params.map(
       (dtype, i): Field => ({
         name: `c${i}`,
+        varies: true,
         ...(dtype === "f32" ? { type: dtype } : {}),
         word: ({ launch }) => wordOf(launch.params[i]!, dtype),
       }),

@@ -24,11 +24,13 @@ interface MeasurerOptions {
   readonly isPaceKnown: boolean;
   /** Undefined where products are not to be measured. */
   readonly tuner: Tuner | undefined;
+  /** Told when kernels or limits may have changed. */
+  readonly onMeasured: () => void;
 }
 
 /** What measures the device's pace, once, and the products that were met since; one after the other, however many ask. */
 export function measurer(options: MeasurerOptions): () => Promise<void> {
-  const { gpu, queue, runtime, limits, pool, read, tuner } = options;
+  const { gpu, queue, runtime, limits, pool, read, tuner, onMeasured } = options;
   const memory = {
     alloc: (length: number): Buffer => pool.alloc(length, "f32"),
     free: (buffer: Buffer) => pool.free(buffer as GpuBuffer),
@@ -44,6 +46,7 @@ export function measurer(options: MeasurerOptions): () => Promise<void> {
       limits.measured(await measurePace(runtime, { stopwatch, ...memory }));
     }
     await tuner?.measure(deviceTrack({ runtime, queue, stopwatch, ...memory, read }));
+    onMeasured();
   };
   return () => {
     measuring = measuring.catch(() => undefined).then(measure);

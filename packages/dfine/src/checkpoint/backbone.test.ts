@@ -5,7 +5,7 @@ import { says, thrown } from "../../test/badInput.ts";
 import { freshState, presetModel, type State, torchState } from "../../test/checkpoints.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { torchFile } from "../../test/torchFile.ts";
-import type { ModelConfig } from "../config/config.ts";
+import type { DFineConfig } from "../model/dfineConfig.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { loadBackbone, openBackbone } from "./backbone.ts";
 import { onPaper } from "./onPaper.ts";
@@ -20,7 +20,7 @@ function backboneFile(state: State, change: (own: State) => void = () => {}): Ui
   return torchFile((file) => torchState(file, own));
 }
 
-async function load(bytes: Uint8Array, config: ModelConfig) {
+async function load(bytes: Uint8Array, config: DFineConfig) {
   using model = withBackend(referenceBackend(), () => new DFineModel(config).initialize(new Random(2)));
   loadBackbone(model, openBackbone(bytes, { file: "b.pth" }));
   return await readNamed(model.stateDict());

@@ -12,7 +12,8 @@ export interface BackboneWeights {
   readonly entries: ReadonlyMap<string, SafetensorsEntry>;
 }
 
-const PREFIX = "backbone.";
+/** Where detectors have theirs. */
+const PREFIX = /^backbone\.(?:0\.body\.)?/;
 /** Norms with fixed statistics count no batches. */
 const COUNTER = /\.num_batches_tracked$/;
 /** What classifies in files of whole networks. */
@@ -25,8 +26,8 @@ const CLASSIFIER = /^(last_conv|fc|head|classifier)\./;
  */
 export function openBackbone(bytes: Uint8Array, options: CheckpointOptions = {}): BackboneWeights {
   const { file, entries } = readCheckpoint(bytes, options);
-  const own = [...entries].filter(([name]) => name.startsWith(PREFIX));
-  const named = own.length > 0 ? own.map(([name, entry]) => [name.slice(PREFIX.length), entry] as const) : [...entries];
+  const own = [...entries].filter(([name]) => PREFIX.test(name));
+  const named = own.length > 0 ? own.map(([name, entry]) => [name.replace(PREFIX, ""), entry] as const) : [...entries];
   return { file, entries: new Map(named.filter(([name]) => !CLASSIFIER.test(name))) };
 }
 
@@ -35,9 +36,10 @@ export function openBackbone(bytes: Uint8Array, options: CheckpointOptions = {})
  * @throws ModelFileError where they do not fit, naming tensors
  */
 export function loadBackbone(model: Detector, { file, entries }: BackboneWeights): void {
+  const { backbonePrefix: prefix } = model;
   const targets = new Map(
     [...model.stateDict()].flatMap(([name, tensor]) =>
-      name.startsWith(PREFIX) ? [[name.slice(PREFIX.length), tensor] as const] : [],
+      name.startsWith(prefix) ? [[name.slice(prefix.length), tensor] as const] : [],
     ),
   );
   const unknown = [...entries.keys()].filter((name) => !targets.has(name) && !COUNTER.test(name));
@@ -54,7 +56,9 @@ export function loadBackbone(model: Detector, { file, entries }: BackboneWeights
       `${file}: its weights do not fit the backbone of the model: ${[
         ...(shown.length > 0 ? [`the model has ${firstOf(shown, 2)}`] : []),
         ...(unknown.length > 0 ? [`the model lacks ${firstOf(unknown, 4)}`] : []),
-      ].join("; ")}. Give the file of the preset's HGNetv2: B0 for n and s, B2 for m, B4 for l, B5 for x`,
+      ].join(
+        "; ",
+      )}. Give the file of the preset's backbone: HGNetv2 B0 for n and s, B2 for m, B4 for l, B5 for x; ResNet-50 of torchvision for other DETRs`,
     );
   }
   const state = new Map<string, HostTensor>();
@@ -64,7 +68,7 @@ export function loadBackbone(model: Detector, { file, entries }: BackboneWeights
       const data = targets.get(name)!.dtype === "f32" ? Float32Array.from(tensor.data) : tensor.data;
       if (!data.every(Number.isFinite))
         throw new ModelFileError(`${file}: its tensor ${name} holds numbers that are not finite; fetch the file again`);
-      state.set(PREFIX + name, { shape: entry.shape, data });
+      state.set(prefix + name, { shape: entry.shape, data });
     }
   model.loadStateDict(state, { strict: false });
 }

@@ -26,6 +26,7 @@ const PYTORCH = new Map([["format", "pt"]]);
 
 /**
  * The weights as safetensors with the names and shapes of the official state dict, anchors for the detector's input size.
+ * Tensors that have several names there are written under each.
  * Class names are not in it.
  */
 export async function exportSafetensors({ model, backend, size }: DFine): Promise<Uint8Array> {
@@ -34,7 +35,9 @@ export async function exportSafetensors({ model, backend, size }: DFine): Promis
     const evalSize: [number, number] = [size[0], size[1]];
     using sized = withBackend(backend, () => buildDetector({ ...model.config, evalSize }));
     sized.loadStateDict(model.stateDict());
-    return writeSafetensors(await sources(sized.stateDict()), PYTORCH);
+    const state = await sources(sized.stateDict());
+    for (const [alias, name] of sized.aliases()) state.set(alias, state.get(name)!);
+    return writeSafetensors(state, PYTORCH);
   });
 }
 
@@ -49,6 +52,8 @@ export type HuggingFaceFiles = Readonly<
  */
 export async function exportHuggingFace({ model, backend, size }: DFine): Promise<HuggingFaceFiles> {
   const { config } = model;
+  if (config.architecture !== "dfine")
+    throw new ExportError("huggingface: only D-FINE is written for transformers; export another DETR as safetensors");
   const files = {
     "config.json": jsonText(huggingFaceConfig(config)),
     "preprocessor_config.json": jsonText(imageProcessorConfig(size)),

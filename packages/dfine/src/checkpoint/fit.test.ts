@@ -4,14 +4,14 @@ import { describe, expect, test } from "vitest";
 import { says, thrown } from "../../test/badInput.ts";
 import { freshState, ownFile, type State } from "../../test/checkpoints.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
-import type { ModelConfig } from "../config/config.ts";
+import type { DFineConfig } from "../model/dfineConfig.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { ModelFileError } from "./errors.ts";
 import { type FitReport, loadCheckpoint } from "./fit.ts";
 import { fitLines } from "./fitText.ts";
 import { openCheckpoint } from "./open.ts";
 
-const named = (classes: readonly string[], change: (model: ModelConfig) => void = () => {}): ModelConfig =>
+const named = (classes: readonly string[], change: (model: DFineConfig) => void = () => {}): DFineConfig =>
   tinyModel((model) => {
     model.classes = [...classes];
     change(model);
@@ -33,8 +33,8 @@ interface Loaded {
 
 /** Loads a file of weights for some classes into a model with others. */
 async function load(
-  fileModel: ModelConfig,
-  model: ModelConfig,
+  fileModel: DFineConfig,
+  model: DFineConfig,
   change: (state: State) => void = () => {},
 ): Promise<Loaded> {
   const file = await freshState(fileModel, 1);
@@ -113,7 +113,7 @@ test("classes without names are matched by order, and it is said", async () => {
 
 test("the embedding of denoising may be missing on either side", async () => {
   const [embedding] = CLASS_TENSORS;
-  const without = (model: ModelConfig) => {
+  const without = (model: DFineConfig) => {
     Object.assign(model.denoising, { numDenoising: 0 });
   };
   const fresh = await load(named(["a"], without), named(["a"]));

@@ -3,6 +3,7 @@ import { type Shape, sameShape, type Tensor, type TypedArray } from "@dfine/tens
 import { firstOf } from "../describe.ts";
 import type { Detector } from "../model/detector.ts";
 import { hostTensor } from "../tensorFile.ts";
+import { withoutAliases } from "./aliases.ts";
 import { areAnonymous } from "./classNames.ts";
 import { ModelFileError } from "./errors.ts";
 import { objects365Pairs } from "./objects365.ts";
@@ -44,7 +45,8 @@ export interface FitReport {
  * @throws ModelFileError listing what does not
  */
 export async function loadCheckpoint(model: Detector, checkpoint: Checkpoint): Promise<FitReport> {
-  const { file, entries, chosen } = checkpoint;
+  const { file, chosen } = checkpoint;
+  const entries = withoutAliases(checkpoint, model.aliases());
   const [fileClasses, modelClasses] = [checkpoint.model.classes, model.config.classes];
   const targets = model.stateDict();
   const rows = model.classTensors();

@@ -7,7 +7,7 @@ import { freshState, ownFile } from "../../test/checkpoints.ts";
 import { mutate, mutations } from "../../test/mutations.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { call, global, orderedDict, pickle, type Source, TorchFile } from "../../test/torchFile.ts";
-import { DFineModel } from "../model/dfineModel.ts";
+import { buildDetector } from "../model/architectures.ts";
 import { ModelFileError } from "./errors.ts";
 import { writeModelFile } from "./modelFile.ts";
 import { openCheckpoint, type RawCheckpoint, readCheckpoint } from "./open.ts";
@@ -140,7 +140,7 @@ describe("safetensors", () => {
     const change = fc.record({ place: fc.nat(), digit: fc.integer({ min: 0x30, max: 0x39 }) });
     const open = (source: Uint8Array, options: { file: string }) => {
       const checkpoint = openCheckpoint(source, options);
-      using model = withBackend(backend, () => new DFineModel(checkpoint.model));
+      using model = withBackend(backend, () => buildDetector(checkpoint.model));
       const values = [...model.stateDict().values()].reduce((sum, { size }) => sum + size, 0);
       expect(values).toBeLessThan(4 * tinyValues);
       return { entries: new Map() };

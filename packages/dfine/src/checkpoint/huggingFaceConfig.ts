@@ -1,6 +1,5 @@
 import { ExportError } from "../exportError.ts";
-import type { ModelConfig } from "../model/architectures.ts";
-import { backboneLevels } from "../model/dfineConfig.ts";
+import { backboneLevels, type DFineConfig } from "../model/dfineConfig.ts";
 
 /** What transformers' D-FINE has only one way of. */
 const ONLY = {
@@ -13,7 +12,7 @@ const ONLY = {
   "model.decoder.boxHead": ["distribution", ({ decoder }) => decoder.boxHead],
   "model.decoder.anchorMargin": [0.01, ({ decoder }) => decoder.anchorMargin],
   "model.resize": ["squeeze", ({ resize }) => resize],
-} as const satisfies Record<string, readonly [unknown, (config: ModelConfig) => unknown]>;
+} as const satisfies Record<string, readonly [unknown, (config: DFineConfig) => unknown]>;
 
 /** Numbers that Python must see as fractions, even where they are whole. */
 const FRACTION = /"(?:hidden_expansion|depth_mult|decoder_offset_scale|reg_scale|up)": -?\d+(?=,?$)/gm;
@@ -23,7 +22,7 @@ export const jsonText = (value: object): string =>
   `${JSON.stringify(value, undefined, 2).replace(FRACTION, (text) => `${text}.0`)}\n`;
 
 /** A model's configuration as transformers' `DFineConfig` has it; what is left out is as it is there. @throws ExportError */
-export function huggingFaceConfig(config: ModelConfig): object {
+export function huggingFaceConfig(config: DFineConfig): object {
   for (const [key, [only, of]] of Object.entries(ONLY))
     if (of(config) !== only)
       throw new ExportError(`huggingface: transformers knows only ${key}=${only}, but this model has ${of(config)}`);

@@ -1,11 +1,11 @@
 import { referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
-import type { PresetName } from "../config/config.ts";
+import type { DFinePresetName } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
 import { DFineModel } from "../model/dfineModel.ts";
 import { huggingFaceNames, officialName } from "./huggingFaceNames.ts";
 
-const officialNames = (preset: PresetName): string[] =>
+const officialNames = (preset: DFinePresetName): string[] =>
   withBackend(referenceBackend(), () => {
     using model = new DFineModel(presetConfig(preset).model);
     return [...model.stateDict().keys()];

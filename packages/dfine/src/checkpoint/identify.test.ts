@@ -1,9 +1,9 @@
 import { readSafetensors, type SafetensorsEntry, writeSafetensors } from "@dfine/nn";
-import { referenceBackend, withBackend } from "@dfine/tensor";
+import { metaBackend, withBackend } from "@dfine/tensor";
 import { expect, test } from "vitest";
 import { freshState, presetModel, type State } from "../../test/checkpoints.ts";
-import { PRESET_NAMES, type PresetName } from "../config/config.ts";
-import { DFineModel } from "../model/dfineModel.ts";
+import { DETR_PRESET_NAMES, PRESET_NAMES, type PresetName } from "../config/config.ts";
+import { buildDetector } from "../model/architectures.ts";
 import { tensorSource } from "../tensorFile.ts";
 import { architectureDifferences, classCount, modelOf, presetOf } from "./identify.ts";
 
@@ -12,18 +12,23 @@ const entriesOf = (state: State): ReadonlyMap<string, SafetensorsEntry> =>
 
 /** Tensors of a preset without their numbers. */
 const shapesOf = (preset: PresetName): ReadonlyMap<string, { shape: readonly number[] }> =>
-  withBackend(referenceBackend(), () => {
-    using model = new DFineModel(presetModel(preset, ["a", "b"]));
+  withBackend(metaBackend(), () => {
+    using model = buildDetector(presetModel(preset, ["a", "b"]));
     return new Map([...model.stateDict()].map(([name, { shape }]) => [name, { shape }]));
   });
 
-test.each(["n", "s", "m"] as const)("preset %s is told from its shapes, and from no other", (preset) => {
-  const shapes = shapesOf(preset);
-  expect(presetOf(shapes, "x")).toBe(preset);
-  expect(classCount(shapes, { preset, file: "x" })).toBe(2);
-  const fitting = PRESET_NAMES.filter((name) => architectureDifferences(shapes, presetModel(name, ["a"])).length === 0);
-  expect(fitting).toEqual([preset]);
-});
+test.each(["n", "s", "m", ...DETR_PRESET_NAMES] as const)(
+  "preset %s is told from its shapes, and from no other",
+  (preset) => {
+    const shapes = shapesOf(preset);
+    expect(presetOf(shapes, "x")).toBe(preset);
+    expect(classCount(shapes, { preset, file: "x" })).toBe(2);
+    const fitting = PRESET_NAMES.filter(
+      (name) => architectureDifferences(shapes, presetModel(name, ["a"])).length === 0,
+    );
+    expect(fitting).toEqual([preset]);
+  },
+);
 
 test("the input size is that of the anchors", async () => {
   const model = presetModel("n", ["a", "b"], 416);

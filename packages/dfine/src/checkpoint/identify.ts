@@ -65,7 +65,7 @@ export function presetOf(shapes: Shapes, file: string): PresetName {
   throw new ModelFileError(
     `${file}: its ${shapes.size} tensors are of none of the presets ${PRESET_NAMES.join(", ")}; ` +
       `${preset} comes closest, but differs in ${firstOf(found.map(differenceText))}. ` +
-      "Give weights of D-FINE in their training form, complete",
+      "Give weights of one of them in their training form, complete",
   );
 }
 

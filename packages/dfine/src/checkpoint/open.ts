@@ -1,6 +1,6 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
-import { COCO_CLASSES } from "../config/coco.ts";
+import { COCO_CLASSES, COCO_NAMES_BY_ID } from "../config/coco.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { texts } from "../optionRules.ts";
 import { readSealed } from "../sealedFile.ts";
@@ -92,7 +92,11 @@ export function readCheckpoint(bytes: Uint8Array, options: CheckpointOptions = {
 const NAMINGS: Record<
   ModelConfig["architecture"],
   { readonly isForeign: (name: string) => boolean; readonly toOfficial: typeof fromHuggingFace }
-> = { dfine: { isForeign: isHuggingFaceName, toOfficial: fromHuggingFace } };
+> = {
+  dfine: { isForeign: isHuggingFaceName, toOfficial: fromHuggingFace },
+  // Their files are read under their official names alone.
+  detr: { isForeign: () => false, toOfficial: (entries) => new Map(entries) },
+};
 
 const namingOf = (entries: ReadonlyMap<string, unknown>) =>
   Object.values(NAMINGS).find(({ isForeign }) => [...entries.keys()].some(isForeign));
@@ -146,6 +150,7 @@ function classNames(
   }
   const configured = configJson === undefined ? undefined : huggingFaceClassNames(configJson, count);
   if (configured) return { list: configured, from: "config" };
-  if (count === COCO_CLASSES.length) return { list: COCO_CLASSES, from: "coco" };
+  const coco = [COCO_CLASSES, COCO_NAMES_BY_ID].find(({ length }) => length === count);
+  if (coco) return { list: coco, from: "coco" };
   return { list: anonymousNames(count), from: "order" };
 }

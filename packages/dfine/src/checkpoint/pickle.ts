@@ -254,6 +254,7 @@ const INSTRUCTIONS: { readonly [code: number]: ((machine: Unpickler) => void) | 
   },
   /* REDUCE */ 82: (m) => m.call(),
   /* BUILD */ 98: (m) => m.build(),
+  /* NEWOBJ */ 129: (m) => m.call(),
   /* PROTO */ 128: (m) => {
     const protocol = m.uint8();
     if (protocol < 2 || protocol > 5) m.host.fail(`its pickle is of protocol ${protocol}, not 2 to 5`);

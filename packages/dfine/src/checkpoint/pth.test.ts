@@ -1,6 +1,16 @@
 import { decodeTensor, type SafetensorsEntry } from "@dfine/nn";
 import { describe, expect, test } from "vitest";
-import { call, global, orderedDict, type Source, type TorchFile, torchFile, tuple } from "../../test/torchFile.ts";
+import {
+  build,
+  call,
+  global,
+  orderedDict,
+  raw,
+  type Source,
+  type TorchFile,
+  torchFile,
+  tuple,
+} from "../../test/torchFile.ts";
 import { ModelFileError } from "./errors.ts";
 import { readPth } from "./pth.ts";
 
@@ -26,6 +36,11 @@ describe("layouts", () => {
         param_groups: [map({ betas: tuple(0.9, 0.999), lr: 1e-4 })],
       }),
       raw: call(global("_codecs", "encode"), "bytes", "latin1"),
+      // As Python writes a new object without arguments, and then its attributes.
+      args: build(
+        raw(...new TextEncoder().encode("cargparse\nNamespace\n)"), 0x81),
+        map({ lr: 1e-4, output_dir: "out" }),
+      ),
     }),
   );
 
@@ -34,7 +49,7 @@ describe("layouts", () => {
     expect(values(averaged.entries)).toEqual({ w: [3, 4] });
     expect(averaged).toMatchObject({ chosen: "ema", sets: ["ema", "model"] });
     expect(averaged.training).toEqual({
-      parts: ["date", "last_epoch", "model", "ema", "lr_scheduler", "optimizer", "raw"],
+      parts: ["date", "last_epoch", "model", "ema", "lr_scheduler", "optimizer", "raw", "args"],
       ...{ lastEpoch: 4, date: "2026-01-02", emaUpdates: 50 },
     });
     expect(values(read(trainer, true).entries)).toEqual({ w: [3, 4] });

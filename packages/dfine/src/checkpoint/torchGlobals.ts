@@ -31,6 +31,9 @@ const sequence =
 const tensor: Call = (args, fail) => TorchTensor.rebuild(args, fail);
 const parameter: Call = ([data], fail) =>
   data instanceof TorchTensor ? data : fail("its pickle makes a parameter of something that is not a tensor");
+/** A trainer's options: an object whose attributes, all it has, are of no use here. */
+const options: Call = (args, fail) =>
+  args.length === 0 ? new PickleDict() : fail("its pickle makes options of something else than their names");
 /** How protocol 2 writes bytes: as text and the name of its encoding. */
 const encoded: Call = ([text], fail) =>
   typeof text === "string" ? text : fail("its pickle encodes something that is not text");
@@ -45,6 +48,7 @@ const CALLS: { readonly [name: string]: Call } = {
   "torch._utils._rebuild_tensor_v2": tensor,
   "torch._utils._rebuild_parameter": parameter,
   "torch.Size": sequence(true),
+  "argparse.Namespace": options,
   "builtins.set": sequence(false),
   "__builtin__.set": sequence(false),
   "builtins.frozenset": sequence(true),

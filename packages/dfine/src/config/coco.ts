@@ -1,3 +1,5 @@
+import { anonymousNames } from "../checkpoint/classNames.ts";
+
 /** COCO's 80 class names in label order. */
 export const COCO_CLASSES: readonly string[] = (
   "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter," +
@@ -14,4 +16,9 @@ const UNUSED = new Set([12, 26, 29, 30, 45, 66, 68, 69, 71, 83]);
 /** COCO category id of each label. */
 export const COCO_CATEGORY_IDS: readonly number[] = Array.from({ length: 90 }, (_, i) => i + 1).filter(
   (id) => !UNUSED.has(id),
+);
+
+/** A name for each id from 0 to 90: what models count classes by that were not made for 80 of them. */
+export const COCO_NAMES_BY_ID: readonly string[] = anonymousNames(91).map(
+  (name, id) => COCO_CLASSES[COCO_CATEGORY_IDS.indexOf(id)] ?? name,
 );

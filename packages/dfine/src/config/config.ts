@@ -10,7 +10,18 @@ import { count, rate, share, size } from "./numbers.ts";
 
 export { ConfigError } from "./errors.ts";
 
-export { PRESET_NAMES, type PresetName, RECIPE_NAMES, type RecipeName, TASK_NAMES, type TaskName } from "./names.ts";
+export {
+  DETR_PRESET_NAMES,
+  type DetrPresetName,
+  DFINE_PRESET_NAMES,
+  type DFinePresetName,
+  PRESET_NAMES,
+  type PresetName,
+  RECIPE_NAMES,
+  type RecipeName,
+  TASK_NAMES,
+  type TaskName,
+} from "./names.ts";
 
 const isPattern = (text: string) => {
   try {
@@ -125,6 +136,10 @@ export const configSchema = z.strictObject({
   task: z.enum(TASK_NAMES),
   /** Whose numbers of epochs. */
   recipe: z.enum(RECIPE_NAMES),
+  /** Whether boxes are refined as distributions (FDR): chooses box head and losses that the rest is laid over. */
+  fdr: z.boolean(),
+  /** Whether layers share their matches and learn from the last one (GO-LSD): chooses losses that the rest is laid over. */
+  goLsd: z.boolean(),
   model: modelSchema,
   criterion: criterionSchema,
   train: trainSchema,

@@ -1,6 +1,6 @@
 import { AUGMENTATIONS, type AugmentationConfig } from "../data/augment/augmentations.ts";
 import { describe } from "../describe.ts";
-import { ConfigError, PRESET_NAMES, type PresetName, TASK_NAMES, type TaskName } from "./config.ts";
+import { ConfigError, DFINE_PRESET_NAMES, type PresetName, TASK_NAMES, type TaskName } from "./config.ts";
 import { HGNETV2 } from "./hgnetv2Sizes.ts";
 import { presetConfig } from "./presets.ts";
 
@@ -204,7 +204,7 @@ export function convertOfficial(tree: OfficialTree): ConvertedConfig {
     return [];
   });
   let best: Omit<ConvertedConfig, "unknown"> | undefined;
-  for (const preset of PRESET_NAMES)
+  for (const preset of DFINE_PRESET_NAMES)
     for (const task of TASK_NAMES) {
       const usual = presetConfig(preset, task);
       const changes = new Map(edits.filter(([path, value]) => !isSame(valueAt(usual, path), value)));

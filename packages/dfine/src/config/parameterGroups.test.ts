@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
-import { ConfigError, PRESET_NAMES } from "./config.ts";
+import { ConfigError, DFINE_PRESET_NAMES } from "./config.ts";
 import { groupParameters } from "./parameterGroups.ts";
 import { presetConfig } from "./presets.ts";
 
@@ -18,7 +18,7 @@ const COUNTS = {
   x: [125, 226, 277],
 };
 
-const groupsOf = (preset: (typeof PRESET_NAMES)[number]) => presetConfig(preset, "coco").train.optimizer.groups;
+const groupsOf = (preset: (typeof DFINE_PRESET_NAMES)[number]) => presetConfig(preset, "coco").train.optimizer.groups;
 
 describe("groupParameters", () => {
   test("behaves as the official patterns do", () => {
@@ -49,7 +49,7 @@ describe("groupParameters", () => {
     expect(() => groupParameters(["a.weight"], patterns)).toThrow(/a\.weight matches both weight and \^a/);
   });
 
-  test.for(PRESET_NAMES)("%s has the group sizes of docs/specification.md §2", (preset, context) => {
+  test.for(DFINE_PRESET_NAMES)("%s has the group sizes of docs/specification.md §2", (preset, context) => {
     const listing = referenceJson<Listing>(`models/${preset}.json`);
     if (!listing) return context.skip(NO_PACK);
     const frozen = new Set(listing.frozen);

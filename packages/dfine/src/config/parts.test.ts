@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { resnet50 } from "../model/resnet.ts";
-import { ConfigError, modelSchema, PRESET_NAMES } from "./config.ts";
+import { ConfigError, DFINE_PRESET_NAMES, modelSchema } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 import { type ConfigOptions, resolveConfig } from "./resolve.ts";
 
@@ -12,7 +12,7 @@ function unsaid<T>(value: T): T {
 }
 
 describe("what names no parts", () => {
-  test.each(PRESET_NAMES)("means those of D-FINE: %s", (preset) => {
+  test.each(DFINE_PRESET_NAMES)("means those of D-FINE: %s", (preset) => {
     const config = presetConfig(preset, "coco");
     expect(modelSchema.parse(unsaid(config.model))).toEqual(config.model);
     expect(resolveConfig(unsaid<ConfigOptions>(config))).toEqual(config);
@@ -21,7 +21,7 @@ describe("what names no parts", () => {
 
 describe("another type", () => {
   test("brings its own configuration with it, for as many levels as there were", () => {
-    for (const preset of PRESET_NAMES) {
+    for (const preset of DFINE_PRESET_NAMES) {
       const levels = preset === "n" ? 2 : 3;
       const { model } = resolveConfig({ preset }, ["model.backbone.type=resnet50"]);
       expect(model.backbone).toEqual(resnet50.defaults(levels));
@@ -56,7 +56,8 @@ describe("another type", () => {
     ["model.backbone.type=7", /model\.backbone\.type = 7; choose one of hgnetv2, resnet50$/],
     ["model.backbone.type=toString", /choose one of hgnetv2, resnet50/],
     ["model.decoder.type=detr", /choose one of dfine/],
-    ["model.architecture=detr", /model\.architecture = "detr": .*'dfine'/],
+    ["model.architecture=rtdetr", /model\.architecture = "rtdetr": .*'dfine'/],
+    ["model.architecture=detr", /model\.architecture = "detr", but that of preset n is dfine; choose .*dab-detr/],
     [
       "model.backbone={type: resnet50, stem: 3}",
       /unknown key "model\.backbone\.stem"; .*known here: type, returnStages|did you mean/,

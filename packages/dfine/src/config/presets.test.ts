@@ -6,7 +6,7 @@ import { evalLayerIndex } from "../model/decoderConfig.ts";
 import { backboneLevels, tokenCount } from "../model/dfineConfig.ts";
 import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
 import { COCO_CATEGORY_IDS, COCO_CLASSES } from "./coco.ts";
-import { configSchema, PRESET_NAMES, TASK_NAMES } from "./config.ts";
+import { configSchema, DFINE_PRESET_NAMES, TASK_NAMES } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 
 interface Listing {
@@ -14,7 +14,7 @@ interface Listing {
 }
 
 describe("presets", () => {
-  test.each(PRESET_NAMES.flatMap((preset) => TASK_NAMES.map((task) => [preset, task] as const)))(
+  test.each(DFINE_PRESET_NAMES.flatMap((preset) => TASK_NAMES.map((task) => [preset, task] as const)))(
     "%s for %s is a valid configuration and a fresh copy",
     (preset, task) => {
       const config = presetConfig(preset, task);
@@ -47,7 +47,7 @@ describe("presets", () => {
     },
   );
 
-  test.for(PRESET_NAMES)("%s has the shapes of the reference pack's listing", (preset, context) => {
+  test.for(DFINE_PRESET_NAMES)("%s has the shapes of the reference pack's listing", (preset, context) => {
     const listing = referenceJson<Listing>(`models/${preset}.json`);
     if (!listing) return context.skip(NO_PACK);
     const shapes = new Map(listing.state_dict.map(([name, shape]) => [name, shape]));

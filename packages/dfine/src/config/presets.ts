@@ -1,15 +1,20 @@
 import { augmentationsSchema } from "../data/augment/augmentations.ts";
 import { dfineDecoder } from "../model/decoder.ts";
 import { contrastive } from "../model/denoising.ts";
+import type { DFineConfig } from "../model/dfineConfig.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
-import type { Config, ModelConfig, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
-import { DFINE_CRITERION } from "./criteria.ts";
+import { COCO_NAMES_BY_ID } from "./coco.ts";
+import type { Config, DFinePresetName, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
+import { detrCriterion, dfineCriterion, type Methods } from "./criteria.ts";
+import { detrModel } from "./detrPresets.ts";
+import { detrTraining } from "./detrRecipes.ts";
 import { HGNETV2, type HgNetV2Config } from "./hgnetv2Sizes.ts";
-import { recipeOf } from "./recipes.ts";
+import { RECIPES, recipeOf } from "./recipes.ts";
+import { USUAL_TRAINING } from "./usualTraining.ts";
 
-/** Presets have HGNetv2 as their backbone. */
-export type PresetModel = ModelConfig & { backbone: HgNetV2Config };
+/** Presets of D-FINE have HGNetv2 as their backbone. */
+export type PresetModel = DFineConfig & { backbone: HgNetV2Config };
 
 /**
  * What distinguishes the architectures of the presets, beside the defaults of their parts. They use as many levels as they
@@ -19,14 +24,14 @@ interface ModelRow {
   backbone: keyof typeof HGNETV2;
   /** Fixed stem and fixed batch norm, in backbones without learnable affine blocks. */
   frozen?: boolean;
-  encoder?: Partial<Pick<ModelConfig["encoder"], "hiddenDim" | "feedForwardDim" | "expansion" | "depthMult">>;
-  decoder: Pick<ModelConfig["decoder"], "points"> &
-    Partial<Pick<ModelConfig["decoder"], "hiddenDim" | "feedForwardDim" | "layers" | "regScale">>;
+  encoder?: Partial<Pick<DFineConfig["encoder"], "hiddenDim" | "feedForwardDim" | "expansion" | "depthMult">>;
+  decoder: Pick<DFineConfig["decoder"], "points"> &
+    Partial<Pick<DFineConfig["decoder"], "hiddenDim" | "feedForwardDim" | "layers" | "regScale">>;
 }
 
 const uneven = [3, 6, 3];
 
-const MODELS: Record<PresetName, ModelRow> = {
+const MODELS: Record<DFinePresetName, ModelRow> = {
   n: {
     backbone: "B0",
     encoder: { hiddenDim: 128, feedForwardDim: 512, expansion: 0.34, depthMult: 0.5 },
@@ -80,49 +85,65 @@ function train(recipe: ReturnType<typeof recipeOf>, frozenNorm = false): TrainCo
   const { learningRate, backboneLearningRate, weightDecay, batch, valBatch, epochs } = recipe;
   const { stopEpoch, baseSizeRepeat, warmupSteps, emaWarmups, restartDecay, checkpointEvery } = recipe;
   return {
-    epochs,
-    batch,
-    accumulate: 1,
-    checkpoint: false,
-    freeze: [],
-    valBatch,
-    seed: 0,
+    ...{ epochs, batch },
+    ...USUAL_TRAINING,
+    ...{ valBatch, checkpointEvery },
     optimizer: {
-      learningRate,
-      backboneLearningRate,
-      weightDecay,
-      betas: [0.9, 0.999],
-      eps: 1e-8,
+      ...USUAL_TRAINING.optimizer,
+      ...{ learningRate, backboneLearningRate, weightDecay },
       groups: frozenNorm ? FROZEN_NORM_GROUPS : TRAINED_NORM_GROUPS,
-      clipMaxNorm: 0.1,
     },
-    schedule: { type: "steps", warmupSteps, milestones: [500], gamma: 0.1, finalShare: 0 },
+    schedule: { ...USUAL_TRAINING.schedule, warmupSteps, milestones: [500] },
     ema: { decay: 0.9999, warmups: emaWarmups, restartDecay },
     augmentation: { transforms: augmentationsSchema.parse("official"), stopEpoch, baseSizeRepeat },
-    bestBy: "AP",
-    earlyStop: { patience: null, minDelta: 0 },
-    checkpointEvery,
-    saveEvery: 500,
-    snapshotEvery: 50,
-    limits: { nonFiniteSteps: 5, brokenImages: 0.05, maxPixels: 100_000_000 },
   };
 }
 
+const isDFine = (preset: PresetName): preset is DFinePresetName => Object.hasOwn(MODELS, preset);
+
+/** Such classes as a task has, where the annotations do not say them. COCO's are counted by their ids. */
+const detrClasses = (task: TaskName): readonly string[] => (task === "coco" ? COCO_NAMES_BY_ID : RECIPES[task].classes);
+
+function completeConfig({ preset, task, recipe, ...given }: PresetChoice): Config {
+  const { fdr = isDFine(preset), goLsd = isDFine(preset) } = given;
+  const about = { preset, task, recipe, fdr, goLsd };
+  if (isDFine(preset)) {
+    const row = MODELS[preset];
+    const numbers = recipeOf(preset, task, recipe);
+    const { decoder, ...rest } = model(row, numbers.classes);
+    return {
+      ...about,
+      model: { ...rest, decoder: { ...decoder, boxHead: fdr ? decoder.boxHead : "delta" } },
+      criterion: dfineCriterion(about),
+      train: train(numbers, row.frozen),
+    };
+  }
+  const { decoder, ...rest } = detrModel(preset, detrClasses(task));
+  return {
+    ...about,
+    model: { ...rest, decoder: { ...decoder, boxHead: fdr ? "distribution" : decoder.boxHead } },
+    criterion: detrCriterion(preset, about),
+    train: detrTraining(preset, recipe),
+  };
+}
+
+/** What a complete configuration follows from. */
+interface PresetChoice extends Partial<Methods> {
+  readonly preset: PresetName;
+  readonly task: TaskName;
+  readonly recipe: RecipeName;
+}
+
 /**
- * Complete configuration of a preset with a task's recipe; a fresh copy at every call.
+ * Complete configuration of a preset with a task's recipe, with the methods that belong to it or those given; a fresh copy at
+ * every call.
  * @throws ConfigError for the paper's recipe where the paper has none
  */
-export function presetConfig(
-  preset: PresetName,
+export function presetConfig<Name extends PresetName>(
+  preset: Name,
   task: TaskName = "custom",
   recipe: RecipeName = "official",
-): Config & { model: PresetModel } {
-  const row = MODELS[preset];
-  const numbers = recipeOf(preset, task, recipe);
-  return structuredClone({
-    ...{ preset, task, recipe },
-    model: model(row, numbers.classes),
-    criterion: DFINE_CRITERION,
-    train: train(numbers, row.frozen),
-  });
+  methods: Partial<Methods> = {},
+): Name extends DFinePresetName ? Config & { model: PresetModel } : Config {
+  return structuredClone(completeConfig({ preset, task, recipe, ...methods })) as ReturnType<typeof presetConfig<Name>>;
 }

@@ -1,7 +1,17 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
-import { type Config, ConfigError, PRESET_NAMES, type PresetName, TASK_NAMES, type TaskName } from "./config.ts";
+import {
+  type Config,
+  ConfigError,
+  DETR_PRESET_NAMES,
+  type DetrPresetName,
+  DFINE_PRESET_NAMES,
+  type DFinePresetName,
+  type PresetName,
+  TASK_NAMES,
+  type TaskName,
+} from "./config.ts";
 import { HGNETV2 } from "./hgnetv2Sizes.ts";
 import { type PresetModel, presetConfig } from "./presets.ts";
 import { resolveConfig } from "./resolve.ts";
@@ -31,7 +41,7 @@ const tables = new Map(
 
 const read = (text: string): unknown => readYaml(text).value;
 
-function valueAt(config: PresetConfig, key: string): unknown {
+function valueAt(config: Config, key: string): unknown {
   return key.split(".").reduce<unknown>((value, part) => {
     expect(value, key).toHaveProperty([part]);
     return (value as Record<string, unknown>)[part];
@@ -51,24 +61,38 @@ const DERIVED: Record<string, (config: PresetConfig) => unknown> = {
 };
 
 /** Compares a table of settings by presets with what `config` gives for a preset (and a task, where a key names one). */
-function compare(heading: string, config: (preset: PresetName, task?: TaskName) => PresetConfig): number {
+function compare<Name extends PresetName>(
+  heading: string,
+  config: (preset: Name, task?: TaskName) => Config,
+  derived: Readonly<Record<string, (config: PresetConfig) => unknown>> = {},
+): number {
   const [[, , ...presets] = [], ...rows] = tables.get(heading)!;
   for (const [setting, quoted, ...cells] of rows) {
     const [key, task] = quoted!.replaceAll("`", "").split(": ").reverse();
     for (const [i, preset] of presets.entries()) {
-      const made = config(preset as PresetName, task as TaskName | undefined);
-      expect(DERIVED[setting!]?.(made) ?? valueAt(made, key!), `${setting} of ${preset}`).toEqual(read(cells[i]!));
+      const made = config(preset as Name, task as TaskName | undefined);
+      expect(derived[setting!]?.(made as PresetConfig) ?? valueAt(made, key!), `${setting} of ${preset}`).toEqual(
+        read(cells[i]!),
+      );
     }
   }
   return rows.length;
 }
 
 test("the paper's Table 6", () => {
-  expect(compare("The paper's Table 6", (preset, task = "coco") => presetConfig(preset, task, "paper"))).toBe(26);
+  expect(
+    compare<DFinePresetName>(
+      "The paper's Table 6",
+      (preset, task = "coco") => presetConfig(preset, task, "paper"),
+      DERIVED,
+    ),
+  ).toBe(26);
 });
 
 test.each(TASK_NAMES)("the official configurations: sizes are the same for %s", (task) => {
-  expect(compare("The official configurations: sizes", (preset) => presetConfig(preset, task))).toBe(51);
+  expect(
+    compare<DFinePresetName>("The official configurations: sizes", (preset) => presetConfig(preset, task), DERIVED),
+  ).toBe(51);
 });
 
 test("the official configurations: transforms", () => {
@@ -99,16 +123,16 @@ test("the official configurations: tasks", () => {
   const [[, , ...columns] = [], ...rows] = tables.get("The official configurations: tasks")!;
   expect(columns).toEqual(Object.keys(COLUMNS));
   for (const [task, preset, ...cells] of rows) {
-    const config = presetConfig(preset as PresetName, task as TaskName);
+    const config = presetConfig(preset as DFinePresetName, task as TaskName);
     for (const [i, column] of columns.entries())
       expect(COLUMNS[column]!(config), `${column} of ${preset} for ${task}`).toEqual(read(cells[i]!));
   }
   const pairs = rows.map(([task, preset]) => `${task} ${preset}`);
   const official = TASK_NAMES.filter((task) => task !== "voc").flatMap((task) =>
-    PRESET_NAMES.map((p) => `${task} ${p}`),
+    DFINE_PRESET_NAMES.map((p) => `${task} ${p}`),
   );
   expect(pairs.sort()).toEqual(official.filter((pair) => pair !== "obj2custom n").sort());
-  for (const preset of PRESET_NAMES)
+  for (const preset of DFINE_PRESET_NAMES)
     expect(presetConfig(preset, "voc").train).toEqual(presetConfig(preset, "custom").train);
   expect(presetConfig("n", "obj2custom").train).toEqual(presetConfig("n", "obj2coco").train);
 });
@@ -119,4 +143,29 @@ test("where the paper has no recipe, that is said", () => {
     /does not train s for task custom.*leave it out/,
   );
   expect(resolveConfig({ preset: "s", task: "coco", recipe: "paper" }).train.epochs).toBe(124);
+});
+
+test("other DETRs", () => {
+  expect(compare<DetrPresetName>("Other DETRs", (preset) => presetConfig(preset, "coco"))).toBe(17);
+  for (const preset of DETR_PRESET_NAMES) {
+    const epochs = (["paper", "paper24"] as const).map((recipe) => {
+      const { train } = presetConfig(preset, "coco", recipe);
+      return [train.epochs, train.batch, ...train.schedule.milestones];
+    });
+    expect(epochs).toEqual([
+      [12, 16, 11],
+      [24, 16, 20],
+    ]);
+  }
+});
+
+test("scales and crops at 800 pixels are those of DETR", () => {
+  const [scale] = presetConfig("dino").train.augmentation.transforms.filter(({ name }) => name === "scaleAndCrop");
+  if (scale?.name !== "scaleAndCrop") throw new Error("dino has no scaleAndCrop");
+  const pixels = (shares: readonly number[]) => shares.map((share) => Math.round(800 * share));
+  expect(pixels(scale.scales)).toEqual([480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800]);
+  expect([pixels(scale.cropScales), pixels(scale.crop)]).toEqual([
+    [400, 500, 600],
+    [384, 600],
+  ]);
 });

@@ -1,7 +1,7 @@
 import { anonymousNames } from "../checkpoint/classNames.ts";
 import { COCO_CLASSES } from "./coco.ts";
 import { ConfigError } from "./errors.ts";
-import type { PresetName, RecipeName, TaskName } from "./names.ts";
+import type { DFinePresetName, RecipeName, TaskName } from "./names.ts";
 import { VOC_CLASSES } from "./voc.ts";
 
 /** What distinguishes the official configurations of one task. */
@@ -25,7 +25,7 @@ interface TaskRecipe {
   readonly warmupSteps: number;
   readonly emaWarmups: number;
   readonly checkpointEvery: number;
-  readonly rows: Readonly<Record<PresetName, RecipeRow>>;
+  readonly rows: Readonly<Record<DFinePresetName, RecipeRow>>;
 }
 
 const row = (
@@ -104,7 +104,7 @@ export const RECIPES: Readonly<Record<TaskName, TaskRecipe>> = {
 
 /** Epochs of the paper's Table 6, and the stop epoch among them: it trains S, M, L and X, on COCO and Objects365. */
 const PAPER_EPOCHS: Partial<
-  Record<TaskName, Partial<Record<PresetName, readonly [epochs: number, stopEpoch: number]>>>
+  Record<TaskName, Partial<Record<DFinePresetName, readonly [epochs: number, stopEpoch: number]>>>
 > = {
   coco: { s: [124, 120], m: [124, 120], l: [74, 72], x: [74, 72] },
   objects365: { s: [28, NEVER], m: [29, NEVER], l: [21, NEVER], x: [21, NEVER] },
@@ -112,13 +112,13 @@ const PAPER_EPOCHS: Partial<
 };
 
 /** A task's numbers for a preset. @throws ConfigError where the paper has none */
-export function recipeOf(preset: PresetName, task: TaskName, recipe: RecipeName) {
+export function recipeOf(preset: DFinePresetName, task: TaskName, recipe: RecipeName) {
   const { rows, ...shared } = RECIPES[task];
   const official = { ...shared, ...rows[preset] };
   if (recipe === "official") return official;
-  const paper = PAPER_EPOCHS[task]?.[preset];
+  const paper = recipe === "paper" ? PAPER_EPOCHS[task]?.[preset] : undefined;
   if (paper) return { ...official, epochs: paper[0], stopEpoch: paper[1] };
   throw new ConfigError(
-    `configuration: the paper does not train ${preset} for task ${task}; recipe=paper goes with task=${Object.keys(PAPER_EPOCHS).join(", ")} and presets s, m, l, x; leave it out`,
+    `configuration: the paper does not train ${preset} for task ${task}; recipe=paper goes with task=${Object.keys(PAPER_EPOCHS).join(", ")} and presets s, m, l, x, paper24 with other DETRs; leave it out`,
   );
 }

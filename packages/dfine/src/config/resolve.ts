@@ -3,6 +3,7 @@ import type * as z from "zod";
 import { describe } from "../describe.ts";
 import { ARCHITECTURES, PARTS } from "../model/architectures.ts";
 import { type Config, ConfigError, configSchema, PRESET_NAMES, RECIPE_NAMES, TASK_NAMES } from "./config.ts";
+import type { Methods } from "./criteria.ts";
 import { presetConfig } from "./presets.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -12,7 +13,7 @@ type DeepPartial<T> = T extends readonly unknown[]
     ? { [K in keyof T]?: DeepPartial<T[K]> | undefined }
     : T;
 
-/** Any part of the configuration; `preset`, `task` and `recipe` choose what the rest is laid over. */
+/** Any part of the configuration; `preset`, `task`, `recipe`, `fdr` and `goLsd` choose what the rest is laid over. */
 export type ConfigOptions = DeepPartial<Config>;
 
 type Tree = { [key: string]: unknown };
@@ -109,7 +110,11 @@ export function parseOverride(text: string): ConfigOptions {
   return keys.reduceRight<unknown>((inner, key) => ({ [key]: inner }), value) as ConfigOptions;
 }
 
-function choice<T extends string>(key: string, names: readonly T[], options: { patches: Tree[]; fallback: T }): T {
+function choice<T extends string | boolean>(
+  key: string,
+  names: readonly T[],
+  options: { patches: Tree[]; fallback: T },
+): T {
   const given = options.patches
     .map((patch) => (Object.hasOwn(patch, key) ? patch[key] : undefined))
     .reduce((earlier, later) => later ?? earlier);
@@ -135,12 +140,18 @@ export function valueAt(tree: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], tree);
 }
 
+/** What zod says is wrong; of a union, what each of its members says. */
+const problemOf = (issue: z.core.$ZodIssue): string =>
+  issue.code === "invalid_union" && issue.errors.length > 0
+    ? issue.errors.map(([first]) => (first ? problemOf(first) : issue.message)).join(", or ")
+    : issue.message.replace(/^Invalid \w+: /, "");
+
 /** What the writer of a wrong value or key may have meant: one of the words that the message expects, or a key of its like. */
 function meantBy(issue: z.core.$ZodIssue, found: unknown, base: Tree): string {
   if (issue.code !== "unrecognized_keys")
     return nearest(
       found,
-      [...issue.message.matchAll(/["']([^"']+)["']/g)].map(([, word]) => word),
+      [...problemOf(issue).matchAll(/["']([^"']+)["']/g)].map(([, word]) => word),
     );
   const alike = [valueAt(base, issue.path.slice(0, -1))].flat().filter(isTree);
   return nearest(issue.keys[0], alike.flatMap(Object.keys));
@@ -150,11 +161,20 @@ function describeIssue(issue: z.core.$ZodIssue, given: Tree, base: Tree): string
   const key = issue.path.join(".");
   const usual = valueAt(base, issue.path);
   const example = usual === undefined ? "" : `, for example ${describe(usual)}`;
-  const problem = issue.message.replace(/^Invalid \w+: /, "");
   // What may be said by a name alone is said there.
   const name = valueAt(given, issue.path.slice(0, -1));
   const found = typeof name === "string" ? name : valueAt(given, issue.path);
-  return `${key} = ${describe(found)}: ${problem}${meantBy(issue, found, base) || example}`;
+  return `${key} = ${describe(found)}: ${problemOf(issue)}${meantBy(issue, found, base) || example}`;
+}
+
+/** @throws ConfigError where a model is to be of another architecture than its preset, whose parts are others */
+function checkArchitecture(merged: Tree, { preset, model }: Config): void {
+  const given = valueAt(merged, ["model", "architecture"]);
+  if (given === model.architecture || !ARCHITECTURES.names.includes(given as string)) return;
+  const others = PRESET_NAMES.filter((name) => presetConfig(name).model.architecture === given);
+  throw new ConfigError(
+    `configuration: model.architecture = ${describe(given)}, but that of preset ${preset} is ${model.architecture}; choose a preset of the other: ${others.join(", ")}`,
+  );
 }
 
 /** @throws ConfigError for values that do not go together */
@@ -176,6 +196,19 @@ function checkTogether({ model, train }: Config): void {
   if (broken.length > 0) throw new ConfigError(`configuration: ${broken.join("; ")}`);
 }
 
+/** The methods that patches ask for; of a DETR boxes as distributions are asked for by its box head too. */
+function methodsOf({ model, fdr, goLsd }: Config, patches: Tree[]): Methods {
+  const heads = patches
+    .map((patch) => valueAt(patch, ["model", "decoder", "boxHead"]))
+    .filter((one) => one !== undefined);
+  const isGiven = model.architecture === "detr" && heads.length > 0;
+  const both = [true, false] as const;
+  return {
+    fdr: choice("fdr", both, { patches, fallback: isGiven ? heads.at(-1) === "distribution" : fdr }),
+    goLsd: choice("goLsd", both, { patches, fallback: goLsd }),
+  };
+}
+
 /**
  * Complete configuration: the preset's (default n, task custom), under `options` (several: the later over the earlier), under
  * `overrides` of the form `train.batch=8`.
@@ -189,10 +222,11 @@ export function resolveConfig(
   const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
   const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
   const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });
-  const usual = presetConfig(preset, task, recipe);
+  const usual = presetConfig(preset, task, recipe, methodsOf(presetConfig(preset, task, recipe), patches));
   const base: Tree = usual;
   const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
   const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
+  checkArchitecture(merged, usual);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
     const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));

@@ -6,6 +6,7 @@ import { sigmoid, softmax } from "../../test/lossOracles.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { criterion } from "./criterion.ts";
+import { hungarianMatchBatch } from "./matcher.ts";
 import type { MatchedPairs, MatchTargets } from "./matches.ts";
 
 const LAYERS = 3;
@@ -335,4 +336,37 @@ describe("criterion", () => {
       // Without the auxiliary layers the last set keeps its own match, hence its classification loss.
       expectClose([await losses.get("loss_vfl")!.item()], [await alone.losses.get("loss_vfl")!.item()], 1e-12);
     }));
+});
+
+test("the logits of labels that occur give the matches that all logits give", async () => {
+  for (const [seed, counts] of [
+    [1, [2, 0, 3]],
+    [2, [4, 4]],
+    [3, [1, 0]],
+  ] as const) {
+    const scene = new Scene(seed);
+    const matches = await inFloat64(async () => {
+      const targets = scene.targets(counts);
+      const outputs = scene.outputs(targets);
+      const { matches } = await criterion(outputs, targets, options);
+      const sets = { last: outputs.last, aux_0: outputs.aux[0]!, pre: outputs.pre!, enc_0: outputs.enc[0]! };
+      const expected = new Map<string, MatchedPairs[]>();
+      for (const [name, { logits, boxes }] of Object.entries(sets)) {
+        const whole = { logits: (await logits.data()) as Float64Array, boxes: (await boxes.data()) as Float64Array };
+        expected.set(name, hungarianMatchBatch(whole, targets, config.matcher));
+      }
+      return { found: matches, expected };
+    });
+    for (const [name, pairs] of matches.expected) expect(matches.found.get(name), name).toEqual(pairs);
+  }
+});
+
+test("a label that is no class is refused by name", async () => {
+  const scene = new Scene(4);
+  await inFloat64(async () => {
+    const targets = scene.targets([2, 1]);
+    const outputs = scene.outputs(targets);
+    targets[1]!.labels[0] = CLASSES;
+    await expect(criterion(outputs, targets, options)).rejects.toThrow(/label 4 is none of 4 classes/);
+  });
 });

@@ -16,8 +16,8 @@ import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import type { WeightingParameters } from "../model/weighting.ts";
 import { goUnionBatch } from "./goUnion.ts";
 import { type CriterionOptions, lossTerms } from "./lossTerms.ts";
-import { hungarianMatchBatch } from "./matcher.ts";
-import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
+import type { MatchedPairs, MatchTargets } from "./matches.ts";
+import { asOneClass, type Elements, elementsOf, matchingInputs, matchSet } from "./matching.ts";
 import { denoisingSets, type NamedSet, ordinarySets, tokenSets } from "./predictionSets.ts";
 import { aimsOf, pairCount, type SetGroup, type Term } from "./setGroup.ts";
 
@@ -47,7 +47,7 @@ const weightedLoss = defineMap("weightedLoss", (value, factor) => {
 /**
  * All losses of a training step, weighted: classification on each set's own Hungarian match, boxes and edges on the union
  * of all matches or on the own ones, denoising on its given targets, all tokens of the encoder on the boxes alone, as one class.
- * Predictions are read back once, for the matching; the results belong to `scope`, without one to nobody. D-FINE's and DETR's.
+ * What the matching needs of the predictions is read back once; the results belong to `scope`, without one to nobody. D-FINE's and DETR's.
  */
 export async function criterion(
   outputs: TrainingOutputs,
@@ -55,22 +55,11 @@ export async function criterion(
   options: CriterionOptions & { readonly scope?: Scope },
 ): Promise<CriterionResult> {
   const own = options.scope ?? { run: <T>(body: Stretch<T>): T => body() };
-  const { reading } = own.run(() => ({ reading: readTensors(matchingInputs(outputs, targets)) }));
+  const { reading } = own.run(() =>
+    scope("matching", () => ({ reading: readTensors(matchingInputs(outputs, targets)) })),
+  );
   const read = await reading;
   return own.run(() => criterionLosses(outputs, targets, { ...options, read }));
-}
-
-/** The tensors whose elements the host needs for the losses: none where there is no target to match. */
-export function matchingInputs(outputs: TrainingOutputs, targets: readonly MatchTargets[]): Tensor[] {
-  if (targets.every(({ labels }) => labels.length === 0)) return [];
-  const { last, aux, pre, enc, tokens, dn, weighting } = outputs;
-  const matched = [last, ...aux, pre, ...enc, tokens].filter((set) => set !== undefined);
-  const points = [last.refPoints, dn?.layers[0]?.refPoints].filter((t) => t !== undefined);
-  return [
-    ...matched.flatMap(({ logits, boxes }) => [logits, boxes]),
-    ...points,
-    ...(weighting ? [weighting.up, weighting.regScale] : []),
-  ];
 }
 
 /** `criterion` once the elements of `matchingInputs` are `read`. */
@@ -82,9 +71,7 @@ export function criterionLosses(
   return scope("criterion", () => {
     const { config } = options;
     const [ordinary, tokens] = [ordinarySets(outputs, config), tokenSets(outputs)];
-    const read: Elements = new Map(
-      matchingInputs(outputs, targets).map((input, i) => [input, options.read[i] as Floats]),
-    );
+    const read = elementsOf(outputs, targets, options.read);
     const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, config }));
     const tokenMatches = tokens.map(({ set }) => matchSet(set, read, { targets: asOneClass(targets), config }));
     const union = config.matching === "union" ? goUnionBatch(matches) : undefined;
@@ -100,26 +87,8 @@ export function criterionLosses(
 
 /** W(n) as it stands: learned numbers in place of those of the configuration. */
 function weightingNow({ weighting }: TrainingOutputs, read: Elements, options: CriterionOptions): WeightingParameters {
-  const [up, regScale] = [weighting?.up, weighting?.regScale].map((one) => one && read.get(one)?.[0]);
+  const [up, regScale] = [weighting?.up, weighting?.regScale].map((one) => one && read.of.get(one)?.[0]);
   return up === undefined || regScale === undefined ? options.weighting : { ...options.weighting, up, regScale };
-}
-
-/** Elements of the tensors that the host needs; nothing where there is no target to match. */
-type Elements = ReadonlyMap<Tensor, Floats>;
-
-/** The targets for a head that ignores classes. */
-const asOneClass = (targets: readonly MatchTargets[]): MatchTargets[] =>
-  targets.map((target) => ({ ...target, labels: new Int32Array(target.labels.length) }));
-
-function matchSet(
-  set: PredictionSet,
-  read: Elements,
-  { targets, config }: { targets: readonly MatchTargets[]; config: CriterionConfig },
-): MatchedPairs[] {
-  const [logits, boxes] = [read.get(set.logits), read.get(set.boxes)];
-  if (!logits || !boxes) return targets.map(() => ({ queries: new Int32Array(), targets: new Int32Array() }));
-  const wanted = set.logits.shape[2] === 1 ? asOneClass(targets) : targets;
-  return hungarianMatchBatch({ logits, boxes }, wanted, { ...config.matcher, epsilon: config.boxEpsilon });
 }
 
 function groupsOf(
@@ -141,7 +110,7 @@ function groupsOf(
   const pairs = pairCount(boxMatches[0]!);
   const queries = last.boxes.shape[0]! * last.boxes.shape[1]!;
   const shared = { targets, ordinary: { matched: pairs, queries }, isPadded: false };
-  const pointsOf = ({ refPoints }: PredictionSet) => (refPoints && read.get(refPoints)) ?? new Float64Array();
+  const pointsOf = ({ refPoints }: PredictionSet) => (refPoints && read.of.get(refPoints)) ?? new Float64Array();
   const ordinary: SetGroup = {
     ...shared,
     sets: ordinarySets(outputs, config),

@@ -48,24 +48,30 @@ function corners(boxes: Floats): Float64Array {
   return result;
 }
 
-/**
- * Of boxes number `at` of two lists, given as `corners`. `epsilon` is added to areas that are divided by; without it two empty
- * boxes at one point give NaN.
- */
-function generalizedIou(
-  [a, b]: readonly [Float64Array, Float64Array],
-  [i, j]: readonly [number, number],
-  epsilon: number,
-): number {
-  const [p, q] = [i * CORNERS, j * CORNERS];
-  const width = Math.max(Math.min(a[p + 2]!, b[q + 2]!) - Math.max(a[p]!, b[q]!), 0);
-  const height = Math.max(Math.min(a[p + 3]!, b[q + 3]!) - Math.max(a[p + 1]!, b[q + 1]!), 0);
-  const intersection = width * height;
-  const union = a[p + 4]! + b[q + 4]! - intersection;
-  const hullWidth = Math.max(a[p + 2]!, b[q + 2]!) - Math.min(a[p]!, b[q]!);
-  const hullHeight = Math.max(a[p + 3]!, b[q + 3]!) - Math.min(a[p + 1]!, b[q + 1]!);
-  const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
-  return intersection / (union + epsilon) - (hull - union) / (hull + epsilon);
+interface Overlap {
+  /** `corners` of all queries and of all targets. */
+  readonly predicted: Float64Array;
+  readonly wanted: Float64Array;
+  /** Added to areas that are divided by; without it two empty boxes at one point give NaN. */
+  readonly epsilon: number;
+}
+
+/** Generalized IoU of each query with one target. */
+function generalizedIous(target: number, { predicted: a, wanted: b, epsilon }: Overlap): Float64Array {
+  const result = new Float64Array(a.length / CORNERS);
+  const q = target * CORNERS;
+  const [x1, y1, x2, y2, area] = [b[q]!, b[q + 1]!, b[q + 2]!, b[q + 3]!, b[q + 4]!];
+  for (let i = 0, p = 0; i < result.length; i++, p += CORNERS) {
+    const width = Math.max(Math.min(a[p + 2]!, x2) - Math.max(a[p]!, x1), 0);
+    const height = Math.max(Math.min(a[p + 3]!, y2) - Math.max(a[p + 1]!, y1), 0);
+    const intersection = width * height;
+    const union = a[p + 4]! + area - intersection;
+    const hullWidth = Math.max(a[p + 2]!, x2) - Math.min(a[p]!, x1);
+    const hullHeight = Math.max(a[p + 3]!, y2) - Math.min(a[p + 1]!, y1);
+    const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
+    result[i] = intersection / (union + epsilon) - (hull - union) / (hull + epsilon);
+  }
+  return result;
 }
 
 function finite(cost: number): number {
@@ -101,8 +107,7 @@ export function matchingCost(prediction: HostPrediction, targets: MatchTargets, 
   const classes = queries === 0 ? 0 : logits.length / queries;
   check(prediction, targets, classes);
   const count = targets.labels.length;
-  const predicted = corners(boxes);
-  const wanted = corners(targets.boxes);
+  const overlap = { predicted: corners(boxes), wanted: corners(targets.boxes), epsilon };
   const classCosts = new Map<number, Float64Array>();
   for (const label of new Set(targets.labels)) {
     const ofClass = new Float64Array(queries);
@@ -112,11 +117,12 @@ export function matchingCost(prediction: HostPrediction, targets: MatchTargets, 
   const cost = new Float64Array(queries * count);
   for (let target = 0; target < count; target++) {
     const ofClass = classCosts.get(targets.labels[target]!)!;
+    const gious = generalizedIous(target, overlap);
     for (let query = 0; query < queries; query++) {
       let distance = 0;
       for (let k = 0; k < 4; k++) distance += Math.abs(boxes[query * 4 + k]! - targets.boxes[target * 4 + k]!);
-      const giou = generalizedIou([predicted, wanted], [query, target], epsilon);
-      cost[query * count + target] = finite(bboxWeight * distance + classWeight * ofClass[query]! - giouWeight * giou);
+      const whole = bboxWeight * distance + classWeight * ofClass[query]! - giouWeight * gious[query]!;
+      cost[query * count + target] = finite(whole);
     }
   }
   return cost;

@@ -1,17 +1,21 @@
 import {
   amin,
   arange,
+  type Backend,
   concat,
   equal,
   less,
   log,
   logicalAnd,
   mul,
+  recordsAnySize,
   stack,
   sub,
   type Tensor,
+  tensor,
   toFloat,
   where,
+  withBackend,
   writeTensor,
   zeros,
 } from "@dfine/tensor";
@@ -25,27 +29,44 @@ const f32 = Math.fround;
 const FINEST_SIDE = 0.05;
 const sideOf = (level: number): number => f32(f32(FINEST_SIDE) * 2 ** level);
 
+/** How anchors are computed. */
+interface Arithmetic {
+  readonly rounded: (x: number) => number;
+  readonly log: (x: number) => number;
+  readonly floats: (length: number) => Float32Array | Float64Array;
+}
+const SINGLE: Arithmetic = { rounded: f32, log: logFloat32, floats: (length) => new Float32Array(length) };
+const DOUBLE: Arithmetic = { rounded: (x) => x, log: Math.log, floats: (length) => new Float64Array(length) };
+
+/** What anchors are made for. */
+export interface AnchorOptions {
+  readonly margin: number;
+  /** Rows and columns of each level that the image fills; by default all. */
+  readonly filled?: readonly LevelSize[];
+}
+
 /**
  * One anchor for each token of the levels, finest first, as cxcywh through the inverse sigmoid [N, 4]. Those with a
- * component within `margin` of 0 or 1 are invalid: infinite, and 0 in `valid` [N]. Computed in float32, as officially,
- * because the comparison is strict and some anchors lie on the margin.
+ * component within `margin` of 0 or 1 are invalid: infinite, and 0 in `valid` [N].
  */
-export function makeAnchors(
+function anchorsBy(
+  { rounded, log, floats }: Arithmetic,
   levels: readonly LevelSize[],
-  margin: number,
-): { anchors: Float32Array; valid: Int32Array } {
+  { margin, filled = levels }: AnchorOptions,
+): { anchors: Float32Array | Float64Array; valid: Int32Array } {
   const count = levels.reduce((sum, { height, width }) => sum + height * width, 0);
-  const anchors = new Float32Array(count * 4).fill(Number.POSITIVE_INFINITY);
+  const anchors = floats(count * 4).fill(Number.POSITIVE_INFINITY);
   const valid = new Int32Array(count);
-  const [low, high] = [f32(margin), f32(1 - margin)];
+  const [low, high] = [rounded(margin), rounded(1 - margin)];
   const isInside = (value: number): boolean => value > low && value < high;
-  const unsigmoid = (value: number): number => logFloat32(f32(value / f32(1 - value)));
+  const unsigmoid = (value: number): number => log(rounded(value / rounded(1 - value)));
   let token = 0;
   levels.forEach(({ height, width }, level) => {
-    const side = sideOf(level);
+    const side = rounded(rounded(FINEST_SIDE) * 2 ** level);
+    const image = filled[level]!;
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++, token++) {
-        const [cx, cy] = [f32((x + 0.5) / width), f32((y + 0.5) / height)];
+        const [cx, cy] = [rounded((x + 0.5) / image.width), rounded((y + 0.5) / image.height)];
         if (!isInside(cx) || !isInside(cy) || !isInside(side)) continue;
         valid[token] = 1;
         anchors[token * 4] = unsigmoid(cx);
@@ -55,6 +76,31 @@ export function makeAnchors(
     }
   });
   return { anchors, valid };
+}
+
+/** D-FINE's, in float32 as officially, because the comparison is strict and some anchors lie on the margin. */
+export const makeAnchors = (levels: readonly LevelSize[], margin: number) => anchorsBy(SINGLE, levels, { margin });
+
+/**
+ * Anchors of a batch, each image's in what it fills [B, N, 4], and which are valid [B, N, 1], bool. In double precision;
+ * without `filled` for all images alike [1, N, …].
+ */
+export function proposalTensors(
+  levels: readonly LevelSize[],
+  {
+    margin,
+    filled = [levels],
+    backend,
+  }: { margin: number; filled: readonly (readonly LevelSize[])[] | undefined; backend: Backend },
+): [anchors: Tensor, valid: Tensor] {
+  if (recordsAnySize()) return withBackend(backend, () => anchorOps(levels, margin));
+  const made = filled.map((image) => anchorsBy(DOUBLE, levels, { margin, filled: image }));
+  const all = (arrays: readonly ArrayLike<number>[]) => Float64Array.from(arrays.flatMap((array) => Array.from(array)));
+  const tokens = made[0]!.valid.length;
+  return [
+    tensor(all(made.map(({ anchors }) => anchors)), [made.length, tokens, 4], { backend }),
+    tensor(Array.from(all(made.map(({ valid }) => valid))), [made.length, tokens, 1], { dtype: "bool", backend }),
+  ];
 }
 
 /** `makeAnchors` on the device: anchors [1, N, 4] and which are valid [1, N, 1], bool. */

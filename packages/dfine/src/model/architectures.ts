@@ -1,32 +1,45 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import type * as z from "zod";
 import { dfineOfFile, type FileFacts } from "../checkpoint/dfineFile.ts";
-import type { Detector, DetectorConfig } from "./detector.ts";
+import type { Detector } from "./detector.ts";
+import {
+  brokenDetrRules,
+  checkDetrInput,
+  DETR_PARTS,
+  type DetrConfig,
+  detrSchema,
+  detrTokens,
+  planDetr,
+} from "./detr/detrConfig.ts";
+import { DetrModel } from "./detr/detrModel.ts";
 import {
   backboneLevels,
   brokenModelRules,
   checkDFineInput,
   DFINE_PARTS,
+  type DFineConfig,
   dfineSchema,
   tokenCount,
 } from "./dfineConfig.ts";
 import { DFineModel } from "./dfineModel.ts";
 import { choiceTable, type Row } from "./parts.ts";
 
+type AnyConfig = DFineConfig | DetrConfig;
+
 /** A detector whose configuration is known. */
-interface Blueprint<Config extends DetectorConfig> {
+interface Blueprint {
   /** What does not go together among values that are each all right, for messages. */
   readonly problems: () => string[];
-  readonly build: () => Detector<Config>;
+  readonly build: () => Detector<AnyConfig>;
   /** @throws ConfigError for images of a height and width, pixels, that the detector cannot take */
   readonly checkInputSize: (size: readonly [number, number]) => void;
   /** The backbone and its levels, queries, and tokens that they are chosen from. */
   readonly facts: () => { backbone: string; levels: number; queries: number; tokens: number };
   /** The configuration with what a file tells of. @throws ModelFileError where that is not enough */
-  readonly ofFile: (entries: ReadonlyMap<string, SafetensorsEntry>, about: FileFacts) => Config;
+  readonly ofFile: (entries: ReadonlyMap<string, SafetensorsEntry>, about: FileFacts) => AnyConfig;
 }
 
-const dfine: Row<typeof dfineSchema, Blueprint<z.infer<typeof dfineSchema>>> = {
+const dfine: Row<typeof dfineSchema, Blueprint> = {
   schema: dfineSchema,
   plan: (config) => ({
     problems: () => brokenModelRules(config),
@@ -42,14 +55,29 @@ const dfine: Row<typeof dfineSchema, Blueprint<z.infer<typeof dfineSchema>>> = {
   }),
 };
 
+const detr: Row<typeof detrSchema, Blueprint> = {
+  schema: detrSchema,
+  plan: (config) => ({
+    problems: () => brokenDetrRules(config),
+    build: () => new DetrModel(config),
+    checkInputSize: (size) => checkDetrInput(config, size),
+    facts: () => {
+      const { levels, maps } = planDetr(config);
+      const tokens = detrTokens(levels, config.evalSize);
+      return { backbone: config.backbone.type, levels: maps.length, queries: config.queries.count, tokens };
+    },
+    ofFile: (_, { size }) => ({ ...config, evalSize: size ? [size[0], size[1]] : config.evalSize }),
+  }),
+};
+
 /** The detectors that there are, by `model.architecture`. */
-export const ARCHITECTURES = choiceTable("architecture", { dfine }, "dfine");
+export const ARCHITECTURES = choiceTable("architecture", { dfine, detr }, "dfine");
 
 /** The architecture: everything that fixes the names and shapes of the weights and the forward pass. @interface */
 export type ModelConfig = z.output<typeof ARCHITECTURES.schema>;
 
 /** The parts of each that there is a choice of, by their keys in the model's configuration. */
-export const PARTS = { dfine: DFINE_PARTS };
+export const PARTS = { dfine: DFINE_PARTS, detr: DETR_PARTS };
 
 /** A detector without weights, on the current backend. */
 export const buildDetector = (config: ModelConfig): Detector<ModelConfig> => ARCHITECTURES.plan(config).build();

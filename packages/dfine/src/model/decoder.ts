@@ -113,7 +113,7 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
     const { up, regScale } = this;
-    const outputs = trainingOutputs(result, enc, denoising);
+    const outputs = trainingOutputs(result, { enc: [enc] }, denoising);
     return this.#config.learnWeighting ? { ...outputs, weighting: { up, regScale } } : outputs;
   }
 

@@ -3,10 +3,11 @@ import { clamp, sigmoid, type Tensor } from "@dfine/tensor";
 import { BOX_HEADS } from "./boxRefiner.ts";
 import { type DecoderConfig, evalLayerIndex } from "./decoderConfig.ts";
 import { DecoderLayer } from "./decoderLayer.ts";
+import { type LayerOutputs, runLayers } from "./decoderPass.ts";
 import { asFloat, binWeights } from "./integral.ts";
 import type { LevelSize } from "./levelCache.ts";
 import { Lqe } from "./lqe.ts";
-import type { PredictionSet, Tap } from "./outputs.ts";
+import type { Tap } from "./outputs.ts";
 
 /** Heads that turn queries into predictions; the deploy form lacks those it does not use. */
 export interface DecoderHeads {
@@ -34,17 +35,10 @@ export interface DecoderStackInput {
   readonly everyLayer: boolean;
 }
 
-export interface DecoderStackOutput {
-  /** Of every layer in training or where all are asked for, of the evaluation layer otherwise. */
-  readonly layers: PredictionSet[];
-  /** Of the plain box head after the first layer; in training only. */
-  readonly pre?: PredictionSet;
-}
-
 const POSITION_LIMIT = 10;
 
 /** Decoder layers, each refining the boxes of the one before. */
-export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStackOutput> {
+export class DecoderStack extends Module<[input: DecoderStackInput], LayerOutputs> {
   readonly up: Tensor;
   readonly regScale: Tensor;
   readonly layers: DecoderLayer[];
@@ -57,12 +51,16 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
     const each = <T>(make: () => T): T[] => Array.from({ length: config.layers }, make);
     this.up = shared.up;
     this.regScale = shared.regScale;
-    this.layers = each(() => new DecoderLayer(config));
+    const { hiddenDim, feedForwardDim, fusion, heads, points, offsetScale, crossAttention } = config;
+    const projections = config.attentionProjections;
+    const method = crossAttention === "discrete" ? "discrete" : "bilinear";
+    const attention = { heads, points, offsetScale, method, projections, storesPointScale: true } as const;
+    this.layers = each(() => new DecoderLayer({ hiddenDim, feedForwardDim, fusion, attention }));
     this.lqeLayers = BOX_HEADS[config.boxHead].distributions ? each(() => new Lqe()) : [];
     this.#config = config;
   }
 
-  protected forward(input: DecoderStackInput): DecoderStackOutput {
+  protected forward(input: DecoderStackInput): LayerOutputs {
     const { memory, levels, attentionBias, heads, tap, everyLayer } = input;
     const { heads: attentionHeads, boxHead, regMax, attentionProjections } = this.#config;
     const [batch, tokens, features] = memory.shape as [number, number, number];
@@ -77,23 +75,16 @@ export class DecoderStack extends Module<[input: DecoderStackInput], DecoderStac
       regScale: asFloat(this.regScale),
       tap,
     });
-    const layers: PredictionSet[] = [];
-    let before: PredictionSet | undefined;
-    let x = input.content;
-    let reference = sigmoid(input.referenceUnact);
-    for (let i = 0; i <= last; i++) {
-      const position = clamp(heads.queryPosHead.call(reference), -POSITION_LIMIT, POSITION_LIMIT);
-      x = this.layers[i]!.call({ x, position, reference, value, levels, attentionBias });
-      tap?.(`decoder.layer.${i}`, x);
-      const { pre, ...refined } = refine(i, x, reference);
-      reference = refined.boxes.detach();
-      if (!this.training && !everyLayer && i < last) continue;
-      const scores = heads.decScoreHead[i]!.call(x);
-      if (this.training && pre) before = { logits: scores, boxes: pre };
-      const logits = refined.corners ? this.lqeLayers[i]!.call(scores, refined.corners) : scores;
-      layers.push({ logits, ...refined, ...(this.training ? { features: x } : {}) });
-    }
-    return { layers, ...(before ? { pre: before } : {}) };
+    return runLayers(this.layers.slice(0, last + 1), {
+      ...{ content: input.content, reference: sigmoid(input.referenceUnact), attentionBias, tap },
+      attend: { value, levels },
+      position: (_, { reference }) => clamp(heads.queryPosHead.call(reference), -POSITION_LIMIT, POSITION_LIMIT),
+      refine,
+      training: this.training,
+      isWanted: (i) => this.training || everyLayer || i === last,
+      score: (i, seen) => heads.decScoreHead[i]!.call(seen),
+      rate: (i, scores, corners) => (corners ? this.lqeLayers[i]!.call(scores, corners) : scores),
+    });
   }
 
   prune(): void {

@@ -1,4 +1,4 @@
-import { initialize, Module } from "@dfine/nn";
+import { countTogether, initialize, Module } from "@dfine/nn";
 import type { Random, Tensor } from "@dfine/tensor";
 import { ConfigError } from "../config/errors.ts";
 import type { Resize } from "../data/inputFit.ts";
@@ -37,12 +37,18 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
   abstract readonly config: Config;
   /** W(n) of its edge distributions. */
   abstract readonly weighting: WeightingParameters;
+  /** What names of the backbone's tensors begin with. */
+  readonly backbonePrefix: string = "backbone.";
   #isDeployed = false;
 
   /** Noisy queries for a training step, from its targets; undefined where the detector learns without them. */
   abstract denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined;
   /** Tensors with a row per class, by their names in the state dict. */
   abstract classTensors(): ReadonlyMap<string, ClassRows>;
+  /** Other names that tensors have in files of PyTorch's code, with the ones that they have here. */
+  aliases(): ReadonlyMap<string, string> {
+    return new Map();
+  }
   /** An untrained detector of the same configuration. */
   protected abstract another(): Detector<Config>;
   /** Joins layers and drops what only training uses, for good. */
@@ -58,7 +64,7 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
 
   /** What the criterion judges. @throws ConfigError outside training mode, or where the images' size does not suit */
   trainingOutputs(images: Tensor, options: ForwardOptions = {}): TrainingOutputs {
-    const outputs = this.call(images, options);
+    const outputs = countTogether(() => this.call(images, options));
     if ("last" in outputs) return outputs;
     throw new ConfigError("model: training outputs were asked of a model in evaluation mode; call train() first");
   }

@@ -2,14 +2,12 @@ import * as z from "zod";
 import { ConfigError } from "../config/errors.ts";
 import { size } from "../config/numbers.ts";
 import { RESIZES } from "../data/inputFit.ts";
+import { BACKBONES } from "./backbones.ts";
 import { dfineDecoder } from "./decoder.ts";
 import { DENOISERS } from "./denoisers.ts";
-import { hgNetV2 } from "./hgnetv2.ts";
 import { hybrid } from "./hybridEncoder.ts";
 import { type Level, partTable } from "./parts.ts";
-import { resnet50 } from "./resnet.ts";
 
-const BACKBONES = partTable({ hgnetv2: hgNetV2, resnet50 }, "hgnetv2");
 const ENCODERS = partTable({ hybrid }, "hybrid");
 const DECODERS = partTable({ dfine: dfineDecoder }, "dfine");
 

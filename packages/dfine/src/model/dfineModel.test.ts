@@ -2,7 +2,7 @@ import { Random, readTensors, referenceBackend, setBackend } from "@dfine/tensor
 import { beforeAll, describe, expect, test } from "vitest";
 import { denoising, images, lively } from "../../test/livelyModel.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
-import { ConfigError, PRESET_NAMES } from "../config/config.ts";
+import { ConfigError, DFINE_PRESET_NAMES } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
 import { DFineModel } from "./dfineModel.ts";
 
@@ -18,7 +18,7 @@ describe("presets", () => {
     x: { train: 62_621_560, trainable: 62_596_118, deploy: 61_601_635, entries: [1441, 1019] },
   };
 
-  test.for(PRESET_NAMES)("%s has the published number of parameters", (preset) => {
+  test.for(DFINE_PRESET_NAMES)("%s has the published number of parameters", (preset) => {
     const expected = COUNTS[preset];
     using model = new DFineModel(presetConfig(preset, "coco").model);
     expect(model.parameterCount()).toBe(expected.train);

@@ -14,13 +14,13 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { expectClose } from "../../test/differences.ts";
 import { denoising, everything, images, lively, total, without } from "../../test/livelyModel.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
-import type { ModelConfig } from "../config/config.ts";
+import type { DFineConfig } from "./dfineConfig.ts";
 import type { TrainingOutputs } from "./outputs.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 
 describe("gradients", () => {
-  test.for<[string, (config: ModelConfig) => void]>([
+  test.for<[string, (config: DFineConfig) => void]>([
     ["as D-FINE", () => {}],
     ["plain deltas", (config) => (config.decoder.boxHead = "delta")],
     ["residual fusion", (config) => (config.decoder.fusion = "residual")],
@@ -55,7 +55,7 @@ describe("gradients", () => {
    * when they all move along a direction of their own. Only for parts that no detached tensor leads to the loss.
    */
   async function expectSlope(
-    config: ModelConfig,
+    config: DFineConfig,
     { part, chosen }: { part: RegExp; chosen: (outputs: TrainingOutputs) => Tensor[] },
   ): Promise<void> {
     using model = lively(config);
@@ -86,7 +86,7 @@ describe("gradients", () => {
     expectClose([slope], [difference], 1e-5);
   }
 
-  test.for<[string, (config: ModelConfig) => void]>([
+  test.for<[string, (config: DFineConfig) => void]>([
     ["as D-FINE", () => {}],
     [
       "CSP blocks, two transformer layers",

@@ -1,3 +1,4 @@
+import { memo } from "@dfine/tensor/kernel";
 import type { Floats } from "../loss/matches.ts";
 import { type WeightingParameters, weightingFunction } from "./weighting.ts";
 
@@ -8,6 +9,9 @@ export interface DistanceTargets {
   readonly weightRight: Float64Array;
   readonly weightLeft: Float64Array;
 }
+
+/** Each match asks again. */
+const weightsOf = new WeakMap<WeightingParameters, Float64Array>();
 
 /** Distance, in bins, by which D-FINE's code keeps the largest bin below regMax. */
 const TOP_MARGIN = 0.1;
@@ -31,7 +35,7 @@ function place(distance: number, weights: Float64Array): { bin: number; right: n
  * decoding the mixture weightLeft · W(n) + weightRight · W(n + 1).
  */
 export function bbox2distance(points: Floats, targetBoxes: Floats, parameters: WeightingParameters): DistanceTargets {
-  const weights = weightingFunction(parameters);
+  const weights = memo(weightsOf, parameters, () => weightingFunction(parameters));
   const scale = Math.abs(parameters.regScale);
   const out = {
     bins: new Float64Array(points.length),

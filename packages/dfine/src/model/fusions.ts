@@ -26,7 +26,7 @@ class Gate extends Module<[query: Tensor, context: Tensor], Tensor> {
 export interface Fusion {
   readonly join: (query: Tensor, context: Tensor) => Tensor;
   readonly gateway?: Gate;
-  readonly norm2?: LayerNorm;
+  readonly norm?: LayerNorm;
 }
 
 /** D-FINE's gate; or LN(query + context), as in DETR. */
@@ -36,7 +36,7 @@ export const FUSIONS = {
     return { gateway, join: (query, context) => gateway.call(query, context) };
   },
   residual: (features) => {
-    const norm2 = new LayerNorm(features);
-    return { norm2, join: (query, context) => norm2.call(query.add(context)) };
+    const norm = new LayerNorm(features);
+    return { norm, join: (query, context) => norm.call(query.add(context)) };
   },
 } satisfies Record<string, (features: number) => Fusion>;

@@ -1,9 +1,10 @@
-import { LayerNorm, Linear, Module, MultiHeadAttention } from "@dfine/nn";
+import { Module, MultiHeadAttention } from "@dfine/nn";
 import { concat, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
 import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 import { DOWNSAMPLES, ENCODER_BLOCKS } from "./encoderBlocks.ts";
+import { EncoderLayer } from "./encoderLayer.ts";
 import { LevelCache } from "./levelCache.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
 import { positionEmbedding, positionOps } from "./positionEmbedding.ts";
@@ -28,38 +29,23 @@ const schema = z.strictObject({
 });
 type EncoderConfig = z.infer<typeof schema>;
 
-/** Post-norm transformer layer: x, position [B or 1, L, E] → [B, L, E]. */
-class EncoderLayer extends Module<[x: Tensor, position: Tensor], Tensor> {
-  readonly selfAttn: MultiHeadAttention;
-  readonly linear1: Linear;
-  readonly linear2: Linear;
-  readonly norm1: LayerNorm;
-  readonly norm2: LayerNorm;
-
-  constructor({ hiddenDim, heads, feedForwardDim }: EncoderConfig) {
-    super();
-    this.selfAttn = new MultiHeadAttention(hiddenDim, heads);
-    this.linear1 = new Linear(hiddenDim, feedForwardDim, { activation: "gelu" });
-    this.linear2 = new Linear(feedForwardDim, hiddenDim);
-    this.norm1 = new LayerNorm(hiddenDim);
-    this.norm2 = new LayerNorm(hiddenDim);
-  }
-
-  protected forward(x: Tensor, position: Tensor): Tensor {
-    const attended = this.norm1.call(x.add(this.selfAttn.call({ query: x.add(position), value: x })));
-    return this.norm2.call(attended.add(this.linear2.call(this.linear1.call(attended))));
-  }
-}
-
 /** Attention within one map [B, E, H, W] (AIFI of RT-DETR). */
 class MapAttention extends Module<[x: Tensor], Tensor> {
-  readonly layers: EncoderLayer[];
+  readonly layers: EncoderLayer<MultiHeadAttention>[];
   readonly #positions: LevelCache<[Tensor]>;
 
   constructor(config: EncoderConfig) {
     super();
-    this.layers = Array.from({ length: config.layers }, () => new EncoderLayer(config));
-    const { hiddenDim: features, positionTemperature: temperature } = config;
+    const { hiddenDim: features, heads, feedForwardDim, positionTemperature: temperature } = config;
+    this.layers = Array.from(
+      { length: config.layers },
+      () =>
+        new EncoderLayer(new MultiHeadAttention(features, heads), {
+          hiddenDim: features,
+          feedForwardDim,
+          activation: "gelu",
+        }),
+    );
     this.#positions = new LevelCache(
       ([size]) => {
         const { height, width } = size!;
@@ -72,7 +58,10 @@ class MapAttention extends Module<[x: Tensor], Tensor> {
   protected forward(x: Tensor): Tensor {
     const [position] = this.#positions.get([{ height: x.shape[2]!, width: x.shape[3]! }]);
     const tokens = x.flatten(2).transpose(1, 2);
-    const attended = this.layers.reduce((y, layer) => layer.call(y, position), tokens);
+    const attended = this.layers.reduce(
+      (y, layer) => layer.call(y, (attention) => attention.call({ query: y.add(position), value: y })),
+      tokens,
+    );
     return attended.transpose(1, 2).reshape(x.shape);
   }
 

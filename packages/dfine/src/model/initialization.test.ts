@@ -1,29 +1,9 @@
-import { Random, readTensors, referenceBackend, type Shape, type TypedArray, withBackend } from "@dfine/tensor";
+import { Random, readTensors, referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
-import type { ModelConfig } from "../config/config.ts";
+import { type Parameter, problem, type Start, usual, usualBias, value, xavier } from "../../test/firstValues.ts";
 import { presetConfig } from "../config/presets.ts";
+import type { DFineConfig } from "./dfineConfig.ts";
 import { DFineModel } from "./dfineModel.ts";
-
-/** How PyTorch's code starts a parameter: one value, uniform within a bound, normal; or a check of its own. */
-type Start =
-  | { readonly value: number }
-  | { readonly bound: number }
-  | { readonly std: number }
-  | { readonly holds: (values: TypedArray) => boolean };
-
-interface Parameter {
-  readonly name: string;
-  readonly shape: Shape;
-  /** Of the weight that a bias belongs to. */
-  readonly weightShape: Shape | undefined;
-}
-
-const fanIn = (shape: Shape): number => shape.slice(1).reduce((product, n) => product * n, 1);
-const fanOut = ([out = 1, _, ...kernel]: Shape): number => kernel.reduce((product, n) => product * n, out);
-const xavier = ({ shape }: Parameter): Start => ({ bound: Math.sqrt(6 / (fanIn(shape) + fanOut(shape))) });
-const usual = ({ shape }: Parameter): Start => ({ bound: 1 / Math.sqrt(fanIn(shape)) });
-const usualBias = ({ weightShape }: Parameter): Start => ({ bound: 1 / Math.sqrt(fanIn(weightShape!)) });
-const value = (number: number) => (): Start => ({ value: number });
 
 /** Rays of eight heads, k steps long for the k-th point of a level: [8, P, 2]. */
 function rays(points: readonly number[]) {
@@ -57,33 +37,8 @@ const rules = (points: readonly number[]): readonly (readonly [RegExp, (paramete
   [/\.bias$/, usualBias],
 ];
 
-/** Standard errors that a statistic may be off; over some 2000 statistics chance rarely reaches five. */
-const MOST = 5.5;
-
-function problem(start: Start, values: TypedArray): string | undefined {
-  if ("holds" in start) return start.holds(values) ? undefined : "is not as computed";
-  if ("value" in start) {
-    const wrong = values.find((found) => Math.abs(found - start.value) > 1e-6);
-    return wrong === undefined ? undefined : `has ${wrong}, not ${start.value}`;
-  }
-  const n = values.length;
-  const isUniform = "bound" in start;
-  const std = isUniform ? start.bound / Math.sqrt(3) : start.std;
-  let [sum, squares] = [0, 0];
-  for (const x of values) {
-    sum += x;
-    squares += x * x;
-  }
-  const kurtosis = isUniform ? 9 / 5 : 3;
-  const meanError = (Math.abs(sum / n) / std) * Math.sqrt(n);
-  const squareError = Math.abs(squares / n / std ** 2 - 1) / Math.sqrt((kurtosis - 1) / n);
-  if (isUniform && values.some((x) => Math.abs(x) > start.bound * (1 + 1e-6))) return `passes the bound ${start.bound}`;
-  if (meanError > MOST) return `has a mean ${meanError.toFixed(1)} standard errors from 0`;
-  return squareError > MOST ? `has a spread ${squareError.toFixed(1)} standard errors from ${std}` : undefined;
-}
-
 describe("first values are those of the official code", () => {
-  test.each<[string, (config: ModelConfig) => void]>([
+  test.each<[string, (config: DFineConfig) => void]>([
     ["n", () => {}],
     ["n with another decoder width, so that maps are projected", (config) => (config.decoder.hiddenDim = 96)],
   ])("%s", async (_, change) => {

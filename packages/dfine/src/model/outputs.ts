@@ -75,7 +75,9 @@ export interface TrainingOutputs {
 
 /**
  * Sees intermediate tensors by name as they are computed: `backbone.i`, `encoder.i`, `topk_index`, `topk_score`,
- * `decoder.layer.i`, `decoder.corners_delta.i`. They are freed when the forward pass ends, unless kept.
+ * `decoder.layer.i`, `decoder.corners_delta.i`, `pre.boxes`; in other DETRs also `input_proj.i`, `position.i`,
+ * `encoder.layer.i`, and `chosen.logits` and `chosen.boxes` of what became queries, or `tokens.…` of all tokens. They are
+ * freed when the forward pass ends, unless kept.
  */
 export type Tap = (name: string, tensor: Tensor) => void;
 
@@ -89,6 +91,8 @@ export interface ForwardOptions {
   readonly everyLayer?: boolean | undefined;
   /** Height and width of each image, pixels, where some are padded at the right and at the bottom. */
   readonly validSizes?: readonly (readonly [height: number, width: number])[] | undefined;
+  /** Which tokens become queries [B, Q], i32, best first, instead of those that the model would choose. */
+  readonly selection?: Tensor | undefined;
 }
 
 /** Predictions outside training: those of the evaluation layer. */

@@ -1,7 +1,7 @@
 import { referenceBackend, withBackend } from "@dfine/tensor";
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceJson } from "../../../../parity/referencePack.ts";
-import { PRESET_NAMES } from "../config/config.ts";
+import { DFINE_PRESET_NAMES } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
 import { DFineModel } from "./dfineModel.ts";
 
@@ -14,7 +14,7 @@ interface Listing {
 
 const DTYPES: Record<string, string> = { f32: "float32", i32: "int64", bool: "bool" };
 
-describe.for(PRESET_NAMES)("official names of %s", (preset) => {
+describe.for(DFINE_PRESET_NAMES)("official names of %s", (preset) => {
   test("state dict, parameters and deploy form", (context) => {
     const listing = referenceJson<Listing>(`models/${preset}.json`);
     if (!listing) return context.skip(NO_PACK);

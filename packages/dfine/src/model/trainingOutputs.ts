@@ -1,5 +1,5 @@
 import { split, type Tensor } from "@dfine/tensor";
-import type { DecoderStackOutput } from "./decoderStack.ts";
+import type { LayerOutputs } from "./decoderPass.ts";
 import type { DenoisingQueries, PredictionSet, TrainingOutputs } from "./outputs.ts";
 
 /** The first `first` queries of a set, and the others. */
@@ -28,14 +28,14 @@ function taught(sets: readonly PredictionSet[]): PredictionSet[] {
 
 /** Sorts the decoder's predictions for M = Qdn + Q queries, denoising ones first, into what the criterion judges. */
 export function trainingOutputs(
-  { layers, pre }: DecoderStackOutput,
-  enc: PredictionSet,
+  { layers, pre }: LayerOutputs,
+  proposed: Pick<TrainingOutputs, "enc" | "tokens">,
   denoising: DenoisingQueries | undefined,
 ): TrainingOutputs {
   const judged = (sets: readonly PredictionSet[], pre: PredictionSet | undefined): TrainingOutputs => ({
     last: sets.at(-1)!,
     aux: taught(sets).slice(0, -1),
-    enc: [enc],
+    ...proposed,
     ...(pre ? { pre } : {}),
   });
   if (!denoising?.numQueries) return judged(layers, pre);

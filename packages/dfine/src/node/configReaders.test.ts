@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Backend } from "@dfine/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { tinyDetr } from "../../test/tinyDetr.ts";
 import { tinyConfig } from "../../test/tinyTraining.ts";
 import { type Config, PRESET_NAMES } from "../config/config.ts";
 import { presetConfig } from "../config/presets.ts";
@@ -71,6 +72,13 @@ test("every configuration key has a reader", async () => {
       Object.assign(c.model.backbone, { freezeAt: 1, freezeStemOnly: false });
       Object.assign(c.train.schedule, { type: "cosine" });
     }),
+    // Between them they have all kinds of queries, positions and denoising.
+    ...Object.fromEntries(
+      (["deformable-detr-plain", "deformable-detr", "dn-detr", "dino"] as const).map((family) => {
+        const { model, ...rest } = tinyDetr(family, { fdr: true, goLsd: true });
+        return [family, { ...rest, model: { ...model, classes } }];
+      }),
+    ),
   };
   const unread = new Set(Object.values(variants).flatMap((config) => leaves(config)));
   for (const preset of PRESET_NAMES) for (const path of leaves(presetConfig(preset))) unread.add(path);

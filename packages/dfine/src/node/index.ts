@@ -30,11 +30,27 @@ export { type LoadDataOptions, loadData } from "./data/loadData.ts";
 export { type Batch, createLoader, type Loader, type LoaderOptions } from "./data/loader.ts";
 export { readCoco } from "./data/readCoco.ts";
 export { type LoaderResources, type TrainLoadersOptions, trainLoaders } from "./data/trainLoaders.ts";
+export type { DataFiles } from "./datasets.ts";
 export { type DigitsDataset, type DigitsOptions, makeDigits } from "./demo/digits.ts";
 export { type DetectFileOptions, DFine, type ImageLike, type PretrainedFileOptions } from "./detector.ts";
 export { type Diagnosis, type DoctorOptions, doctor } from "./doctor/doctor.ts";
 export { type Drawn, drawBoxes, drawObjects, encodeImage } from "./draw.ts";
+export type { Cell } from "./experiment/cells.ts";
+export {
+  type Experiment,
+  ExperimentError,
+  type ExperimentRow,
+  type PaperNumbers,
+  type Patch,
+  type PatchTrees,
+} from "./experiment/experiment.ts";
+export { EXPERIMENTS, openExperiment } from "./experiment/experiments.ts";
+export type { Difference, RowResult } from "./experiment/results.ts";
+export { type ExperimentResult, type RunExperimentOptions, runExperiment } from "./experiment/runExperiment.ts";
+export type { ResultTable } from "./experiment/writeResults.ts";
+export { type MatchTrace, matchFigure } from "./figures/matchFigure.ts";
 export { type RefinedPicture, refinementFigure } from "./figures/refinementFigure.ts";
+export { type WeightingCurve, weightingFigure } from "./figures/weightingFigure.ts";
 export { LeftOut } from "./leftOut.ts";
 export { mistakePictures } from "./mistakePictures.ts";
 export { type PreviewOptions, previewSheet } from "./previewSheet.ts";

@@ -5,13 +5,16 @@ import { cpu } from "@dfine/backend-cpu";
 import { readNamed } from "@dfine/nn";
 import { withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { lively } from "../../test/livelyModel.ts";
+import { enlivened, lively } from "../../test/livelyModel.ts";
 import { livelyWeights } from "../../test/livelyWeights.ts";
+import { tinyDetr } from "../../test/tinyDetr.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { writeModelFile } from "../checkpoint/modelFile.ts";
+import { DETR_PRESET_NAMES } from "../config/config.ts";
 import type { PresetModel } from "../config/presets.ts";
 import type { RgbImage } from "../data/image.ts";
 import { DFine } from "../dfine.ts";
+import { buildDetector } from "../model/architectures.ts";
 import { ALIKE, checkOnnx, type OnnxCheckOptions } from "../node/checkOnnx.ts";
 import { decodeImage } from "../node/data/decode.ts";
 import { makeDigits } from "../node/demo/digits.ts";
@@ -98,6 +101,15 @@ test.each(Object.entries(PARTS))("other parts: %s", async (_, change) => {
     [160, 128],
   ] as const;
   expect(await apart(tiny, { dynamic: true, post: true }, { sizes })).toBeLessThan(ALIKE);
+  expect(await apart(tiny, {})).toBeLessThan(ALIKE);
+});
+
+test.each(DETR_PRESET_NAMES)("another DETR, at one size: %s", async (family) => {
+  const config = tinyDetr(family, { fdr: family === "dino", goLsd: false }).model;
+  config.resize = "squeeze";
+  using model = withBackend(backend, () => enlivened(buildDetector(config)));
+  const file = writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset: family, model: config });
+  using tiny = await DFine.fromPretrained(file, device);
   expect(await apart(tiny, {})).toBeLessThan(ALIKE);
 });
 

@@ -90,14 +90,14 @@ async function expectAlike(name: string, opCase: Pick<OpCase, "inputs" | "run">)
 
 /** Of training, or without inputs, and what nothing that is exported uses. */
 const NOT_EXPORTED = /Grad$|^indexAdd$|^uniform$|^bitsTensor$|^copyInto$/;
-const hasElements = ({ inputs }: OpCase): boolean =>
-  inputs.every((input) => typeof input === "number" || !input.shape.includes(0));
+const isRecorded = ({ inputs, updates }: OpCase): boolean =>
+  !updates && inputs.every((input) => typeof input === "number" || !input.shape.includes(0));
 
 describe("an op computes in onnxruntime what it computes here", () => {
   for (const op of registeredOps()) {
     if (op.kind === "update" || NOT_EXPORTED.test(op.name) || op.cases().length === 0) continue;
     test(op.name, async () => {
-      for (const opCase of op.cases().filter(hasElements)) await expectAlike(`${op.name} ${opCase.name}`, opCase);
+      for (const opCase of op.cases().filter(isRecorded)) await expectAlike(`${op.name} ${opCase.name}`, opCase);
     });
   }
 });

@@ -106,6 +106,16 @@ const deformableSample: Rule<AttributeOps["deformableSample"]> = ({ graph, sizes
   return [byHead(joined, [0, 2, 1])];
 };
 
+/** The products, softmax and products that it is. */
+const attention: Rule<AttributeOps["scaledDotProductAttention"]> = ({ graph, names, attrs }) => {
+  const [query, key, value, bias] = names as [string, string, string, string?];
+  const swapped = (name: string, perm: readonly number[]) => graph.node("Transpose", [name], { perm });
+  const scores = graph.node("MatMul", [query, swapped(key, [0, 1, 3, 2])]);
+  const scaled = graph.node("Mul", [scores, graph.number(fixed(attrs.scale), "f32")]);
+  const weights = graph.node("Softmax", [bias ? graph.node("Add", [scaled, bias]) : scaled], { axis: -1 });
+  return [swapped(graph.node("MatMul", [weights, value]), [0, 2, 1, 3])];
+};
+
 /** Where a slice ends, as ONNX has it. */
 const endOf = (start: Size, step: Size, length: Size): Size => length.map((n, i) => start[i]! + (n - 1) * step[i]! + 1);
 
@@ -137,6 +147,8 @@ export const RULES: { readonly [Name in keyof AttributeOps]: Rule<AttributeOps[N
   },
   deformableSample,
   deformableSampleGrad: training,
+  scaledDotProductAttention: attention,
+  scaledDotProductAttentionGrad: training,
   reshape: ({ sizes, inputs, outputs, names }) => [sizes.reshape(names[0]!, inputs[0]!.shape, outputs[0]!.shape)],
   permute: ({ graph, names, attrs }) => [graph.node("Transpose", names, { perm: ints(attrs.axes) })],
   expand: ({ graph, sizes, outputs, names }) => [graph.node("Expand", [names[0]!, sizes.list(outputs[0]!.shape)])],

@@ -75,7 +75,7 @@ export class DeviceState implements Disposable {
 
 /** Takes parts of a model out of training: their parameters and the statistics of their norms stay as they are. */
 function freezeParts(model: Detector, parts: TrainConfig["freeze"]): void {
-  const backbone = model.children().flatMap(([name, child]) => (name === "backbone" ? [child] : []));
+  const backbone = model.children().flatMap(([name, child]) => (/^backbone(\.|$)/.test(name) ? [child] : []));
   const norms = model.modules().filter((module) => module instanceof BatchNorm2d);
   const modules: Record<TrainConfig["freeze"][number], readonly Module[]> = { backbone, norm: norms };
   for (const part of parts) for (const module of modules[part]) module.freeze().eval();

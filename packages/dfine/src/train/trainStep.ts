@@ -1,8 +1,9 @@
 import { clipCoefficient, globalNorm, readNamed, type Schedule } from "@dfine/nn";
 import { backward, readTensors, type Scope, tensor } from "@dfine/tensor";
 import type { Config } from "../config/config.ts";
-import { type CriterionResult, criterion, criterionLosses, matchingInputs } from "../loss/criterion.ts";
+import { type CriterionResult, criterion, criterionLosses } from "../loss/criterion.ts";
 import type { CriterionOptions } from "../loss/lossTerms.ts";
+import { matchingInputs } from "../loss/matching.ts";
 import type { Detector } from "../model/detector.ts";
 import type { TrainingOutputs } from "../model/outputs.ts";
 import { batchParts, type TrainingBatch } from "./batch.ts";

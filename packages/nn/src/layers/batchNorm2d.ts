@@ -1,8 +1,8 @@
 import {
   activationOption,
   batchNorm,
-  type CaseInput,
   checkOptions,
+  coalesce,
   defineMap,
   defineUpdate,
   frozenBatchNorm,
@@ -12,12 +12,14 @@ import {
   overwrites,
   real,
   ShapeError,
+  type Stretch,
+  scope,
   shapeText,
   type Tensor,
   thing,
   zeros,
 } from "@dfine/tensor";
-import type { Activation, Expr } from "@dfine/tensor/kernel";
+import type { Activation } from "@dfine/tensor/kernel";
 import { Module } from "../module.ts";
 import { buffer, parameter } from "../parameter.ts";
 
@@ -39,27 +41,29 @@ export interface BatchNorm2dOptions {
 const OPTIONS: OptionRules<BatchNorm2dOptions> = { eps: real, momentum: real };
 const EPILOGUE: OptionRules<NormEpilogue> = { activation: activationOption, affine: thing };
 
-const updateStatistics = defineUpdate(
-  "updateStatistics",
-  ([mean, variance], [batchMean, batchVariance, momentum, correction]) => {
-    const blend = (running: Expr, batch: Expr): Expr => running.mul(momentum!.neg().add(1)).add(batch.mul(momentum!));
-    return [blend(mean!, batchMean!), blend(variance!, batchVariance!.mul(correction!))];
-  },
-  {
-    takes: ["mean", "variance", "batchMean", "batchVariance", "momentum", "correction"],
-    cases: (op) =>
-      [3, 17].map((channels) => ({
-        name: `${channels} channels`,
-        inputs: [...new Array<CaseInput>(4).fill({ shape: [channels] }), 0.1, 1.25],
-        ...overwrites(op, 2),
-      })),
-  },
-);
-
 const countBatch = defineUpdate("countBatch", ([count]) => [count!.add(1)], {
   takes: { count: "i32" },
   cases: (op) => [{ name: "one counter", inputs: [{ shape: [1], dtype: "i32", below: 9 }], ...overwrites(op, 1) }],
 });
+
+/** Counters of the norms that saw a batch, in the time of a `countTogether`. */
+let waiting: Tensor[] | undefined;
+
+/** Runs `body`, which does not wait, and then counts the batch for all its norms: one kernel where counters lie side by side. */
+export function countTogether<T>(body: Stretch<T>): T {
+  if (waiting) return body();
+  const counters: Tensor[] = [];
+  waiting = counters;
+  try {
+    return body();
+  } finally {
+    waiting = undefined;
+    // The padding between counters, which nobody reads, counts too.
+    scope("count", () => {
+      for (const [counter] of coalesce(counters.map((counter) => [counter]))) countBatch([counter!], []);
+    });
+  }
+}
 
 /** Weight, bias and statistics of each channel [C]: what batch norms have in common. */
 export abstract class ChannelNorm extends Module<[x: Tensor, epilogue?: NormEpilogue], Tensor> {
@@ -109,11 +113,12 @@ export class BatchNorm2d extends ChannelNorm {
       throw new ShapeError(
         `BatchNorm2d: ${shapeText(x.shape)} has one value per channel, which has no variance; train with more images or larger ones`,
       );
-    const { output, mean, variance } = batchNorm(x, { weight, bias, eps, ...pick(epilogue) });
-    if (!isRecomputing()) {
-      updateStatistics([runningMean, runningVar], [mean, variance, this.momentum, count / (count - 1)]);
-      countBatch([this.numBatchesTracked], []);
-    }
+    const options = { weight, bias, eps, ...pick(epilogue) };
+    if (isRecomputing()) return batchNorm(x, options).output;
+    const running = { mean: runningMean, variance: runningVar, momentum: this.momentum };
+    const { output } = batchNorm(x, { ...options, running });
+    if (waiting) waiting.push(this.numBatchesTracked);
+    else countBatch([this.numBatchesTracked], []);
     return output;
   }
 }

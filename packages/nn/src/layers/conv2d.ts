@@ -30,11 +30,13 @@ export interface Conv2dLayerOptions {
   readonly activation?: Activation;
   /** Default PyTorch's, `kaimingUniform`. */
   readonly weightInit?: Initializer;
+  /** Default PyTorch's, uniform in ±1/√fanIn. */
+  readonly biasInit?: Initializer;
 }
 
 const OPTIONS: OptionRules<Conv2dLayerOptions> = {
   ...{ kernel: whole(1), stride: whole(1), padding: whole(0), groups: whole(1), bias: flag },
-  ...{ activation: activationOption, weightInit: numberOrThing },
+  ...{ activation: activationOption, weightInit: numberOrThing, biasInit: numberOrThing },
 };
 
 /** activation(convolution + bias): x [B, in, H, W] → [B, out, H', W']. */
@@ -53,7 +55,8 @@ export class Conv2d extends Module<[x: Tensor], Tensor> {
       throw new ArgumentError(`Conv2d: ${inChannels} and ${outChannels} channels do not divide into ${groups} groups`);
     const fanIn = (inChannels / groups) * kernel * kernel;
     this.weight = parameter([outChannels, inChannels / groups, kernel, kernel], weightInit);
-    this.bias = options.bias ? parameter([outChannels], uniformInit(1 / Math.sqrt(fanIn))) : undefined;
+    const { biasInit = uniformInit(1 / Math.sqrt(fanIn)) } = options;
+    this.bias = options.bias ? parameter([outChannels], biasInit) : undefined;
     this.options = options;
   }
 

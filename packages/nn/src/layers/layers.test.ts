@@ -16,6 +16,7 @@ import type { Module } from "../module.ts";
 import { BatchNorm2d, FrozenBatchNorm2d, normAffine } from "./batchNorm2d.ts";
 import { Conv2d } from "./conv2d.ts";
 import { Embedding } from "./embedding.ts";
+import { GroupNorm } from "./groupNorm.ts";
 import { LayerNorm } from "./layerNorm.ts";
 import { Linear } from "./linear.ts";
 import { Mlp } from "./mlp.ts";
@@ -201,6 +202,22 @@ describe("Linear, Conv2d, Mlp, LayerNorm", () => {
     }).flat();
     expect(expected.some((value) => value < 0)).toBe(true);
     expectClose(await numbers(mlp.call(x)), expected);
+  });
+
+  test("GroupNorm gives groups of channels mean 0 and variance 1, then scales and shifts channels", async () => {
+    using norm = lively(new GroupNorm(2, 4));
+    const x = drawn([2, 4, 3, 2]);
+    const [values, weight, bias] = [await numbers(x), await numbers(norm.weight), await numbers(norm.bias)];
+    const expected = values.map((value, i) => {
+      const start = i - (i % 12);
+      const group = values.slice(start, start + 12);
+      const mean = group.reduce((sum, v) => sum + v, 0) / 12;
+      const variance = group.reduce((sum, v) => sum + (v - mean) ** 2, 0) / 12;
+      const channel = Math.floor(i / 6) % 4;
+      return ((value - mean) / Math.sqrt(variance + 1e-5)) * weight[channel]! + bias[channel]!;
+    });
+    expectClose(await numbers(norm.call(x)), expected);
+    expect(() => new GroupNorm(3, 4)).toThrow("4 channels do not divide into 3 groups");
   });
 
   test("LayerNorm with weight 1 and bias 0 gives rows of mean 0 and variance 1", async () => {

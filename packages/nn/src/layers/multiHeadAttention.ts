@@ -1,25 +1,8 @@
-import { casesOf, defineRow, linear, matmul, split, type Tensor } from "@dfine/tensor";
-import { xavierUniform } from "../init.ts";
+import { linear, scaledDotProductAttention, split, type Tensor } from "@dfine/tensor";
+import { type Initializer, xavierUniform } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
 import { Linear } from "./linear.ts";
-
-const attentionRow = defineRow(
-  "attentionWeights",
-  (row, scores, bias, scale) => {
-    const biased = scores.mul(scale).add(bias);
-    const e = biased.sub(row.max(biased)).exp();
-    row.store(e.div(row.sum(e)));
-  },
-  {
-    takes: ["scores", "bias", "scale"],
-    cases: (op) =>
-      casesOf("2x3x5x7 1x1x4x33", (shape) => ({
-        inputs: [{ shape }, { shape: shape.slice(2) }],
-        run: (scores, bias) => op([scores, bias, 0.25], -1),
-      })),
-  },
-);
 
 /** What attention looks from, at and with. */
 export interface AttentionInput {
@@ -38,11 +21,15 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
   readonly outProj: Linear;
   readonly #heads: number;
 
-  constructor(features: number, heads: number) {
+  /** `outInit` gives the last projection its first weight; by default as `Linear` does. */
+  constructor(features: number, heads: number, { outInit }: { readonly outInit?: Initializer } = {}) {
     super();
     this.inProjWeight = parameter([3 * features, features], xavierUniform);
     this.inProjBias = parameter([3 * features], 0);
-    this.outProj = new Linear(features, features, { biasInit: 0 });
+    this.outProj = new Linear(features, features, {
+      biasInit: 0,
+      ...(outInit === undefined ? {} : { weightInit: outInit }),
+    });
     this.#heads = heads;
   }
 
@@ -50,10 +37,8 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
   #project(x: Tensor, weight: Tensor, bias: Tensor): Tensor[] {
     const [batch, length, features] = x.shape as [number, number, number];
     const count = weight.shape[0]! / features;
-    const heads = linear(x, weight, bias)
-      .reshape([batch, length, count, this.#heads, features / this.#heads])
-      .permute([2, 0, 3, 1, 4]);
-    return split(heads, new Array<number>(count).fill(1)).map((part) => part.squeeze(0));
+    const parts = linear(x, weight, bias).reshape([batch, length, count, this.#heads, features / this.#heads]);
+    return split(parts, new Array<number>(count).fill(1), 2).map((part) => part.squeeze(2).permute([0, 2, 1, 3]));
   }
 
   /** [B, L, D] */
@@ -63,10 +48,7 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
     const [weights, biases] = [ofQueryAndValue(this.inProjWeight), ofQueryAndValue(this.inProjBias)];
     const [q, k] = this.#project(query, weights[0], biases[0]) as [Tensor, Tensor];
     const [v] = this.#project(value, weights[1], biases[1]) as [Tensor];
-    const scores = matmul(q, k.transpose(-1, -2));
-    const attention = attentionRow([scores, bias ?? 0, 1 / Math.sqrt(q.shape[3]!)], -1)[0]!;
-    scores.dispose();
-    const mixed = matmul(attention, v).permute([0, 2, 1, 3]).reshape(value.shape);
-    return this.outProj.call(mixed);
+    const mixed = scaledDotProductAttention({ query: q, key: k, value: v }, bias ? { mask: bias } : {});
+    return this.outProj.call(mixed.permute([0, 2, 1, 3]).reshape(value.shape));
   }
 }

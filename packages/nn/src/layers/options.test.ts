@@ -1,6 +1,16 @@
 import { ArgumentError, referenceBackend, setBackend, zeros } from "@dfine/tensor";
 import { beforeAll, expect, it } from "vitest";
-import { AdamW, BatchNorm2d, Conv2d, Embedding, FrozenBatchNorm2d, LayerNorm, Linear, Mlp } from "../index.ts";
+import {
+  AdamW,
+  BatchNorm2d,
+  Conv2d,
+  Embedding,
+  FrozenBatchNorm2d,
+  GroupNorm,
+  LayerNorm,
+  Linear,
+  Mlp,
+} from "../index.ts";
 
 beforeAll(() => setBackend(referenceBackend()));
 
@@ -23,6 +33,7 @@ it.each([
     "options is 0.00001; it takes an object of options",
   ],
   ["LayerNorm", () => new LayerNorm(2, untyped({ epsilon: 1 })), 'there is no option "epsilon"'],
+  ["GroupNorm", () => new GroupNorm(1, 2, untyped({ epsilon: 1 })), 'there is no option "epsilon"'],
   ["Embedding", () => new Embedding(2, 3, { paddingIndex: -1 }), "paddingIndex is -1"],
   ["Mlp", () => new Mlp(2, 3, { layers: 0, hidden: 4 }), "layers is 0"],
   ["AdamW", () => new AdamW([], untyped({ lr: 1 })), 'there is no option "lr"'],

@@ -1,10 +1,11 @@
+import type { Dtype } from "../dtype.ts";
 import { GradientError, ShapeError } from "../errors.ts";
-import { load } from "../kernel/expr.ts";
-import { makeProgram, readOperand, updateOperand } from "../kernel/program.ts";
+import { type Expr, load } from "../kernel/expr.ts";
+import { makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
-import { add, identity } from "../ops/arithmetic.ts";
+import { identity } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
-import { launchOver } from "../ops/result.ts";
+import { empty, launchOver } from "../ops/result.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { keep, scope } from "../scope.ts";
 import { isContiguous, sameShape, shapeText } from "../shape.ts";
@@ -37,21 +38,28 @@ export function backward(output: Tensor, dy?: Tensor): void {
 }
 
 interface Pass {
-  /** Gradients that arrived at nodes whose turn has not come, one for each output. */
-  readonly pending: Map<Node, (Tensor | undefined)[]>;
+  /** Gradients that arrived at nodes whose turn has not come, for each output. */
+  readonly pending: Map<Node, (Tensor[] | undefined)[]>;
   readonly places: Places;
 }
 
-function arrive({ pending, places }: Pass, edge: Edge<Tensor>, gradient: Tensor): void {
-  const { node, output } = edge;
-  const grads = memo(pending, node, () => new Array<Tensor | undefined>(node.outputCount).fill(undefined));
-  const before = grads[output];
-  grads[output] = before ? total(before, gradient, places.isIn(before, edge)) : gradient;
+function arrive(pass: Pass, { node, output }: Edge<Tensor>, gradient: Tensor): void {
+  const grads = memo(pass.pending, node, () => new Array<Tensor[] | undefined>(node.outputCount).fill(undefined));
+  const arrived = grads[output];
+  if (!arrived) grads[output] = [gradient];
+  else if (arrived.push(gradient) > MOST_TERMS)
+    grads[output] = [total(arrived, pass.places.isIn(arrived[0]!, { node, output }))];
 }
+
+/** The gradient of each output of a node; undefined where none arrived. */
+const arrivedAt = (node: Node, { pending, places }: Pass): (Tensor | undefined)[] =>
+  (pending.get(node) ?? []).map((arrived, output) =>
+    arrived && arrived.length > 1 ? total(arrived, places.isIn(arrived[0]!, { node, output })) : arrived?.[0],
+  );
 
 function step(node: Node, pass: Pass): void {
   const { pending, places } = pass;
-  const grads = pending.get(node) ?? [];
+  const grads = arrivedAt(node, pass);
   pending.delete(node);
   if (grads.every((g) => g === undefined)) return;
   if (node.leaf) {
@@ -80,34 +88,48 @@ function step(node: Node, pass: Pass): void {
 
 /** What a leaf's gradient is, now that another one arrived, whose handle it takes over. */
 function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
-  if (grad) return total(grad, gradient, place !== undefined && liesAt(grad, place));
+  if (grad) return total([grad, gradient], place !== undefined && liesAt(grad, place));
   return place && liesAt(gradient, place) ? gradient : own(gradient);
 }
 
 /**
- * Gradients that arrived by several ways, the last one `gradient`; takes over both handles. `isOwn`: nobody else reads the
- * elements of the first.
+ * The sum of gradients that arrived by several ways, in the place of one whose elements nobody else reads; takes over the
+ * handles. `isOwn`: that the first is one.
  */
-function total(before: Tensor, gradient: Tensor, isOwn: boolean): Tensor {
-  if (!isOwn && (before.storage.isShared || !isContiguous(before.shape, before.strides))) return sum(before, gradient);
-  launchOver(accumulate, before, { tensors: [before, gradient] });
-  gradient.dispose();
-  return before;
-}
-
-const accumulate = makeProgram("accumulate", {
-  operands: [updateOperand("f32"), readOperand("f32")],
-  params: [],
-  stages: [{ kind: "store", perRow: false, writes: [{ operand: 0, expr: load(0).add(load(1)) }] }],
-});
-
-/** A new tensor; takes over both handles. */
-function sum(before: Tensor, gradient: Tensor): Tensor {
-  const result = add(before, gradient);
-  before.dispose();
-  gradient.dispose();
+function total(arrived: readonly Tensor[], isOwn: boolean): Tensor {
+  const target = isOwn ? arrived[0]! : arrived.find(isAlone);
+  const others = arrived.filter((gradient) => gradient !== target);
+  if (target) launchOver(accumulate[others.length]!, target, { tensors: [target, ...others] });
+  const result = target ?? addedUp(others);
+  for (const gradient of others) gradient.dispose();
   return result;
 }
+
+/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together. */
+const isAlone = ({ storage, shape, strides }: Tensor): boolean => !storage.isShared && isContiguous(shape, strides);
+
+function addedUp(tensors: readonly Tensor[]): Tensor {
+  const [{ backend, shape }] = tensors as [Tensor];
+  const result = empty(backend, shape, "f32");
+  launchOver(addition[tensors.length - 1]!, result, { tensors: [...tensors, result] });
+  return result;
+}
+
+/** Terms of one sum, whose kernel binds no more buffers than every WebGPU device takes. */
+const MOST_TERMS = 6;
+const sumOf = (terms: number): Expr => Array.from({ length: terms }, (_, i) => load(i)).reduce((a, b) => a.add(b));
+const terms = Array.from({ length: MOST_TERMS + 1 }, (_, count) => count + 1);
+/** By the number of terms less one: into the first, and into another tensor. */
+const accumulate = terms.map((count) =>
+  makeProgram("accumulate", {
+    operands: [updateOperand("f32"), ...new Array(count - 1).fill(readOperand("f32"))],
+    params: [],
+    stages: [{ kind: "store", perRow: false, writes: [{ operand: 0, expr: sumOf(count) }] }],
+  }),
+);
+const addition = terms.map((count) =>
+  mapProgram("add", { inputs: new Array<Dtype>(count).fill("f32"), params: [], outputs: [sumOf(count)] }),
+);
 
 /** A leaf's gradient may be changed in place, so it shares elements with nothing; takes over the handle. */
 function own(gradient: Tensor): Tensor {
@@ -119,16 +141,16 @@ function own(gradient: Tensor): Tensor {
 
 /** Every node the output depends on; one made later never feeds one made earlier. */
 function newestFirst(root: Node): Node[] {
-  const seen = new Set<Node>([root]);
+  const seen = new Map<number, Node>([[root.id, root]]);
   const open = [root];
   for (let node = open.pop(); node; node = open.pop()) {
     for (const edge of node.inputs) {
-      if (!edge || seen.has(edge.node)) continue;
-      seen.add(edge.node);
+      if (!edge || seen.has(edge.node.id)) continue;
+      seen.set(edge.node.id, edge.node);
       open.push(edge.node);
     }
   }
-  return [...seen].sort((a, b) => b.id - a.id);
+  return Array.from(Float64Array.from(seen.keys()).sort().reverse(), (id) => seen.get(id)!);
 }
 
 /** Gradients of `body` at `inputs`, given the gradient `dy` of its result; undefined where none is needed or arrives. */

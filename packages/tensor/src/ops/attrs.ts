@@ -33,6 +33,13 @@ export interface EngineOps {
   deformableSample: DeformableSampleAttrs;
   /** dy [B, Q, heads·d], value, locations, weights → dValue, dLocations, dWeights (zero dLocations when discrete). */
   deformableSampleGrad: DeformableSampleAttrs;
+  /**
+   * q [B, H, L, D], k [B, H, S, D], v [B, H, S, E], optionally bias [B, H, L, S], with any strides
+   * → softmax(q · kᵀ · scale + bias) · v as [B, L, H, E].
+   */
+  scaledDotProductAttention: AttentionAttrs;
+  /** dy [B, L, H, E], q, k, v, optionally bias, with any strides → dq [B, L, H, D], dk [B, S, H, D], dv [B, S, H, E]. */
+  scaledDotProductAttentionGrad: AttentionAttrs;
 }
 
 /** Those, and ops from outside: whoever defines one adds it here. */
@@ -75,6 +82,11 @@ export interface MaxPool2dAttrs {
 export interface DeformableSampleAttrs {
   readonly method: "bilinear" | "discrete";
   readonly levels: readonly DeformableLevel[];
+}
+/** Of `scaledDotProductAttention` and its gradient. */
+export interface AttentionAttrs {
+  /** What the scores are multiplied by. */
+  readonly scale: number;
 }
 /** One level of the feature pyramid. */
 export interface DeformableLevel {

@@ -18,6 +18,8 @@ export interface OpCase {
   readonly run: (...inputs: Tensor[]) => readonly Tensor[];
   /** False where finite differences mean nothing: steps, ties, integer results. Default true. */
   readonly differentiable?: boolean;
+  /** Whether tensors are changed in place, of which a recording of calls does not tell. */
+  readonly updates?: boolean;
   /** Whether ±0, ±∞, NaN and subnormals are fed too. */
   readonly special?: boolean;
 }

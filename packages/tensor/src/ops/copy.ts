@@ -1,21 +1,27 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { load, param } from "../kernel/expr.ts";
-import { mapProgram, type Program } from "../kernel/program.ts";
+import { mapProgram } from "../kernel/program.ts";
 import { anyNumber, sizesFrom } from "../options.ts";
-import type { Shape } from "../shape.ts";
+import { type Shape, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { defineCall } from "./defineCall.ts";
 import { checkSource, openTargets, shareElements } from "./inPlace.ts";
 import { ANY, checkNumber } from "./inputs.ts";
 import { empty, launchOver } from "./result.ts";
 
-/** A program for each element type. */
-export const perDtype = (make: (dtype: Dtype) => Program): Record<Dtype, Program> =>
-  Object.fromEntries(ANY.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, Program>;
+/** Something for each element type. */
+export const perDtype = <T>(make: (dtype: Dtype) => T): Record<Dtype, T> =>
+  Object.fromEntries(ANY.map((dtype) => [dtype, make(dtype)])) as Record<Dtype, T>;
 
+/** Copies in one kernel: with their target no more buffers than every WebGPU device binds. */
+const MOST_COPIES = 7;
+/** Of one tensor, of two, and so on. */
 const copyPrograms = perDtype((dtype) =>
-  mapProgram("copy", { inputs: [dtype], params: [], outputs: [load(0, dtype)] }),
+  Array.from({ length: MOST_COPIES }, (_, i) => {
+    const inputs = Array.from({ length: i + 1 }, () => dtype);
+    return mapProgram("copy", { inputs, params: [], outputs: inputs.map((_, k) => load(k, dtype)) });
+  }),
 );
 const fillPrograms = perDtype((dtype) =>
   mapProgram("fill", { inputs: [], params: [dtype], outputs: [param(0, dtype)] }),
@@ -37,7 +43,18 @@ export const copyInto = defineCall("copyInto", { target: ANY, source: ANY }, (ta
 });
 
 const run = (target: Tensor, source: Tensor): void =>
-  launchOver(copyPrograms[target.dtype], target, { tensors: [source, target] });
+  launchOver(copyPrograms[target.dtype][0]!, target, { tensors: [source, target] });
+
+/** Writes sources of one dtype into places of new tensors, each shaped like its source; those of one shape together. */
+export function copyAll(pairs: readonly (readonly [place: Tensor, source: Tensor])[]): void {
+  for (let rest = pairs; rest.length > 0; ) {
+    const [, first] = rest[0]!;
+    const alike = rest.filter(([, { shape }]) => sameShape(shape, first.shape)).slice(0, MOST_COPIES);
+    rest = rest.filter((pair) => !alike.includes(pair));
+    const tensors = [...alike.map(([, source]) => source), ...alike.map(([place]) => place)];
+    launchOver(copyPrograms[first.dtype][alike.length - 1]!, first, { tensors });
+  }
+}
 
 /** Writes one value into the elements `target` views. Not recorded. @throws DtypeError, GradientError, OwnershipError */
 export const fillInto = defineCall("fillInto", { target: ANY, value: anyNumber }, (target: Tensor, value: number) => {

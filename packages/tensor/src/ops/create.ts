@@ -16,9 +16,9 @@ import {
 } from "../options.ts";
 import { currentBackend, noGrad, withBackend } from "../runtime.ts";
 import { scope } from "../scope.ts";
-import { type Shape, shapeText, sizeOf } from "../shape.ts";
+import { contiguousStrides, type Shape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import { filled } from "./copy.ts";
+import { copyAll, filled } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { openTargets } from "./inPlace.ts";
 import { ANY, checkNumber, checkTensor, holds, type InputRule, inputRules, type Takes } from "./inputs.ts";
@@ -113,13 +113,33 @@ export const readTensors = defineCall(
         throw new BackendError("readTensors: the tensors live on two backends; read those of each by themselves");
     }
     return scope("read", () => {
-      const sources = noGrad(() => tensors.map((t) => contiguous(t)));
+      const sources = gathered(tensors);
       const backend = sources[0]?.backend;
       const slices = sources.map((t) => ({ buffer: t.storage.buffer, offset: t.offset, length: t.size }));
       return { reading: backend ? backend.read(slices) : Promise.resolve([]) };
     }).reading;
   },
 );
+
+/** The same elements, each tensor's without gaps: those that have gaps are copied side by side. */
+function gathered(tensors: readonly Tensor[]): readonly Tensor[] {
+  const places = new Map<Tensor, Tensor>();
+  for (const dtype of ANY) {
+    const scattered = tensors.filter((t) => t.dtype === dtype && !t.isContiguous);
+    if (scattered.length === 0) continue;
+    const { backend } = scattered[0]!;
+    const length = scattered.reduce((sum, { size }) => sum + size, 0);
+    if (4 * length > backend.limits.maxBufferBytes) return noGrad(() => tensors.map((t) => contiguous(t)));
+    const whole = empty(backend, [length], dtype);
+    let offset = 0;
+    for (const t of scattered) {
+      places.set(t, whole.alias({ layout: { shape: t.shape, strides: contiguousStrides(t.shape), offset } }));
+      offset += t.size;
+    }
+    copyAll(scattered.map((t) => [places.get(t)!, t]));
+  }
+  return tensors.map((t) => places.get(t) ?? t);
+}
 
 /**
  * The elements of the tensors that `body` gives, which runs in a scope of its own on `backend`: all that it makes is freed

@@ -14,6 +14,7 @@ import { tell } from "./recorder.ts";
 import { register } from "./registry.ts";
 import { empty, launchOver } from "./result.ts";
 import { type Signature, type Sorted, sortInputs } from "./signature.ts";
+import { sumTo } from "./sumTo.ts";
 
 type Inputs<E extends readonly Expr[]> = { readonly [K in keyof E]: TensorLike };
 
@@ -145,7 +146,12 @@ function recordMap(call: MapCall, output: Tensor): void {
       const whole = unbroadcast.filter((i) => !results[i]);
       if (whole.length > 0)
         for (const [k, gradient] of runGradient(given, whole, dy.shape).entries()) results[whole[k]!] = gradient;
-      for (const i of wanted) results[i] ??= runGradient(given, [i], shapes[i]!)[0];
+      for (const i of wanted) {
+        // An input that was not repeated may have the same gradient, as x of x + bias has: that is summed.
+        const twin = unbroadcast.find((j) => call.variant.derivatives[j] === call.variant.derivatives[i]);
+        results[i] ??=
+          twin === undefined ? runGradient(given, [i], shapes[i]!)[0] : sumTo(results[twin]!, shapes[i]!, into[i]);
+      }
       return results;
     },
   });

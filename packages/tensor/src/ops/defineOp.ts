@@ -38,6 +38,8 @@ export interface OpDefinition<Attrs> extends Trials<StructuredOp<Attrs>> {
   infer(inputs: readonly Tensor[], attrs: Attrs): readonly OutputSpec[];
   /** The op's meaning, in other ops and generated kernels. */
   fallback(inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[];
+  /** Whether the fallback is recorded op by op where it runs: its gradient then reads what it has computed. */
+  readonly recordsFallback?: boolean;
   /** Gradients of the inputs; an op without it can be used where no gradient is wanted. */
   readonly vjp?: (call: OpBackprop<Attrs>) => readonly (Tensor | undefined)[];
   /** Which inputs and outputs `vjp` reads. */
@@ -76,7 +78,8 @@ export function defineOp<Name extends keyof OpAttrs>(
     const override = runtime.disabledOverrides.has(name)
       ? undefined
       : (backend.overrides[name] as Override<OpAttrs[Name]> | undefined);
-    const fallback = () => noGrad(() => definition.fallback(inputs, attrs));
+    const compose = () => definition.fallback(inputs, attrs);
+    const fallback = () => (definition.recordsFallback ? compose() : noGrad(compose));
     if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
     return scope(name, () => {
       const views = inputs.map((t) =>
@@ -111,7 +114,8 @@ export function defineOp<Name extends keyof OpAttrs>(
     const backend = checkInputs(name, inputs, rules)!;
     const outputs = unrecorded(() => compute(backend, { inputs, attrs, into }));
     tell({ kind: "op", name, inputs, attrs, outputs });
-    if (recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
+    const isRecorded = outputs.some(({ edge }) => edge);
+    if (!isRecorded && recordsGradient(inputs)) recordOp(inputs, outputs, attrs);
     return outputs;
   };
   const call = (...inputs: Tensor[]) => op(inputs, {} as OpAttrs[Name]);

@@ -2,7 +2,7 @@ import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { type Expr, param, row } from "../kernel/expr.ts";
 import type { Stage, Write } from "../kernel/kernel.ts";
-import { makeProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { makeProgram, type Program, readOperand, updateOperand, writeOperand } from "../kernel/program.ts";
 import { memo, NumbersMemo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
 import {
@@ -15,6 +15,7 @@ import {
   sizeOf,
 } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { checkApart, openTargets } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
 import { tell } from "./recorder.ts";
 import { register, type Trials } from "./registry.ts";
@@ -28,7 +29,7 @@ import {
   storeStages,
 } from "./rowGradient.ts";
 import { type Signature, type Sorted, sortInputs } from "./signature.ts";
-import { sumTo } from "./sumTo.ts";
+import { sumAll } from "./sumTo.ts";
 
 /** Writes a row op: reductions over the row, then what is stored. */
 export interface RowBuilder {
@@ -44,9 +45,13 @@ export interface RowBuilder {
   store(expr: Expr): void;
   /** Stores one value per row: the next output, with size 1 along the reduced axes. */
   storeRow(expr: Expr): void;
+  /** Overwrites an input, an element for each row, which no gradient reaches; does nothing where a number stands for it. */
+  overwrite(input: Expr, value: Expr): void;
 }
 
 interface Variant extends RowProgram {
+  /** Of inputs, once per row. */
+  readonly overwrites: readonly Write[];
   /** By the gradient that is recorded, whose reductions they also store. */
   readonly forward: Map<RowGradient | undefined, Program>;
   readonly gradients: NumbersMemo<RowGradient>;
@@ -83,6 +88,10 @@ export function defineRow<E extends Expr[]>(
     const shapes = tensors.map((tensor) => tensor.shape);
     const shape = broadcastShapes(name, shapes);
     const call = { variant, sorted, shape, axes: normalizeAxes(name, axes, shape.length) };
+    for (const { operand } of variant.overwrites) {
+      checkApart(name, [tensors[operand]!, ...tensors.filter((_, i) => i !== operand)], 1);
+      openTargets(name, tensors[operand]!);
+    }
     const need = differentiable && recordsGradient(tensors) ? gradientNeed(call) : undefined;
     const gradient = need && gradientFor(call, need);
     const { outputs, rows } = runRow(call, gradient);
@@ -103,6 +112,7 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
   const outputs: RowOutput[] = [];
   const element: Write[] = [];
   const perRow: Write[] = [];
+  const overwrites: Write[] = [];
   const folds: Dtype[] = [];
   const reduce = (op: "sum" | "max" | "min") => (expr: Expr) => {
     stages.push({ kind: "reduce", op, expr });
@@ -119,6 +129,9 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
     min: reduce("min"),
     store: store(element, false),
     storeRow: store(perRow, true),
+    overwrite: (input, expr) => {
+      if (input.op === "load") overwrites.push({ operand: input.value, expr });
+    },
   });
   stages.push(...storeStages(element, perRow));
   return {
@@ -128,6 +141,7 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
     paramDtypes,
     outputs,
     folds,
+    overwrites,
     forward: new Map(),
     gradients: new NumbersMemo(MOST_GRADIENTS),
   };
@@ -135,16 +149,20 @@ function makeVariant(name: string, build: (builder: RowBuilder) => void, { dtype
 
 /** The program that computes the outputs, and stores once per row the reductions that a gradient reads. */
 function forwardProgram(variant: Variant, gradient: RowGradient | undefined): Program {
-  const { name, stages, dtypes, paramDtypes, outputs, folds } = variant;
+  const { name, stages, dtypes, paramDtypes, outputs, folds, overwrites } = variant;
+  const isOverwritten = (operand: number): boolean => overwrites.some((write) => write.operand === operand);
   return memo(variant.forward, gradient, () => {
     const kept = gradient?.rows ?? [];
     const first = dtypes.length + outputs.length;
     const writes = kept.map((k, i) => ({ operand: first + i, expr: row(k, folds[k]) }));
     const written = [...outputs.map(({ dtype }) => dtype), ...kept.map((k) => folds[k]!)];
     return makeProgram(name, {
-      operands: [...dtypes.map(readOperand), ...written.map(writeOperand)],
+      operands: [
+        ...dtypes.map((dtype, i) => (isOverwritten(i) ? updateOperand : readOperand)(dtype)),
+        ...written.map(writeOperand),
+      ],
       params: [...paramDtypes, "f32"],
-      stages: [...stages, ...storeStages([], writes)],
+      stages: [...stages, ...storeStages([], [...writes, ...overwrites])],
     });
   });
 }
@@ -241,7 +259,9 @@ function recordRow(
         gradient.program,
         given.filter((tensor) => tensor !== undefined),
       );
-      return results.map((result, i) => result && sumTo(result, shapes[i]!, into[i]));
+      const summed = results.flatMap((x, i) => (x ? [{ x, shape: shapes[i]!, into: into[i] }] : []));
+      const sums = sumAll(summed);
+      return results.map((result) => result && sums[summed.findIndex(({ x }) => x === result)]);
     },
   });
 }

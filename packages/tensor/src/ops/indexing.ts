@@ -1,6 +1,7 @@
 import { axisIndex, load, loadAt, param } from "../kernel/expr.ts";
 import { launch } from "../kernel/launch.ts";
 import {
+  foldProgram,
   indexedOperand,
   makeProgram,
   mapProgram,
@@ -110,9 +111,21 @@ export const flatRows = defineCall("flatRows", FLAT_ROWS, (index: Tensor, width:
   return add(index, starts.reshape([-1, 1])).reshape([index.size]);
 });
 
-/** Zeros [R, width] plus dy [R, K] at positions [R, K] of each row. */
+/** Up to so many positions of a row, each element looks at all of them instead of being looked up. */
+const FEW_POSITIONS = 16;
+// Axes: row, element; position.
+const fewProgram = foldProgram("scatterRows", {
+  inputs: ["f32", "i32"],
+  folds: [["sum", load(1, "i32").eq(axisIndex(1)).select(load(0), 0)]],
+});
+
+/** Zeros [R, width] plus the R·K elements of dy at positions [R, K] of each row. */
 export function scatterRows(dy: Tensor, index: Tensor, width: number): Tensor {
-  const rows = index.shape[0]!;
+  const [rows, count] = index.shape as [number, number];
+  if (count <= FEW_POSITIONS) {
+    const operands = [dy.reshape([rows, count]), index].map((x) => bind(x, [x.strides[0]!, 0, x.strides[1]!]));
+    return launchInto(fewProgram, { backend: dy.backend, kept: [rows, width], folded: [count], operands })[0]!;
+  }
   return indexAdd(flatRows(index, width), dy.reshape([-1, 1]), rows * width).reshape([rows, width]);
 }
 

@@ -18,8 +18,9 @@ export interface InputRule {
   readonly name: string;
   /** Of a tensor; empty for another value. */
   readonly dtypes: readonly Dtype[];
-  /** Of a tensor, whose rank is not checked without. */
+  /** Of a tensor, whose rank is not checked without: names, and the sizes of those that are numbers. */
   readonly axes: readonly string[] | undefined;
+  readonly fixed: readonly (number | undefined)[] | undefined;
   /** Of another value than a tensor. */
   readonly value: OptionRule | undefined;
   /** Whether it may be left out. */
@@ -40,7 +41,9 @@ export const inputRules = (takes: Takes, numbers = false): InputRule[] =>
       const [, name, mark, axes] = /^(.+?)(\?)?(?: \[(.+)\])?$/.exec(text)!;
       const dtypes = typeof kind === "string" ? [kind] : Array.isArray(kind) ? kind : [];
       const value = dtypes.length === 0 ? (kind as OptionRule) : undefined;
-      return { name: name!, dtypes, value, axes: axes?.split(", "), optional: mark !== undefined, numbers };
+      const names = axes?.split(", ");
+      const fixed = names?.map((axis) => (Number.isNaN(+axis) ? undefined : +axis));
+      return { name: name!, dtypes, value, axes: names, fixed, optional: mark !== undefined, numbers };
     },
   );
 
@@ -73,7 +76,7 @@ const sizes = new Map<string, number>();
 function checkAxes(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): void {
   sizes.clear();
   for (let k = 0; k < rules.length; k++) {
-    const { name, axes } = rules[k]!;
+    const { name, axes, fixed } = rules[k]!;
     const input = inputs[k];
     if (!axes || !(input instanceof Tensor)) continue;
     const { shape } = input;
@@ -83,7 +86,7 @@ function checkAxes(op: string, inputs: readonly unknown[], rules: readonly Input
     for (let i = first; fits && i < axes.length; i++) {
       const axis = axes[i]!;
       const size = shape[outer + i]!;
-      const expected = sizes.get(axis) ?? (Number.isNaN(+axis) ? size : +axis);
+      const expected = sizes.get(axis) ?? fixed![i] ?? size;
       sizes.set(axis, expected);
       fits = size === expected;
     }

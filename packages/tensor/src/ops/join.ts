@@ -3,9 +3,10 @@ import { record } from "../autograd/tape.ts";
 import type { Backend } from "../backend.ts";
 import { ArgumentError, ShapeError } from "../errors.ts";
 import { anyNumber, axisOption, list, listOf, sizesFrom, thing, whole } from "../options.ts";
+import { scope } from "../scope.ts";
 import { normalizeAxis, shapeText } from "../shape.ts";
 import type { SliceRange, Tensor } from "../tensor.ts";
-import { copyInto, fillInto } from "./copy.ts";
+import { copyAll, fillInto } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
 import { ANY, checkInputs, type InputRule, inputRules, type Takes } from "./inputs.ts";
 import { tellLayout, unrecorded } from "./recorder.ts";
@@ -61,12 +62,16 @@ export const concat = defineCall("concat", TAKES, (tensors: readonly Tensor[], a
 
 /** Writes pieces, unless they lie there, into the places that `ranges` cut from `target`; zeros where there is none. */
 function writePieces(target: Tensor, ranges: readonly Ranges[], pieces: readonly (Tensor | undefined)[]): void {
-  for (const [i, range] of ranges.entries()) {
-    const piece = pieces[i];
-    using place = target.alias({ layout: sliceLayout(target, range) });
-    if (!piece) fillInto(place, 0);
-    else if (!liesAt(piece, place)) copyInto(place, piece);
-  }
+  scope("pieces", () => {
+    const copies: (readonly [place: Tensor, piece: Tensor])[] = [];
+    for (const [i, range] of ranges.entries()) {
+      const piece = pieces[i];
+      const place = target.alias({ layout: sliceLayout(target, range) });
+      if (!piece) fillInto(place, 0);
+      else if (!liesAt(piece, place)) copies.push([place, piece]);
+    }
+    copyAll(copies);
+  });
 }
 
 /** Joins tensors of one shape along a new axis. @throws ShapeError */

@@ -2,6 +2,7 @@ import { type Activation, perActivation, scalar } from "../kernel/activation.ts"
 import type { Expr } from "../kernel/expr.ts";
 import { activationOption, axisOption, type OptionRules, options, real, thing } from "../options.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
+import { identity } from "./arithmetic.ts";
 import { casesOf } from "./cases.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineMap } from "./defineMap.ts";
@@ -85,39 +86,61 @@ export interface BatchNormOptions {
   readonly affine?: { readonly scale: Tensor; readonly shift: Tensor };
 }
 
+/** Running statistics [C], which are moved towards the batch's: its share is `momentum`. */
+export interface RunningStatistics {
+  readonly mean: Tensor;
+  /** Unbiased. */
+  readonly variance: Tensor;
+  readonly momentum: number;
+}
+
 const perChannel = (t: Tensor): Tensor => t.reshape([1, t.size, 1, 1]);
 const BATCH_NORM_OPTIONS: OptionRules<BatchNormOptions> = {
   ...LAYER_NORM_OPTIONS,
   ...{ activation: activationOption, affine: thing },
 };
-const IMAGES = inputRules(["x [B, C, H, W]", "weight [C]", "bias [C]", "scale? [1]", "shift? [1]"]);
-const STATISTICS = [...IMAGES, ...inputRules(["mean [C]", "variance [C]"])];
+const TRAINING_OPTIONS = { ...BATCH_NORM_OPTIONS, running: thing };
+const NORM = ["x [B, C, H, W]", "weight [C]", "bias [C]", "scale? [1]", "shift? [1]"];
+const IMAGES = inputRules([...NORM, "mean? [C]", "variance? [C]"]);
+const STATISTICS = inputRules([...NORM, "mean [C]", "variance [C]"]);
 
 function batchNormRow(activation: Activation) {
   const name = activation === "identity" ? "batchNorm" : `batchNorm.${activation}`;
   return defineRow(
     name,
-    (row, x, weight, bias, scale, shift, eps) => {
+    (row, x, weight, bias, scale, shift, eps, runningMean, runningVariance, momentum) => {
       const mean = row.sum(x).div(row.count);
       const centred = x.sub(mean);
       const variance = row.sum(centred.mul(centred)).div(row.count);
       row.storeRow(mean);
       row.storeRow(variance);
+      const blend = (running: Expr, batch: Expr): Expr => running.mul(momentum.neg().add(1)).add(batch.mul(momentum));
+      row.overwrite(runningMean, blend(runningMean, mean));
+      const unbiased = variance.mul(row.count.div(row.count.sub(1)));
+      row.overwrite(runningVariance, blend(runningVariance, unbiased));
       const y = scalar[activation](centred.mul(weight.div(variance.add(eps).sqrt())).add(bias));
       row.store(y.mul(scale).add(shift));
     },
     {
-      takes: ["x", "weight", "bias", "scale", "shift", "eps"],
+      takes: ["x", "weight", "bias", "scale", "shift", "eps", "mean", "variance", "momentum"],
       cases: () =>
-        casesOf("2x3x4x5 1x2x1x17 3x1x5x1", (shape) => {
-          const [channels, one] = [{ shape: [shape[1]!] }, { shape: [1] }];
-          return {
-            inputs: [{ shape, range: [-2, 2] }, channels, channels, one, one],
-            run: (x, weight, bias, scale, shift) => [
-              batchNorm(x, { weight, bias, activation, affine: { scale, shift } }).output,
-            ],
-          };
-        }),
+        [false, true].flatMap((moves) =>
+          casesOf("2x3x4x5 1x2x1x17 3x1x5x1", (shape) => {
+            const [channels, one] = [{ shape: [shape[1]!] }, { shape: [1] }];
+            return {
+              name: `${JSON.stringify(shape)}${moves ? " and running statistics" : ""}`,
+              inputs: [{ shape, range: [-2, 2] }, channels, channels, one, one, ...(moves ? [channels, channels] : [])],
+              run: (x, weight, bias, scale, shift, ...running) => {
+                const given = { weight, bias, activation, affine: { scale, shift } };
+                if (!moves) return [batchNorm(x, given).output];
+                const [mean, variance] = running.map((t) => identity(t)) as [Tensor, Tensor];
+                return [batchNorm(x, { ...given, running: { mean, variance, momentum: 0.1 } }).output, mean, variance];
+              },
+              differentiable: !moves,
+              updates: moves,
+            };
+          }),
+        ),
     },
   );
 }
@@ -125,15 +148,21 @@ const batchNormRows = perActivation(batchNormRow);
 
 /**
  * Normalises each channel of x [B, C, H, W] over batch and space to mean 0 and variance 1 (biased), scales, shifts, and
- * applies the activation and affine block. Returns also the batch mean and biased variance [C], without gradient.
+ * applies the activation and affine block. Returns also the batch mean and biased variance [C], without gradient; `running`
+ * statistics are moved towards them.
  */
 export const batchNorm = defineCall(
   "batchNorm",
-  { x: "f32", options: options(BATCH_NORM_OPTIONS) },
-  (x: Tensor, options: BatchNormOptions): { output: Tensor; mean: Tensor; variance: Tensor } => {
-    const { weight, bias, eps = 1e-5, activation = "identity", affine } = options;
-    checkInputs("batchNorm", [x, weight, bias, affine?.scale, affine?.shift], IMAGES);
+  { x: "f32", options: options(TRAINING_OPTIONS) },
+  (
+    x: Tensor,
+    options: BatchNormOptions & { readonly running?: RunningStatistics },
+  ): { output: Tensor; mean: Tensor; variance: Tensor } => {
+    const { weight, bias, eps = 1e-5, activation = "identity", affine, running } = options;
+    checkInputs("batchNorm", [x, weight, bias, affine?.scale, affine?.shift, running?.mean, running?.variance], IMAGES);
     const inputs: TensorLike[] = [x, perChannel(weight), perChannel(bias), ...affineInputs(affine), eps];
+    if (running) inputs.push(perChannel(running.mean), perChannel(running.variance), running.momentum);
+    else inputs.push(0, 0, 0);
     const [mean, variance, output] = batchNormRows[activation](inputs, [0, 2, 3]);
     const channels = [x.shape[1]!];
     return { output: output!, mean: mean!.detach().reshape(channels), variance: variance!.detach().reshape(channels) };

@@ -1,26 +1,20 @@
 import { conv2d, conv2dAct, gradients, matmul, type Tensor } from "@dfine/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { numbers, type Oracle } from "../../../../tensor/test/sums.ts";
-import { evaluate, f32, type Input, type Run } from "../../../test/opKit.ts";
+import { evaluate, f32, type Input, type Run, variants } from "../../../test/opKit.ts";
 import { expectAllClose, expectedOf } from "../../../test/productKit.ts";
-import { makeBackend, type WebGpuBackend } from "../../backend.ts";
+import { makeBackend } from "../../backend.ts";
 import { openDevice } from "../../device/openDevice.ts";
 import type { Products } from "../runtime.ts";
 import { candidatesOf, type ProductDevice, shapeName } from "./shapes.ts";
 
 const open = await openDevice();
-/** The one kernel that products run, where it can. */
-let forced: string | undefined;
-const choiceOf = (): string | undefined => forced;
-const made = (software: boolean, products: Partial<ProductDevice> = {}) =>
-  makeBackend({ ...open, software }, { products: { choiceOf, ...products } });
-/** A GPU with as much workgroup memory as most have; SwiftShader lends less than that only to one workgroup at a time. */
-const gpu = made(false);
-const software = made(true);
-const rounding = made(false, { operands: "rounded" });
-afterAll(() => {
-  for (const { backend } of [gpu, software, rounding]) backend.dispose();
-});
+const destroy = open.device.destroy.bind(open.device);
+// Backends come and go on the one device.
+open.device.destroy = () => undefined;
+afterAll(destroy);
+const made = (software: boolean, products: Partial<Pick<Products, "choiceOf"> & ProductDevice> = {}) =>
+  makeBackend({ ...open, software }, { products });
 
 interface Case {
   readonly name: string;
@@ -77,19 +71,25 @@ const namesOf = (device: ProductDevice): string[] => candidatesOf(device, lies).
 /** Cases that every candidate computes; the others they take in turn, since most of the time goes into compiling. */
 const OF_ALL = 2;
 
-async function check(backend: WebGpuBackend, { name, turn }: { name: string; turn: number }): Promise<void> {
-  forced = name;
+/** Where products run the one kernel. */
+async function check(isSoftware: boolean, { name, turn }: { name: string; turn: number }): Promise<void> {
+  const { backend } = made(isSoftware, { choiceOf: () => name });
   const others = CASES.length - OF_ALL;
   for (const [i, { inputs, run }] of CASES.entries())
-    if (i < OF_ALL || (i - OF_ALL) % others === turn % others)
+    if (i < OF_ALL || (i - OF_ALL) % others === turn % others) {
       expectAllClose(await evaluate(backend, inputs, run), expected[i]!);
+      const [variant] = await variants(backend, inputs, run);
+      if (i < OF_ALL) expect(variant).toBe(`matmul: ${name}`);
+    }
+  backend.dispose();
 }
 
-describe.each<[string, { backend: WebGpuBackend; products: Products }]>([
-  ["GPUs", { backend: gpu.backend, products: gpu.runtime.products }],
-  ["software", { backend: software.backend, products: software.runtime.products }],
-])("each candidate of %s computes products", (_, { backend, products }) => {
-  it.each(namesOf(products.device).map((name, turn) => ({ name, turn })))("$name", (one) => check(backend, one));
+describe.each([
+  ["GPUs", false],
+  ["software", true],
+] as const)("each candidate of %s computes products", (_, isSoftware) => {
+  const names = namesOf(made(isSoftware).runtime.products.device);
+  it.each(names.map((name, turn) => ({ name, turn })))("$name", (one) => check(isSoftware, one));
 });
 
 describe("factors of 16 bits", () => {
@@ -97,12 +97,11 @@ describe("factors of 16 bits", () => {
   const HALF_BITS = 11;
 
   it("give sums as far from float32's as their rounding lets expect, and no farther", async () => {
-    forced = undefined;
     const sizes = { m: 40, k: 900, n: 24 };
     const inputs = [random([sizes.m, sizes.k], 20), random([sizes.k, sizes.n], 21)];
     const run: Run = ([a, b]) => [matmul(a!, b!)];
     const [{ values, magnitudes }] = (await expectedOf(inputs, run)) as [Oracle];
-    const [half] = await evaluate(rounding.backend, inputs, run);
+    const [half] = await evaluate(made(false, { operands: "rounded" }).backend, inputs, run);
     const shares = Array.from(half!, (x, i) => Math.abs(x - values[i]!) / magnitudes[i]!);
     // Each factor is off by half a unit of its last bit at most, so each product by both.
     expect(Math.max(...shares)).toBeLessThan(2 ** -HALF_BITS * 2);
@@ -116,6 +115,6 @@ describe("factors of 16 bits", () => {
   });
 
   it("are off unless asked for", () => {
-    expect(gpu.runtime.products.device.operands).toBe("f32");
+    expect(made(false).runtime.products.device.operands).toBe("f32");
   });
 });

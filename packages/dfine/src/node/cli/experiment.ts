@@ -14,7 +14,7 @@ import { SCALES } from "../experiment/scales.ts";
 import { resultMarkdown } from "../experiment/writeResults.ts";
 import { EXIT } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
-import { openDevice } from "./openDetector.ts";
+import { deviceOptions } from "./openDetector.ts";
 import * as options from "./options.ts";
 import { completeOverrides } from "./overrides.ts";
 import { formatDuration } from "./progressLine.ts";
@@ -103,7 +103,8 @@ async function experiment(name: string, overrides: readonly string[], values: Ex
     ...{ experiment: opened, folder, options: layers, data, signal },
     ...{ seeds: values.seeds ?? scale?.seeds, rows: values.rows?.split(","), maxSteps: values.steps },
     ...{ latency: values.latency, workers: values.workers, cacheBytes: values.cache && values.cache * 2 ** 20 },
-    device: () => openDevice(values, terminal),
+    device: values.device,
+    ...deviceOptions(values, terminal),
     onEvent: (cell, event) => {
       if (event.kind === "step")
         terminal.progress(`${cellName(cell)} · step ${event.step}/${event.stepsInAll} · loss ${event.loss.toFixed(2)}`);

@@ -62,6 +62,14 @@ export const HELP: Readonly<Record<string, Help>> = {
     ],
     exits: { interrupted: "interrupted by Ctrl-C, and saved: the same command goes on" },
   },
+  figure: {
+    examples: [
+      "figure 1 --measure",
+      "figure 2 --curves '0.5,0.25,32;1,0.25,32'",
+      "figure 3 --weights runs/train/photos --data data.yaml",
+      "figure 5 --weights n-coco --photo street.jpg",
+    ],
+  },
   info: { examples: ["info n-coco", "info --model s train.epochs=50 --json"] },
   "convert coco": { examples: ["convert coco yolo/data.yaml --out coco"] },
   "convert yolo": { examples: ["convert yolo annotations.json --out yolo --val-split 0.2"] },

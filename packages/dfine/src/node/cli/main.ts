@@ -6,6 +6,7 @@ import { doctorCommand } from "./doctor.ts";
 import { EXIT, explain } from "./exit.ts";
 import { experimentCommand } from "./experiment.ts";
 import { exportCommand } from "./export.ts";
+import { figureCommand } from "./figure.ts";
 import { helpEnd } from "./help.ts";
 import { infoCommand } from "./info.ts";
 import * as options from "./options.ts";
@@ -21,6 +22,7 @@ const COMMANDS = [
   predictCommand,
   exportCommand,
   experimentCommand,
+  figureCommand,
   infoCommand,
   convertCommand,
   demoCommand,

@@ -4,7 +4,11 @@ import { DFine } from "../detector.ts";
 import type { DetectorOptionValues, DeviceOptionValues } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
-const deviceOptions = ({ threads, wide, deterministic }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
+/** What of a device is chosen by options, and who is told of it. */
+export const deviceOptions = (
+  { threads, wide, deterministic }: DeviceOptionValues,
+  terminal: Terminal,
+): DeviceOptions => ({
   threads,
   deterministic,
   wide: wide === "off" ? false : wide,

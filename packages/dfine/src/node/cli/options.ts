@@ -120,8 +120,8 @@ export const talk = () => [
   new Option("--json", "print results as JSON on standard output").default(false),
   new Option("--quiet", "no progress, results only").default(false),
 ];
-/** Of commands that compute and make a run folder. */
-export const run = () => [
+/** Of commands that compute. */
+export const device = () => [
   new Option("--device <device>", "where to compute").choices(DEVICE_NAMES).default("auto"),
   parsed("--threads <count>", "threads of the CPU (default: one per core)", wholeNumber(1)),
   new Option("--wide <when>", "kernels of twice the width on the CPU: where it has them, or never").choices([
@@ -129,6 +129,10 @@ export const run = () => [
     "off",
   ]),
   new Option("--deterministic", "kernels of a GPU by fixed rules, whatever dfine tune or an earlier run measured"),
+];
+/** Of commands that compute and make a run folder. */
+export const run = () => [
+  ...device(),
   new Option("--out <folder>", "where run folders go").default("runs"),
   new Option("--name <name>", "name of the run folder; numbered when it is taken"),
   ...talk(),

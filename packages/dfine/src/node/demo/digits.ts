@@ -19,7 +19,6 @@ Safe to delete: it is made again, the same, when it is needed.
 `;
 const parts = ["train", "val"] as const;
 const info = { description: "Handwritten digits on drawn backgrounds", version: String(VERSION) };
-const categories = Array.from({ length: 10 }, (_, id) => ({ id, name: String(id) }));
 
 /** What to draw. */
 export interface DigitsOptions {
@@ -57,7 +56,7 @@ export interface DigitsDataset {
 }
 
 /**
- * Draws a detection data set of handwritten digits, 1 to 6 an image, in ten classes "0" to "9", or takes the one that
+ * Draws a detection data set of handwritten digits, 1 to 6 an image, in ten classes "0" to "9" or one, or takes the one that
  * a folder already holds. The same options give the same pixels on every machine.
  * @throws DatasetError when the folder holds something else, ArgumentError for options
  */
@@ -95,6 +94,8 @@ async function generate(
   await makeFolder(join(folder, "annotations"));
   await writeFile(join(folder, MANIFEST), "incomplete");
   await writeFile(join(folder, "README.txt"), README);
+  const { classes } = SCENES[scenes];
+  const categories = classes.map((name, id) => ({ id, name }));
   const handwriting = await readHandwriting();
   let done = 0;
   for (const [index, part] of parts.entries()) {
@@ -114,7 +115,7 @@ async function generate(
       const name = `${String(i).padStart(5, "0")}.png`;
       images.push({ id: i + 1, file_name: name, width, height });
       for (const { digit, bbox } of digits) {
-        const ids = { id: annotations.length + 1, image_id: i + 1, category_id: digit };
+        const ids = { id: annotations.length + 1, image_id: i + 1, category_id: digit % classes.length };
         annotations.push({ ...ids, bbox, area: bbox[2] * bbox[3], iscrowd: 0 });
       }
       await written;

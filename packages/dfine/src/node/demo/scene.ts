@@ -25,12 +25,14 @@ interface SceneStyle {
   readonly halfTurn: number;
   /** Share of the smaller box that two digits may have in common. */
   readonly overlap: number;
+  /** Names of the digits, or one for all of them. */
+  readonly classes: readonly string[];
 }
 
-/** At a side of 256: up to 6 digits of 40 to 120 pixels, turned by up to 12 degrees; or 8 to 24 of 14 to 90, by up to 40, which cover each other. */
+/** At a side of 256: up to 6 digits of 40 to 120 pixels, turned by up to 12 degrees; or 3 to 10 of 28 to 110, by up to 23, which cover each other, and are all the same to who looks for them. */
 export const SCENES = {
-  digits: { digits: [1, 6], height: [40 / 256, 120 / 256], halfTurn: 0.105, overlap: 0.05 },
-  crowd: { digits: [8, 24], height: [14 / 256, 90 / 256], halfTurn: 0.36, overlap: 0.5 },
+  digits: { digits: [1, 6], height: [40 / 256, 120 / 256], halfTurn: 0.105, overlap: 0.05, classes: [..."0123456789"] },
+  crowd: { digits: [3, 10], height: [28 / 256, 110 / 256], halfTurn: 0.2, overlap: 0.35, classes: ["digit"] },
 } as const satisfies Record<string, SceneStyle>;
 
 /** Draws a scene of handwritten digits: a function of random numbers, side, samples and style alone, down to the last bit. */

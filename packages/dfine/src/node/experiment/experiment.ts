@@ -45,7 +45,8 @@ const experimentSchema = z.strictObject({
   against: z.string().optional(),
 });
 
-type PatchTrees = ConfigOptions | readonly ConfigOptions[];
+/** Keys of a configuration; of several such trees later ones win. */
+export type PatchTrees = ConfigOptions | readonly ConfigOptions[];
 /** See `ExperimentRow.patch`. */
 export type Patch = PatchTrees | ((base: Config) => PatchTrees);
 /** What a paper gives for a row. @interface */

@@ -2,8 +2,15 @@ import { callable, checkOptions, needed, type OptionRules, text, thing, whole } 
 import { complexityOf } from "../../complexity.ts";
 import type { Config } from "../../config/config.ts";
 import type { ConfigOptions } from "../../config/resolve.ts";
-import type { ResolvedDevice } from "../../device.ts";
-import { abortSignal, flag, texts } from "../../optionRules.ts";
+import {
+  DEVICE_NAMES,
+  DEVICE_OPTIONS,
+  type DeviceName,
+  type DeviceOptions,
+  type ResolvedDevice,
+  resolveDevice,
+} from "../../device.ts";
+import { abortSignal, flag, oneOf, texts } from "../../optionRules.ts";
 import type { LoaderResources } from "../data/trainLoaders.ts";
 import { type DataFiles, loadDatasets } from "../datasets.ts";
 import { environment } from "../environment.ts";
@@ -16,7 +23,7 @@ import { type RowResult, rowResults } from "./results.ts";
 import { type ResultTable, writeResults } from "./writeResults.ts";
 
 /** What an experiment is made with. */
-export interface RunExperimentOptions extends LoaderResources {
+export interface RunExperimentOptions extends LoaderResources, DeviceOptions {
   readonly experiment: Experiment;
   /** Where its runs and its table lie. One that has begun there goes on. */
   readonly folder: string;
@@ -24,8 +31,8 @@ export interface RunExperimentOptions extends LoaderResources {
   readonly options?: readonly ConfigOptions[];
   /** What to train on; without it nothing is trained. */
   readonly data?: DataFiles | undefined;
-  /** The device of each training, which is disposed after it. */
-  readonly device: () => Promise<ResolvedDevice>;
+  /** Where to compute; made anew for each training. Default "auto". */
+  readonly device?: DeviceName | undefined;
   /** Trainings of each row, each with first weights, order and noise of its own. Default 1. */
   readonly seeds?: number | undefined;
   /** Keys of the rows that are wanted; default all. */
@@ -40,7 +47,8 @@ export interface RunExperimentOptions extends LoaderResources {
 }
 
 const OPTIONS: OptionRules<RunExperimentOptions> = {
-  ...{ experiment: needed(thing), folder: needed(text), data: thing, device: needed(callable), seeds: whole(1) },
+  ...{ experiment: needed(thing), folder: needed(text), data: thing, device: oneOf(DEVICE_NAMES), seeds: whole(1) },
+  ...DEVICE_OPTIONS,
   ...{ options: { takes: "a list of configurations", fits: Array.isArray }, rows: texts, maxSteps: whole(1) },
   ...{ latency: flag, onEvent: callable, signal: abortSignal, workers: whole(0), cacheBytes: whole(0) },
 };
@@ -61,6 +69,7 @@ export interface ExperimentResult extends ResultTable {
 export async function runExperiment(options: RunExperimentOptions): Promise<ExperimentResult> {
   checkOptions("runExperiment", options, OPTIONS);
   const { experiment, folder, data, seeds = 1, latency = true } = options;
+  const open = () => resolveDevice(options.device ?? "auto", options);
   const datasets = data && (await loadDatasets(data, ["train", "val"]));
   const classes = datasets?.train?.dataset.categories.map(({ name }) => name);
   const over = [...(options.options ?? []), ...(classes ? [{ model: { classes } }] : [])];
@@ -75,7 +84,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<Expe
   }
   async function trained(cell: Cell): Promise<CellOutcome | "busy" | "stopped"> {
     if (options.signal?.aborted) return "stopped";
-    using device = await options.device();
+    using device = await open();
     const { onEvent, signal, maxSteps, workers, cacheBytes } = options;
     const title = `${experiment.title}: ${experiment.rows[cell.row]!.label}, seed ${cell.seed}`;
     return await trainCell(cell, {
@@ -83,7 +92,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<Expe
       onEvent: onEvent && ((event) => onEvent(cell, event)),
     });
   }
-  using device = await options.device();
+  using device = await open();
   const latencies = latency ? await latenciesOf(configs, device, options.signal) : new Map<string, number>();
   const facts = [...configs].map(([key, { model }]) => {
     const known = (cells.get(key) ?? []).flatMap((cell) => {

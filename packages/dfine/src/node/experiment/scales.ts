@@ -13,9 +13,9 @@ export interface Scale {
 }
 
 /** Batches of 8, without strong augmentation in the last two epochs where a row has that. A mirrored 2 is no digit. */
-const train = (epochs: number): NonNullable<ConfigOptions["train"]> => ({
+const train = (epochs: number, learningRate: number): NonNullable<ConfigOptions["train"]> => ({
   ...{ epochs, batch: 8, valBatch: 8, checkpointEvery: epochs },
-  optimizer: { learningRate: 8e-4, backboneLearningRate: 8e-4 },
+  optimizer: { learningRate, backboneLearningRate: learningRate },
   schedule: { warmupSteps: 50 },
   ema: { decay: 0.99, warmups: 50, restartDecay: 0.99 },
   augmentation: {
@@ -46,10 +46,10 @@ export const SCALES = {
       model: {
         ...{ evalSize: [160, 160], numTopQueries: 100, backbone: narrow },
         encoder: { hiddenDim: 64, feedForwardDim: 256 },
-        decoder: { hiddenDim: 64, feedForwardDim: 256, numQueries: 60 },
+        decoder: { hiddenDim: 64, feedForwardDim: 256, numQueries: 40 },
         denoising: { numDenoising: 40 },
       },
-      train: train(8),
+      train: train(8, 1.5e-3),
     },
   },
   night: {
@@ -59,7 +59,7 @@ export const SCALES = {
     options: {
       preset: "n",
       model: { evalSize: [256, 256], numTopQueries: 100, decoder: { numQueries: 100 } },
-      train: train(12),
+      train: train(12, 8e-4),
     },
   },
 } as const satisfies Record<string, Scale>;

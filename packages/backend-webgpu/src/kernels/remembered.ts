@@ -1,0 +1,215 @@
+import type { Dtype } from "@dfine/tensor";
+import { NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
+import type { Command, CommandQueue } from "../commands/queue.ts";
+import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Pool } from "../memory/pool.ts";
+import type { GpuRuntime } from "./runtime.ts";
+import { type BufferView, shaderOf, type WgslCall, type WgslKernel, wordsOf } from "./wgslKernel.ts";
+
+/** A dispatch of a hand-written kernel, its views told by those of the op's call. */
+interface Dispatch extends Pick<Command, "shader" | "workgroups" | "work"> {
+  readonly kind: "dispatch";
+  /** For each binding: which of the call's inputs, outputs and scratch it is of, how far into it, and in which steps that counts. */
+  readonly bindings: readonly { readonly of: number; readonly shift: number; readonly unit: 1 | 4 }[];
+  /** Uniforms, the first of them where bindings start, which are put in for each call. */
+  readonly words: Int32Array;
+}
+type Step =
+  | Dispatch
+  | { readonly kind: "lend"; readonly length: number; readonly dtype: Dtype }
+  | { readonly kind: "giveBack"; readonly scratch: number };
+
+/** What an override does for certain shapes, strides and attributes. */
+interface Remembered {
+  readonly variant: string | undefined;
+  /** Undefined before the first run. */
+  steps: readonly Step[] | undefined;
+}
+
+/** More than a step of the largest model calls. */
+const MOST_CALLS = 1 << 12;
+
+/**
+ * What hand-written kernels run on, and a function that remembers what they do: overrides whose dispatches follow from shapes,
+ * strides, alignment and attributes alone run once for these, and later calls repeat the dispatches, until `forget` is called since
+ * kernels or limits were measured anew.
+ */
+export function remembering(
+  { queue, pool, check }: { queue: CommandQueue; pool: Pool; check: () => void },
+  settings: Omit<GpuRuntime, "dispatch" | "withScratch">,
+): { runtime: GpuRuntime; remembered: (overrides: Overrides) => Overrides; forget: () => void } {
+  let recording: Recording | undefined;
+  /** Of what follows besides from what was measured. */
+  let measurements = 0;
+  const runtime: GpuRuntime = {
+    ...settings,
+    dispatch(kernel, call) {
+      check();
+      const names = Object.keys(kernel.bindings) as (keyof typeof call.views)[];
+      const [x, y = 1, z = 1] = call.workgroups;
+      const command: Command = {
+        shader: shaderOf(kernel),
+        blocks: names.map((name) => (call.views[name].buffer as GpuBuffer).block),
+        words: wordsOf(kernel, call),
+        workgroups: [x, y, z],
+        ...(call.work === undefined ? {} : { work: call.work }),
+      };
+      recording?.dispatch(command, kernel, call);
+      queue.dispatch(command);
+    },
+    withScratch(length, dtype, use) {
+      check();
+      const buffer = pool.alloc(length, dtype);
+      const given = recording?.lend(buffer);
+      try {
+        return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
+      } finally {
+        pool.free(buffer);
+        if (given !== undefined) recording?.giveBack(given);
+      }
+    },
+  };
+
+  const record = (views: readonly View[], run: () => void): readonly Step[] | undefined => {
+    const own = new Recording(views);
+    const before = recording;
+    recording = own;
+    try {
+      run();
+    } finally {
+      recording = before;
+    }
+    return own.steps;
+  };
+
+  const repeat = (steps: readonly Step[], views: readonly View[]): void => {
+    check();
+    const places: BufferView[] = [...views];
+    for (const step of steps) {
+      if (step.kind === "lend") places.push({ buffer: pool.alloc(step.length, step.dtype), offset: 0 });
+      else if (step.kind === "giveBack") pool.free(places[step.scratch]!.buffer as GpuBuffer);
+      else {
+        const { bindings, words } = step;
+        for (const [i, { of, shift, unit }] of bindings.entries()) words[i] = (places[of]!.offset + shift) / unit;
+        queue.dispatch({ ...step, blocks: bindings.map(({ of }) => (places[of]!.buffer as GpuBuffer).block) });
+      }
+    }
+  };
+
+  const remembered = (overrides: Overrides): Overrides =>
+    Object.fromEntries(
+      Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run }]) => {
+        const known = new NumbersMemo<Remembered>(MOST_CALLS);
+        const find = (inputs: readonly View[], attrs: unknown): Remembered =>
+          known.get([measurements, ...keyOf(inputs, attrs)], () => ({
+            variant: select(inputs, attrs),
+            steps: undefined,
+          }));
+        const own: AnyOverride = {
+          select: (inputs, attrs) => (queue.rehearsing ? select(inputs, attrs) : find(inputs, attrs).variant),
+          run(call) {
+            if (queue.rehearsing) {
+              run(call);
+              return;
+            }
+            const views = [...call.inputs, ...call.outputs];
+            const entry = find(call.inputs, call.attrs);
+            if (entry.steps) repeat(entry.steps, views);
+            else entry.steps = record(views, () => run(call));
+          },
+        };
+        return [op, own];
+      }),
+    );
+  const forget = (): void => {
+    measurements++;
+  };
+  return { runtime, remembered, forget };
+}
+
+interface AnyOverride {
+  select(inputs: readonly View[], attrs: unknown): string | undefined;
+  run(call: {
+    readonly variant: string;
+    readonly inputs: readonly View[];
+    readonly outputs: readonly View[];
+    readonly attrs: unknown;
+  }): void;
+}
+
+/** What one run asks of the device. */
+class Recording {
+  readonly #places: BufferView[];
+  readonly #steps: Step[] = [];
+  /** Whether views can be told from each other by their buffers. */
+  #isClear: boolean;
+
+  constructor(views: readonly View[]) {
+    this.#places = [...views];
+    this.#isClear = new Set(views.map(({ buffer }) => buffer)).size === views.length;
+  }
+
+  /** Undefined where the run cannot be repeated. */
+  get steps(): readonly Step[] | undefined {
+    return this.#isClear ? this.#steps : undefined;
+  }
+
+  dispatch(
+    { shader, workgroups, words, work }: Command,
+    kernel: WgslKernel,
+    { views }: WgslCall<string, string>,
+  ): void {
+    const bindings = Object.entries(kernel.bindings).map(([name, type]) => {
+      const { buffer, offset } = views[name]!;
+      const of = this.#places.findIndex((place) => place.buffer === buffer);
+      this.#isClear &&= of >= 0;
+      const unit: 1 | 4 = type.endsWith("vec4f") ? 4 : 1;
+      return { of, shift: offset - (this.#places[of]?.offset ?? 0), unit };
+    });
+    const own = { shader, workgroups, words: Int32Array.from(words), ...(work === undefined ? {} : { work }) };
+    this.#steps.push({ kind: "dispatch", bindings, ...own });
+  }
+
+  lend(buffer: GpuBuffer): number {
+    this.#steps.push({ kind: "lend", length: buffer.length, dtype: buffer.dtype });
+    return this.#places.push({ buffer, offset: 0 }) - 1;
+  }
+
+  giveBack(scratch: number): void {
+    this.#steps.push({ kind: "giveBack", scratch });
+  }
+}
+
+/** Elements to a multiple of which kernels look where a view starts. */
+const ALIGNMENT = 4;
+
+function keyOf(inputs: readonly View[], attrs: unknown): (number | readonly number[])[] {
+  const key: (number | readonly number[])[] = [];
+  for (const { dtype, shape, strides, offset } of inputs) key.push(numberOf(dtype), shape, strides, offset % ALIGNMENT);
+  addNumbers(key, attrs);
+  return key;
+}
+
+/** By text: a number of its own. */
+const textNumbers = new Map<string, number>();
+
+/** Attributes, whatever they are made of, as numbers. */
+function addNumbers(to: (number | readonly number[])[], value: unknown): void {
+  if (typeof value === "number") to.push(value);
+  else if (typeof value === "string" || typeof value !== "object" || value === null) to.push(numberOf(String(value)));
+  else if (Array.isArray(value)) {
+    to.push(value.length);
+    for (const entry of value) addNumbers(to, entry);
+  } else
+    for (const [name, entry] of Object.entries(value)) {
+      to.push(numberOf(name));
+      addNumbers(to, entry);
+    }
+}
+
+function numberOf(text: string): number {
+  const known = textNumbers.get(text);
+  if (known !== undefined) return known;
+  textNumbers.set(text, textNumbers.size);
+  return textNumbers.size - 1;
+}
