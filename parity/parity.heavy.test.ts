@@ -3,20 +3,26 @@ import { describe, expect, test } from "vitest";
 import { NO_PACK } from "./referencePack.ts";
 import { FAMILIES, type ParityOptions, runParity } from "./run.ts";
 
-const REFERENCE = "../shared/reference";
+const DFINE = "../shared/reference";
+const DETRS = "../shared/reference-detr";
 
-const WANTED: readonly Pick<ParityOptions, "backend" | "presets" | "families" | "exact">[] = [
-  { backend: "cpu", presets: ["n"], families: FAMILIES },
-  { backend: "cpu", presets: ["s", "m"], families: ["eval"] },
-  { backend: "webgpu", presets: ["n"], families: ["units", "eval", "train"], exact: false },
+const WANTED: readonly Omit<ParityOptions, "threads" | "onCheck">[] = [
+  { reference: DFINE, backend: "cpu", presets: ["n"], families: FAMILIES },
+  { reference: DFINE, backend: "cpu", presets: ["s", "m"], families: ["eval"] },
+  { reference: DFINE, backend: "webgpu", presets: ["n"], families: ["units", "eval", "train"], exact: false },
+  { reference: DETRS, backend: "cpu", presets: [], families: ["units"] },
+  {
+    ...{ reference: DETRS, backend: "cpu", families: ["eval", "train"], exact: false },
+    presets: ["deformable-detr-fdr", "dn-detr", "dino-fdr"],
+  },
 ];
 
-describe.each(WANTED)("parity with the official PyTorch model: $backend, $presets, $families", async (wanted) => {
-  if (!existsSync(REFERENCE)) {
+describe.each(WANTED)("parity with PyTorch's models: $reference, $backend, $presets, $families", async (wanted) => {
+  if (!existsSync(wanted.reference)) {
     test("all checks", (context) => context.skip(NO_PACK));
     return;
   }
-  const report = await runParity({ reference: REFERENCE, ...wanted });
+  const report = await runParity(wanted);
   test("there are checks", () => expect(report.checks.length).toBeGreaterThan(0));
   for (const { name, error, allowed, verdict, note } of report.checks)
     test(name, () => {

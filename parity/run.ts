@@ -34,7 +34,7 @@ export interface ParityOptions {
 type PackPreset = (typeof PACK_PRESETS)[number];
 
 /** The presets whose training also runs in float64. */
-const EXACT: readonly PackPreset[] = ["n"];
+const EXACT: readonly PackPreset[] = ["n", "dn-detr-fdr"];
 
 /** A check of one preset. */
 interface PresetCheck {

@@ -43,14 +43,14 @@ export async function refinedObjects(
   options: ResultImage & Limits & { readonly model: Detector; readonly signal?: AbortSignal | undefined },
 ): Promise<RefinedObject[]> {
   const { model, signal } = options;
-  const [logits, boxes, corners, refPoints] = await read(
+  const [logits, boxes, corners, refPoints, up, regScale] = await read(
     input,
-    ({ logits, boxes, corners, refPoints }) => {
+    ({ logits, boxes, corners, refPoints, weighting }) => {
       if (!corners || !refPoints)
         throw new ConfigError(
           "distributions: the edges of this model are no distributions (model.decoder.boxHead is not distribution)",
         );
-      return [logits, boxes, corners, refPoints];
+      return [logits, boxes, corners, refPoints, ...(weighting ? [weighting.up, weighting.regScale] : [])];
     },
     signal,
   );
@@ -59,7 +59,9 @@ export async function refinedObjects(
   const { objects } = toResult(found!, options);
   const classes = logits!.length / (boxes!.length / 4);
   const best = topIndices(logits!, objects.length);
-  const weights = weightingFunction(model.weighting).map((weight) => weight / model.weighting.regScale);
+  const learned = up && regScale ? { up: up[0]!, regScale: regScale[0]! } : {};
+  const weighting = { ...model.weighting, ...learned };
+  const weights = weightingFunction(weighting).map((weight) => weight / weighting.regScale);
   return objects.map((object, i) => {
     const query = Math.floor(best[i]! / classes);
     const [cx, cy, w, h] = refPoints!.subarray(4 * query, 4 * query + 4) as unknown as [number, number, number, number];

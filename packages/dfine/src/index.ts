@@ -34,6 +34,7 @@ export {
   type TaskName,
   type TrainConfig,
 } from "./config/config.ts";
+export type { Methods } from "./config/criteria.ts";
 export { type ConvertedConfig, convertOfficial, mergeOfficial, type OfficialTree } from "./config/officialConfig.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
@@ -106,17 +107,20 @@ export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
 export type { CriterionOptions } from "./loss/lossTerms.ts";
-export { hungarianMatch } from "./loss/matcher.ts";
+export { hungarianMatch, type MatcherOptions } from "./loss/matcher.ts";
 export type { MatchedPairs, MatchTargets } from "./loss/matches.ts";
 export { buildDetector } from "./model/architectures.ts";
 export { type DenoisingOptions, denoisingQueries } from "./model/denoising.ts";
 export { type ClassRows, Detector, type DetectorConfig } from "./model/detector.ts";
+export type { DetrConfig } from "./model/detr/detrConfig.ts";
+export type { DFineConfig } from "./model/dfineConfig.ts";
 export { DFineModel } from "./model/dfineModel.ts";
 export type {
   DenoisingDraws,
   DenoisingOutputs,
   DenoisingQueries,
   ForwardOptions,
+  LearnedWeighting,
   PredictionSet,
   Predictions,
   Tap,

@@ -20,9 +20,9 @@ import { addTransposed, writeProducts, writeSums } from "./attentionProducts.ts"
 import { powerRows, STEP } from "./attentionRows.ts";
 import { makeTile } from "./tile.ts";
 
-// Weights are computed again, block by block of 60 queries: that is quicker than to keep them, whose writing and reading takes longer
-// than a product and the powers, and takes no memory. Tiles of `tile.ts`. 500 queries and keys at a depth of 16, 32: 53, 62 % of the
-// ceiling wide, 63, 70 % narrow, powers not counted.
+// Weights are computed again, block by block of 60 queries, so that none are kept from the forward pass: they would be 32 MB of each
+// decoder layer in a step of four images. Tiles of `tile.ts`. 500 queries and keys at a depth of 16, 32: 53, 62 % of the ceiling
+// wide, 63, 70 % narrow, powers not counted.
 
 const PIECES = [
   ...(["keyPanels", "valuePanels", "keyLines", "queryLines", "gradLines"] as const),

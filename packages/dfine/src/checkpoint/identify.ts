@@ -53,13 +53,22 @@ const differenceText = ({ name, inFile, expected }: Difference): string =>
 
 const presetModel = (preset: PresetName): ModelConfig => presetConfig(preset, "coco").model;
 
+/** How many tensors of a file a model has a place for. */
+const fitting = (shapes: Shapes, model: ModelConfig): number =>
+  onPaper(model, (detector) => {
+    const state = detector.stateDict();
+    return [...shapes].filter(([name, { shape }]) => state.get(name)?.shape.join() === shape.join()).length;
+  });
+
 /** The preset that a file's tensors are of. @throws ModelFileError telling how it differs from the closest one */
 export function presetOf(shapes: Shapes, file: string): PresetName {
-  let closest: { preset: PresetName; found: Difference[] } | undefined;
+  let closest: { preset: PresetName; found: Difference[]; alike: number } | undefined;
   for (const preset of PRESET_NAMES) {
-    const found = architectureDifferences(shapes, presetModel(preset));
+    const model = presetModel(preset);
+    const found = architectureDifferences(shapes, model);
     if (found.length === 0) return preset;
-    if (!closest || found.length < closest.found.length) closest = { preset, found };
+    const alike = fitting(shapes, model);
+    if (!closest || alike > closest.alike) closest = { preset, found, alike };
   }
   const { preset, found } = closest!;
   throw new ModelFileError(

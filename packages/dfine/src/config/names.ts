@@ -18,3 +18,7 @@ export type PresetName = (typeof PRESET_NAMES)[number];
 export type TaskName = (typeof TASK_NAMES)[number];
 /** One of `RECIPE_NAMES`. */
 export type RecipeName = (typeof RECIPE_NAMES)[number];
+
+/** What a preset is called beside others' detectors. */
+export const titleOf = (preset: PresetName): string =>
+  DFINE_PRESET_NAMES.some((size) => size === preset) ? `D-FINE ${preset}` : preset;

@@ -10,6 +10,7 @@ export const splitSchema = z.strictObject({
   annotations: z.string().min(1),
 });
 
+/** A folder of images, and the file of their COCO annotations. @interface */
 export type SplitPaths = z.infer<typeof splitSchema>;
 
 /** Class names; digits are names too. */

@@ -1,4 +1,4 @@
-import { defineMap, noGrad, stack, type Tensor } from "@dfine/tensor";
+import { casesOf, defineMap, defineRow, noGrad, stack, type Tensor } from "@dfine/tensor";
 import * as z from "zod";
 import { rate } from "../config/numbers.ts";
 import type { PredictionSet } from "../model/outputs.ts";
@@ -12,17 +12,25 @@ import { softplus } from "./varifocal.ts";
 const softened = <Kind extends string>(kind: Kind) =>
   z.strictObject({ kind: z.literal(kind), weight: rate, temperature: z.number().positive() });
 
-const bernoulliDivergence = defineMap(
+// Row: the classes of one query.
+const bernoulliRow = defineRow(
   "bernoulliDivergence",
-  (student, teacher, temperature) => {
+  (row, student, teacher, temperature) => {
     const [s, t] = [student.div(temperature), teacher.div(temperature)];
     const absent = t.neg().sigmoid();
     const divergence = softplus(s.neg())
       .sub(softplus(t.neg()))
       .add(absent.mul(s.sub(t)));
-    return divergence.mul(temperature).mul(temperature);
+    row.storeRow(row.sum(divergence).mul(temperature).mul(temperature));
   },
-  { inputs: [[-4, 4], [-4, 4], 5] },
+  {
+    takes: ["student", "teacher", "temperature"],
+    cases: (op) =>
+      casesOf("2x3x5 1x4x33 0x3", (shape) => ({
+        inputs: [{ shape }, { shape }, 5],
+        run: (...inputs) => op(inputs, -1),
+      })),
+  },
 );
 
 const squaredDifference = defineMap("squaredDifference", (a, b) => a.sub(b).mul(a.sub(b)));
@@ -94,7 +102,7 @@ const logitsSchema = softened("logits");
 const logits: Row<typeof logitsSchema, Term["run"]> = {
   schema: logitsSchema,
   plan: ({ temperature }) =>
-    meanOver("logits", (student, teacher) => bernoulliDivergence(student, teacher, temperature)),
+    meanOver("logits", (student, teacher) => bernoulliRow([student, teacher, temperature], -1)[0]!),
 };
 
 const featuresSchema = z.strictObject({ kind: z.literal("features"), weight: rate });

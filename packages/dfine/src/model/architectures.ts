@@ -73,7 +73,7 @@ const detr: Row<typeof detrSchema, Blueprint> = {
 /** The detectors that there are, by `model.architecture`. */
 export const ARCHITECTURES = choiceTable("architecture", { dfine, detr }, "dfine");
 
-/** The architecture: everything that fixes the names and shapes of the weights and the forward pass. @interface */
+/** The architecture: everything that fixes the names and shapes of the weights and the forward pass. */
 export type ModelConfig = z.output<typeof ARCHITECTURES.schema>;
 
 /** The parts of each that there is a choice of, by their keys in the model's configuration. */

@@ -107,14 +107,14 @@ export class DFineDecoder extends Module<[input: DecoderInput], TrainingOutputs 
       tap,
       everyLayer,
     });
+    const { up, regScale } = this;
+    const learned = this.#config.learnWeighting ? { weighting: { up, regScale } } : {};
     if (!this.training) {
       const earlier = result.layers.slice(0, -1);
-      return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}) };
+      return { ...result.layers.at(-1)!, ...(everyLayer ? { earlier } : {}), ...learned };
     }
     const enc = { logits: this.encScoreHead.call(queries.tokens), boxes: sigmoid(queries.boxesUnact) };
-    const { up, regScale } = this;
-    const outputs = trainingOutputs(result, { enc: [enc] }, denoising);
-    return this.#config.learnWeighting ? { ...outputs, weighting: { up, regScale } } : outputs;
+    return { ...trainingOutputs(result, { enc: [enc] }, denoising), ...learned };
   }
 
   /** Chooses Q of the tokens in `memory` [B, N, D]. */

@@ -29,6 +29,7 @@ export const dfineSchema = z.strictObject({
   numTopQueries: size,
 });
 
+/** A D-FINE's parts and their keys. @interface */
 export type DFineConfig = z.infer<typeof dfineSchema>;
 
 /** The parts of a model, each planned for what the one before it hands on. */

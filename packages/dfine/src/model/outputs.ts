@@ -55,6 +55,12 @@ export interface DenoisingOutputs extends Pick<DenoisingQueries, "positives" | "
   readonly pre?: PredictionSet;
 }
 
+/** a and 1/c of W(n), [1] each. */
+export interface LearnedWeighting {
+  readonly up: Tensor;
+  readonly regScale: Tensor;
+}
+
 /** Everything that the criterion judges in one training step. */
 export interface TrainingOutputs {
   /** Last decoder layer. */
@@ -69,8 +75,8 @@ export interface TrainingOutputs {
   readonly tokens?: PredictionSet;
   /** Absent where the batch has no target or denoising is off. */
   readonly dn?: DenoisingOutputs;
-  /** a and 1/c of W(n) as they stand, [1] each, where they are learned. */
-  readonly weighting?: { readonly up: Tensor; readonly regScale: Tensor };
+  /** W(n) as it stands, where it is learned. */
+  readonly weighting?: LearnedWeighting;
 }
 
 /**
@@ -97,6 +103,8 @@ export interface ForwardOptions {
 
 /** Predictions outside training: those of the evaluation layer. */
 export interface Predictions extends Omit<PredictionSet, "teacher" | "features"> {
+  /** W(n) as it stands, where it is learned. */
+  readonly weighting?: LearnedWeighting;
   /** Of the layers before it, in order, as if the model ended there; where `everyLayer` asked for them. */
   readonly earlier?: readonly Omit<PredictionSet, "teacher" | "features">[];
 }

@@ -7,13 +7,19 @@ import { type Datasets, readSplits } from "./data/datasetParts.ts";
 import { loadData, splitParts } from "./data/loadData.ts";
 
 const valSplit = z.number().gt(0).lt(1).optional();
-const dataFiles = z.union([
+const dataFiles: z.ZodType<DataFiles> = z.union([
   z.strictObject({ data: z.string(), valSplit }),
   z.strictObject({ train: splitSchema.optional(), val: splitSchema.optional(), valSplit }),
 ]);
 
 /** Where a run's data lies: a place that `loadData` reads, or pairs of folder and annotation file; and the share set aside for validation. */
-export type DataFiles = z.infer<typeof dataFiles>;
+export type DataFiles =
+  | { readonly data: string; readonly valSplit?: number | undefined }
+  | {
+      readonly train?: SplitPaths | undefined;
+      readonly val?: SplitPaths | undefined;
+      readonly valSplit?: number | undefined;
+    };
 
 /** The same with paths that do not depend on the working directory. */
 export function absoluteDataFiles(files: DataFiles): DataFiles {

@@ -3,6 +3,7 @@
  * @module dfine/node
  */
 
+export type { SplitPaths } from "../data/dataYaml.ts";
 export type { BatchSize } from "../data/multiScale.ts";
 export type { SplitName } from "../data/splits.ts";
 export type { Change, Fault, Severity } from "../doctor/check.ts";

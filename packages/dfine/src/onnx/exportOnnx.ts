@@ -1,4 +1,5 @@
 import { withBackend } from "@dfine/tensor";
+import { titleOf } from "../config/names.ts";
 import { inTurn } from "../deviceQueue.ts";
 import type { DFine } from "../dfine.ts";
 import { checkInputSize } from "../model/architectures.ts";
@@ -94,7 +95,7 @@ export async function exportOnnx(detector: DFine, options: OnnxOptions = {}): Pr
     inputs: inputs.map((port, i) => portOf(port, trace.inputs[i]!.shape, trace)),
     outputs: outputs.map((port, i) => portOf(port, trace.outputs[i]!.shape, trace)),
     metadata: {
-      ...{ model: `D-FINE ${detector.preset}`, names: JSON.stringify(config.classes) },
+      ...{ model: titleOf(detector.preset), names: JSON.stringify(config.classes) },
       ...{ size: anySize ? "any" : size.join("x"), resize: config.resize },
     },
   });

@@ -93,15 +93,15 @@ function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
 }
 
 /**
- * The sum of gradients that arrived by several ways, in the place of one whose elements nobody else reads; takes over the
- * handles. `isOwn`: that the first is one.
+ * The sum of gradients that arrived by several ways, added in their order, in the place of one whose elements nobody else
+ * reads; takes over the handles. `isOwn`: that the first is one.
  */
 function total(arrived: readonly Tensor[], isOwn: boolean): Tensor {
-  const target = isOwn ? arrived[0]! : arrived.find(isAlone);
-  const others = arrived.filter((gradient) => gradient !== target);
-  if (target) launchOver(accumulate[others.length]!, target, { tensors: [target, ...others] });
-  const result = target ?? addedUp(others);
-  for (const gradient of others) gradient.dispose();
+  const place = isOwn ? 0 : arrived.findIndex(isAlone);
+  const target = arrived[place];
+  if (target) launchOver(accumulate[arrived.length - 1]![place]!, target, { tensors: [...arrived] });
+  const result = target ?? addedUp(arrived);
+  for (const gradient of arrived) if (gradient !== target) gradient.dispose();
   return result;
 }
 
@@ -119,14 +119,17 @@ function addedUp(tensors: readonly Tensor[]): Tensor {
 const MOST_TERMS = 6;
 const sumOf = (terms: number): Expr => Array.from({ length: terms }, (_, i) => load(i)).reduce((a, b) => a.add(b));
 const terms = Array.from({ length: MOST_TERMS + 1 }, (_, count) => count + 1);
-/** By the number of terms less one: into the first, and into another tensor. */
+/** By the number of terms less one, and which of them becomes the sum. */
 const accumulate = terms.map((count) =>
-  makeProgram("accumulate", {
-    operands: [updateOperand("f32"), ...new Array(count - 1).fill(readOperand("f32"))],
-    params: [],
-    stages: [{ kind: "store", perRow: false, writes: [{ operand: 0, expr: sumOf(count) }] }],
-  }),
+  Array.from({ length: count }, (_, place) =>
+    makeProgram("accumulate", {
+      operands: Array.from({ length: count }, (_, i) => (i === place ? updateOperand : readOperand)("f32")),
+      params: [],
+      stages: [{ kind: "store", perRow: false, writes: [{ operand: place, expr: sumOf(count) }] }],
+    }),
+  ),
 );
+/** By the number of terms less one. */
 const addition = terms.map((count) =>
   mapProgram("add", { inputs: new Array<Dtype>(count).fill("f32"), params: [], outputs: [sumOf(count)] }),
 );

@@ -7,7 +7,7 @@
 import "../methods.ts";
 
 export type * from "../backend.ts";
-export { type Known, memo, NumbersMemo } from "../memo.ts";
+export { type Known, memo, type Numbers, NumbersMemo } from "../memo.ts";
 export type { OpAttrs } from "../ops/attrs.ts";
 export { convEpilogue } from "../ops/conv2d.ts";
 export { defineOp, type OpBackprop, type OpDefinition, type OutputSpec, type StructuredOp } from "../ops/defineOp.ts";

@@ -41,6 +41,7 @@ export const detrSchema = z.strictObject({
   numTopQueries: size,
 });
 
+/** The parts of another DETR and their keys. @interface */
 export type DetrConfig = z.infer<typeof detrSchema>;
 
 /** The parts of a model, each planned for what the one before it hands on. */

@@ -5,11 +5,13 @@ import { extentsOf, filledOf, type Size } from "./extents.ts";
 
 const side = fc.integer({ min: 1, max: 700 });
 /** An image in a batch, and levels as strides of 2 make them. */
-const place = fc.tuple(side, side, fc.double({ min: 0, max: 1 }), fc.double({ min: 0, max: 1 })).map(([h, w, y, x]) => {
-  const levels = [8, 16, 32, 64].map((stride) => ({ height: Math.ceil(h / stride), width: Math.ceil(w / stride) }));
-  const valid: Size = [Math.max(1, Math.round(h * y)), Math.max(1, Math.round(w * x))];
-  return { whole: [h, w] as Size, valid, levels };
-});
+const place = fc
+  .tuple(side, side, fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }))
+  .map(([h, w, y, x]) => {
+    const levels = [8, 16, 32, 64].map((stride) => ({ height: Math.ceil(h / stride), width: Math.ceil(w / stride) }));
+    const valid: Size = [Math.max(1, Math.round(h * y)), Math.max(1, Math.round(w * x))];
+    return { whole: [h, w] as Size, valid, levels };
+  });
 
 test("a cell is filled where the nearest pixel of the mask is", () => {
   fc.assert(

@@ -30,7 +30,7 @@ const rules = (hasProposals: boolean): readonly (readonly [RegExp, (parameter: P
 
 /** Heads of one kind and biases of layers begin as copies; but for the last layer of the first box head. */
 const COPIED =
-  /^(class_embed|bbox_embed|dec_bbox_head|transformer\.\w+\.layers)\.0\.((?:linear\d\.bias|weight|bias|layers\.[01]\.\w+))$/;
+  /^(class_embed|bbox_embed|dec_bbox_head|transformer\.(?:en|de)coder\.layers)\.0\.(linear\d\.bias|weight|bias|layers\.[01]\.\w+)$/;
 
 test.each(DETR_PRESET_NAMES)("first values of %s are those of the public code", async (family) => {
   for (const fdr of [false, true]) {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command, Option } from "commander";
 import { exportHuggingFace, exportSafetensors } from "../../checkpoint/exportWeights.ts";
+import { titleOf } from "../../config/names.ts";
 import { ExportError } from "../../exportError.ts";
 import { exportOnnx } from "../../onnx/exportOnnx.ts";
 import { ALIKE, checkOnnx, type OnnxComparison } from "../checkOnnx.ts";
@@ -81,7 +82,7 @@ async function run(values: ExportValues): Promise<number> {
     post,
     check,
   });
-  terminal.say(`${out}: D-FINE ${detector.preset}, ${text}`);
+  terminal.say(`${out}: ${titleOf(detector.preset)}, ${text}`);
   return EXIT.ok;
 }
 

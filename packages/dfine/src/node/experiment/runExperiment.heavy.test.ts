@@ -12,10 +12,11 @@ let folder = "";
 let digits: DigitsDataset;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "dfine-experiment-"));
-  digits = await makeDigits({ folder: join(folder, "digits"), train: 12, val: 2, size: 96 });
+  digits = await makeDigits({ folder: join(folder, "digits"), train: 10, val: 2, size: 96 });
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+/** Five steps in an epoch: the first quarter of 20 steps and the last see the same images. */
 const { classes: _, ...model } = tinyModel();
 const tiny: ConfigOptions = {
   ...{ preset: "n", model },

@@ -57,7 +57,7 @@ export function matchFigure({ source, width, height, targets, layers }: MatchTra
   });
   const body = `${text("Each layer's matches, and their union", [GAP, GAP + 16], { anchor: "start", size: 16, weight: 650 })}
 ${text("A colour and number is a target. In the union a query has the target that it had most often; a target may have several queries.", [GAP, GAP + 36], { anchor: "start" })}
-<svg x="${GAP}" y="${GAP + HEAD}" width="${PICTURE}" height="${px(shown)}" viewBox="0 0 ${width} ${height}"><image href="${source}" width="${width}" height="${height}"/>${boxes.join("")}</svg>
+<svg x="${GAP}" y="${GAP + HEAD}" width="${PICTURE}" height="${px(shown)}" viewBox="0 0 ${width} ${height}" role="img" aria-label="The image with its targets"><image href="${source}" width="${width}" height="${height}"/>${boxes.join("")}</svg>
 ${head.join("")}
 ${rows.join("\n")}`;
   return svgFile(size, "Matches of decoder layers and their union", body);

@@ -120,7 +120,7 @@ export async function robustnessFigure(pictures: readonly HardPicture[]): Promis
         return `<rect ${place} stroke="#000" stroke-opacity=".5" stroke-width="${px(3.5 * scale)}"/><rect ${place} stroke="rgb(${classColor(classId).join(" ")})" stroke-width="${px(1.8 * scale)}"/>`;
       });
       const caption = text(`${title}: ${objects.length} found`, [at.x, at.y + 14], { anchor: "start", size: 13 });
-      return `${caption}<svg x="${at.x}" y="${px(at.y + CAPTION)}" width="${TILE}" height="${px(height / scale)}" viewBox="0 0 ${width} ${height}"><image href="${await thumbnail(image, 2 * TILE)}" width="${width}" height="${height}"/>${boxes.join("")}</svg>`;
+      return `${caption}<svg x="${at.x}" y="${px(at.y + CAPTION)}" width="${TILE}" height="${px(height / scale)}" viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}"><image href="${await thumbnail(image, 2 * TILE)}" width="${width}" height="${height}"/>${boxes.join("")}</svg>`;
     }),
   );
   const size = {
