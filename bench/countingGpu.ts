@@ -14,7 +14,7 @@ const FEATURES = ["shader-f16", "subgroups"];
 /** How its adapter is named: hardware, or the software that lanes of a CPU's vectors stand for. */
 export type CountingKind = "discrete" | "software";
 const NAMES: Readonly<Record<CountingKind, string>> = {
-  discrete: "a card that computes nothing",
+  discrete: "a GeForce that computes nothing",
   software: "a SwiftShader that computes nothing",
 };
 

@@ -15,11 +15,18 @@ const PRODUCTS: Readonly<Record<string, (inputs: readonly Tensor[]) => number>> 
   matmul: ([a]) => a!.shape.at(-1)!,
   conv2d: productsOfConv,
   conv2dAct: productsOfConv,
+  scaledDotProductAttention: productsOfAttention,
 };
 
 function productsOfConv([, weight]: readonly Tensor[]): number {
   const [, channels, height, width] = weight!.shape as [number, number, number, number];
   return channels * height * width;
+}
+
+/** Of each key with the query, and of its weight with the value, shared by the value's channels. */
+function productsOfAttention([, key, value]: readonly Tensor[]): number {
+  const [keys, depth, channels] = [key!.shape[2]!, key!.shape[3]!, value!.shape[3]!];
+  return keys * (depth / channels + 1);
 }
 
 /** Counts parameters and operations of a detector, without making it: docs/specification.md §2 counts alike. */

@@ -49,7 +49,8 @@ export function annotatedBoxes(dataset: CocoDataset, image: CocoImage): Annotate
     const given = corners(bbox);
     const box = given.map((value, i) => clamp(value, i % 2 ? image.height : image.width));
     const [x1, y1, x2, y2] = box as [number, number, number, number];
-    if (!(x2 > x1 && y2 > y1)) {
+    // As fractions, sides may be less than float32 can tell from 0.
+    if (!(Math.fround((x2 - x1) / image.width) > 0 && Math.fround((y2 - y1) / image.height) > 0)) {
       dropped++;
       continue;
     }

@@ -87,7 +87,7 @@ test.each<[name: string, call: () => unknown, said: string]>([
   [
     "loader, a name",
     () => loader({ transforms: "heavy" }),
-    'transforms is "heavy"; it takes official, mosaic, flip, none, or a',
+    'transforms is "heavy"; it takes official, mosaic, detr, flip, none, or a',
   ],
   [
     "loader, a key",

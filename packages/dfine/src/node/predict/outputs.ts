@@ -31,44 +31,51 @@ export interface Output {
   end(): Promise<string>;
 }
 
+/** Bytes of frames that ffmpeg may have been given before it is known that it cannot write: what a pipe holds, twice. */
+const PIPE_BYTES = 2 ** 17;
+
 /** The images with boxes, and videos as videos. */
 function pictures({ folder, every, warn }: OutputContext): Output {
-  let writer: { stem: string; video: VideoWriter } | undefined;
+  let writer: { stem: string; video: VideoWriter; first: { path: string; image: RgbImage }[] } | undefined;
   let canWriteVideo = true;
+  const write = async (path: string, image: RgbImage) => await writeFileAtomic(path, await encodeImage(image, path));
   const orPictures = async (work: () => Promise<void>): Promise<void> => {
     try {
       await work();
     } catch (error) {
       if (!(error instanceof VideoWriteError || error instanceof NoFfmpegError)) throw error;
-      writer?.video[Symbol.dispose]();
+      const lost = writer;
+      lost?.video[Symbol.dispose]();
       writer = undefined;
       canWriteVideo = false;
       warn(`${error.message}; frames are written as images`);
+      for (const { path, image } of lost?.first ?? []) await write(path, image);
     }
   };
   const endVideo = async (): Promise<void> => {
     const done = writer;
-    writer = undefined;
     if (done) await orPictures(() => done.video.end());
+    writer = undefined;
   };
   return {
     add: async ({ file, stem, image, video }, { objects }) => {
       const drawn = drawObjects(image, objects);
+      const path = join(folder, `${stem}${/\.png$/i.test(file) ? ".png" : ".jpg"}`);
       if (writer && writer.stem !== video?.stem) await endVideo();
       if (video && canWriteVideo) {
         const [frames, seconds] = video.rate.split("/").map(Number);
         writer ??= {
-          stem: video.stem,
+          ...{ stem: video.stem, first: [] },
           video: new VideoWriter(join(folder, `${video.stem}.mp4`), {
             ...{ width: image.width, height: image.height, rate: `${frames}/${(seconds ?? 1) * every}` },
           }),
         };
-        const { video: out } = writer;
+        const { video: out, first } = writer;
         await orPictures(() => out.add(drawn));
+        if (first.length * drawn.data.length < PIPE_BYTES) first.push({ path, image: drawn });
         if (canWriteVideo) return out.path;
       }
-      const path = join(folder, `${stem}${/\.png$/i.test(file) ? ".png" : ".jpg"}`);
-      await writeFileAtomic(path, await encodeImage(drawn, path));
+      await write(path, drawn);
       return path;
     },
     end: async () => {
