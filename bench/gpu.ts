@@ -1,18 +1,19 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { type WebGpuBackend, webgpu } from "@dfine/backend-webgpu";
+import { type Ceiling, measureCeiling, type Profile, profiled } from "@dfine/tensor";
 import type { PresetName } from "dfine";
-import { type GpuFindings, gpuSection, type StepTimes } from "./gpuReport.ts";
+import { type GpuFindings, gpuSection, type StepTimes, torchTimes } from "./gpuReport.ts";
 import { BenchError } from "./options.ts";
 import type { Row } from "./row.ts";
 import { trainWork } from "./train.ts";
 
 const USAGE = `npm run gpu -- [--software] [--only parity,losses,kernels,train] [--preset n,s] [--train-size 640] [--train-batch 8]
-  [--seconds 3] [--reference ../shared/reference] [--out runs/gpu.md]`;
+  [--seconds 3] [--reference ../shared/reference] [--torch LINES.json] [--out runs/gpu.md]`;
 const ROOT = join(import.meta.dirname, "..");
 /** Before a backend here names the software driver of this process: other programs find theirs by themselves. */
 const ENVIRONMENT = { ...process.env };
@@ -30,6 +31,7 @@ function parse() {
         "train-batch": { type: "string", default: "8" },
         seconds: { type: "string", default: "3" },
         reference: { type: "string", default: "../shared/reference" },
+        torch: { type: "string" },
         out: { type: "string", default: "runs/gpu.md" },
       },
     }).values;
@@ -60,16 +62,17 @@ function program(file: string, args: readonly string[]): Promise<{ text: string;
   });
 }
 
-/** The device's name. @throws BenchError where it is only software and that was not asked for */
-async function deviceName(allowSoftware: boolean): Promise<string> {
+/** The device's name, and what it reaches. @throws BenchError where it is only software and that was not asked for */
+async function deviceFacts(allowSoftware: boolean): Promise<{ device: string; ceiling: Ceiling | undefined }> {
   const backend = await webgpu();
   const { adapterName, software } = backend;
+  const ceiling = software && !allowSoftware ? undefined : await measureCeiling(backend);
   backend.dispose();
   if (software && !allowSoftware)
     throw new BenchError(
       `the only WebGPU adapter here is ${adapterName}, which computes on the CPU; run this on a machine with a GPU and its driver, or add --software to try the command itself`,
     );
-  return adapterName;
+  return { device: adapterName, ceiling };
 }
 
 async function check(file: string, args: readonly string[]): Promise<string> {
@@ -85,26 +88,36 @@ async function benchRows(args: readonly string[]): Promise<Row[]> {
   return (JSON.parse(text) as { rows: Row[] }).rows;
 }
 
-/** Milliseconds of the kernels of one step; undefined where the device tells no times. */
-async function kernelTime({ preset, size, batch }: Row): Promise<number | undefined> {
+/** Milliseconds of the kernels of one step, and where they go; undefined where the device tells no times. */
+async function kernelTimes(
+  { preset, size, batch }: Row,
+  ceiling: Ceiling | undefined,
+): Promise<{ kernels_ms: number | undefined; profile: Profile | undefined }> {
   const backend = await webgpu({ trace: true });
   const total = async (): Promise<number> =>
     (await backend.kernelTimes()).reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
-  const { run, dispose } = await trainWork({ preset: preset as PresetName, size, batch, threads: 1 }).ours(backend);
+  const watched = profiled(backend, ceiling);
+  const work = trainWork({ preset: preset as PresetName, size, batch, threads: 1 });
+  const { run, dispose } = await work.ours(watched.backend);
   await run();
   const before = await total();
+  watched.profile({ restart: true });
   for (let i = 0; i < TIMED_STEPS; i++) await run();
   const taken = (await total()) - before;
+  const profile = watched.profile();
   dispose();
   backend.dispose();
-  return tellsTimes(backend) ? taken / TIMED_STEPS : undefined;
+  return tellsTimes(backend)
+    ? { kernels_ms: taken / TIMED_STEPS, profile }
+    : { kernels_ms: undefined, profile: undefined };
 }
 
 const tellsTimes = ({ features }: WebGpuBackend): boolean => features.has("timestamp-query");
 
 async function findings(options: Options): Promise<GpuFindings> {
   const wanted = options.only.split(",");
-  const device = await deviceName(options.software);
+  const torch = options.torch === undefined ? [] : torchTimes(await readFile(options.torch, "utf8"));
+  const facts = await deviceFacts(options.software);
   const { preset, seconds, reference } = options;
   const checks: Record<string, string> = {};
   if (wanted.includes("parity"))
@@ -125,10 +138,10 @@ async function findings(options: Options): Promise<GpuFindings> {
   if (wanted.includes("train")) {
     const size = ["--train-size", options["train-size"], "--train-batch", options["train-batch"]];
     for (const row of await benchRows(["--only", "train", "--preset", preset, ...size, "--seconds", seconds]))
-      steps.push({ row, kernels_ms: await kernelTime(row) });
+      steps.push({ row, ...(await kernelTimes(row, facts.ceiling)) });
   }
   const host = `${cpus()[0]?.model ?? "unknown processor"}, Node ${process.version}`;
-  return { device, host, date: new Date().toISOString().slice(0, 10), checks, kernels, steps };
+  return { ...facts, torch, host, date: new Date().toISOString().slice(0, 10), checks, kernels, steps };
 }
 
 try {

@@ -13,8 +13,10 @@ async function profileOf(work: Work, backend: Backend): Promise<Profile> {
   const watched = profiled(backend, await measureCeiling(backend));
   const { run, dispose } = await work.ours(watched.backend);
   await run();
+  await watched.settle();
   watched.profile({ restart: true });
   for (let i = 0; i < PROFILED_RUNS; i++) await run();
+  await watched.settle();
   const profile = watched.profile();
   await dispose();
   return profile;

@@ -20,7 +20,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "@dfine/tensor": ["Edge", "Handle", "Layout", "Storage", "Inputs", "Reduction", "Loss", "Values", "ConvViews"],
   "@dfine/nn": ["STORAGE"],
   "@dfine/backend-cpu": [],
-  "@dfine/backend-webgpu": ["Tuning", "BufferView", "BindingType", "UniformType"],
+  "@dfine/backend-webgpu": ["Tuning", "Products", "BufferView", "BindingType", "UniformType"],
 };
 const entries = [
   "dfine/src",

@@ -1,5 +1,4 @@
 import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
-import type { Overrides } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
@@ -7,46 +6,19 @@ import { environment } from "./device/environment.ts";
 import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
+import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
-import type { GpuRuntime } from "./kernels/runtime.ts";
+import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
+import type { WebGpuOptions } from "./options.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
-
-/** What `webgpu` may be told. */
-export interface WebGpuOptions {
-  /** Bytes of device memory that may be used, blocks kept for reuse included. Default: what the device gives. */
-  readonly memoryLimitBytes?: number;
-  /**
-   * Bytes that cross between host and device at a time, and most bytes kept for the next read; larger reads and writes are
-   * cut. Default 2²⁶; least 256.
-   */
-  readonly stagingBytes?: number;
-  /** Whether generated kernels may fold with workgroup memory. Default: yes, but not on software adapters. */
-  readonly barriers?: boolean;
-  /**
-   * Whether `precompile` does anything. Default: yes, but not on software adapters, where compiling takes the cores that
-   * kernels run on, and a first step with it lasts longer.
-   */
-  readonly compileAhead?: boolean;
-  /** Storage buffers that a kernel may bind; default and most: the device's limit. */
-  readonly maxBindings?: number;
-  /** Element visits of one dispatch, default 2²⁸: fewer where a slow GPU is reset by its watchdog. */
-  readonly visitsPerDispatch?: number;
-  /** Element visits from which on kernels go along their innermost axis by four on software adapters, default 2²⁰. */
-  readonly quadVisits?: number;
-  /**
-   * Counts kernels, and times them where timestamps are offered, which costs a pass for each; `kernelTimes()` tells.
-   * Default: in Node, whether TRACE is set, and then they are listed on stderr in the end.
-   */
-  readonly trace?: boolean;
-  /** Hand-written kernels of yours, for ops of yours (`defineOp`) or in place of the backend's own. */
-  readonly kernels?: (runtime: GpuRuntime) => Overrides;
-  /** Ops whose hand-written kernels are not used. Default: in Node, those of DISABLE=op,op. */
-  readonly disable?: readonly string[];
-}
+import type { TunedChoices } from "./tuner/choices.ts";
+import { keeping } from "./tuner/keeping.ts";
+import { measurer } from "./tuner/measurer.ts";
+import { Tuner } from "./tuner/tuner.ts";
 
 export interface WebGpuBackend extends Backend {
   readonly adapterName: string;
@@ -61,11 +33,13 @@ export interface WebGpuBackend extends Backend {
   };
   /** Does nothing where `compileAhead` is off. @throws BackendError for a kernel that is not valid, DeviceLostError */
   precompile(work: () => void): Promise<void>;
+  /** What is known of products' kernels: given, read from the cache folder, measured. */
+  readonly choices: TunedChoices;
   /** Kernels by time on the device, or by count where it tells no times; empty unless `trace` was asked for. */
   kernelTimes(): Promise<readonly KernelTime[]>;
 }
 
-const VISITS_PER_DISPATCH = 2 ** 28;
+const TUNING_SECONDS = 30;
 const STAGING_BYTES = 2 ** 26;
 const LEAST_STAGING = 256;
 
@@ -88,7 +62,7 @@ export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGp
 
 function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   const { disable, trace, report } = environment();
-  const { backend } = makeBackend(open, { disable, trace, ...options });
+  const { backend } = makeBackend(open, { disable, trace, ...keeping(open, options, report), ...options });
   if (!trace || options.trace !== undefined) return backend;
   // The same backend, which lists its kernels before it is disposed.
   const dispose = async (): Promise<void> => {
@@ -101,8 +75,16 @@ function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
   return Object.create(backend, { dispose: { value: () => void dispose() } });
 }
 
-/** A backend on an open device, and what its hand-written kernels run on. */
-export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
+/** What only the package itself asks for. */
+interface OwnOptions extends WebGpuOptions {
+  /** Told of all choices after something was measured. */
+  readonly onChoices?: (choices: TunedChoices) => unknown;
+  /** In place of those that were measured, and of what the adapter offers. */
+  readonly products?: Partial<Pick<Products, "choiceOf"> & Products["device"]>;
+}
+
+/** A backend on an open device, and what its hand-written kernels run on. @throws BackendError for what it lacks */
+export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: WebGpuBackend; runtime: GpuRuntime } {
   const { device, adapterName, software, features } = open;
   const tuning = software ? SOFTWARE : GPU;
   const faults = new Faults(device, adapterName);
@@ -111,7 +93,9 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
   const pieceBytes = Math.min(stagingBytes - (stagingBytes % 4), device.limits.maxBufferSize);
   const counters = newCounters();
   const gpu = { device, faults, counters, pieceBytes };
-  const queue = new CommandQueue(gpu, profiler);
+  const limits = new WorkLimits(open.identity, firstPace(open, options));
+  void device.lost.then(({ reason }) => reason !== "destroyed" && rememberLoss(open.identity));
+  const queue = new CommandQueue(gpu, { profiler, limits });
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
@@ -127,12 +111,42 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     queue,
     pool,
     maxBindings,
-    maxVisits: options.visitsPerDispatch ?? VISITS_PER_DISPATCH,
+    limits,
     barriers: options.barriers ?? tuning.barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
-  const compileAhead = options.compileAhead ?? tuning.compileAhead;
-  const { runtime, remembered } = remembering({ queue, pool, check: () => faults.check() }, { tuning, features });
+  const tunes = options.tuning === "measured";
+  const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
+  const tuner = new Tuner({
+    ...{ adapter: open.identity, known: options.choices, onChoices: options.onChoices },
+    seconds: options.tuningSeconds ?? TUNING_SECONDS,
+  });
+  if (options.halfFactors && !features.has("shader-f16"))
+    throw new BackendError(`webgpu: halfFactors needs "shader-f16", which ${adapterName} does not offer`);
+  const products: Products = {
+    device: {
+      ...{ software, features, subgroupSize: open.subgroupSize, operands: options.halfFactors ? "f16" : "f32" },
+      workgroupBytes: device.limits.maxComputeWorkgroupStorageSize,
+      workgroupThreads: device.limits.maxComputeInvocationsPerWorkgroup,
+      ...options.products,
+    },
+    choiceOf: options.products?.choiceOf ?? ((name) => tuner.choiceOf(name)),
+    get onProduct() {
+      return tunes && queue.rehearsing ? (met: MetProduct) => tuner.meet(met) : undefined;
+    },
+  };
+  const { runtime, remembered, forget } = remembering(
+    { queue, pool, check: () => faults.check() },
+    { tuning, features, limits, products },
+  );
+
+  const measured = measurer({
+    ...{ gpu, queue, runtime, limits, read, pool },
+    timestamps: !options.trace && features.has("timestamp-query"),
+    isPaceKnown: software || options.visitsPerDispatch !== undefined,
+    tuner: tunes ? tuner : undefined,
+    onMeasured: forget,
+  });
 
   const backend: WebGpuBackend = {
     name: "webgpu",
@@ -179,8 +193,12 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       },
       milliseconds: undefined,
       waiting: 0,
+      clock: profiler?.clock(() => queue.flush()),
     }),
     memory: () => pool.memory(),
+    get choices() {
+      return tuner.choices;
+    },
     async precompile(work) {
       if (!compileAhead) return;
       queue.flush();
@@ -194,6 +212,7 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
       }
       await queue.pipelines.whenPrepared();
       await faults.settle();
+      await measured();
     },
     kernelTimes: async () => {
       queue.flush();
@@ -205,6 +224,12 @@ export function makeBackend(open: OpenDevice, options: WebGpuOptions): { backend
     },
   };
   return { backend, runtime };
+}
+
+/** Work in a tenth of a second, as `visitsPerDispatch` asks or as the kind of adapter lets expect. */
+function firstPace({ kind }: OpenDevice, { visitsPerDispatch }: WebGpuOptions): Pace {
+  if (visitsPerDispatch === undefined) return FIRST_PACE[kind];
+  return { products: 10 * visitsPerDispatch, visits: 10 * visitsPerDispatch };
 }
 
 /** The values as the device stores them. */

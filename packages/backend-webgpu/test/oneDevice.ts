@@ -1,5 +1,6 @@
-import { makeBackend, type WebGpuBackend, type WebGpuOptions } from "../src/backend.ts";
+import { makeBackend, type WebGpuBackend } from "../src/backend.ts";
 import { openDevice } from "../src/device/openDevice.ts";
+import type { WebGpuOptions } from "../src/options.ts";
 
 /**
  * Backends on one device, which compiles a kernel once for all that have it: in software that takes longer than most kernels

@@ -1,3 +1,4 @@
+import type { KeptChoices, TunedChoices } from "@dfine/backend-webgpu";
 import {
   type Backend,
   callable,
@@ -8,6 +9,7 @@ import {
   profileTable,
   whole,
 } from "@dfine/tensor";
+import { flag } from "./optionRules.ts";
 
 /** Names that `resolveBackend` takes. */
 export const DEVICE_NAMES = ["auto", "cpu", "webgpu"] as const;
@@ -28,6 +30,8 @@ export interface DeviceOptions {
   readonly threads?: number | undefined;
   /** Kernels of the CPU at twice the width of WebAssembly's vectors: where the machine has them (default), or never. */
   readonly wide?: "auto" | false | undefined;
+  /** Kernels of a GPU by fixed rules instead of what was measured there: runs repeat each other's bits on any such adapter. */
+  readonly deterministic?: boolean | undefined;
   /** Told in words which device "auto" has taken. */
   readonly onDevice?: (text: string) => void;
 }
@@ -35,6 +39,7 @@ export interface DeviceOptions {
 export const DEVICE_OPTIONS: OptionRules<DeviceOptions> = {
   threads: whole(1),
   wide: { takes: '"auto" or false', fits: (value) => value === "auto" || value === false },
+  deterministic: flag,
   onDevice: callable,
 };
 
@@ -60,9 +65,11 @@ const loadCpu: Loader = async ({ threads, wide }) => {
   return backend;
 };
 
-const loadWebGpu: Loader = async () => {
+const webGpuOptions = ({ deterministic }: DeviceOptions) => (deterministic ? ({ tuning: "fixed" } as const) : {});
+
+const loadWebGpu: Loader = async (options) => {
   const { webgpu } = await import("@dfine/backend-webgpu");
-  return webgpu();
+  return webgpu(webGpuOptions(options));
 };
 
 /** The GPU where there is one; an adapter that computes in software is slower than the CPU backend. */
@@ -70,7 +77,7 @@ const loadBest: Loader = async (options) => {
   let reason = "";
   try {
     const { hardwareWebgpu } = await import("@dfine/backend-webgpu");
-    const gpu = await hardwareWebgpu();
+    const gpu = await hardwareWebgpu(webGpuOptions(options));
     if (gpu) {
       options.onDevice?.(`${gpu.adapterName}, through WebGPU`);
       return gpu;
@@ -86,11 +93,14 @@ const loadBest: Loader = async (options) => {
 async function traced(backend: Backend): Promise<Backend> {
   const { process } = globalThis;
   if (["", "0"].includes(process?.env?.TRACE ?? "")) return backend;
-  const { backend: watched, profile } = profiled(backend, await measureCeiling(backend));
-  const dispose = (): void => {
+  const { backend: watched, profile, settle } = profiled(backend, await measureCeiling(backend));
+  const report = (): void => {
     process.stderr.write(`${profileTable(profile())}\n`);
     backend.dispose();
   };
+  // A device tells times late; one that is lost tells no more.
+  const tell = (): Promise<void> => settle().then(report, report);
+  const dispose = (): void => void (backend.meter?.().clock ? tell() : report());
   return Object.create(watched, { dispose: { value: dispose } });
 }
 
@@ -124,4 +134,32 @@ export async function resolveDevice(device: Device, options: DeviceOptions = {})
 export async function resolveBackend(device: Device, options: DeviceOptions = {}): Promise<Backend> {
   checkOptions("resolveBackend", options, DEVICE_OPTIONS);
   return (await resolveDevice(device, options)).backend;
+}
+
+/** A WebGPU backend that measures its kernels of products, and what is kept of its adapter. */
+export interface Tuning extends Disposable {
+  readonly backend: Backend;
+  /** What the adapter says of itself. */
+  readonly adapter: string;
+  readonly kept: KeptChoices;
+  /** A file's text, and back. @throws BackendError */
+  readonly read: (text: string, file: string) => TunedChoices;
+  readonly write: (choices: TunedChoices) => string;
+}
+
+/**
+ * Opens this machine's adapter for measuring, for so many seconds each time that kernels are compiled ahead; `again`: without
+ * what is known of it.
+ * @throws BackendError where there is no adapter
+ */
+export async function openTuning({ seconds, again }: { seconds: number; again: boolean }): Promise<Tuning> {
+  const { keptChoices, noChoices, readChoices, webgpu, writeChoices } = await import("@dfine/backend-webgpu");
+  const backend = await webgpu({
+    ...{ tuning: "measured", tuningSeconds: seconds },
+    ...(again ? { choices: noChoices("") } : {}),
+  });
+  return {
+    ...{ backend, adapter: backend.choices.adapter, kept: keptChoices(), read: readChoices, write: writeChoices },
+    [Symbol.dispose]: () => backend.dispose(),
+  };
 }

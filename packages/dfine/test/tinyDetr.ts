@@ -28,7 +28,7 @@ export function tinyDetr(family: DetrPresetName, methods: Methods): Config {
       ...train,
       epochs: 2,
       batch: 2,
-      optimizer: { ...train.optimizer, learningRate: 2e-3, backboneLearningRate: 2e-3 },
+      optimizer: { ...train.optimizer, learningRate: 4e-3, backboneLearningRate: 4e-3 },
     },
   };
 }

@@ -64,6 +64,18 @@ export interface Meter {
   readonly milliseconds: number | undefined;
   /** Those of them in which the caller waited for other threads. */
   readonly waiting: number;
+  /** Of a device with a clock of its own, on which kernels run beside the caller. */
+  readonly clock?: DeviceClock | undefined;
+}
+
+/** Times kernels on a device by who started them. */
+export interface DeviceClock {
+  /** Whose kernels those are that are started from now on; undefined: nobody's. */
+  label(name: string | undefined): void;
+  /** Resolves when the times of all that was started so far are known. */
+  settle(): Promise<void>;
+  /** Milliseconds by label, as far as they are known. */
+  readonly milliseconds: ReadonlyMap<string, number>;
 }
 
 /** Everything a device must do. Implement this and every op, gradient and model runs. */

@@ -7,7 +7,7 @@ import "./methods.ts";
 import "./ops/trials.ts";
 
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
-export type { Backend, Buffer, MemoryUse, Meter } from "./backend.ts";
+export type { Backend, Buffer, DeviceClock, MemoryUse, Meter } from "./backend.ts";
 export { closest, editDistance } from "./closest.ts";
 export * from "./dtype.ts";
 export * from "./errors.ts";

@@ -43,6 +43,11 @@ export class Pipelines {
     );
   }
 
+  /** Whether a shader is compiled. */
+  has(shader: Shader): boolean {
+    return this.#pipelines.has(shader.key);
+  }
+
   /** Starts compiling a shader beside everything else; used before it is ready, it is compiled at once. */
   prepare(shader: Shader): void {
     if (this.#pipelines.has(shader.key) || this.#prepared.has(shader.key)) return;

@@ -1,3 +1,4 @@
+import type { DeviceClock } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import { MAP_READ, USAGE } from "../device/constants.ts";
 
@@ -20,7 +21,11 @@ export class Profiler {
   readonly #clock: { readonly queries: GPUQuerySet; readonly resolved: GPUBuffer } | undefined;
   readonly #times = new Map<string, { count: number; nanoseconds: number }>();
   readonly #spare: GPUBuffer[] = [];
-  #names: string[] = [];
+  /** Of the dispatches of a batch, with whom they belong to. */
+  #names: { readonly name: string; readonly label: string | undefined }[] = [];
+  readonly #byLabel = new Map<string, number>();
+  /** Whose dispatches follow. */
+  #label: string | undefined;
   /** Resolves when the times of all batches so far are counted. */
   #counted: Promise<unknown> = Promise.resolve();
 
@@ -40,7 +45,7 @@ export class Profiler {
       this.#add(name, 0);
       return undefined;
     }
-    const at = 2 * this.#names.push(name) - 2;
+    const at = 2 * this.#names.push({ name, label: this.#label }) - 2;
     return { querySet: this.#clock.queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
   }
 
@@ -56,13 +61,33 @@ export class Profiler {
     encoder.copyBufferToBuffer(resolved, 0, staging, 0, 16 * names.length);
     const count = (): void => {
       const stamps = new BigUint64Array(staging.getMappedRange());
-      for (const [i, name] of names.entries()) this.#add(name, Number(stamps[2 * i + 1]! - stamps[2 * i]!));
+      for (const [i, { name, label }] of names.entries()) {
+        const nanoseconds = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
+        this.#add(name, nanoseconds);
+        if (label !== undefined)
+          this.#byLabel.set(label, (this.#byLabel.get(label) ?? 0) + Math.max(0, nanoseconds) / 1e6);
+      }
       staging.unmap();
       this.#spare.push(staging);
     };
     return () => {
       const counting = staging.mapAsync(MAP_READ).then(count, () => undefined);
       this.#counted = Promise.all([this.#counted, counting]);
+    };
+  }
+
+  /** Times of ops on the device, after `flush` submits what is gathered; undefined where it offers no timestamps. */
+  clock(flush: () => void): DeviceClock | undefined {
+    if (!this.#clock) return undefined;
+    return {
+      milliseconds: this.#byLabel,
+      label: (name) => {
+        this.#label = name;
+      },
+      settle: async () => {
+        flush();
+        await this.#counted;
+      },
     };
   }
 

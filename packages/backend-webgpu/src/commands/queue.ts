@@ -2,6 +2,7 @@ import { BackendError } from "@dfine/tensor";
 import { roundUp } from "@dfine/tensor/kernel";
 import { USAGE } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
+import type { Limits } from "../device/workLimits.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
@@ -30,11 +31,6 @@ const ALIGNMENT = 256;
 /** Dispatches gathered before the GPU gets to see them: enough to pay for a submit, few enough to keep it busy. */
 const MOST_DISPATCHES = 128;
 const RING_BYTES = MOST_DISPATCHES * UNIFORM_BYTES;
-/**
- * Element visits gathered before a submit. Systems reset a GPU whose commands take some seconds; an integrated one visits
- * some 10⁹ elements in one.
- */
-const MOST_WORK = 2 ** 29;
 
 /**
  * Commands in order: one encoder and one open compute pass until the batch is full, a copy, or a read. Uniforms of a batch
@@ -47,6 +43,7 @@ export class CommandQueue {
   readonly #uniforms: GPUBuffer;
   readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
   readonly #mostGroups: number;
+  readonly #limits: Pick<Limits, "visits">;
   /** Since the last submit. */
   #writtenBytes = 0;
   #usedBytes = 0;
@@ -57,11 +54,14 @@ export class CommandQueue {
   #batch = 0;
   /** Within `rehearse`. */
   rehearsing = false;
+  /** Of the one pass of a batch that is timed. */
+  #stamps: GPUComputePassTimestampWrites | undefined;
 
-  constructor(gpu: Gpu, profiler: Profiler | undefined) {
+  constructor(gpu: Gpu, { profiler, limits }: { profiler?: Profiler | undefined; limits: Pick<Limits, "visits"> }) {
     const { device } = gpu;
     this.#gpu = gpu;
     this.#profiler = profiler;
+    this.#limits = limits;
     this.#mostGroups = device.limits.maxComputeWorkgroupsPerDimension;
     this.#uniforms = device.createBuffer({
       label: "uniforms",
@@ -81,6 +81,27 @@ export class CommandQueue {
     }
   }
 
+  /**
+   * Runs `work` so that its dispatches are one pass and one batch, in which nothing else is, with timestamps at both ends; in
+   * the end `resolve` appends what reads them.
+   */
+  stamped(
+    stamps: GPUComputePassTimestampWrites,
+    work: () => void,
+    resolve: (encoder: GPUCommandEncoder) => void,
+  ): void {
+    this.flush();
+    this.#stamps = stamps;
+    try {
+      work();
+    } finally {
+      this.#closePass();
+      this.#stamps = undefined;
+      resolve(this.#openEncoder());
+      this.flush();
+    }
+  }
+
   /** Appends a dispatch. @throws BackendError when it is too large for the device */
   dispatch({ shader, blocks, words, workgroups, work = 0 }: Command): void {
     if (workgroups.some((n) => n > this.#mostGroups) || words.length * 4 > UNIFORM_BYTES)
@@ -94,17 +115,18 @@ export class CommandQueue {
     }
     const pipeline = this.pipelines.get(shader);
     const group = this.pipelines.bindGroup(pipeline, blocks);
-    const timestampWrites = this.#profiler?.begin(shader.name);
+    const timestampWrites = this.#stamps ?? this.#profiler?.begin(shader.name);
     this.#pass ??= this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
     this.#pass.setPipeline(pipeline.pipeline);
     this.#pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
     this.#pass.dispatchWorkgroups(...workgroups);
     // Kernels that are timed have a pass each.
-    if (this.#profiler) this.#closePass();
+    if (this.#profiler && !this.#stamps) this.#closePass();
     for (const block of blocks) block.batch = this.#batch;
     this.#gpu.counters.dispatches++;
     this.#work += work;
-    if (this.#names.push(shader.name) >= MOST_DISPATCHES || this.#work >= MOST_WORK) this.flush();
+    const isFull = this.#names.push(shader.name) >= MOST_DISPATCHES || this.#work >= this.#limits.visits;
+    if (isFull && !this.#stamps) this.flush();
   }
 
   /**

@@ -7,7 +7,7 @@ import { installedAdapter, softwareAdapter } from "./dawn.node.ts";
 const node = globalThis.process?.versions?.node === undefined ? undefined : globalThis.process;
 const browserGpu = (): GPU | undefined => (globalThis.navigator as Navigator | undefined)?.gpu;
 /** The process in which Dawn computes; none where there is `navigator.gpu`. */
-const dawnProcess = (): NodeJS.Process | undefined => (browserGpu() ? undefined : node);
+export const dawnProcess = (): NodeJS.Process | undefined => (browserGpu() ? undefined : node);
 
 const options: GPURequestAdapterOptions = { powerPreference: "high-performance" };
 

@@ -1,5 +1,7 @@
 import { BackendError } from "@dfine/tensor";
 import { findAdapter, presentAdapter } from "./adapter.ts";
+import { kindOf } from "./adapterKind.ts";
+import type { AdapterKind } from "./workLimits.ts";
 
 /** A device and what kernels and schedules may count on. */
 export interface OpenDevice {
@@ -9,6 +11,11 @@ export interface OpenDevice {
   /** The adapter computes on the CPU: barriers are slow, workgroups cheap. */
   readonly software: boolean;
   readonly features: ReadonlySet<string>;
+  readonly kind: AdapterKind;
+  /** All that the adapter says of itself, its driver where it tells that: equal ones are equally fast. */
+  readonly identity: string;
+  /** Threads of its smallest subgroups; 1 where it does not tell. */
+  readonly subgroupSize: number;
 }
 
 /** Asked for where the adapter has them; kernels look at `features` before they count on one. */
@@ -26,13 +33,13 @@ const LIMITS = [
   "maxComputeWorkgroupsPerDimension",
 ] as const;
 
-const SOFTWARE = /swiftshader|llvmpipe|lavapipe|warp|basic render|softpipe/i;
-
 /** What an adapter says of itself. */
-function about({ info }: GPUAdapter): { adapterName: string; software: boolean } {
-  const { vendor, architecture, device: model, description, isFallbackAdapter } = info;
+function about({ info }: GPUAdapter): Omit<OpenDevice, "device" | "features"> {
+  const { vendor, architecture, device: model, description, isFallbackAdapter, subgroupMinSize = 1 } = info;
   const adapterName = description || model || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
-  return { adapterName, software: isFallbackAdapter || SOFTWARE.test(`${adapterName} ${architecture}`) };
+  const identity = [vendor, architecture, model, description].filter(Boolean).join(", ") || adapterName;
+  const kind = isFallbackAdapter ? "software" : kindOf(identity);
+  return { adapterName, identity, kind, software: kind === "software", subgroupSize: subgroupMinSize };
 }
 
 /** Opens a device with all that its adapter offers. @throws BackendError when there is no adapter, or it refuses */
@@ -50,14 +57,14 @@ export async function openHardware(): Promise<OpenDevice | undefined> {
 }
 
 async function open(adapter: GPUAdapter): Promise<OpenDevice> {
-  const { adapterName, software } = about(adapter);
+  const said = about(adapter);
   const features = FEATURES.filter((feature) => adapter.features.has(feature));
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]));
   let device: GPUDevice;
   try {
     device = await adapter.requestDevice({ label: "dfine", requiredFeatures: features, requiredLimits });
   } catch (error) {
-    throw new BackendError(`webgpu: ${adapterName} gave no device: ${String(error)}`);
+    throw new BackendError(`webgpu: ${said.adapterName} gave no device: ${String(error)}`);
   }
-  return { device, adapterName, software, features: new Set<string>(features) };
+  return { device, ...said, features: new Set<string>(features) };
 }

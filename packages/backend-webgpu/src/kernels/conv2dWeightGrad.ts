@@ -2,8 +2,7 @@ import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
 import { asMatrices, type Override, shape4, type View } from "@dfine/tensor/kernel";
 import { convVariant } from "./conv2d.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
-import { multiplyViews } from "./matmul.ts";
-import { inParts } from "./product/parts.ts";
+import { multiplySummed } from "./matmul.ts";
 import { runProduct } from "./product/run.ts";
 import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -15,14 +14,15 @@ import type { GpuRuntime } from "./runtime.ts";
 const SPEC = {
   name: "convWeightGrad",
   factors: ["x", "dy"],
-  code: `
+  code: (first) => `
 struct Batch { x: i32, dy: i32, c: i32 }
 struct Outer { y: i32, x: i32, dy: i32 }
 struct APlace { start: i32, y: i32, x: i32 }
 struct ASpan { start: i32, x: i32, inside: bool }
 alias BPlace = i32;
+alias BSpan = i32;
 fn batch_of(group: i32) -> Batch {
-  return Batch(u.o_x + group * u.x_group, u.o_dy + group * u.dy_group, group * u.c_group);
+  return Batch(${first.x} + group * u.x_group, ${first.dy} + group * u.dy_group, group * u.c_group);
 }
 fn outer_of(row: i32) -> Outer {
   let image = row / u.rows_y;
@@ -49,10 +49,11 @@ fn a_value(span: ASpan, step: i32) -> f32 {
 fn b_place(batch: Batch, n: i32) -> i32 { return batch.dy + n * u.dy_channel; }
 fn b_span(place: i32, outer: Outer) -> i32 { return place + outer.dy; }
 fn b_step(inner: i32) -> i32 { return inner; }
-fn b_value(span: i32, step: i32) -> f32 { return dy[span + step]; }
+fn b_address(span: i32, step: i32) -> i32 { return span + step; }
 fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
+  addressed: ["b"],
   fastest: "inner",
-} as const satisfies ProductSpec;
+} as const satisfies ProductSpec<"x" | "dy">;
 
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: ([dy, x], attrs) =>
@@ -87,7 +88,8 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
         ...{ dy_image: co * ho * wo, dy_group: n * ho * wo, dy_channel: ho * wo },
         ...{ c_group: n * m, c_column: m },
       },
-      alongK: { a: true, b: true },
+      lies: { a: { alongK: true, inFours: false }, b: { alongK: true, inFours: wo % 4 === 0 } },
+      cInFours: m % 4 === 0,
       mayPart: true,
     });
   },
@@ -98,7 +100,5 @@ function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: 
   const [a, b] = [asMatrices(dy), asMatrices(x)];
   const [images, ci, pixels] = b.shape as [number, number, number];
   const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
-  inParts(runtime, { to: dw, length: a.shape[1]! * ci, parts: images }, (c) =>
-    multiplyViews(runtime, { a, b: transposed, c }),
-  );
+  multiplySummed(runtime, { a, b: transposed, c: dw });
 }

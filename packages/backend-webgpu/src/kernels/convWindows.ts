@@ -8,18 +8,19 @@ import type { GpuRuntime } from "./runtime.ts";
 const SPEC = {
   name: "convWindows",
   factors: ["weight", "x"],
-  code: `
+  code: (first) => `
 struct Batch { weight: i32, x: i32, c: i32, channel: i32 }
 struct Outer { y: i32, x: i32, weight: i32 }
 struct BPlace { start: i32, y: i32, x: i32 }
 struct BSpan { start: i32, inside: bool }
 alias APlace = i32;
+alias ASpan = i32;
 fn batch_of(z: i32) -> Batch {
   let image = z / u.groups;
   let group = z - image * u.groups;
   return Batch(
-    u.o_weight + u.weight_first + group * u.weight_group,
-    u.o_x + image * u.x_image + group * u.x_group,
+    ${first.weight} + u.weight_first + group * u.weight_group,
+    ${first.x} + image * u.x_image + group * u.x_group,
     u.c_first + image * u.c_image + group * u.c_group,
     group * u.m,
   );
@@ -32,7 +33,7 @@ fn outer_of(tap: i32) -> Outer {
 fn a_place(batch: Batch, m: i32) -> i32 { return batch.weight + m * u.weight_row; }
 fn a_span(place: i32, outer: Outer) -> i32 { return place + outer.weight; }
 fn a_step(inner: i32) -> i32 { return inner * u.weight_channel; }
-fn a_value(span: i32, step: i32) -> f32 { return weight[span + step]; }
+fn a_address(span: i32, step: i32) -> i32 { return span + step; }
 fn b_place(batch: Batch, n: i32) -> BPlace {
   let y = n / u.columns;
   let x = n - y * u.columns;
@@ -51,8 +52,9 @@ fn c_place(batch: Batch, n: i32) -> i32 {
   return batch.c + y * u.c_step_y + (n - y * u.columns) * u.c_step_x;
 }
 fn channel_of(batch: Batch, m: i32) -> i32 { return batch.channel + m; }`,
+  addressed: ["a"],
   fastest: "outer",
-} as const satisfies ProductSpec;
+} as const satisfies ProductSpec<"weight" | "x">;
 
 /** Windows along one pair of axes. */
 export interface Windows extends Omit<ConvWindows, "axes"> {
@@ -69,10 +71,18 @@ export function convWindows(runtime: GpuRuntime, windows: Windows): void {
   const taps = yAxis.taps * xAxis.taps;
   const kernelWidth = weight.shape[3]!;
   const [xPlane, cPlane] = [height * width, outHeight * outWidth];
+  const k = (taps * channels) / groups;
+  // A row of the weight is read from end to end, in its order.
+  const isWhole =
+    weightStrides.channel === taps &&
+    weightStrides.row === k &&
+    [yAxis, xAxis].every(({ tapIndexStep }) => tapIndexStep === 1);
+  const n = yAxis.outputs * xAxis.outputs;
+  const isDense = yAxis.outStep * xAxis.outStep === 1;
   runProduct(runtime, SPEC, {
     sizes: {
-      ...{ m: rows / groups, n: yAxis.outputs * xAxis.outputs, batch: images * groups },
-      ...{ outer: taps, inner: channels / groups, k: (taps * channels) / groups },
+      ...{ m: rows / groups, n, batch: images * groups },
+      ...{ outer: taps, inner: channels / groups, k },
     },
     factors: { weight, x },
     c,
@@ -89,7 +99,11 @@ export function convWindows(runtime: GpuRuntime, windows: Windows): void {
       ...{ c_image: rows * cPlane, c_group: (rows / groups) * cPlane, c_first: yAxis.start * outWidth + xAxis.start },
       ...{ c_step_y: yAxis.outStep * outWidth, c_step_x: xAxis.outStep },
     },
-    alongK: { a: taps > 1 || weightStrides.channel < weightStrides.row, b: false },
-    mayPart: yAxis.outStep * xAxis.outStep === 1,
+    lies: {
+      a: { alongK: taps > 1 || weightStrides.channel < weightStrides.row, inFours: isWhole && k % 4 === 0 },
+      b: { alongK: false, inFours: false },
+    },
+    cInFours: n === cPlane && n % 4 === 0,
+    mayPart: isDense,
   });
 }

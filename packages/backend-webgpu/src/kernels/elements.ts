@@ -5,8 +5,6 @@ import { type BufferView, type WgslCall, type WgslKernel, wholeNumbers } from ".
 const THREADS = 64;
 /** Threads of a full row of workgroups: as many as every device takes along one axis. */
 const ROW_THREADS = 65535 * THREADS;
-/** Visits of one dispatch; more are split, so that no dispatch runs for seconds. */
-const MOST_VISITS = 2 ** 28;
 
 /**
  * A kernel with a thread per element: `body` defines `fn element(i: i32)`. Its uniforms are whole numbers, those that
@@ -20,7 +18,7 @@ export const elementKernel = <const B extends string>(kernel: ElementKernel<B>):
 export interface ElementCall<B extends string> extends Pick<WgslCall<B, string>, "views" | "uniforms"> {
   /** Elements, from 0 on. */
   readonly count: number;
-  /** Multiplications or element visits that each takes; default 1. */
+  /** Element visits that each takes; default 1. */
   readonly visits?: number;
 }
 
@@ -44,7 +42,7 @@ export function dispatchElements<B extends string>(
   kernel: ElementKernel<B>,
   { views, uniforms, count, visits = 1 }: ElementCall<B>,
 ): void {
-  const most = Math.max(THREADS, Math.floor(MOST_VISITS / visits));
+  const most = Math.max(THREADS, Math.floor(runtime.limits.visits / visits));
   for (let first = 0; first < count; first += most) {
     const last = Math.min(first + most, count);
     const own = { ...uniforms, first, last };

@@ -8,12 +8,14 @@ import {
   spreadOut,
   swapLast,
 } from "../../../tensor/test/matmulProperties.ts";
-import { evaluate, f32, type Input, variants } from "../../test/opKit.ts";
+import { bothKinds, evaluate, f32, type Input, variants } from "../../test/opKit.ts";
 import { expectAllClose, expectedOf, productKinds } from "../../test/productKit.ts";
 
 const kinds = await productKinds();
+/** Which choose their kernels by the rules. */
+const byRules = await bothKinds();
 afterAll(() => {
-  for (const [, backend] of kinds) backend.dispose();
+  for (const [, backend] of [...kinds, ...byRules]) backend.dispose();
 });
 
 function problem(test: MatmulCase, data: MatmulData = matmulData(test)) {
@@ -53,7 +55,7 @@ describe("matmul", () => {
   it.each(LARGE.map(({ a, b }) => [a, b] as const))("large: %j · %j", async (a, b) => {
     const { inputs, run } = problem({ a, b });
     const expected = await expectedOf(inputs, run);
-    for (const [, backend] of kinds) expectAllClose(await evaluate(backend, inputs, run), expected);
+    for (const [, backend] of byRules) expectAllClose(await evaluate(backend, inputs, run), expected);
   });
 
   it("gives the same bits on every run", async () => {
@@ -65,12 +67,12 @@ describe("matmul", () => {
   it("takes tiles that fit", async () => {
     const chosen = async (kind: number, test: MatmulCase): Promise<string> => {
       const { inputs, run } = problem(test);
-      const [name] = await variants(kinds[kind]![1], inputs, run);
+      const [name] = await variants(byRules[kind]![1], inputs, run);
       return name!;
     };
-    expect(await chosen(1, LARGE[0]!)).toBe("matmul: tiled 128×128");
-    expect(await chosen(1, LARGE[1]!)).toBe("matmul: tiled 64×64");
-    expect(await chosen(1, { a: [20, 30], b: [30, 20] })).toBe("matmul: tiled 32×32");
+    expect(await chosen(1, LARGE[0]!)).toBe("matmul: tiled 128×128×8 by 256");
+    expect(await chosen(1, LARGE[1]!)).toBe("matmul: tiled 64×64×16 by 256");
+    expect(await chosen(1, { a: [20, 30], b: [30, 20] })).toBe("matmul: tiled 32×32×16 by 64");
     expect(await chosen(0, { a: [320, 9], b: [9, 256] })).toBe("matmul: direct 16×16");
     // Three columns, turned to be rows.
     expect(await chosen(0, { a: [300, 9], b: [9, 3] })).toBe("matmul: direct 4×32");

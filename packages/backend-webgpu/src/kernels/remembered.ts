@@ -31,13 +31,16 @@ const MOST_CALLS = 1 << 12;
 
 /**
  * What hand-written kernels run on, and a function that remembers what they do: overrides whose dispatches follow from shapes,
- * strides, alignment and attributes alone run once for these, and later calls repeat the dispatches.
+ * strides, alignment and attributes alone run once for these, and later calls repeat the dispatches, until `forget` is called since
+ * kernels or limits were measured anew.
  */
 export function remembering(
   { queue, pool, check }: { queue: CommandQueue; pool: Pool; check: () => void },
   settings: Omit<GpuRuntime, "dispatch" | "withScratch">,
-): { runtime: GpuRuntime; remembered: (overrides: Overrides) => Overrides } {
+): { runtime: GpuRuntime; remembered: (overrides: Overrides) => Overrides; forget: () => void } {
   let recording: Recording | undefined;
+  /** Of what follows besides from what was measured. */
+  let measurements = 0;
   const runtime: GpuRuntime = {
     ...settings,
     dispatch(kernel, call) {
@@ -98,7 +101,10 @@ export function remembering(
       Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run }]) => {
         const known = new NumbersMemo<Remembered>(MOST_CALLS);
         const find = (inputs: readonly View[], attrs: unknown): Remembered =>
-          known.get(keyOf(inputs, attrs), () => ({ variant: select(inputs, attrs), steps: undefined }));
+          known.get([measurements, ...keyOf(inputs, attrs)], () => ({
+            variant: select(inputs, attrs),
+            steps: undefined,
+          }));
         const own: AnyOverride = {
           select: (inputs, attrs) => (queue.rehearsing ? select(inputs, attrs) : find(inputs, attrs).variant),
           run(call) {
@@ -115,7 +121,10 @@ export function remembering(
         return [op, own];
       }),
     );
-  return { runtime, remembered };
+  const forget = (): void => {
+    measurements++;
+  };
+  return { runtime, remembered, forget };
 }
 
 interface AnyOverride {

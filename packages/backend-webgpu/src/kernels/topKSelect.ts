@@ -88,6 +88,7 @@ fn main(
   let part = part_of(unit);
   var threshold = Threshold(vec2(0u), vec2(0u));
   var missing = u32(u.k);
+  if (lane == 0u) { atomicStore(&taken, 0); }
   for (var digit = 0u; digit < 8u; digit++) {
     atomicStore(&counts[lane], 0u);
     workgroupBarrier();

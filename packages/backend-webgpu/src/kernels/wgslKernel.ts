@@ -33,7 +33,7 @@ export interface WgslCall<B extends string, U extends string> {
   readonly uniforms: Readonly<Record<U, number>>;
   /** At most 65535 along each axis. */
   readonly workgroups: readonly [number, number?, number?];
-  /** Multiplications or element visits in all: tells when to submit, so that a GPU's watchdog is content. */
+  /** Element visits in all: tells when to submit, so that a GPU's watchdog is content. */
   readonly work?: number;
 }
 

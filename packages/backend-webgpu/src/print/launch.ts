@@ -10,6 +10,7 @@ import {
   scatters,
 } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
+import type { Limits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 import { type Field, isElementwise, type LaunchValues, type Nest, nestOf } from "./layout.ts";
@@ -23,8 +24,8 @@ export interface GeneratorOptions {
   readonly pool: Pool;
   /** Storage buffers that a kernel may bind. */
   readonly maxBindings: number;
-  /** Element visits of one dispatch; more are split, so that no dispatch runs for seconds. */
-  readonly maxVisits: number;
+  /** How many element visits one dispatch may have; more are split. */
+  readonly limits: Pick<Limits, "visits">;
   /** Whether to print for a GPU, with workgroup memory and barriers; otherwise for software, where these are slow. */
   readonly barriers: boolean;
   /** Element visits from which on kernels of several axes go by four in software. */
@@ -45,7 +46,7 @@ interface Ready {
 
 /** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
 export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
-  const { barriers, quadVisits, maxBindings, maxVisits, queue, pool } = options;
+  const { barriers, quadVisits, maxBindings, limits, queue, pool } = options;
   const known = new Map<Kernel, Map<string, Printed>>();
   const ready = new WeakMap<object, NumbersMemo<Ready>>();
 
@@ -75,7 +76,7 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const visits = Math.max(1, count(nest.loops) * stages);
     const lanes = laneSplit(nest, launch.sizes, schedule);
     const cost = schedule.ordered ? visits * SERIAL_COST : visits;
-    const groups = Math.max(1, Math.floor(maxVisits / cost / schedule.rows));
+    const groups = Math.max(1, Math.floor(limits.visits / cost / schedule.rows));
     const most = groups * schedule.rows;
     const dispatches = Array.from({ length: Math.ceil(rows / most) }, (_, i) => ({
       first: i * most,

@@ -1,5 +1,5 @@
 import { type Epilogue, printEpilogue } from "../kernels/epilogue.ts";
-import { TILE_LINES } from "../kernels/product/spec.ts";
+import { tileLines } from "../kernels/product/spec.ts";
 import { each, range } from "../kernels/text.ts";
 
 /**
@@ -47,7 +47,7 @@ ${code}
 @compute @workgroup_size(4)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(${shares ? "subgroup_invocation_id" : "local_invocation_index"}) in_quad: u32) {
   let lane = i32(in_quad & 3u);
-  ${TILE_LINES}
+  ${tileLines("u.o_c")}
   let first_row = tile.y * ${rows};
   let first_column = tile.x * ${4 * columns} + lane;
   ${each(ms, (m) => `let row${m} = ${rowOf(m)};`)}

@@ -110,18 +110,18 @@ function completeConfig({ preset, task, recipe, ...given }: PresetChoice): Confi
   if (isDFine(preset)) {
     const row = MODELS[preset];
     const numbers = recipeOf(preset, task, recipe);
-    const { decoder, ...rest } = model(row, numbers.classes);
+    const usual = model(row, numbers.classes);
     return {
       ...about,
-      model: { ...rest, decoder: { ...decoder, boxHead: fdr ? decoder.boxHead : "delta" } },
+      model: { ...usual, decoder: { ...usual.decoder, boxHead: fdr ? usual.decoder.boxHead : "delta" } },
       criterion: dfineCriterion(about),
       train: train(numbers, row.frozen),
     };
   }
-  const { decoder, ...rest } = detrModel(preset, detrClasses(task));
+  const usual = detrModel(preset, detrClasses(task));
   return {
     ...about,
-    model: { ...rest, decoder: { ...decoder, boxHead: fdr ? "distribution" : decoder.boxHead } },
+    model: { ...usual, decoder: { ...usual.decoder, boxHead: fdr ? "distribution" : usual.decoder.boxHead } },
     criterion: detrCriterion(preset, about),
     train: detrTraining(preset, recipe),
   };

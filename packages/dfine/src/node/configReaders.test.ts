@@ -84,11 +84,15 @@ test("every configuration key has a reader", async () => {
   for (const preset of PRESET_NAMES) for (const path of leaves(presetConfig(preset))) unread.add(path);
   for (const [name, config] of Object.entries(variants))
     for (const path of await readBy(name, config)) unread.delete(path);
-  // Task and recipe choose the preset's numbers, over which the rest is laid.
+  // Task, recipe and methods choose the preset's numbers, over which the rest is laid.
   expect(presetConfig("n", "coco")).not.toEqual({ ...presetConfig("n", "custom"), task: "coco" });
   const [official, paper] = [presetConfig("s", "coco"), presetConfig("s", "coco", "paper")];
   expect(paper).not.toEqual({ ...official, recipe: "paper" });
-  expect([...unread].sort()).toEqual(["recipe", "task"]);
+  for (const method of ["fdr", "goLsd"] as const) {
+    const without = presetConfig("n", "custom", "official", { [method]: false });
+    expect(without).not.toEqual({ ...presetConfig("n"), [method]: false });
+  }
+  expect([...unread].sort()).toEqual(["fdr", "goLsd", "recipe", "task"]);
 });
 
 test("a key that nothing reads is found", async () => {

@@ -62,7 +62,7 @@ async function tried(batch: number, options: LargestBatchOptions): Promise<Tried
   const { config, backend, onTry } = options;
   try {
     using trainer = await Trainer.create({ config, backend });
-    await trainer.step(noise(batch, options), 1);
+    await trainer.step(noiseBatch(batch, options), 1);
     const { peakBytes } = backend.memory();
     onTry?.(batch, peakBytes);
     return { batch, bytes: peakBytes };
@@ -73,8 +73,11 @@ async function tried(batch: number, options: LargestBatchOptions): Promise<Tried
   }
 }
 
-/** Images of noise with boxes of a fifth of their sides. */
-function noise(count: number, { config, boxes = 10 }: LargestBatchOptions): TrainingBatch {
+/** Images of noise, of the largest size that training draws, with boxes of a fifth of their sides. */
+export function noiseBatch(
+  count: number,
+  { config, boxes = 10 }: Pick<LargestBatchOptions, "config" | "boxes">,
+): TrainingBatch {
   const { model, train } = config;
   const [height, width] = largestSize(model.evalSize, train.augmentation.baseSizeRepeat);
   const random = new Random(0);

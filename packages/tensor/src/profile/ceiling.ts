@@ -3,7 +3,7 @@ import { copyInto } from "../ops/copy.ts";
 import { ones, readResults } from "../ops/create.ts";
 import { matmul } from "../ops/matmul.ts";
 import { noGrad } from "../runtime.ts";
-import { Scope } from "../scope.ts";
+import { Scope, scope } from "../scope.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** The fastest that a backend was seen to be. */
@@ -17,20 +17,36 @@ export interface Ceiling {
 const SIDE = 1024;
 const COPIED = 2 ** 23;
 const RUNS = 5;
+/** Milliseconds that a run should take: in less, a device that is started and read from shows its latency. */
+const LONG_ENOUGH = 10;
+/** Times that work is done in one run, at most. */
+const MOST_REPEATS = 256;
 
-/** Measures a product [1024, 1024] · [1024, 1024] and a copy of 32 MiB: the best of five runs, after one that compiles. */
+/**
+ * Measures a product [1024, 1024] · [1024, 1024] and a copy of 32 MiB, each as often in a run as takes ten milliseconds: the best of
+ * five runs, after those that compile and find out how often that is.
+ */
 export async function measureCeiling(backend: Backend): Promise<Ceiling> {
   using held = new Scope("ceiling", { backend, gradients: false });
   const made = (shape: readonly number[]): Tensor => held.run(() => ones(shape));
   const [a, b, from, to] = [made([SIDE, SIDE]), made([SIDE, SIDE]), made([COPIED]), made([COPIED])];
   const best = async (run: () => Tensor): Promise<number> => {
-    const times: number[] = [];
-    for (let i = 0; i <= RUNS; i++) {
+    const timed = async (repeats: number): Promise<number> => {
       const start = performance.now();
-      // Where kernels only queue, this one has run when an element of its result is read.
-      await readResults(backend, () => noGrad(() => [run().slice([{ start: 0, end: 1 }])]));
-      if (i > 0) times.push(performance.now() - start);
-    }
+      // Where kernels only queue, they have run when an element of the last one's result is read.
+      await readResults(backend, () =>
+        noGrad(() => {
+          for (let i = 1; i < repeats; i++) scope("again", () => void run());
+          return [run().slice([{ start: 0, end: 1 }])];
+        }),
+      );
+      return performance.now() - start;
+    };
+    await timed(1);
+    let repeats = 1;
+    while (repeats < MOST_REPEATS && (await timed(repeats)) < LONG_ENOUGH) repeats *= 4;
+    const times: number[] = [];
+    for (let i = 0; i < RUNS; i++) times.push((await timed(repeats)) / repeats);
     return Math.min(...times);
   };
   const product = await best(() => matmul(a, b).reshape([-1]));

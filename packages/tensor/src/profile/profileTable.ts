@@ -2,7 +2,7 @@ import type { OpProfile, Profile } from "./profiled.ts";
 
 /** Shares and rates of an op's kernels. */
 export interface OpShares {
-  /** Of the whole time, its JavaScript included. */
+  /** Of the whole time: its kernels' where they ran beside the host, else with its JavaScript. */
   readonly time: number;
   /** Operations or bytes in a second, whichever is nearer to its ceiling; undefined where no time is known. */
   readonly rate: string | undefined;
@@ -11,8 +11,11 @@ export interface OpShares {
 }
 
 /** How a row of a profile relates to the whole, and to what the backend can do. */
-export function sharesOf({ flops, bytes, milliseconds, host }: OpProfile, { wall, ceiling }: Profile): OpShares {
-  const time = ((milliseconds ?? 0) + host) / wall;
+export function sharesOf(
+  { flops, bytes, milliseconds, host }: OpProfile,
+  { wall, ceiling, beside }: Omit<Profile, "ops">,
+): OpShares {
+  const time = ((milliseconds ?? 0) + (beside && milliseconds !== undefined ? 0 : host)) / wall;
   if (!milliseconds) return { time, rate: undefined, ceiling: undefined };
   const [gflops, gbps] = [flops / milliseconds / 1e6, bytes / milliseconds / 1e6];
   const [computing, moving] = ceiling ? [gflops / ceiling.gflops, gbps / ceiling.gbps] : [gflops, gbps];
@@ -52,7 +55,7 @@ export function profileTable(profile: Profile, runs = 1): string {
   };
   const whole = (name: string, milliseconds: number): string =>
     line(["", "", "", "", time(milliseconds), percent(milliseconds / wall), "", "", name]);
-  const isSmall = (op: OpProfile): boolean => sharesOf(op, profile).time < LEAST_SHARE;
+  const isSmall = (op: OpProfile): boolean => sharesOf(op, profile).time < LEAST_SHARE && op.host / wall < LEAST_SHARE;
   const small = ops.filter(isSmall);
   const table = [
     line(HEAD),
@@ -63,6 +66,12 @@ export function profileTable(profile: Profile, runs = 1): string {
     whole("elsewhere on the host", elsewhere),
     whole("all", wall),
   ];
+  if (profile.beside) {
+    const busy = ops.reduce((sum, { milliseconds = 0 }) => sum + milliseconds, 0);
+    table.push(
+      `the device computed in ${percent(busy / wall)} of the time, and idled in ${percent(Math.max(0, 1 - busy / wall))}`,
+    );
+  }
   if (ceiling)
     table.push(`ceiling: ${ceiling.gflops.toFixed(1)} GFLOP/s in a product, ${ceiling.gbps.toFixed(1)} GB/s in a copy`);
   return table.join("\n");

@@ -1,5 +1,18 @@
 import { afterAll, expect, test } from "vitest";
-import { gradients, matmul, noGrad, readResults, referenceBackend, silu, sum, type Tensor, tensor } from "../index.ts";
+import type { Launch } from "../backend.ts";
+import {
+  type Backend,
+  gradients,
+  matmul,
+  noGrad,
+  readResults,
+  referenceBackend,
+  silu,
+  sum,
+  type Tensor,
+  tensor,
+} from "../index.ts";
+import type { Kernel } from "../kernel/kernel.ts";
 import { profiled } from "./profiled.ts";
 import { profileTable, sharesOf } from "./profileTable.ts";
 
@@ -50,7 +63,7 @@ test("times add up to the whole, and so do the shares", async () => {
 
 test("the ceiling that is nearer says which rate is told", () => {
   const op = { ...{ op: "x", variant: "y", calls: 1, launches: 1, waiting: 0, host: 1 }, milliseconds: 1 };
-  const profile = { ops: [], wall: 4, reading: 0, elsewhere: 0, ceiling: CEILING };
+  const profile = { ops: [], wall: 4, reading: 0, elsewhere: 0, ceiling: CEILING, beside: false };
   expect(sharesOf({ ...op, flops: 1e6, bytes: 1e6 }, profile)).toEqual({
     ...{ time: 0.5, rate: "1.0 GFLOP/s", ceiling: 0.5 },
   });
@@ -64,7 +77,7 @@ test("the table has the larger ops, the others together, and what is no op's", (
     { ...op, op: "large", bytes: 8e8, milliseconds: 400, host: 40 },
     { ...op, op: "small", bytes: 0, milliseconds: 0.2, host: 0 },
   ];
-  const profile = { ops, wall: 1000, reading: 9.8, elsewhere: 550, ceiling: CEILING };
+  const profile = { ops, wall: 1000, reading: 9.8, elsewhere: 550, ceiling: CEILING, beside: false };
   expect(profileTable(profile, 2)).toMatchInlineSnapshot(`
     "  calls  kernels         ms   waiting      host     time            rate  of ceiling  op and kernel
           2        2     200.00      0.00     20.00   44.0 %        2.0 GB/s      50.0 %  large generated
@@ -80,4 +93,50 @@ test("the table has the larger ops, the others together, and what is no op's", (
 test("a backend without a meter still tells calls and the host's time", async () => {
   const { ops } = await seen((x) => silu(x));
   expect(ops[0]).toMatchObject({ launches: undefined, milliseconds: undefined, waiting: 0 });
+});
+
+test("a device that has a clock tells its kernels' times later, by op, and they are no part of the host's", async () => {
+  const known = new Map<string, number>();
+  let late: (() => void)[] = [];
+  let current: string | undefined;
+  const device = Object.create(backend, {
+    meter: {
+      value: () => ({
+        ...{ launches: 0, milliseconds: undefined, waiting: 0 },
+        clock: {
+          milliseconds: known,
+          label: (name?: string) => {
+            current = name;
+          },
+          async settle() {
+            for (const tell of late) tell();
+            late = [];
+          },
+        },
+      }),
+    },
+    run: {
+      value: (kernel: Kernel, launch: Launch) => {
+        const label = current!;
+        late.push(() => known.set(label, (known.get(label) ?? 0) + 1000));
+        backend.run(kernel, launch);
+      },
+    },
+  }) as Backend;
+  const watched = profiled(device, CEILING);
+  const run = () => readResults(watched.backend, () => [noGrad(() => silu(tensor([1, 2])))]);
+  const seen = () => watched.profile().ops.find(({ op }) => op === "silu")?.milliseconds;
+  await run();
+  expect(seen()).toBeUndefined();
+  await watched.settle();
+  expect(seen()).toBe(1000);
+  watched.profile({ restart: true });
+  await run();
+  await run();
+  await watched.settle();
+  expect(seen()).toBe(2000);
+  const profile = watched.profile();
+  expect(profile.beside).toBe(true);
+  expect(profile.wall - profile.reading - profile.elsewhere).toBeLessThan(1000);
+  expect(profileTable(profile)).toMatch(/the device computed in .* %? ?of the time, and idled in 0\.0 %/);
 });

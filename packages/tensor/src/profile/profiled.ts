@@ -11,7 +11,7 @@ export interface OpProfile extends KernelWork {
   readonly calls: number;
   /** Kernels started, or dispatches and copies; undefined where the backend does not tell. */
   readonly launches: number | undefined;
-  /** In which kernels ran and the caller waited for them; undefined where they only queue. */
+  /** In which kernels ran: while the caller waited for them, or `beside` it; undefined where they only queue. */
   readonly milliseconds: number | undefined;
   /** Of these, in which the caller waited for other threads. */
   readonly waiting: number;
@@ -30,6 +30,8 @@ export interface Profile {
   /** Neither in ops nor reading: what the program did by itself, on the host. */
   readonly elsewhere: number;
   readonly ceiling: Ceiling | undefined;
+  /** Whether kernels ran on a device beside the host, so that their times are no part of the host's. */
+  readonly beside: boolean;
 }
 
 /** A backend that is watched. */
@@ -38,6 +40,8 @@ export interface Profiled<B extends Backend> {
   readonly backend: B;
   /** What was seen since the start, or since this was called before with `restart`. */
   profile(options?: { readonly restart?: boolean }): Profile;
+  /** Resolves when the times of all kernels so far are known; asked for before `profile`, where a device tells them late. */
+  settle(): Promise<void>;
 }
 
 type Sum = { -readonly [Key in keyof OpProfile]: OpProfile[Key] };
@@ -47,6 +51,9 @@ const NOTHING: Meter = { launches: 0, milliseconds: undefined, waiting: 0 };
 /** Watches what runs on a backend. `ceiling` is what its kernels are held against in a table. */
 export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Profiled<B> {
   const meter = backend.meter?.() ?? NOTHING;
+  const { clock } = meter;
+  /** The device's times when this began. */
+  let before = new Map<string, number>();
   let sums = new Map<string, Sum>();
   const now = (): number => performance.now();
   let started = now();
@@ -63,10 +70,13 @@ export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Prof
       return;
     }
     const { launches, milliseconds, waiting } = meter;
+    const key = `${name.op} ${name.variant}`;
     const begin = now();
+    clock?.label(key);
     run();
+    clock?.label(undefined);
     const end = now();
-    const sum = memo(sums, `${name.op} ${name.variant}`, () => ({
+    const sum = memo(sums, key, () => ({
       ...{ ...name, calls: 0, flops: 0, bytes: 0, waiting: 0, host: 0 },
       launches: backend.meter && 0,
       milliseconds: milliseconds === undefined ? undefined : 0,
@@ -136,13 +146,19 @@ export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Prof
   };
 
   const profile = ({ restart = false } = {}): Profile => {
-    const ops = [...sums.values()].map((sum) => ({ ...sum }));
+    const onDevice = (key: string): number => clock!.milliseconds.get(key)! - (before.get(key) ?? 0);
+    const ops = [...sums].map(([key, sum]) => ({
+      ...sum,
+      ...(clock?.milliseconds.has(key) && { milliseconds: onDevice(key) }),
+    }));
     const weight = ({ milliseconds = 0, host }: OpProfile): number => milliseconds + host;
     ops.sort((a, b) => weight(b) - weight(a));
     const wall = now() - started - own;
-    const elsewhere = wall - reading - ops.reduce((sum, each) => sum + weight(each), 0);
-    const seen = { ops, wall, reading, elsewhere, ceiling };
+    const onHost = (op: OpProfile): number => (clock ? op.host : weight(op));
+    const elsewhere = wall - reading - ops.reduce((sum, each) => sum + onHost(each), 0);
+    const seen = { ops, wall, reading, elsewhere, ceiling, beside: clock !== undefined };
     if (restart) {
+      before = new Map(clock?.milliseconds);
       sums = new Map();
       started = now();
       reading = own = 0;
@@ -151,5 +167,6 @@ export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Prof
     return seen;
   };
   const properties = Object.entries(watched).map(([key, value]) => [key, { value }]);
-  return { backend: Object.create(backend, Object.fromEntries(properties)) as B, profile };
+  const settle = async (): Promise<void> => await clock?.settle();
+  return { backend: Object.create(backend, Object.fromEntries(properties)) as B, profile, settle };
 }

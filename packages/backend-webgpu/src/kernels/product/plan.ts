@@ -1,9 +1,16 @@
 import { roundUp } from "@dfine/tensor/kernel";
-import { type DirectShape, directSize } from "../../swiftshader/direct.ts";
-import type { GpuRuntime } from "../runtime.ts";
-import { type TiledShape, tiledSize } from "./tiled.ts";
-
-export type ProductShape = TiledShape | DirectShape;
+import type { DirectShape } from "../../swiftshader/direct.ts";
+import {
+  candidatesOf,
+  type ProductDevice,
+  type ProductShape,
+  shapeName,
+  threadsOf,
+  tileOf,
+  tilesOf,
+} from "./shapes.ts";
+import type { Lies } from "./spec.ts";
+import type { TiledShape } from "./tiled.ts";
 
 export interface ProductSizes {
   readonly m: number;
@@ -15,30 +22,22 @@ export interface ProductSizes {
   readonly batch: number;
 }
 
-/** How a product is computed. Follows from sizes and the kind of adapter alone, so results do not vary. */
+/** A product as far as its plan depends on it. */
+export interface PlannedProduct {
+  readonly op: string;
+  readonly sizes: ProductSizes;
+  readonly lies: Pick<Lies, "a" | "b">;
+  /** Whether the result may be the sum of several parts of k. */
+  readonly mayPart: boolean;
+}
+
+/** How a product is computed. Follows from sizes, the device and what was measured on it before, so results do not vary. */
 export interface Plan {
   readonly shape: ProductShape;
   readonly parts: number;
-  /** Of k (tiled) or of outer indices (direct), per part. */
+  /** Of k, or of outer indices (direct), per part. */
   readonly partSize: number;
 }
-
-export const tileOf = (shape: ProductShape): [number, number] =>
-  shape.kind === "tiled" ? tiledSize(shape) : directSize(shape);
-
-export const shapeName = (shape: ProductShape): string => {
-  const [rows, columns] = tileOf(shape);
-  return `${shape.kind} ${rows}×${columns}`;
-};
-
-/** From large to small. */
-const TILED: readonly TiledShape[] = [
-  { kind: "tiled", threads: [16, 16], quads: [2, 2], depth: 8 },
-  { kind: "tiled", threads: [16, 16], quads: [1, 1], depth: 16 },
-  { kind: "tiled", threads: [8, 8], quads: [1, 1], depth: 16 },
-];
-/** Share of a large tile that rows and columns must fill. */
-const FILLED = 0.75;
 
 /** Elements that partial results may take together. */
 const MOST_PARTIALS = 2 ** 22;
@@ -47,22 +46,44 @@ const SHORTEST_PART = 512;
 /** Rounding grows with the length of a sum. */
 const LONGEST_PART = 8192;
 
-const groupsOf = (shape: ProductShape, { m, n, batch }: ProductSizes): number => {
+const groupsOf = (shape: ProductShape, { m, n, batch }: Pick<ProductSizes, "m" | "n" | "batch">): number => {
   const [rows, columns] = tileOf(shape);
   return Math.ceil(m / rows) * Math.ceil(n / columns) * batch;
 };
 
-// Sizes that change a little from step to step should not change the kernel, or each step would compile new ones. So both
-// choices look at powers of two, or at sizes that are as small as a tile.
+const octave = (size: number): number => 2 ** Math.ceil(Math.log2(size));
 
-function chooseTiled(sizes: ProductSizes, busyGroups: number): TiledShape {
-  const octave = (size: number): number => 2 ** Math.ceil(Math.log2(size));
-  const rounded = { ...sizes, m: octave(sizes.m), n: octave(sizes.n) };
-  const fits = (shape: TiledShape): boolean => {
+/** Products of one class are computed alike: the op, and octaves of its sizes and its batch. */
+export const classOf = ({ op, sizes: { m, n, k, batch } }: Pick<PlannedProduct, "op" | "sizes">): string =>
+  [op, ...[m, n, k, batch].map(octave)].join(" ");
+
+/** Below this, a tile's rows or columns are counted as they are, in steps of the smallest tile; above, by octaves. */
+const EXACT = 128;
+const STEP = 16;
+
+// Sizes that change a little from step to step should not change the kernel, or each step would compile new ones. So choices
+// look at octaves, or at sizes that are as small as a tile.
+const rounded = (size: number): number => (size <= EXACT ? roundUp(size, STEP) : octave(size));
+
+/** What loading costs beside a multiplication, where a thread loads once for each. */
+const LOADING = 2;
+/** Threads of a workgroup of which `busyGroups` keep a GPU busy. */
+const USUAL_THREADS = 128;
+
+/** The tile that should take least time: empty places count as work, small tiles load more, and too few threads leave some idle. */
+function chooseTiled(device: ProductDevice, { sizes, mayPart }: PlannedProduct, busyGroups: number): TiledShape {
+  const whole = { ...sizes, m: rounded(sizes.m), n: rounded(sizes.n) };
+  const cost = (shape: TiledShape): number => {
+    const groups = groupsOf(shape, whole);
     const [rows, columns] = tileOf(shape);
-    return sizes.m >= FILLED * rows && sizes.n >= FILLED * columns && groupsOf(shape, rounded) >= busyGroups;
+    const loads = 1 / (4 * shape.quads[0]) + 1 / (4 * shape.quads[1]);
+    const filled = (whole.m * whole.n * whole.batch) / (groups * rows * columns);
+    const threads = groups * threadsOf(shape) * filled * (mayPart ? mostParts(whole) : 1);
+    const busy = Math.min(1, threads / (busyGroups * USUAL_THREADS));
+    return (groups * rows * columns * (1 + LOADING * loads)) / busy;
   };
-  return TILED.find(fits) ?? TILED.at(-1)!;
+  const tiles = tilesOf(device).filter((tile) => threadsOf(tile) <= device.workgroupThreads);
+  return tiles.reduce((best, tile) => (cost(tile) < cost(best) ? tile : best));
 }
 
 function chooseDirect({ m, n }: ProductSizes, hasQuads: boolean): DirectShape {
@@ -71,19 +92,29 @@ function chooseDirect({ m, n }: ProductSizes, hasQuads: boolean): DirectShape {
   return { kind: "direct", rows, columns, shares: hasQuads };
 }
 
-/** `mayPart`: whether the result may be the sum of several parts of k. */
+const mostParts = ({ m, n, k, batch }: ProductSizes): number =>
+  Math.max(1, Math.floor(Math.min(k / SHORTEST_PART, MOST_PARTIALS / (m * n * batch))));
+
+/** A plan by rules and, where there is a `choice` of a kernel's name and it can run, by that. */
 export function planProduct(
-  { tuning, features }: Pick<GpuRuntime, "tuning" | "features">,
-  { sizes, mayPart }: { sizes: ProductSizes; mayPart: boolean },
+  device: ProductDevice,
+  product: PlannedProduct,
+  { busyGroups, choice }: { busyGroups: number; choice?: string | undefined },
 ): Plan {
-  const { barriers, busyGroups } = tuning;
-  const shape = barriers ? chooseTiled(sizes, busyGroups) : chooseDirect(sizes, features.has("subgroups"));
-  const { m, n, outer, k, batch } = sizes;
-  const results = m * n * batch;
+  const { sizes, mayPart } = product;
+  const chosen =
+    choice === undefined
+      ? undefined
+      : candidatesOf(device, product.lies).find((candidate) => shapeName(candidate) === choice);
+  const shape =
+    chosen ??
+    (device.software
+      ? chooseDirect(sizes, device.features.has("subgroups"))
+      : chooseTiled(device, product, busyGroups));
+  const { outer, k } = sizes;
   const wanted = Math.max(busyGroups / groupsOf(shape, sizes), k / LONGEST_PART);
-  const most = Math.min(k / SHORTEST_PART, MOST_PARTIALS / results);
-  const aim = mayPart ? Math.max(1, Math.floor(Math.min(Math.ceil(wanted), most))) : 1;
-  const [length, unit] = shape.kind === "tiled" ? [k, shape.depth] : [outer, 1];
+  const aim = mayPart ? Math.max(1, Math.min(Math.ceil(wanted), mostParts(sizes))) : 1;
+  const [length, unit] = shape.kind === "direct" ? [outer, 1] : [k, shape.kind === "tiled" ? shape.depth : shape.lanes];
   const partSize = Math.max(1, roundUp(length / aim, unit));
   return { shape, partSize, parts: Math.max(1, Math.ceil(length / partSize)) };
 }

@@ -2,13 +2,16 @@ import { memo } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
 import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
-import { type BufferView, type WgslKernel, wholeNumbers } from "../wgslKernel.ts";
+import { type BindingType, type BufferView, type WgslKernel, wholeNumbers } from "../wgslKernel.ts";
+import { boxes } from "./boxes.ts";
 import { inParts } from "./parts.ts";
-import { type ProductShape, type ProductSizes, planProduct, shapeName, tileOf } from "./plan.ts";
-import type { ProductSpec } from "./spec.ts";
+import { classOf, type Plan, type PlannedProduct, type ProductSizes, planProduct } from "./plan.ts";
+import { liesFor, type ProductShape, shapeName, tileOf } from "./shapes.ts";
+import { shuffledBody } from "./shuffled.ts";
+import { type Lie, type Lies, liesName, type ProductSpec, type Side, specCode, startsInFours } from "./spec.ts";
 import { tiledBody } from "./tiled.ts";
 
-export interface ProductCall<B extends string> {
+export interface ProductCall<B extends string = string> {
   readonly sizes: ProductSizes;
   readonly factors: Readonly<Record<B, BufferView>>;
   readonly c: BufferView;
@@ -16,8 +19,10 @@ export interface ProductCall<B extends string> {
   readonly uniforms: Uniforms;
   /** Elements from row to row of C. */
   readonly cRow: number;
-  /** Whether neighbours in memory are neighbours in k, and not rows or columns. */
-  readonly alongK: { readonly a: boolean; readonly b: boolean };
+  /** How the factors lie, wherever their views start. */
+  readonly lies: Readonly<Record<Side, Lie>>;
+  /** Of four neighbours in memory in C, from every fourth on, none is missing: along columns, or along rows where `cRow` is 1. */
+  readonly cInFours: boolean;
   /** C fills its whole view without gaps, so that parts of k may be summed apart and folded. */
   readonly mayPart: boolean;
   /** Done to C's elements; the spec then tells the channels of rows. */
@@ -25,67 +30,107 @@ export interface ProductCall<B extends string> {
 }
 
 type Uniforms = Readonly<Record<string, number>>;
+type Binding = `${"read" | "write"} ${BindingType}`;
 
 const kernels = new Map<string, WgslKernel>();
 
-function kernelFor(
-  spec: ProductSpec,
-  shape: ProductShape,
-  { epilogue, uniforms }: { epilogue: Epilogue | undefined; uniforms: Uniforms },
-): WgslKernel {
-  const shares = shape.kind === "direct" && shape.shares;
-  const name = `${spec.name}.${shapeName(shape)}${shares ? " shared" : ""}${epilogueName(epilogue)}`;
+interface KernelParts {
+  readonly spec: ProductSpec;
+  readonly shape: ProductShape;
+  readonly lies: Lies;
+  readonly epilogue: Epilogue | undefined;
+}
+
+function nameOf({ spec, shape, lies, epilogue }: KernelParts): string {
+  const memory = shape.kind !== "direct" ? `, ${liesName(lies)}` : shape.shares ? " shared" : "";
+  return `${spec.name}.${shapeName(shape)}${memory}${epilogueName(epilogue)}`;
+}
+
+function bodyOf(parts: KernelParts): string {
+  const { shape, epilogue } = parts;
+  switch (shape.kind) {
+    case "tiled":
+      return tiledBody(shape, parts);
+    case "shuffled":
+      return shuffledBody(shape, parts);
+    case "direct":
+      return directBody(shape, epilogue);
+    default:
+      shape satisfies never;
+      throw new Error("unreachable: unknown kind of product");
+  }
+}
+
+/** WGSL extensions that a shape needs. */
+function extensionsOf(shape: ProductShape): string[] {
+  if (shape.kind === "tiled") return shape.operands === "f16" ? ["f16"] : [];
+  return shape.kind === "shuffled" || shape.shares ? ["subgroups"] : [];
+}
+
+function kernelFor(parts: KernelParts, uniforms: Uniforms): WgslKernel {
+  const { spec, shape, lies, epilogue } = parts;
+  const name = nameOf(parts);
   return memo(kernels, name, () => {
-    const bindings: Record<string, "read f32" | "write f32"> = { c: "write f32", ...epilogueBindings(epilogue) };
-    for (const factor of spec.factors) bindings[factor] = "read f32";
-    const body =
-      shape.kind === "tiled" ? tiledBody(shape, { fastest: spec.fastest, epilogue }) : directBody(shape, epilogue);
+    const [a, b] = spec.factors;
+    const read = ({ inFours }: Lie): Binding => (inFours ? "read vec4f" : "read f32");
+    const bindings: Record<string, Binding> = {
+      ...{ c: lies.c === "singly" ? "write f32" : "write vec4f", ...epilogueBindings(epilogue) },
+      ...{ [a]: read(lies.a), [b]: read(lies.b) },
+    };
     return {
-      name,
-      bindings,
-      uniforms: wholeNumbers(uniforms),
-      body: `${spec.code}\n${body}`,
-      ...(shares ? { enable: ["subgroups"] } : {}),
+      ...{ name, bindings, uniforms: wholeNumbers(uniforms) },
+      body: `${specCode(spec, lies)}\n${bodyOf(parts)}`,
+      enable: extensionsOf(shape),
     };
   });
 }
 
-/** Multiplications of one dispatch; more are split, so that no dispatch runs for seconds. */
-const MOST_WORK = 2 ** 28;
-const MOST_GROUPS = 65535;
+const startingAt = (lie: Lie, view: BufferView, isAddressed: boolean): Lie => ({
+  ...lie,
+  inFours: lie.inFours && isAddressed && startsInFours(view),
+});
 
-/** Cuts a grid of workgroups into boxes that each do not take too long. */
-function* boxes(
-  grid: readonly [number, number, number],
-  most: number,
-): Generator<{ first: readonly [number, number, number]; count: readonly [number, number, number] }> {
-  const step: number[] = [];
-  let room = Math.max(1, most);
-  for (const size of grid) {
-    step.push(Math.min(size, MOST_GROUPS, Math.max(1, Math.floor(room))));
-    room /= size;
-  }
-  const [sx, sy, sz] = step as [number, number, number];
-  for (let z = 0; z < grid[2]; z += sz)
-    for (let y = 0; y < grid[1]; y += sy)
-      for (let x = 0; x < grid[0]; x += sx)
-        yield {
-          first: [x, y, z],
-          count: [Math.min(sx, grid[0] - x), Math.min(sy, grid[1] - y), Math.min(sz, grid[2] - z)],
-        };
+/** How a product's memory lies, with where its views start. */
+function liesOf<B extends string>(spec: ProductSpec<B>, call: ProductCall<B>): Lies {
+  const [a, b] = spec.factors;
+  return {
+    a: startingAt(call.lies.a, call.factors[a], spec.addressed.includes("a")),
+    b: startingAt(call.lies.b, call.factors[b], spec.addressed.includes("b")),
+    c: !call.cInFours ? "singly" : call.cRow === 1 ? "rows" : "columns",
+  };
+}
+
+function planOf({ tuning, products }: GpuRuntime, product: PlannedProduct): Plan {
+  const choice = products.choiceOf(classOf(product));
+  return planProduct(products.device, product, { busyGroups: tuning.busyGroups, choice });
 }
 
 /** Name of the kernel that `runProduct` would run. */
-export const productVariant = (runtime: GpuRuntime, problem: { sizes: ProductSizes; mayPart: boolean }): string =>
-  shapeName(planProduct(runtime, problem).shape);
+export const productVariant = (runtime: GpuRuntime, product: PlannedProduct): string =>
+  shapeName(planOf(runtime, product).shape);
 
 /** Computes C, then its epilogue. Parts of k are folded in their order, so results are the same on every run. */
 export function runProduct<B extends string>(runtime: GpuRuntime, spec: ProductSpec<B>, call: ProductCall<B>): void {
+  const { sizes, mayPart, factors, c } = call;
+  if (sizes.m * sizes.n * sizes.batch === 0) return;
+  const lies = liesOf(spec, call);
+  const product = { op: spec.name, sizes, mayPart, lies };
+  runtime.products.onProduct?.({
+    ...{ product, factors, c },
+    run: (on, views) => runProduct(on, spec, { ...call, ...views, epilogue: undefined }),
+  });
+  runPlanned(runtime, spec, { call, plan: planOf(runtime, product), lies });
+}
+
+function runPlanned<B extends string>(
+  runtime: GpuRuntime,
+  spec: ProductSpec<B>,
+  { call, plan, lies }: { call: ProductCall<B>; plan: Plan; lies: Lies },
+): void {
   const { sizes, factors, c: to, epilogue } = call;
   const { m, n, outer, inner, k, batch } = sizes;
+  const { shape, parts, partSize } = plan;
   const length = m * n * batch;
-  if (length === 0) return;
-  const { shape, parts, partSize } = planProduct(runtime, call);
   const own = parts === 1 ? epilogue : undefined;
   const uniforms = {
     ...{ m, n, outer, inner, k, c_row: call.cRow },
@@ -93,22 +138,21 @@ export function runProduct<B extends string>(runtime: GpuRuntime, spec: ProductS
     ...{ parts, part_size: partSize, c_part: length },
     // Workgroups of a dispatch start here.
     ...{ first_x: 0, first_y: 0, first_z: 0 },
-    // Threads of a tiled kernel that load next to each other: along k (1), or along rows or columns (0).
-    ...{ a_along_k: Number(call.alongK.a), b_along_k: Number(call.alongK.b) },
     ...call.uniforms,
   };
-  const kernel = kernelFor(spec, shape, { epilogue: own, uniforms });
   const [rows, columns] = tileOf(shape);
   const groupWork = (rows * columns * k) / parts;
   const grid = [Math.ceil(m / rows), Math.ceil(n / columns), batch * parts] as const;
   inParts(runtime, { to, length, parts, epilogue, plane: n }, (c) => {
-    for (const { first, count } of boxes(grid, MOST_WORK / groupWork)) {
+    const used = liesFor(shape, { ...lies, c: startsInFours(c) ? lies.c : "singly" });
+    const kernel = kernelFor({ spec, shape, lies: used, epilogue: own }, uniforms);
+    for (const { first, count } of boxes(grid, runtime.limits.products / groupWork)) {
       const [first_x, first_y, first_z] = first;
       runtime.dispatch(kernel, {
         views: { ...factors, ...own?.views, c },
         uniforms: { ...uniforms, first_x, first_y, first_z },
         workgroups: count,
-        work: groupWork * count[0] * count[1] * count[2],
+        work: runtime.limits.asVisits(groupWork * count[0] * count[1] * count[2]),
       });
     }
   });

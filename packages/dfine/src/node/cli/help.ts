@@ -83,6 +83,9 @@ export const HELP: Readonly<Record<string, Help>> = {
     examples: ["convert objects365 images --train zhiyuan_objv2_train.json --val zhiyuan_objv2_val.json"],
   },
   "convert config": { examples: ["convert config dfine_hgnetv2_n_coco.yml --out config.yaml"] },
+  tune: {
+    examples: ["tune", "tune --model n,s --size 640 --batch 8 --again", "tune --export card.json"],
+  },
   demo: { examples: ["demo", "demo --steps 20"], exits: { interrupted: "interrupted by Ctrl-C, and saved" } },
 };
 

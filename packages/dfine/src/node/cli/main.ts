@@ -12,6 +12,7 @@ import { infoCommand } from "./info.ts";
 import * as options from "./options.ts";
 import { predictCommand } from "./predict.ts";
 import { trainCommand } from "./train.ts";
+import { tuneCommand } from "./tune.ts";
 import { valCommand } from "./val.ts";
 
 const COMMANDS = [
@@ -25,6 +26,7 @@ const COMMANDS = [
   infoCommand,
   convertCommand,
   demoCommand,
+  tuneCommand,
 ];
 
 /** The `dfine` command; `finish` is told exit codes. */

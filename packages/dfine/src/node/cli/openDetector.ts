@@ -5,8 +5,12 @@ import type { DetectorOptionValues, DeviceOptionValues } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What of a device is chosen by options, and who is told of it. */
-export const deviceOptions = ({ threads, wide }: DeviceOptionValues, terminal: Terminal): DeviceOptions => ({
+export const deviceOptions = (
+  { threads, wide, deterministic }: DeviceOptionValues,
+  terminal: Terminal,
+): DeviceOptions => ({
   threads,
+  deterministic,
   wide: wide === "off" ? false : wide,
   onDevice: (text) => terminal.note(`device: ${text}`),
 });

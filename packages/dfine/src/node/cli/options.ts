@@ -101,6 +101,7 @@ export interface DeviceOptionValues {
   readonly device: DeviceName;
   readonly threads?: number;
   readonly wide?: "auto" | "off";
+  readonly deterministic?: boolean;
 }
 
 export interface DetectorOptionValues extends DeviceOptionValues, OutputOptionValues {
@@ -127,6 +128,7 @@ export const device = () => [
     "auto",
     "off",
   ]),
+  new Option("--deterministic", "kernels of a GPU by fixed rules, whatever dfine tune or an earlier run measured"),
 ];
 /** Of commands that compute and make a run folder. */
 export const run = () => [

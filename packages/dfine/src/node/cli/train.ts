@@ -27,6 +27,7 @@ const FREE_ON_RESUME = new Set([
   "device",
   "threads",
   "wide",
+  "deterministic",
   "workers",
   "cache",
   "wandb",
