@@ -7,5 +7,5 @@ test("everything exported is documented, and the API pages are written", () => {
   expect(status, `${stdout}${stderr}`).toBe(0);
   expect(stdout).toContain("API pages: ");
   // Types that come from schemas are shown with their fields.
-  expect(readFileSync(".cache/api/interfaces/dfine.ModelConfig.html", "utf8")).toContain("numTopQueries");
+  expect(readFileSync(".cache/api/interfaces/dfine.DFineConfig.html", "utf8")).toContain("numTopQueries");
 });

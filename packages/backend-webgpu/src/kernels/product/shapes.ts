@@ -71,8 +71,6 @@ const TILES = (
     { threads: [8, 16], quads: [1, 2], depth: 16 },
     { threads: [16, 8], quads: [2, 1], depth: 16 },
     { threads: [8, 8], quads: [1, 1], depth: 16 },
-    { threads: [4, 16], quads: [1, 2], depth: 16 },
-    { threads: [16, 4], quads: [2, 1], depth: 16 },
     { threads: [4, 16], quads: [1, 1], depth: 16 },
     { threads: [16, 4], quads: [1, 1], depth: 16 },
   ] as const
