@@ -1,44 +1,16 @@
 import { FrozenBatchNorm2d, initialize } from "@dfine/nn";
-import { backward, concat, Random, sigmoid, type Tensor, tensor, toFloat } from "@dfine/tensor";
+import { backward, Random, sigmoid, type Tensor, tensor } from "@dfine/tensor";
 import { inverseSigmoid } from "../packages/dfine/src/boxes.ts";
-import { proposalTensors } from "../packages/dfine/src/model/anchors.ts";
 import { DeformableAttention } from "../packages/dfine/src/model/deformableAttention.ts";
-import { aroundLevels, extentsOf } from "../packages/dfine/src/model/detr/extents.ts";
-import { cellCentres, sinePositions } from "../packages/dfine/src/model/detr/positions.ts";
+import { sinePositions } from "../packages/dfine/src/model/detr/positions.ts";
 import { boxFeatures } from "../packages/dfine/src/model/detr/sine.ts";
-import type { LevelSize } from "../packages/dfine/src/model/levelCache.ts";
 import { Bottleneck, ResNet } from "../packages/dfine/src/model/resnet.ts";
 import { unitError } from "./compare.ts";
+import { detrTokenUnits } from "./detrTokenUnits.ts";
+import { filledIn, levelSize, measured, type Size } from "./detrUnitKit.ts";
 import type { JsonTensor, Pack } from "./pack.ts";
 import { toTensor } from "./target.ts";
 import type { Measure, Unit } from "./unit.ts";
-
-type Size = readonly [height: number, width: number];
-const levelSize = ([height, width]: Size): LevelSize => ({ height, width });
-
-/** A tensor whose infinite numbers JSON writes as words. */
-interface WordyTensor {
-  readonly shape: readonly number[];
-  readonly data: readonly (number | string)[];
-}
-const numbersOf = ({ data }: WordyTensor): number[] =>
-  data.map((value) => (value === "inf" ? Infinity : Number(value)));
-
-const measured = async (name: string, found: Tensor | undefined, expected: ArrayLike<number>): Promise<Measure> => ({
-  name,
-  error: unitError((await found?.data()) ?? [], expected),
-});
-
-/** Rows and columns of a map that are not padding, for each image of a mask [B, h, w] that starts at `start` of its row. */
-function filledIn(mask: JsonTensor, { height, width }: LevelSize, start = 0): LevelSize[] {
-  const [batch, row] = [mask.shape[0]!, mask.data.length / mask.shape[0]!];
-  return Array.from({ length: batch }, (_, b) => {
-    const at = (y: number, x: number) => mask.data[b * row + start + y * width + x]!;
-    const count = (length: number, padded: (i: number) => number) =>
-      Array.from({ length }, (_, i) => padded(i)).filter((value) => value === 0).length;
-    return { height: count(height, (y) => at(y, 0)), width: count(width, (x) => at(0, x)) };
-  });
-}
 
 interface AttentionUnit {
   readonly heads: number;
@@ -187,81 +159,6 @@ const positions = (whose: string): Unit => ({
   },
 });
 
-interface RatioUnit {
-  readonly padded_hw: Size;
-  readonly sizes_hw: readonly Size[];
-  readonly shapes: readonly Size[];
-  /** Of each level, each image. */
-  readonly valid_hw: readonly (readonly Size[])[];
-  readonly valid_ratios_wh: JsonTensor;
-  readonly reference_tokens: readonly number[];
-  readonly reference_points: JsonTensor;
-}
-
-const ratios: Unit = {
-  file: "units/valid_ratios.json",
-  on: "tensors",
-  async run(pack, { backend }) {
-    const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<RatioUnit[]>("units/valid_ratios.json").entries()) {
-      const levels = unit.shapes.map(levelSize);
-      const batch = unit.sizes_hw.length;
-      const extents = extentsOf(unit.sizes_hw, { whole: unit.padded_hw, levels, backend });
-      const filled = extents?.filled ?? unit.sizes_hw.map(() => levels);
-      const counts = levels.flatMap((_, l) => filled.flatMap((sizes) => [sizes[l]!.height, sizes[l]!.width]));
-      measures.push({ name: `${i} counts`, error: unitError(counts, unit.valid_hw.flat(2)), allowed: 0 });
-      const found = (await extents?.ratios.data()) ?? new Float32Array(batch * levels.length * 4).fill(1);
-      const pairs = Array.from(found).filter((_, k) => k % 4 < 2);
-      measures.push({ name: `${i} ratios`, error: unitError(pairs, unit.valid_ratios_wh.data) });
-      const centres = concat(
-        levels.map((size, l) => cellCentres({ size, filled: filled.map((sizes) => sizes[l]!), backend })),
-        1,
-      );
-      const around = await aroundLevels(centres, extents).data();
-      const perToken = extents ? 2 * levels.length : 2;
-      const tokens = centres.shape[1]!;
-      const sampled = unit.sizes_hw.flatMap((_, b) =>
-        unit.reference_tokens.flatMap((token) =>
-          levels.flatMap((_, l) =>
-            [0, 1].map((axis) => around[(b * tokens + token) * perToken + ((2 * l) % perToken) + axis]!),
-          ),
-        ),
-      );
-      measures.push({ name: `${i} references`, error: unitError(sampled, unit.reference_points.data) });
-    }
-    return measures;
-  },
-};
-
-interface ProposalUnit {
-  readonly spatial_shapes: readonly Size[];
-  readonly mask: JsonTensor;
-  readonly memory: JsonTensor;
-  readonly out_memory: JsonTensor;
-  readonly proposals_logit: WordyTensor;
-}
-
-const proposals: Unit = {
-  file: "units/encoder_proposals.json",
-  on: "tensors",
-  async run(pack, { backend }) {
-    const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<ProposalUnit[]>("units/encoder_proposals.json").entries()) {
-      const levels = unit.spatial_shapes.map(levelSize);
-      const starts = levels.map((_, l) =>
-        levels.slice(0, l).reduce((sum, { height, width }) => sum + height * width, 0),
-      );
-      const ofLevels = levels.map((size, l) => filledIn(unit.mask, size, starts[l]));
-      const filled = Array.from({ length: unit.mask.shape[0]! }, (_, b) => ofLevels.map((images) => images[b]!));
-      const [anchors, valid] = proposalTensors(levels, { margin: 0.01, filled, backend });
-      const masked = toTensor(unit.memory).mul(toFloat(valid));
-      measures.push(await measured(`${i} proposals`, anchors, numbersOf(unit.proposals_logit)));
-      measures.push(await measured(`${i} memory`, masked, unit.out_memory.data));
-    }
-    return measures;
-  },
-};
-
 const SINES = { features: 128, temperature: 10000 };
 
 const sines: readonly Unit[] = [
@@ -311,8 +208,7 @@ export const detrModelUnits: readonly Unit[] = [
   attention,
   attentionStart,
   ...WHOSE.map(positions),
-  ratios,
-  proposals,
+  ...detrTokenUnits,
   ...sines,
   ...WHOSE.map(logits),
 ];

@@ -177,14 +177,17 @@ describe("training on webgpu", () => {
     backend.dispose();
   });
 
-  test("a step of n at 320, batch 2, takes at most 1.25 times the CPU's memory, which keeps no weights of attention", async () => {
+  test("a step of n at 320, batch 2, takes at most 1.2 times the memory of the same operations on the CPU", async () => {
     const config = resolveConfig({ preset: "n" }, ["train.epochs=1"]);
     const onGpu = shared.make();
-    const onCpu = cpu();
+    // The CPU's own kernel for attention keeps no weights, WebGPU's operations do.
+    const onCpu = cpu({
+      kernels: () => ({ scaledDotProductAttention: { select: () => undefined, run: () => undefined } }),
+    });
     const source = noiseSource(1, () => 320);
     for (const backend of [onGpu, onCpu]) await run({ config, backend }, source);
     const [gpuPeak, cpuPeak] = [onGpu, onCpu].map((backend) => backend.memory().peakBytes);
     for (const backend of [onGpu, onCpu]) backend.dispose();
-    expect(gpuPeak! / cpuPeak!).toBeLessThan(1.25);
+    expect(gpuPeak! / cpuPeak!).toBeLessThan(1.2);
   });
 });

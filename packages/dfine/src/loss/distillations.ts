@@ -49,52 +49,53 @@ function taughtSets(group: SetGroup, key: keyof NonNullable<PredictionSet["teach
   return { indices, student: stack(sets.map((set) => set[key]!)), teacher: shared(key), shared };
 }
 
-/** Means over queries and images of what `differ` makes of each layer's and the last layer's tensor `key`. */
-const meanOver =
-  (key: "logits" | "features", differ: (student: Tensor, teacher: Tensor) => Tensor): Term["run"] =>
-  (group) => {
+type Taught = NonNullable<ReturnType<typeof taughtSets>>;
+
+/** A term over the sets whose tensor `key` a teacher has too. */
+const overTaught =
+  (
+    key: keyof NonNullable<PredictionSet["teacher"]>,
+    loss: (taught: Taught, ...given: Parameters<Term["run"]>) => Tensor,
+  ): Term["run"] =>
+  (group, aims) => {
     const taught = taughtSets(group, key);
-    if (!taught) return [];
-    const { indices, student, teacher } = taught;
-    const [, images, queries] = student.shape as [number, number, number, number];
-    return [{ indices, values: sumPerSet(differ(student, teacher)).div(images * queries) }];
+    return taught ? [{ indices: taught.indices, values: loss(taught, group, aims) }] : [];
   };
+
+/** Means over queries and images of what `differ` makes of each layer's and the last layer's tensor `key`. */
+const meanOver = (key: "logits" | "features", differ: (student: Tensor, teacher: Tensor) => Tensor): Term["run"] =>
+  overTaught(key, ({ student, teacher }) => {
+    const [, images, queries] = student.shape as [number, number, number, number];
+    return sumPerSet(differ(student, teacher)).div(images * queries);
+  });
 
 const ddfSchema = softened("ddf");
 /** GO-LSD's own: the edges' distributions of all queries, weighted by what is known of each. D-FINE §4.2. */
 const ddf: Row<typeof ddfSchema, Term["run"]> = {
   schema: ddfSchema,
-  plan: ({ temperature }) => {
-    return (group, { boxes }) => {
-      const taught = taughtSets(group, "corners");
-      if (!taught) return [];
-      const { indices, student, shared } = taught;
+  plan: ({ temperature }) =>
+    overTaught("corners", ({ indices, student, shared }, group, { boxes }) => {
       const [, images, queries] = student.shape as [number, number, number, number];
       // Every layer matches equally many queries, so one balance holds for all sets.
       const own = { matched: pairCount(group.boxMatches[0]!), queries: images * queries };
       const balance = distillationBalance(own, group.ordinary, images);
       const teacher = { corners: shared("corners"), logits: shared("logits") };
       const [ious, labels] = [takeSets(boxes.ious, indices), takeSets(boxes.labels, indices)];
-      return [{ indices, values: distillationLoss({ student, teacher, ious, labels, balance, temperature }) }];
-    };
-  },
+      return distillationLoss({ student, teacher, ious, labels, balance, temperature });
+    }),
 };
 
 const localizationSchema = softened("localization");
 /** The same divergence over matched queries alone, all weighted alike: localisation distillation, Zheng et al. 2022. */
 const localization: Row<typeof localizationSchema, Term["run"]> = {
   schema: localizationSchema,
-  plan: ({ temperature }) => {
-    return (group, { boxes }) => {
-      const taught = taughtSets(group, "corners");
-      if (!taught) return [];
-      const { indices, student, teacher } = taught;
+  plan: ({ temperature }) =>
+    overTaught("corners", ({ indices, student, teacher }, group, { boxes }) => {
       const share = 1 / (4 * Math.max(1, pairCount(group.boxMatches[0]!)));
       const weight = noGrad(() => countMatched(takeSets(boxes.labels, indices), share));
       const [divergence] = edgeDivergence({ student, teacher, weight, temperature });
-      return [{ indices, values: sumPerSet(divergence) }];
-    };
-  },
+      return sumPerSet(divergence);
+    }),
 };
 
 const logitsSchema = softened("logits");

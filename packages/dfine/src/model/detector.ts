@@ -43,8 +43,8 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
 
   /** Noisy queries for a training step, from its targets; undefined where the detector learns without them. */
   abstract denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined;
-  /** Tensors with a row per class, by their names in the state dict. */
-  abstract classTensors(): ReadonlyMap<string, ClassRows>;
+  /** Names in the state dict: of the contents of noisy queries by their label, and of what the class heads consist of. */
+  protected abstract readonly classNames: { readonly embedding: string; readonly heads: RegExp };
   /** Other names that tensors have in files of PyTorch's code, with the ones that they have here. */
   aliases(): ReadonlyMap<string, string> {
     return new Map();
@@ -55,6 +55,16 @@ export abstract class Detector<Config extends DetectorConfig = DetectorConfig> e
   protected abstract simplify(): void;
   /** The random stream of a parameter's first values: parameters that share one start alike. */
   protected abstract stream(name: string): string;
+
+  /** Tensors with a row per class, by their names in the state dict. */
+  classTensors(): ReadonlyMap<string, ClassRows> {
+    const { embedding, heads } = this.classNames;
+    const names = [...this.stateDict().keys()].filter((name) => heads.test(name));
+    return new Map([
+      [embedding, { extra: 1, optional: true }],
+      ...names.map((name): [string, ClassRows] => [name, { extra: 0, optional: false }]),
+    ]);
+  }
 
   /** Gives all parameters their first values. */
   initialize(random: Random): this {

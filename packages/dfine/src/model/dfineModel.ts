@@ -1,14 +1,10 @@
 import type { Tensor } from "@dfine/tensor";
 import type { MatchTargets } from "../loss/matches.ts";
-import { type ClassRows, Detector } from "./detector.ts";
+import { Detector } from "./detector.ts";
 import { checkDFineInput, type DFineConfig, planParts } from "./dfineConfig.ts";
 import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, TrainingOutputs } from "./outputs.ts";
 import type { Backbone, Decoder, Encoder } from "./parts.ts";
 import type { WeightingParameters } from "./weighting.ts";
-
-const EMBEDDING = "decoder.denoising_class_embed.weight";
-/** Heads of the decoder layers; those that choose queries, which may judge all classes as one. */
-const HEAD = /^decoder\.(?:enc_score_head|dec_score_head\.\d+)\.(?:weight|bias)$/;
 
 /** D-FINE, or a model with other parts in its places: images with sides that are multiples of 32. Peng et al. 2024. */
 export class DFineModel extends Detector<DFineConfig> {
@@ -16,6 +12,11 @@ export class DFineModel extends Detector<DFineConfig> {
   readonly decoder: Decoder;
   readonly encoder: Encoder;
   readonly config: DFineConfig;
+  protected readonly classNames = {
+    embedding: "decoder.denoising_class_embed.weight",
+    // Those that choose queries may judge all classes as one.
+    heads: /^decoder\.(?:enc_score_head|dec_score_head\.\d+)\.(?:weight|bias)$/,
+  };
   readonly #denoiser: ReturnType<typeof planParts>["denoiser"];
 
   constructor(config: DFineConfig) {
@@ -34,14 +35,6 @@ export class DFineModel extends Detector<DFineConfig> {
 
   denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined {
     return this.#denoiser.queries?.(targets, { classes: this.config.classes.length, draws });
-  }
-
-  classTensors(): ReadonlyMap<string, ClassRows> {
-    const heads = [...this.stateDict().keys()].filter((name) => HEAD.test(name));
-    return new Map([
-      [EMBEDDING, { extra: 1, optional: true }],
-      ...heads.map((name): [string, ClassRows] => [name, { extra: 0, optional: false }]),
-    ]);
   }
 
   protected another(): DFineModel {

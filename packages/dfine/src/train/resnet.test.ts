@@ -1,5 +1,5 @@
-import { readNamed } from "@dfine/nn";
-import type { Backend } from "@dfine/tensor";
+import { AdamW, initialize, readNamed } from "@dfine/nn";
+import { type Backend, backward, keep, Random, scope, tensor, withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinyConfig, tinySource } from "../../test/tinyTraining.ts";
 import { openCheckpoint } from "../checkpoint/open.ts";
@@ -46,4 +46,34 @@ test.each([
   using detector = await DFine.fromPretrained(bytes, { device: backend });
   const [result] = await detector.detect(createImage(100, 80), { threshold: 0 });
   expect(result!.objects.length).toBeGreaterThan(0);
+});
+
+test("a ResNet-50 learns to give what it is asked for, all of its stages with it", async () => {
+  const model = withBackend(backend, () => resnet50.plan(resnet50.defaults(3)).make());
+  withBackend(backend, () => initialize(model, new Random(3)));
+  const parameters = new Map([...model.namedParameters()].filter(([, { requiresGrad }]) => requiresGrad));
+  const optimizer = withBackend(
+    backend,
+    () => new AdamW([{ name: "all", parameters, learningRate: 1e-3, weightDecay: 0 }]),
+  );
+  const random = new Random(4);
+  const pixels = Float32Array.from({ length: 2 * 3 * 64 * 64 }, () => random.uniform());
+  const images = keep(withBackend(backend, () => tensor(pixels, [2, 3, 64, 64])));
+  const losses: number[] = [];
+  for (let i = 0; i < 8; i++) {
+    const loss = withBackend(backend, () =>
+      scope("step", () => {
+        const far = model.call(images).map((map) => map.sub(1).mul(map.sub(1)).mean());
+        const total = far.reduce((a, b) => a.add(b));
+        backward(total);
+        optimizer.step();
+        optimizer.zeroGrad();
+        return keep(total.detach());
+      }),
+    );
+    losses.push((await loss.data())[0]!);
+    loss.dispose();
+  }
+  for (const held of [images, model, optimizer]) held.dispose();
+  expect(losses.at(-1)).toBeLessThan(0.8 * losses[0]!);
 });

@@ -3,7 +3,7 @@ import { concat, defineMap, equal, ones, sigmoid, type Tensor, tensor, where } f
 import { ConfigError } from "../../config/errors.ts";
 import type { MatchTargets } from "../../loss/matches.ts";
 import { denoisingMask } from "../denoising.ts";
-import { type ClassRows, Detector } from "../detector.ts";
+import { Detector } from "../detector.ts";
 import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, TrainingOutputs } from "../outputs.ts";
 import type { Backbone } from "../parts.ts";
 import { trainingOutputs } from "../trainingOutputs.ts";
@@ -23,9 +23,6 @@ const STD = [0.229, 0.224, 0.225];
 
 const normalise = defineMap("normaliseImage", (x, mean, std) => x.sub(mean).div(std));
 
-/** Heads of the decoder's layers, and those that choose queries. */
-const HEAD = /(?:^|\.)(?:class_embed\.\d+|enc_out_class_embed)\.(?:weight|bias)$/;
-
 /**
  * A DETR with deformable attention, put together from parts: Deformable DETR, DAB-DETR, DN-DETR, DINO and what lies between
  * them. Images of any sizes, padded at the right and at the bottom to one.
@@ -36,6 +33,10 @@ export class DetrModel extends Detector<DetrConfig> {
   readonly inputProj: readonly Sequential[];
   labelEnc: Embedding | undefined;
   readonly config: DetrConfig;
+  protected readonly classNames = {
+    embedding: "label_enc.weight",
+    heads: /(?:^|\.)(?:class_embed\.\d+|enc_out_class_embed)\.(?:weight|bias)$/,
+  };
   override readonly backbonePrefix = "backbone.0.body.";
   readonly #body: Backbone;
   readonly #neck: Neck;
@@ -80,14 +81,6 @@ export class DetrModel extends Detector<DetrConfig> {
 
   denoisingQueries(targets: readonly MatchTargets[], draws: DenoisingDraws): DenoisingQueries | undefined {
     return this.#denoiser.queries?.(targets, { classes: this.config.classes.length, draws });
-  }
-
-  classTensors(): ReadonlyMap<string, ClassRows> {
-    const heads = [...this.stateDict().keys()].filter((name) => HEAD.test(name));
-    return new Map([
-      ["label_enc.weight", { extra: 1, optional: true }],
-      ...heads.map((name): [string, ClassRows] => [name, { extra: 0, optional: false }]),
-    ]);
   }
 
   override aliases(): ReadonlyMap<string, string> {

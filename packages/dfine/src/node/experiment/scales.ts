@@ -38,7 +38,8 @@ const narrow = {
 /** By name. */
 export const SCALES = {
   hour: {
-    about: "13 rows in about an hour on two cores: N with half of its channels at 160 pixels, 400 steps",
+    about:
+      "13 rows with three seeds in an estimated hour on two cores: N with half of its channels at 160 pixels, 400 steps",
     seeds: 3,
     drawn: { scenes: "crowd", train: 400, val: 100, size: 160 },
     options: {
@@ -53,7 +54,7 @@ export const SCALES = {
     },
   },
   night: {
-    about: "13 rows in about ten hours on two cores: N at 256 pixels, 1200 steps",
+    about: "13 rows with three seeds in an estimated ten hours on two cores: N at 256 pixels, 1200 steps",
     seeds: 3,
     drawn: { scenes: "crowd", train: 800, val: 200, size: 256 },
     options: {
