@@ -62,7 +62,9 @@ const nameOf = (file: string): SplitName | undefined =>
   splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file)));
 
 /** Several files are candidates for a part: someone has to choose. */
-export class SeveralFilesError extends DatasetError {}
+export class SeveralFilesError extends DatasetError {
+  override readonly name = "SeveralFilesError";
+}
 
 function several(place: string, name: PartName, files: readonly string[]): DatasetError {
   const which = name === "only" ? "whose names tell no part" : `of ${name}`;
