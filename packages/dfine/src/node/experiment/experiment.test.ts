@@ -2,9 +2,11 @@ import { describe, expect, test } from "vitest";
 import { complexityOf } from "../../complexity.ts";
 import { resolveConfig } from "../../config/resolve.ts";
 import { SIZES } from "../figures/detectors.ts";
-import { type Experiment, parseExperiment, rowConfigs } from "./experiment.ts";
+
+import { type Experiment, ExperimentError, parseExperiment, referencesOf, rowConfigs } from "./experiment.ts";
 import { EXPERIMENTS } from "./experiments.ts";
-import { SCALES } from "./scales.ts";
+import { SCALES, scaleOptions } from "./scales.ts";
+import { table2 } from "./tables/table2.ts";
 import { table3 } from "./tables/table3.ts";
 import { table4 } from "./tables/table4.ts";
 
@@ -32,10 +34,43 @@ describe("the paper's tables", () => {
     for (const key of ["half-quarter", "n32", "t5"]) expect(rowConfigs(table4).get(key)).toEqual(preset);
   });
 
-  test.each(Object.keys(EXPERIMENTS))("%s fits every size and every scale", (name) => {
+  test.each(Object.keys(EXPERIMENTS))("%s fits every size that is its to choose, and every scale", (name) => {
     const experiment = EXPERIMENTS[name]!;
-    const all = [...SIZES.map((preset) => ({ preset })), ...Object.values(SCALES).map(({ options }) => options)];
-    for (const options of all) expect(rowConfigs(experiment, [options]).size).toBe(Object.keys(experiment.rows).length);
+    const sizes = SIZES.map((preset) => ({ preset }));
+    const scales = (Object.keys(SCALES) as (keyof typeof SCALES)[]).map((scale) => scaleOptions(scale, experiment));
+    for (const options of [...scales, ...(experiment === table2 ? [] : sizes)])
+      expect(rowConfigs(experiment, [options]).size).toBe(Object.keys(experiment.rows).length);
+  });
+
+  /** Of the public code, and of it with the methods; the paper's AP of both, %. */
+  const TABLE2 = {
+    deformable: [41_181_529, 41_511_517, 43.7, 47.1],
+    dab: [47_405_994, 47_735_982, 44.2, 49.5],
+    dn: [47_429_154, 47_759_142, 46, 49.7],
+    dino: [46_893_182, 47_058_690, 49, 51.6],
+    dino24: [46_893_182, 47_058_690, 50.4, 52.4],
+  };
+  test.each(Object.entries(TABLE2))("table 2, %s: parameters are the public code's", (key, [plain, both, ...aps]) => {
+    const configs = rowConfigs(table2);
+    const [one, other] = [configs.get(key)!, configs.get(`${key}-both`)!];
+    expect([one, other].map(({ model }) => complexityOf(model).parameters)).toEqual([plain, both]);
+    const paper = [key, `${key}-both`].map((row) => Math.round(1000 * table2.rows[row]!.paper!.ap!) / 10);
+    expect(paper).toEqual(aps);
+    expect(referencesOf(table2).get(`${key}-both`)).toBe(key);
+    const epochs = key === "dino24" ? 24 : 12;
+    expect([one, other].map(({ train }) => [train.epochs, train.batch])).toEqual([
+      [epochs, 16],
+      [epochs, 16],
+    ]);
+    // One is the preset, the other that with both switches, and nothing else.
+    expect(one).toEqual(resolveConfig({ preset: one.preset, task: "coco", recipe: one.recipe }));
+    expect(other).toEqual(
+      resolveConfig({ preset: one.preset, task: "coco", recipe: one.recipe, fdr: true, goLsd: true }),
+    );
+  });
+
+  test("table 2 has its detectors in its rows, and takes no other", () => {
+    expect(() => rowConfigs(table2, [{ preset: "n" }])).toThrow(ExperimentError);
   });
 });
 
