@@ -149,6 +149,7 @@ export const configSchema = z.strictObject({
 
 /** Losses and the matching that they rest on. @interface */
 export type CriterionConfig = z.infer<typeof criterionSchema>;
+/** What pairs of predictions and targets cost. @interface */
 export type MatcherConfig = CriterionConfig["matcher"];
 /** The recipe: how long, how fast and with which data a model is trained. @interface */
 export type TrainConfig = z.infer<typeof trainSchema>;
