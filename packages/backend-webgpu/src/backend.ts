@@ -7,6 +7,9 @@ import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
+import { addedRows } from "./folds/addedRows.ts";
+import { Folds } from "./folds/folds.ts";
+import { Fusion } from "./fusion.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
@@ -107,14 +110,17 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
   const read = readerOf(gpu, queue);
+  const barriers = options.barriers ?? tuning.barriers;
   const launch = launcherOf({
     queue,
     pool,
     maxBindings,
     limits,
-    barriers: options.barriers ?? tuning.barriers,
+    barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
+  const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
+  const fusion = new Fusion({ run: launch, free: (buffer) => folds.free(buffer), maxBindings });
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({
@@ -136,7 +142,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
   };
   const { runtime, remembered, forget } = remembering(
-    { queue, pool, check: () => faults.check() },
+    { queue, pool, folds, check: () => faults.check() },
     { tuning, features, limits, products },
   );
 
@@ -157,7 +163,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     features,
     device,
     overrides: Object.fromEntries(
-      Object.entries({ ...remembered(createOverrides(runtime)), ...options.kernels?.(runtime) }).filter(
+      Object.entries(folds.before({ ...remembered(createOverrides(runtime)), ...options.kernels?.(runtime) })).filter(
         ([op]) => !options.disable?.includes(op),
       ),
     ),
@@ -168,23 +174,29 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       faults.check();
       return pool.alloc(length, dtype);
     },
-    free: (buffer) => pool.free(buffer as GpuBuffer),
+    free: (buffer) => fusion.free(buffer),
     write({ buffer, offset, length }, data) {
       faults.check();
       if (data.length !== length)
         throw new BackendError(`webgpu: ${data.length} values do not fill a slice of ${length}`);
+      folds.settle();
       if (length > 0) queue.write((buffer as GpuBuffer).block, offset * 4, wordsFor(buffer.dtype, data));
     },
     async read(sources) {
       faults.check();
+      folds.settle();
       return read(sources);
     },
     run(kernel, call) {
       faults.check();
-      launch(kernel, call);
+      folds.beforeLaunch(kernel, call);
+      const sums = addedRows(kernel, call);
+      if (sums) for (const sum of sums) folds.add(sum);
+      else fusion.run(kernel, call);
     },
     flush() {
       faults.check();
+      folds.settle();
       queue.flush();
     },
     meter: () => ({
@@ -201,8 +213,13 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
     async precompile(work) {
       if (!compileAhead) return;
+      folds.settle();
       queue.flush();
-      const result = queue.rehearse<unknown>(work);
+      const result = queue.rehearse<unknown>(() => {
+        const given: unknown = work();
+        folds.settle();
+        return given;
+      });
       if (result instanceof Promise) {
         // Its error is less than that it is a promise.
         result.catch(() => undefined);

@@ -5,7 +5,7 @@ import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "..
 import type { GpuRuntime } from "../runtime.ts";
 import type { BufferView } from "../wgslKernel.ts";
 
-function makeKernel(epilogue: Epilogue | undefined) {
+function makeKernel(epilogue: Epilogue) {
   const { code, finish } = printEpilogue(epilogue, 1);
   return elementKernel({
     name: `foldParts${epilogueName(epilogue)}`,
@@ -32,7 +32,8 @@ export interface Parts {
   readonly plane?: number;
 }
 
-/** to[i] = Σ partials[part, i], in the order of the parts, from what `write` puts into `partials`; a single part is `to` itself. */
+/** to[i] = Σ partials[part, i], in the order of the parts, from what `write` puts into `partials`; a single part is `to` itself. Without an
+ * epilogue it is put off until somebody sees it. */
 export function inParts(
   runtime: GpuRuntime,
   { to, length, parts, epilogue, plane = 1 }: Parts,
@@ -42,15 +43,22 @@ export function inParts(
     write(to);
     return;
   }
-  const bias = epilogue?.views.bias;
-  const kernel = memo(kernels, epilogueName(epilogue), () => makeKernel(epilogue));
   runtime.withScratch(parts * length, "f32", (partials) => {
     write(partials);
-    dispatchElements(runtime, kernel, {
-      views: { partials, to, ...epilogue?.views },
-      uniforms: { length, parts, plane, channels: bias ? sizeOf(bias.shape) : 1 },
-      count: length,
-      visits: parts,
-    });
+    if (!epilogue) {
+      runtime.addUp({ partials, to, length, parts });
+      return;
+    }
+    const { bias } = epilogue.views;
+    dispatchElements(
+      runtime,
+      memo(kernels, epilogueName(epilogue), () => makeKernel(epilogue)),
+      {
+        views: { partials, to, ...epilogue.views },
+        uniforms: { length, parts, plane, channels: bias ? sizeOf(bias.shape) : 1 },
+        count: length,
+        visits: parts,
+      },
+    );
   });
 }
