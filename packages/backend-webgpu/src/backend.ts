@@ -9,7 +9,8 @@ import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.t
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { addedRows } from "./folds/addedRows.ts";
 import { Folds } from "./folds/folds.ts";
-import { Fusion } from "./fusion.ts";
+import { Fusion } from "./fusion/fusion.ts";
+import { inOrder } from "./fusion/inOrder.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
@@ -82,6 +83,8 @@ function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
 interface OwnOptions extends WebGpuOptions {
   /** Told of all choices after something was measured. */
   readonly onChoices?: (choices: TunedChoices) => unknown;
+  /** False: nothing is put off or joined. */
+  readonly waits?: boolean;
   /** In place of those that were measured, and of what the adapter offers. */
   readonly products?: Partial<Pick<Products, "choiceOf"> & Products["device"]>;
 }
@@ -154,6 +157,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     onMeasured: forget,
   });
 
+  const given = options.kernels?.(runtime);
   const backend: WebGpuBackend = {
     name: "webgpu",
     floatBits: 32,
@@ -163,9 +167,12 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     features,
     device,
     overrides: Object.fromEntries(
-      Object.entries(folds.before({ ...remembered(createOverrides(runtime)), ...options.kernels?.(runtime) })).filter(
-        ([op]) => !options.disable?.includes(op),
-      ),
+      Object.entries(
+        inOrder(
+          { ...remembered(createOverrides(runtime)), ...given },
+          { fusion, folds, products: given?.matmul || options.waits === false ? [] : ["matmul"] },
+        ),
+      ).filter(([op]) => !options.disable?.includes(op)),
     ),
     get counters() {
       return { ...counters };
@@ -193,6 +200,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       const sums = addedRows(kernel, call);
       if (sums) for (const sum of sums) folds.add(sum);
       else fusion.run(kernel, call);
+      if (options.waits === false) folds.settle();
     },
     flush() {
       faults.check();

@@ -1,5 +1,5 @@
 import { type Buffer, sizeOf } from "@dfine/tensor";
-import { type Kernel, type Launch, memo, type Override, type OverrideCall, type Overrides } from "@dfine/tensor/kernel";
+import { type Kernel, type Launch, memo, type OverrideCall } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Shader } from "../commands/shader.ts";
 import type { Limits } from "../device/workLimits.ts";
@@ -85,24 +85,8 @@ export class Folds {
     }
   }
 
-  /** The same kernels, before which sums are computed that they would see. */
-  before(overrides: Overrides): Overrides {
-    return Object.fromEntries(
-      Object.entries(overrides as Record<string, Override<unknown>>).map(([op, { select, run }]) => {
-        const own: Override<unknown> = {
-          select,
-          run: (call) => {
-            this.#options.before();
-            this.#beforeCall(call);
-            run(call);
-          },
-        };
-        return [op, own];
-      }),
-    );
-  }
-
-  #beforeCall({ inputs, outputs }: OverrideCall<unknown>): void {
+  /** To be called before a hand-written kernel runs. */
+  beforeCall({ inputs, outputs }: OverrideCall<unknown>): void {
     if (this.#waiting.length === 0) return;
     const isRead = inputs.some(({ buffer }) => this.#targets.has((buffer as GpuBuffer).block));
     const isWritten = outputs.some(({ buffer, offset, shape }) => {

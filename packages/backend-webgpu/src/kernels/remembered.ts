@@ -4,6 +4,7 @@ import type { Command, CommandQueue } from "../commands/queue.ts";
 import type { Folds } from "../folds/folds.ts";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
+import type { Epilogue } from "./epilogue.ts";
 import type { GpuRuntime, PartedSum } from "./runtime.ts";
 import { type BufferView, shaderOf, type WgslCall, type WgslKernel, wordsOf } from "./wgslKernel.ts";
 
@@ -94,7 +95,7 @@ export function remembering(
   const addUp = ({ partials, to, length, parts }: PartedSum): void =>
     folds.add({ from: placeOf(partials), to: placeOf(to), columns: length, parts, partStep: length });
 
-  const record = (views: readonly View[], run: () => void): readonly Step[] | undefined => {
+  const record = (views: readonly BufferView[], run: () => void): readonly Step[] | undefined => {
     const own = new Recording(views);
     const before = recording;
     recording = own;
@@ -106,7 +107,7 @@ export function remembering(
     return own.steps;
   };
 
-  const repeat = (steps: readonly Step[], views: readonly View[]): void => {
+  const repeat = (steps: readonly Step[], views: readonly BufferView[]): void => {
     check();
     const places: BufferView[] = [...views];
     for (const step of steps) {
@@ -127,8 +128,8 @@ export function remembering(
     Object.fromEntries(
       Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run }]) => {
         const known = new NumbersMemo<Remembered>(MOST_CALLS);
-        const find = (inputs: readonly View[], attrs: unknown): Remembered =>
-          known.get([measurements, ...keyOf(inputs, attrs)], () => ({
+        const find = (inputs: readonly View[], attrs: unknown, epilogue?: Epilogue): Remembered =>
+          known.get([measurements, ...keyOf(inputs, attrs), ...epilogueKey(epilogue)], () => ({
             variant: select(inputs, attrs),
             steps: undefined,
           }));
@@ -139,8 +140,9 @@ export function remembering(
               run(call);
               return;
             }
-            const views = [...call.inputs, ...call.outputs];
-            const entry = find(call.inputs, call.attrs);
+            const { inputs, outputs, attrs, epilogue } = call;
+            const views = [...inputs, ...outputs, ...(epilogue?.operands ?? []).map(({ view }) => view)];
+            const entry = find(inputs, attrs, epilogue);
             if (entry.steps) repeat(entry.steps, views);
             else entry.steps = record(views, () => run(call));
           },
@@ -161,6 +163,7 @@ interface AnyOverride {
     readonly inputs: readonly View[];
     readonly outputs: readonly View[];
     readonly attrs: unknown;
+    readonly epilogue?: Epilogue;
   }): void;
 }
 
@@ -171,7 +174,7 @@ class Recording {
   /** Whether views can be told from each other by their buffers. */
   #isClear: boolean;
 
-  constructor(views: readonly View[]) {
+  constructor(views: readonly BufferView[]) {
     this.#places = [...views];
     this.#isClear = new Set(views.map(({ buffer }) => buffer)).size === views.length;
   }
@@ -225,6 +228,8 @@ function keyOf(inputs: readonly View[], attrs: unknown): (number | readonly numb
   addNumbers(key, attrs);
   return key;
 }
+
+const epilogueKey = (epilogue: Epilogue | undefined): number[] => (epilogue ? [numberOf(epilogue.name)] : []);
 
 /** By text: a number of its own. */
 const textNumbers = new Map<string, number>();

@@ -1,21 +1,20 @@
-import { sizeOf } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "../elements.ts";
-import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "../epilogue.ts";
+import { type Epilogue, epilogueBindings, epilogueViews, printEpilogue } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import type { BufferView } from "../wgslKernel.ts";
 
 function makeKernel(epilogue: Epilogue) {
   const { code, finish } = printEpilogue(epilogue, 1);
   return elementKernel({
-    name: `foldParts${epilogueName(epilogue)}`,
+    name: `foldParts${epilogue.name}`,
     bindings: { partials: "read f32", to: "write f32", ...epilogueBindings(epilogue) },
     body: `
 ${code}
 fn element(i: i32) {
   var sum = partials[u.o_partials + i];
   for (var part = 1; part < u.parts; part++) { sum += partials[u.o_partials + part * u.length + i]; }
-  ${finish("(i / u.plane) % u.channels", ["sum"])}
+  ${finish("(i / u.plane) % u.channels", [{ sum: "sum", column: "i % u.plane", element: () => "i" }])}
   to[u.o_to + i] = sum;
 }`,
   });
@@ -49,13 +48,12 @@ export function inParts(
       runtime.addUp({ partials, to, length, parts });
       return;
     }
-    const { bias } = epilogue.views;
     dispatchElements(
       runtime,
-      memo(kernels, epilogueName(epilogue), () => makeKernel(epilogue)),
+      memo(kernels, epilogue.name, () => makeKernel(epilogue)),
       {
-        views: { partials, to, ...epilogue.views },
-        uniforms: { length, parts, plane, channels: bias ? sizeOf(bias.shape) : 1 },
+        views: { partials, to, ...epilogueViews(epilogue) },
+        uniforms: { length, parts, plane, channels: epilogue.channels },
         count: length,
         visits: parts,
       },

@@ -8,9 +8,12 @@ import {
   layoutOf,
   memo,
   NumbersMemo,
+  type OverrideCall,
   plan,
 } from "@dfine/tensor/kernel";
-import type { GpuBuffer } from "./memory/gpuBuffer.ts";
+import type { Epilogue } from "../kernels/epilogue.ts";
+import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import { finishOf } from "./finish.ts";
 
 /** A launch whose program may still be joined with the next one's. */
 interface Pending {
@@ -18,6 +21,12 @@ interface Pending {
   readonly launch: Launch;
   readonly laid: Laid;
 }
+
+/** A product that an elementwise launch may still become part of. */
+export interface FinishedCall extends OverrideCall<unknown> {
+  readonly epilogue?: Epilogue;
+}
+type Product = { readonly call: OverrideCall<unknown>; readonly run: (call: FinishedCall) => void };
 
 interface FusionOptions {
   readonly run: (kernel: Kernel, launch: Launch) => void;
@@ -38,10 +47,13 @@ const MOST_JOINTS = 64;
 
 /**
  * Joins generated kernels that follow each other and go over the same shape: an activation, what is added to it and the norm of that
- * become one dispatch. The last launch waits for the next command, whatever that is.
+ * become one dispatch, and elementwise ones the last act of the product before them. What came last waits for the next command,
+ * whatever that is.
  */
 export class Fusion {
   readonly #options: FusionOptions;
+  /** Before what is pending. */
+  #product: Product | undefined;
   #pending: Pending | undefined;
   /** Freed while what waits still needs them. */
   #freed: Buffer[] = [];
@@ -61,29 +73,53 @@ export class Fusion {
         return;
       }
     }
-    this.flush();
+    if (!laid || this.#pending) this.flush();
     if (laid) this.#pending = { kernel, launch, laid };
     else this.#options.run(kernel, launch);
   }
 
+  /** Computes a product, perhaps later. */
+  multiply(product: Product): void {
+    this.flush();
+    this.#product = product;
+  }
+
   /** Gives memory back, once what waits needs it no more. */
   free(buffer: Buffer): void {
-    if (this.#pending?.launch.operands.some((operand) => operand.buffer === buffer)) this.#freed.push(buffer);
+    const { inputs = [], outputs = [] } = this.#product?.call ?? {};
+    const operands = this.#pending?.launch.operands ?? [];
+    if ([...inputs, ...outputs, ...operands].some((own) => own.buffer === buffer)) this.#freed.push(buffer);
     else this.#options.free(buffer);
   }
 
   /** Runs what waits. */
   flush(): void {
-    const pending = this.#pending;
-    if (!pending) return;
-    const freed = this.#freed;
+    const [product, pending, freed] = [this.#product, this.#pending, this.#freed];
+    if (!product && !pending) return;
+    this.#product = undefined;
     this.#pending = undefined;
     this.#freed = [];
     try {
-      this.#options.run(pending.kernel, pending.launch);
+      if (!(product && pending && this.#finish(product, pending, freed))) {
+        product?.run(product.call);
+        if (pending) this.#options.run(pending.kernel, pending.launch);
+      }
     } finally {
       for (const buffer of freed) this.#options.free(buffer);
     }
+  }
+
+  /** Runs a product and what is pending as one kernel, if that may be. */
+  #finish({ call, run }: Product, { laid, launch }: Pending, freed: readonly Buffer[]): boolean {
+    const [c] = call.outputs;
+    const after = { laid, operands: launch.operands };
+    const finish = finishOf(after, { c: c!, isWanted: (buffer) => !freed.includes(buffer) });
+    // The product still reads its factors where its result is written.
+    if (!finish || call.inputs.some(({ buffer }) => blockOf({ buffer }) === blockOf(finish.output))) return false;
+    const bound = call.inputs.length + 1 + finish.epilogue.operands.length;
+    if (bound > this.#options.maxBindings) return false;
+    run({ ...call, outputs: [{ ...c!, ...finish.output }], epilogue: finish.epilogue });
+    return true;
   }
 
   #join(first: Pending, second: Pending): Pending | undefined {
@@ -130,7 +166,7 @@ export class Fusion {
   }
 }
 
-const blockOf = ({ buffer }: Binding) => (buffer as GpuBuffer).block;
+const blockOf = ({ buffer }: Pick<Binding, "buffer">) => (buffer as GpuBuffer).block;
 
 /** Whether operands of two programs go through memory alike. */
 function areAlike(first: Laid, second: Laid, [a, b]: readonly [number, number]): boolean {
