@@ -1,22 +1,13 @@
-import { type PresetName, resolveBackend } from "dfine";
+import { resolveBackend } from "dfine";
 import { GRADIENTS, gradientWork } from "./convGradients.ts";
 import { firstDetections } from "./firstDetection.ts";
 import { inferWork } from "./infer.ts";
 import { KERNELS, kernelWork } from "./kernels.ts";
 import { type Measured, measure } from "./measure.ts";
-import type { BenchOptions, Kind } from "./options.ts";
+import type { BenchOptions, Job } from "./options.ts";
 import { withProfile } from "./profile.ts";
 import { trainWork } from "./train.ts";
 import type { Work } from "./work.ts";
-
-/** What one process measures. */
-export interface Job {
-  readonly kind: Kind;
-  /** None for kernels and first detections. */
-  readonly preset?: PresetName;
-  readonly threads: number;
-  readonly options: BenchOptions;
-}
 
 /** What a process answers. */
 export type Reply = { readonly measured: Measured } | { readonly failed: string };

@@ -1,9 +1,9 @@
 import { fork } from "node:child_process";
 import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
-import { type Job, jobsOf, type Reply } from "./job.ts";
+import { jobsOf, type Reply } from "./job.ts";
 import type { Measured } from "./measure.ts";
-import { BenchError, parseOptions } from "./options.ts";
+import { BenchError, type Job, parseOptions } from "./options.ts";
 import type { Row } from "./row.ts";
 import { floorLines, HEADER, workLines } from "./table.ts";
 

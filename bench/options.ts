@@ -14,6 +14,15 @@ export class BenchError extends Error {
   override readonly name = "BenchError";
 }
 
+/** What one process measures. */
+export interface Job {
+  readonly kind: Kind;
+  /** None for kernels and first detections. */
+  readonly preset?: PresetName;
+  readonly threads: number;
+  readonly options: BenchOptions;
+}
+
 export interface BenchOptions {
   readonly only: readonly Kind[];
   readonly presets: readonly PresetName[];

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Backend, measureCeiling, type Profile, profiled } from "@dfine/tensor";
-import type { Job } from "./job.ts";
 import type { Measured } from "./measure.ts";
+import type { Job } from "./options.ts";
 import { type Row, timesOf } from "./row.ts";
 import type { Work } from "./work.ts";
 

@@ -1,4 +1,5 @@
-import { type Job, type Reply, runJob } from "./job.ts";
+import { type Reply, runJob } from "./job.ts";
+import type { Job } from "./options.ts";
 
 const reply = (message: Reply): Promise<void> => new Promise((sent) => process.send!(message, () => sent()));
 

@@ -216,7 +216,7 @@ describe("without an optional package", () => {
   test("onnxruntime-node, which npm leaves out by itself: an ONNX file is written, and said not to be compared", async () => {
     const { code, stdout, stderr } = await run("npx dfine export --weights digits.safetensors --out digits.onnx");
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^digits\.onnx: D-FINE n, .*; not compared\n$/);
+    expect(stdout).toMatch(/^digits\.onnx: D-FINE-N, .*; not compared\n$/);
     expect(stderr).toMatch(/was not compared .*: npm install onnxruntime-node/);
   });
 

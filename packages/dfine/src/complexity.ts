@@ -2,9 +2,9 @@ import { noGrad, type OpCall, recordCalls, scope, type Tensor, zeros } from "@df
 import { onPaper } from "./checkpoint/onPaper.ts";
 import type { ModelConfig } from "./model/architectures.ts";
 
-/** What a detector is made of and asks for, as papers count it: its deploy form, one image of the usual size. */
+/** What a detector is made of and asks for, as papers count it: one image of the usual size. */
 export interface Complexity {
-  /** Parameters, trained or not; running statistics are none. */
+  /** Parameters, trained or not; running statistics are none. Of D-FINE those of the deploy form, of other DETRs all. */
   readonly parameters: number;
   /** Operations of convolutions and matrix products, in 10⁹, a multiply-add being two. */
   readonly gflops: number;
@@ -29,6 +29,9 @@ function productsOfAttention([, key, value]: readonly Tensor[]): number {
   return keys * (depth / channels + 1);
 }
 
+/** Which form of a detector its papers count the parameters of. */
+const COUNTED = { dfine: "deploy form", detr: "all" } as const satisfies Record<ModelConfig["architecture"], string>;
+
 /** Counts parameters and operations of a detector, without making it: docs/specification.md §2 counts alike. */
 export function complexityOf(model: ModelConfig): Complexity {
   let operations = 0;
@@ -36,11 +39,12 @@ export function complexityOf(model: ModelConfig): Complexity {
     operations += 2 * outputs[0]!.size * (PRODUCTS[name]?.(inputs) ?? 0);
   };
   const parameters = onPaper(model, (detector) => {
+    const whole = detector.parameterCount();
     const deployed = detector.fuse();
     const images = zeros([1, 3, ...model.evalSize]);
     noGrad(() => recordCalls(() => scope("complexity", () => void deployed.predictions(images)), { see }));
     images.dispose();
-    return deployed.parameterCount();
+    return COUNTED[model.architecture] === "deploy form" ? deployed.parameterCount() : whole;
   });
   return { parameters, gflops: operations / 1e9 };
 }

@@ -25,6 +25,7 @@ export {
   type Config,
   ConfigError,
   type CriterionConfig,
+  type MatcherConfig,
   type ModelConfig,
   PRESET_NAMES,
   type PresetName,
@@ -35,6 +36,7 @@ export {
   type TrainConfig,
 } from "./config/config.ts";
 export type { Methods } from "./config/criteria.ts";
+export type { DFinePresetName } from "./config/names.ts";
 export { type ConvertedConfig, convertOfficial, mergeOfficial, type OfficialTree } from "./config/officialConfig.ts";
 export { presetConfig } from "./config/presets.ts";
 export { type ConfigOptions, resolveConfig } from "./config/resolve.ts";
@@ -108,7 +110,7 @@ export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
 export type { CriterionOptions } from "./loss/lossTerms.ts";
 export { hungarianMatch, type MatcherOptions } from "./loss/matcher.ts";
-export type { MatchedPairs, MatchTargets } from "./loss/matches.ts";
+export type { Floats, MatchedPairs, MatchTargets } from "./loss/matches.ts";
 export { buildDetector } from "./model/architectures.ts";
 export { type DenoisingOptions, denoisingQueries } from "./model/denoising.ts";
 export { type ClassRows, Detector, type DetectorConfig } from "./model/detector.ts";
@@ -126,6 +128,7 @@ export type {
   Tap,
   TrainingOutputs,
 } from "./model/outputs.ts";
+export type { Backbone, Decoder, DecoderInput, Encoder } from "./model/parts.ts";
 export { type WeightingParameters, weightingFunction } from "./model/weighting.ts";
 export { exportOnnx, type OnnxOptions } from "./onnx/exportOnnx.ts";
 export { type Detections, postprocess, type RawDetections } from "./postprocess.ts";

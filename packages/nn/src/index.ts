@@ -9,6 +9,7 @@ export * from "./initialize.ts";
 export * from "./layers/batchNorm2d.ts";
 export * from "./layers/biasActivation.ts";
 export * from "./layers/conv2d.ts";
+export * from "./layers/dropout.ts";
 export * from "./layers/embedding.ts";
 export * from "./layers/groupNorm.ts";
 export * from "./layers/layerNorm.ts";

@@ -42,7 +42,7 @@ export {
   recordsAnySize,
 } from "./ops/recorder.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
-export { type RegisteredOp, registeredOps, tryAlso } from "./ops/registry.ts";
+export { type RegisteredOp, registeredOps, type Trials, tryAlso } from "./ops/registry.ts";
 export * from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";

@@ -45,25 +45,28 @@ export class NumbersMemo<V> {
 /** FNV-1a, and a shift that brings high bits back. */
 function hashOf(key: Numbers): number {
   let hash = 0x811c9dc5;
-  const join = (n: number): void => {
-    hash = Math.imul(hash ^ n, 0x01000193);
-    hash ^= hash >>> 15;
-  };
-  for (const entry of key) {
-    if (typeof entry === "number") join(entry);
+  for (let k = 0; k < key.length; k++) {
+    const entry = key[k]!;
+    if (typeof entry === "number") hash = joined(hash, entry);
     else {
-      join(LIST + entry.length);
-      for (let i = 0; i < entry.length; i++) join(entry[i]!);
+      hash = joined(hash, LIST + entry.length);
+      for (let i = 0; i < entry.length; i++) hash = joined(hash, entry[i]!);
     }
   }
   return hash;
 }
 const LIST = 1 << 24;
 
+function joined(hash: number, n: number): number {
+  const mixed = Math.imul(hash ^ n, 0x01000193);
+  return mixed ^ (mixed >>> 15);
+}
+
 function isSame(a: Numbers, b: Numbers): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) {
-    const [x, y] = [a[i]!, b[i]!];
+    const x = a[i]!;
+    const y = b[i]!;
     if (x === y) continue;
     if (typeof x === "number" || typeof y === "number" || x.length !== y.length) return false;
     for (let k = 0; k < x.length; k++) if (x[k] !== y[k]) return false;

@@ -4,8 +4,10 @@ import { type Stretch, withRuntime } from "./runtime.ts";
 
 /** What a scope owns: a tensor's handle. */
 export abstract class Handle implements Disposable {
-  /** The scope that frees this handle. */
-  owner: Scope | undefined;
+  /** The scope that frees this handle, and its neighbours there. */
+  owner: Scope | undefined = undefined;
+  before: Handle | undefined = undefined;
+  after: Handle | undefined = undefined;
 
   /** Belongs to the innermost scope from now on; without one the collector frees it. */
   protected enter(): void {
@@ -37,7 +39,9 @@ export interface ScopeOptions {
 export class Scope implements Disposable {
   readonly name: string;
   readonly #runtime: { backend?: Backend; gradientEnabled?: boolean } | undefined;
-  #owned: Set<Handle> | undefined;
+  /** Ends of the chain of handles that it owns, in the order in which it took them. */
+  #first: Handle | undefined;
+  #last: Handle | undefined;
   #stretches = 0;
   #isClosed = false;
 
@@ -70,15 +74,22 @@ export class Scope implements Disposable {
   /** Takes a handle: it is freed with the scope. @throws OwnershipError when the scope is closed */
   own(handle: Handle): void {
     this.#check("takes a tensor");
-    this.#owned ??= new Set();
-    this.#owned.add(handle);
+    const last = this.#last;
+    if (last) last.after = handle;
+    else this.#first = handle;
+    handle.before = last;
     handle.owner = this;
+    this.#last = handle;
   }
 
   /** Lets a handle go; somebody else frees it. */
   disown(handle: Handle): void {
-    this.#owned?.delete(handle);
-    handle.owner = undefined;
+    const { before, after } = handle;
+    if (before) before.after = after;
+    else this.#first = after;
+    if (after) after.before = before;
+    else this.#last = before;
+    handle.owner = handle.before = handle.after = undefined;
   }
 
   #check(what: string): void {
@@ -92,8 +103,10 @@ export class Scope implements Disposable {
         `scope "${this.name}" closes inside a stretch of its own; close it after run() returned`,
       );
     this.#isClosed = true;
-    for (const handle of this.#owned ?? []) handle.dispose();
-    this.#owned = undefined;
+    for (let handle = this.#first; handle; handle = this.#first) {
+      this.disown(handle);
+      handle.dispose();
+    }
   }
 
   /** Same as `close`, for `using`. */
@@ -119,10 +132,20 @@ function handlesIn(value: unknown, found: Handle[] = []): Handle[] {
  * surrounding scope; everything else made inside is freed. @throws OwnershipError when `body` waits
  */
 export function scope<T>(name: string, body: Stretch<T>): T {
-  using own = new Scope(name);
-  const result = own.run(body);
-  for (const handle of handlesIn(result)) if (handle.owner === own) moveTo(handle, innermost);
-  return result;
+  const own = new Scope(name);
+  try {
+    const result = own.run(body);
+    if (result instanceof Handle) handOn(result, own);
+    else for (const handle of handlesIn(result)) handOn(handle, own);
+    return result;
+  } finally {
+    own.close();
+  }
+}
+
+/** Moves what a scope owns to the one around it. */
+function handOn(handle: Handle, from: Scope): void {
+  if (handle.owner === from) moveTo(handle, innermost);
 }
 
 /** Takes tensors out of all scopes: they live until `dispose()` or until nothing refers to them. */

@@ -93,6 +93,7 @@ export class Tensor extends Handle {
   #strides: readonly number[];
   #offset: number;
   readonly #held: Held;
+  #isWatched = false;
 
   /** Takes over one count of `storage`. */
   constructor(storage: Storage, dtype: Dtype, options: { layout: Layout; scoped?: boolean }) {
@@ -197,11 +198,12 @@ export class Tensor extends Handle {
   /** Frees this handle; the elements go with the last handle, view or tape save. */
   override dispose(): void {
     this.owner?.disown(this);
-    finalizer.unregister(this.#held);
+    if (this.#isWatched) finalizer.unregister(this.#held);
     release(this.#held);
   }
   /** Lets the collector free this handle when nothing refers to it. */
   override watch(): void {
+    this.#isWatched = true;
     finalizer.register(this, this.#held, this.#held);
   }
 }

@@ -17,7 +17,7 @@ import {
   scratchPieces,
 } from "./attentionPlaces.ts";
 import { addTransposed, writeProducts, writeSums } from "./attentionProducts.ts";
-import { powerRows, STEP } from "./attentionRows.ts";
+import { powerRows, STEP, skipBlocked } from "./attentionRows.ts";
 import { makeTile } from "./tile.ts";
 
 // Weights are computed again, block by block of 60 queries, so that none are kept from the forward pass: they would be 32 MB of each
@@ -42,7 +42,7 @@ const NAMES = [
 const kernel = (isBiased: boolean) =>
   namedKernel(`attentionGrad${isBiased ? "/bias" : ""}`, NAMES, (f, arg) => {
     const tile = makeTile(f);
-    const [unit, first, count, at, gradAt, biasAt, to, rowBytes, isFirst] = f.locals("i32", 9);
+    const [unit, first, count, at, gradAt, biasAt, to, rowBytes, from] = f.locals("i32", 9);
     const { keys, queries, depthBytes, keyBytes, valueBytes, pitch, run } = arg;
     const { powers, grads, sums, keyPanels, valuePanels, keyLines, queryLines, gradLines } = arg;
     const scale = f.local("v128");
@@ -55,27 +55,33 @@ const kernel = (isBiased: boolean) =>
       packLines(f, tile, { rows: k, columnBytes: depthBytes, panels: keyLines });
       const v = rowsOf(f, arg, { name: "v", ...here, count: keys, start: at });
       packTransposed(f, { rows: v, kBytes: valueBytes, panels: valuePanels });
+      for (const [sum, linePitch] of [
+        [arg.dKeys, arg.depthPitch],
+        [arg.dValues, arg.valuePitch],
+      ] as const)
+        f.get(sum).i32(0).get(keys).i32(STEP).op("i32.add").get(linePitch).op("i32.mul", "memory.fill");
       f.for(first, { from: 0, to: queries, step: arg.block }, () => {
-        f.get(first).op("i32.eqz").set(isFirst).get(queries, first).op("i32.sub").set(count);
+        f.get(queries, first).op("i32.sub").set(count);
         smaller(f, count, arg.block).tee(count).i32(2).op("i32.shl").set(rowBytes);
         const part = { ...here, first, count };
         const q = rowsOf(f, arg, { name: "q", ...part, start: at });
         const dy = rowsOf(f, arg, { name: "dy", ...part, start: gradAt });
         const bias = rowsOf(f, arg, { name: "bias", ...part, start: biasAt });
         const dq = rowsOf(f, arg, { name: "dq", ...part, start: to });
-        const products = { columnBytes: keyBytes, pitch };
+        if (isBiased) skipBlocked(f, { bias, keyBytes, from });
+        const products = { columnBytes: keyBytes, from, pitch };
         writeProducts(f, tile, { ...products, rows: q, panels: keyPanels, kBytes: depthBytes, to: powers });
         writeProducts(f, tile, { ...products, rows: dy, panels: valuePanels, kBytes: valueBytes, to: grads });
         powerRows(f, {
-          ...{ products: powers, grads, pitch, count, keys, scale, sums, bias: isBiased ? bias : undefined },
+          ...{ products: powers, grads, pitch, count, from, keyBytes, scale, sums, bias: isBiased ? bias : undefined },
         });
         writeSums(f, tile, {
           ...{ rows: { start: grads, pitch, count }, panels: keyLines, kBytes: keyBytes, columnBytes: depthBytes },
-          ...{ run, to: dq.start, toPitch: dq.pitch },
+          ...{ from, run, to: dq.start, toPitch: dq.pitch },
         });
         packLines(f, tile, { rows: q, columnBytes: depthBytes, panels: queryLines });
         packLines(f, tile, { rows: dy, columnBytes: valueBytes, panels: gradLines, divisors: sums });
-        const transposed = { count: keys, pitch, kBytes: rowBytes, isFirst };
+        const transposed = { from, count: keys, pitch, kBytes: rowBytes };
         addTransposed(f, tile, {
           ...{ ...transposed, columns: grads, panels: queryLines, columnBytes: depthBytes },
           ...{ to: arg.dKeys, toPitch: arg.depthPitch },

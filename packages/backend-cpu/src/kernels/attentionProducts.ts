@@ -19,17 +19,17 @@ function clampedRows(
   f.release(last);
 }
 
-/** Writes rows · panels to rows at `to`, `pitch` bytes apart; there is room for whole tiles. */
+/** Writes rows · panels to rows at `to`, `pitch` bytes apart: columns after `from` bytes, whole tiles; there is room for whole tiles. */
 export function writeProducts(
   f: Assembler,
   tile: Tile,
-  { rows, panels, kBytes, columnBytes, to, pitch }: Panels & { rows: Rows; to: Local; pitch: Local },
+  { rows, panels, kBytes, columnBytes, from, to, pitch }: Panels & { rows: Rows; from: Local; to: Local; pitch: Local },
 ): void {
   const names = f.locals("i32", 4);
   const [row, column, panel, address] = names;
   const { rows: height, columns: width } = tile.shape;
-  f.get(panels).set(panel);
-  f.for(column, { from: 0, to: columnBytes, step: width * 4 }, () => {
+  f.get(panels, from, kBytes).i32(2).op("i32.shr_u", "i32.mul", "i32.add").set(panel);
+  f.for(column, { from, to: columnBytes, step: width * 4 }, () => {
     f.for(row, { from: 0, to: rows.count, step: height }, () => {
       clampedRows(f, tile, { rows, row });
       multiply(f, tile, { rows: "matrix", height, kBytes, aTable: kBytes, aPitch: kBytes, panel });
@@ -41,21 +41,22 @@ export function writeProducts(
   f.release(...names);
 }
 
-/** Writes rows · panels, each row divided by its number of a list, to other rows; sums of `run` bytes are formed at a time. */
+/** Writes rows · panels, each row divided by its number of a list, to other rows; sums of `run` bytes, k after `from` bytes, are formed at a time. */
 export function writeSums(
   f: Assembler,
   tile: Tile,
-  options: Panels & { rows: Rows; run: Local; to: Local; toPitch: Local; divisors?: Local },
+  options: Panels & { rows: Rows; from: Local; run: Local; to: Local; toPitch: Local; divisors?: Local },
 ): void {
-  const { rows, panels, kBytes, columnBytes, run, to, toPitch, divisors } = options;
+  const { rows, panels, kBytes, columnBytes, from, run, to, toPitch, divisors } = options;
   const names = f.locals("i32", 9);
   const [row, column, panel, k, length, own, pitch, line, left] = names;
   const { rows: height, columns: width } = tile.shape;
   f.own().set(own).i32(OWN_PITCH).set(pitch);
   f.for(row, { from: 0, to: rows.count, step: height }, () => {
     f.for(column, { from: 0, to: columnBytes, step: width * 4 }, () => {
-      f.get(panels, column, kBytes).i32(2).op("i32.shr_u", "i32.mul", "i32.add").set(panel);
-      f.for(k, { from: 0, to: kBytes, step: run }, () => {
+      f.get(panels, column, kBytes).i32(2).op("i32.shr_u", "i32.mul", "i32.add");
+      f.get(from).i32(width).op("i32.mul", "i32.add").set(panel);
+      f.for(k, { from, to: kBytes, step: run }, () => {
         f.get(kBytes, k).op("i32.sub").set(length);
         smaller(f, length, run).set(length);
         for (const [i, address] of tile.rows.entries())
@@ -68,7 +69,9 @@ export function writeSums(
             .op("i32.add")
             .set(address);
         multiply(f, tile, { rows: "matrix", height, kBytes: length, aTable: length, aPitch: length, panel });
-        f.get(k).if(() => addTile(f, tile, { height, address: own, pitch: OWN_PITCH }));
+        f.get(k, from)
+          .op("i32.gt_s")
+          .if(() => addTile(f, tile, { height, address: own, pitch: OWN_PITCH }));
         f.own().set(own);
         storeTile(f, tile, { height, address: own, pitch });
         f.own().set(own);
@@ -125,27 +128,26 @@ function settle(
 }
 
 /**
- * Adds columnsᵀ · panels to rows at `to`, one for each of the columns, or sets them if `isFirst`; there is room for whole
- * tiles. `columns` are those of `kBytes` / 4 rows, `pitch` bytes apart.
+ * Adds columnsᵀ · panels to rows at `to`, one for each of the columns after `from` bytes; there is room for whole tiles.
+ * `columns` are those of `kBytes` / 4 rows, `pitch` bytes apart.
  */
 export function addTransposed(
   f: Assembler,
   tile: Tile,
-  options: Panels & { columns: Local; count: Local; pitch: Local; to: Local; toPitch: Local; isFirst: Local },
+  options: Panels & { columns: Local; from: Local; count: Local; pitch: Local; to: Local; toPitch: Local },
 ): void {
-  const { columns, count, pitch, panels, kBytes, columnBytes, to, toPitch, isFirst } = options;
-  const names = f.locals("i32", 4);
-  const [row, column, panel, address] = names;
+  const { columns, from, count, pitch, panels, kBytes, columnBytes, to, toPitch } = options;
+  const names = f.locals("i32", 5);
+  const [row, column, panel, address, first] = names;
   const { rows: height, columns: width } = tile.shape;
-  f.for(row, { from: 0, to: count, step: height }, () => {
+  f.get(from).i32(2).op("i32.shr_u").set(first);
+  f.for(row, { from: first, to: count, step: height }, () => {
     f.get(panels).set(panel);
     f.for(column, { from: 0, to: columnBytes, step: width * 4 }, () => {
       f.get(columns, row).i32(2).op("i32.shl", "i32.add").set(tile.rows[0]!);
       multiply(f, tile, { rows: "adjacent", height, kBytes, aTable: kBytes, aPitch: pitch, panel });
       f.get(to, row, toPitch).op("i32.mul", "i32.add").get(column).op("i32.add").set(address);
-      f.get(isFirst)
-        .op("i32.eqz")
-        .if(() => addRows(f, tile, { height, address, pitch: toPitch }));
+      addRows(f, tile, { height, address, pitch: toPitch });
       storeTile(f, tile, { height, address, pitch: toPitch });
       f.get(panel, kBytes).i32(width).op("i32.mul", "i32.add").set(panel);
     });

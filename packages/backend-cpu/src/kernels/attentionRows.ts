@@ -2,11 +2,13 @@ import { row } from "@dfine/tensor/kernel";
 import { printExpression } from "../print/printNode.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
+import type { Rows } from "./attentionPanels.ts";
 
 /** Vectors of a row at a time: by twos, as two merge. */
 const VECTORS = 4;
 /** Elements of a row at a time. */
 export const STEP = VECTORS * 4;
+const STEP_BYTES = STEP * 4;
 
 /** A power of a score and the row's largest. */
 const POWER = row(0).sub(row(1)).exp();
@@ -16,8 +18,9 @@ export interface ScoreRows {
   readonly products: Local;
   readonly pitch: Local;
   readonly count: Local;
-  /** Elements of a row. */
-  readonly keys: Local;
+  /** Bytes of a row before its first element that counts, whole steps, and behind its last. */
+  readonly from: Local;
+  readonly keyBytes: Local;
   /** The factor of products, in all lanes. */
   readonly scale: Local;
   /** Address of the first row that is added, and bytes from one to the next. */
@@ -29,13 +32,44 @@ export interface ScoreRows {
 }
 
 /**
+ * Sets `from` to the bytes of keys before the first step that any row of a bias lets through, or before the last step: such keys
+ * have weights of 0. Denoising queries come first, and ordinary ones see none of them.
+ */
+export function skipBlocked(
+  f: Assembler,
+  { bias: { start, pitch, count }, keyBytes, from }: { bias: Rows; keyBytes: Local; from: Local },
+): void {
+  const names = f.locals("i32", 3);
+  const [row, line, last] = names;
+  const vectors = f.locals("v128", VECTORS);
+  const [infinity, found] = f.locals("v128", 2);
+  f.f32x4(Number.NEGATIVE_INFINITY).set(infinity).i32(0).set(from);
+  f.get(keyBytes).i32(STEP_BYTES).op("i32.sub").set(last);
+  f.loop((again) => {
+    f.get(start, from).op("i32.add").set(line);
+    f.get(from, last).op("i32.lt_s");
+    f.if(() => {
+      f.f32x4(0).set(found);
+      f.for(row, { from: 0, to: count }, () => {
+        loadRow(f, vectors, line);
+        for (const vector of vectors) f.get(vector, infinity).op("f32x4.ne").get(found).op("v128.or").set(found);
+        f.get(line, pitch).op("i32.add").set(line);
+      });
+      f.get(found).op("v128.any_true", "i32.eqz");
+      f.if(() => f.get(from).i32(STEP_BYTES).op("i32.add").set(from).br(again));
+    });
+  });
+  f.release(...names, ...vectors, infinity, found);
+}
+
+/**
  * Makes of products their powers e^(product · scale + bias − the row's largest), which are the weights before they are divided
  * by the row's sum. A row with a NaN has a sum of NaN. Elements past a row's last become 0.
  */
 export function powerRows(f: Assembler, rows: ScoreRows): void {
-  const { products, pitch, count, keys, scale, bias, sums, grads } = rows;
-  const names = f.locals("i32", 10);
-  const [index, line, biasLine, gradLine, at, x, y, whole, end, padded] = names;
+  const { products, pitch, count, from, keyBytes, scale, bias, sums, grads } = rows;
+  const names = f.locals("i32", 9);
+  const [index, line, biasLine, gradLine, at, x, y, whole, padded] = names;
   const own = f.local("i32");
   const [values, others, folded, mixed] = [0, 1, 2, 3].map(() => f.locals("v128", VECTORS)) as Local[][] as [
     Local[],
@@ -46,7 +80,7 @@ export function powerRows(f: Assembler, rows: ScoreRows): void {
   const [largest, sum, mean, factor] = f.locals("v128", 4);
 
   const steps = (to: Local, body: () => void): void => {
-    f.for(at, { from: 0, to, step: STEP * 4 }, () => {
+    f.for(at, { from, to, step: STEP_BYTES }, () => {
       f.get(line, at).op("i32.add").set(x);
       body();
     });
@@ -71,13 +105,13 @@ export function powerRows(f: Assembler, rows: ScoreRows): void {
   };
 
   const findLargest = (): void => {
-    f.for(at, { from: whole, to: end, step: 4 }, () => {
+    f.for(at, { from: whole, to: keyBytes, step: 4 }, () => {
       f.get(line, at).op("i32.add").tee(x).memory("v128.load32_splat").set(values[0]!);
       if (bias) f.get(biasLine, at).op("i32.add").memory("v128.load32_splat").set(others[0]!);
       scaled(values[0]!, others[0]!);
       f.get(x, values[0]!).memoryLane("v128.store32_lane", 0);
     });
-    f.for(at, { from: end, to: padded, step: 4 }, () => {
+    f.for(at, { from: keyBytes, to: padded, step: 4 }, () => {
       f.get(line, at).op("i32.add").f32(Number.NEGATIVE_INFINITY).memory("f32.store");
       if (grads) f.get(gradLine, at).op("i32.add").f32(0).memory("f32.store");
     });
@@ -135,14 +169,12 @@ export function powerRows(f: Assembler, rows: ScoreRows): void {
   };
 
   f.own().set(own);
-  f.get(keys).i32(-STEP).op("i32.and").i32(2).op("i32.shl").set(whole).get(keys).i32(2).op("i32.shl").set(end);
-  f.get(keys)
-    .i32(STEP - 1)
+  f.get(keyBytes).i32(-STEP_BYTES).op("i32.and").set(whole);
+  f.get(keyBytes)
+    .i32(STEP_BYTES - 1)
     .op("i32.add")
-    .i32(-STEP)
+    .i32(-STEP_BYTES)
     .op("i32.and")
-    .i32(2)
-    .op("i32.shl")
     .set(padded);
   f.get(products).set(line);
   if (bias) f.get(bias.start).set(biasLine);

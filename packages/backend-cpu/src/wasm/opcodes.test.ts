@@ -129,6 +129,7 @@ describe("instructions do what their names say", () => {
     ["i32x4.splat", false, [7, 7, 7, 7]],
     ["i32x4.trunc_sat_f32x4_s", true, [1, -2, 0, -7]],
     ["i32.trunc_sat_f32_s", true, [1]],
+    ["v128.any_true", false, [1]],
   ] as [Op, boolean, number[]][])("%s", (name, float, expected) => {
     const out = run(name, { a: float ? A_FLOATS : A_INTS, b: B_INTS, c: [0xff00, 0xff00, 0xff00, 0xff00], float });
     expect([...out.slice(0, expected.length)]).toEqual(expected);

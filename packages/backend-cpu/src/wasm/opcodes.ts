@@ -49,6 +49,7 @@ export const OPS = {
   "memory.fill": coded([0xfc, 0x0b, 0x00], "iii", ""),
   ...simd("i", "v", { "i32x4.splat": 0x11 }),
   ...simd("f", "v", { "f32x4.splat": 0x13 }),
+  ...simd("v", "i", { "v128.any_true": 0x53 }),
   ...simd("vv", "v", { "v128.and": 0x4e, "v128.andnot": 0x4f, "v128.or": 0x50, "v128.xor": 0x51, "i32x4.eq": 0x37 }),
   ...simd("vv", "v", { "i32x4.ne": 0x38, "i32x4.lt_s": 0x39, "i32x4.gt_s": 0x3b, "i32x4.add": 0xae }),
   ...simd("vv", "v", { "i32x4.sub": 0xb1, "i32x4.mul": 0xb5, "i32x4.min_s": 0xb6, "i32x4.max_s": 0xb8 }),

@@ -82,6 +82,8 @@ const trainSchema = z.strictObject({
   accumulate: size,
   /** Whether blocks of the backbone and the encoder are computed again for the gradient in place of kept: memory for time. */
   checkpoint: z.boolean(),
+  /** Probability with which elements inside transformer layers are zeroed in training, at the usual places; below 1. */
+  dropout: share.lt(1).default(0),
   /** What is not trained: the backbone, all batch norms. Their statistics stay as they are too. */
   freeze: z.array(z.enum(FREEZABLE)),
   valBatch: size,
@@ -147,6 +149,7 @@ export const configSchema = z.strictObject({
 
 /** Losses and the matching that they rest on. @interface */
 export type CriterionConfig = z.infer<typeof criterionSchema>;
+/** What pairs of predictions and targets cost. @interface */
 export type MatcherConfig = CriterionConfig["matcher"];
 /** The recipe: how long, how fast and with which data a model is trained. @interface */
 export type TrainConfig = z.infer<typeof trainSchema>;

@@ -8,6 +8,7 @@ interface DetrRecipe {
   readonly learningRate: number;
   readonly backboneLearningRate: number;
   readonly batch: number;
+  readonly dropout: number;
   /** Parameters that learn at another rate than all others. */
   readonly groups: TrainConfig["optimizer"]["groups"];
   /** Epochs in all, and those at the full rate, in the public configuration. */
@@ -18,11 +19,11 @@ const BACKBONE = { pattern: "backbone", learningRate: "backbone", weightDecay: "
 const REFERENCES = { pattern: "sampling_offsets|reference_points", learningRate: 0.1, weightDecay: "inherit" } as const;
 
 const DEFORMABLE: DetrRecipe = {
-  ...{ learningRate: 2e-4, backboneLearningRate: 2e-5, batch: 32 },
+  ...{ learningRate: 2e-4, backboneLearningRate: 2e-5, batch: 32, dropout: 0.1 },
   ...{ groups: [BACKBONE, REFERENCES], epochs: [50, 40] },
 };
 const DAB: DetrRecipe = {
-  ...{ learningRate: 1e-4, backboneLearningRate: 1e-5, batch: 16 },
+  ...{ learningRate: 1e-4, backboneLearningRate: 1e-5, batch: 16, dropout: 0 },
   ...{ groups: [BACKBONE], epochs: [50, 40] },
 };
 
@@ -49,6 +50,7 @@ export function detrTraining(preset: DetrPresetName, recipe: RecipeName): TrainC
     batch: recipe === "official" ? row.batch : 16,
     ...USUAL_TRAINING,
     valBatch: 2,
+    dropout: row.dropout,
     optimizer: {
       ...USUAL_TRAINING.optimizer,
       ...{ learningRate, backboneLearningRate, weightDecay: 1e-4, groups },

@@ -21,4 +21,4 @@ export type RecipeName = (typeof RECIPE_NAMES)[number];
 
 /** What a preset is called beside others' detectors. */
 export const titleOf = (preset: PresetName): string =>
-  DFINE_PRESET_NAMES.some((size) => size === preset) ? `D-FINE ${preset}` : preset;
+  DFINE_PRESET_NAMES.some((size) => size === preset) ? `D-FINE-${preset.toUpperCase()}` : preset;

@@ -4,6 +4,7 @@ import type { TrainConfig } from "./config.ts";
 export const USUAL_TRAINING = {
   accumulate: 1,
   checkpoint: false,
+  dropout: 0,
   freeze: [],
   seed: 0,
   optimizer: { betas: [0.9, 0.999], eps: 1e-8, clipMaxNorm: 0.1 },

@@ -1,6 +1,6 @@
 /** An annotation or data file holds something that must be mended there. The message names the file, the place, the fact and the remedy. */
 export class DatasetError extends Error {
-  override readonly name = "DatasetError";
+  override readonly name: string = "DatasetError";
   readonly file: string;
 
   constructor(file: string, problem: string, remedy: string) {

@@ -1,3 +1,4 @@
+import { withoutMark } from "./byteOrderMark.ts";
 import { DatasetError } from "./errors.ts";
 
 /** What JSON.parse calls for each value; older browsers give no `context`. */
@@ -6,7 +7,7 @@ export type Reviver = (key: string, value: unknown, context?: { readonly source?
 /** The value of a JSON text, with or without a byte order mark. `file` names it in messages. @throws DatasetError */
 export function readJson(text: string, file: string, reviver?: Reviver): unknown {
   try {
-    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text, reviver);
+    return JSON.parse(withoutMark(text), reviver);
   } catch (error) {
     throw new DatasetError(
       file,

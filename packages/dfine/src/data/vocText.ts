@@ -1,4 +1,5 @@
 import { escapeUTF8 as escapeXml } from "entities/escape";
+import { withoutMark } from "./byteOrderMark.ts";
 import type { CocoAnnotation, CocoImage } from "./dataset.ts";
 
 /** A box [x, y, width, height] as VOC counts: whole columns and rows from 1 to the last, cut at the image's edge. */
@@ -34,11 +35,13 @@ export const labelMapText = (classes: readonly string[]): string =>
 
 /** Reads a labelmap.txt. The background of masks is no class. */
 export const parseLabelMap = (text: string): string[] =>
-  text.split(/\r?\n/).flatMap((line) => {
-    if (line.trim() === "" || line.startsWith("# label")) return [];
-    const name = line.replace(/(:[^:]*){3}$/, "").trim();
-    return name === "background" ? [] : [name];
-  });
+  withoutMark(text)
+    .split(/\r?\n/)
+    .flatMap((line) => {
+      if (line.trim() === "" || line.startsWith("# label")) return [];
+      const name = line.replace(/(:[^:]*){3}$/, "");
+      return name === "background" ? [] : [name];
+    });
 
 /** The names of a list of images in ImageSets/Main, without the 1 or -1 that lists of one class have. */
 export const parseImageSet = (text: string): string[] =>

@@ -1,5 +1,6 @@
 import { DOMParser, type Element } from "@xmldom/xmldom";
 import { VOC_CLASSES } from "../config/voc.ts";
+import { withoutMark } from "./byteOrderMark.ts";
 import type { CocoJson } from "./cocoJson.ts";
 import { DatasetError } from "./errors.ts";
 
@@ -17,6 +18,7 @@ export interface VocImage {
 
 /** An object; `box` holds the first and last column and row, counted from 1, as VOC has them. */
 export interface VocObject {
+  /** With blanks at its ends, unless it stands on a line of its own. */
   readonly name: string;
   /** Not to be missed: neither a target nor counted where it is not found. */
   readonly difficult: boolean;
@@ -50,8 +52,25 @@ interface Place {
   readonly at: string;
 }
 
+/** Elements inside each other that annotations may have: VOC has five. */
+const DEEPEST = 100;
+/** What may stand in angle brackets, with the slashes of closing and of empty elements. */
+const MARKUP = /<!--[\s\S]*?(?:-->|$)|<!\[CDATA\[[\s\S]*?(?:\]\]>|$)|<(\/?)[^<>!?/][^<>]*?(\/?)>/g;
+
+/** Whether elements lie deeper in each other than annotations need, which the parser would take minutes for. */
+function isTooDeep(text: string): boolean {
+  let depth = 0;
+  for (const [, closing, empty] of text.matchAll(MARKUP)) {
+    if (closing === undefined || empty === "/") continue;
+    depth += closing === "/" ? -1 : 1;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
+}
+
 /** The outermost element of an XML text. @throws DatasetError naming the line */
 function rootOf(text: string, file: string): Element {
+  if (isTooDeep(text)) throw new DatasetError(file, `has more than ${DEEPEST} elements inside each other`, WANTED);
   let [problem, line] = ["", 0];
   try {
     const parser = new DOMParser({
@@ -61,7 +80,7 @@ function rootOf(text: string, file: string): Element {
         throw new Error(message);
       },
     });
-    const root = parser.parseFromString(text.replace(/^\uFEFF/, ""), "text/xml").documentElement;
+    const root = parser.parseFromString(withoutMark(text), "text/xml").documentElement;
     if (root) return root;
   } catch (error) {
     problem ||= (error as Error).message;
@@ -83,11 +102,17 @@ function readObject(object: Element, place: Place): VocObject {
   if (!box) throw new DatasetError(place.file, `${place.at} has no bndbox`, WANTED);
   const side = (name: string) => number(box, name, place);
   return {
-    name: value(object, "name", place),
+    name: nameOf(object, place),
     difficult: textOf(object, "difficult") === "1",
     box: [side("xmin"), side("ymin"), side("xmax"), side("ymax")],
     decimal: box.textContent?.includes(".") ?? false,
   };
+}
+
+function nameOf(object: Element, place: Place): string {
+  const trimmed = value(object, "name", place);
+  const given = children(object, "name")[0]!.textContent ?? "";
+  return given.includes("\n") ? trimmed : given;
 }
 
 function value(parent: Element, name: string, { file, at }: Place): string {
@@ -134,14 +159,25 @@ export function vocToCoco(
       const [x1, y1, x2, y2] = box;
       const bbox = [x1 - one, y1 - one, x2 - x1 + one, y2 - y1 + one];
       const area = bbox[2]! * bbox[3]!;
-      return { id: i + 1, image_id, category_id: ids.get(name)!, bbox, area, iscrowd: difficult ? 1 : 0 };
+      return {
+        id: i + 1,
+        image_id,
+        category_id: (ids.get(name) ?? ids.get(name.trim()))!,
+        bbox,
+        area,
+        iscrowd: difficult ? 1 : 0,
+      };
     }),
   };
 }
 
-/** The names of all objects, sorted. */
-export const vocNames = (images: readonly VocImage[]): string[] =>
-  [...new Set(images.flatMap(({ objects }) => objects.map(({ name }) => name)))].sort();
+/** The names of all objects, sorted; without blanks at their ends, which mostly are a slip, unless they are `listed` so. */
+export const vocNames = (images: readonly VocImage[], listed: readonly string[] = []): string[] =>
+  [
+    ...new Set(
+      images.flatMap(({ objects }) => objects.map(({ name }) => (listed.includes(name) ? name : name.trim()))),
+    ),
+  ].sort();
 
 function usualClasses(images: readonly VocImage[]): readonly string[] {
   const names = vocNames(images);

@@ -12,7 +12,7 @@ export function* yoloRows(
   text: string,
   { file, keypoints, size }: { file: string; keypoints: number; size: Size | undefined },
 ): Generator<Pick<Row, "values" | "instead" | "inPixels">> {
-  for (const line of text.replace(/^\uFEFF/, "").split("\n")) {
+  for (const line of text.split("\n")) {
     const shown = line.trim();
     if (shown === "") continue;
     const [label, ...numbers] = shown.split(/\s+/).map(Number);

@@ -1,4 +1,4 @@
-import { type Initializer, LayerNorm, Linear, Module, MultiHeadAttention, xavierUniform } from "@dfine/nn";
+import { Dropout, type Initializer, LayerNorm, Linear, Module, MultiHeadAttention, xavierUniform } from "@dfine/nn";
 import { clamp, type Tensor } from "@dfine/tensor";
 import { DeformableAttention, type DeformableOptions } from "./deformableAttention.ts";
 import { FUSIONS, type Fusion } from "./fusions.ts";
@@ -45,6 +45,7 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
   readonly linear1: Linear;
   readonly linear2: Linear;
   readonly norm3: LayerNorm;
+  readonly dropout = new Dropout();
   readonly #selfNorm: LayerNorm;
   readonly #join: Fusion["join"];
 
@@ -64,11 +65,12 @@ export class DecoderLayer extends Module<[input: DecoderLayerInput], Tensor> {
 
   protected forward(input: DecoderLayerInput): Tensor {
     const { x, position, reference, value, levels, padding, attentionBias } = input;
+    const { dropout } = this;
     const attended = this.selfAttn.call({ query: x.add(position), value: x, bias: attentionBias });
-    const query = this.#selfNorm.call(x.add(attended));
+    const query = this.#selfNorm.call(x.add(dropout.call(attended, "self-attention")));
     const context = this.crossAttn.call({ query: query.add(position), reference, value, levels, padding });
-    const fused = this.#join(query, context);
-    const transformed = this.linear2.call(this.linear1.call(fused));
-    return this.norm3.call(clamp(fused.add(transformed), -LIMIT, LIMIT));
+    const fused = this.#join(query, dropout.call(context, "cross-attention"));
+    const transformed = this.linear2.call(dropout.call(this.linear1.call(fused), "hidden"));
+    return this.norm3.call(clamp(fused.add(dropout.call(transformed, "feed-forward")), -LIMIT, LIMIT));
   }
 }

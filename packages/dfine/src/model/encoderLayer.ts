@@ -1,4 +1,4 @@
-import { type Initializer, LayerNorm, Linear, Module } from "@dfine/nn";
+import { Dropout, type Initializer, LayerNorm, Linear, Module } from "@dfine/nn";
 import type { Tensor } from "@dfine/tensor";
 import type { Activation } from "@dfine/tensor/kernel";
 
@@ -21,6 +21,7 @@ export class EncoderLayer<Attention extends Module> extends Module<
   readonly linear2: Linear;
   readonly norm1: LayerNorm;
   readonly norm2: LayerNorm;
+  readonly dropout = new Dropout();
 
   constructor(attention: Attention, { hiddenDim, feedForwardDim, activation, ...init }: EncoderLayerOptions) {
     super();
@@ -32,7 +33,9 @@ export class EncoderLayer<Attention extends Module> extends Module<
   }
 
   protected forward(x: Tensor, attend: (attention: Attention) => Tensor): Tensor {
-    const attended = this.norm1.call(x.add(attend(this.selfAttn)));
-    return this.norm2.call(attended.add(this.linear2.call(this.linear1.call(attended))));
+    const { dropout } = this;
+    const attended = this.norm1.call(x.add(dropout.call(attend(this.selfAttn), "attention")));
+    const transformed = this.linear2.call(dropout.call(this.linear1.call(attended), "hidden"));
+    return this.norm2.call(attended.add(dropout.call(transformed, "feed-forward")));
   }
 }

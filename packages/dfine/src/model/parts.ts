@@ -14,8 +14,11 @@ export interface Level {
 /** Turns images [B, 3, H, W] into maps [B, C, h, w], finest first. */
 export type Backbone = Module<[images: Tensor], Tensor[]>;
 
-/** Turns the backbone's maps [B, C, h, w], finest first, into others; `fuse` makes it smaller, for inference alone. */
-export type Encoder = Module<[maps: readonly Tensor[]], Tensor[]> & { fuse?(): void };
+/** Turns the backbone's maps [B, C, h, w], finest first, into others. */
+export type Encoder = Module<[maps: readonly Tensor[]], Tensor[]> & {
+  /** Makes it smaller, for inference alone. */
+  fuse?(): void;
+};
 
 /** What a decoder is given in a forward pass. */
 export interface DecoderInput extends ForwardOptions {
@@ -23,8 +26,11 @@ export interface DecoderInput extends ForwardOptions {
   readonly maps: readonly Tensor[];
 }
 
-/** Turns maps into predictions; `prune` drops what only training uses. */
-export type Decoder = Module<[input: DecoderInput], TrainingOutputs | Predictions> & { prune(): void };
+/** Turns maps into predictions. */
+export type Decoder = Module<[input: DecoderInput], TrainingOutputs | Predictions> & {
+  /** Drops what only training uses. */
+  prune(): void;
+};
 
 /** What a decoder is made for. */
 export interface DecoderContext {

@@ -56,9 +56,9 @@ test("a resumed run takes back what it will repeat, and a torn line", async () =
   const run = await createRunFolder(out(), "train", "x");
   await openLogs(run);
   for (let step = 1; step <= 6; step++) {
-    await logEvent(run, { kind: "step", epoch: Math.floor((step - 1) / 2), step });
+    await logEvent(run, { kind: "step", epoch: Math.ceil(step / 2), step });
     if (step % 2 === 0) {
-      await logEvent(run, { kind: "epoch", epoch: step / 2 - 1, step });
+      await logEvent(run, { kind: "epoch", epoch: step / 2, step });
       await logRow(run, row(step / 2));
     }
   }
@@ -73,4 +73,22 @@ test("a resumed run takes back what it will repeat, and a torn line", async () =
   const lines = readFileSync(run.results, "utf8").trimEnd().split("\n");
   expect(lines.map((line) => line.split(",")[0])).toEqual(["epoch", "1"]);
   expect(lines[0]!.split(",").length).toBe(lines[1]!.split(",").length);
+});
+
+test("epochs of a log that counts them from 0 are counted from 1, also where the run goes on", async () => {
+  const run = await createRunFolder(out(), "train", "x");
+  const lines = [
+    { kind: "step", epoch: 0, step: 1 },
+    { kind: "epoch", epoch: 0, step: 1 },
+    { kind: "step", epoch: 1, step: 2 },
+    { kind: "epoch", epoch: 1, step: 2 },
+    { kind: "step", epoch: 2, step: 3 },
+  ];
+  writeFileSync(run.events, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+  const counted = lines.map((line) => ({ ...line, epoch: line.epoch + 1 }));
+  expect(await readEvents(run.events)).toEqual(counted);
+  await openLogs(run, { epoch: 1, step: 2 });
+  expect(await readEvents(run.events)).toEqual(counted.slice(0, 3));
+  await logEvent(run, { kind: "epoch", epoch: 2, step: 2 });
+  expect(await readEvents(run.events)).toEqual([...counted.slice(0, 3), { kind: "epoch", epoch: 2, step: 2 }]);
 });

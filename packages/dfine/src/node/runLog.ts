@@ -4,7 +4,7 @@ import { parseJson } from "../parseJson.ts";
 import { appendTo, writeFileAtomic } from "./checkpointFile.ts";
 import type { RunFolder } from "./runFolder.ts";
 
-/** Any line of events.jsonl; `epoch` counts from 0, `step` from 1. */
+/** Any line of events.jsonl; `epoch` and `step` count from 1. */
 export type LogLine = { readonly kind: string; readonly epoch: number; readonly step: number } & {
   readonly [key: string]: unknown;
 };
@@ -31,8 +31,8 @@ const rowText = (cells: readonly (string | number)[]): string => `${cells.join("
 const lineText = (line: LogLine): string => `${JSON.stringify(line)}\n`;
 
 /**
- * Starts both logs of a run, whose lines are whole or absent; or, where it goes on, cuts them back to what happened before
- * step `step` of epoch `epoch`: the rest will be repeated. @throws FileWriteError
+ * Starts both logs of a run, whose lines are whole or absent; or, where it goes on, cuts them back to what happened up to step
+ * `step`, when `epoch` epochs were done: the rest will be repeated. @throws FileWriteError
  */
 export async function openLogs({ results, events }: RunFolder, position = { epoch: 0, step: -1 }): Promise<void> {
   const rows = (await readText(results)).split("\n").slice(1);
@@ -41,7 +41,7 @@ export async function openLogs({ results, events }: RunFolder, position = { epoc
   const lines = (await readEvents(events)).filter(
     ({ kind, epoch, step }) =>
       step <= position.step &&
-      !(kind === "epoch" && epoch >= position.epoch) &&
+      !(kind === "epoch" && epoch > position.epoch) &&
       !(kind === "stage" && step === position.step),
   );
   await writeFileAtomic(events, lines.map(lineText).join(""));
@@ -54,10 +54,12 @@ export const logEvent = ({ events }: RunFolder, line: LogLine): Promise<void> =>
 export const logRow = ({ results }: RunFolder, row: ResultsRow): Promise<void> =>
   appendTo(results, rowText(RESULT_COLUMNS.map((column) => row[column] ?? "")));
 
-/** The lines of events.jsonl; one that a crash cut short is left out. */
+/** The lines of events.jsonl; one that a crash cut short is left out. Of files whose epochs count from 0 they are counted anew. */
 export async function readEvents(path: string): Promise<LogLine[]> {
-  const lines = (await readText(path)).split("\n").map(parseJson);
-  return lines.filter((line): line is LogLine => typeof line === "object" && line !== null);
+  const parsed = (await readText(path)).split("\n").map(parseJson);
+  const lines = parsed.filter((line): line is LogLine => typeof line === "object" && line !== null);
+  const first = lines.some(({ epoch }) => epoch === 0) ? 0 : 1;
+  return lines.map((line) => ({ ...line, epoch: line.epoch + 1 - first }));
 }
 
 async function readText(path: string): Promise<string> {

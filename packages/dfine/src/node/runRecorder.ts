@@ -151,7 +151,9 @@ export class RunRecorder {
     if (line.kind === "left out") this.#leftOut.add(line.message);
   }
 
-  async #write(line: LogLine): Promise<void> {
+  /** Takes down what happened in an epoch that counts from 0, as events have it, and in the log from 1. */
+  async #write(event: LogLine): Promise<void> {
+    const line = { ...event, epoch: event.epoch + 1 };
     this.#learn(line);
     await logEvent(this.#options.run, line);
   }

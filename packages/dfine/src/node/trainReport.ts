@@ -87,6 +87,5 @@ export const emptyCurves = (): ReportCurves => ({ steps: new StepCurves(), epoch
 export function addToCurves({ steps, epochs }: ReportCurves, line: LogLine): void {
   const { kind, epoch, step, loss, learningRate, gradientNorm, losses, stats } = line;
   if (kind === "step") steps.add(step, { loss, learningRate, gradientNorm, ...(losses as object) });
-  if (kind === "epoch")
-    epochs.push({ epoch: epoch + 1, loss: Number(loss), stats: stats as ReportEpoch["stats"] | undefined });
+  if (kind === "epoch") epochs.push({ epoch, loss: Number(loss), stats: stats as ReportEpoch["stats"] | undefined });
 }

@@ -92,7 +92,7 @@ test("a lost device is said and logged, and otherwise leaves the same log and we
   expect(lost.said).toContain(
     `warning: the device was lost after step ${lostAt}; going on after step ${step} on a new one (${reason})\n`,
   );
-  expect(lost.said).toContain(`{"kind":"recovery","epoch":1,"step":${step},"lostAt":${lostAt},"reason":"${reason}"}\n`);
+  expect(lost.said).toContain(`{"kind":"recovery","epoch":2,"step":${step},"lostAt":${lostAt},"reason":"${reason}"}\n`);
   for (const file of ["state", "best"] as const)
     expect((await readFile(lost.run[file])).equals(await readFile(whole.run[file]))).toBe(true);
 });

@@ -43,7 +43,7 @@ async function firstStep(config: Config, backend: Backend, { isMoved = false } =
   const names = [...model.stateDict().keys()];
   const seen = new Map<string, Tensor>();
   const outputs = withBackend(backend, () => {
-    const denoising = model.denoisingQueries(batch.targets, stepDraws(0, 0));
+    const denoising = model.denoisingQueries(batch.targets, stepDraws({ seed: 0, step: 0 }));
     const tap = (name: string, value: Tensor) => void seen.set(name, keep(value.detach()));
     return model.train().trainingOutputs(tensor(batch.images, batch.shape), { denoising, tap });
   });

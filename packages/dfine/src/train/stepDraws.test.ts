@@ -3,7 +3,7 @@ import { stepDraws } from "./stepDraws.ts";
 
 const names = ["labelMask", "label", "sign", "magnitude"] as const;
 const all = (seed: number, step: number) => {
-  const draws = stepDraws(seed, step);
+  const draws = stepDraws({ seed, step });
   return names.flatMap((name) => Array.from({ length: 500 }, (_, i) => draws[name](i)));
 };
 

@@ -1,4 +1,4 @@
-import { clipCoefficient, globalNorm, readNamed, type Schedule } from "@dfine/nn";
+import { clipCoefficient, globalNorm, readNamed, type Schedule, setDropout } from "@dfine/nn";
 import { backward, readTensors, type Scope, tensor } from "@dfine/tensor";
 import type { Config } from "../config/config.ts";
 import { type CriterionResult, criterion, criterionLosses } from "../loss/criterion.ts";
@@ -11,7 +11,7 @@ import type { DeviceState } from "./deviceState.ts";
 import { NonFiniteError, nonFiniteNames } from "./nonFinite.ts";
 import { countStep, type TrainProgress, totalLoss } from "./progress.ts";
 import { emaDecayAt } from "./stages.ts";
-import { stepDraws } from "./stepDraws.ts";
+import { stepDraws, stepRandom } from "./stepDraws.ts";
 
 /** What came of one step. */
 export interface StepResult {
@@ -126,6 +126,9 @@ function trainingOutputs(
   { images, shape, targets, validSizes }: TrainingBatch,
   { config, progress, part }: Pick<StepContext, "config" | "progress"> & { readonly part?: number | undefined },
 ): TrainingOutputs {
-  const denoising = model.denoisingQueries(targets, stepDraws(config.train.seed, progress.step, part));
+  const { seed, dropout: share } = config.train;
+  const at = { seed, step: progress.step, part };
+  if (share > 0) setDropout(model, { share, random: stepRandom("dropout", at) });
+  const denoising = model.denoisingQueries(targets, stepDraws(at));
   return model.trainingOutputs(tensor(images, shape), { denoising, validSizes });
 }

@@ -1,7 +1,8 @@
-import { linear, scaledDotProductAttention, split, type Tensor } from "@dfine/tensor";
+import { linear, matmul, scaledDotProductAttention, softmax, split, type Tensor } from "@dfine/tensor";
 import { type Initializer, xavierUniform } from "../init.ts";
 import { Module } from "../module.ts";
 import { parameter } from "../parameter.ts";
+import { Dropout } from "./dropout.ts";
 import { Linear } from "./linear.ts";
 
 /** What attention looks from, at and with. */
@@ -19,6 +20,8 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
   readonly inProjWeight: Tensor;
   readonly inProjBias: Tensor;
   readonly outProj: Linear;
+  /** Of the weights by which values are mixed. */
+  readonly dropout = new Dropout();
   readonly #heads: number;
 
   /** `outInit` gives the last projection its first weight; by default as `Linear` does. */
@@ -41,6 +44,12 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
     return split(parts, new Array<number>(count).fill(1), 2).map((part) => part.squeeze(2).permute([0, 2, 1, 3]));
   }
 
+  /** The same as `scaledDotProductAttention`, with some weights dropped, [B, heads, L, d]. */
+  #mixedBySome([q, k, v]: readonly [Tensor, Tensor, Tensor], bias: Tensor | undefined): Tensor {
+    const scores = matmul(q, k.transpose(-1, -2)).mul(1 / Math.sqrt(q.shape[3]!));
+    return matmul(this.dropout.call(softmax(bias ? scores.add(bias) : scores), "weights"), v);
+  }
+
   /** [B, L, D] */
   protected forward({ query, value, bias }: AttentionInput): Tensor {
     const features = query.shape[2]!;
@@ -48,7 +57,9 @@ export class MultiHeadAttention extends Module<[input: AttentionInput], Tensor> 
     const [weights, biases] = [ofQueryAndValue(this.inProjWeight), ofQueryAndValue(this.inProjBias)];
     const [q, k] = this.#project(query, weights[0], biases[0]) as [Tensor, Tensor];
     const [v] = this.#project(value, weights[1], biases[1]) as [Tensor];
-    const mixed = scaledDotProductAttention({ query: q, key: k, value: v }, bias ? { mask: bias } : {});
+    const mixed = this.dropout.isActive
+      ? this.#mixedBySome([q, k, v], bias)
+      : scaledDotProductAttention({ query: q, key: k, value: v }, bias ? { mask: bias } : {});
     return this.outProj.call(mixed.permute([0, 2, 1, 3]).reshape(value.shape));
   }
 }

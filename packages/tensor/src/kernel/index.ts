@@ -12,6 +12,7 @@ export type { OpAttrs } from "../ops/attrs.ts";
 export { convEpilogue } from "../ops/conv2d.ts";
 export { defineOp, type OpBackprop, type OpDefinition, type OutputSpec, type StructuredOp } from "../ops/defineOp.ts";
 export { ANY, type Takes } from "../ops/inputs.ts";
+export type { Trials } from "../ops/registry.ts";
 export { bind, empty } from "../ops/result.ts";
 export { type Activation, perActivation, scalar } from "./activation.ts";
 export * from "./convolution.ts";

@@ -6,6 +6,7 @@ import type { Tensor } from "../tensor.ts";
 import { where } from "./arithmetic.ts";
 import type { AttentionAttrs } from "./attrs.ts";
 import { casesOf, type OpCase } from "./cases.ts";
+import { tensor } from "./create.ts";
 import { defineCall } from "./defineCall.ts";
 import { defineOp } from "./defineOp.ts";
 import { defineRow } from "./defineRow.ts";
@@ -80,27 +81,39 @@ const attentionGradOp = defineOp("scaledDotProductAttentionGrad", {
     }, false),
 });
 
-/** Sizes B, H, L, S, D, E, and whether there is a bias. */
-const CASES: Readonly<Record<string, boolean>> = {
-  "2x3x5x7x4x6": true,
-  "1x2x7x1x3x3": false,
-  "1x2x65x33x16x16": true,
-  "2x1x4x40x20x9": false,
-  "1x1x2x200x2x3": false,
-  "1x1x0x4x3x2": false,
-  "1x1x3x0x2x2": true,
+/** Sizes B, H, L, S, D, E, and what is added to the scores. */
+const CASES: Readonly<Record<string, "nothing" | "bias" | "blocks">> = {
+  "2x3x5x7x4x6": "bias",
+  "1x2x7x1x3x3": "nothing",
+  "1x2x65x33x16x16": "bias",
+  "1x2x130x70x4x5": "blocks",
+  "2x1x4x40x20x9": "nothing",
+  "1x1x2x200x2x3": "nothing",
+  "1x1x0x4x3x2": "nothing",
+  "1x1x3x0x2x2": "bias",
 };
+
+/** Groups of 24 keys that only as many queries each see, before keys that all see: as with denoising queries. */
+const blocks = (queries: number, keys: number): Tensor =>
+  tensor(
+    Array.from({ length: queries * keys }, (_, at) => {
+      const [group, own] = [Math.floor((at % keys) / 24), Math.floor(at / keys / 24)];
+      return group < 2 && group !== own ? Number.NEGATIVE_INFINITY : 0;
+    }),
+    [queries, keys],
+  );
 
 const attentionCases = (
   run: (inputs: Tensor[], attrs: AttentionAttrs) => readonly Tensor[],
   differentiable: boolean,
 ): OpCase[] =>
-  casesOf(CASES, ([b, h, l, s, d, e], isBiased) => ({
-    name: `${[b, h, l, s, d, e]}${isBiased ? " biased" : ""}`,
-    inputs: [[b, h, l, d], [b, h, s, d], [b, h, s, e], ...(isBiased ? [[b, h, l, s]] : [])].map((shape) => ({
+  casesOf(CASES, ([b, h, l, s, d, e], added) => ({
+    name: `${[b, h, l, s, d, e]}${added === "nothing" ? "" : ` ${added}`}`,
+    inputs: [[b, h, l, d], [b, h, s, d], [b, h, s, e], ...(added === "bias" ? [[b, h, l, s]] : [])].map((shape) => ({
       shape: shape as number[],
     })),
-    run: (...inputs) => run(inputs, { scale: 0.5 }),
+    run: (...inputs) =>
+      run(added === "blocks" ? [...inputs, blocks(l!, s!).expand([b!, h!, l!, s!])] : inputs, { scale: 0.5 }),
     differentiable,
   }));
 

@@ -38,6 +38,7 @@ export const ERRORS: Readonly<Record<string, 1 | 2 | "fault">> = {
   RunFolderError: EXIT.failure,
   SafetensorsError: EXIT.failure,
   ServeError: EXIT.failure,
+  SeveralFilesError: EXIT.failure,
   ShapeError: "fault",
   StateDictError: EXIT.failure,
   TensorError: "fault",

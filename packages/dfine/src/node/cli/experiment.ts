@@ -10,7 +10,7 @@ import { makeDigits } from "../demo/digits.ts";
 import type { Cell } from "../experiment/cells.ts";
 import { EXPERIMENTS, openExperiment } from "../experiment/experiments.ts";
 import { type ExperimentResult, runExperiment } from "../experiment/runExperiment.ts";
-import { SCALES } from "../experiment/scales.ts";
+import { SCALES, scaleOptions } from "../experiment/scales.ts";
 import { resultMarkdown } from "../experiment/writeResults.ts";
 import { EXIT } from "./exit.ts";
 import { watchInterrupt } from "./interrupt.ts";
@@ -85,7 +85,7 @@ async function experiment(name: string, overrides: readonly string[], values: Ex
   const file = values.config === undefined ? [] : [await readConfigFile(values.config)];
   const given: ConfigOptions = { preset: values.model, model: { evalSize: values.size } };
   const layers = [
-    ...(scale ? [scale.options] : []),
+    ...(values.scale ? [scaleOptions(values.scale, opened)] : []),
     ...file,
     given,
     ...completeOverrides(overrides).map(parseOverride),

@@ -69,7 +69,7 @@ test("what a format cannot hold is said, and nothing written", async () => {
 test("weights for others", async () => {
   expect((await exported("--format", "safetensors", "--out", at("official.safetensors"))).code).toBe(0);
   const { code, out } = await exported("--format", "huggingface", "--out", at("hub"));
-  expect([code, out]).toEqual([0, `${at("hub")}: D-FINE n, DFineForObjectDetection.from_pretrained loads it\n`]);
+  expect([code, out]).toEqual([0, `${at("hub")}: D-FINE-N, DFineForObjectDetection.from_pretrained loads it\n`]);
   for (const name of ["model.safetensors", "config.json", "preprocessor_config.json"])
     expect(existsSync(join(at("hub"), name))).toBe(true);
 });

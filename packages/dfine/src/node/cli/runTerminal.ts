@@ -31,7 +31,7 @@ export function runTerminal(terminal: Terminal, epochs = 0): RunSink {
           : terminal.say(`${stageText(event)}; from the weights after epoch ${event.from} again`);
       case "recovery": {
         const { lostAt, step, reason } = event;
-        terminal.data(event);
+        terminal.data({ ...event, epoch: event.epoch + 1 });
         return terminal.warn(
           `the device was lost after step ${lostAt}; going on after step ${step} on a new one (${reason})`,
         );

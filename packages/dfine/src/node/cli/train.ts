@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import { fitLines } from "../../checkpoint/fitText.ts";
 import { RECIPE_NAMES, TASK_NAMES } from "../../config/config.ts";
+import { titleOf } from "../../config/names.ts";
 import { summarizeDataset } from "../../data/summary.ts";
 import { ARCHITECTURES } from "../../model/architectures.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
@@ -110,7 +111,7 @@ async function train({ batch, ...values }: TrainCommandValues, overrides: readon
   if (datasets.val) await checkImages(datasets.val);
   if (values.preview !== undefined) return await writePreview(values.preview, terminal, job);
   if (values.overfit) return await overfitCommand(job, values, { terminal, tried });
-  const title = `D-FINE-${config.preset.toUpperCase()}`;
+  const title = titleOf(config.preset);
   const live = values.serve === undefined ? undefined : await serveReport({ port: values.serve, title });
   if (live) terminal.note(`live report: ${live.address}`);
   const resources = { workers: values.workers, cacheBytes: values.cache && values.cache * 2 ** 20 };

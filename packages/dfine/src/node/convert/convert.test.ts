@@ -64,6 +64,7 @@ describe("PASCAL VOC", () => {
   test.each([
     ["voc-xml", VOC.slice(0, 300)],
     ["voc-other", "<svg/>"],
+    ["voc-deep", "<a>".repeat(1e6)],
     ["voc-number", VOC.replace("48", "left")],
   ])("%s", async (row, text) => {
     const error = await thrown(() => parseVocXml(text, "x.xml"));

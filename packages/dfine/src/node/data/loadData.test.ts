@@ -159,3 +159,54 @@ test("images in folders whose names tell no part, beside those that do, are told
   expect(train.dataset.images).toHaveLength(1);
   expect(notes.join()).toContain("passed over airport, c.jpg: the name tells no part");
 });
+
+const voc = (...names: string[]) =>
+  VOC.replace(
+    "</annotation>",
+    `${names.map((name) => `<object><name>${name}</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox></object>`).join("")}</annotation>`,
+  );
+
+test("folders of VOC annotations whose names tell no part, beside those that do, are told", async () => {
+  const files = ["train/a", "extra/a", "old/a"].flatMap((path): [string, string | undefined][] => [
+    [`${path}.xml`, voc("cat")],
+    [`${path}.jpg`, undefined],
+  ]);
+  const at = await place("voc-parts", { ...Object.fromEntries(files), "notes/a.txt": "" });
+  const { notes } = await loadData(at, ["train"]);
+  expect(notes).toContain("passed over extra, old: the name tells no part");
+});
+
+test("blanks at the ends of VOC's names count where labelmap.txt has them, and are a slip elsewhere", async () => {
+  const files = { "a.xml": voc("cat", " cat", "\n  dog\n "), "a.jpg": undefined };
+  const namesAt = async (at: string) => {
+    const { dataset } = (await loadData(at, ["train"])).train;
+    const { annotationsByImage, categories, labels } = dataset;
+    const objects = [...annotationsByImage.values()].flat().map(({ categoryId }) => labels.get(categoryId)!);
+    return [categories.map(({ name }) => name), objects];
+  };
+  expect(await namesAt(await place("slip", files))).toEqual([
+    ["cat", "dog"],
+    [0, 0, 1],
+  ]);
+  const labelmap = "# label:color_rgb:parts:actions\ndog:::\n cat:::\ncat:::\n";
+  expect(await namesAt(await place("meant", { ...files, "labelmap.txt": labelmap }))).toEqual([
+    ["dog", " cat", "cat"],
+    [2, 1, 0],
+  ]);
+});
+
+test("images that differ in their endings alone are told, as they share their labels", async () => {
+  const images = { "images/train/a.jpg": undefined, "images/train/a.png": undefined, "images/train/b.jpg": undefined };
+  const yolo = await place("alike", {
+    "data.yaml": "train: images/train\nnames: [cat]\n",
+    ...images,
+    "labels/train/a.txt": "0 0.5 0.5 1 1",
+  });
+  expect((await loadData(yolo, ["train"])).notes).toContain(
+    "a.jpg and a.png share one label file: each counts with its objects",
+  );
+  const at = await place("voc-alike", { "a.xml": voc("cat"), "a.jpg": undefined, "a.png": undefined });
+  expect((await loadData(at, ["train"])).notes).toContain(
+    "a.jpg and a.png share one annotation file, which is taken for the image that it names",
+  );
+});

@@ -1,11 +1,16 @@
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../../test/badInput.ts";
+import { tinyPng } from "../../../test/tinyPng.ts";
 import { cocoDataset } from "../../data/parseCoco.ts";
+import { videoFrames } from "../video/videoFrames.ts";
 import { checkImages } from "./checkImages.ts";
 import { decodeImage } from "./decode.ts";
+import { imageSize } from "./imageFiles.ts";
+import { loadData } from "./loadData.ts";
 import { missingHint, withSeparators } from "./onDisk.ts";
 import { resolveInside } from "./paths.ts";
 import { readCoco } from "./readCoco.ts";
@@ -61,6 +66,32 @@ describe("a missing file is found under another spelling", () => {
 test("every reader of files gives the hint", async () => {
   says("image-spelling", await thrown(() => decodeImage(join(folder, "Images/cat.jpg"))));
   says("annotations-spelling", await thrown(() => readCoco(join(folder, "images/Cat.JPG"))));
+});
+
+test("what is no file is refused, not waited for", async (context) => {
+  if (process.platform === "win32") return context.skip("Windows has no named pipes in folders");
+  const pipe = join(folder, "pipe.jpg");
+  execFileSync("mkfifo", [pipe]);
+  await symlink(pipe, join(folder, "linked.jpg"));
+  says("image-pipe", await thrown(() => decodeImage(pipe)));
+  await expect(decodeImage(join(folder, "linked.jpg"))).rejects.toThrow(
+    "linked.jpg: cannot be read (it is a named pipe",
+  );
+  await expect(decodeImage("/dev/zero")).rejects.toThrow("/dev/zero: cannot be read (it is a device");
+  expect(await imageSize(pipe)).toBeUndefined();
+  const video = async () => {
+    for await (const _ of videoFrames(pipe)) return;
+  };
+  await expect(video()).rejects.toThrow("pipe.jpg: is a named pipe. Give a file.");
+  await mkdir(join(folder, "piped"));
+  execFileSync("mkfifo", [join(folder, "piped", "train.json")]);
+  await expect(loadData(join(folder, "piped"), ["train"])).rejects.toThrow("holds no data set that is recognised");
+  // A shell opens one of its own for `<(cat FILE)`.
+  const pixel = join(folder, "pixel.png");
+  await writeFile(pixel, tinyPng({ width: 1, height: 1, colorType: 2, bitDepth: 8, samples: [1, 2, 3] }));
+  const read = `import("./packages/dfine/dist/node/data/decode.js").then(async ({ decodeImage }) => console.log((await decodeImage(process.argv[1])).width))`;
+  const shell = `"${process.execPath}" --eval '${read}' <(cat "${pixel}")`;
+  expect(`${execFileSync("bash", ["-c", shell])}`).toBe("1\n");
 });
 
 describe("names from Windows", () => {

@@ -31,10 +31,22 @@ export const statOf = (path: string): Promise<Stats | undefined> => stat(path).c
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
 export const isFolder = async (path: string): Promise<boolean> => (await statOf(path))?.isDirectory() === true;
 
-/** Reads a file whole. @throws what `refuse` makes, where it is missing, cannot be read, or has no end as /dev/zero */
+/**
+ * What a path is that is neither a file nor a folder, and might never end or never begin; undefined for others. Pipes that a
+ * shell opens, as for `<(command)`, count as files.
+ */
+export async function specialFile(path: string): Promise<string | undefined> {
+  const found = await statOf(path);
+  if (found?.isFIFO() && !path.startsWith("/dev/")) return "a named pipe";
+  if (found?.isSocket()) return "a socket";
+  return found?.isCharacterDevice() || found?.isBlockDevice() ? "a device" : undefined;
+}
+
+/** Reads a file whole. @throws what `refuse` makes, where it is missing, cannot be read, or is no file */
 export async function readWhole(path: string, refuse: (problem: string, remedy: string) => Error): Promise<Buffer> {
   try {
-    if ((await stat(path)).isCharacterDevice()) throw new Error("it is a device, not a file");
+    const special = await specialFile(path);
+    if (special !== undefined) throw new Error(`it is ${special}, not a file`);
     return await readFile(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { says } from "../../../test/badInput.ts";
 import { PLANTS, PlantedData } from "../../../test/plantedData.ts";
 import { runCommand } from "../../../test/runCommand.ts";
 import { tinyTrain } from "../../../test/tinyRun.ts";
@@ -190,6 +191,16 @@ describe("the command", () => {
     expect((await runCommand("doctor", path, "--fix", out, "--quiet")).err).toContain("nothing is written over");
     expect((await runCommand("doctor", "--quiet")).code).toBe(2);
     expect((await runCommand("doctor", path, "--data", path)).code).toBe(2);
+  });
+
+  test("of a folder with several annotation files it asks for one of them", async () => {
+    const at = fresh();
+    await mkdir(at);
+    const text = JSON.stringify({ images: [], annotations: [], categories: [] });
+    for (const name of ["one.json", "two.json"]) await writeFile(join(at, name), text);
+    const { code, err } = await runCommand("doctor", at, "--quiet");
+    expect(code).toBe(1);
+    says("data-two-files", err);
   });
 
   test("a data.yaml or annotations that cannot be read are a fault, and a fix is refused", async () => {

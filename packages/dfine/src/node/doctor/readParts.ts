@@ -6,7 +6,7 @@ import type { ImageRow, PartSource, Row } from "../../doctor/survey.ts";
 import { inOrder } from "../../doctor/unifyCategories.ts";
 import { yoloRows } from "../../doctor/yoloRows.ts";
 import type { DatasetFiles, DatasetSplit } from "../data/datasetParts.ts";
-import { findCoco, folderWith, plainName, probesOf } from "../data/formats/coco.ts";
+import { findCoco, folderWith, plainName, probesOf, SeveralFilesError } from "../data/formats/coco.ts";
 import type { DataFormat, PartName } from "../data/formats/format.ts";
 import { findOwn } from "../data/formats/own.ts";
 import { yoloFiles } from "../data/formats/yolo.ts";
@@ -15,13 +15,16 @@ import { recognise } from "../data/loadData.ts";
 import type { DataFiles } from "../datasets.ts";
 import { readCocoPart, unreadablePart } from "./readCocoPart.ts";
 
-/** The parts of a data set as they stand in its files, whatever is wrong with them. What cannot be read at all is a part with a fault. */
+/**
+ * The parts of a data set as they stand in its files, whatever is wrong with them. What cannot be read at all is a part with a
+ * fault. @throws SeveralFilesError where someone has to choose which data is meant
+ */
 export async function readParts(files: DataFiles): Promise<PartSource[]> {
   if (!("data" in files)) return await readPairs(files);
   try {
     return await recognise(files.data, asItStands);
   } catch (error) {
-    if (!(error instanceof DatasetError)) throw error;
+    if (!(error instanceof DatasetError) || error instanceof SeveralFilesError) throw error;
     return [unreadablePart("train", error.file, "", error.message.replace(`${error.file}: `, ""))];
   }
 }

@@ -48,7 +48,7 @@ const ALL: readonly Column[] = [
     value: ({ difference }) => difference?.paper,
     text: ({ difference }) => shown(difference?.paper, signed),
   },
-  ...pair("parameters, M", (value) => (value % 1e6 === 0 ? String(value / 1e6) : (value / 1e6).toFixed(2)), [
+  ...pair("parameters", (value) => (value % 1e6 === 0 ? `${value / 1e6} M` : value.toLocaleString("en")), [
     "parameters",
     ({ parameters }) => parameters,
   ]),

@@ -89,15 +89,18 @@ export function referencesOf({ rows, against }: Experiment): Map<string, string>
 
 /**
  * The configuration of each row: the experiment's base, over it `options` (later ones win), over all the row's own patch.
- * @throws ConfigError naming the row for keys or values that there are not
+ * @throws ConfigError for keys or values that there are not, ExperimentError for a preset where rows have their own
  */
 export function rowConfigs({ base, rows }: Experiment, options: readonly ConfigOptions[] = []): Map<string, Config> {
   const under = [base, ...options];
+  const isGiven = options.some(({ preset }) => preset !== undefined);
   const usual = resolveConfig(under);
   return new Map(
     Object.entries(rows).map(([key, { patch }]) => {
-      const trees = typeof patch === "function" ? patch(structuredClone(usual)) : patch;
-      return [key, resolveConfig([...under, trees].flat())];
+      const trees = [typeof patch === "function" ? patch(structuredClone(usual)) : patch].flat();
+      if (isGiven && trees.some(({ preset }) => preset !== undefined))
+        throw new ExperimentError(`experiment: row ${key} has a preset of its own; leave out --model`);
+      return [key, resolveConfig([...under, ...trees])];
     }),
   );
 }

@@ -3,6 +3,7 @@ import { pathToFileURL } from "node:url";
 import { readYaml, YamlError } from "../../config/yaml.ts";
 import { readText } from "../data/readCoco.ts";
 import { type Experiment, ExperimentError, parseExperiment } from "./experiment.ts";
+import { table2 } from "./tables/table2.ts";
 import { table3 } from "./tables/table3.ts";
 import { table4 } from "./tables/table4.ts";
 import { table5 } from "./tables/table5.ts";
@@ -10,7 +11,7 @@ import { trainingLayers } from "./tables/trainingLayers.ts";
 
 /** The experiments that there are, by name. */
 export const EXPERIMENTS: Readonly<Record<string, Experiment>> = {
-  ...{ table3, table4, table5 },
+  ...{ table2, table3, table4, table5 },
   "training-layers": trainingLayers,
 };
 

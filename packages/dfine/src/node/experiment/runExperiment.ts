@@ -1,6 +1,7 @@
 import { callable, checkOptions, needed, type OptionRules, text, thing, whole } from "@dfine/tensor";
 import { complexityOf } from "../../complexity.ts";
 import type { Config } from "../../config/config.ts";
+import { titleOf } from "../../config/names.ts";
 import type { ConfigOptions } from "../../config/resolve.ts";
 import {
   DEVICE_NAMES,
@@ -103,7 +104,7 @@ export async function runExperiment(options: RunExperimentOptions): Promise<Expe
     return [key, { ...about, ...complexityOf(model) }] as const;
   });
   const rows: RowResult[] = rowResults(experiment, new Map(facts));
-  const ours = scaleOf([...configs.values()][0]!, { options, device });
+  const ours = scaleOf([...configs.values()], { options, device });
   const table = { title: experiment.title, source: experiment.source, ours, rows };
   await makeFolder(folder);
   await writeResults(folder, table);
@@ -161,16 +162,18 @@ async function latenciesOf(
 
 /** How the numbers of a table were found. */
 function scaleOf(
-  { preset, model, train }: Config,
+  configs: readonly Config[],
   { options, device }: { options: RunExperimentOptions; device: ResolvedDevice },
 ): string {
   const { data, maxSteps, seeds = 1 } = options;
+  const { model, train } = configs[0]!;
   const { processor, backend } = environment(device.backend);
   const place = data && ("data" in data ? data.data : data.train?.images);
   const length = maxSteps === undefined ? `${train.epochs} epochs` : `${maxSteps} steps`;
   const trained = data
     ? `, trained from first weights on ${place}, ${length} of batch ${train.batch}, ${seeds === 1 ? "1 seed" : `${seeds} seeds`}`
     : "";
-  const named = `D-FINE-${preset.toUpperCase()} at ${model.evalSize.join("x")}`;
+  const detectors = [...new Set(configs.map(({ preset }) => titleOf(preset)))].join(", ");
+  const named = `${detectors} at ${model.evalSize.join("x")}`;
   return `${named}${trained}; latency of one image, first weights, on ${processor} (${backend}).`;
 }

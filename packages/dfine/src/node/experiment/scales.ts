@@ -1,12 +1,16 @@
 import { HGNETV2 } from "../../config/hgnetv2Sizes.ts";
+import { presetConfig } from "../../config/presets.ts";
 import type { ConfigOptions } from "../../config/resolve.ts";
 import { augmentationsSchema } from "../../data/augment/augmentations.ts";
+import type { ModelConfig } from "../../model/architectures.ts";
 import type { DigitsOptions } from "../demo/digits.ts";
+import type { Experiment } from "./experiment.ts";
 
 /** A size at which experiments can be made on a small machine: keys between their bases and their rows. */
 export interface Scale {
   readonly about: string;
-  readonly options: ConfigOptions;
+  /** By the architecture of the experiment's base. */
+  readonly options: Readonly<Record<ModelConfig["architecture"], ConfigOptions>>;
   readonly seeds: number;
   /** What is drawn to train on where no data is given. */
   readonly drawn: Omit<DigitsOptions, "folder" | "onProgress" | "signal">;
@@ -35,6 +39,18 @@ const narrow = {
   stages: stages.map((stage) => ({ ...stage, in: stage.in / 2, mid: stage.mid / 2, out: stage.out / 2 })),
 };
 
+/** Other DETRs with a narrow backbone in place of ResNet-50, and some queries. */
+const detr = (side: number, hiddenDim: number): ConfigOptions => ({
+  model: {
+    ...{ evalSize: [side, side], numTopQueries: 100 },
+    backbone: { type: "hgnetv2", ...narrow, returnStages: [1, 2, 3] },
+    neck: { hiddenDim, groups: 8 },
+    encoder: { layers: 2, feedForwardDim: 4 * hiddenDim },
+    queries: { count: 40 },
+    decoder: { layers: 3, feedForwardDim: 4 * hiddenDim },
+  },
+});
+
 /** By name. */
 export const SCALES = {
   hour: {
@@ -43,14 +59,17 @@ export const SCALES = {
     seeds: 3,
     drawn: { scenes: "crowd", train: 400, val: 100, size: 160 },
     options: {
-      preset: "n",
-      model: {
-        ...{ evalSize: [160, 160], numTopQueries: 100, backbone: narrow },
-        encoder: { hiddenDim: 64, feedForwardDim: 256 },
-        decoder: { hiddenDim: 64, feedForwardDim: 256, numQueries: 40 },
-        denoising: { numDenoising: 40 },
+      dfine: {
+        preset: "n",
+        model: {
+          ...{ evalSize: [160, 160], numTopQueries: 100, backbone: narrow },
+          encoder: { hiddenDim: 64, feedForwardDim: 256 },
+          decoder: { hiddenDim: 64, feedForwardDim: 256, numQueries: 40 },
+          denoising: { numDenoising: 40 },
+        },
+        train: train(8, 1.5e-3),
       },
-      train: train(8, 1.5e-3),
+      detr: { ...detr(160, 64), train: train(8, 1.5e-3) },
     },
   },
   night: {
@@ -58,9 +77,16 @@ export const SCALES = {
     seeds: 3,
     drawn: { scenes: "crowd", train: 800, val: 200, size: 256 },
     options: {
-      preset: "n",
-      model: { evalSize: [256, 256], numTopQueries: 100, decoder: { numQueries: 100 } },
-      train: train(12, 8e-4),
+      dfine: {
+        preset: "n",
+        model: { evalSize: [256, 256], numTopQueries: 100, decoder: { numQueries: 100 } },
+        train: train(12, 8e-4),
+      },
+      detr: { ...detr(256, 128), train: train(12, 8e-4) },
     },
   },
 } as const satisfies Record<string, Scale>;
+
+/** What a scale lays over an experiment's base. */
+export const scaleOptions = (scale: keyof typeof SCALES, { base }: Experiment): ConfigOptions =>
+  SCALES[scale].options[presetConfig(base.preset ?? "n").model.architecture];

@@ -17,6 +17,7 @@ function panel(
       const at = x(one);
       return at === undefined ? [] : [[one.name.replace("D-FINE-", ""), [at, one.ap]]];
     });
+    known.sort(([, [a]], [, [b]]) => a - b);
     const points = known.map(([, point]) => point);
     const mark = i === 0 ? "line" : "dots";
     return points.length === 0

@@ -60,23 +60,17 @@ export function plot({ title, xLabel, yLabel, series, yRange, fromZero = false }
   ].join("\n");
 }
 
-/** Where labels of points stand, one after the other, so that those of neighbours do not meet. */
-const BESIDE = [
-  [7, -6],
-  [7, 16],
-  [7, -20],
-  [7, 30],
-] as const;
+/** How far below a point of "dots" its label stands, one after the other, so that those of neighbours do not meet. */
+const BELOW = [16, 30, 44, 58] as const;
 
 function marks({ points, color, mark = "line", labels }: PlotSeries, x: Scale, y: Scale): string {
   const placed = points.map(([px, py]) => [x(px), y(py)] as const);
   const path = placed.map(([left, top], i) => `${i === 0 ? "M" : "L"}${px(left)} ${px(top)}`).join("");
   const dots = placed.map(([left, top], i) => {
-    const [dx, dy] = mark === "line" ? BESIDE[1] : BESIDE[i % BESIDE.length]!;
     const isLast = left > PLOT.width - 90;
-    const label = text(labels?.[i] ?? "", [left + (isLast ? 4 : dx), top + dy], {
-      ...{ anchor: isLast ? "end" : "start", size: 11 },
-    });
+    const [dx, dy] = mark === "line" ? [-5, -6] : [isLast ? 4 : 7, BELOW[i % BELOW.length]!];
+    const anchor = mark === "line" || isLast ? "end" : "start";
+    const label = text(labels?.[i] ?? "", [left + dx, top + dy], { anchor, size: 11 });
     return `<circle cx="${px(left)}" cy="${px(top)}" r="${mark === "line" ? 2.2 : 4.5}" fill="${color}"/>${labels ? label : ""}`;
   });
   const line = mark === "line" ? `<path d="${path}" fill="none" stroke="${color}" stroke-width="2"/>` : "";

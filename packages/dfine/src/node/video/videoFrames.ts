@@ -2,7 +2,7 @@ import { checkOptions, type OptionRules, whole } from "@dfine/tensor";
 import { ImageError } from "../../data/errors.ts";
 import { type RgbImage, rgbImage } from "../../data/image.ts";
 import { abortSignal } from "../../optionRules.ts";
-import { exists } from "../data/onDisk.ts";
+import { exists, specialFile } from "../data/onDisk.ts";
 import { frameRate, inputFile, NoFfmpegError, startFfmpeg } from "./ffmpeg.ts";
 
 /** A picture of a video. */
@@ -47,6 +47,8 @@ export async function* videoFrames(path: string, options: VideoFramesOptions = {
   const { every = 1, maxPixels = 100_000_000, signal } = options;
   const refuse = (problem: string, remedy: string) => new ImageError(path, problem, remedy);
   if (!(await exists(path))) throw refuse("does not exist", "Check the path.");
+  const special = await specialFile(path);
+  if (special !== undefined) throw refuse(`is ${special}`, "Give a file.");
   let index = 0;
   try {
     const rate = await frameRate(path);

@@ -7,7 +7,7 @@ import { DatasetError } from "../../../data/errors.ts";
 import { type SplitName, splitOf } from "../../../data/splits.ts";
 import { firstOf } from "../../../describe.ts";
 import type { DatasetSplit } from "../datasetParts.ts";
-import { exists, isFolder } from "../onDisk.ts";
+import { exists, isFolder, specialFile } from "../onDisk.ts";
 import { readCoco } from "../readCoco.ts";
 import type { PartName, Recognised } from "./format.ts";
 
@@ -61,9 +61,14 @@ export async function findCoco(place: string, wants: (name: SplitName) => boolea
 const nameOf = (file: string): SplitName | undefined =>
   splitOf(basename(file, ".json")) ?? splitOf(basename(dirname(file)));
 
+/** Several files are candidates for a part: someone has to choose. */
+export class SeveralFilesError extends DatasetError {
+  override readonly name = "SeveralFilesError";
+}
+
 function several(place: string, name: PartName, files: readonly string[]): DatasetError {
   const which = name === "only" ? "whose names tell no part" : `of ${name}`;
-  return new DatasetError(
+  return new SeveralFilesError(
     place,
     `has several annotation files ${which}: ${firstOf(files.map((file) => basename(file)))}`,
     "Give one of them with --annotations and its images with --images, or name them with train or val.",
@@ -97,11 +102,12 @@ const HEAD = 1 << 16;
 
 /** Whether a file begins as COCO annotations do, with one of their lists or with what is said about them. */
 async function beginsAsCoco(file: string): Promise<boolean> {
+  if (await specialFile(file)) return false;
   const handle = await open(file);
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD), 0, HEAD, 0);
     const text = buffer.toString("utf8", 0, bytesRead);
-    return /^\uFEFF?\s*\{/.test(text) && /"(images|annotations|categories)"\s*:\s*\[/.test(text);
+    return /^\s*\{/.test(text) && /"(images|annotations|categories)"\s*:\s*\[/.test(text);
   } finally {
     await handle.close();
   }

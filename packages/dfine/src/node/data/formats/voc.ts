@@ -7,9 +7,9 @@ import { cocoDataset } from "../../../data/parseCoco.ts";
 import { type SplitName, splitOf } from "../../../data/splits.ts";
 import { parseImageSet, parseLabelMap } from "../../../data/vocText.ts";
 import { countsFromZero, parseVocXml, type VocImage, vocNames, vocToCoco } from "../../../data/vocXml.ts";
-import { counted } from "../../../describe.ts";
+import { counted, firstOf } from "../../../describe.ts";
 import type { DatasetSplit } from "../datasetParts.ts";
-import { filesUnder, imageSize, isImageName, UNKNOWN_SIZE } from "../imageFiles.ts";
+import { alikeButEndings, filesUnder, imageSize, isImageName, stemOf, UNKNOWN_SIZE } from "../imageFiles.ts";
 import { exists, isFolder } from "../onDisk.ts";
 import { readText } from "../readCoco.ts";
 import { readXml } from "../readXml.ts";
@@ -37,10 +37,15 @@ export async function readVocFolder(
   wants: (name: SplitName) => boolean,
 ): Promise<Recognised | undefined> {
   if (!(await isFolder(place))) return undefined;
-  const found = await findParts(place);
+  const { parts: found, passedOver } = await findParts(place);
   if (found.length === 0) return undefined;
   const read = new Map<VocPart, VocImage[]>();
-  for (const part of found) read.set(part, await readPart(part));
+  const alike = new Set<string>();
+  for (const part of found) {
+    const files = await filesUnder(part.images, isImageName);
+    alike.add(alikeButEndings(files) ?? "");
+    read.set(part, await readPart(part, files));
+  }
   const all = [...read.values()].flat();
   const fromZero = countsFromZero(all);
   const classes = await classesOf(place, all);
@@ -58,14 +63,18 @@ export async function readVocFolder(
         unlabelled > 0 &&
         `${name}: ${counted(unlabelled, "image has", "images have")} no annotation file and are left out`,
     ),
+    passedOver.length > 0 && `passed over ${firstOf(passedOver)}: the name tells no part`,
+    ...[...alike].map(
+      (files) => files !== "" && `${files} share one annotation file, which is taken for the image that it names`,
+    ),
   ].filter((note) => note !== false);
   return { how: "PASCAL VOC", parts, listed: found.map(({ name }) => name), notes };
 }
 
 const isXml = (name: string): boolean => /\.xml$/i.test(name) && !name.startsWith(".");
 
-/** Parts in VOC's own folders, in a folder each, or all files in one. */
-async function findParts(place: string): Promise<VocPart[]> {
+/** Parts in VOC's own folders, in a folder each, or all files in one; and folders with annotations whose names tell no part. */
+async function findParts(place: string): Promise<{ parts: VocPart[]; passedOver: string[] }> {
   const entries = (await readdir(place, { withFileTypes: true }))
     .filter((entry) => !entry.isFile())
     .map(({ name }) => name);
@@ -73,22 +82,23 @@ async function findParts(place: string): Promise<VocPart[]> {
   if (annotations) {
     const folder = join(place, annotations);
     const names = stems(await filesUnder(folder, isXml));
-    if (names.length === 0) return [];
+    if (names.length === 0) return { parts: [], passedOver: [] };
     const images = join(place, entries.find((name) => /^(jpegimages|images)$/i.test(name)) ?? ".");
-    return await setsOf(place, { annotations: folder, images, names });
+    return { parts: await setsOf(place, { annotations: folder, images, names }), passedOver: [] };
   }
   const flat = await flatPart(place, "only");
-  if (flat) return [flat];
-  const parts: VocPart[] = [];
+  if (flat) return { parts: [flat], passedOver: [] };
+  const [parts, passedOver]: [VocPart[], string[]] = [[], []];
   for (const name of entries.sort()) {
     const part = splitOf(name);
-    const found = part && (await flatPart(join(place, name), part));
-    if (found) parts.push(found);
+    const found = await flatPart(join(place, name), part ?? "only");
+    if (found && part) parts.push(found);
+    else if (found) passedOver.push(name);
   }
-  return parts;
+  return { parts, passedOver };
 }
 
-const stems = (files: readonly string[]): string[] => files.map((file) => file.replace(/\.[^./]*$/, ""));
+const stems = (files: readonly string[]): string[] => files.map(stemOf);
 
 /** A folder with annotation files beside its images. */
 async function flatPart(folder: string, name: PartName): Promise<VocPart | undefined> {
@@ -123,10 +133,9 @@ async function fromList(name: PartName, file: string, all: Pick<VocPart, "annota
   return { name, file, ...all, names: parseImageSet(await readText(file)) };
 }
 
-async function readPart({ annotations, images, names }: VocPart): Promise<VocImage[]> {
-  const files = await filesUnder(images, isImageName);
+async function readPart({ annotations, images, names }: VocPart, files: readonly string[]): Promise<VocImage[]> {
   const known = new Set(files);
-  const byStem = new Map(files.map((file) => [stems([file])[0]!, file]));
+  const byStem = new Map(files.map((file) => [stemOf(file), file]));
   return await pLimit(PARALLEL).map(names, async (name) => {
     const file = join(annotations, `${name}.xml`);
     const image = parseVocXml(await readXml(file), file);
@@ -144,12 +153,12 @@ async function readPart({ annotations, images, names }: VocPart): Promise<VocIma
 
 /** The classes in their order: those of labelmap.txt and any more that there are, VOC's own twenty, or all names, sorted. */
 async function classesOf(place: string, images: readonly VocImage[]): Promise<readonly string[]> {
-  const names = vocNames(images);
   const file = join(place, "labelmap.txt");
   if (await exists(file)) {
     const listed = parseLabelMap(await readText(file));
-    return [...listed, ...names.filter((name) => !listed.includes(name))];
+    return [...listed, ...vocNames(images, listed).filter((name) => !listed.includes(name))];
   }
+  const names = vocNames(images);
   const lists = await readdir(join(place, "ImageSets", "Main")).catch(() => []);
   const isVoc =
     lists.some((name) => name.startsWith(`${VOC_CLASSES[0]}_`)) && names.every((name) => VOC_CLASSES.includes(name));

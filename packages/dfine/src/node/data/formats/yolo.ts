@@ -8,7 +8,7 @@ import type { SplitName } from "../../../data/splits.ts";
 import { parseYoloLabels, type YoloObject, yoloPixels } from "../../../data/yoloText.ts";
 import { counted, firstOf } from "../../../describe.ts";
 import type { DatasetSplit } from "../datasetParts.ts";
-import { filesUnder, imageSize, isImageName, UNKNOWN_SIZE } from "../imageFiles.ts";
+import { alikeButEndings, filesUnder, imageSize, isImageName, UNKNOWN_SIZE } from "../imageFiles.ts";
 import { exists, isFolder, missingHint, withSeparators } from "../onDisk.ts";
 import { readText } from "../readCoco.ts";
 import type { PartName, Recognised } from "./format.ts";
@@ -29,7 +29,7 @@ export async function readYolo(place: string, wants: (name: SplitName) => boolea
     how,
     parts,
     listed: Object.keys(found.parts) as PartName[],
-    notes: [...leftOut(found), ...unreadable(parts)],
+    notes: [...leftOut(found), ...unreadable(parts), ...sharing(parts)],
   };
 }
 
@@ -42,6 +42,13 @@ function unreadable(parts: Recognised["parts"]): string[] {
   const names = images.filter(({ width, height }) => width * height === 1).map(({ fileName }) => fileName);
   return names.length === 0 ? [] : [`${counted(names.length, "image")} cannot be read: ${firstOf(names)}`];
 }
+
+/** What is said of images that have one label file. */
+const sharing = (parts: Recognised["parts"]): string[] =>
+  Object.values(parts).flatMap(({ dataset }) => {
+    const alike = alikeButEndings(dataset.images.map(({ fileName }) => fileName));
+    return alike === undefined ? [] : [`${alike} share one label file: each counts with its objects`];
+  });
 
 async function readPart(sources: readonly string[], folder: YoloFolder): Promise<DatasetSplit> {
   const { file, names, keypoints } = folder;

@@ -121,10 +121,7 @@ async function partFolders(base: string, hasFolders: boolean): Promise<Pick<Yolo
 
 /** Names of classes, one a line. @throws DatasetError */
 async function classNames(file: string): Promise<string[]> {
-  const names = (await readText(file))
-    .replace(/^\uFEFF/, "")
-    .split(/\r?\n/)
-    .map((line) => line.trim());
+  const names = (await readText(file)).split(/\r?\n/).map((line) => line.trim());
   while (names.at(-1) === "") names.pop();
   if (names.length > 0 && !names.includes("")) return names;
   throw new DatasetError(
