@@ -18,6 +18,7 @@ import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import type { WebGpuOptions } from "./options.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
+import { longRows } from "./print/longRows.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 import type { TunedChoices } from "./tuner/choices.ts";
 import { keeping } from "./tuner/keeping.ts";
@@ -123,7 +124,9 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
-  const fusion = new Fusion({ run: launch, free: (buffer) => folds.free(buffer), maxBindings });
+  const { busyGroups } = tuning;
+  const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
+  const fusion = new Fusion({ run, free: (buffer) => folds.free(buffer), maxBindings });
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({
