@@ -131,6 +131,8 @@ export type Overrides = { readonly [Name in keyof OpAttrs]?: Override<OpAttrs[Na
 export interface Override<Attrs> {
   /** Names the kernel that will run, or undefined to decline these shapes. Inputs and outputs are contiguous unless the op says otherwise. */
   select(inputs: readonly View[], attrs: Attrs): string | undefined;
+  /** Of an op that would have contiguous inputs: which of these are read as they lie, where they are not. */
+  accepts?(inputs: readonly View[], attrs: Attrs): readonly boolean[];
   /** Computes the outputs. */
   run(call: OverrideCall<Attrs>): void;
 }

@@ -1,5 +1,14 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
-import { type ConvKind, convKind, pointwiseProduct, type Shape4, windowOverrides } from "@dfine/tensor/kernel";
+import {
+  areImagesContiguous,
+  type ConvKind,
+  convKind,
+  pointwiseProduct,
+  type Shape4,
+  shape4,
+  type View,
+  windowOverrides,
+} from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import type { Epilogue } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
@@ -14,8 +23,8 @@ function kindOf(attrs: Conv2dAttrs, weight: Shape4, x: Shape4): Kind {
 }
 
 /** Convolutions and their inputs' gradients. */
-export const conv2dOverrides = (runtime: CpuRuntime) =>
-  windowOverrides<Epilogue, Kind>({
+export function conv2dOverrides(runtime: CpuRuntime) {
+  const overrides = windowOverrides<Epilogue, Kind>({
     kindOf,
     epilogueOf: ({ inputs, attrs }) => ({
       activation: attrs.activation,
@@ -27,3 +36,13 @@ export const conv2dOverrides = (runtime: CpuRuntime) =>
       else sumWindows(runtime, { ...windows, isDepthwise: kind === "depthwise", epilogue });
     },
   });
+  // Products read images that lie apart, as some channels of a larger tensor do.
+  const accepts = ([x, weight]: readonly View[], attrs: Conv2dAttrs): readonly boolean[] => [
+    kindOf(attrs, shape4(weight!), shape4(x!)) === "pointwise" && areImagesContiguous(x!),
+  ];
+  return {
+    ...overrides,
+    conv2d: { ...overrides.conv2d, accepts },
+    conv2dAct: { ...overrides.conv2dAct, accepts },
+  };
+}

@@ -1,10 +1,13 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
 import {
+  areImagesContiguous,
+  type ConvKind,
   type ConvWindows,
   convKind,
   forwardWindows,
   type Override,
   shape4,
+  type View,
   type WindowAxis,
 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
@@ -18,9 +21,12 @@ import { repeated } from "./tables.ts";
 
 const BYTES = 4;
 
+const kindOf = ([dy, x]: readonly View[], attrs: Conv2dWeightGradAttrs): ConvKind =>
+  convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const);
+
 export const conv2dWeightGradOverride = (runtime: CpuRuntime): Override<Conv2dWeightGradAttrs> => ({
-  select: ([dy, x], attrs) =>
-    convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
+  select: (inputs, attrs) => kindOf(inputs, attrs),
+  accepts: (inputs, attrs) => [false, kindOf(inputs, attrs) === "pointwise" && areImagesContiguous(inputs[1]!)],
   run({ variant, inputs, outputs, attrs }) {
     const windows = forwardWindows({ c: inputs[0]!, x: inputs[1]!, weight: outputs[0]! }, attrs);
     (variant === "depthwise" ? perChannel : overChannels)(runtime, windows);
@@ -71,7 +77,7 @@ function overChannels(runtime: CpuRuntime, { weight: dw, x, c: dy, groups, axes 
   const ofInputAndGradient = (a: number, b: number) => (isFlat ? { a: b, b: a } : { a, b });
   const segments = pixelSegments(
     { images, ho, wo },
-    { xImage: channels * layout.plane, xRow, xStep, yImage: co * yPlane },
+    { xImage: input.isInPlace ? x.strides[0]! * BYTES : channels * layout.plane, xRow, xStep, yImage: co * yPlane },
   ).map(({ a, b, k }) => ({ ...ofInputAndGradient(a, b), k }));
   const pixelOffset = (_: number, i: number): number => Math.floor(i / wo) * xRow + (i % wo) * xStep;
   const withRows = (use: (rows: GemmRows) => void): void => {

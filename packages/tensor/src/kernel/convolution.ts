@@ -1,5 +1,6 @@
 import type { Override, OverrideCall, Overrides, View } from "../backend.ts";
 import type { Conv2dActAttrs, Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
+import { isContiguous } from "../shape.ts";
 import { forwardAxis, inputGradAxes, type Shape4, shape4, type WindowAxis } from "./windows.ts";
 
 interface ConvViews {
@@ -54,12 +55,16 @@ export function inputGradWindows(views: ConvViews, attrs: Conv2dInputGradAttrs):
   };
 }
 
-/** [B, C, H, W] as matrices [B, C, H·W]. */
+/** Images [B, C, H, W], each contiguous, as matrices [B, C, H·W]. */
 export function asMatrices(view: View): View {
   const [batch, channels, height, width] = shape4(view);
   const pixels = height * width;
-  return { ...view, shape: [batch, channels, pixels], strides: [channels * pixels, pixels, 1] };
+  return { ...view, shape: [batch, channels, pixels], strides: [view.strides[0]!, pixels, 1] };
 }
+
+/** Whether images [B, C, H, W] are contiguous, perhaps with something between them, as some channels of all are. */
+export const areImagesContiguous = ({ shape, strides }: View): boolean =>
+  isContiguous(shape.slice(1), strides.slice(1)) && strides[0]! > 0;
 
 /** Pointwise windows as a product: a [rows, channels] · b [B, channels, H·W] = c [B, rows, H·W]. */
 export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel } }: ConvWindows) => ({

@@ -8,12 +8,15 @@ interface ConvCase {
   /** Co, kh, kw */
   readonly kernel: readonly [number, number, number];
   readonly options?: Conv2dOptions;
+  /** x is what lies behind so many other channels. */
+  readonly behind?: number;
 }
 
 // Kernels, strides and channel counts of D-FINE, at ragged sizes.
 const CASES: readonly ConvCase[] = [
   { x: [2, 3, 5, 7], kernel: [4, 1, 1] },
   { x: [1, 16, 9, 17], kernel: [21, 1, 1] },
+  { x: [3, 5, 3, 6], kernel: [2, 1, 1], behind: 2 },
   { x: [2, 3, 6, 5], kernel: [5, 3, 3], options: { padding: 1 } },
   { x: [1, 21, 5, 20], kernel: [21, 3, 3], options: { padding: 1 } },
   { x: [1, 3, 9, 8], kernel: [16, 3, 3], options: { padding: 1, stride: 2 } },
@@ -33,14 +36,17 @@ export function convCases(
   differentiable: boolean,
   more: (channels: number) => Shape[] = () => [],
 ): OpCase[] {
-  return CASES.map(({ x, kernel: [out, kh, kw], options = {} }, index) => ({
+  return CASES.map(({ x, kernel: [out, kh, kw], options = {}, behind = 0 }, index) => ({
     name: `${JSON.stringify(x)} → ${out}, ${kh}×${kw} ${JSON.stringify(options)}`,
     inputs: [
-      { shape: x },
+      { shape: [x[0], behind + x[1], x[2], x[3]] },
       { shape: [out, x[1] / (options.groups ?? 1), kh, kw] },
       ...more(out).map((shape) => ({ shape })),
     ],
-    run: (input, weight, ...rest) => [run({ x: input!, weight: weight!, options, rest, index })],
+    run: (input, weight, ...rest) => {
+      const channels = behind === 0 ? input! : input!.slice([null, { start: behind }]);
+      return [run({ x: channels, weight: weight!, options, rest, index })];
+    },
     differentiable,
   }));
 }

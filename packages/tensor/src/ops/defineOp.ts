@@ -82,8 +82,11 @@ export function defineOp<Name extends keyof OpAttrs>(
     const fallback = () => (definition.recordsFallback ? compose() : noGrad(compose));
     if (!override || specs.every((spec) => spec.shape.includes(0))) return scope(name, fallback);
     return scope(name, () => {
-      const views = inputs.map((t) =>
-        definition.strided || t.isContiguous ? t.view : noGrad(() => t.contiguous()).view,
+      const asTheyLie = inputs.map((t) => t.view);
+      const isWhole = inputs.map((t) => definition.strided || t.isContiguous);
+      const accepted = isWhole.every(Boolean) ? [] : (override.accepts?.(asTheyLie, attrs) ?? []);
+      const views = inputs.map((t, i) =>
+        isWhole[i] || accepted[i] ? asTheyLie[i]! : noGrad(() => t.contiguous()).view,
       );
       const variant = override.select(views, attrs);
       if (variant === undefined) return fallback();

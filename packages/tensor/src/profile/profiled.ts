@@ -95,7 +95,7 @@ export function profiled<B extends Backend>(backend: B, ceiling?: Ceiling): Prof
   };
 
   const watch = (op: string, override: Override<object>): Override<object> => ({
-    select: (inputs, attrs) => override.select(inputs, attrs),
+    ...override,
     run: (given: OverrideCall<object>) =>
       call(
         { op, variant: given.variant },

@@ -34,6 +34,7 @@ export function guardedBackend(backend: Backend): GuardedBackend {
         op,
         {
           select: (inputs, attrs) => override.select(inputs.map(shifted), attrs),
+          accepts: (inputs, attrs) => override.accepts?.(inputs.map(shifted), attrs) ?? [],
           run: (call) =>
             override.run({ ...call, inputs: call.inputs.map(shifted), outputs: call.outputs.map(shifted) }),
         },
