@@ -105,15 +105,22 @@ export function remembering(
             variant: select(inputs, attrs),
             steps: undefined,
           }));
+        /** What was selected last, which mostly runs next. */
+        let selected: { readonly inputs: readonly View[]; readonly entry: Remembered } | undefined;
         const own: AnyOverride = {
-          select: (inputs, attrs) => (queue.rehearsing ? select(inputs, attrs) : find(inputs, attrs).variant),
+          select(inputs, attrs) {
+            if (queue.rehearsing) return select(inputs, attrs);
+            selected = { inputs, entry: find(inputs, attrs) };
+            return selected.entry.variant;
+          },
           run(call) {
             if (queue.rehearsing) {
               run(call);
               return;
             }
             const views = [...call.inputs, ...call.outputs];
-            const entry = find(call.inputs, call.attrs);
+            const entry = selected?.inputs === call.inputs ? selected.entry : find(call.inputs, call.attrs);
+            selected = undefined;
             if (entry.steps) repeat(entry.steps, views);
             else entry.steps = record(views, () => run(call));
           },
