@@ -1,38 +1,44 @@
 import type { DeformableSampleAttrs } from "@dfine/tensor";
 import type { Override } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
+import type { Local } from "../wasm/assembler.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
-import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, sampleSizes } from "./deformableTaps.ts";
+import { copyRows } from "./attentionPanels.ts";
+import { LEVEL_BYTES, levelTable, locate, type Method, makeTaps, putAddresses, sampleSizes } from "./deformableTaps.ts";
 
 // Tile: two vectors of a head, which merge, with its four taps: more sums would not fit registers. Each tap is read, added to
-// and written where others may add too, one point after the other: 4 % of the ceiling (`tile.ts`) wide, 10 % narrow, for
-// 300 queries.
+// and written where others may add too, one point after the other: 9 % of the ceiling (`tile.ts`) wide, for four images of 500
+// queries at a depth of 32.
 
 const VECTORS = 2;
 const STEP = VECTORS * 16;
 
+// In the thread's own memory, behind the dots.
+const [ADDRESSES, TARGETS, SHARES] = [4 * STEP, 4 * STEP + 64, 4 * STEP + 128] as const;
+
 const NAMES = [
   ...(["dy", "value", "locations", "weights", "dValue", "dLocations", "dWeights", "levels", "zeros"] as const),
-  ...(["sink", "queries", "heads", "points", "depthBytes", "length", "tokenBytes"] as const),
+  ...(["scratch", "queries", "heads", "points", "depthBytes", "length", "tokenBytes"] as const),
 ] as const;
 
-/** Units are (image, head): each owns its part of dValue and walks queries and points in order. */
+/**
+ * Units are (image, head): each walks queries and points in order. Its parts of value and dValue are kept together meanwhile, where
+ * they lie at few places of the caches otherwise.
+ */
 const kernel = (method: Method) =>
   namedKernel(`deformableSampleGrad/${method}`, NAMES, (f, arg) => {
     const taps = makeTaps(f, method);
-    const count = taps.offsets.length;
+    const count: number = taps.count;
     const [unit, head, query, point, image, slice] = f.locals("i32", 6);
-    const [dSlice, dy, level, location, at, wide] = f.locals("i32", 6);
-    const [index, sink, tokens] = f.locals("i32", 3);
+    const [dSlice, dy, level, location, at, wide, offset] = f.locals("i32", 7);
+    const [index, sliceBytes, sink, own, here] = f.locals("i32", 5);
     const addresses = f.locals("i32", count);
     const targets = f.locals("i32", count);
     const shares = f.locals("v128", count);
     const dots = Array.from({ length: count }, () => f.locals("v128", VECTORS));
-    const scalars = f.locals("f32", count);
     const [values, gs, sums] = [f.locals("v128", VECTORS), f.locals("v128", VECTORS), f.locals("v128", VECTORS)];
-    const here = f.local("i32");
-    const [weight, gradient, one, rest] = f.locals("f32", 4);
+    const [weight, mixed, products, tapDots, one] = f.locals("v128", 5);
 
     /** dots += dy · value, dValue += share · dy: by vectors, then by single values. */
     const sweep = (): void => {
@@ -50,74 +56,102 @@ const kernel = (method: Method) =>
         }
       });
       // What ends in stores is merged.
-      f.own().set(here);
-      for (const [i, dot] of dots.entries()) storeRow(f, dot, here, i * STEP);
-      for (let i = 0; i < count; i++) {
-        const [sum] = sums;
-        f.get(here).memory("v128.load", i * STEP);
-        f.get(here)
-          .memory("v128.load", i * STEP + 16)
-          .op("f32x4.add")
-          .set(sum);
-        f.get(sum, sum, sum).shuffle(2, 3, 0, 1).op("f32x4.add").set(sum);
-        f.get(sum).lane("f32x4.extract_lane", 0).get(sum).lane("f32x4.extract_lane", 1).op("f32.add").set(scalars[i]!);
+      for (const [i, dot] of dots.entries()) storeRow(f, dot, own, i * STEP);
+      for (const [i, [sum]] of dots.entries()) {
+        f.get(own)
+          .memory("v128.load", i * STEP)
+          .get(own)
+          .memory("v128.load", i * STEP + 16);
+        f.op("f32x4.add").set(sum!);
       }
+      addLanes();
       f.for(at, { from: wide, to: arg.depthBytes, step: 4 }, () => {
-        f.get(dy, at).op("i32.add").memory("f32.load").set(gradient);
+        f.get(dy, at).op("i32.add").memory("v128.load32_splat").tee(one).get(mixed).op("f32x4.mul").set(products);
         for (let i = 0; i < count; i++) {
-          f.get(addresses[i]!, at).op("i32.add").memory("f32.load").get(gradient).madd(scalars[i]!);
-          f.get(targets[i]!, at).op("i32.add").memory("f32.load").set(one);
-          f.get(gradient, shares[i]!).lane("f32x4.extract_lane", 0).madd(one);
-          f.get(targets[i]!, at).op("i32.add").get(one).memory("f32.store");
+          f.get(addresses[i]!, at).op("i32.add").get(values[0]).memoryLane("v128.load32_lane", i).set(values[0]);
+          f.get(targets[i]!, at).op("i32.add").tee(here).get(here).memory("f32.load");
+          f.get(products).lane("f32x4.extract_lane", i).op("f32.add").memory("f32.store");
         }
+        f.madd(tapDots, values[0], one);
       });
     };
-    /** Pushes weight · size · ((d1 − d0) · near + (d3 − d2) · far) for the taps' dots d. */
-    const slope = (side: 0 | 1, [a, b, c, d]: readonly [number, number, number, number]): void => {
-      const other = side === 0 ? 1 : 0;
-      f.get(scalars[b]!, scalars[a]!).op("f32.sub").get(taps.left[other]).op("f32.mul");
-      f.get(scalars[d]!, scalars[c]!).op("f32.sub").get(taps.along[other]).op("f32.mul", "f32.add");
-      f.get(taps.size[side], weight).op("f32.mul", "f32.mul");
+    /** tapDots = the sum of each dot's lanes, in the tap's lane. */
+    const addLanes = (): void => {
+      const [a, b, c, d] = [0, 1, 2, 3].map((i) => dots[i % count]![0]!) as [Local, Local, Local, Local];
+      const [low, high] = sums;
+      const halves = (x: Local, y: Local, to: Local): void => {
+        f.get(x, y).shuffle(0, 4, 1, 5).get(x, y).shuffle(2, 6, 3, 7).op("f32x4.add").set(to);
+      };
+      halves(a, b, low);
+      halves(c, d, high);
+      f.get(low, high).shuffle(0, 1, 4, 5).get(low, high).shuffle(2, 3, 6, 7).op("f32x4.add").set(tapDots);
+    };
+    /** Stores weight · size · ((d1 − d0) · near + (d3 − d2) · far) for the taps' dots d, and the same along y. */
+    const storeSlopes = (): void => {
+      const { along, left, size } = taps;
+      const apart = (here: readonly [number, number], before: readonly [number, number]): void => {
+        for (const [x, y] of [here, before]) f.get(tapDots, tapDots).shuffle(x, y, x, y);
+        f.op("f32x4.sub");
+      };
+      apart([1, 2], [0, 0]);
+      f.get(left, left).shuffle(1, 0, 1, 0).op("f32x4.mul");
+      apart([3, 3], [2, 1]);
+      f.get(along, along).shuffle(1, 0, 1, 0).op("f32x4.mul", "f32x4.add");
+      f.get(size, weight).op("f32x4.mul", "f32x4.mul").set(products);
+      for (const lane of [0, 1]) f.get(location, products).memoryLane("v128.store32_lane", lane, lane * 4);
     };
     const visit = (): void => {
       f.get(arg.locations, index).i32(3).op("i32.shl", "i32.add").set(location);
-      f.get(arg.weights, index).i32(2).op("i32.shl", "i32.add").memory("f32.load").set(weight);
-      locate(f, taps, { level, location, tokenBytes: arg.tokenBytes });
+      f.get(arg.weights, index).i32(2).op("i32.shl", "i32.add").memory("v128.load32_splat").set(weight);
+      locate(f, taps, { level, location, tokenBytes: arg.depthBytes });
+      putAddresses(f, taps, { start: slice, outside: arg.zeros, own, offset: ADDRESSES });
+      putAddresses(f, taps, { start: dSlice, outside: sink, own, offset: TARGETS });
+      f.get(own, weight, taps.shares).op("f32x4.mul").tee(mixed).memory("v128.store", SHARES);
       for (let i = 0; i < count; i++) {
-        const [offset, inside] = [taps.offsets[i]!, taps.insides[i]!];
-        f.get(slice, offset).op("i32.add").get(arg.zeros, inside).select().set(addresses[i]!);
-        f.get(dSlice, offset).op("i32.add").get(sink, inside).select().set(targets[i]!);
-        f.get(weight, taps.shares[i]!).op("f32.mul", "f32x4.splat").set(shares[i]!);
+        f.get(own)
+          .memory("i32.load", ADDRESSES + i * 4)
+          .set(addresses[i]!);
+        f.get(own)
+          .memory("i32.load", TARGETS + i * 4)
+          .set(targets[i]!);
+        f.get(own)
+          .memory("v128.load32_splat", SHARES + i * 4)
+          .set(shares[i]!);
         for (const dot of dots[i]!) f.f32x4(0).set(dot);
       }
       sweep();
-      f.f32(0).set(rest);
-      for (let i = 0; i < count; i++)
-        f.get(taps.shares[i]!, scalars[i]!).op("f32.mul").get(rest).op("f32.add").set(rest);
-      f.get(arg.dWeights, index).i32(2).op("i32.shl", "i32.add").get(rest).memory("f32.store");
+      f.get(arg.dWeights, index)
+        .i32(2)
+        .op("i32.shl", "i32.add")
+        .get(taps.shares, tapDots)
+        .op("f32x4.mul")
+        .tee(products);
+      if (method === "bilinear") {
+        f.get(products, products).shuffle(2, 3, 0, 1).op("f32x4.add").tee(products);
+        f.get(products, products).shuffle(1, 0, 3, 2).op("f32x4.add");
+      }
+      f.memoryLane("v128.store32_lane", 0);
       f.get(arg.dLocations, index).i32(3).op("i32.shl", "i32.add").set(location);
-      f.get(location);
-      if (method === "bilinear") slope(0, [0, 1, 2, 3]);
-      else f.f32(0);
-      f.memory("f32.store").get(location);
-      if (method === "bilinear") slope(1, [0, 2, 1, 3]);
-      else f.f32(0);
-      f.memory("f32.store", 4);
+      if (method === "bilinear") storeSlopes();
+      else f.get(location).f32(0).memory("f32.store").get(location).f32(0).memory("f32.store", 4);
     };
 
+    f.own().set(own);
     f.get(arg.depthBytes).i32(-STEP).op("i32.and").set(wide);
-    f.get(arg.sink, arg.depthBytes).thread().op("i32.mul", "i32.add").set(sink);
+    f.get(arg.length, arg.depthBytes).op("i32.mul").set(sliceBytes);
+    f.get(arg.scratch).thread().get(sliceBytes).i32(1).op("i32.shl").get(arg.depthBytes);
+    f.op("i32.add", "i32.mul", "i32.add").tee(slice).get(sliceBytes).op("i32.add").tee(dSlice);
+    f.get(sliceBytes).op("i32.add").set(sink);
     f.for(unit, { from: f.begin, to: f.end }, () => {
       divide(f, [unit, arg.heads], { quotient: image, remainder: head });
       f.get(image, arg.length).op("i32.mul").get(arg.tokenBytes).op("i32.mul").get(head, arg.depthBytes).op("i32.mul");
-      f.op("i32.add").tee(at).get(arg.value).op("i32.add").set(slice);
-      f.get(arg.dValue, at).op("i32.add").tee(dSlice).set(tokens);
-      f.for(point, { from: 0, to: arg.length }, () => {
-        f.for(at, { from: 0, to: arg.depthBytes, step: 4 }, () =>
-          f.get(tokens, at).op("i32.add").f32(0).memory("f32.store"),
-        );
-        f.get(tokens, arg.tokenBytes).op("i32.add").set(tokens);
+      f.op("i32.add").tee(offset).get(arg.value).op("i32.add").set(here);
+      const [together, apart] = [arg.depthBytes, arg.tokenBytes];
+      copyRows(f, {
+        ...{ from: here, fromPitch: apart, columnBytes: arg.depthBytes },
+        rows: { start: slice, pitch: together, count: arg.length },
       });
+      f.get(dSlice).i32(0).get(sliceBytes).op("memory.fill");
       f.for(query, { from: 0, to: arg.queries }, () => {
         f.get(image, arg.queries).op("i32.mul").get(query).op("i32.add").set(index);
         f.get(arg.dy, index, arg.tokenBytes)
@@ -133,6 +167,11 @@ const kernel = (method: Method) =>
           f.get(level).i32(LEVEL_BYTES).op("i32.add").set(level);
         });
       });
+      f.get(arg.dValue, offset).op("i32.add").set(here);
+      copyRows(f, {
+        ...{ from: dSlice, fromPitch: together, columnBytes: arg.depthBytes },
+        rows: { start: here, pitch: apart, count: arg.length },
+      });
     });
   });
 
@@ -142,24 +181,23 @@ export const deformableSampleGradOverride = (runtime: CpuRuntime): Override<Defo
   select: (_, { method }) => method,
   run({ inputs, outputs, attrs: { method, levels } }) {
     const sizes = sampleSizes(inputs[1]!, inputs[2]!);
-    const { images, heads, depth, tokenBytes } = sizes;
+    const { images, length, heads, depth, depthBytes } = sizes;
     const [dy, value, locations, weights, dValue, dLocations, dWeights] = [...inputs, ...outputs].map((view) =>
       runtime.pointer(view),
     ) as [number, number, number, number, number, number, number];
-    // Taps outside a level read zeros, and what they would add goes into a sink of each thread.
-    const tables = [new Int32Array(depth), new Int32Array(depth * runtime.threads), levelTable(levels, tokenBytes)];
-    runtime.withTables(tables, ([zeros, sink, table]) =>
-      launchNamed(runtime, KERNELS[method], {
-        words: {
-          ...sizes,
-          ...{ dy, value, locations, weights, dValue, dLocations, dWeights },
-          levels: table!,
-          zeros: zeros!,
-          sink: sink!,
-        },
-        units: images * heads,
-        grain: 1,
-      }),
+    // Taps outside a level read zeros, and what they would add goes into a sink behind the slices.
+    const scratchBytes = runtime.threads * (2 * length + 1) * depthBytes;
+    runtime.withTables([new Int32Array(depth), levelTable(levels, depthBytes)], ([zeros, table]) =>
+      runtime.withScratch(scratchBytes, (scratch) =>
+        launchNamed(runtime, KERNELS[method], {
+          words: {
+            ...{ ...sizes, dy, value, locations, weights, dValue, dLocations, dWeights, scratch },
+            ...{ levels: table!, zeros: zeros! },
+          },
+          units: images * heads,
+          grain: 1,
+        }),
+      ),
     );
   },
 });

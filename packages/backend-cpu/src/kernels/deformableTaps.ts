@@ -1,38 +1,34 @@
 import type { DeformableLevel, DeformableSampleAttrs } from "@dfine/tensor";
-import { shape4, type View } from "@dfine/tensor/kernel";
+import { shape4, type View, wordOf } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
-import { clampIndex } from "./args.ts";
 
 export type Method = DeformableSampleAttrs["method"];
 
-/** Where a sampling point reads, and with which share of its weight. */
+/** Where a sampling point reads, and with which share of its weight: vectors of a lane for each tap, or of (x, y, x, y). */
 export interface Taps {
   readonly method: Method;
+  /** How many taps there are; other lanes mean nothing. */
+  readonly count: number;
   /** Byte offset of each tap from the image's and head's first token; undefined contents where it lies outside. */
-  readonly offsets: readonly Local[];
-  /** Whether each tap lies inside the level. */
-  readonly insides: readonly Local[];
-  /** f32, the bilinear share of each tap. */
-  readonly shares: readonly Local[];
-  /** f32: position between the taps and what is left to 1, along x and along y. */
-  readonly along: readonly [Local, Local];
-  readonly left: readonly [Local, Local];
-  /** f32 */
-  readonly size: readonly [Local, Local];
+  readonly offsets: Local;
+  /** Ones where a tap lies inside the level. */
+  readonly insides: Local;
+  /** The bilinear share of each tap. */
+  readonly shares: Local;
+  /** Position between the taps, and what is left to 1. */
+  readonly along: Local;
+  readonly left: Local;
+  /** The level's width and height. */
+  readonly size: Local;
+  readonly steps: readonly [Local, Local];
 }
 
+/** Printed before the first `locate`. */
 export function makeTaps(f: Assembler, method: Method): Taps {
+  const [offsets, insides, shares, along, left, size, stepX, stepY] = f.locals("v128", 8);
+  f.i32x4(0, 1, 0, 1).set(stepX).i32x4(0, 0, 1, 1).set(stepY);
   const count = method === "bilinear" ? 4 : 1;
-  const pair = (): readonly [Local, Local] => [f.local("f32"), f.local("f32")];
-  return {
-    method,
-    offsets: f.locals("i32", count),
-    insides: f.locals("i32", count),
-    shares: f.locals("f32", count),
-    along: pair(),
-    left: pair(),
-    size: pair(),
-  };
+  return { method, count, offsets, insides, shares, along, left, size, steps: [stepX, stepY] };
 }
 
 export interface Point {
@@ -44,15 +40,17 @@ export interface Point {
   readonly tokenBytes: Local;
 }
 
-const ROW_WORDS = 3;
+/** Width and height as floats, twice; as whole numbers; bytes from the first level to this one. */
+const ROW_WORDS = 7;
 /** Bytes of a point's row in `levelTable`. */
 export const LEVEL_BYTES = ROW_WORDS * 4;
 
-/** For each point: width and height of its level, and bytes from the first level to it. */
+/** A row for each point, of its level. */
 export function levelTable(levels: readonly DeformableLevel[], tokenBytes: number): number[] {
   let start = 0;
   return levels.flatMap(({ width, height, points }) => {
-    const row = [width, height, start * tokenBytes];
+    const size = [wordOf(width, "f32"), wordOf(height, "f32")];
+    const row = [...size, ...size, width, height, start * tokenBytes];
     start += width * height;
     return Array.from({ length: points }, () => row).flat();
   });
@@ -67,61 +65,48 @@ export function sampleSizes(value: View, locations: View) {
 }
 
 /** Finds a point's taps. */
-export function locate(f: Assembler, taps: Taps, point: Point): void {
-  const [x, y] = [f.local("i32"), f.local("i32")];
-  const [width, height] = [f.local("i32"), f.local("i32")];
-  for (const i of [0, 1] as const) {
-    const [pixel, limit] = i === 0 ? [x, width] : [y, height];
-    f.get(point.level)
-      .memory("i32.load", i * 4)
-      .tee(limit)
-      .op("f32.convert_i32_s")
-      .set(taps.size[i]!);
-    f.get(point.location)
-      .memory("f32.load", i * 4)
-      .get(taps.size[i]!)
-      .op("f32.mul");
-    if (taps.method === "discrete") nearest(f, pixel, limit);
-    else between(f, taps, { side: i, pixel });
-  }
-  f.get(point.level).memory("i32.load", 8);
-  f.get(y, width)
-    .op("i32.mul")
-    .get(x)
-    .op("i32.add")
-    .get(point.tokenBytes)
-    .op("i32.mul", "i32.add")
-    .set(taps.offsets[0]!);
+export function locate(f: Assembler, taps: Taps, { level, location, tokenBytes }: Point): void {
+  const { offsets, insides, shares, along, left, size, steps } = taps;
+  const [pixel, x, y, width, height] = f.locals("v128", 5);
+  f.get(level).memory("v128.load").set(size);
+  f.get(level).memory("v128.load32_splat", 16).set(width).get(level).memory("v128.load32_splat", 20).set(height);
+  f.get(location).memory("v128.load64_splat").get(size).op("f32x4.mul");
   if (taps.method === "discrete") {
-    f.i32(1).set(taps.insides[0]!);
-    f.f32(1).set(taps.shares[0]!);
+    f.f32x4(0.5).op("f32x4.add", "i32x4.trunc_sat_f32x4_s").set(pixel);
+    const nearest = (lane: 0 | 1, limit: Local, to: Local): void => {
+      spread(f, pixel, lane).get(limit).i32x4(1).op("i32x4.sub", "i32x4.min_s").i32x4(0).op("i32x4.max_s").set(to);
+    };
+    nearest(0, width, x);
+    nearest(1, height, y);
+    f.i32x4(-1).set(insides).f32x4(1).set(shares);
   } else {
-    f.get(taps.offsets[0]!, point.tokenBytes).op("i32.add").set(taps.offsets[1]!);
-    f.get(taps.offsets[0]!, width, point.tokenBytes).op("i32.mul", "i32.add").set(taps.offsets[2]!);
-    f.get(taps.offsets[2]!, point.tokenBytes).op("i32.add").set(taps.offsets[3]!);
-    for (let tap = 0; tap < 4; tap++) {
-      const [dx, dy] = [tap & 1, tap >> 1];
-      f.get(x).i32(dx).op("i32.add").get(width).op("i32.lt_u");
-      f.get(y).i32(dy).op("i32.add").get(height).op("i32.lt_u").op("i32.and").set(taps.insides[tap]!);
-      f.get(dx ? taps.along[0] : taps.left[0], dy ? taps.along[1] : taps.left[1])
-        .op("f32.mul")
-        .set(taps.shares[tap]!);
-    }
+    f.f32x4(0.5).op("f32x4.sub").tee(along).op("f32x4.floor").tee(pixel);
+    f.get(along, pixel).op("f32x4.sub").tee(along).set(left);
+    f.op("i32x4.trunc_sat_f32x4_s").set(pixel).f32x4(1).get(along).op("f32x4.sub").set(left);
+    spread(f, pixel, 0).get(steps[0]).op("i32x4.add").set(x);
+    spread(f, pixel, 1).get(steps[1]).op("i32x4.add").set(y);
+    f.get(x, y).op("v128.or").i32x4(-1).op("i32x4.gt_s").get(x, width).op("i32x4.lt_s", "v128.and");
+    f.get(y, height).op("i32x4.lt_s", "v128.and").set(insides);
+    f.get(left, along).shuffle(0, 4, 0, 4).get(left, along).shuffle(1, 1, 5, 5).op("f32x4.mul").set(shares);
   }
-  f.release(x, y, width, height);
+  f.get(y, width).op("i32x4.mul").get(x).op("i32x4.add").get(tokenBytes).op("i32x4.splat", "i32x4.mul");
+  f.get(level).memory("v128.load32_splat", 24).op("i32x4.add").set(offsets);
+  f.release(pixel, x, y, width, height);
 }
 
-/** From the stack's location · size: the pixel that holds it, at most the last one. */
-function nearest(f: Assembler, pixel: Local, limit: Local): void {
-  f.f32(0.5).op("f32.add", "i32.trunc_sat_f32_s").set(pixel);
-  clampIndex(f, pixel, limit);
-}
+/** Pushes a vector of which all lanes are one. */
+const spread = (f: Assembler, vector: Local, lane: 0 | 1): Assembler =>
+  f.get(vector, vector).shuffle(lane, lane, lane, lane);
 
-/** From the stack's location · size: the pixel centre before it, and how far it lies towards the next. */
-function between(f: Assembler, { along, left }: Taps, { side, pixel }: { side: 0 | 1; pixel: Local }): void {
-  const whole = f.local("f32");
-  f.f32(0.5).op("f32.sub").tee(along[side]).op("f32.floor").tee(whole).op("i32.trunc_sat_f32_s").set(pixel);
-  f.get(along[side], whole).op("f32.sub").set(along[side]);
-  f.f32(1).get(along[side]).op("f32.sub").set(left[side]);
-  f.release(whole);
+/**
+ * Puts down, in the thread's own memory at `own` + `offset`, each tap's address, `start` + its offset or `outside`. Single lanes are
+ * read from there.
+ */
+export function putAddresses(
+  f: Assembler,
+  { offsets, insides }: Taps,
+  { start, outside, own, offset }: { start: Local; outside: Local; own: Local; offset: number },
+): void {
+  f.get(own, start).op("i32x4.splat").get(offsets).op("i32x4.add").get(outside).op("i32x4.splat");
+  f.get(insides).op("v128.bitselect").memory("v128.store", offset);
 }

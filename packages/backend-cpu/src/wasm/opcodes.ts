@@ -70,7 +70,12 @@ export const MEMORY_OPS = {
   ...plain("ii", "", { "i32.store": 0x36 }),
   ...plain("il", "", { "i64.store": 0x37 }),
   ...plain("if", "", { "f32.store": 0x38 }),
-  ...simd("i", "v", { "v128.load": 0x00, "v128.load32_splat": 0x09, "v128.load32_zero": 0x5c }),
+  ...simd("i", "v", {
+    "v128.load": 0x00,
+    "v128.load32_splat": 0x09,
+    "v128.load64_splat": 0x0a,
+    "v128.load32_zero": 0x5c,
+  }),
   ...simd("iv", "", { "v128.store": 0x0b }),
 };
 
