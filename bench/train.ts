@@ -38,7 +38,8 @@ export interface TrainOptions {
 /** A whole training step: forward, criterion, backward, clip, AdamW, EMA. */
 export function trainWork({ preset, size, batch, threads, torch }: TrainOptions): Work {
   const config = resolveConfig({ preset, task: "coco" });
-  const data = trainingBatch({ size, batch, classes: config.model.classes.length });
+  const noise = trainingBatch({ size, batch, classes: config.model.classes.length });
+  const data = { ...noise, resize: config.model.resize };
   let weights: Uint8Array = new Uint8Array();
   const peers: Peer[] = torch
     ? [

@@ -7,6 +7,10 @@ import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
+import { addedRows } from "./folds/addedRows.ts";
+import { Folds } from "./folds/folds.ts";
+import { Fusion } from "./fusion/fusion.ts";
+import { inOrder } from "./fusion/inOrder.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
@@ -14,6 +18,7 @@ import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
 import type { WebGpuOptions } from "./options.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
+import { longRows } from "./print/longRows.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
 import type { TunedChoices } from "./tuner/choices.ts";
 import { keeping } from "./tuner/keeping.ts";
@@ -79,6 +84,8 @@ function onDevice(open: OpenDevice, options: WebGpuOptions): WebGpuBackend {
 interface OwnOptions extends WebGpuOptions {
   /** Told of all choices after something was measured. */
   readonly onChoices?: (choices: TunedChoices) => unknown;
+  /** False: nothing is put off or joined. */
+  readonly waits?: boolean;
   /** In place of those that were measured, and of what the adapter offers. */
   readonly products?: Partial<Pick<Products, "choiceOf"> & Products["device"]>;
 }
@@ -107,14 +114,19 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
   const read = readerOf(gpu, queue);
+  const barriers = options.barriers ?? tuning.barriers;
   const launch = launcherOf({
     queue,
     pool,
     maxBindings,
     limits,
-    barriers: options.barriers ?? tuning.barriers,
+    barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
+  const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
+  const { busyGroups } = tuning;
+  const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
+  const fusion = new Fusion({ run, free: (buffer) => folds.free(buffer), maxBindings });
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({
@@ -136,7 +148,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
   };
   const { runtime, remembered, forget } = remembering(
-    { queue, pool, check: () => faults.check() },
+    { queue, pool, folds, check: () => faults.check() },
     { tuning, features, limits, products },
   );
 
@@ -148,6 +160,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     onMeasured: forget,
   });
 
+  const given = options.kernels?.(runtime);
   const backend: WebGpuBackend = {
     name: "webgpu",
     floatBits: 32,
@@ -157,9 +170,12 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     features,
     device,
     overrides: Object.fromEntries(
-      Object.entries({ ...remembered(createOverrides(runtime)), ...options.kernels?.(runtime) }).filter(
-        ([op]) => !options.disable?.includes(op),
-      ),
+      Object.entries(
+        inOrder(
+          { ...remembered(createOverrides(runtime)), ...given },
+          { fusion, folds, products: given?.matmul || options.waits === false ? [] : ["matmul"] },
+        ),
+      ).filter(([op]) => !options.disable?.includes(op)),
     ),
     get counters() {
       return { ...counters };
@@ -168,23 +184,30 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       faults.check();
       return pool.alloc(length, dtype);
     },
-    free: (buffer) => pool.free(buffer as GpuBuffer),
+    free: (buffer) => fusion.free(buffer),
     write({ buffer, offset, length }, data) {
       faults.check();
       if (data.length !== length)
         throw new BackendError(`webgpu: ${data.length} values do not fill a slice of ${length}`);
+      folds.settle();
       if (length > 0) queue.write((buffer as GpuBuffer).block, offset * 4, wordsFor(buffer.dtype, data));
     },
     async read(sources) {
       faults.check();
+      folds.settle();
       return read(sources);
     },
     run(kernel, call) {
       faults.check();
-      launch(kernel, call);
+      folds.beforeLaunch(kernel, call);
+      const sums = addedRows(kernel, call);
+      if (sums) for (const sum of sums) folds.add(sum);
+      else fusion.run(kernel, call);
+      if (options.waits === false) folds.settle();
     },
     flush() {
       faults.check();
+      folds.settle();
       queue.flush();
     },
     meter: () => ({
@@ -201,8 +224,13 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
     async precompile(work) {
       if (!compileAhead) return;
+      folds.settle();
       queue.flush();
-      const result = queue.rehearse<unknown>(work);
+      const result = queue.rehearse<unknown>(() => {
+        const given: unknown = work();
+        folds.settle();
+        return given;
+      });
       if (result instanceof Promise) {
         // Its error is less than that it is a promise.
         result.catch(() => undefined);

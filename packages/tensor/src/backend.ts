@@ -1,5 +1,6 @@
 import type { Dtype, TypedArray } from "./dtype.ts";
 import type { Kernel } from "./kernel/kernel.ts";
+import type { Laid } from "./kernel/laid.ts";
 import type { OpAttrs } from "./ops/attrs.ts";
 
 /** A region of device memory holding `length` elements. Only the backend that made it can look inside. */
@@ -39,7 +40,13 @@ export interface Launch {
    * One and the same object in all launches of a kernel that have these sizes and strides, if any: what a backend derives from
    * them can be kept under it.
    */
-  readonly alike?: object | undefined;
+  readonly alike?: Alike | undefined;
+}
+
+/** What launches have in common. */
+export interface Alike {
+  /** What they were planned from: a backend may join it with the next one, see `fuse`. */
+  readonly laid?: Laid;
 }
 
 /** Contiguous elements of a buffer. */

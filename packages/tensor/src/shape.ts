@@ -54,7 +54,8 @@ export function normalizeAxis(op: string, axis: number, rank: number): number {
 /** Sorted, distinct, non-negative axes. @throws ShapeError when one is out of range or repeated */
 export function normalizeAxes(op: string, axes: number | readonly number[] | undefined, rank: number): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
-  const list = (typeof axes === "number" ? [axes] : axes).map((axis) => normalizeAxis(op, axis, rank));
+  if (typeof axes === "number") return [normalizeAxis(op, axes, rank)];
+  const list = axes.map((axis) => normalizeAxis(op, axis, rank));
   if (new Set(list).size !== list.length) throw new ShapeError(`${op}: an axis is repeated in [${String(axes)}]`);
   return list.sort((a, b) => a - b);
 }
@@ -62,8 +63,13 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | und
 /** NumPy broadcasting of several shapes. @throws ShapeError naming the op, both shapes and the axis */
 export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
   const first = shapes[0] ?? [];
-  if (shapes.every((shape) => sameShape(shape, first))) return first;
-  const rank = Math.max(...shapes.map((shape) => shape.length));
+  let areAlike = true;
+  let rank = 0;
+  for (const shape of shapes) {
+    areAlike &&= sameShape(shape, first);
+    rank = Math.max(rank, shape.length);
+  }
+  if (areAlike) return first;
   const result = new Array<number>(rank).fill(1);
   for (const shape of shapes) {
     for (let axis = rank - shape.length; axis < rank; axis++) {
@@ -87,16 +93,22 @@ export function broadcastsTo(shape: Shape, target: Shape): boolean {
 
 /** Strides that walk a tensor of `shape` as if it had the broadcast shape `target`. */
 export function broadcastStrides(shape: Shape, strides: readonly number[], target: Shape): number[] {
-  const offset = target.length - shape.length;
-  return target.map((n, axis) => {
-    const own = axis - offset;
-    return own < 0 || (shape[own] === 1 && n !== 1) ? 0 : strides[own]!;
-  });
+  const result = new Array<number>(target.length);
+  for (let axis = 0; axis < target.length; axis++)
+    result[axis] = isRepeated(shape, target, axis) ? 0 : strides[axis - target.length + shape.length]!;
+  return result;
+}
+
+/** Whether a tensor of `shape` is repeated along an axis of `target`. */
+function isRepeated(shape: Shape, target: Shape, axis: number): boolean {
+  const own = axis - target.length + shape.length;
+  return own < 0 || (shape[own] === 1 && target[axis] !== 1);
 }
 
 /** Axes of `target` along which a tensor of `shape` is repeated. */
 export function broadcastAxes(shape: Shape, target: Shape): number[] {
-  if (sameShape(shape, target)) return [];
-  const strides = shape.map(() => 1);
-  return broadcastStrides(shape, strides, target).flatMap((stride, axis) => (stride === 0 ? [axis] : []));
+  const axes: number[] = [];
+  if (shape === target) return axes;
+  for (let axis = 0; axis < target.length; axis++) if (isRepeated(shape, target, axis)) axes.push(axis);
+  return axes;
 }

@@ -180,7 +180,8 @@ export class Tensor extends Handle {
   alias(options: { layout?: Layout; scoped?: boolean } = {}): Tensor {
     if (!this.isLive)
       throw new OwnershipError("a tensor was used after it was freed; keep(t) takes it out of its scope");
-    return new Tensor(this.storage.retain(), this.dtype, { layout: this, ...options });
+    const { layout = this, scoped = true } = options;
+    return new Tensor(this.storage.retain(), this.dtype, { layout, scoped });
   }
   /** Lets go of its elements and takes those of `place`, alike in shape and dtype. Views made before keep the old ones. */
   moveTo(place: Tensor): void {

@@ -1,7 +1,7 @@
 import { memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { Windows } from "./convWindows.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "./epilogue.ts";
+import { type Epilogue, epilogueBindings, epilogueViews, printEpilogue } from "./epilogue.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { each, range } from "./text.ts";
 
@@ -16,7 +16,7 @@ const makeKernel = ({ taps, step, tapStep }: Rows, count: number, epilogue: Epil
   const read = (j: number, t: number): number => j * step + t * tapStep;
   const reads = [...new Set(outputs.flatMap((j) => tapsOfRow.map((t) => read(j, t))))];
   return elementKernel({
-    name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows${epilogueName(epilogue)}`,
+    name: `depthwise ${taps}, step ${step}, tap ${tapStep}, ${count} rows${epilogue?.name ?? ""}`,
     bindings: { weight: "read f32", x: "read f32", c: "write f32", ...epilogueBindings(epilogue) },
     body: `
 ${code}
@@ -48,7 +48,10 @@ fn element(i: i32) {
     ${each(outputs, (j) => each(tapsOfRow, (t) => `sum_${j} += weight_${t} * x_${read(j, t)};`))}
     continuing { tap++; break if tap >= u.taps_x; }
   } }
-  ${finish("channel", sums)}
+  ${finish(
+    "channel",
+    sums.map((sum) => ({ sum })),
+  )}
   let to = u.o_c + plane * u.c_plane + u.c_first + column * u.c_step_x;
   ${each(outputs, (j) => `if (row + ${j} < u.rows) { c[to + (row + ${j}) * u.c_step_y] = sum_${j}; }`)}
 }`,
@@ -63,12 +66,12 @@ export function depthwise(runtime: GpuRuntime, { weight, x, c, axes: [yAxis, xAx
   const [, , kh, kw] = shape4(weight);
   const count = runtime.tuning.depthwiseRows;
   const { taps, step, tapStep } = yAxis;
-  const kernel = memo(kernels, [taps, step, tapStep, count, epilogueName(epilogue)].join(), () =>
+  const kernel = memo(kernels, [taps, step, tapStep, count, epilogue?.name].join(), () =>
     makeKernel({ taps, step, tapStep }, count, epilogue),
   );
   const strips = Math.ceil(yAxis.outputs / count);
   dispatchElements(runtime, kernel, {
-    views: { weight, x, c, ...epilogue?.views },
+    views: { weight, x, c, ...epilogueViews(epilogue) },
     uniforms: {
       ...{ channels, height, width, rows: yAxis.outputs, columns: xAxis.outputs, strips },
       ...{ base_y: yAxis.base, step_x: xAxis.step, base_x: xAxis.base, taps_x: xAxis.taps, tap_x: xAxis.tapStep },

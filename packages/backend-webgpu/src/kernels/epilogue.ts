@@ -1,39 +1,57 @@
-import type { Conv2dActAttrs } from "@dfine/tensor";
-import {
-  type Activation,
-  convEpilogue,
-  type Expr,
-  type OverrideCall,
-  postorder,
-  row,
-  type View,
-} from "@dfine/tensor/kernel";
+import { type Conv2dActAttrs, sizeOf } from "@dfine/tensor";
+import { convEpilogue, type Expr, type OverrideCall, postorder, row } from "@dfine/tensor/kernel";
 import { typeOf, type Width } from "../print/library.ts";
 import { printConstant, printOperation } from "../print/operations.ts";
+import type { BufferView } from "./wgslKernel.ts";
 
-/** What becomes of a convolution's sums before they are stored: `convEpilogue` of them and of what these views hold. */
+/** What becomes of a product's sums before they are stored. */
 export interface Epilogue {
-  readonly activation: Activation;
-  /** By name, as kernels bind them, and in their order: bias, then perhaps factor; then perhaps scale and shift. */
-  readonly views: Readonly<Partial<Record<Operand, View>>>;
+  /** Ends the names of kernels that have it. */
+  readonly name: string;
+  /** Of `row(0)`, the sum, and `row(1 + i)`, what operand i holds. */
+  readonly expression: Expr;
+  /** In the order in which kernels bind them. */
+  readonly operands: readonly EpilogueOperand[];
+  /** Output channels, where an operand has one element for each. */
+  readonly channels: number;
 }
 
-const OPERANDS = ["bias", "factor", "scale", "shift"] as const;
-type Operand = (typeof OPERANDS)[number];
-/** Of which there is one per output channel. */
-const PER_CHANNEL: readonly string[] = ["bias", "factor"] satisfies readonly Operand[];
+export interface EpilogueOperand {
+  readonly name: string;
+  readonly view: BufferView;
+  /** What it has an element for. */
+  readonly per: "channel" | "column" | "element" | "all";
+}
 
-export const epilogueOf = ({ inputs, attrs }: OverrideCall<Conv2dActAttrs>): Epilogue => ({
-  activation: attrs.activation,
-  views: Object.fromEntries(inputs.slice(2).map((view, i) => [OPERANDS[i]!, view])),
-});
+const CONV_OPERANDS = { bias: "channel", factor: "channel", scale: "all", shift: "all" } as const;
 
-/** Ends the name of a kernel that has one. */
-export const epilogueName = (epilogue: Epilogue | undefined): string =>
-  epilogue ? `, ${epilogue.activation} of ${Object.keys(epilogue.views).join(" ")}` : "";
+/** `convEpilogue` of the sums and of bias, then perhaps factor; then perhaps scale and shift. */
+export function epilogueOf({ inputs, attrs }: OverrideCall<Conv2dActAttrs>): Epilogue {
+  const names = Object.keys(CONV_OPERANDS) as (keyof typeof CONV_OPERANDS)[];
+  const operands = inputs.slice(2).map((view, i) => ({ name: names[i]!, view, per: CONV_OPERANDS[names[i]!] }));
+  const [bias, ...rest] = operands.map((_, i) => row(1 + i));
+  return {
+    name: `, ${attrs.activation} of ${operands.map(({ name }) => name).join(" ")}`,
+    expression: convEpilogue(attrs.activation, [row(0), bias!, ...rest]),
+    operands,
+    channels: sizeOf(inputs[2]!.shape),
+  };
+}
 
 export const epilogueBindings = (epilogue: Epilogue | undefined): Record<string, "read f32"> =>
-  Object.fromEntries(Object.keys(epilogue?.views ?? {}).map((name) => [name, "read f32"]));
+  Object.fromEntries((epilogue?.operands ?? []).map(({ name }) => [name, "read f32"]));
+
+export const epilogueViews = (epilogue: Epilogue | undefined): Record<string, BufferView> =>
+  Object.fromEntries((epilogue?.operands ?? []).map(({ name, view }) => [name, view]));
+
+/** Sums that are to be finished, one or four columns side by side. */
+export interface Finished {
+  readonly sum: string;
+  /** Index of the first column. */
+  readonly column?: string;
+  /** Index in C of each one's element. */
+  readonly element?: (lane: number) => string;
+}
 
 /**
  * An epilogue in a kernel's text, for variables of one sum or of four: functions, and statements that replace sums of one
@@ -42,20 +60,27 @@ export const epilogueBindings = (epilogue: Epilogue | undefined): Record<string,
 export function printEpilogue(
   epilogue: Epilogue | undefined,
   width: Width,
-): { code: string; finish: (channel: string, sums: readonly string[]) => string } {
+): { code: string; finish: (channel: string, sums: readonly Finished[]) => string } {
   if (!epilogue) return { code: "", finish: () => "" };
-  const names = Object.keys(epilogue.views);
-  const [bias, ...rest] = names.map((_, i) => row(1 + i));
-  const expression = convEpilogue(epilogue.activation, [row(0), bias!, ...rest]);
-  const load = (name: string): string =>
-    `${typeOf("f32", width)}(${name}[u.o_${name}${PER_CHANNEL.includes(name) ? " + channel" : ""}])`;
-  const args = names.map((_, i) => `r${1 + i}`);
+  const { operands, expression } = epilogue;
+  const type = typeOf("f32", width);
+  const lanes = (at: (lane: number) => string): string =>
+    `${type}(${Array.from({ length: width }, (_, lane) => at(lane)).join(", ")})`;
+  const load = ({ name, per }: EpilogueOperand, { column, element }: Finished): string => {
+    if (per === "column") return lanes((lane) => `${name}[u.o_${name} + ${column} + ${lane}]`);
+    if (per === "element") return lanes((lane) => `${name}[u.o_${name} + ${element!(lane)}]`);
+    return `${type}(${name}[u.o_${name}${per === "channel" ? " + channel" : ""}])`;
+  };
   return {
-    code: printFinish(expression, 1 + names.length, width),
+    code: printFinish(expression, 1 + operands.length, width),
     finish: (channel, sums) => `{
     let channel = ${channel};
-    ${names.map((name, i) => `let ${args[i]} = ${load(name)};`).join(" ")}
-    ${sums.map((sum) => `${sum} = finish(${[sum, ...args].join(", ")});`).join(" ")}
+    ${sums
+      .map((finished) => {
+        const args = operands.map((operand) => load(operand, finished));
+        return `${finished.sum} = finish(${[finished.sum, ...args].join(", ")});`;
+      })
+      .join(" ")}
   }`,
   };
 }

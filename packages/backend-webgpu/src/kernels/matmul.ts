@@ -7,6 +7,7 @@ import {
   type Override,
   type View,
 } from "@dfine/tensor/kernel";
+import type { FinishedCall } from "../fusion/fusion.ts";
 import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
@@ -117,7 +118,8 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
       ...{ op: SPEC.name, sizes: sizesOf(problem), lies: liesOf(problem), mayPart: true },
     });
   },
-  run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
+  run: ({ inputs: [a, b], outputs: [c], epilogue }: FinishedCall) =>
+    multiplyViews(runtime, { a: a!, b: b!, c: c!, epilogue }),
 });
 
 export const multiplyViews = (runtime: GpuRuntime, product: Multiplication<Epilogue>): void =>

@@ -53,6 +53,7 @@ export async function measurePace(
           const view = (buffer: Buffer) =>
             ({ buffer, dtype: "f32", shape: [side, side], strides: [side, 1], offset: 0 }) as const;
           multiplyViews(runtime, { a: view(a!), b: view(b!), c: view(c!) });
+          runtime.settle();
         },
       }),
   });

@@ -1,21 +1,37 @@
 import type { Dtype } from "@dfine/tensor";
 import { NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
 import type { Command, CommandQueue } from "../commands/queue.ts";
+import type { Folds } from "../folds/folds.ts";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import type { GpuRuntime } from "./runtime.ts";
+import type { Epilogue } from "./epilogue.ts";
+import type { GpuRuntime, PartedSum } from "./runtime.ts";
 import { type BufferView, shaderOf, type WgslCall, type WgslKernel, wordsOf } from "./wgslKernel.ts";
+
+/** Which of a call's inputs, outputs and scratch, and how far into it. */
+interface Bound {
+  readonly of: number;
+  readonly shift: number;
+}
 
 /** A dispatch of a hand-written kernel, its views told by those of the op's call. */
 interface Dispatch extends Pick<Command, "shader" | "workgroups" | "work"> {
   readonly kind: "dispatch";
-  /** For each binding: which of the call's inputs, outputs and scratch it is of, how far into it, and in which steps that counts. */
-  readonly bindings: readonly { readonly of: number; readonly shift: number; readonly unit: 1 | 4 }[];
+  /** For each binding what it is of, and in which steps its start counts. */
+  readonly bindings: readonly (Bound & { readonly unit: 1 | 4 })[];
   /** Uniforms, the first of them where bindings start, which are put in for each call. */
   readonly words: Int32Array;
 }
+/** A sum that is put off, of scratch and into a view of the call. */
+interface AddUp extends Pick<PartedSum, "length" | "parts"> {
+  readonly kind: "addUp";
+  readonly partials: Bound;
+  readonly to: Bound;
+}
+
 type Step =
   | Dispatch
+  | AddUp
   | { readonly kind: "lend"; readonly length: number; readonly dtype: Dtype }
   | { readonly kind: "giveBack"; readonly scratch: number };
 
@@ -35,8 +51,8 @@ const MOST_CALLS = 1 << 12;
  * kernels or limits were measured anew.
  */
 export function remembering(
-  { queue, pool, check }: { queue: CommandQueue; pool: Pool; check: () => void },
-  settings: Omit<GpuRuntime, "dispatch" | "withScratch">,
+  { queue, pool, folds, check }: { queue: CommandQueue; pool: Pool; folds: Folds; check: () => void },
+  settings: Omit<GpuRuntime, "dispatch" | "withScratch" | "addUp" | "settle">,
 ): { runtime: GpuRuntime; remembered: (overrides: Overrides) => Overrides; forget: () => void } {
   let recording: Recording | undefined;
   /** Of what follows besides from what was measured. */
@@ -64,13 +80,22 @@ export function remembering(
       try {
         return use({ buffer, dtype, shape: [length], strides: [1], offset: 0 });
       } finally {
-        pool.free(buffer);
+        folds.free(buffer);
         if (given !== undefined) recording?.giveBack(given);
       }
     },
+    addUp(sum) {
+      check();
+      recording?.addUp(sum);
+      addUp(sum);
+    },
+    settle: () => folds.settle(),
   };
 
-  const record = (views: readonly View[], run: () => void): readonly Step[] | undefined => {
+  const addUp = ({ partials, to, length, parts }: PartedSum): void =>
+    folds.add({ from: placeOf(partials), to: placeOf(to), columns: length, parts, partStep: length });
+
+  const record = (views: readonly BufferView[], run: () => void): readonly Step[] | undefined => {
     const own = new Recording(views);
     const before = recording;
     recording = own;
@@ -82,13 +107,16 @@ export function remembering(
     return own.steps;
   };
 
-  const repeat = (steps: readonly Step[], views: readonly View[]): void => {
+  const repeat = (steps: readonly Step[], views: readonly BufferView[]): void => {
     check();
     const places: BufferView[] = [...views];
     for (const step of steps) {
       if (step.kind === "lend") places.push({ buffer: pool.alloc(step.length, step.dtype), offset: 0 });
-      else if (step.kind === "giveBack") pool.free(places[step.scratch]!.buffer as GpuBuffer);
-      else {
+      else if (step.kind === "giveBack") folds.free(places[step.scratch]!.buffer);
+      else if (step.kind === "addUp") {
+        const at = ({ of, shift }: Bound): BufferView => ({ ...places[of]!, offset: places[of]!.offset + shift });
+        addUp({ ...step, partials: at(step.partials), to: at(step.to) });
+      } else {
         const { bindings, words } = step;
         for (const [i, { of, shift, unit }] of bindings.entries()) words[i] = (places[of]!.offset + shift) / unit;
         queue.dispatch({ ...step, blocks: bindings.map(({ of }) => (places[of]!.buffer as GpuBuffer).block) });
@@ -100,8 +128,8 @@ export function remembering(
     Object.fromEntries(
       Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run }]) => {
         const known = new NumbersMemo<Remembered>(MOST_CALLS);
-        const find = (inputs: readonly View[], attrs: unknown): Remembered =>
-          known.get([measurements, ...keyOf(inputs, attrs)], () => ({
+        const find = (inputs: readonly View[], attrs: unknown, epilogue?: Epilogue): Remembered =>
+          known.get([measurements, ...keyOf(inputs, attrs), ...epilogueKey(epilogue)], () => ({
             variant: select(inputs, attrs),
             steps: undefined,
           }));
@@ -112,8 +140,9 @@ export function remembering(
               run(call);
               return;
             }
-            const views = [...call.inputs, ...call.outputs];
-            const entry = find(call.inputs, call.attrs);
+            const { inputs, outputs, attrs, epilogue } = call;
+            const views = [...inputs, ...outputs, ...(epilogue?.operands ?? []).map(({ view }) => view)];
+            const entry = find(inputs, attrs, epilogue);
             if (entry.steps) repeat(entry.steps, views);
             else entry.steps = record(views, () => run(call));
           },
@@ -134,6 +163,7 @@ interface AnyOverride {
     readonly inputs: readonly View[];
     readonly outputs: readonly View[];
     readonly attrs: unknown;
+    readonly epilogue?: Epilogue;
   }): void;
 }
 
@@ -144,7 +174,7 @@ class Recording {
   /** Whether views can be told from each other by their buffers. */
   #isClear: boolean;
 
-  constructor(views: readonly View[]) {
+  constructor(views: readonly BufferView[]) {
     this.#places = [...views];
     this.#isClear = new Set(views.map(({ buffer }) => buffer)).size === views.length;
   }
@@ -160,14 +190,21 @@ class Recording {
     { views }: WgslCall<string, string>,
   ): void {
     const bindings = Object.entries(kernel.bindings).map(([name, type]) => {
-      const { buffer, offset } = views[name]!;
-      const of = this.#places.findIndex((place) => place.buffer === buffer);
-      this.#isClear &&= of >= 0;
       const unit: 1 | 4 = type.endsWith("vec4f") ? 4 : 1;
-      return { of, shift: offset - (this.#places[of]?.offset ?? 0), unit };
+      return { ...this.#find(views[name]!), unit };
     });
     const own = { shader, workgroups, words: Int32Array.from(words), ...(work === undefined ? {} : { work }) };
     this.#steps.push({ kind: "dispatch", bindings, ...own });
+  }
+
+  addUp({ partials, to, length, parts }: PartedSum): void {
+    this.#steps.push({ kind: "addUp", partials: this.#find(partials), to: this.#find(to), length, parts });
+  }
+
+  #find({ buffer, offset }: BufferView): Bound {
+    const of = this.#places.findIndex((place) => place.buffer === buffer);
+    this.#isClear &&= of >= 0;
+    return { of, shift: offset - (this.#places[of]?.offset ?? 0) };
   }
 
   lend(buffer: GpuBuffer): number {
@@ -180,6 +217,8 @@ class Recording {
   }
 }
 
+const placeOf = ({ buffer, offset }: BufferView) => ({ buffer: buffer as GpuBuffer, offset });
+
 /** Elements to a multiple of which kernels look where a view starts. */
 const ALIGNMENT = 4;
 
@@ -189,6 +228,8 @@ function keyOf(inputs: readonly View[], attrs: unknown): (number | readonly numb
   addNumbers(key, attrs);
   return key;
 }
+
+const epilogueKey = (epilogue: Epilogue | undefined): number[] => (epilogue ? [numberOf(epilogue.name)] : []);
 
 /** By text: a number of its own. */
 const textNumbers = new Map<string, number>();

@@ -27,6 +27,14 @@ export interface Products {
   readonly onProduct?: ((met: MetProduct) => void) | undefined;
 }
 
+/** to[i] = Σ partials[part, i], for `length` elements. */
+export interface PartedSum {
+  readonly partials: BufferView;
+  readonly to: BufferView;
+  readonly length: number;
+  readonly parts: number;
+}
+
 /** What hand-written kernels run on. */
 export interface GpuRuntime {
   readonly tuning: Tuning;
@@ -40,4 +48,8 @@ export interface GpuRuntime {
   dispatch<B extends string, U extends string>(kernel: WgslKernel<B, U>, call: WgslCall<B, U>): void;
   /** Lends a buffer, one-dimensional and with unspecified contents, while `use` appends the dispatches that need it; may nest. @throws BackendError */
   withScratch<T>(length: number, dtype: Dtype, use: (scratch: View) => T): T;
+  /** Has parts added up by the time that somebody sees `to`; what they lie in may be given back at once. */
+  addUp(sum: PartedSum): void;
+  /** Appends the dispatches of what `addUp` has put off. */
+  settle(): void;
 }

@@ -4,13 +4,13 @@ import type { CommandQueue } from "../commands/queue.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 
-interface Span {
+export interface Span {
   readonly first: number;
   readonly last: number;
 }
 
 /** Elements that an operand may touch: from the first to one past the last. */
-function spanOf({ offset, strides, length }: Binding, sizes: readonly number[], indexed: boolean): Span {
+export function spanOf({ offset, strides, length }: Binding, sizes: readonly number[], indexed: boolean): Span {
   if (indexed) return { first: offset, last: offset + length };
   const reaches = strides.map((stride, axis) => stride * Math.max(0, sizes[axis]! - 1));
   return {

@@ -36,7 +36,11 @@ export function directBody(shape: DirectShape, epilogue: Epilogue | undefined): 
         let x${m} = ${SWAPS[m % swaps]}(a${source(m)});
         ${each(ns, (n) => `sum_${m}_${n} += x${m} * b${n};`)}`;
   const { code, finish } = printEpilogue(epilogue, 1);
-  const sums = (m: number): string[] => ns.map((n) => `sum_${m}_${n}`);
+  const sums = (m: number) =>
+    ns.map((n) => {
+      const column = `first_column + ${4 * n}`;
+      return { sum: `sum_${m}_${n}`, column, element: () => `c_place(batch, ${column}) + row${m} * u.c_row` };
+    });
   const store = (n: number): string => `
   if (first_column + ${4 * n} < u.n) {
     let to = start + c_place(batch, first_column + ${4 * n});
@@ -53,7 +57,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(${shares ? "subgroup_i
   ${each(ms, (m) => `let row${m} = ${rowOf(m)};`)}
   ${each(loaded, (m) => `let a_place${m} = a_place(batch, min(row${m}, u.m - 1));`)}
   ${each(ns, (n) => `let b_place${n} = b_place(batch, min(first_column + ${4 * n}, u.n - 1));`)}
-  ${each(ms.flatMap(sums), (sum) => `var ${sum} = 0.0;`)}
+  ${each(ms.flatMap(sums), ({ sum }) => `var ${sum} = 0.0;`)}
   let last = min((part + 1) * u.part_size, u.outer);
   var outer = part * u.part_size;
   if (outer < last) {

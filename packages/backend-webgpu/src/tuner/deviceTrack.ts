@@ -86,6 +86,7 @@ export function deviceTrack({ runtime, queue, stopwatch, alloc, free, read }: Tr
           },
         };
         met.run(on, views);
+        runtime.settle();
       };
       const isCompiled = (name: string): boolean =>
         [...(shaders.get(name) ?? [])].every((kernel) => queue.pipelines.has(shaderOf(kernel)));

@@ -209,6 +209,27 @@ function methodsOf({ model, fdr, goLsd }: Config, patches: Tree[]): Methods {
   };
 }
 
+interface Laid {
+  readonly usual: Config;
+  /** What the patches make of it, not checked yet. */
+  readonly merged: Tree;
+}
+
+/** Options, under overrides, over the configuration of the preset that they choose. @throws ConfigError for unknown keys */
+function layOver(options: ConfigOptions | readonly ConfigOptions[], overrides: readonly string[]): Laid {
+  const patches: Tree[] = [...[options].flat().map(modernised), ...(overrides.map(parseOverride) as Tree[])];
+  const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
+  const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
+  const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });
+  const usual = presetConfig(preset, task, recipe, methodsOf(presetConfig(preset, task, recipe), patches));
+  const place = { prefix: "", all: keyPaths(usual), under: underOf(usual) };
+  return { usual, merged: patches.reduce((tree, patch) => merge(tree, patch, place), usual as Tree) };
+}
+
+/** Every key of the configuration that such options and overrides choose. @throws ConfigError for keys that there are not */
+export const knownKeys = (options: ConfigOptions | readonly ConfigOptions[], overrides: readonly string[]): string[] =>
+  keyPaths(layOver(options, overrides).merged);
+
 /**
  * Complete configuration: the preset's (default n, task custom), under `options` (several: the later over the earlier), under
  * `overrides` of the form `train.batch=8`.
@@ -218,18 +239,11 @@ export function resolveConfig(
   options: ConfigOptions | readonly ConfigOptions[] = {},
   overrides: readonly string[] = [],
 ): Config {
-  const patches: Tree[] = [...[options].flat().map(modernised), ...(overrides.map(parseOverride) as Tree[])];
-  const preset = choice("preset", PRESET_NAMES, { patches, fallback: "n" });
-  const task = choice("task", TASK_NAMES, { patches, fallback: "custom" });
-  const recipe = choice("recipe", RECIPE_NAMES, { patches, fallback: "official" });
-  const usual = presetConfig(preset, task, recipe, methodsOf(presetConfig(preset, task, recipe), patches));
-  const base: Tree = usual;
-  const place = { prefix: "", all: keyPaths(base), under: underOf(usual) };
-  const merged = patches.reduce((tree, patch) => merge(tree, patch, place), base);
+  const { usual, merged } = layOver(options, overrides);
   checkArchitecture(merged, usual);
   const result = configSchema.safeParse(merged);
   if (!result.success) {
-    const issues = result.error.issues.map((issue) => describeIssue(issue, merged, base));
+    const issues = result.error.issues.map((issue) => describeIssue(issue, merged, usual));
     throw new ConfigError(`configuration: ${issues.join("; ")}`);
   }
   checkTogether(result.data);

@@ -1,12 +1,16 @@
 import { concat, stack, type Tensor } from "@dfine/tensor";
 
+/** From this many values of a set on they are summed in two steps. */
+const LONG = 2 ** 15;
+
 /**
- * Sums values [S, B, …] over everything but the set → [S]. In two steps, so that no single sum is long enough to be cut
+ * Sums values [S, B, …] over everything but the set → [S]. Many in two steps, so that no single sum is long enough to be cut
  * into parts by its size, which would build another kernel when the number of queries changes.
  */
 export function sumPerSet(values: Tensor): Tensor {
-  const perImage = values.sum(Array.from({ length: values.rank - 2 }, (_, i) => i + 2));
-  return perImage.sum(1);
+  const axes = values.shape.slice(1).map((_, i) => i + 1);
+  if (values.size < LONG * values.shape[0]!) return values.sum(axes);
+  return values.sum(axes.slice(1)).sum(1);
 }
 
 /** Entries `indices` of x [S, …] along the first axis; x [1, …] stands for all sets and is kept. */

@@ -93,11 +93,11 @@ function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
 }
 
 /**
- * The sum of gradients that arrived by several ways, added in their order, in the place of one whose elements nobody else
- * reads; takes over the handles. `isOwn`: that the first is one.
+ * The sum of gradients that arrived by several ways, added in their order, in the place of the last one whose elements nobody else
+ * reads (what is put off may still read earlier ones); takes over the handles. `isOwn`: that the first is one.
  */
 function total(arrived: readonly Tensor[], isOwn: boolean): Tensor {
-  const place = isOwn ? 0 : arrived.findIndex(isAlone);
+  const place = isOwn ? 0 : arrived.map(isAlone).lastIndexOf(true);
   const target = arrived[place];
   if (target) launchOver(accumulate[arrived.length - 1]![place]!, target, { tensors: [...arrived] });
   const result = target ?? addedUp(arrived);

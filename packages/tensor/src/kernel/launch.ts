@@ -4,6 +4,7 @@ import { runtime } from "../runtime.ts";
 import { contiguousStrides, sizeOf } from "../shape.ts";
 import { load, row } from "./expr.ts";
 import type { ReduceStage } from "./kernel.ts";
+import { type Laid, layoutOf } from "./laid.ts";
 import { type Layout, plan } from "./plan.ts";
 import { foldProgram, type Program } from "./program.ts";
 
@@ -31,17 +32,20 @@ const prepared = new NumbersMemo<Prepared>(MOST_PREPARED);
 /** Runs a program on operands that lie as its layout says. */
 export type Prepared = (backend: Backend, operands: readonly Slice[], params: readonly number[]) => void;
 
+/** A program over a shape, planned: see `prepare`. */
+export const prepareLaid = (laid: Laid): Prepared => prepare(laid.program, layoutOf(laid), laid);
+
 /** Plans a program. A long reduction into few rows is cut, so that rows can be shared among threads. */
-export function prepare(program: Program, layout: Layout): Prepared {
+function prepare(program: Program, layout: Layout, laid?: Laid): Prepared {
   const { mapSizes, reduceSizes } = layout;
   if (mapSizes.includes(0) || (reduceSizes.includes(0) && program.stages.every((s) => s.kind !== "reduce")))
     return () => {};
   const cut = cutFor(program, layout);
-  return cut ? inParts(program, layout, cut) : planned(program, layout);
+  return cut ? inParts(program, layout, cut) : planned(program, layout, laid);
 }
 
-function planned(program: Program, layout: Layout): Prepared {
-  const alike = plan(program, layout);
+function planned(program: Program, layout: Layout, laid?: Laid): Prepared {
+  const alike = { ...plan(program, layout), ...(laid && { laid }) };
   const { kernel, sizes, strides } = alike;
   const shapes = [layout.mapSizes, layout.reduceSizes];
   return (backend, slices, params) => {

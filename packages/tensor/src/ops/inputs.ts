@@ -1,6 +1,7 @@
 import type { Backend } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { ArgumentError, BackendError, DtypeError, OwnershipError, ShapeError } from "../errors.ts";
+import { memo } from "../memo.ts";
 import { checkValue, type OptionRule, whatIs } from "../options.ts";
 import { shapeText } from "../shape.ts";
 import { Tensor } from "../tensor.ts";
@@ -21,6 +22,8 @@ export interface InputRule {
   /** Of a tensor, whose rank is not checked without: names, and the sizes of those that are numbers. */
   readonly axes: readonly string[] | undefined;
   readonly fixed: readonly (number | undefined)[] | undefined;
+  /** For each axis the number of its name among those of all inputs. */
+  readonly kinds: readonly number[] | undefined;
   /** Of another value than a tensor. */
   readonly value: OptionRule | undefined;
   /** Whether it may be left out. */
@@ -35,17 +38,21 @@ export const ANY: readonly Dtype[] = ["f32", "i32", "bool"];
 export const NUMBERS: readonly Dtype[] = ["f32", "i32"];
 
 /** A rule for each input; with `numbers`, a number may stand for any. */
-export const inputRules = (takes: Takes, numbers = false): InputRule[] =>
-  (Array.isArray(takes) ? takes.map((text: string) => [text, "f32"] as const) : Object.entries(takes)).map(
+export function inputRules(takes: Takes, numbers = false): InputRule[] {
+  const kindOf = new Map<string, number>();
+  const numbered = (axis: string): number => memo(kindOf, axis, () => kindOf.size);
+  return (Array.isArray(takes) ? takes.map((text: string) => [text, "f32"] as const) : Object.entries(takes)).map(
     ([text, kind]: readonly [string, Dtype | readonly Dtype[] | OptionRule]) => {
       const [, name, mark, axes] = /^(.+?)(\?)?(?: \[(.+)\])?$/.exec(text)!;
       const dtypes = typeof kind === "string" ? [kind] : Array.isArray(kind) ? kind : [];
       const value = dtypes.length === 0 ? (kind as OptionRule) : undefined;
       const names = axes?.split(", ");
       const fixed = names?.map((axis) => (Number.isNaN(+axis) ? undefined : +axis));
-      return { name: name!, dtypes, value, axes: names, fixed, optional: mark !== undefined, numbers };
+      const kinds = names?.map(numbered);
+      return { name: name!, dtypes, value, axes: names, fixed, kinds, optional: mark !== undefined, numbers };
     },
   );
+}
 
 const REMEDY: Readonly<Record<Dtype, string>> = {
   f32: "toFloat(x) converts",
@@ -69,31 +76,32 @@ export function checkTensor(op: string, input: unknown, { name, dtypes }: InputR
     );
 }
 
-/** By name, of the call that is being checked. */
-const sizes = new Map<string, number>();
+/** By the number of its name, of the call that is being checked; -1 where it is not known. */
+const sizes: number[] = [];
 
 /** @throws ShapeError unless tensors have the axes that are declared, those of one name alike */
 function checkAxes(op: string, inputs: readonly unknown[], rules: readonly InputRule[]): void {
-  sizes.clear();
+  sizes.fill(-1);
   for (let k = 0; k < rules.length; k++) {
-    const { name, axes, fixed } = rules[k]!;
+    const { name, axes, fixed, kinds } = rules[k]!;
     const input = inputs[k];
-    if (!axes || !(input instanceof Tensor)) continue;
+    if (!axes || !kinds || !(input instanceof Tensor)) continue;
     const { shape } = input;
     const first = axes[0] === "..." ? 1 : 0;
     const outer = shape.length - axes.length;
     let fits = first === 0 ? outer === 0 : outer >= -1;
     for (let i = first; fits && i < axes.length; i++) {
-      const axis = axes[i]!;
+      const kind = kinds[i]!;
       const size = shape[outer + i]!;
-      const expected = sizes.get(axis) ?? fixed![i] ?? size;
-      sizes.set(axis, expected);
-      fits = size === expected;
+      while (sizes.length <= kind) sizes.push(-1);
+      if (sizes[kind] === -1) sizes[kind] = fixed?.[i] ?? size;
+      fits = size === sizes[kind];
     }
     if (fits) continue;
     const known = axes
-      .filter((axis) => sizes.has(axis) && Number.isNaN(+axis))
-      .map((axis) => `${axis} = ${sizes.get(axis)}`);
+      .map((axis, i) => ({ axis, size: sizes[kinds[i]!] ?? -1 }))
+      .filter(({ axis, size }) => size >= 0 && Number.isNaN(+axis))
+      .map(({ axis, size }) => `${axis} = ${size}`);
     throw new ShapeError(
       `${op}: ${name} is ${shapeText(shape)}; it takes [${axes.join(", ")}]${known.length > 0 ? ` with ${known.join(", ")}` : ""}`,
     );

@@ -40,10 +40,12 @@ const matmulOp = defineOp("matmul", {
     ];
   },
   saves: { inputs: [0, 1] },
-  vjp: ({ inputs: [a, b], inputShapes, grads: [dy], needs, into }) => [
-    needs[0] ? sumTo(product(dy!, turned(b!), into[0]), inputShapes[0]!, into[0]) : undefined,
-    needs[1] ? sumTo(product(turned(a!), dy!, into[1]), inputShapes[1]!, into[1]) : undefined,
-  ],
+  vjp: ({ inputs: [a, b], inputShapes, grads: [dy], needs, into }) => {
+    // A weight's gradient first: the other's is what goes on, and a backend may join that with what comes next.
+    const db = needs[1] ? sumTo(product(turned(a!), dy!, into[1]), inputShapes[1]!, into[1]) : undefined;
+    const da = needs[0] ? sumTo(product(dy!, turned(b!), into[0]), inputShapes[0]!, into[0]) : undefined;
+    return [da, db];
+  },
   cases: () =>
     [
       "3x4 4x5",
@@ -77,5 +79,7 @@ export const linear = defineCall("linear", LINEAR, (x: Tensor, weight: Tensor, b
   // One matrix instead of a batch: the leading axes have the same weight.
   const rows = matmul(x.reshape([-1, weight.shape[1]!]), weight.transpose(0, 1));
   const y = rows.reshape([...x.shape.slice(0, -1), weight.shape[0]!]);
-  return bias ? add(y, bias) : y;
+  const result = bias ? add(y, bias) : y;
+  for (const own of new Set([rows, y])) if (own !== result) own.dispose();
+  return result;
 });

@@ -1,7 +1,7 @@
 import type { Backend, Binding, Slice } from "../backend.ts";
 import type { Dtype } from "../dtype.ts";
 import { ShapeError } from "../errors.ts";
-import { launch, MOST_PREPARED, type Prepared, prepare } from "../kernel/launch.ts";
+import { launch, MOST_PREPARED, type Prepared, prepareLaid } from "../kernel/launch.ts";
 import type { Program } from "../kernel/program.ts";
 import { NumbersMemo } from "../memo.ts";
 import { broadcastStrides, contiguousStrides, type Shape, shapeText, sizeOf } from "../shape.ts";
@@ -73,17 +73,12 @@ export function launchOver(
 ): void {
   const key: (number | readonly number[])[] = [program.number, shape, reduced];
   for (const tensor of tensors) key.push(tensor.shape, tensor.strides);
-  const run = prepared.get(key, () => {
-    const kept = shape.map((_, axis) => axis).filter((axis) => !reduced.includes(axis));
-    const along = (order: readonly number[], list: readonly number[]): number[] => order.map((axis) => list[axis]!);
-    return prepare(program, {
-      mapSizes: along(kept, shape),
-      reduceSizes: along(reduced, shape),
-      strides: tensors.map((tensor) =>
-        along([...kept, ...reduced], broadcastStrides(tensor.shape, tensor.strides, shape)),
-      ),
-    });
-  });
+  const run = prepared.get(key, () =>
+    prepareLaid({
+      ...{ program, shape, reduced },
+      strides: tensors.map((tensor) => broadcastStrides(tensor.shape, tensor.strides, shape)),
+    }),
+  );
   run(tensors[0]!.backend, tensors.map(elementsOf), numbers);
 }
 

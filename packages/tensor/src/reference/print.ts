@@ -18,9 +18,25 @@ import {
 export function printKernel(kernel: Kernel, round: boolean): string {
   const printer = new Printer(kernel, round);
   const starts = kernel.operands.map((_, k) => `o${k}`);
-  const body = printer.loops(axesOf(kernel, "map"), starts, (pointers) => printer.stages(pointers));
+  const axes = axesOf(kernel, "map");
+  const [fold, store, ...more] = kernel.stages;
+  const last = axes.at(-1);
+  const isFold = fold?.kind === "reduce" && store?.kind === "store" && store.perRow && more.length === 0;
+  const body =
+    isFold && last !== undefined && !readsAxis(kernel, last)
+      ? printer.loops(axes.slice(0, -1), starts, (pointers) => printer.rows(last, { fold, store, pointers }))
+      : printer.loops(axes, starts, (pointers) => printer.stages(pointers));
   return [...printer.header(), ...body].join("\n");
 }
+
+const readsAxis = ({ stages }: Kernel, axis: number): boolean =>
+  postorder(stages.flatMap(stageExpressions)).some(({ op, value }) => op === "axis" && value === axis);
+
+/**
+ * Rows of sums, as of a product, that are folded beside each other, each in its own order: what they share is loaded once,
+ * neighbours lie in one line of the cache, and no addition waits for the one before.
+ */
+const BESIDE = 8;
 
 /** Pointer variable of each operand at some loop depth. */
 type Pointers = readonly string[];
@@ -75,6 +91,48 @@ class Printer {
     );
   }
 
+  /** A fold and what is stored of it, for the rows along an axis: several beside each other while there are as many. */
+  rows(
+    axis: number,
+    { fold, store, pointers }: { fold: ReduceStage; store: StoreStage; pointers: Pointers },
+  ): string[] {
+    const inner = [...pointers];
+    const steps: string[] = [];
+    for (const [k, { walk }] of this.#kernel.operands.entries()) {
+      if (walk[axis] === "still") continue;
+      inner[k] = `p${k}_${axis}`;
+      steps[k] = walk[axis] === "unit" ? "1" : `s${k}_${axis}`;
+    }
+    const starts = steps.map((_, k) => `, ${inner[k]} = ${pointers[k]}`).join("");
+    const advance = (rows: number) =>
+      `i${axis} += ${rows}${steps.map((step, k) => `, ${inner[k]} += ${rows} * ${step}`).join("")}`;
+    const lanes = Array.from({ length: BESIDE }, (_, lane) => lane);
+    const apart = steps.flatMap((step, k) => lanes.map((lane) => `const d${k}_${lane} = ${lane} * ${step};`));
+    const laneOf = (at: Pointers, lane: number): Pointers =>
+      at.map((pointer, k) => (steps[k] === undefined ? pointer : `${pointer} + d${k}_${lane}`));
+    const { dtype, identity } = foldPlan(fold, this.#reduceAxes.length);
+    const folded = this.loops(this.#reduceAxes, inner, (at) => {
+      const known = new Map<string, string>();
+      return lanes.flatMap((lane) => {
+        const { lines, names } = this.#evaluate([fold.expr], laneOf(at, lane), known);
+        return [...lines, `q${lane} = ${FOLDS[fold.op][dtype](`q${lane}`, names.get(fold.expr)!)};`];
+      });
+    });
+    const stored = lanes.flatMap((lane) => [
+      `{ const r0 = ${dtype === "f32" ? this.#rounded(`q${lane}`) : `q${lane}`};`,
+      ...this.#store(store, laneOf(inner, lane)),
+      "}",
+    ]);
+    return [
+      ...apart,
+      `let i${axis} = 0${starts};`,
+      `for (; i${axis} + ${BESIDE} <= n${axis}; ${advance(BESIDE)}) {`,
+      `let ${lanes.map((lane) => `q${lane} = ${identity}`).join(", ")};`,
+      ...[...folded, ...stored, "}"],
+      ...[`for (; i${axis} < n${axis}; ${advance(1)}) {`, ...this.stages(inner), "}"],
+    ];
+  }
+
   #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
     if (stage.kind === "store") {
       const body = (inner: Pointers): string[] => this.#store(stage, inner);
@@ -104,15 +162,23 @@ class Printer {
     return [...lines, ...stores];
   }
 
-  /** One constant per node, and the names of all nodes. */
-  #evaluate(roots: readonly Expr[], pointers: Pointers): { lines: string[]; names: ReadonlyMap<Expr, string> } {
+  /** One constant per node, and the names of all nodes. What is `known` already is printed no more. */
+  #evaluate(
+    roots: readonly Expr[],
+    pointers: Pointers,
+    known = new Map<string, string>(),
+  ): { lines: string[]; names: ReadonlyMap<Expr, string> } {
     const names = new Map<Expr, string>();
     const lines: string[] = [];
     for (const e of postorder(roots)) {
       const leaf = e.op === "const" ? this.#literal(e) : leafName(e);
-      const name = leaf ?? `v${names.size}`;
       const args = e.args.map((arg) => names.get(arg)!);
-      if (leaf === undefined) lines.push(`const ${name} = ${this.#operation(e, args, pointers)};`);
+      const text = leaf ?? this.#operation(e, args, pointers);
+      const name = leaf ?? known.get(text) ?? `v${known.size}`;
+      if (leaf === undefined && !known.has(text)) {
+        known.set(text, name);
+        lines.push(`const ${name} = ${text};`);
+      }
       names.set(e, name);
     }
     return { lines, names };

@@ -1,5 +1,6 @@
 import type { Backend } from "../backend.ts";
 import type { TypedArray } from "../dtype.ts";
+import { memo } from "../memo.ts";
 import type { OpCase, Refusal } from "../ops/cases.ts";
 import { type RegisteredOp, registeredOps } from "../ops/registry.ts";
 import { Random } from "../random.ts";
@@ -90,13 +91,31 @@ export function bitEquality(first: Backend, second: Backend): Check[] {
   );
 }
 
-async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
+/** What a case gives on the reference backends. */
+interface Expectation {
+  readonly inputs: readonly (Drawn | number)[];
+  readonly expected: Evaluation;
+  readonly single: Evaluation;
+  /** For inputs that are moved a little. */
+  readonly swings: readonly Evaluation[];
+}
+
+/** By op and case: the same for all backends. */
+const expectations = new Map<string, Promise<Expectation>>();
+
+async function expectationOf(op: RegisteredOp, opCase: OpCase): Promise<Expectation> {
   const inputs = drawInputs(op.name + opCase.name, opCase.inputs);
   const expected = await evaluate(exact, { opCase, inputs }, { gradients: true });
   const single = await evaluate(rounded, { opCase, inputs }, { gradients: true });
   const moved = Array.from({ length: MOVES }, (_, i) => moveInputs(inputs, i));
   const swings: Evaluation[] = [];
   for (const move of moved) swings.push(await evaluate(exact, { opCase, inputs: move }, { gradients: true }));
+  return { inputs, expected, single, swings };
+}
+
+async function checkValues(backend: Backend, op: RegisteredOp, opCase: OpCase): Promise<void> {
+  const known = memo(expectations, `${op.name} ${opCase.name}`, () => expectationOf(op, opCase));
+  const { inputs, expected, single, swings } = await known;
   const toleranceOf = (array: TypedArray, pick: (e: Evaluation) => TypedArray) =>
     array instanceof Int32Array
       ? () => 0

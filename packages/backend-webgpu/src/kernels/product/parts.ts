@@ -1,21 +1,20 @@
-import { sizeOf } from "@dfine/tensor";
 import { memo } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "../elements.ts";
-import { type Epilogue, epilogueBindings, epilogueName, printEpilogue } from "../epilogue.ts";
+import { type Epilogue, epilogueBindings, epilogueViews, printEpilogue } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import type { BufferView } from "../wgslKernel.ts";
 
-function makeKernel(epilogue: Epilogue | undefined) {
+function makeKernel(epilogue: Epilogue) {
   const { code, finish } = printEpilogue(epilogue, 1);
   return elementKernel({
-    name: `foldParts${epilogueName(epilogue)}`,
+    name: `foldParts${epilogue.name}`,
     bindings: { partials: "read f32", to: "write f32", ...epilogueBindings(epilogue) },
     body: `
 ${code}
 fn element(i: i32) {
   var sum = partials[u.o_partials + i];
   for (var part = 1; part < u.parts; part++) { sum += partials[u.o_partials + part * u.length + i]; }
-  ${finish("(i / u.plane) % u.channels", ["sum"])}
+  ${finish("(i / u.plane) % u.channels", [{ sum: "sum", column: "i % u.plane", element: () => "i" }])}
   to[u.o_to + i] = sum;
 }`,
   });
@@ -32,7 +31,8 @@ export interface Parts {
   readonly plane?: number;
 }
 
-/** to[i] = Σ partials[part, i], in the order of the parts, from what `write` puts into `partials`; a single part is `to` itself. */
+/** to[i] = Σ partials[part, i], in the order of the parts, from what `write` puts into `partials`; a single part is `to` itself. Without an
+ * epilogue it is put off until somebody sees it. */
 export function inParts(
   runtime: GpuRuntime,
   { to, length, parts, epilogue, plane = 1 }: Parts,
@@ -42,15 +42,21 @@ export function inParts(
     write(to);
     return;
   }
-  const bias = epilogue?.views.bias;
-  const kernel = memo(kernels, epilogueName(epilogue), () => makeKernel(epilogue));
   runtime.withScratch(parts * length, "f32", (partials) => {
     write(partials);
-    dispatchElements(runtime, kernel, {
-      views: { partials, to, ...epilogue?.views },
-      uniforms: { length, parts, plane, channels: bias ? sizeOf(bias.shape) : 1 },
-      count: length,
-      visits: parts,
-    });
+    if (!epilogue) {
+      runtime.addUp({ partials, to, length, parts });
+      return;
+    }
+    dispatchElements(
+      runtime,
+      memo(kernels, epilogue.name, () => makeKernel(epilogue)),
+      {
+        views: { partials, to, ...epilogueViews(epilogue) },
+        uniforms: { length, parts, plane, channels: epilogue.channels },
+        count: length,
+        visits: parts,
+      },
+    );
   });
 }

@@ -1,6 +1,6 @@
 import { memo } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
-import { type Epilogue, epilogueBindings, epilogueName } from "../epilogue.ts";
+import { type Epilogue, epilogueBindings, epilogueViews } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import { type BindingType, type BufferView, type WgslKernel, wholeNumbers } from "../wgslKernel.ts";
 import { boxes } from "./boxes.ts";
@@ -43,7 +43,7 @@ interface KernelParts {
 
 function nameOf({ spec, shape, lies, epilogue }: KernelParts): string {
   const memory = shape.kind !== "direct" ? `, ${liesName(lies)}` : shape.shares ? " shared" : "";
-  return `${spec.name}.${shapeName(shape)}${memory}${epilogueName(epilogue)}`;
+  return `${spec.name}.${shapeName(shape)}${memory}${epilogue?.name ?? ""}`;
 }
 
 function bodyOf(parts: KernelParts): string {
@@ -149,7 +149,7 @@ function runPlanned<B extends string>(
     for (const { first, count } of boxes(grid, runtime.limits.products / groupWork)) {
       const [first_x, first_y, first_z] = first;
       runtime.dispatch(kernel, {
-        views: { ...factors, ...own?.views, c },
+        views: { ...factors, ...epilogueViews(own), c },
         uniforms: { ...uniforms, first_x, first_y, first_z },
         workgroups: count,
         work: runtime.limits.asVisits(groupWork * count[0] * count[1] * count[2]),

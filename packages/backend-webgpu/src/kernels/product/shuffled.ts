@@ -94,7 +94,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${each(ms, (m) =>
     finish(
       `channel_of(batch, min(${rowAt(m)}, u.m - 1))`,
-      qs.map((q) => `sum_${m}_${q}`),
+      qs.map((q) => {
+        const element = (lane: number) => `c_place(batch, ${columnAt(q)} + ${lane}) + (${rowAt(m)}) * u.c_row`;
+        return { sum: `sum_${m}_${q}`, column: columnAt(q), element };
+      }),
     ),
   )}
   ${each(qs, (q) =>

@@ -166,7 +166,14 @@ export function tiledBody(
 
   const [rowQuads, columnQuads] = [range(quads[0]), range(quads[1])];
   const sumRows = range(4 * quads[0]);
-  const sums = (row: number): string[] => columnQuads.map((quad) => `sum_${row}_${quad}`);
+  const columnAt = (quad: number): string => `tile.x * ${columns} + (${quad * threads[1]} + thread.x) * 4`;
+  const rowAt = (row: number): string => `first_row + ${(row >> 2) * threads[0] * 4 + (row & 3)}`;
+  const sums = (row: number) =>
+    columnQuads.map((quad) => {
+      const column = columnAt(quad);
+      const element = (lane: number) => `c_place(batch, ${column} + ${lane}) + (${rowAt(row)}) * u.c_row`;
+      return { sum: `sum_${row}_${quad}`, column, element };
+    });
   /** Loads four k of a thread's lines of a factor; along k a vector for each line, across it one for each k. */
   const loadQuad = (
     { side, lie, layout }: Factor,
@@ -200,7 +207,6 @@ export function tiledBody(
         ),
       )}
     }`;
-  const rowAt = (row: number): string => `first_row + ${(row >> 2) * threads[0] * 4 + (row & 3)}`;
   const { code, finish } = printEpilogue(epilogue, 4);
   return `
 ${each(factors, ({ side, layout }) => `var<workgroup> ${side}_tile: array<${type}, ${layout.vectors * slices}>;`)}
@@ -214,7 +220,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let last = min((part + 1) * u.part_size, u.k);
   ${stepLines(depth)}
   ${each(sides, ({ places }) => places)}
-  ${each(sumRows.flatMap(sums), (sum) => `var ${sum} = vec4<f32>();`)}
+  ${each(sumRows.flatMap(sums), ({ sum }) => `var ${sum} = vec4<f32>();`)}
   var slice_a = 0;
   var slice_b = 0;
   let first = part * u.part_size;
@@ -239,7 +245,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${each(columnQuads, (quad) =>
     printStores(lies.c, {
       rows: sumRows.map((row) => ({ at: rowAt(row), sum: `sum_${row}_${quad}` })),
-      column: `tile.x * ${columns} + (${quad * threads[1]} + thread.x) * 4`,
+      column: columnAt(quad),
     }),
   )}
 }`;

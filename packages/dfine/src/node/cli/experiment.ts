@@ -84,12 +84,8 @@ async function experiment(name: string, overrides: readonly string[], values: Ex
   const data = values.dry ? undefined : await dataOf(values, terminal);
   const file = values.config === undefined ? [] : [await readConfigFile(values.config)];
   const given: ConfigOptions = { preset: values.model, model: { evalSize: values.size } };
-  const layers = [
-    ...(values.scale ? [scaleOptions(values.scale, opened)] : []),
-    ...file,
-    given,
-    ...completeOverrides(overrides).map(parseOverride),
-  ];
+  const under = [...(values.scale ? [scaleOptions(values.scale, opened)] : []), ...file, given];
+  const layers = [...under, ...completeOverrides(overrides, [opened.base, ...under]).map(parseOverride)];
   const folder = join(values.out, "experiment", values.name ?? nameOf(name, values, data));
   using interrupt = watchInterrupt(() =>
     terminal.warn("stopping after this step; press Ctrl-C again to stop at once, without saving"),

@@ -52,7 +52,7 @@ async function info(given: readonly string[], values: InfoValues): Promise<numbe
 }
 
 async function configInfo(terminal: Terminal, preset: PresetName, overrides: readonly string[]): Promise<number> {
-  const config = resolveConfig({ preset }, completeOverrides(overrides));
+  const config = resolveConfig({ preset }, completeOverrides(overrides, { preset }));
   using device = await resolveDevice("cpu");
   const here = environment(device.backend);
   terminal.data({ version: packageVersion(), presets: PRESET_NAMES, environment: here, config });

@@ -17,6 +17,28 @@ test.each([
   expect(completeOverrides([short])).toEqual([full]);
 });
 
+test.each([
+  ["count=40", "model.queries.count=40"],
+  ["queries.count=40", "model.queries.count=40"],
+  ["numQueries=40", "numQueries=40"],
+  ["neck.groups=8", "model.neck.groups=8"],
+  ["dn.groups=8", "dn.groups=8"],
+])("of another detector: %s", (short, full) => {
+  expect(completeOverrides([short], { preset: "dino" })).toEqual([full]);
+  expect(completeOverrides(["preset=dino", short])).toEqual(["preset=dino", full]);
+});
+
+test("keys of a part of another kind are known with it", () => {
+  const given = ["backbone.type=hgnetv2", "learnableAffine=true", "denoising.groups=3"];
+  expect(completeOverrides([...given, "denoising.type=dn"], { preset: "dab-detr" })).toEqual([
+    "model.backbone.type=hgnetv2",
+    "model.backbone.learnableAffine=true",
+    "model.denoising.groups=3",
+    "model.denoising.type=dn",
+  ]);
+  expect(completeOverrides(["learnableAffine=true"], { preset: "dab-detr" })).toEqual(["learnableAffine=true"]);
+});
+
 test("an ending of several keys is not guessed", () => {
   expect(() => completeOverrides(["hiddenDim=4"])).toThrow(ConfigError);
 });

@@ -1,22 +1,37 @@
 import { type Config, ConfigError } from "../../config/config.ts";
-import { presetConfig } from "../../config/presets.ts";
-import { keyPaths } from "../../config/resolve.ts";
+import { type ConfigOptions, knownKeys } from "../../config/resolve.ts";
 
 /** The sections that a key may leave out. */
 const SECTIONS: readonly (keyof Config)[] = ["train", "model", "criterion"];
 
+/** Overrides that other keys depend on: what all is laid over, and kinds of parts. */
+const CHOICE = /^\s*(?:preset|task|recipe|fdr|goLsd)\s*=/;
+const TYPE = /\.type\s*=/;
+
 /**
  * Completes short keys of `key=value`: `ema.decay=0.998` means `train.ema.decay=0.998`. The end of a key is enough when
- * only one key ends so. Unknown keys stay as they are, for the configuration to refuse with its advice.
+ * only one key ends so, of those of the detector that `options` and the overrides choose. Unknown keys stay as they are, for
+ * the configuration to refuse with its advice.
  * @throws ConfigError where several keys end alike
  */
-export function completeOverrides(overrides: readonly string[]): string[] {
-  const known = keyPaths(presetConfig("n"));
-  return overrides.map((text) => {
+export function completeOverrides(
+  overrides: readonly string[],
+  options: ConfigOptions | readonly ConfigOptions[] = {},
+): string[] {
+  const choices = overrides.filter((text) => CHOICE.test(text));
+  const types = overrides.filter((text) => TYPE.test(text));
+  const keys = knownKeys(options, choices);
+  return completeAll(
+    overrides,
+    types.length === 0 ? keys : knownKeys(options, [...choices, ...completeAll(types, keys)]),
+  );
+}
+
+const completeAll = (overrides: readonly string[], known: readonly string[]): string[] =>
+  overrides.map((text) => {
     const [key = "", ...value] = text.split("=");
     return [complete(key.trim(), known), ...value].join("=");
   });
-}
 
 /** Longer than any key there is. */
 const LONGEST_KEY = 200;

@@ -71,7 +71,6 @@ export interface Job {
 export async function freshJob(given: TrainValues, overrides: readonly string[]): Promise<Job> {
   const data = dataFiles(given, "train");
   const makeFolder = await planTrainFolder(given.out, given.name ?? defaultName(data));
-  const completed = completeOverrides(overrides);
   if (given.weights === undefined && !given.ema)
     throw new UsageError("--no-ema chooses among the weights of a file; give one with --weights, or leave it out");
   if (given.weights !== undefined && given.backbone !== undefined)
@@ -80,12 +79,10 @@ export async function freshJob(given: TrainValues, overrides: readonly string[])
   const initial = given.weights === undefined ? undefined : await openWeights(given.weights, given);
   const file = given.config === undefined ? {} : await readConfigFile(given.config);
   const chosen = { ...given, model: given.model ?? initial?.preset ?? file.preset ?? "n" };
+  const usual = [file, configOptions(chosen, { classes: ["any"], initial })];
+  const completed = completeOverrides(overrides, usual);
   // A wrong key or value is said before any data is read.
-  const {
-    preset,
-    model,
-    train: own,
-  } = resolveConfig([file, configOptions(chosen, { classes: ["any"], initial })], completed);
+  const { preset, model, train: own } = resolveConfig(usual, completed);
   checkInputSize(model, model.evalSize);
   if (initial && initial.preset !== preset)
     throw new ConfigError(

@@ -1,0 +1,199 @@
+import { type Buffer, sizeOf } from "@dfine/tensor";
+import { type Kernel, type Launch, memo, type OverrideCall } from "@dfine/tensor/kernel";
+import type { CommandQueue } from "../commands/queue.ts";
+import type { Shader } from "../commands/shader.ts";
+import type { Limits } from "../device/workLimits.ts";
+import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Pool } from "../memory/pool.ts";
+import { grid } from "../print/launch.ts";
+import { spanOf } from "../print/packReads.ts";
+import { FOLD_WORDS, foldShader, foldThreads, lanesFor, MOST_SUMS } from "./foldShader.ts";
+
+interface Place {
+  readonly buffer: GpuBuffer;
+  readonly offset: number;
+}
+
+/** to[column] = Σ from[column + part · partStep] over parts. */
+export interface Fold {
+  readonly from: Place;
+  readonly to: Place;
+  readonly columns: number;
+  readonly parts: number;
+  readonly partStep: number;
+}
+
+interface FoldsOptions {
+  readonly queue: CommandQueue;
+  readonly pool: Pick<Pool, "free">;
+  readonly limits: Pick<Limits, "visits">;
+  readonly maxBindings: number;
+  readonly barriers: boolean;
+  /** Runs what came before and waits too. */
+  readonly before: () => void;
+}
+
+/** Bytes that wait to be freed at most. */
+const MOST_WAITING = 2 ** 26;
+
+/** Elements from…last−1 of a block. */
+interface Range {
+  readonly first: number;
+  readonly last: number;
+}
+
+/**
+ * Sums of parts that wait until somebody reads them, or overwrites what they read: a backward pass has hundreds, small ones, of
+ * weights whose products were cut along k and of biases, and nobody reads them before its end. So they become few dispatches.
+ */
+export class Folds {
+  readonly #options: FoldsOptions;
+  #waiting: Fold[] = [];
+  readonly #sources = new Set<Block>();
+  readonly #targets = new Map<Block, Range[]>();
+  /** Freed while a sum still reads or writes them. */
+  #freed: GpuBuffer[] = [];
+  #freedBytes = 0;
+  readonly #shaders = new Map<number, Shader>();
+  readonly #words = new Int32Array(FOLD_WORDS);
+
+  constructor(options: FoldsOptions) {
+    this.#options = options;
+  }
+
+  /** Has a sum computed before anybody sees that it was not. */
+  add(fold: Fold): void {
+    const { from, to, columns } = fold;
+    if (this.#targets.has(from.buffer.block) || this.#sources.has(to.buffer.block)) this.settle();
+    this.#waiting.push(fold);
+    this.#sources.add(from.buffer.block);
+    memo(this.#targets, to.buffer.block, () => []).push({ first: to.offset, last: to.offset + columns });
+  }
+
+  /** To be called before a generated kernel runs. */
+  beforeLaunch({ operands: own }: Kernel, { operands, sizes }: Launch): void {
+    if (this.#waiting.length === 0) return;
+    for (const [k, operand] of operands.entries()) {
+      const { block } = operand.buffer as GpuBuffer;
+      const { mode, indexed } = own[k]!;
+      const isSeen =
+        (mode !== "read" && this.#sources.has(block)) ||
+        (this.#targets.has(block) && (mode !== "write" || this.#meets(block, spanOf(operand, sizes, indexed))));
+      if (!isSeen) continue;
+      this.settle();
+      return;
+    }
+  }
+
+  /** To be called before a hand-written kernel runs. */
+  beforeCall({ inputs, outputs }: OverrideCall<unknown>): void {
+    if (this.#waiting.length === 0) return;
+    const isRead = inputs.some(({ buffer }) => this.#targets.has((buffer as GpuBuffer).block));
+    const isWritten = outputs.some(({ buffer, offset, shape }) => {
+      const { block } = buffer as GpuBuffer;
+      return this.#sources.has(block) || this.#meets(block, { first: offset, last: offset + sizeOf(shape) });
+    });
+    if (isRead || isWritten) this.settle();
+  }
+
+  /** Gives memory back, once no sum needs it. */
+  free(buffer: Buffer): void {
+    const own = buffer as GpuBuffer;
+    if (!this.#sources.has(own.block) && !this.#targets.has(own.block)) {
+      this.#options.pool.free(own);
+      return;
+    }
+    this.#freed.push(own);
+    this.#freedBytes += own.block.bytes;
+    if (this.#freedBytes > MOST_WAITING) this.settle();
+  }
+
+  /** Computes what waits. */
+  settle(): void {
+    this.#options.before();
+    const waiting = this.#waiting;
+    const freed = this.#freed;
+    this.#waiting = [];
+    this.#freed = [];
+    this.#freedBytes = 0;
+    this.#sources.clear();
+    this.#targets.clear();
+    try {
+      for (const folds of this.#shared(waiting)) this.#dispatch(folds);
+    } finally {
+      for (const buffer of freed) this.#options.pool.free(buffer);
+    }
+  }
+
+  #meets(block: Block, { first, last }: Range): boolean {
+    return this.#targets.get(block)?.some((range) => range.first < last && first < range.last) ?? false;
+  }
+
+  /** Those that share a dispatch: into one block, from few, and short enough together. */
+  *#shared(waiting: readonly Fold[]): Generator<readonly Fold[]> {
+    const { limits, maxBindings } = this.#options;
+    const byTarget = new Map<Block, Fold[]>();
+    for (const fold of waiting) memo(byTarget, fold.to.buffer.block, () => []).push(fold);
+    for (const folds of byTarget.values()) {
+      let some: Fold[] = [];
+      const sources = new Set<Block>();
+      let visits = 0;
+      for (const fold of folds.flatMap((whole) => cut(whole, limits.visits))) {
+        const { block } = fold.from.buffer;
+        const own = fold.columns * fold.parts;
+        const isFull =
+          some.length === MOST_SUMS ||
+          visits + own > limits.visits ||
+          (!sources.has(block) && sources.size === maxBindings - 1);
+        if (isFull && some.length > 0) {
+          yield some;
+          some = [];
+          sources.clear();
+          visits = 0;
+        }
+        some.push(fold);
+        sources.add(block);
+        visits += own;
+      }
+      if (some.length > 0) yield some;
+    }
+  }
+
+  #dispatch(folds: readonly Fold[]): void {
+    const { queue, barriers, maxBindings } = this.#options;
+    const sources = [...new Set(folds.map(({ from }) => from.buffer.block))];
+    // One kernel for one source and one for several: a block may be bound twice for reading.
+    const bound = sources.length === 1 ? 1 : maxBindings - 1;
+    const shader = memo(this.#shaders, bound, () => foldShader(bound, barriers));
+    const words = this.#words.fill(0);
+    let groups = 0;
+    for (const [i, fold] of folds.entries()) {
+      const { from, to, columns, parts, partStep } = fold;
+      const lanes = lanesFor(fold, barriers);
+      const own = [sources.indexOf(from.buffer.block), from.offset, to.offset, columns, parts, partStep, lanes, groups];
+      words.set(own, own.length * i);
+      groups += Math.ceil(columns / (foldThreads(barriers) / lanes));
+    }
+    words[FOLD_WORDS - 1] = folds.length;
+    const repeated = Array.from({ length: bound }, (_, i) => sources[i] ?? sources[0]!);
+    queue.dispatch({
+      shader,
+      blocks: [folds[0]!.to.buffer.block, ...repeated],
+      words,
+      workgroups: grid(groups),
+      work: folds.reduce((sum, { columns, parts }) => sum + columns * parts, 0),
+    });
+  }
+}
+
+/** A long sum by pieces of its columns. */
+function cut(fold: Fold, mostVisits: number): Fold[] {
+  const most = Math.max(1, Math.floor(mostVisits / fold.parts));
+  if (fold.columns <= most) return [fold];
+  return Array.from({ length: Math.ceil(fold.columns / most) }, (_, i) => ({
+    ...fold,
+    from: { ...fold.from, offset: fold.from.offset + i * most },
+    to: { ...fold.to, offset: fold.to.offset + i * most },
+    columns: Math.min(most, fold.columns - i * most),
+  }));
+}

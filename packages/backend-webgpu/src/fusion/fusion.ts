@@ -1,0 +1,180 @@
+import type { Buffer } from "@dfine/tensor";
+import {
+  type Binding,
+  fuse,
+  type Kernel,
+  type Laid,
+  type Launch,
+  layoutOf,
+  memo,
+  NumbersMemo,
+  type OverrideCall,
+  plan,
+} from "@dfine/tensor/kernel";
+import type { Epilogue } from "../kernels/epilogue.ts";
+import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import { finishOf } from "./finish.ts";
+
+/** A launch whose program may still be joined with the next one's. */
+interface Pending {
+  readonly kernel: Kernel;
+  readonly launch: Launch;
+  readonly laid: Laid;
+}
+
+/** A product that an elementwise launch may still become part of. */
+export interface FinishedCall extends OverrideCall<unknown> {
+  readonly epilogue?: Epilogue;
+}
+type Product = { readonly call: OverrideCall<unknown>; readonly run: (call: FinishedCall) => void };
+
+interface FusionOptions {
+  readonly run: (kernel: Kernel, launch: Launch) => void;
+  readonly free: (buffer: Buffer) => void;
+  readonly maxBindings: number;
+}
+
+/** A program with another behind it, planned. */
+interface Joint {
+  readonly laid: Laid;
+  readonly planned: Omit<Pending, "launch"> &
+    Pick<Launch, "sizes"> & { readonly strides: readonly (readonly number[])[] };
+  readonly added: readonly number[];
+}
+
+/** Ways in which a program is joined with others. */
+const MOST_JOINTS = 64;
+
+/**
+ * Joins generated kernels that follow each other and go over the same shape: an activation, what is added to it and the norm of that
+ * become one dispatch, and elementwise ones the last act of the product before them. What came last waits for the next command,
+ * whatever that is.
+ */
+export class Fusion {
+  readonly #options: FusionOptions;
+  /** Before what is pending. */
+  #product: Product | undefined;
+  #pending: Pending | undefined;
+  /** Freed while what waits still needs them. */
+  #freed: Buffer[] = [];
+  readonly #joints = new WeakMap<Laid, WeakMap<Laid, NumbersMemo<{ readonly joint: Joint | undefined }>>>();
+
+  constructor(options: FusionOptions) {
+    this.#options = options;
+  }
+
+  /** Runs a kernel, perhaps later: before anything else that `flush` is called for. */
+  run(kernel: Kernel, launch: Launch): void {
+    const laid = launch.alike?.laid;
+    if (laid && this.#pending) {
+      const joined = this.#join(this.#pending, { kernel, launch, laid });
+      if (joined) {
+        this.#pending = joined;
+        return;
+      }
+    }
+    if (!laid || this.#pending) this.flush();
+    if (laid) this.#pending = { kernel, launch, laid };
+    else this.#options.run(kernel, launch);
+  }
+
+  /** Computes a product, perhaps later. */
+  multiply(product: Product): void {
+    this.flush();
+    this.#product = product;
+  }
+
+  /** Gives memory back, once what waits needs it no more. */
+  free(buffer: Buffer): void {
+    const { inputs = [], outputs = [] } = this.#product?.call ?? {};
+    const operands = this.#pending?.launch.operands ?? [];
+    if ([...inputs, ...outputs, ...operands].some((own) => own.buffer === buffer)) this.#freed.push(buffer);
+    else this.#options.free(buffer);
+  }
+
+  /** Runs what waits. */
+  flush(): void {
+    const [product, pending, freed] = [this.#product, this.#pending, this.#freed];
+    if (!product && !pending) return;
+    this.#product = undefined;
+    this.#pending = undefined;
+    this.#freed = [];
+    try {
+      if (!(product && pending && this.#finish(product, pending, freed))) {
+        product?.run(product.call);
+        if (pending) this.#options.run(pending.kernel, pending.launch);
+      }
+    } finally {
+      for (const buffer of freed) this.#options.free(buffer);
+    }
+  }
+
+  /** Runs a product and what is pending as one kernel, if that may be. */
+  #finish({ call, run }: Product, { laid, launch }: Pending, freed: readonly Buffer[]): boolean {
+    const [c] = call.outputs;
+    const after = { laid, operands: launch.operands };
+    const finish = finishOf(after, { c: c!, isWanted: (buffer) => !freed.includes(buffer) });
+    // The product still reads its factors where its result is written.
+    if (!finish || call.inputs.some(({ buffer }) => blockOf({ buffer }) === blockOf(finish.output))) return false;
+    const bound = call.inputs.length + 1 + finish.epilogue.operands.length;
+    if (bound > this.#options.maxBindings) return false;
+    run({ ...call, outputs: [{ ...c!, ...finish.output }], epilogue: finish.epilogue });
+    return true;
+  }
+
+  #join(first: Pending, second: Pending): Pending | undefined {
+    const shared = this.#sharedOperands(first, second);
+    if (!shared) return undefined;
+    const known = memo(
+      memo(this.#joints, first.laid, () => new WeakMap()),
+      second.laid,
+      () => new NumbersMemo(MOST_JOINTS),
+    );
+    const { joint } = known.get([shared], () => ({ joint: this.#joint(first.laid, second.laid, shared) }));
+    if (!joint) return undefined;
+    const { laid, planned, added } = joint;
+    const given = [...first.launch.operands, ...added.map((i) => second.launch.operands[i]!)];
+    const operands = given.map((operand, i) => ({ ...operand, strides: planned.strides[i]! }));
+    const params = [...first.launch.params, ...second.launch.params];
+    return { kernel: planned.kernel, launch: { sizes: planned.sizes, operands, params, alike: planned }, laid };
+  }
+
+  #joint(first: Laid, second: Laid, shared: readonly number[]): Joint | undefined {
+    const fused = fuse(first, second, shared);
+    if (!fused) return undefined;
+    const { laid, added } = fused;
+    return { laid, added, planned: { ...plan(laid.program, layoutOf(laid)), laid } };
+  }
+
+  /** Which operand of the first each of the second is, −1 for none; undefined where one sees another's elements otherwise. */
+  #sharedOperands(first: Pending, second: Pending): number[] | undefined {
+    const shared: number[] = [];
+    const blocks = new Set(first.launch.operands.map(blockOf));
+    for (const [i, operand] of second.launch.operands.entries()) {
+      const block = blockOf(operand);
+      let own = -1;
+      for (const [k, other] of first.launch.operands.entries()) {
+        if (blockOf(other) !== block) continue;
+        if (other.offset === operand.offset && areAlike(first.laid, second.laid, [k, i])) own = k;
+        else if (first.kernel.operands[k]!.mode !== "read" || second.kernel.operands[i]!.mode !== "read")
+          return undefined;
+      }
+      shared.push(own);
+      blocks.add(block);
+    }
+    return blocks.size > this.#options.maxBindings ? undefined : shared;
+  }
+}
+
+const blockOf = ({ buffer }: Pick<Binding, "buffer">) => (buffer as GpuBuffer).block;
+
+/** Whether operands of two programs go through memory alike. */
+function areAlike(first: Laid, second: Laid, [a, b]: readonly [number, number]): boolean {
+  const [own, other] = [first.strides[a]!, second.strides[b]!];
+  const { dtype } = first.program.operands[a]!;
+  return (
+    dtype === second.program.operands[b]!.dtype &&
+    own.length === other.length &&
+    first.shape.every((size, axis) => size === 1 || own[axis] === other[axis])
+  );
+}

@@ -1,0 +1,25 @@
+import type { Override, Overrides } from "@dfine/tensor/kernel";
+import type { Folds } from "../folds/folds.ts";
+import type { Fusion } from "./fusion.ts";
+
+/** Hand-written kernels behind what waits; those of `products` take a `FinishedCall`, and wait themselves. */
+export function inOrder(
+  overrides: Overrides,
+  { fusion, folds, products }: { fusion: Fusion; folds: Folds; products: readonly string[] },
+): Overrides {
+  const behind = ([op, { select, run }]: [string, Override<unknown>]): [string, Override<unknown>] => [
+    op,
+    {
+      select,
+      run(call) {
+        folds.beforeCall(call);
+        if (products.includes(op)) fusion.multiply({ call, run });
+        else {
+          fusion.flush();
+          run(call);
+        }
+      },
+    },
+  ];
+  return Object.fromEntries(Object.entries(overrides as Record<string, Override<unknown>>).map(behind));
+}
