@@ -3,6 +3,12 @@ import { defineConfig } from "vitest/config";
 /** Tests that take minutes. Their project's name comes first in the alphabet, so vitest starts them first: no core idles in the end. */
 const heavy = "**/*.heavy.test.ts";
 
+/** Tests of plain functions, which leave nothing behind: they share two processes, and so load the modules once. */
+const plain = [
+  "packages/dfine/src/{config,data,doctor,evaluation,loss}/**/*.test.ts",
+  "packages/{nn/src,tensor/src/autograd,tensor/src/kernel}/**/*.test.ts",
+];
+
 export default defineConfig({
   // Package names mean their sources, as in tsconfig.json.
   resolve: { tsconfigPaths: true },
@@ -16,8 +22,12 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["{packages,parity,bench,examples,scripts}/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "**/dist/**", heavy],
+          exclude: ["**/node_modules/**", "**/dist/**", heavy, ...plain],
         },
+      },
+      {
+        extends: true,
+        test: { name: "plain", include: plain, exclude: ["**/node_modules/**", "**/dist/**", heavy], isolate: false },
       },
       {
         extends: true,

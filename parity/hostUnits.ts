@@ -1,10 +1,11 @@
 import { goUnion } from "../packages/dfine/src/loss/goUnion.ts";
-import { hungarianMatchBatch } from "../packages/dfine/src/loss/matcher.ts";
+import { hungarianMatch } from "../packages/dfine/src/loss/matcher.ts";
 import type { MatchedPairs, MatchTargets } from "../packages/dfine/src/loss/matches.ts";
 import { bbox2distance } from "../packages/dfine/src/model/distance.ts";
 import { weightingFunction } from "../packages/dfine/src/model/weighting.ts";
 import { absoluteError, unitError } from "./compare.ts";
 import type { JsonTensor } from "./pack.ts";
+import { toTensor } from "./target.ts";
 import type { Unit } from "./unit.ts";
 
 export type IndexPair = readonly [queries: readonly number[], targets: readonly number[]];
@@ -91,17 +92,17 @@ interface MatcherUnit {
 
 const matcher: Unit = {
   file: "units/matcher.json",
-  on: "host",
+  on: "tensors",
   run: (pack) =>
-    pack.json<MatcherUnit[]>("units/matcher.json").map((unit, i) => {
-      const found = hungarianMatchBatch(
-        { logits: Float64Array.from(unit.logits.data), boxes: Float64Array.from(unit.boxes.data) },
-        unit.targets.map(toTargets),
-        { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 },
-      );
-      const error = unit.indices.reduce((sum, pair, b) => sum + differentPairs(found[b]!, toPairs(pair)), 0);
-      return { name: `${i} pairs`, error, allowed: 0 };
-    }),
+    Promise.all(
+      pack.json<MatcherUnit[]>("units/matcher.json").map(async (unit, i) => {
+        const set = { logits: toTensor(unit.logits), boxes: toTensor(unit.boxes) };
+        const options = { classWeight: 2, bboxWeight: 5, giouWeight: 2, alpha: 0.25, gamma: 2 };
+        const [found] = await hungarianMatch([set], unit.targets.map(toTargets), options);
+        const error = unit.indices.reduce((sum, pair, b) => sum + differentPairs(found![b]!, toPairs(pair)), 0);
+        return { name: `${i} pairs`, error, allowed: 0 };
+      }),
+    ),
 };
 
 interface UnionUnit {

@@ -126,7 +126,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
   const { busyGroups } = tuning;
   const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
-  const fusion = new Fusion({ run, free: (buffer) => folds.free(buffer), maxBindings });
+  const fusion = new Fusion({ run, free: (buffer) => folds.free(buffer), maxBindings, repeats: barriers });
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({
@@ -161,6 +161,11 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   });
 
   const given = options.kernels?.(runtime);
+  // Whoever is profiled starts kernels of its own, so that their time is known to be its own.
+  let waits = options.waits ?? true;
+  const after = (): void => {
+    if (!waits) folds.settle();
+  };
   const backend: WebGpuBackend = {
     name: "webgpu",
     floatBits: 32,
@@ -173,7 +178,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       Object.entries(
         inOrder(
           { ...remembered(createOverrides(runtime)), ...given },
-          { fusion, folds, products: given?.matmul || options.waits === false ? [] : ["matmul"] },
+          { fusion, folds, products: () => (waits && !given?.matmul ? ["matmul"] : []), after },
         ),
       ).filter(([op]) => !options.disable?.includes(op)),
     ),
@@ -203,22 +208,29 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       const sums = addedRows(kernel, call);
       if (sums) for (const sum of sums) folds.add(sum);
       else fusion.run(kernel, call);
-      if (options.waits === false) folds.settle();
+      after();
     },
     flush() {
       faults.check();
       folds.settle();
       queue.flush();
     },
-    meter: () => ({
-      get launches() {
-        return counters.dispatches + counters.copies;
-      },
-      milliseconds: undefined,
-      waiting: 0,
-      clock: profiler?.clock(() => queue.flush()),
-    }),
-    memory: () => pool.memory(),
+    meter() {
+      folds.settle();
+      waits = false;
+      return {
+        get launches() {
+          return counters.dispatches + counters.copies;
+        },
+        milliseconds: undefined,
+        waiting: 0,
+        clock: profiler?.clock(() => queue.flush()),
+      };
+    },
+    memory() {
+      folds.settle();
+      return pool.memory();
+    },
     get choices() {
       return tuner.choices;
     },

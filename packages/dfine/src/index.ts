@@ -60,6 +60,7 @@ export { type PageImage, toRgbImage } from "./data/pageImage.ts";
 export { cocoDataset, parseCoco } from "./data/parseCoco.ts";
 export { resizeBilinear } from "./data/resize.ts";
 export { type Targets, type TrainingTargets, type TrainingTargetsOptions, trainingTargets } from "./data/targets.ts";
+export type { CreateOptions, DetectOptions, DFineOptions, PretrainedOptions, SaveOptions } from "./detectorOptions.ts";
 export {
   DEVICE_NAMES,
   type Device,
@@ -68,14 +69,7 @@ export {
   type DeviceOptions,
   resolveBackend,
 } from "./device.ts";
-export {
-  type CreateOptions,
-  type DetectOptions,
-  DFine,
-  type DFineOptions,
-  type PretrainedOptions,
-  type SaveOptions,
-} from "./dfine.ts";
+export { DFine } from "./dfine.ts";
 export { EDGES, type Edge, type EdgeDistribution, type RefinedObject } from "./distributions.ts";
 export {
   type CategoryResult,
@@ -145,6 +139,7 @@ export { NonFiniteError, type NonFiniteReport, NonFiniteWeightsError } from "./t
 export { OVERFIT, type OverfitOptions, type OverfitResult, overfit } from "./train/overfit.ts";
 export type { TrainProgress } from "./train/progress.ts";
 export type { LearnedFrom } from "./train/stateFile.ts";
-export { type CreateTrainerOptions, Trainer, type TrainerOptions } from "./train/trainer.ts";
+export { Trainer } from "./train/trainer.ts";
+export type { CreateTrainerOptions, TrainerOptions } from "./train/trainerOptions.ts";
 export type { StepResult } from "./train/trainStep.ts";
 export type { PassCost } from "./train/trialPass.ts";

@@ -1,5 +1,6 @@
 import { noGrad, Random, scope, tensor, withBackend } from "@dfine/tensor";
-import { type CreateOptions, DFine } from "../src/dfine.ts";
+import type { CreateOptions } from "../src/detectorOptions.ts";
+import { DFine } from "../src/dfine.ts";
 import { changedFile } from "./changedFile.ts";
 
 // Enough anchors for 300 queries.

@@ -12,7 +12,8 @@ import { DeviceState } from "../src/train/deviceState.ts";
 import type { TrainEvent } from "../src/train/events.ts";
 import { trainLoop } from "../src/train/loop.ts";
 import { startProgress } from "../src/train/progress.ts";
-import { Trainer, type TrainerOptions } from "../src/train/trainer.ts";
+import { Trainer } from "../src/train/trainer.ts";
+import type { TrainerOptions } from "../src/train/trainerOptions.ts";
 import { compileStep, trainStep } from "../src/train/trainStep.ts";
 import { noiseSource, tinyConfig, tinySource } from "./tinyTraining.ts";
 

@@ -31,10 +31,12 @@ export abstract class Module<Args extends readonly unknown[] = never[], Result =
    */
   call(...args: Args): Result {
     if (this.#isDisposed) throw new OwnershipError(`${this.constructor.name}: it was disposed`);
-    const run = (...inputs: readonly unknown[]) =>
-      scope<unknown>(this.constructor.name, () => this.forward(...(inputs as Args)));
-    if (!this.#isRecomputed) return run(...args) as Result;
-    return checkpoint(([x]) => run(x) as Tensor, args as unknown as readonly [Tensor]) as Result;
+    const run = (inputs: Args) => scope<unknown>(this.constructor.name, () => this.forward(...inputs)) as Result;
+    if (!this.#isRecomputed) return run(args);
+    return checkpoint(
+      (inputs) => run(inputs as unknown as Args) as Tensor,
+      args as unknown as readonly [Tensor],
+    ) as Result;
   }
 
   /** Direct children with their names: `layers.0`, `norm`. */

@@ -143,6 +143,9 @@ export function scope<T>(name: string, body: Stretch<T>): T {
   }
 }
 
+/** Whether the innermost scope owns a handle. */
+export const isOwnedHere = ({ owner }: Handle): boolean => owner !== undefined && owner === innermost;
+
 /** Moves what a scope owns to the one around it. */
 function handOn(handle: Handle, from: Scope): void {
   if (handle.owner === from) moveTo(handle, innermost);

@@ -8,6 +8,16 @@ export function loadRow(f: Assembler, vectors: readonly Local[], address: Local)
       .set(vector);
 }
 
+/** Loads vectors of every second element, side by side; the last load ends one element after what it takes. */
+export function loadEven(f: Assembler, vectors: readonly Local[], address: Local): void {
+  const load = (offset: number) => f.get(address).memory("v128.load", offset);
+  for (const [j, vector] of vectors.entries()) {
+    load(j * 32);
+    load(j * 32 + 16);
+    f.shuffle(0, 2, 4, 6).set(vector);
+  }
+}
+
 /** Stores vectors side by side, the last one first: so neighbours merge with one store less. */
 export function storeRow(f: Assembler, vectors: readonly Local[], address: Local, offset = 0): void {
   for (let j = vectors.length - 1; j >= 0; j--) f.get(address, vectors[j]!).memory("v128.store", offset + j * 16);

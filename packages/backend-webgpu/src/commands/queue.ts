@@ -104,11 +104,12 @@ export class CommandQueue {
 
   /** Appends a dispatch. @throws BackendError when it is too large for the device */
   dispatch({ shader, blocks, words, workgroups, work = 0 }: Command): void {
-    if (workgroups.some((n) => n > this.#mostGroups) || words.length * 4 > UNIFORM_BYTES)
+    const [x, y, z] = workgroups;
+    if (Math.max(x, y, z) > this.#mostGroups || words.length * 4 > UNIFORM_BYTES)
       throw new BackendError(
         `webgpu: kernel ${shader.name} asks for ${workgroups.join(" × ")} workgroups and ${words.length} uniforms; the most are ${this.#mostGroups} along an axis and ${UNIFORM_BYTES / 4}`,
       );
-    if (workgroups.includes(0)) return;
+    if (x * y * z === 0) return;
     if (this.rehearsing) {
       this.pipelines.prepare(shader);
       return;
@@ -119,7 +120,7 @@ export class CommandQueue {
     this.#pass ??= this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
     this.#pass.setPipeline(pipeline.pipeline);
     this.#pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
-    this.#pass.dispatchWorkgroups(...workgroups);
+    this.#pass.dispatchWorkgroups(x, y, z);
     // Kernels that are timed have a pass each.
     if (this.#profiler && !this.#stamps) this.#closePass();
     for (const block of blocks) block.batch = this.#batch;

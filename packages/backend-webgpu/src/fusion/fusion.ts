@@ -32,6 +32,8 @@ interface FusionOptions {
   readonly run: (kernel: Kernel, launch: Launch) => void;
   readonly free: (buffer: Buffer) => void;
   readonly maxBindings: number;
+  /** Whether computing something costly again takes less than another dispatch. */
+  readonly repeats: boolean;
 }
 
 /** A program with another behind it, planned. */
@@ -140,7 +142,7 @@ export class Fusion {
   }
 
   #joint(first: Laid, second: Laid, shared: readonly number[]): Joint | undefined {
-    const fused = fuse(first, second, shared);
+    const fused = fuse(first, second, { shared, repeats: this.#options.repeats });
     if (!fused) return undefined;
     const { laid, added } = fused;
     return { laid, added, planned: { ...plan(laid.program, layoutOf(laid)), laid } };

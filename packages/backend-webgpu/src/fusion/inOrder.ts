@@ -5,7 +5,12 @@ import type { Fusion } from "./fusion.ts";
 /** Hand-written kernels behind what waits; those of `products` take a `FinishedCall`, and wait themselves. */
 export function inOrder(
   overrides: Overrides,
-  { fusion, folds, products }: { fusion: Fusion; folds: Folds; products: readonly string[] },
+  {
+    fusion,
+    folds,
+    products,
+    after,
+  }: { fusion: Fusion; folds: Folds; products: () => readonly string[]; after: () => void },
 ): Overrides {
   const behind = ([op, { select, run }]: [string, Override<unknown>]): [string, Override<unknown>] => [
     op,
@@ -13,11 +18,12 @@ export function inOrder(
       select,
       run(call) {
         folds.beforeCall(call);
-        if (products.includes(op)) fusion.multiply({ call, run });
+        if (products().includes(op)) fusion.multiply({ call, run });
         else {
           fusion.flush();
           run(call);
         }
+        after();
       },
     },
   ];

@@ -133,8 +133,14 @@ export function remembering(
             variant: select(inputs, attrs),
             steps: undefined,
           }));
+        /** What was selected last, which mostly runs next. */
+        let selected: { readonly inputs: readonly View[]; readonly entry: Remembered } | undefined;
         const own: AnyOverride = {
-          select: (inputs, attrs) => (queue.rehearsing ? select(inputs, attrs) : find(inputs, attrs).variant),
+          select(inputs, attrs) {
+            if (queue.rehearsing) return select(inputs, attrs);
+            selected = { inputs, entry: find(inputs, attrs) };
+            return selected.entry.variant;
+          },
           run(call) {
             if (queue.rehearsing) {
               run(call);
@@ -142,7 +148,9 @@ export function remembering(
             }
             const { inputs, outputs, attrs, epilogue } = call;
             const views = [...inputs, ...outputs, ...(epilogue?.operands ?? []).map(({ view }) => view)];
-            const entry = find(inputs, attrs, epilogue);
+            const isSelected = selected?.inputs === inputs && !epilogue;
+            const entry = isSelected ? selected!.entry : find(inputs, attrs, epilogue);
+            selected = undefined;
             if (entry.steps) repeat(entry.steps, views);
             else entry.steps = record(views, () => run(call));
           },

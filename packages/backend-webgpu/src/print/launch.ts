@@ -108,7 +108,8 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const { printed, words, varying, lanes, dispatches, cost } = alike ? alike.get([of, aligned], make) : make();
     const { shader, schedule } = printed;
     for (const { first, last } of dispatches) {
-      for (const [index, field] of varying) words[index] = field.word({ launch, first, last, lanes });
+      const values = { launch, first, last, lanes };
+      for (const [index, field] of varying) words[index] = field.word(values);
       const workgroups: [number, number, number] = schedule.ordered
         ? [1, 1, 1]
         : grid(Math.ceil((last - first) / schedule.rows));

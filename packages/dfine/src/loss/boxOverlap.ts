@@ -28,24 +28,28 @@ function iouAndUnion([a, b]: readonly [Corners, Corners], epsilon: Expr): { iou:
   return { iou: intersection.div(union.add(epsilon)), union };
 }
 
-function giouOf([a, b]: readonly [Corners, Corners], epsilon: Expr): Expr {
+/** Generalised IoU of two boxes. */
+export function giouOf([a, b]: readonly [Corners, Corners], epsilon: Expr): Expr {
   const { iou, union } = iouAndUnion([a, b], epsilon);
   const hull = atLeastZero(a.x2.max(b.x2).sub(a.x1.min(b.x1))).mul(atLeastZero(a.y2.max(b.y2).sub(a.y1.min(b.y1))));
   return iou.sub(hull.sub(union).div(hull.add(epsilon)));
 }
 
-const sampled = [0, 1].flatMap((): [number, number][] => [
+/** What conformance draws for a pair of boxes. */
+export const SAMPLED_PAIR = [0, 1].flatMap((): [number, number][] => [
   [0, 1],
   [0, 1],
   [0.1, 1],
   [0.1, 1],
 ]);
 /** Two boxes, and the epsilon. */
-type Pair = [Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr];
-const both = (c: readonly Expr[]) => [corners(c.slice(0, 4)), corners(c.slice(4, 8))] as const;
+export type Pair = [Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr];
+export const pairOf = (c: readonly Expr[]) => [corners(c.slice(0, 4)), corners(c.slice(4, 8))] as const;
 
-const iouMap = defineMap("boxIou", (...c: Pair) => iouAndUnion(both(c), c[8]).iou, { inputs: [...sampled, 1e-6] });
-const giouMap = defineMap("boxGiou", (...c: Pair) => giouOf(both(c), c[8]), { inputs: [...sampled, 1e-6] });
+const iouMap = defineMap("boxIou", (...c: Pair) => iouAndUnion(pairOf(c), c[8]).iou, {
+  inputs: [...SAMPLED_PAIR, 1e-6],
+});
+const giouMap = defineMap("boxGiou", (...c: Pair) => giouOf(pairOf(c), c[8]), { inputs: [...SAMPLED_PAIR, 1e-6] });
 
 // Pairs without a target compare a fixed box with itself, so that no gradient there is NaN, and count as 0.
 const giouLossMap = defineMap(
@@ -53,10 +57,10 @@ const giouLossMap = defineMap(
   (label: Expr, ...c: Pair) => {
     const isMatched = label.lt(0).not();
     const orFixed = c.map((x, i) => isMatched.select(x, i % 4 < 2 ? 0.5 : 1));
-    const loss = giouOf(both(orFixed), c[8]).neg().add(1);
+    const loss = giouOf(pairOf(orFixed), c[8]).neg().add(1);
     return isMatched.select(loss, 0);
   },
-  { inputs: ["i32", ...sampled, 1e-6] },
+  { inputs: ["i32", ...SAMPLED_PAIR, 1e-6] },
 );
 
 const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select(0, box.sub(target).abs()), {
@@ -64,7 +68,7 @@ const l1LossMap = defineMap("l1Loss", (label, box, target) => label.lt(0).select
 });
 
 /** The four columns of boxes [..., 4] as views [...]. */
-const columns = (boxes: Tensor) =>
+export const columns = (boxes: Tensor) =>
   split(boxes, [1, 1, 1, 1], -1).map((column) => column.squeeze(-1)) as [Tensor, Tensor, Tensor, Tensor];
 
 /**

@@ -2,11 +2,11 @@ import { backward, Random, referenceBackend, Scope, type Tensor, tensor } from "
 import { kernelCount } from "@dfine/tensor/kernel";
 import { describe, expect, test } from "vitest";
 import { expectClose, inFloat64 } from "../../test/differences.ts";
-import { sigmoid, softmax } from "../../test/lossOracles.ts";
+import { matchingCost, sigmoid, softmax } from "../../test/lossOracles.ts";
 import { resolveConfig } from "../config/resolve.ts";
 import type { PredictionSet, TrainingOutputs } from "../model/outputs.ts";
 import { criterion } from "./criterion.ts";
-import { hungarianMatchBatch } from "./matcher.ts";
+import { leastCostPairs } from "./matcher.ts";
 import type { MatchedPairs, MatchTargets } from "./matches.ts";
 
 const LAYERS = 3;
@@ -338,7 +338,7 @@ describe("criterion", () => {
     }));
 });
 
-test("the logits of labels that occur give the matches that all logits give", async () => {
+test("each set is matched at the least cost", async () => {
   for (const [seed, counts] of [
     [1, [2, 0, 3]],
     [2, [4, 4]],
@@ -352,8 +352,14 @@ test("the logits of labels that occur give the matches that all logits give", as
       const sets = { last: outputs.last, aux_0: outputs.aux[0]!, pre: outputs.pre!, enc_0: outputs.enc[0]! };
       const expected = new Map<string, MatchedPairs[]>();
       for (const [name, { logits, boxes }] of Object.entries(sets)) {
-        const whole = { logits: (await logits.data()) as Float64Array, boxes: (await boxes.data()) as Float64Array };
-        expected.set(name, hungarianMatchBatch(whole, targets, config.matcher));
+        const set = { logits: await logits.data(), boxes: await boxes.data(), queries: logits.shape[1]! };
+        const most = Math.max(...targets.map(({ labels }) => labels.length));
+        const costs = new Float64Array(targets.length * set.queries * most);
+        for (const [b, target] of targets.entries())
+          for (let q = 0; q < set.queries; q++)
+            for (const t of target.labels.keys())
+              costs[(b * set.queries + q) * most + t] = matchingCost(set, target, { ...config.matcher, b, q, t });
+        expected.set(name, leastCostPairs(costs, targets));
       }
       return { found: matches, expected };
     });

@@ -56,7 +56,7 @@ export async function criterion(
 ): Promise<CriterionResult> {
   const own = options.scope ?? { run: <T>(body: Stretch<T>): T => body() };
   const { reading } = own.run(() =>
-    scope("matching", () => ({ reading: readTensors(matchingInputs(outputs, targets)) })),
+    scope("matching", () => ({ reading: readTensors(matchingInputs(outputs, targets, options.config)) })),
   );
   const read = await reading;
   return own.run(() => criterionLosses(outputs, targets, { ...options, read }));
@@ -72,8 +72,8 @@ export function criterionLosses(
     const { config } = options;
     const [ordinary, tokens] = [ordinarySets(outputs, config), tokenSets(outputs)];
     const read = elementsOf(outputs, targets, options.read);
-    const matches = ordinary.map(({ set }) => matchSet(set, read, { targets, config }));
-    const tokenMatches = tokens.map(({ set }) => matchSet(set, read, { targets: asOneClass(targets), config }));
+    const matches = ordinary.map(({ set }) => matchSet(set, read, targets));
+    const tokenMatches = tokens.map(({ set }) => matchSet(set, read, targets));
     const union = config.matching === "union" ? goUnionBatch(matches) : undefined;
     const groups = groupsOf(outputs, targets, { matches, tokenMatches, union, read, config });
     const matched = [...matches, ...tokenMatches];

@@ -1,6 +1,10 @@
+import { defineMap, indexSelect, noGrad, readTensors, scope, type Tensor, tensor } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import type { MatcherConfig } from "../config/config.ts";
 import { linearSumAssignment } from "./assignment.ts";
+import { columns, giouOf, type Pair, pairOf, SAMPLED_PAIR } from "./boxOverlap.ts";
 import type { Floats, MatchedPairs, MatchTargets } from "./matches.ts";
+import { sigmoidPower } from "./varifocal.ts";
 
 /** Predictions and targets that do not fit together. */
 export class MatcherError extends Error {
@@ -13,158 +17,118 @@ export interface MatcherOptions extends MatcherConfig {
   readonly epsilon?: number;
 }
 
-/** What is matched: logits and boxes of queries, on the host. */
-export interface HostPrediction {
-  readonly logits: Floats;
-  readonly boxes: Floats;
+/** What is matched: logits [B, Q, C] and boxes [B, Q, 4] (cxcywh) of queries. */
+export interface Matchable {
+  readonly logits: Tensor;
+  readonly boxes: Tensor;
 }
 
 const FLOAT32_MAX = (2 - 2 ** -23) * 2 ** 127;
 
-/** Focal classification cost of one logit for its class; positive and negative part as in D-FINE's matcher. */
-export function classCost(logit: number, alpha: number, gamma: number): number {
-  const p = 1 / (1 + Math.exp(-logit));
-  const positive = alpha * power(1 - p, gamma) * -Math.log(p + 1e-8);
-  const negative = (1 - alpha) * power(p, gamma) * -Math.log(1 - p + 1e-8);
-  return positive - negative;
+/** Focal classification cost of a logit for its class; positive and negative part as in D-FINE's matcher. */
+function classCost(logit: Expr, alpha: Expr, gamma: Expr): Expr {
+  const part = (x: Expr, share: Expr): Expr =>
+    share.mul(sigmoidPower(x.neg(), gamma)).mul(x.sigmoid().add(1e-8).log().neg());
+  return part(logit, alpha).sub(part(logit.neg(), alpha.neg().add(1)));
 }
 
-/** The engine's own power asks a library that takes several times as long, for the same square. */
-const power = (x: number, exponent: number): number => (exponent === 2 ? x * x : x ** exponent);
+const cost = defineMap(
+  "matchingCost",
+  (logit: Expr, ...rest: [...Pair, ...[alpha: Expr, gamma: Expr, classes: Expr, boxes: Expr, gious: Expr]]) => {
+    const pair = rest.slice(0, 9) as Pair;
+    const [alpha, gamma, classes, boxes, gious] = rest.slice(9) as [Expr, Expr, Expr, Expr, Expr];
+    const distances = [0, 1, 2, 3].map((k) => pair[k]!.sub(pair[k + 4]!).abs());
+    const distance = distances.reduce((a, b) => a.add(b));
+    const giou = giouOf(pairOf(pair), pair[8]);
+    return boxes
+      .mul(distance)
+      .add(classes.mul(classCost(logit, alpha, gamma)))
+      .sub(gious.mul(giou));
+  },
+  { inputs: [[-4, 4], ...SAMPLED_PAIR, 1e-6, 0.25, 2, 2, 5, 2], differentiable: false },
+);
 
-/** Numbers that `corners` gives for a box. */
-const CORNERS = 5;
+/** The largest number of targets of an image. */
+const most = (targets: readonly MatchTargets[]): number => Math.max(0, ...targets.map(({ labels }) => labels.length));
 
-/** x1, y1, x2, y2 and area of every box; negative sides count as 0. */
-function corners(boxes: Float64Array): Float64Array {
-  const result = new Float64Array((boxes.length / 4) * CORNERS);
-  for (let from = 0, to = 0; from < boxes.length; from += 4, to += CORNERS) {
-    const cx = boxes[from]!;
-    const cy = boxes[from + 1]!;
-    const halfWidth = 0.5 * Math.max(boxes[from + 2]!, 0);
-    const halfHeight = 0.5 * Math.max(boxes[from + 3]!, 0);
-    const x1 = cx - halfWidth;
-    const y1 = cy - halfHeight;
-    const x2 = cx + halfWidth;
-    const y2 = cy + halfHeight;
-    result[to] = x1;
-    result[to + 1] = y1;
-    result[to + 2] = x2;
-    result[to + 3] = y2;
-    result[to + 4] = (x2 - x1) * (y2 - y1);
+/** @throws MatcherError */
+function check({ logits, boxes }: Matchable, targets: readonly MatchTargets[]): void {
+  const [batch, , classes] = logits.shape;
+  if (batch !== targets.length)
+    throw new MatcherError(`matcher: predictions of ${batch} images, targets of ${targets.length}`);
+  if (logits.rank !== 3 || boxes.shape.join() !== [...logits.shape.slice(0, 2), 4].join())
+    throw new MatcherError(
+      `matcher: logits [${logits.shape}] and boxes [${boxes.shape}] are not [B, Q, C] and [B, Q, 4]`,
+    );
+  for (const { labels, boxes } of targets) {
+    if (boxes.length !== labels.length * 4)
+      throw new MatcherError(
+        `matcher: ${labels.length} labels need ${labels.length * 4} box numbers, not ${boxes.length}`,
+      );
+    const bad = labels.find((label) => label < 0 || label >= classes!);
+    if (bad !== undefined)
+      throw new MatcherError(`matcher: label ${bad} is none of ${classes} classes; number labels from 0`);
   }
-  return result;
-}
-
-/** Sum of the distances of a query's box numbers from a target's. */
-function distance(a: Float64Array, p: number, b: Float64Array, q: number): number {
-  let sum = 0;
-  for (let k = 0; k < 4; k++) sum += Math.abs(a[p + k]! - b[q + k]!);
-  return sum;
 }
 
 /**
- * Generalized IoU of two boxes, given by their `corners` from p and from q on. `epsilon` is added to areas that are divided by;
- * without it two empty boxes at one point give NaN.
+ * Cost [B, Q, T] of every query for every target of its image, of which T is the largest number: focal class cost, L1 distance and
+ * negative GIoU, weighted. An image's columns behind its last target mean nothing. Without gradient. @throws MatcherError
  */
-function generalizedIou(a: Float64Array, p: number, b: Float64Array, q: number, epsilon: number): number {
-  const width = Math.max(Math.min(a[p + 2]!, b[q + 2]!) - Math.max(a[p]!, b[q]!), 0);
-  const height = Math.max(Math.min(a[p + 3]!, b[q + 3]!) - Math.max(a[p + 1]!, b[q + 1]!), 0);
-  const intersection = width * height;
-  const union = a[p + 4]! + b[q + 4]! - intersection;
-  const hullWidth = Math.max(a[p + 2]!, b[q + 2]!) - Math.min(a[p]!, b[q]!);
-  const hullHeight = Math.max(a[p + 3]!, b[q + 3]!) - Math.min(a[p + 1]!, b[q + 1]!);
-  const hull = Math.max(hullWidth, 0) * Math.max(hullHeight, 0);
-  return intersection / (union + epsilon) - (hull - union) / (hull + epsilon);
+export function matchingCosts(set: Matchable, targets: readonly MatchTargets[], options: MatcherOptions): Tensor {
+  check(set, targets);
+  const { logits, boxes } = set;
+  const { backend } = logits;
+  const [batch, queries, classes] = logits.shape as [number, number, number];
+  const count = most(targets);
+  const places = new Int32Array(batch * queries * count);
+  const wanted = new Float64Array(batch * count * 4);
+  for (const [b, target] of targets.entries()) {
+    wanted.set(target.boxes, b * count * 4);
+    for (let q = 0, at = b * queries; q < queries; q++, at++)
+      for (let t = 0; t < count; t++) places[at * count + t] = at * classes + (target.labels[t] ?? 0);
+  }
+  const { alpha, gamma, classWeight, bboxWeight, giouWeight, epsilon = 0 } = options;
+  return noGrad(() =>
+    scope("matchingCosts", () => {
+      const index = tensor(places, [places.length], { backend });
+      const ofLabels = indexSelect(logits.reshape([-1, 1]), index).reshape([batch, queries, count]);
+      const pair = [
+        ...columns(boxes.unsqueeze(2)),
+        ...columns(tensor(wanted, [batch, 1, count, 4], { backend })),
+      ] as const;
+      return cost(ofLabels, ...pair, epsilon, alpha, gamma, classWeight, bboxWeight, giouWeight);
+    }),
+  );
 }
 
+/** As officially: NaN becomes 1, and infinity the largest float32. */
 function finite(cost: number): number {
   if (Number.isNaN(cost)) return 1;
   return Math.min(Math.max(cost, -FLOAT32_MAX), FLOAT32_MAX);
 }
 
-function check(prediction: HostPrediction, targets: MatchTargets, classes: number): void {
-  const { logits, boxes } = prediction;
-  const queries = boxes.length / 4;
-  if (!Number.isInteger(queries) || !Number.isInteger(classes) || (queries > 0 && classes < 1))
-    throw new MatcherError(
-      `hungarianMatch: ${logits.length} logits and ${boxes.length} box numbers are not [Q, C] and [Q, 4]`,
-    );
-  const { labels } = targets;
-  if (targets.boxes.length !== labels.length * 4)
-    throw new MatcherError(
-      `hungarianMatch: ${labels.length} labels need ${labels.length * 4} box numbers, not ${targets.boxes.length}`,
-    );
-  const bad = labels.find((label) => label < 0 || label >= classes);
-  if (bad !== undefined && queries > 0)
-    throw new MatcherError(`hungarianMatch: label ${bad} is none of ${classes} classes; number labels from 0`);
+/** Matches each image's queries one to one with its targets at the least total cost, given the elements of `matchingCosts`. */
+export function leastCostPairs(costs: Floats, targets: readonly MatchTargets[]): MatchedPairs[] {
+  const width = most(targets);
+  const queries = width === 0 ? 0 : costs.length / width / targets.length;
+  return targets.map(({ labels: { length } }, b) => {
+    const own = new Float64Array(queries * length);
+    for (let q = 0, at = b * queries * width; q < queries; q++, at += width)
+      for (let t = 0; t < length; t++) own[q * length + t] = finite(costs[at + t]!);
+    const { rows, columns } = linearSumAssignment(own, queries, length);
+    return { queries: rows, targets: columns };
+  });
 }
 
-/**
- * Cost [Q, n] of every query for every target: focal class cost, L1 distance and negative GIoU, weighted. NaN becomes
- * 1 and infinity the largest float32, as officially.
- */
-export function matchingCost(prediction: HostPrediction, targets: MatchTargets, options: MatcherOptions): Float64Array {
-  const { logits } = prediction;
-  const { alpha, gamma, classWeight, bboxWeight, giouWeight, epsilon = 0 } = options;
-  const queries = prediction.boxes.length / 4;
-  const classes = queries === 0 ? 0 : logits.length / queries;
-  check(prediction, targets, classes);
-  const { labels } = targets;
-  const count = labels.length;
-  const boxes = new Float64Array(prediction.boxes);
-  const wanted = new Float64Array(targets.boxes);
-  const predictedCorners = corners(boxes);
-  const wantedCorners = corners(wanted);
-  const distinct = [...new Set(labels)];
-  const kinds = Int32Array.from(labels, (label) => distinct.indexOf(label));
-  const classCosts = new Float64Array(distinct.length);
-  const cost = new Float64Array(queries * count);
-  for (let query = 0; query < queries; query++) {
-    for (let kind = 0; kind < distinct.length; kind++)
-      classCosts[kind] = classCost(logits[query * classes + distinct[kind]!]!, alpha, gamma);
-    for (let target = 0; target < count; target++) {
-      const away = distance(boxes, query * 4, wanted, target * 4);
-      const giou = generalizedIou(predictedCorners, query * CORNERS, wantedCorners, target * CORNERS, epsilon);
-      const whole = bboxWeight * away + classWeight * classCosts[kinds[target]!]! - giouWeight * giou;
-      cost[query * count + target] = finite(whole);
-    }
-  }
-  return cost;
-}
-
-/**
- * Matches the queries of one image, logits [Q, C] and boxes [Q, 4] (cxcywh), one to one with its targets.
- * DETR's Hungarian matching with D-FINE's costs. @throws MatcherError
- */
-export function hungarianMatch(
-  prediction: HostPrediction,
-  targets: MatchTargets,
-  options: MatcherOptions,
-): MatchedPairs {
-  const cost = matchingCost(prediction, targets, options);
-  const { rows, columns } = linearSumAssignment(cost, prediction.boxes.length / 4, targets.labels.length);
-  return { queries: rows, targets: columns };
-}
-
-/** `hungarianMatch` for logits [B, Q, C] and boxes [B, Q, 4], one list of targets per image. @throws MatcherError */
-export function hungarianMatchBatch(
-  prediction: HostPrediction,
+/** Matches the queries of several sets, each with its image's targets. DETR's Hungarian matching with D-FINE's costs. @throws MatcherError */
+export async function hungarianMatch(
+  sets: readonly Matchable[],
   targets: readonly MatchTargets[],
   options: MatcherOptions,
-): MatchedPairs[] {
-  const { logits, boxes } = prediction;
-  const logitsEach = logits.length / targets.length;
-  const boxesEach = boxes.length / targets.length;
-  if (targets.length > 0 && !(Number.isInteger(logitsEach) && Number.isInteger(boxesEach)))
-    throw new MatcherError(
-      `hungarianMatchBatch: ${logits.length} logits and ${boxes.length} box numbers do not split into ${targets.length} images`,
-    );
-  return targets.map((wanted, b) => {
-    const image = {
-      logits: logits.subarray(b * logitsEach, (b + 1) * logitsEach),
-      boxes: boxes.subarray(b * boxesEach, (b + 1) * boxesEach),
-    };
-    return hungarianMatch(image, wanted, options);
-  });
+): Promise<MatchedPairs[][]> {
+  const { reading } = scope("matching", () => ({
+    reading: readTensors(sets.map((set) => matchingCosts(set, targets, options))),
+  }));
+  return (await reading).map((costs) => leastCostPairs(costs as Floats, targets));
 }

@@ -4,10 +4,10 @@ import {
   type CreateOptions,
   DETECT_OPTIONS,
   type DetectOptions,
-  DFine as Detector,
   PRETRAINED_OPTIONS,
   type PretrainedOptions,
-} from "../dfine.ts";
+} from "../detectorOptions.ts";
+import { DFine as Detector } from "../dfine.ts";
 import type { Result } from "../result.ts";
 import { writeFileAtomic } from "./checkpointFile.ts";
 import type { DecodeOptions } from "./data/decode.ts";

@@ -8,7 +8,8 @@ import { DeviceError, resolveBackend } from "../device.ts";
 import type { BatchSource, TrainData } from "./batch.ts";
 import type { TrainEvent } from "./events.ts";
 import { trainLoop } from "./loop.ts";
-import { Trainer, type TrainerOptions } from "./trainer.ts";
+import { Trainer } from "./trainer.ts";
+import type { TrainerOptions } from "./trainerOptions.ts";
 
 let inner: Backend;
 beforeAll(async () => {

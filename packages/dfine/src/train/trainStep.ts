@@ -94,7 +94,9 @@ export async function compileStep(state: DeviceState, whole: TrainingBatch, cont
     try {
       flow.run(() => {
         const outputs = trainingOutputs(model, batch, context);
-        const read = matchingInputs(outputs, batch.targets).map(({ size }) => new Float32Array(size));
+        const read = matchingInputs(outputs, batch.targets, context.config.criterion).map(
+          ({ size }) => new Float32Array(size),
+        );
         backward(criterionLosses(outputs, batch.targets, { ...lossOptions(model, context), read }).total);
         globalNorm(optimizer.gradients());
       });

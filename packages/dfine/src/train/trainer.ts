@@ -1,9 +1,8 @@
 import { constant, readNamed, type Schedule, warmupSchedule } from "@dfine/nn";
 import { type Backend, DeviceLostError, OutOfMemoryError, OwnershipError, Random, withBackend } from "@dfine/tensor";
-import { type BackboneWeights, loadBackbone } from "../checkpoint/backbone.ts";
+import { loadBackbone } from "../checkpoint/backbone.ts";
 import { type FitReport, loadCheckpoint } from "../checkpoint/fit.ts";
 import { type ModelDescription, writeModelFile } from "../checkpoint/modelFile.ts";
-import type { Checkpoint } from "../checkpoint/open.ts";
 import type { Config } from "../config/config.ts";
 import type { CocoDataset } from "../data/dataset.ts";
 import { continueTurns, inTurn } from "../deviceQueue.ts";
@@ -20,34 +19,9 @@ import { adviseOnMemory } from "./memoryAdvice.ts";
 import { NonFiniteWeightsError, nonFiniteNames } from "./nonFinite.ts";
 import { startProgress, type TrainProgress } from "./progress.ts";
 import { type LearnedFrom, readTrainState, type TrainStateValues, writeTrainState } from "./stateFile.ts";
+import { type CreateTrainerOptions, TRAINER_OPTIONS, type TrainerOptions } from "./trainerOptions.ts";
 import { compileStep, type StepResult, trainStep } from "./trainStep.ts";
 import { measureStep, type PassCost } from "./trialPass.ts";
-
-/** What a run is and where it runs. */
-export interface TrainerOptions {
-  readonly config: Config;
-  /** Stays the caller's. */
-  readonly backend: Backend;
-  /**
-   * Makes a backend in place of one whose device was lost, which it disposes; the new one is the caller's too. Without it
-   * the trainer keeps no snapshots, and a lost device ends training.
-   */
-  readonly reviveBackend?: (lost: Backend) => Promise<Backend>;
-}
-
-/** Where a new run starts. */
-export interface CreateTrainerOptions extends TrainerOptions {
-  /** Weights of a whole detector. */
-  readonly initial?: Checkpoint;
-  /** Weights of its backbone alone, as `openBackbone` reads them. */
-  readonly backbone?: BackboneWeights;
-}
-
-const OPTIONS: rule.OptionRules<TrainerOptions> = {
-  config: rule.needed(rule.wholeConfig),
-  backend: rule.needed(rule.someBackend),
-  reviveBackend: rule.callable,
-};
 
 const emptyModel = (config: Config, backend: Backend): Detector =>
   withBackend(backend, () => buildDetector(config.model));
@@ -108,7 +82,7 @@ export class Trainer implements Disposable {
    * @throws ModelFileError, SafetensorsError, ArgumentError for options
    */
   static async create(options: CreateTrainerOptions): Promise<Trainer> {
-    rule.checkOptions("Trainer.create", options, { ...OPTIONS, initial: rule.thing, backbone: rule.thing });
+    rule.checkOptions("Trainer.create", options, { ...TRAINER_OPTIONS, initial: rule.thing, backbone: rule.thing });
     const { config, initial, backbone } = options;
     const prepare = async (model: Detector) => {
       model.initialize(new Random(config.train.seed).fork("weights"));
@@ -120,7 +94,7 @@ export class Trainer implements Disposable {
 
   /** Goes on where `saveState` was called. @throws ModelFileError, StateDictError, ArgumentError for options */
   static async restore(state: Uint8Array, options: TrainerOptions & { readonly file?: string }): Promise<Trainer> {
-    rule.checkOptions("Trainer.restore", options, { ...OPTIONS, file: rule.text });
+    rule.checkOptions("Trainer.restore", options, { ...TRAINER_OPTIONS, file: rule.text });
     const prepare = async () => undefined;
     return await Trainer.#begin(options, prepare, (trainer) => trainer.restoreState(state, options.file));
   }

@@ -7,7 +7,7 @@ import { identity } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
 import { empty, launchOver } from "../ops/result.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
-import { keep, scope } from "../scope.ts";
+import { isOwnedHere, keep, scope } from "../scope.ts";
 import { isContiguous, sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
@@ -73,10 +73,14 @@ function step(node: Node, pass: Pass): void {
     );
   const needs = node.inputs.map((edge) => edge !== undefined);
   const into = places.into(node);
-  // Gradients may be views of each other, so each one that stays is a handle of its own.
-  const results = scope(node.name, () =>
-    vjp({ grads, needs, into }).map((gradient, i) => (needs[i] ? gradient?.alias() : undefined)),
-  );
+  // Gradients may be one tensor, or somebody else's; each one that stays is a handle of its own.
+  const results = scope(node.name, () => {
+    const given = vjp({ grads, needs, into });
+    return given.map((gradient, i) => {
+      if (!gradient || !needs[i]) return undefined;
+      return isOwnedHere(gradient) && given.indexOf(gradient) === i ? gradient : gradient.alias();
+    });
+  });
   results.forEach((gradient, i) => {
     const edge = node.inputs[i];
     if (edge && gradient) arrive(pass, edge, gradient);

@@ -7,7 +7,7 @@ import type { Laid } from "./laid.ts";
 import { makeProgram, type Program, type ProgramOperand } from "./program.ts";
 
 /** Operands of one kernel at most: text and bindings stay small. */
-const MOST_OPERANDS = 14;
+const MOST_OPERANDS = 16;
 
 /** Two programs as one, the second after the first. */
 export interface Fused {
@@ -19,9 +19,14 @@ export interface Fused {
 /**
  * Joins programs over one shape into one: what the second reads of the first it does not read from memory. `shared` tells which
  * operand of the first is each of the second, the same elements in the same order; −1: none. Undefined where they cannot be
- * joined, or should not.
+ * joined, or should not: what is costly is not computed anew in each pass along a row, unless the caller `repeats` it rather than
+ * start another kernel.
  */
-export function fuse(first: Laid, second: Laid, shared: readonly number[]): Fused | undefined {
+export function fuse(
+  first: Laid,
+  second: Laid,
+  { shared, repeats = false }: { shared: readonly number[]; repeats?: boolean },
+): Fused | undefined {
   if (!sameShape(first.shape, second.shape) || !mayJoin(first, second)) return undefined;
   const count = first.program.operands.length;
   const added = shared.flatMap((own, i) => (own < 0 ? [i] : []));
@@ -30,7 +35,8 @@ export function fuse(first: Laid, second: Laid, shared: readonly number[]): Fuse
   const place = shared.map((own, i) => (own < 0 ? count + added.indexOf(i) : own));
   const joined = new Joined();
   joined.append(first.program, (operand) => operand);
-  if (second.reduced.length > 0 && [...joined.written.values()].some(({ expr }) => isCostly(expr))) return undefined;
+  if (!repeats && second.reduced.length > 0 && [...joined.written.values()].some(({ expr }) => isCostly(expr)))
+    return undefined;
   joined.append(second.program, (operand) => place[operand]!);
   return {
     laid: {

@@ -101,6 +101,8 @@ const maxPool2dOp = defineOp("maxPool2d", {
         [[1, 2, 5, 6], 2, {}],
         [[2, 3, 7, 9], 3, { stride: 2, padding: 1 }],
         [[1, 4, 5, 17], 2, { stride: 1, ceilMode: true }],
+        [[1, 2, 6, 38], 3, { stride: 2, padding: 1 }],
+        [[2, 1, 4, 29], 2, { stride: 2 }],
         [[1, 1, 5, 5], 2, { stride: 2, ceilMode: true }],
       ] as const
     ).map(([shape, kernel, options]) => ({

@@ -12,12 +12,14 @@ let folder = "";
 let digits: DigitsDataset;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "dfine-experiment-"));
-  digits = await makeDigits({ folder: join(folder, "digits"), train: 2, val: 1, size: 96 });
+  digits = await makeDigits({ folder: join(folder, "digits"), train: 2, val: 1, size: 64 });
 });
 afterAll(() => rm(folder, { recursive: true }));
 
 /** One batch, again and again, without validation, which would be most of the time. */
-const { classes: _, ...model } = tinyModel();
+const { classes: _, ...model } = tinyModel((one) => {
+  one.evalSize = [64, 64];
+});
 const tiny: ConfigOptions = {
   ...{ preset: "n", model },
   train: {

@@ -4,7 +4,7 @@ import type { CocoImage } from "../../data/dataset.ts";
 import { DatasetError } from "../../data/errors.ts";
 import { toTensorData } from "../../data/image.ts";
 import { toInput } from "../../data/inputFit.ts";
-import { hungarianMatch } from "../../loss/matcher.ts";
+import { leastCostPairs, matchingCosts } from "../../loss/matcher.ts";
 import { inputFrames, predictionReader } from "../../predictor.ts";
 import type { DatasetSplit } from "../data/datasetParts.ts";
 import type { DFine } from "../detector.ts";
@@ -35,9 +35,6 @@ export async function traceMatches(
     ...{ origSizes: [[pixels.width, pixels.height]] as const, resize },
   };
   const read = predictionReader(model, backend, { everyLayer: true });
-  const arrays = await read(input, ({ earlier = [], ...last }) =>
-    [...earlier, last].flatMap(({ logits, boxes }) => [logits, boxes]),
-  );
   const objects = split.dataset.annotationsByImage.get(image.id)!.filter(({ iscrowd }) => !iscrowd);
   const targets = objects.map((object) => toAnnotated(object, split.dataset));
   const [frame] = inputFrames(input, resize);
@@ -53,9 +50,10 @@ export async function traceMatches(
     ),
   };
   const { matcher } = presetConfig(preset).criterion;
-  const layers = Array.from({ length: arrays.length / 2 }, (_, i) =>
-    hungarianMatch({ logits: arrays[2 * i]!, boxes: arrays[2 * i + 1]! }, wanted, matcher),
+  const costs = await read(input, ({ earlier = [], ...last }) =>
+    [...earlier, last].map((layer) => matchingCosts(layer, [wanted], matcher)),
   );
+  const layers = costs.map((layer) => leastCostPairs(layer, [wanted])[0]!);
   const { width, height } = pixels;
   return { source: await thumbnail(pixels, SIDE), width, height, targets, layers };
 }
