@@ -6,7 +6,6 @@ import { Application, TSConfigReader } from "typedoc";
  * mentions is exported too, but for inner parts that no reader calls, listed here by package.
  */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  dfine: ["DeepPartial", "DFINE_PRESET_NAMES", "ResolvedDevice", "PresetModel", "HostPrediction", "__object.schema"],
   "@dfine/tensor": ["Edge", "Handle", "Layout", "Storage", "Inputs", "Reduction", "Loss", "Values", "ConvViews"],
   "@dfine/nn": ["STORAGE"],
   "@dfine/backend-cpu": [],

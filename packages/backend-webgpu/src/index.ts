@@ -7,7 +7,7 @@ export { hardwareWebgpu, type WebGpuBackend, webgpu } from "./backend.ts";
 export type { KernelTime } from "./commands/profiler.ts";
 export type { Counters } from "./device/gpu.ts";
 export type { Limits } from "./device/workLimits.ts";
-export type { GpuRuntime } from "./kernels/runtime.ts";
+export type { GpuRuntime, PartedSum } from "./kernels/runtime.ts";
 export { type WgslCall, type WgslKernel, wgslKernel } from "./kernels/wgslKernel.ts";
 export type { WebGpuOptions } from "./options.ts";
 export { type Choice, noChoices, readChoices, type TunedChoices, writeChoices } from "./tuner/choices.ts";

@@ -103,7 +103,7 @@ export { type Assignment, linearSumAssignment } from "./loss/assignment.ts";
 export { type CriterionResult, criterion } from "./loss/criterion.ts";
 export { goUnion } from "./loss/goUnion.ts";
 export type { CriterionOptions } from "./loss/lossTerms.ts";
-export { hungarianMatch, type MatcherOptions } from "./loss/matcher.ts";
+export { hungarianMatch, type Matchable, type MatcherOptions } from "./loss/matcher.ts";
 export type { Floats, MatchedPairs, MatchTargets } from "./loss/matches.ts";
 export { buildDetector } from "./model/architectures.ts";
 export { type DenoisingOptions, denoisingQueries } from "./model/denoising.ts";

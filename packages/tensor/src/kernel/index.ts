@@ -25,7 +25,7 @@ export * from "./kernel.ts";
 export { type Laid, layoutOf } from "./laid.ts";
 export { launch, type Place } from "./launch.ts";
 export * from "./matrices.ts";
-export { kernelCount, type Layout, plan } from "./plan.ts";
+export { kernelCount, type Layout, type Plan, plan } from "./plan.ts";
 export * from "./polynomials.ts";
 export * from "./program.ts";
 export * from "./sizes.ts";
