@@ -35,7 +35,7 @@ test("a section that does not exist, the bare word and a paper's section that is
   expect(unfounded("Specification, Appendix D; docs/specification.md §2; DINO §3.4.", specified)).toEqual(wrong);
 });
 
-const files = globSync("{packages,parity,scripts,bench,examples,docs}/**/*.{ts,mjs,md}", { exclude }).map(
+const files = globSync(["*.ts", "{packages,parity,scripts,bench,examples,docs}/**/*.{ts,mjs,md}"], { exclude }).map(
   (path) => `/${path.replaceAll("\\", "/")}`,
 );
 

@@ -123,7 +123,8 @@ async function freePort(): Promise<number> {
 }
 
 test("a run's page follows it without being loaded again, and says when it has finished", async () => {
-  await makeDigits({ folder: join(folder, "digits"), train: 24, val: 2, size: 96 });
+  // Some seconds of steps before the first evaluation, in which the page is seen.
+  await makeDigits({ folder: join(folder, "digits"), train: 96, val: 2, size: 96 });
   const { page, faults } = await openPage(1000);
   const port = await freePort();
   const data = join(folder, "digits", "data.yaml");
