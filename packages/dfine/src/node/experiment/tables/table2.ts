@@ -7,7 +7,6 @@ interface Family {
   readonly label: string;
   readonly millions: number;
   readonly epochs: 12 | 24;
-  /** Percent. */
   readonly ap: readonly [plain: number, improved: number];
   readonly note?: string;
 }
@@ -16,20 +15,20 @@ const SIZE =
   "The paper's size is that of Deformable DETR without proposals, and its AP that of one with them; ours is the public code's model with them. Parameters of all rows are those of training, heads of all layers included.";
 const FAMILIES: Readonly<Record<string, Family>> = {
   deformable: {
-    ...{ preset: "deformable-detr", label: "Deformable-DETR", millions: 40, epochs: 12, ap: [43.7, 47.1] },
+    ...{ preset: "deformable-detr", label: "Deformable-DETR", millions: 40, epochs: 12, ap: [0.437, 0.471] },
     note: SIZE,
   },
-  dab: { preset: "dab-detr", label: "DAB-DETR", millions: 48, epochs: 12, ap: [44.2, 49.5] },
-  dn: { preset: "dn-detr", label: "DN-DETR", millions: 48, epochs: 12, ap: [46, 49.7] },
-  dino: { preset: "dino", label: "DINO", millions: 47, epochs: 12, ap: [49, 51.6] },
-  dino24: { preset: "dino", label: "DINO, 24 epochs", millions: 47, epochs: 24, ap: [50.4, 52.4] },
+  dab: { preset: "dab-detr", label: "DAB-DETR", millions: 48, epochs: 12, ap: [0.442, 0.495] },
+  dn: { preset: "dn-detr", label: "DN-DETR", millions: 48, epochs: 12, ap: [0.46, 0.497] },
+  dino: { preset: "dino", label: "DINO", millions: 47, epochs: 12, ap: [0.49, 0.516] },
+  dino24: { preset: "dino", label: "DINO, 24 epochs", millions: 47, epochs: 24, ap: [0.504, 0.524] },
 };
 
 const RECIPES = { 12: "paper", 24: "paper24" } as const;
 
 function rowsOf(key: string, { preset, label, millions, epochs, ap, note }: Family): [string, ExperimentRow][] {
   const chosen = { preset, recipe: RECIPES[epochs] };
-  const paper = (percent: number) => ({ ap: percent / 100, parameters: millions * 1e6 });
+  const paper = (value: number) => ({ ap: value, parameters: millions * 1e6 });
   return [
     [key, { label, patch: chosen, paper: paper(ap[0]), ...(note === undefined ? {} : { note }) }],
     [
