@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { cpu } from "@dfine/backend-cpu";
 import { Random, referenceBackend, withBackend } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { differingKeys } from "../../../test/differingKeys.ts";
 import { tinyModel } from "../../../test/tinyModel.ts";
 import { tinySource } from "../../../test/tinyTraining.ts";
 import type { Config } from "../../config/config.ts";
-import { type ConfigOptions, isTree, keyPaths, valueAt } from "../../config/resolve.ts";
+import type { ConfigOptions } from "../../config/resolve.ts";
 import { buildDetector } from "../../model/architectures.ts";
 import { Trainer } from "../../train/trainer.ts";
 import { trainLoaders } from "../data/trainLoaders.ts";
@@ -150,16 +151,6 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Keys whose values differ, the innermost. */
-function differing(one: Config, other: Config): string[] {
-  const at = (config: Config, key: string) => valueAt(config, key.split("."));
-  return [...new Set([...keyPaths(one), ...keyPaths(other)])].filter(
-    (key) =>
-      ![one, other].some((config) => isTree(at(config, key))) &&
-      JSON.stringify(at(one, key)) !== JSON.stringify(at(other, key)),
-  );
-}
-
 interface FirstTensor {
   readonly shape: string;
   readonly values: string;
@@ -234,7 +225,7 @@ describe.each(Object.entries(DIFFERENCES))(
       const full = rowConfigs(experiment);
       // Other detectors differ in much.
       const ofOne = [...references].filter(([key, other]) => full.get(key)!.preset === full.get(other)!.preset);
-      const found = ofOne.map(([key, other]) => [key, differing(full.get(key)!, full.get(other)!).sort()]);
+      const found = ofOne.map(([key, other]) => [key, differingKeys(full.get(key)!, full.get(other)!)]);
       expect(Object.fromEntries(found)).toEqual(
         Object.fromEntries(pairs.map(({ key, difference }) => [key, difference.keys])),
       );
