@@ -49,6 +49,14 @@ test("around a letterboxed image is grey, and its box covers its pixels", () =>
     { numRuns: 30 },
   ));
 
+/** Python's `round(numerator / denominator)` in whole numbers: halves go to the even neighbour. */
+function pythonRound(numerator: number, denominator: number): number {
+  const rest = numerator % denominator;
+  const low = (numerator - rest) / denominator;
+  if (2 * rest === denominator) return low % 2 === 0 ? low : low + 1;
+  return 2 * rest < denominator ? low : low + 1;
+}
+
 test("by its shortest edge, an image keeps its shape, and grows or shrinks as far as its longest edge lets it", () =>
   fc.assert(
     fc.property(side, side, side, side, (width, height, shortest, more) => {
@@ -57,7 +65,7 @@ test("by its shortest edge, an image keeps its shape, and grows or shrinks as fa
       const [short, long] = [Math.min(width, height), Math.max(width, height)];
       const edge = Math.min(found.width, found.height);
       const isLimited = (long / short) * shortest > longest;
-      expect(edge).toBe(isLimited ? Math.max(1, Math.floor((longest * short) / long + 0.5 - 1e-9)) : shortest);
+      expect(edge).toBe(isLimited ? Math.max(1, pythonRound(longest * short, long)) : shortest);
       // Cut off, not rounded: less than a pixel short of the image's own shape.
       const exact = (edge * long) / short;
       const other = Math.max(found.width, found.height);
