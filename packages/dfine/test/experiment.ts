@@ -29,7 +29,7 @@ export async function experimentIn(
   using trainer = await Trainer.create({ config, backend });
   const told: RunEvent[] = [];
   const { run } = await runTraining({
-    ...{ trainer, train: digits.train, val: digits.val, title: name },
+    ...{ trainer, train: digits.train, val: digits.val, title: name, workers: 0 },
     run: () => createRunFolder(folder, "train", name),
     onEvent: (event) => told.push(event),
   });

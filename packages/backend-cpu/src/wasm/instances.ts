@@ -1,4 +1,5 @@
 import { BackendError } from "@dfine/tensor";
+import { memo } from "@dfine/tensor/kernel";
 import type { WasmKernel } from "../runtime.ts";
 import { Assembler, type AssemblerOptions } from "./assembler.ts";
 import { compileOptimized, leavingClean, type Run } from "./wide.ts";
@@ -15,7 +16,15 @@ export interface LoadedKernel {
   published: number | undefined;
 }
 
-/** Compiles every kernel once per key. */
+interface Compiled {
+  readonly bytes: Uint8Array;
+  readonly module: WebAssembly.Module;
+}
+
+/** What any backend of this process has compiled, by options and key: whoever opens the next one need not wait for it again. */
+const compiled = new Map<string, Compiled>();
+
+/** Instantiates every kernel once per key. */
 export class Instances {
   readonly #loaded = new Map<string, LoadedKernel>();
   readonly #memory: WebAssembly.Memory;
@@ -45,17 +54,23 @@ export class Instances {
 
   #load(kernel: WasmKernel): LoadedKernel {
     try {
-      const bytes = kernel.build(this.#options);
-      const module = this.#options.wide
-        ? compileOptimized(bytes, { merge: true })
-        : new WebAssembly.Module(bytes as BufferSource);
+      const { relaxed, shared, wide = false } = this.#options;
+      const { bytes, module } = memo(compiled, `${[relaxed, shared, wide]} ${kernel.key}`, () => this.#compile(kernel));
       const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0, own: this.#own } });
       const exported = instance.exports.run as Run;
-      const run = this.#options.wide ? leavingClean(exported) : exported;
+      const run = wide ? leavingClean(exported) : exported;
       return { name: kernel.name, number: this.#loaded.size, bytes, module, run, published: undefined };
     } catch (error) {
       throw new BackendError(`cpu: ${kernel.name} does not compile: ${String(error)} (kernel ${kernel.key})`);
     }
+  }
+
+  #compile(kernel: WasmKernel): Compiled {
+    const bytes = kernel.build(this.#options);
+    const module = this.#options.wide
+      ? compileOptimized(bytes, { merge: true })
+      : new WebAssembly.Module(bytes as BufferSource);
+    return { bytes, module };
   }
 }
 

@@ -62,6 +62,7 @@ async function run(name: string, lose: (device: LosableBackend, before: number) 
     val,
     onEvent: runTerminal(terminal, 2),
     title: name,
+    workers: 0,
   }).then(
     () => undefined,
     (error: unknown) => error,

@@ -7,7 +7,7 @@ import { says } from "../../../test/badInput.ts";
 import { changedValue } from "../../../test/changedFile.ts";
 import { runCommand } from "../../../test/runCommand.ts";
 import { withSmallDisk } from "../../../test/smallDisk.ts";
-import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
+import { inRun, tinyResume, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
 
 let folder = "";
@@ -24,8 +24,7 @@ afterAll(() => rm(folder, { recursive: true }));
 const train = (name: string, data: string, out = folder) =>
   tinyTrain({ data: join(folder, data, "data.yaml"), out, name });
 const state = (out: string, name: string) => readFileSync(inRun(out, name, "weights", "state.safetensors"));
-const resume = (out: string, name: string) =>
-  runCommand("train", "--resume", inRun(out, name), "--threads", "1", "--quiet");
+const resume = (out: string, name: string) => runCommand(...tinyResume(out, name), "--quiet");
 
 /** A copy of the digits, some of whose files are cut short. */
 async function damaged(name: string, files: readonly string[]): Promise<string> {

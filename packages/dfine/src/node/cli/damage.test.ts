@@ -6,7 +6,7 @@ import { Random } from "@dfine/tensor";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { runCommand } from "../../../test/runCommand.ts";
 import { withSmallDisk } from "../../../test/smallDisk.ts";
-import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
+import { inRun, tinyResume, tinyTrain } from "../../../test/tinyRun.ts";
 import { openCheckpoint } from "../../checkpoint/open.ts";
 import { makeDigits } from "../demo/digits.ts";
 
@@ -24,9 +24,8 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }));
 
 const train = (out: string, name: string, ...options: string[]) =>
-  runCommand(...tinyTrain({ data, out, name }), "--quiet", "--workers", "0", "stopEpoch=1", ...options);
-const resume = (out: string, name: string) =>
-  runCommand("train", "--resume", inRun(out, name), "--threads", "1", "--workers", "0", "--quiet");
+  runCommand(...tinyTrain({ data, out, name }), "--quiet", "stopEpoch=1", ...options);
+const resume = (out: string, name: string) => runCommand(...tinyResume(out, name), "--quiet");
 const stateOf = (out: string, name: string) => readFileSync(inRun(out, name, "weights", "state.safetensors"));
 
 function flip(path: string, random: Random): void {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { EXPORTS, writeExport } from "../../../test/exports.ts";
 import { runCommand } from "../../../test/runCommand.ts";
-import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
+import { inRun, tinyResume, tinyTrain } from "../../../test/tinyRun.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -25,7 +25,7 @@ test("an export of one part trains as it is, evaluates on a share of it, and goe
   expect([code, err]).toEqual([0, expect.stringMatching(/data: read as YOLO labels \(classes\.txt\)/)]);
   expect(err).toMatch(/data: 2 of 4 images set aside for validation \(--val-split\)/);
   expect(JSON.parse(await readFile(inRun(folder, "run", "data.json"), "utf8"))).toEqual({ data, valSplit: 0.5 });
-  const again = await runCommand("train", "--resume", inRun(folder, "run"), "--threads", "1");
+  const again = await runCommand(...tinyResume(folder, "run"));
   expect([again.code, again.out]).toEqual([0, expect.stringMatching(/report:/)]);
   const val = ["val", "--weights", inRun(folder, "run"), "--threads", "1", "--out", folder, "--data"];
   expect((await runCommand(...val, data)).code).toBe(0);

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { Random } from "@dfine/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { timeless } from "../../../test/experiment.ts";
-import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
+import { inRun, tinyResume, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
 import { readEvents } from "../runLog.ts";
 
@@ -32,9 +32,7 @@ const train = (name: string) => [
   ...tinyTrain({ data, out: folder, name }),
   ...["--epochs", String(EPOCHS), "--workers", "2", `stopEpoch=${EPOCHS / 2}`, "saveEvery=3", "--quiet"],
 ];
-const resume = (name: string) => [
-  ...["train", "--resume", inRun(folder, name), "--threads", "1", "--workers", "2", "--quiet"],
-];
+const resume = (name: string) => [...tinyResume(folder, name), ...["--workers", "2", "--quiet"]];
 const weights = (name: string, file: string) => readFileSync(inRun(folder, name, "weights", `${file}.safetensors`));
 const has = (name: string, ...path: string[]) => existsSync(inRun(folder, name, ...path));
 const stepsIn = (name: string) =>

@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-const train = (name: string) => [...tinyTrain({ data, out: folder, name }), "--epochs", "1"];
+const train = (name: string) => [...tinyTrain({ data, out: folder, name }), "--epochs", "1", "--workers", "1"];
 
 type Stream = "stdout" | "stderr";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says } from "../../../test/badInput.ts";
 import { runCommand } from "../../../test/runCommand.ts";
-import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
+import { inRun, tinyResume, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
 
 let folder = "";
@@ -33,8 +33,7 @@ async function changed(name: string, part: "train" | "val", change: (json: Coco)
 
 const train = (name: string, ...options: string[]) =>
   runCommand(...tinyTrain({ data: join(folder, name, "data.yaml"), out: folder, name }), "--quiet", ...options);
-const resume = (name: string, ...options: string[]) =>
-  runCommand("train", "--resume", inRun(folder, name), "--threads", "1", "--quiet", ...options);
+const resume = (name: string, ...options: string[]) => runCommand(...tinyResume(folder, name), "--quiet", ...options);
 const read = (name: string, ...parts: string[]) => readFileSync(inRun(folder, name, ...parts));
 const contents = (name: string) =>
   ["config.yaml", "results.csv", "events.jsonl", "report.html"].map((file) => read(name, file).toString());

@@ -106,7 +106,8 @@ describe("val", () => {
 
 describe("train", () => {
   test("from weights with other classes says what it initialised, and takes preset and size from them", async () => {
-    const argv = ["--weights", file("three.pth"), "--name", "tuned", "--batch", "2", "--steps", "1", ...quick()];
+    const argv = ["--weights", file("three.pth"), "--name", "tuned", ...quick()];
+    argv.push("--batch", "2", "--steps", "1", "--workers", "0");
     const { code, out, err } = await runCommand("train", ...data, ...argv, "--json");
     expect(code).toBe(0);
     expect(err).toMatch(/weights: .*three\.pth: \d+ tensors loaded, averaged \(EMA\); 3 classes without names\n/);
