@@ -2,7 +2,6 @@ import type { Conv2dAttrs } from "@dfine/tensor";
 import { type ConvKind, convKind, pointwiseProduct, type Shape4, windowOverrides } from "@dfine/tensor/kernel";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
-import { type Epilogue, epilogueOf } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
@@ -17,9 +16,8 @@ export function convVariant(attrs: Conv2dAttrs, weight: Shape4): ConvKind {
 
 /** Convolutions and their inputs' gradients. */
 export const conv2dOverrides = (runtime: GpuRuntime) =>
-  windowOverrides<Epilogue, ConvKind>({
+  windowOverrides<ConvKind>({
     kindOf: convVariant,
-    epilogueOf,
     run(windows, { kind, epilogue }) {
       if (kind === "pointwise") {
         multiplyViews(runtime, { ...pointwiseProduct(windows), epilogue });

@@ -1,7 +1,7 @@
-import { memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
+import { type Epilogue, memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { Windows } from "./convWindows.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { type Epilogue, epilogueBindings, epilogueViews, printEpilogue } from "./epilogue.ts";
+import { epilogueBindings, epilogueViews, printEpilogue } from "./epilogue.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { each, range } from "./text.ts";
 
