@@ -117,14 +117,15 @@ export class Scope implements Disposable {
 
 let innermost: Scope | undefined;
 
-/** Every tensor inside arrays, plain objects and maps. */
-function handlesIn(value: unknown, found: Handle[] = []): Handle[] {
-  if (value instanceof Handle) found.push(value);
-  else if (Array.isArray(value)) for (const item of value) handlesIn(item, found);
-  else if (value instanceof Map) for (const item of value.values()) handlesIn(item, found);
-  else if (value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) handlesIn(item, found);
-  return found;
+/** Moves every tensor inside arrays, plain objects and maps; of a scope's results those alone that it owns. */
+function moveAll(value: unknown, target: Scope | undefined, from?: Scope): void {
+  if (typeof value !== "object" || value === null) return;
+  if (value instanceof Handle) {
+    if (!from || value.owner === from) moveTo(value, target);
+  } else if (Array.isArray(value)) for (let i = 0; i < value.length; i++) moveAll(value[i], target, from);
+  else if (value instanceof Map) for (const item of value.values()) moveAll(item, target, from);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) moveAll(item, target, from);
 }
 
 /**
@@ -135,8 +136,7 @@ export function scope<T>(name: string, body: Stretch<T>): T {
   const own = new Scope(name);
   try {
     const result = own.run(body);
-    if (result instanceof Handle) handOn(result, own);
-    else for (const handle of handlesIn(result)) handOn(handle, own);
+    moveAll(result, innermost, own);
     return result;
   } finally {
     own.close();
@@ -146,14 +146,9 @@ export function scope<T>(name: string, body: Stretch<T>): T {
 /** Whether the innermost scope owns a handle. */
 export const isOwnedHere = ({ owner }: Handle): boolean => owner !== undefined && owner === innermost;
 
-/** Moves what a scope owns to the one around it. */
-function handOn(handle: Handle, from: Scope): void {
-  if (handle.owner === from) moveTo(handle, innermost);
-}
-
 /** Takes tensors out of all scopes: they live until `dispose()` or until nothing refers to them. */
 export function keep<T>(value: T): T {
-  for (const handle of handlesIn(value)) moveTo(handle, undefined);
+  moveAll(value, undefined);
   return value;
 }
 

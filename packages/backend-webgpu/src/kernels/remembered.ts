@@ -116,9 +116,13 @@ export function remembering(
         const at = ({ of, shift }: Bound): BufferView => ({ ...places[of]!, offset: places[of]!.offset + shift });
         addUp({ ...step, partials: at(step.partials), to: at(step.to) });
       } else {
-        const { bindings, words } = step;
-        for (const [i, { of, shift, unit }] of bindings.entries()) words[i] = (places[of]!.offset + shift) / unit;
-        queue.dispatch({ ...step, blocks: bindings.map(({ of }) => (places[of]!.buffer as GpuBuffer).block) });
+        const { shader, bindings, words, workgroups, work = 0 } = step;
+        const blocks = bindings.map(({ of }) => (places[of]!.buffer as GpuBuffer).block);
+        for (let i = 0; i < bindings.length; i++) {
+          const { of, shift, unit } = bindings[i]!;
+          words[i] = (places[of]!.offset + shift) / unit;
+        }
+        queue.dispatch({ shader, blocks, words, workgroups, work });
       }
     }
   };
@@ -128,7 +132,7 @@ export function remembering(
       Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run, ...others }]) => {
         const known = new NumbersMemo<Remembered>(MOST_CALLS);
         const find = (inputs: readonly View[], attrs: unknown, epilogue?: Epilogue): Remembered =>
-          known.get([measurements, ...keyOf(inputs, attrs), ...epilogueKey(epilogue)], () => ({
+          known.get(keyOf(measurements, inputs, { attrs, epilogue }), () => ({
             variant: select(inputs, attrs),
             steps: undefined,
           }));
@@ -230,14 +234,17 @@ const placeOf = ({ buffer, offset }: BufferView) => ({ buffer: buffer as GpuBuff
 /** Elements to a multiple of which kernels look where a view starts. */
 const ALIGNMENT = 4;
 
-function keyOf(inputs: readonly View[], attrs: unknown): (number | readonly number[])[] {
-  const key: (number | readonly number[])[] = [];
+function keyOf(
+  measurements: number,
+  inputs: readonly View[],
+  { attrs, epilogue }: { attrs: unknown; epilogue: Epilogue | undefined },
+): (number | readonly number[])[] {
+  const key: (number | readonly number[])[] = [measurements];
   for (const { dtype, shape, strides, offset } of inputs) key.push(numberOf(dtype), shape, strides, offset % ALIGNMENT);
   addNumbers(key, attrs);
+  if (epilogue) key.push(numberOf(epilogue.name));
   return key;
 }
-
-const epilogueKey = (epilogue: Epilogue | undefined): number[] => (epilogue ? [numberOf(epilogue.name)] : []);
 
 /** By text: a number of its own. */
 const textNumbers = new Map<string, number>();
@@ -250,9 +257,9 @@ function addNumbers(to: (number | readonly number[])[], value: unknown): void {
     to.push(value.length);
     for (const entry of value) addNumbers(to, entry);
   } else
-    for (const [name, entry] of Object.entries(value)) {
+    for (const name in value) {
       to.push(numberOf(name));
-      addNumbers(to, entry);
+      addNumbers(to, (value as Record<string, unknown>)[name]);
     }
 }
 

@@ -111,9 +111,10 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const alike = launch.alike && memo(ready, launch.alike, () => new NumbersMemo<Ready>(MOST_WAYS));
     const { printed, words, varying, lanes, dispatches, cost } = alike ? alike.get([of, aligned], make) : make();
     const { shader, schedule } = printed;
-    for (const { first, last } of dispatches) {
+    for (let i = 0; i < dispatches.length; i++) {
+      const { first, last } = dispatches[i]!;
       const values = { launch, first, last, lanes };
-      for (const [index, field] of varying) words[index] = field.word(values);
+      for (let k = 0; k < varying.length; k++) words[varying[k]![0]] = varying[k]![1].word(values);
       const workgroups: [number, number, number] = schedule.ordered
         ? [1, 1, 1]
         : grid(Math.ceil((last - first) / schedule.rows));

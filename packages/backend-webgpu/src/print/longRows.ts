@@ -82,8 +82,12 @@ function bindPass(
   { operands, params }: Launch,
   { results, rows }: { results: readonly GpuBuffer[]; rows: number },
 ): Launch {
-  const bind = ({ strides, ...source }: Pass["bound"][number]): Binding => {
-    if ("operand" in source) return { ...operands[source.operand]!, strides };
+  const bind = (source: Pass["bound"][number]): Binding => {
+    const { strides } = source;
+    if ("operand" in source) {
+      const { buffer, offset, length } = operands[source.operand]!;
+      return { buffer, offset, strides, length };
+    }
     const offset = (source.part < 0 ? PARTS : source.part) * rows;
     const buffer = results[source.reduce]!;
     return { buffer, offset, strides, length: buffer.length - offset };

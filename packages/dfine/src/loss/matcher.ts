@@ -85,8 +85,10 @@ export function matchingCosts(set: Matchable, targets: readonly MatchTargets[], 
   const wanted = new Float64Array(batch * count * 4);
   for (const [b, target] of targets.entries()) {
     wanted.set(target.boxes, b * count * 4);
+    const labels = new Int32Array(count);
+    labels.set(target.labels);
     for (let q = 0, at = b * queries; q < queries; q++, at++)
-      for (let t = 0; t < count; t++) places[at * count + t] = at * classes + (target.labels[t] ?? 0);
+      for (let t = 0; t < count; t++) places[at * count + t] = at * classes + labels[t]!;
   }
   const { alpha, gamma, classWeight, bboxWeight, giouWeight, epsilon = 0 } = options;
   return noGrad(() =>

@@ -15,17 +15,18 @@ const weightsOf = new WeakMap<WeightingParameters, Float64Array>();
 /** Distance, in bins, by which D-FINE's code keeps the largest bin below regMax. */
 const TOP_MARGIN = 0.1;
 
-/** Position of `distance` between two weights: the left bin and how near it lies to the right one. */
-function place(distance: number, weights: Float64Array): { bin: number; right: number; left: number } {
+/** Writes the position of `distance` between two weights: the left bin and how near it lies to the right one. */
+function place(distance: number, weights: Float64Array, { out, edge }: { out: DistanceTargets; edge: number }): void {
   const last = weights.length - 1;
   let bin = -1;
   while (bin < last && weights[bin + 1]! <= distance) bin++;
-  if (bin < 0) return { bin: 0, right: 0, left: 1 };
-  if (bin >= last) return { bin: last - TOP_MARGIN, right: 1, left: 0 };
-  const toLeft = Math.abs(distance - weights[bin]!);
-  const toRight = Math.abs(weights[bin + 1]! - distance);
-  const right = toLeft / (toLeft + toRight);
-  return { bin, right, left: 1 - right };
+  const isBetween = bin >= 0 && bin < last;
+  const toLeft = isBetween ? Math.abs(distance - weights[bin]!) : 0;
+  const toRight = isBetween ? Math.abs(weights[bin + 1]! - distance) : 0;
+  const right = isBetween ? toLeft / (toLeft + toRight) : bin < 0 ? 0 : 1;
+  out.bins[edge] = bin < 0 ? 0 : isBetween ? bin : last - TOP_MARGIN;
+  out.weightRight[edge] = right;
+  out.weightLeft[edge] = 1 - right;
 }
 
 /**
@@ -48,10 +49,7 @@ export function bbox2distance(points: Floats, targetBoxes: Floats, parameters: W
     const halfTarget = 0.5 * Math.max(targetBoxes[box + 2 + axis]!, 0);
     const shift = targetBoxes[box + axis]! - points[box + axis]!;
     const outward = edge % 4 < 2 ? halfTarget - shift : halfTarget + shift;
-    const { bin, right, left } = place(outward / side - 0.5 * scale, weights);
-    out.bins[edge] = bin;
-    out.weightRight[edge] = right;
-    out.weightLeft[edge] = left;
+    place(outward / side - 0.5 * scale, weights, { out, edge });
   }
   return out;
 }

@@ -84,9 +84,10 @@ export class Fusion {
 
   /** Gives memory back, once what waits needs it no more. */
   free(buffer: Buffer): void {
-    const { inputs = [], outputs = [] } = this.#product?.call ?? {};
-    const operands = this.#pending?.launch.operands ?? [];
-    if ([...inputs, ...outputs, ...operands].some((own) => own.buffer === buffer)) this.#freed.push(buffer);
+    const call = this.#product?.call;
+    const isIt = (own: { readonly buffer: Buffer }): boolean => own.buffer === buffer;
+    if (call?.inputs.some(isIt) || call?.outputs.some(isIt) || this.#pending?.launch.operands.some(isIt))
+      this.#freed.push(buffer);
     else this.#options.free(buffer);
   }
 
@@ -148,22 +149,19 @@ export class Fusion {
 
   /** Which operand of the first each of the second is, −1 for none; undefined where one sees another's elements otherwise. */
   #sharedOperands(first: Pending, second: Pending): number[] | undefined {
-    const { blockOf } = this.#options;
-    const shared: number[] = [];
-    const blocks = new Set(first.launch.operands.map(({ buffer }) => blockOf(buffer)));
-    for (const [i, operand] of second.launch.operands.entries()) {
-      const block = blockOf(operand.buffer);
-      let own = -1;
-      for (const [k, other] of first.launch.operands.entries()) {
-        if (blockOf(other.buffer) !== block) continue;
-        if (other.offset === operand.offset && areAlike(first.laid, second.laid, [k, i])) own = k;
+    const { blockOf, maxBindings } = this.#options;
+    const [own, next] = [first.launch.operands, second.launch.operands];
+    const [ownBlocks, nextBlocks] = [own, next].map((operands) => operands.map(({ buffer }) => blockOf(buffer)));
+    const shared = new Array<number>(next.length).fill(-1);
+    for (let i = 0; i < next.length; i++)
+      for (let k = 0; k < own.length; k++) {
+        if (ownBlocks![k] !== nextBlocks![i]) continue;
+        if (own[k]!.offset === next[i]!.offset && areAlike(first.laid, second.laid, [k, i])) shared[i] = k;
         else if (first.kernel.operands[k]!.mode !== "read" || second.kernel.operands[i]!.mode !== "read")
           return undefined;
       }
-      shared.push(own);
-      blocks.add(block);
-    }
-    return blocks.size > this.#options.maxBindings ? undefined : shared;
+    const isMany = own.length + next.length > maxBindings;
+    return isMany && new Set([...ownBlocks!, ...nextBlocks!]).size > maxBindings ? undefined : shared;
   }
 }
 
