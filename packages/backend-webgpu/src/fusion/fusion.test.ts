@@ -2,6 +2,7 @@ import {
   add,
   type Backend,
   backward,
+  concat,
   copyInto,
   defineUpdate,
   fillInto,
@@ -78,6 +79,11 @@ const STEPS: Readonly<Record<string, Step>> = {
     const [a, b] = [pick(tensors), pick(tensors)];
     if (a.storage !== b.storage) addTo([a], [b]);
   },
+  halves: ({ tensors }, pick) => {
+    const half = (x: Tensor, start: number): Tensor => x.slice([{}, { start, end: start + COLUMNS / 2 }]);
+    tensors.push(concat([half(pick(tensors), 0), half(pick(tensors), COLUMNS / 2)], 1));
+  },
+  turned: ({ tensors }, pick) => tensors.push(pick(tensors).reshape([COLUMNS, ROWS]).transpose(0, 1).contiguous()),
   fill: ({ tensors }, pick) => fillInto(windowOf(pick(tensors)), 0.5),
   vector: ({ vectors }, pick) => {
     const [a, b] = [pick(vectors), pick(vectors)];
