@@ -1,4 +1,5 @@
 import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import { Fusion } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
@@ -9,7 +10,6 @@ import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.t
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { addedRows } from "./folds/addedRows.ts";
 import { Folds } from "./folds/folds.ts";
-import { Fusion } from "./fusion/fusion.ts";
 import { inOrder } from "./fusion/inOrder.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
@@ -128,7 +128,10 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
   const { busyGroups } = tuning;
   const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
-  const fusion = new Fusion({ run, free: (buffer) => folds.free(buffer), maxBindings, repeats: barriers });
+  const fusion = new Fusion({
+    ...{ run, free: (buffer) => folds.free(buffer), blockOf: (buffer) => (buffer as GpuBuffer).block },
+    ...{ maxBindings, repeats: barriers },
+  });
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({

@@ -1,6 +1,5 @@
-import type { Override, Overrides } from "@dfine/tensor/kernel";
+import type { Fusion, Override, Overrides } from "@dfine/tensor/kernel";
 import type { Folds } from "../folds/folds.ts";
-import type { Fusion } from "./fusion.ts";
 
 /** Hand-written kernels behind what waits; those of `products` take a `FinishedCall`, and wait themselves. */
 export function inOrder(

@@ -12,7 +12,6 @@ import {
 } from "@dfine/tensor/kernel";
 import { convWindows } from "./convWindows.ts";
 import { depthwise } from "./depthwise.ts";
-import { type Epilogue, epilogueOf } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
 import type { GpuRuntime } from "./runtime.ts";
 
@@ -34,9 +33,8 @@ export const mayLieApart = (images: View, attrs: Conv2dAttrs, weight: Shape4): b
 
 /** Convolutions and their inputs' gradients. */
 export function conv2dOverrides(runtime: GpuRuntime): Overrides {
-  const { conv2d, conv2dAct, conv2dInputGrad } = windowOverrides<Epilogue, ConvKind>({
+  const { conv2d, conv2dAct, conv2dInputGrad } = windowOverrides<ConvKind>({
     kindOf: convVariant,
-    epilogueOf,
     run(windows, { kind, epilogue }) {
       if (kind === "pointwise") {
         multiplyViews(runtime, { ...pointwiseProduct(windows), epilogue });

@@ -1,5 +1,4 @@
-import { type ConvWindows, shape4, type WindowAxis } from "@dfine/tensor/kernel";
-import type { Epilogue } from "./epilogue.ts";
+import { type ConvWindows, type Epilogue, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import { runProduct } from "./product/run.ts";
 import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";

@@ -1,6 +1,6 @@
-import { type ConvWindows, memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
+import { type ConvWindows, type Epilogue, memo, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "./elements.ts";
-import { type Epilogue, epilogueBindings, epilogueViews, printEpilogue } from "./epilogue.ts";
+import { epilogueBindings, epilogueViews, printEpilogue } from "./epilogue.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { each, range } from "./text.ts";
 

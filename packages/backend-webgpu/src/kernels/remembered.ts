@@ -1,10 +1,9 @@
 import type { Dtype } from "@dfine/tensor";
-import { NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
+import { type Epilogue, NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
 import type { Command, CommandQueue } from "../commands/queue.ts";
 import type { Folds } from "../folds/folds.ts";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import type { Epilogue } from "./epilogue.ts";
 import type { GpuRuntime, PartedSum } from "./runtime.ts";
 import { type BufferView, shaderOf, type WgslCall, type WgslKernel, wordsOf } from "./wgslKernel.ts";
 
