@@ -2,6 +2,7 @@ import {
   add,
   type Backend,
   backward,
+  concat,
   conv2d,
   copyInto,
   defineUpdate,
@@ -69,6 +70,10 @@ const STEPS: Readonly<Record<string, Step>> = {
   update: ({ tensors }, pick) => {
     const [a, b] = [pick(tensors), pick(tensors)];
     if (a.storage !== b.storage) addTo([a], [b]);
+  },
+  halves: ({ tensors }, pick) => {
+    const half = (x: Tensor, start: number): Tensor => x.slice([{}, { start, end: start + COLUMNS / 2 }]);
+    tensors.push(concat([half(pick(tensors), 0), half(pick(tensors), COLUMNS / 2)], 1));
   },
   fill: ({ tensors }, pick) => fillInto(windowOf(pick(tensors)), 0.5),
   vector: ({ vectors }, pick) => {

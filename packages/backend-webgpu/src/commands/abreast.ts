@@ -58,7 +58,9 @@ function jointShader(shaders: readonly Shader[], slots: readonly Slots[]): Shade
     const start = i === 0 ? "index" : `index - u.${parts[i - 1]!.end}`;
     return `if (index < u.${end}) { ${name}(${start}, local); }`;
   });
+  const shared = [...new Set(parts.flatMap(({ part }) => part.shared))];
   const body = `
+${shared.join("\n")}
 ${parts.map(({ name, part, slots: own }) => part.print(name, own)).join("\n")}
 @compute @workgroup_size(${PART_THREADS})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -19,6 +19,8 @@ export interface ShaderPart {
   readonly fields: readonly { readonly name: string; readonly type?: string }[];
   /** Of the elements of each storage buffer in order of binding. */
   readonly types: readonly string[];
+  /** Memory of the workgroup, alike in all parts that have it. */
+  readonly shared: readonly string[];
   /**
    * `fn ‹name›(index: i32, local: u32)`, what a thread of a workgroup does. Its uniforms are fields of `u` whose names start with
    * `‹name›_`, and its buffer i is bound as b‹slots[i]›.
@@ -32,4 +34,4 @@ export const PART_THREADS = 64;
 export type StorageAccess = "read" | "write";
 
 /** Bytes of the uniforms that one dispatch may have. */
-export const UNIFORM_BYTES = 1024;
+export const UNIFORM_BYTES = 2048;

@@ -3,9 +3,11 @@ import type { Shader } from "../commands/shader.ts";
 import { shaderText } from "../print/library.ts";
 
 /** Sums of one dispatch at most: what fits into its uniforms. */
-export const MOST_SUMS = 30;
+export const MOST_SUMS = 62;
 /** Words of uniforms for each. */
-const WORDS = 8;
+export const WORDS = 8;
+/** Bits of a word that tell a sum's source; those above tell its target. */
+export const SOURCE_BITS = 8;
 export const FOLD_WORDS = MOST_SUMS * WORDS + 1;
 
 /** Threads of a workgroup; in software, where barriers are slow, none share a sum. */
@@ -23,11 +25,12 @@ export function lanesFor({ columns, parts }: { columns: number; parts: number },
 }
 
 /**
- * Of `sources` buffers into one: each workgroup finds the sum that it works at, and in that its columns. Lanes take every
+ * Of `sources` buffers into `targets` others: each workgroup finds the sum that it works at, and in that its columns. Lanes take every
  * lanes-th part, in strips whose sums carry along what rounding loses, and are added in a fixed tree.
  */
-export function foldShader(sources: number, barriers: boolean): Shader {
+export function foldShader({ sources, targets }: { sources: number; targets: number }, barriers: boolean): Shader {
   const threads = foldThreads(barriers);
+  const stores = Array.from({ length: targets }, (_, i) => `case ${i}: { to${i}[at] = value; }`).join(" ");
   const loads = Array.from({ length: sources }, (_, i) => `case ${i}: { return from${i}[at]; }`).join(" ");
   const tree = `
   sums[local] = total;
@@ -40,6 +43,7 @@ export function foldShader(sources: number, barriers: boolean): Shader {
   const code = `
 ${barriers ? `var<workgroup> sums: array<f32, ${threads}>;` : ""}
 fn load(source: i32, at: i32) -> f32 { switch source { ${loads} default: { return 0.0; } } }
+fn store(into: i32, at: i32, value: f32) { switch into { ${stores} default: {} } }
 @compute @workgroup_size(${threads})
 fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
   let group = i32(id.y * groups.x + id.x);
@@ -47,7 +51,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
   while (sum + 1 < u.count && group >= u.sums[2 * sum + 3].w) { sum++; }
   let place = u.sums[2 * sum];
   let size = u.sums[2 * sum + 1];
-  let source = place.x;
+  let source = place.x & ${2 ** SOURCE_BITS - 1};
   let columns = place.w;
   let parts = size.x;
   let lanes = size.z;
@@ -68,10 +72,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     total = select(total, total + lost, is_finite(lost));
   }
   ${barriers ? tree : ""}
-  if (lane == 0 && column < columns) { to[place.z + column] = total; }
+  if (lane == 0 && column < columns) { store(place.x >> ${SOURCE_BITS}u, place.z + column, total); }
 }`;
   const bindings = [
-    { name: "to", mode: "write" as const, type: "f32" },
+    ...Array.from({ length: targets }, (_, i) => ({ name: `to${i}`, mode: "write" as const, type: "f32" })),
     ...Array.from({ length: sources }, (_, i) => ({ name: `from${i}`, mode: "read" as const, type: "f32" })),
   ];
   const fields = [
@@ -79,8 +83,8 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(num_workgroups) groups: v
     { name: "count", type: "i32" },
   ];
   return {
-    name: `folds of ${sources}`,
-    key: `folds ${sources}${barriers ? "" : " alone"}`,
+    name: `folds of ${sources} into ${targets}`,
+    key: `folds ${sources} ${targets}${barriers ? "" : " alone"}`,
     code: shaderText(fields, bindings, code),
     access: bindings.map(({ mode }) => mode),
     about: "sums of parts, several in one dispatch: hand-written",

@@ -1,5 +1,5 @@
 import { type Buffer, sizeOf } from "@dfine/tensor";
-import { type Kernel, type Launch, memo, type OverrideCall } from "@dfine/tensor/kernel";
+import { type Kernel, type Launch, memo, type OverrideCall, roundUp } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Shader } from "../commands/shader.ts";
 import type { Limits } from "../device/workLimits.ts";
@@ -7,7 +7,7 @@ import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
 import { grid } from "../print/grid.ts";
 import { spanOf } from "../print/packReads.ts";
-import { FOLD_WORDS, foldShader, foldThreads, lanesFor, MOST_SUMS } from "./foldShader.ts";
+import { FOLD_WORDS, foldShader, foldThreads, lanesFor, MOST_SUMS, SOURCE_BITS, WORDS } from "./foldShader.ts";
 
 interface Place {
   readonly buffer: GpuBuffer;
@@ -25,7 +25,7 @@ export interface Fold {
 
 interface FoldsOptions {
   readonly queue: CommandQueue;
-  readonly pool: Pick<Pool, "free">;
+  readonly pool: Pick<Pool, "alloc" | "free">;
   readonly limits: Pick<Limits, "visits">;
   readonly maxBindings: number;
   readonly barriers: boolean;
@@ -35,6 +35,11 @@ interface FoldsOptions {
 
 /** Bytes that wait to be freed at most. */
 const MOST_WAITING = 2 ** 26;
+
+/** Elements of a buffer of parts at most, unless one sum alone has more. */
+const MOST_ROOM = 2 ** 22;
+/** Elements to multiples of which parts are aligned. */
+const ALIGNMENT = 4;
 
 /** Elements from…last−1 of a block. */
 interface Range {
@@ -54,6 +59,12 @@ export class Folds {
   /** Freed while a sum still reads or writes them. */
   #freed: GpuBuffer[] = [];
   #freedBytes = 0;
+  /** Buffers of parts; of the last one so many elements are taken. */
+  #rooms: GpuBuffer[] = [];
+  #taken = 0;
+  /** Elements of all parts that wait, and of those that waited together before. */
+  #asked = 0;
+  #askedBefore = 0;
   readonly #shaders = new Map<number, Shader>();
   readonly #words = new Int32Array(FOLD_WORDS);
 
@@ -108,11 +119,35 @@ export class Folds {
     if (this.#freedBytes > MOST_WAITING) this.settle();
   }
 
+  /** Room for the parts of a sum into `to`, which is added next: those of many lie in one buffer, so that a dispatch reads many. */
+  room(length: number, to: GpuBuffer): Place {
+    // Adding it must not compute what waits, for that gives the room back.
+    if (this.#sources.has(to.block)) this.settle();
+    const first = roundUp(this.#taken, ALIGNMENT);
+    const own = this.#rooms.at(-1);
+    this.#asked += length;
+    this.#freedBytes += 4 * length;
+    if (own && first + length <= own.length) {
+      this.#taken = first + length;
+      return { buffer: own, offset: first };
+    }
+    const buffer = this.#options.pool.alloc(
+      Math.max(length, Math.min(this.#asked, MOST_ROOM), this.#askedBefore),
+      "f32",
+    );
+    this.#rooms.push(buffer);
+    this.#taken = length;
+    return { buffer, offset: 0 };
+  }
+
   /** Computes what waits. */
   settle(): void {
     this.#options.before();
     const waiting = this.#waiting;
-    const freed = this.#freed;
+    const freed = [...this.#freed, ...this.#rooms];
+    if (this.#asked > 0) this.#askedBefore = Math.min(this.#asked, MOST_ROOM);
+    this.#asked = 0;
+    this.#rooms = [];
     this.#waiting = [];
     this.#freed = [];
     this.#freedBytes = 0;
@@ -129,56 +164,55 @@ export class Folds {
     return this.#targets.get(block)?.some((range) => range.first < last && first < range.last) ?? false;
   }
 
-  /** Those that share a dispatch: into one block, from few, and short enough together. */
+  /** Those that share a dispatch: of and into few blocks, and short enough together. */
   *#shared(waiting: readonly Fold[]): Generator<readonly Fold[]> {
     const { limits, maxBindings } = this.#options;
     const byTarget = new Map<Block, Fold[]>();
     for (const fold of waiting) memo(byTarget, fold.to.buffer.block, () => []).push(fold);
-    for (const folds of byTarget.values()) {
-      let some: Fold[] = [];
-      const sources = new Set<Block>();
-      let visits = 0;
-      for (const fold of folds.flatMap((whole) => cut(whole, limits.visits))) {
-        const { block } = fold.from.buffer;
-        const own = fold.columns * fold.parts;
-        const isFull =
-          some.length === MOST_SUMS ||
-          visits + own > limits.visits ||
-          (!sources.has(block) && sources.size === maxBindings - 1);
-        if (isFull && some.length > 0) {
-          yield some;
-          some = [];
-          sources.clear();
-          visits = 0;
-        }
-        some.push(fold);
-        sources.add(block);
-        visits += own;
+    let some: Fold[] = [];
+    const blocks = new Set<Block>();
+    let visits = 0;
+    for (const fold of [...byTarget.values()].flat().flatMap((whole) => cut(whole, limits.visits))) {
+      const own = [fold.from.buffer.block, fold.to.buffer.block];
+      const work = fold.columns * fold.parts;
+      const isFull =
+        some.length === MOST_SUMS || visits + work > limits.visits || new Set([...blocks, ...own]).size > maxBindings;
+      if (isFull && some.length > 0) {
+        yield some;
+        some = [];
+        blocks.clear();
+        visits = 0;
       }
-      if (some.length > 0) yield some;
+      some.push(fold);
+      for (const block of own) blocks.add(block);
+      visits += work;
     }
+    if (some.length > 0) yield some;
   }
 
   #dispatch(folds: readonly Fold[]): void {
     const { queue, barriers, maxBindings } = this.#options;
     const sources = [...new Set(folds.map(({ from }) => from.buffer.block))];
+    const targets = [...new Set(folds.map(({ to }) => to.buffer.block))];
     // One kernel for one source and one for several: a block may be bound twice for reading.
-    const bound = sources.length === 1 ? 1 : maxBindings - 1;
-    const shader = memo(this.#shaders, bound, () => foldShader(bound, barriers));
+    const bound = sources.length === 1 ? 1 : maxBindings - targets.length;
+    const shader = memo(this.#shaders, maxBindings * bound + targets.length, () =>
+      foldShader({ sources: bound, targets: targets.length }, barriers),
+    );
     const words = this.#words.fill(0);
     let groups = 0;
     for (const [i, fold] of folds.entries()) {
       const { from, to, columns, parts, partStep } = fold;
       const lanes = lanesFor(fold, barriers);
-      const own = [sources.indexOf(from.buffer.block), from.offset, to.offset, columns, parts, partStep, lanes, groups];
-      words.set(own, own.length * i);
+      const blocks = sources.indexOf(from.buffer.block) + (targets.indexOf(to.buffer.block) << SOURCE_BITS);
+      words.set([blocks, from.offset, to.offset, columns, parts, partStep, lanes, groups], WORDS * i);
       groups += Math.ceil(columns / (foldThreads(barriers) / lanes));
     }
     words[FOLD_WORDS - 1] = folds.length;
     const repeated = Array.from({ length: bound }, (_, i) => sources[i] ?? sources[0]!);
     queue.dispatch({
       shader,
-      blocks: [folds[0]!.to.buffer.block, ...repeated],
+      blocks: [...targets, ...repeated],
       words,
       workgroups: grid(groups),
       work: folds.reduce((sum, { columns, parts }) => sum + columns * parts, 0),

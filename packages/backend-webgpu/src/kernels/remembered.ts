@@ -21,7 +21,7 @@ interface Dispatch extends Pick<Command, "shader" | "workgroups" | "work"> {
   /** Uniforms, the first of them where bindings start, which are put in for each call. */
   readonly words: Int32Array;
 }
-/** A sum that is put off, of scratch and into a view of the call. */
+/** A sum that is put off, of parts and into a view of the call. */
 interface AddUp extends Pick<PartedSum, "length" | "parts"> {
   readonly kind: "addUp";
   readonly partials: Bound;
@@ -31,6 +31,7 @@ interface AddUp extends Pick<PartedSum, "length" | "parts"> {
 type Step =
   | Dispatch
   | AddUp
+  | { readonly kind: "room"; readonly length: number; readonly to: Bound }
   | { readonly kind: "lend"; readonly length: number; readonly dtype: Dtype }
   | { readonly kind: "giveBack"; readonly scratch: number };
 
@@ -83,15 +84,18 @@ export function remembering(
         if (given !== undefined) recording?.giveBack(given);
       }
     },
-    addUp(sum) {
+    addUp(sum, write) {
       check();
-      recording?.addUp(sum);
-      addUp(sum);
+      const partials = folds.room(sum.parts * sum.length, sum.to.buffer as GpuBuffer);
+      recording?.makeRoom(partials, sum);
+      write(partials);
+      recording?.addUp(partials, sum);
+      addUp(partials, sum);
     },
     settle: () => folds.settle(),
   };
 
-  const addUp = ({ partials, to, length, parts }: PartedSum): void =>
+  const addUp = (partials: BufferView, { to, length, parts }: PartedSum): void =>
     folds.add({ from: placeOf(partials), to: placeOf(to), columns: length, parts, partStep: length });
 
   const record = (views: readonly BufferView[], run: () => void): readonly Step[] | undefined => {
@@ -110,11 +114,13 @@ export function remembering(
     check();
     const places: BufferView[] = [...views];
     for (const step of steps) {
-      if (step.kind === "lend") places.push({ buffer: pool.alloc(step.length, step.dtype), offset: 0 });
+      if (step.kind === "room") {
+        places.push(folds.room(step.length, places[step.to.of]!.buffer as GpuBuffer));
+      } else if (step.kind === "lend") places.push({ buffer: pool.alloc(step.length, step.dtype), offset: 0 });
       else if (step.kind === "giveBack") folds.free(places[step.scratch]!.buffer);
       else if (step.kind === "addUp") {
         const at = ({ of, shift }: Bound): BufferView => ({ ...places[of]!, offset: places[of]!.offset + shift });
-        addUp({ ...step, partials: at(step.partials), to: at(step.to) });
+        addUp(at(step.partials), { ...step, to: at(step.to) });
       } else {
         const { shader, bindings, words, workgroups, work = 0 } = step;
         const blocks = bindings.map(({ of }) => (places[of]!.buffer as GpuBuffer).block);
@@ -209,7 +215,7 @@ class Recording {
     this.#steps.push({ kind: "dispatch", bindings, ...own });
   }
 
-  addUp({ partials, to, length, parts }: PartedSum): void {
+  addUp(partials: BufferView, { to, length, parts }: PartedSum): void {
     this.#steps.push({ kind: "addUp", partials: this.#find(partials), to: this.#find(to), length, parts });
   }
 
@@ -217,6 +223,12 @@ class Recording {
     const of = this.#places.findIndex((place) => place.buffer === buffer);
     this.#isClear &&= of >= 0;
     return { of, shift: offset - (this.#places[of]?.offset ?? 0) };
+  }
+
+  makeRoom(partials: BufferView, { to, parts, length }: PartedSum): void {
+    this.#isClear &&= this.#places.every(({ buffer }) => buffer !== partials.buffer);
+    this.#steps.push({ kind: "room", length: parts * length, to: this.#find(to) });
+    this.#places.push(partials);
   }
 
   lend(buffer: GpuBuffer): number {

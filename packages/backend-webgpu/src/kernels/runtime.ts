@@ -29,7 +29,6 @@ export interface Products {
 
 /** to[i] = Σ partials[part, i], for `length` elements. */
 export interface PartedSum {
-  readonly partials: BufferView;
   readonly to: BufferView;
   readonly length: number;
   readonly parts: number;
@@ -48,8 +47,8 @@ export interface GpuRuntime {
   dispatch<B extends string, U extends string>(kernel: WgslKernel<B, U>, call: WgslCall<B, U>): void;
   /** Lends a buffer, one-dimensional and with unspecified contents, while `use` appends the dispatches that need it; may nest. @throws BackendError */
   withScratch<T>(length: number, dtype: Dtype, use: (scratch: View) => T): T;
-  /** Has parts added up by the time that somebody sees `to`; what they lie in may be given back at once. */
-  addUp(sum: PartedSum): void;
+  /** Has the parts that `write` puts into `partials` added up by the time that somebody sees `to`. */
+  addUp(sum: PartedSum, write: (partials: BufferView) => void): void;
   /** Appends the dispatches of what `addUp` has put off. */
   settle(): void;
 }

@@ -3,15 +3,17 @@ import type { Nest } from "./layout.ts";
 import { typeOf, type Width } from "./library.ts";
 import type { LoopContext, Loops } from "./loops.ts";
 import { printConstant, printFold } from "./operations.ts";
+import type { Schedule } from "./schedule.ts";
 import type { Values } from "./values.ts";
 import type { Pointers } from "./walk.ts";
 
 type Fold = (a: string, b: string) => string;
 
 /** Workgroup memory in which lanes fold what they have. */
-export function sharedArrays(kernel: Kernel, threads: number): string[] {
+export function sharedArrays(kernel: Kernel, { rows, lanes }: Schedule): string[] {
+  if (lanes === 1) return [];
   const types = kernel.stages.flatMap((stage) => (stage.kind === "reduce" ? [foldPlan(stage, 1).dtype] : []));
-  return [...new Set(types)].map((type) => `var<workgroup> fold_${type}: array<${type}, ${threads}>;`);
+  return [...new Set(types)].map((type) => `var<workgroup> fold_${type}: array<${type}, ${rows * lanes}>;`);
 }
 
 /** What the lines of a row are printed from, and by. */

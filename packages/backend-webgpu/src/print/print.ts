@@ -1,5 +1,6 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
 import { PART_THREADS, type Shader, type StorageAccess } from "../commands/shader.ts";
+import { sharedArrays } from "./folds.ts";
 import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
 import { shaderText, typeOf } from "./library.ts";
 import { printPart, printRows } from "./rows.ts";
@@ -37,7 +38,9 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
       code: shaderText(fields, bindings, body),
       access,
       about: describe(kernel),
-      ...(mayBePart(kernel, schedule) ? { part: { name: kernel.name, fields, types, print: asPart } } : {}),
+      ...(mayBePart(kernel, schedule)
+        ? { part: { name: kernel.name, fields, types, shared: sharedArrays(kernel, schedule), print: asPart } }
+        : {}),
     },
     fields,
     nest,
@@ -45,10 +48,9 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   };
 }
 
-/** Whether a workgroup has a thread for each of its rows, and these share nothing. */
+/** Whether its workgroups are as large as a part's, and whatever is indexed is only read. */
 const mayBePart = (kernel: Kernel, { rows, lanes, ordered }: Schedule): boolean =>
-  rows === PART_THREADS &&
-  lanes === 1 &&
+  rows * lanes === PART_THREADS &&
   !ordered &&
   kernel.operands.every(({ indexed, mode }) => !indexed || mode === "read");
 

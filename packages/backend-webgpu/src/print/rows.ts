@@ -26,11 +26,17 @@ function rowLines(kernel: Kernel, { nest, slots, schedule }: RowsText): string[]
   return printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
 }
 
-/** The row of a thread that has one of its own. */
-const ownRow = (rows: number): string[] => [
-  `let row = first + index * ${rows}i + i32(local);`,
-  "if (row >= last) { return; }",
-];
+/** Lines that find a thread's row, and its lane of it. */
+const ownRow = ({ rows, lanes }: Schedule): string[] =>
+  lanes === 1
+    ? [`let row = first + index * ${rows}i + i32(local);`, "if (row >= last) { return; }"]
+    : [
+        // All threads of a workgroup meet at its barriers, so those without a row compute the last one again.
+        `let mine = i32(local) % ${rows}i;`,
+        `let lane = i32(local) / ${rows}i;`,
+        `let alive = first + index * ${rows}i + mine < last;`,
+        `let row = min(first + index * ${rows}i + mine, last - 1i);`,
+      ];
 
 /** The main function: a thread, or some lanes, go along a row stage by stage. */
 export function printRows(kernel: Kernel, text: RowsText): string[] {
@@ -47,29 +53,19 @@ export function printRows(kernel: Kernel, text: RowsText): string[] {
       "  }",
       "}",
     ];
-  const own =
-    lanes === 1
-      ? ownRow(rows)
-      : [
-          // All threads of a workgroup meet at its barriers, so those without a row compute the last one again.
-          `let mine = i32(local) % ${rows}i;`,
-          `let lane = i32(local) / ${rows}i;`,
-          `let alive = first + index * ${rows}i + mine < last;`,
-          `let row = min(first + index * ${rows}i + mine, last - 1i);`,
-        ];
   return [
-    ...(lanes === 1 ? [] : sharedArrays(kernel, rows * lanes)),
+    ...sharedArrays(kernel, schedule),
     `@compute @workgroup_size(${rows * lanes})`,
     "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
-    ...indent([start, "let index = i32(group.y * groups.x + group.x);", ...own, ...row], 1),
+    ...indent([start, "let index = i32(group.y * groups.x + group.x);", ...ownRow(schedule), ...row], 1),
     "}",
   ];
 }
 
-/** What a thread with a row of its own does, as a function of its workgroup's number and its own. */
+/** What a thread does, as a function of its workgroup's number and its own. */
 export const printPart = (name: string, kernel: Kernel, text: RowsText): string[] => [
   `fn ${name}(index: i32, local: u32) {`,
-  ...indent([text.start, ...ownRow(text.schedule.rows), ...rowLines(kernel, text)], 1),
+  ...indent([text.start, ...ownRow(text.schedule), ...rowLines(kernel, text)], 1),
   "}",
 ];
 

@@ -42,12 +42,12 @@ export function inParts(
     write(to);
     return;
   }
+  if (!epilogue) {
+    runtime.addUp({ to, length, parts }, write);
+    return;
+  }
   runtime.withScratch(parts * length, "f32", (partials) => {
     write(partials);
-    if (!epilogue) {
-      runtime.addUp({ partials, to, length, parts });
-      return;
-    }
     dispatchElements(
       runtime,
       memo(kernels, epilogue.name, () => makeKernel(epilogue)),
