@@ -1,5 +1,6 @@
 import type { Buffer, Launch, OverrideCall } from "../../backend.ts";
 import { memo, NumbersMemo } from "../../memo.ts";
+import { sameShape } from "../../shape.ts";
 import type { Epilogue } from "../epilogue.ts";
 import { fuse } from "../fuse.ts";
 import type { Kernel } from "../kernel.ts";
@@ -84,10 +85,14 @@ export class Fusion {
 
   /** Gives memory back, once what waits needs it no more. */
   free(buffer: Buffer): void {
-    const { inputs = [], outputs = [] } = this.#product?.call ?? {};
-    const operands = this.#pending?.launch.operands ?? [];
-    if ([...inputs, ...outputs, ...operands].some((own) => own.buffer === buffer)) this.#freed.push(buffer);
+    if (this.#needs(buffer)) this.#freed.push(buffer);
     else this.#options.free(buffer);
+  }
+
+  #needs(buffer: Buffer): boolean {
+    const call = this.#product?.call;
+    const isIt = (own: { readonly buffer: Buffer }): boolean => own.buffer === buffer;
+    return !!(call?.inputs.some(isIt) || call?.outputs.some(isIt) || this.#pending?.launch.operands.some(isIt));
   }
 
   /** Runs what waits. */
@@ -122,7 +127,7 @@ export class Fusion {
   }
 
   #join(first: Pending, second: Pending): Pending | undefined {
-    const shared = this.#sharedOperands(first, second);
+    const shared = sameShape(first.laid.shape, second.laid.shape) ? this.#sharedOperands(first, second) : undefined;
     if (!shared) return undefined;
     const known = memo(
       memo(this.#joints, first.laid, () => new WeakMap()),
@@ -148,22 +153,24 @@ export class Fusion {
 
   /** Which operand of the first each of the second is, −1 for none; undefined where one sees another's elements otherwise. */
   #sharedOperands(first: Pending, second: Pending): number[] | undefined {
-    const { blockOf } = this.#options;
+    const { blockOf, maxBindings } = this.#options;
+    const [own, others] = [first.launch.operands, second.launch.operands];
     const shared: number[] = [];
-    const blocks = new Set(first.launch.operands.map(({ buffer }) => blockOf(buffer)));
-    for (const [i, operand] of second.launch.operands.entries()) {
-      const block = blockOf(operand.buffer);
-      let own = -1;
-      for (const [k, other] of first.launch.operands.entries()) {
-        if (blockOf(other.buffer) !== block) continue;
-        if (other.offset === operand.offset && areAlike(first.laid, second.laid, [k, i])) own = k;
+    for (let i = 0; i < others.length; i++) {
+      const { buffer, offset } = others[i]!;
+      const block = blockOf(buffer);
+      let same = -1;
+      for (let k = 0; k < own.length; k++) {
+        if (blockOf(own[k]!.buffer) !== block) continue;
+        if (own[k]!.offset === offset && areAlike(first.laid, second.laid, [k, i])) same = k;
         else if (first.kernel.operands[k]!.mode !== "read" || second.kernel.operands[i]!.mode !== "read")
           return undefined;
       }
-      shared.push(own);
-      blocks.add(block);
+      shared.push(same);
     }
-    return blocks.size > this.#options.maxBindings ? undefined : shared;
+    if (own.length + others.length <= maxBindings) return shared;
+    const blocks = new Set([...own, ...others].map(({ buffer }) => blockOf(buffer)));
+    return blocks.size > maxBindings ? undefined : shared;
   }
 }
 
