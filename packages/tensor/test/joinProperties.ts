@@ -169,7 +169,7 @@ export function joinProperties(kinds: readonly [Joining, ...Joining[]], runs: nu
           for (const [k, value] of values.entries())
             expect(Math.abs(got[i]![k]! - value)).toBeLessThan(1e-3 * Math.max(1, ...values.map(Math.abs)));
       }),
-      { numRuns: Math.ceil(runs / 2) },
+      { numRuns: Math.ceil(runs / 3) },
     );
   });
 }

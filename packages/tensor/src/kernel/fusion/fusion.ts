@@ -1,5 +1,6 @@
 import type { Buffer, Launch, OverrideCall } from "../../backend.ts";
 import { memo, NumbersMemo } from "../../memo.ts";
+import { sameShape } from "../../shape.ts";
 import type { Epilogue } from "../epilogue.ts";
 import { fuse } from "../fuse.ts";
 import type { Kernel } from "../kernel.ts";
@@ -84,11 +85,14 @@ export class Fusion {
 
   /** Gives memory back, once what waits needs it no more. */
   free(buffer: Buffer): void {
+    if (this.#needs(buffer)) this.#freed.push(buffer);
+    else this.#options.free(buffer);
+  }
+
+  #needs(buffer: Buffer): boolean {
     const call = this.#product?.call;
     const isIt = (own: { readonly buffer: Buffer }): boolean => own.buffer === buffer;
-    if (call?.inputs.some(isIt) || call?.outputs.some(isIt) || this.#pending?.launch.operands.some(isIt))
-      this.#freed.push(buffer);
-    else this.#options.free(buffer);
+    return !!(call?.inputs.some(isIt) || call?.outputs.some(isIt) || this.#pending?.launch.operands.some(isIt));
   }
 
   /** Runs what waits. */
@@ -123,7 +127,7 @@ export class Fusion {
   }
 
   #join(first: Pending, second: Pending): Pending | undefined {
-    const shared = this.#sharedOperands(first, second);
+    const shared = sameShape(first.laid.shape, second.laid.shape) ? this.#sharedOperands(first, second) : undefined;
     if (!shared) return undefined;
     const known = memo(
       memo(this.#joints, first.laid, () => new WeakMap()),
@@ -150,18 +154,23 @@ export class Fusion {
   /** Which operand of the first each of the second is, −1 for none; undefined where one sees another's elements otherwise. */
   #sharedOperands(first: Pending, second: Pending): number[] | undefined {
     const { blockOf, maxBindings } = this.#options;
-    const [own, next] = [first.launch.operands, second.launch.operands];
-    const [ownBlocks, nextBlocks] = [own, next].map((operands) => operands.map(({ buffer }) => blockOf(buffer)));
-    const shared = new Array<number>(next.length).fill(-1);
-    for (let i = 0; i < next.length; i++)
+    const [own, others] = [first.launch.operands, second.launch.operands];
+    const shared: number[] = [];
+    for (let i = 0; i < others.length; i++) {
+      const { buffer, offset } = others[i]!;
+      const block = blockOf(buffer);
+      let same = -1;
       for (let k = 0; k < own.length; k++) {
-        if (ownBlocks![k] !== nextBlocks![i]) continue;
-        if (own[k]!.offset === next[i]!.offset && areAlike(first.laid, second.laid, [k, i])) shared[i] = k;
+        if (blockOf(own[k]!.buffer) !== block) continue;
+        if (own[k]!.offset === offset && areAlike(first.laid, second.laid, [k, i])) same = k;
         else if (first.kernel.operands[k]!.mode !== "read" || second.kernel.operands[i]!.mode !== "read")
           return undefined;
       }
-    const isMany = own.length + next.length > maxBindings;
-    return isMany && new Set([...ownBlocks!, ...nextBlocks!]).size > maxBindings ? undefined : shared;
+      shared.push(same);
+    }
+    if (own.length + others.length <= maxBindings) return shared;
+    const blocks = new Set([...own, ...others].map(({ buffer }) => blockOf(buffer)));
+    return blocks.size > maxBindings ? undefined : shared;
   }
 }
 
