@@ -2,15 +2,7 @@ import type { CpuRuntime } from "../runtime.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { storeRow } from "../wasm/vectors.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
-import {
-  EPILOGUE_NAMES,
-  type Epilogue,
-  type EpilogueKind,
-  epilogueKind,
-  epilogueWords,
-  finish,
-  kindText,
-} from "./epilogue.ts";
+import { EPILOGUE_NAMES, type Epilogue, type EpilogueKind, epilogueWords, finish, kindText } from "./epilogue.ts";
 
 // Each channel by itself: few multiply-adds for each value, so what limits is loads, and what a tap costs besides. Tile: six
 // pieces of eight outputs, or five of four; of a gradient that goes back over a stride of 2, pairs of such pieces, which are
@@ -190,7 +182,7 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   const rowPieces = Math.ceil(width / (shapeFor(runtime).vectors * (oddTaps ? 8 : 4)));
   const lay = oddTaps ? "paired" : toStrides[2] === 4 ? "dense" : "strided";
   runtime.withTables([[...taps, ...(oddTaps ?? [])].flatMap(({ input, weight }) => [input, weight])], ([table]) =>
-    launchNamed(runtime, kernel(lay, epilogueKind(epilogue)), {
+    launchNamed(runtime, kernel(lay, epilogue?.kind), {
       words: {
         ...problem,
         taps: table!,
