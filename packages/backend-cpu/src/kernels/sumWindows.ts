@@ -1,6 +1,6 @@
 import { type ConvWindows, type Epilogue, shape4 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import { depthwise } from "./depthwise.ts";
+import { type DepthwiseTap, depthwise } from "./depthwise.ts";
 import { boundEpilogue, ofChannels } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
 import { cutSummed, withRows } from "./gemmProblem.ts";
@@ -27,28 +27,40 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
   const plane = height * width * BYTES;
   const perGroup = { rows: rows / groups, channels: channels / groups };
 
+  const placesOf = ([y, x]: readonly [Walk, Walk]): number[] =>
+    y.taps.flatMap((ty) => x.taps.map((tx) => (ty.index * kernelWidth + tx.index) * BYTES));
+  const addressOf = ([y, x]: readonly [Walk, Walk], first: number): number =>
+    target + first * rows * plane + (y.start * width + x.start) * BYTES;
+
+  // Two walks along a row, whose outputs take turns, are one.
+  const isPaired = axes[1].walks.length === 2;
+  const walkChannels = ([y, x]: readonly [Walk, Walk], { from, first, count }: PaddedImages): void => {
+    const odd = isPaired ? axes[1].walks[1] : undefined;
+    const tapsOf = (walks: readonly [Walk, Walk]): DepthwiseTap[] => {
+      const places = placesOf(walks);
+      return tapOffsets(input, walks).map((offset, i) => ({ input: offset, weight: places[i]! }));
+    };
+    depthwise(runtime, {
+      from,
+      planeBytes: layout.plane,
+      rowBytes: layout.row,
+      taps: tapsOf([y, x]),
+      oddTaps: odd && tapsOf([y, odd]),
+      weights,
+      weightBytes: kernelHeight * kernelWidth * BYTES,
+      images: count,
+      channels,
+      to: addressOf([y, x], first),
+      toStrides: [plane, y.outStep * width * BYTES, odd ? BYTES : x.outStep * BYTES],
+      outputs: [y.outputs, x.outputs + (odd?.outputs ?? 0)],
+      epilogue,
+    });
+  };
   const walk = ([y, x]: readonly [Walk, Walk], { from, first, count }: PaddedImages): void => {
-    const to = target + first * rows * plane + (y.start * width + x.start) * BYTES;
-    const toStrides = [plane, y.outStep * width * BYTES, x.outStep * BYTES] as const;
+    const to = addressOf([y, x], first);
+    const toStrides = [y.outStep * width * BYTES, x.outStep * BYTES] as const;
     const offsets = tapOffsets(input, [y, x]);
-    const places = y.taps.flatMap((ty) => x.taps.map((tx) => (ty.index * kernelWidth + tx.index) * BYTES));
-    if (isDepthwise) {
-      depthwise(runtime, {
-        from,
-        planeBytes: layout.plane,
-        rowBytes: layout.row,
-        taps: offsets.map((offset, i) => ({ input: offset, weight: places[i]! })),
-        weights,
-        weightBytes: kernelHeight * kernelWidth * BYTES,
-        images: count,
-        channels,
-        to,
-        toStrides,
-        outputs: [y.outputs, x.outputs],
-        epilogue,
-      });
-      return;
-    }
+    const places = placesOf([y, x]);
     const isAdjacent = weightStrides.channel === places.length && places.every((place, i) => place === i * BYTES);
     const [aStep, bStep] = [weightStrides.channel * BYTES, layout.plane];
     const segments = cutSummed(perGroup.channels, { aStep, bStep, taps: offsets.length });
@@ -73,7 +85,7 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
             k: overChannels(offsets, bStep),
             length: x.outputs,
             pitch: layout.row,
-            to: toStrides[1] === x.outputs * BYTES ? undefined : [toStrides[1], toStrides[2]],
+            to: toStrides[0] === x.outputs * BYTES ? undefined : toStrides,
           },
           cPitch: plane,
           epilogue: epilogue && ofChannels(epilogue, group * perGroup.rows),
@@ -81,6 +93,7 @@ export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
     });
   };
   withPadded(runtime, { input }, (padded) => {
-    for (const y of axes[0].walks) for (const x of axes[1].walks) walk([y, x], padded);
+    const columns = isDepthwise && isPaired ? axes[1].walks.slice(0, 1) : axes[1].walks;
+    for (const y of axes[0].walks) for (const x of columns) (isDepthwise ? walkChannels : walk)([y, x], padded);
   });
 }

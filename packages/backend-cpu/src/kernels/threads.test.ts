@@ -143,6 +143,15 @@ const CASES = [
     attrs: { ...strided, groups: 64, inputSize: [40, 40] },
   }),
   test({
+    op: "conv2dInputGrad",
+    inputs: [
+      [4, 64, 21, 21],
+      [64, 1, 5, 5],
+    ],
+    outputs: [[4, 64, 41, 41]],
+    attrs: { ...strided, padding: [2, 2, 2, 2], groups: 64, inputSize: [41, 41] },
+  }),
+  test({
     op: "conv2dWeightGrad",
     inputs: [
       [4, 16, 40, 40],
