@@ -102,15 +102,16 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   const gpu = { device, faults, counters, pieceBytes };
   const limits = new WorkLimits(open.identity, firstPace(open, options));
   void device.lost.then(({ reason }) => reason !== "destroyed" && rememberLoss(open.identity));
-  const queue = new CommandQueue(gpu, { profiler, limits });
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
+  const queue = new CommandQueue(gpu, { profiler, limits, maxBindings });
   const pool = new Pool({
     ...gpu,
     maxBufferBytes,
     limitBytes: options.memoryLimitBytes ?? Number.POSITIVE_INFINITY,
     flush: () => queue.flush(),
+    whenUnused: (block, give) => queue.whenUnused(block, give),
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
   const read = readerOf(gpu, queue);
@@ -122,6 +123,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     limits,
     barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
+    holds: () => waits,
   });
   const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
   const { busyGroups } = tuning;
@@ -232,6 +234,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
     memory() {
       folds.settle();
+      queue.release();
       return pool.memory();
     },
     get choices() {

@@ -11,10 +11,10 @@ export function inOrder(
     after,
   }: { fusion: Fusion; folds: Folds; products: () => readonly string[]; after: () => void },
 ): Overrides {
-  const behind = ([op, { select, run }]: [string, Override<unknown>]): [string, Override<unknown>] => [
+  const behind = ([op, { run, ...others }]: [string, Override<unknown>]): [string, Override<unknown>] => [
     op,
     {
-      select,
+      ...others,
       run(call) {
         folds.beforeCall(call);
         if (products().includes(op)) fusion.multiply({ call, run });

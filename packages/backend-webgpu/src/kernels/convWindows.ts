@@ -94,7 +94,7 @@ export function convWindows(runtime: GpuRuntime, windows: Windows): void {
       weight_first: yAxis.firstTap * kernelWidth + xAxis.firstTap,
       ...{ weight_tap_y: yAxis.tapIndexStep * kernelWidth, weight_tap_x: xAxis.tapIndexStep },
       ...{ weight_group: weightStrides.group, weight_row: weightStrides.row, weight_channel: weightStrides.channel },
-      ...{ x_image: channels * xPlane, x_group: (channels / groups) * xPlane, x_channel: xPlane },
+      ...{ x_image: x.strides[0]!, x_group: (channels / groups) * xPlane, x_channel: xPlane },
       ...{ c_image: rows * cPlane, c_group: (rows / groups) * cPlane, c_first: yAxis.start * outWidth + xAxis.start },
       ...{ c_step_y: yAxis.outStep * outWidth, c_step_x: xAxis.outStep },
     },

@@ -129,7 +129,7 @@ export function remembering(
 
   const remembered = (overrides: Overrides): Overrides =>
     Object.fromEntries(
-      Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run }]) => {
+      Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run, ...others }]) => {
         const known = new NumbersMemo<Remembered>(MOST_CALLS);
         const find = (inputs: readonly View[], attrs: unknown, epilogue?: Epilogue): Remembered =>
           known.get(keyOf(measurements, inputs, { attrs, epilogue }), () => ({
@@ -139,6 +139,7 @@ export function remembering(
         /** What was selected last, which mostly runs next. */
         let selected: { readonly inputs: readonly View[]; readonly entry: Remembered } | undefined;
         const own: AnyOverride = {
+          ...others,
           select(inputs, attrs) {
             if (queue.rehearsing) return select(inputs, attrs);
             selected = { inputs, entry: find(inputs, attrs) };

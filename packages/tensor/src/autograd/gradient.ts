@@ -7,10 +7,10 @@ import { ones } from "../ops/create.ts";
 import { empty, launchOver } from "../ops/result.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { isOwnedHere, keep, scope } from "../scope.ts";
-import { isContiguous, sameShape, shapeText } from "../shape.ts";
+import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
-import { liesAt, Places } from "./places.ts";
+import { isAlone, liesAt, Places } from "./places.ts";
 import { checkSaved, record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
@@ -109,9 +109,6 @@ function total(arrived: readonly Tensor[], isOwn: boolean): Tensor {
   for (const gradient of arrived) if (gradient !== target) gradient.dispose();
   return result;
 }
-
-/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together. */
-const isAlone = ({ storage, shape, strides }: Tensor): boolean => !storage.isShared && isContiguous(shape, strides);
 
 function addedUp(tensors: readonly Tensor[]): Tensor {
   const [{ backend, shape }] = tensors as [Tensor];

@@ -1,5 +1,5 @@
 import { memo } from "../memo.ts";
-import { sameShape } from "../shape.ts";
+import { isContiguous, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
 
@@ -11,6 +11,10 @@ export const liesAt = (x: Tensor, place: Tensor): boolean =>
   x.offset === place.offset &&
   sameShape(x.shape, place.shape) &&
   sameShape(x.strides, place.strides);
+
+/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together: a gradient may be written over them. */
+export const isAlone = ({ storage, shape, strides }: Tensor): boolean =>
+  !storage.isShared && isContiguous(shape, strides);
 
 /**
  * Where a backward pass has gradients written, so that they need not be copied there afterwards: a leaf's place, and parts of
