@@ -99,13 +99,13 @@ export function packedCopies(tensors: readonly Tensor[]): Tensor[] {
  * the work must do no harm. Other rows stay as they are.
  */
 export function coalesce(rows: readonly (readonly Tensor[])[]): (readonly Tensor[])[] {
-  const byStorage = groupBy(rows, ([leader]) => leader!.storage);
+  const byStorage = groupBy(rows, (row) => row[0]!.storage);
   return byStorage.flatMap((neighbours) => {
-    neighbours.sort(([a], [b]) => a!.offset - b!.offset);
+    neighbours.sort((a, b) => a[0]!.offset - b[0]!.offset);
     const runs: (readonly Tensor[])[][] = [];
-    for (const [i, row] of neighbours.entries()) {
-      if (i > 0 && follows(neighbours[i - 1]!, row)) runs.at(-1)!.push(row);
-      else runs.push([row]);
+    for (let i = 0; i < neighbours.length; i++) {
+      if (i > 0 && follows(neighbours[i - 1]!, neighbours[i]!)) runs.at(-1)!.push(neighbours[i]!);
+      else runs.push([neighbours[i]!]);
     }
     return runs.map((run) => (run.length === 1 ? run[0]! : joined(run[0]!, run.at(-1)!)));
   });

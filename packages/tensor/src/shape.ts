@@ -56,8 +56,9 @@ export function normalizeAxes(op: string, axes: number | readonly number[] | und
   if (axes === undefined) return Array.from({ length: rank }, (_, axis) => axis);
   if (typeof axes === "number") return [normalizeAxis(op, axes, rank)];
   const list = axes.map((axis) => normalizeAxis(op, axis, rank));
-  if (new Set(list).size !== list.length) throw new ShapeError(`${op}: an axis is repeated in [${String(axes)}]`);
-  return list.sort((a, b) => a - b);
+  if (list.some((axis, i) => list.indexOf(axis) !== i))
+    throw new ShapeError(`${op}: an axis is repeated in [${String(axes)}]`);
+  return list.every((axis, i) => i === 0 || axis > list[i - 1]!) ? list : list.sort((a, b) => a - b);
 }
 
 /** NumPy broadcasting of several shapes. @throws ShapeError naming the op, both shapes and the axis */
@@ -65,9 +66,9 @@ export function broadcastShapes(op: string, shapes: readonly Shape[]): Shape {
   const first = shapes[0] ?? [];
   let areAlike = true;
   let rank = 0;
-  for (const shape of shapes) {
-    areAlike &&= sameShape(shape, first);
-    rank = Math.max(rank, shape.length);
+  for (let i = 0; i < shapes.length; i++) {
+    areAlike &&= sameShape(shapes[i]!, first);
+    rank = Math.max(rank, shapes[i]!.length);
   }
   if (areAlike) return first;
   const result = new Array<number>(rank).fill(1);

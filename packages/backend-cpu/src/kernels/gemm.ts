@@ -176,6 +176,13 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
 // Multiply-adds that one chunk should hold.
 const CHUNK_WORK = 1 << 19;
 
+/** A table with what `add` puts behind its rows so far for each of `items`. */
+function rowsOf<T>(items: readonly T[], add: (table: number[], item: T) => void): number[] {
+  const table: number[] = [];
+  for (let i = 0; i < items.length; i++) add(table, items[i]!);
+  return table;
+}
+
 /** Runs c [m, n] = a [m, K] · b [K, n], then the epilogue, for every batch. Sums run in ascending k whatever the number of threads. */
 export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const { m, n, batches, segments, rows, columns, cPitch, epilogue } = problem;
@@ -189,8 +196,8 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const runs = columns.kind === "runs" ? columns : undefined;
   const pack = columns.kind !== "strided" ? columns.kind : kStride === 4 ? "columns" : "any";
   const tables = [
-    batches.flatMap(({ a, b, c, segments: range }) => [a, b, c, range[0], range[1]]),
-    segments.flatMap((segment) => [segment.a, segment.b, segment.k * 4]),
+    rowsOf(batches, (row, { a, b, c, segments: range }) => row.push(a, b, c, range[0], range[1])),
+    rowsOf(segments, (row, segment) => row.push(segment.a, segment.b, segment.k * 4)),
     runs?.k ?? [],
   ];
   runtime.withTables(tables, ([batchTable, segmentTable, bTable]) =>

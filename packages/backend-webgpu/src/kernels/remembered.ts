@@ -267,7 +267,7 @@ function addNumbers(to: (number | readonly number[])[], value: unknown): void {
   else if (typeof value === "string" || typeof value !== "object" || value === null) to.push(numberOf(String(value)));
   else if (Array.isArray(value)) {
     to.push(value.length);
-    for (const entry of value) addNumbers(to, entry);
+    for (let i = 0; i < value.length; i++) addNumbers(to, value[i]);
   } else
     for (const name in value) {
       to.push(numberOf(name));

@@ -22,7 +22,6 @@ export interface DenoisingOptions extends Omit<z.infer<typeof schema>, "type"> {
 // Officially these are float32 tensors whatever the model computes in, so every operation is rounded.
 const f32 = Math.fround;
 const EPSILON = f32(1e-5);
-const AXES = [0, 1] as const;
 
 function inverseSigmoid(x: number): number {
   const inside = Math.min(Math.max(x, 0), 1);
@@ -94,8 +93,9 @@ export function denoisingQueries(targets: readonly MatchTargets[], options: Deno
       if (j >= target.labels.length) continue;
       const index = b * numQueries + query;
       labels[index] = noisyLabel(target.labels[j]!, index, options);
-      for (const axis of AXES) {
-        const [centre, side] = [f32(target.boxes[j * 4 + axis]!), f32(target.boxes[j * 4 + axis + 2]!)];
+      for (let axis = 0; axis < 2; axis++) {
+        const centre = f32(target.boxes[j * 4 + axis]!);
+        const side = f32(target.boxes[j * 4 + axis + 2]!);
         const at = index * 4 + axis;
         const noisy = noisySide(at, { centre, side, least }, options);
         boxesUnact[at] = inverseSigmoid(noisy[0]);

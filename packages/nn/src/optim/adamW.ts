@@ -107,9 +107,13 @@ export class AdamW {
 
   /** Every parameter's gradient that there is; those that were not written side by side are moved there. */
   gradients(): Tensor[] {
-    return this.groups.flatMap(({ parameters }) =>
-      [...parameters].flatMap(([name, p]) => this.#gradientOf(name, p) ?? []),
-    );
+    const gradients: Tensor[] = [];
+    for (const { parameters } of this.groups)
+      for (const [name, parameter] of parameters) {
+        const gradient = this.#gradientOf(name, parameter);
+        if (gradient) gradients.push(gradient);
+      }
+    return gradients;
   }
 
   #gradientOf(name: string, parameter: Tensor): Tensor | undefined {

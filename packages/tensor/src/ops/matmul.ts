@@ -10,7 +10,10 @@ import type { Takes } from "./inputs.ts";
 import { sumTo } from "./sumTo.ts";
 
 function inferMatmul(a: Tensor, b: Tensor) {
-  const [m, k, k2, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-2)!, b.shape.at(-1)!];
+  const m = a.shape.at(-2)!;
+  const k = a.shape.at(-1)!;
+  const k2 = b.shape.at(-2)!;
+  const n = b.shape.at(-1)!;
   if (k !== k2)
     throw new ShapeError(
       `matmul: inner sizes differ: ${shapeText(a.shape)} · ${shapeText(b.shape)} (${k} ≠ ${k2})${k === n ? "; did you mean to transpose the second one?" : ""}`,

@@ -108,9 +108,9 @@ const PERMUTE: Takes = { axes: list(axisOption) };
 /** Reorders axes: result axis i is input axis `axes[i]`. A view. @throws ShapeError */
 export const permute = defineView("permute", PERMUTE, (x: Tensor, axes: readonly number[]): Tensor => {
   const order = axes.map((axis) => normalizeAxis("permute", axis, x.rank));
-  if (order.length !== x.rank || new Set(order).size !== x.rank)
-    throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
   const inverse = order.map((_, axis) => order.indexOf(axis));
+  if (order.length !== x.rank || inverse.includes(-1))
+    throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
   return viewOf("permute", x, {
     layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
     attrs: { axes: order },
