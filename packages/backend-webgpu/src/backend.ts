@@ -1,5 +1,4 @@
 import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
-import { Fusion } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
@@ -8,9 +7,6 @@ import { Faults } from "./device/faults.ts";
 import { type Counters, newCounters } from "./device/gpu.ts";
 import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.ts";
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
-import { addedRows } from "./folds/addedRows.ts";
-import { Folds } from "./folds/folds.ts";
-import { inOrder } from "./fusion/inOrder.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
@@ -24,6 +20,7 @@ import type { TunedChoices } from "./tuner/choices.ts";
 import { keeping } from "./tuner/keeping.ts";
 import { measurer } from "./tuner/measurer.ts";
 import { Tuner } from "./tuner/tuner.ts";
+import { Waiting } from "./waiting/waiting.ts";
 
 export interface WebGpuBackend extends Backend {
   readonly adapterName: string;
@@ -123,15 +120,11 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     limits,
     barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
-    holds: () => waits,
   });
-  const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
   const { busyGroups } = tuning;
   const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
-  const fusion = new Fusion({
-    ...{ run, free: (buffer) => folds.free(buffer), blockOf: (buffer) => (buffer as GpuBuffer).block },
-    ...{ maxBindings, repeats: barriers },
-  });
+  const waiting = new Waiting({ queue, pool, limits, maxBindings, barriers, run });
+  if (options.waits === false) waiting.end();
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({
@@ -153,7 +146,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
   };
   const { runtime, remembered, forget } = remembering(
-    { queue, pool, folds, check: () => faults.check() },
+    { queue, pool, folds: waiting.sums, check: () => faults.check() },
     { tuning, features, limits, products },
   );
 
@@ -166,11 +159,6 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   });
 
   const given = options.kernels?.(runtime);
-  // Whoever is profiled starts kernels of its own, so that their time is known to be its own.
-  let waits = options.waits ?? true;
-  const after = (): void => {
-    if (!waits) folds.settle();
-  };
   const backend: WebGpuBackend = {
     name: "webgpu",
     floatBits: 32,
@@ -181,9 +169,9 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     device,
     overrides: Object.fromEntries(
       Object.entries(
-        inOrder(
+        waiting.inOrder(
           { ...remembered(createOverrides(runtime)), ...given },
-          { fusion, folds, products: () => (waits && !given?.matmul ? ["matmul"] : []), after },
+          ["matmul"].filter((op) => !(op in (given ?? {}))),
         ),
       ).filter(([op]) => !options.disable?.includes(op)),
     ),
@@ -194,35 +182,31 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       faults.check();
       return pool.alloc(length, dtype);
     },
-    free: (buffer) => fusion.free(buffer),
+    free: (buffer) => waiting.free(buffer),
     write({ buffer, offset, length }, data) {
       faults.check();
       if (data.length !== length)
         throw new BackendError(`webgpu: ${data.length} values do not fill a slice of ${length}`);
-      folds.settle();
+      waiting.settle();
       if (length > 0) queue.write((buffer as GpuBuffer).block, offset * 4, wordsFor(buffer.dtype, data));
     },
     async read(sources) {
       faults.check();
-      folds.settle();
+      waiting.settle();
       return read(sources);
     },
     run(kernel, call) {
       faults.check();
-      folds.beforeLaunch(kernel, call);
-      const sums = addedRows(kernel, call);
-      if (sums) for (const sum of sums) folds.add(sum);
-      else fusion.run(kernel, call);
-      after();
+      waiting.launch(kernel, call);
     },
     flush() {
       faults.check();
-      folds.settle();
+      waiting.settle();
       queue.flush();
     },
     meter() {
-      folds.settle();
-      waits = false;
+      // Whoever is profiled starts kernels of its own, so that their time is known to be its own.
+      waiting.end();
       return {
         get launches() {
           return counters.dispatches + counters.copies;
@@ -233,7 +217,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       };
     },
     memory() {
-      folds.settle();
+      waiting.settle();
       queue.release();
       return pool.memory();
     },
@@ -242,11 +226,11 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
     async precompile(work) {
       if (!compileAhead) return;
-      folds.settle();
+      waiting.settle();
       queue.flush();
       const result = queue.rehearse<unknown>(() => {
         const given: unknown = work();
-        folds.settle();
+        waiting.settle();
         return given;
       });
       if (result instanceof Promise) {

@@ -89,10 +89,14 @@ const loadBest: Loader = async (options) => {
   return await loadCpu(options);
 };
 
-/** With the environment variable TRACE, in Node: the backend, which tells where its time went when it is disposed. */
+/**
+ * With the environment variable TRACE, in Node: the backend, which tells where its time went when it is disposed. With "kernels"
+ * WebGPU lists those that run otherwise too, joined as they are, and no ops.
+ */
 async function traced(backend: Backend): Promise<Backend> {
   const { process } = globalThis;
-  if (["", "0"].includes(process?.env?.TRACE ?? "")) return backend;
+  const wanted = process?.env?.TRACE ?? "";
+  if (["", "0"].includes(wanted) || (wanted === "kernels" && backend.name === "webgpu")) return backend;
   const { backend: watched, profile, settle } = profiled(backend, await measureCeiling(backend));
   const report = (): void => {
     process.stderr.write(`${profileTable(profile())}\n`);

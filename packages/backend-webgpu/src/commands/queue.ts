@@ -54,6 +54,8 @@ export class CommandQueue {
   #names: string[] = [];
   #work = 0;
   #batch = 0;
+  /** Whether dispatches may wait for others that they can be one with. */
+  mayHold = true;
   /** Within `rehearse`. */
   rehearsing = false;
   /** Of the one pass of a batch that is timed. */
@@ -122,7 +124,8 @@ export class CommandQueue {
 
   /** Appends a dispatch that may share one with others: before anything else that touches what it does. */
   hold(command: HeldCommand): void {
-    this.#held.hold(command);
+    if (this.mayHold) this.#held.hold(command);
+    else this.#run(command);
   }
 
   /** Runs dispatches that wait. */

@@ -32,8 +32,6 @@ export interface GeneratorOptions {
   readonly barriers: boolean;
   /** Element visits from which on kernels of several axes go by four in software. */
   readonly quadVisits: number;
-  /** Whether dispatches may wait for others that they can be one with. */
-  readonly holds: () => boolean;
 }
 
 /** A launch up to its buffers, offsets and numbers. */
@@ -50,7 +48,7 @@ interface Ready {
 
 /** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
 export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
-  const { barriers, quadVisits, maxBindings, limits, queue, pool, holds } = options;
+  const { barriers, quadVisits, maxBindings, limits, queue, pool } = options;
   const known = new Map<Kernel, Map<string, Printed>>();
   const ready = new WeakMap<object, NumbersMemo<Ready>>();
 
@@ -119,7 +117,7 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
         ? [1, 1, 1]
         : grid(Math.ceil((last - first) / schedule.rows));
       const command = { shader, blocks, words, workgroups, work: (last - first) * cost };
-      if (shader.part && holds()) queue.hold({ ...command, written: (slot) => writtenBy(launch, { of, slot }) });
+      if (shader.part) queue.hold({ ...command, written: (slot) => writtenBy(launch, { of, slot }) });
       else queue.dispatch(command);
     }
   };

@@ -247,6 +247,11 @@ class Parting {
   }
 }
 
+const isSame = (a: Source, b: Source): boolean =>
+  "operand" in a
+    ? "operand" in b && a.operand === b.operand
+    : "reduce" in b && a.reduce === b.reduce && a.part === b.part;
+
 /** The operands of a pass, in the order in which they are first asked for. */
 class Bound {
   readonly sources: Source[] = [];
@@ -289,8 +294,7 @@ class Bound {
     return this.#push(source, { strides: this.#stridesOf(source), operand: readOperand(this.#dtypeOf(source)) });
   }
 
-  #position = (source: Source): number =>
-    this.sources.findIndex((own) => JSON.stringify(own) === JSON.stringify(source));
+  #position = (source: Source): number => this.sources.findIndex((own) => isSame(own, source));
   #dtypeOf = (source: Source) => ("operand" in source ? this.#of[source.operand]!.dtype : ("f32" as const));
 
   #push(

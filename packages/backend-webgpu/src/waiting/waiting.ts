@@ -1,0 +1,88 @@
+import type { Buffer } from "@dfine/tensor";
+import { Fusion, type Kernel, type Launch, type Override, type Overrides } from "@dfine/tensor/kernel";
+import type { CommandQueue } from "../commands/queue.ts";
+import type { Limits } from "../device/workLimits.ts";
+import { addedRows } from "../folds/addedRows.ts";
+import { Folds } from "../folds/folds.ts";
+import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Pool } from "../memory/pool.ts";
+
+interface WaitingOptions {
+  readonly queue: CommandQueue;
+  readonly pool: Pool;
+  readonly limits: Pick<Limits, "visits">;
+  readonly maxBindings: number;
+  readonly barriers: boolean;
+  /** Runs a generated kernel. */
+  readonly run: (kernel: Kernel, launch: Launch) => void;
+}
+
+/**
+ * What was asked for and does not run yet, since more may come that is computed with it. From first to last, a command meets
+ * - sums of parts (`Folds`), which wait until somebody sees that they were not computed;
+ * - the last launch and the product before it (`Fusion`), which wait for the very next command;
+ * - dispatches (`Held`, in the queue), which wait for others that need nothing of them.
+ */
+export class Waiting {
+  readonly sums: Folds;
+  readonly #fusion: Fusion;
+  readonly #queue: CommandQueue;
+  #isOver = false;
+
+  constructor({ run, ...options }: WaitingOptions) {
+    const { queue, maxBindings, barriers } = options;
+    this.#queue = queue;
+    this.#fusion = new Fusion({
+      ...{ run, free: (buffer) => this.sums.free(buffer), blockOf: (buffer) => (buffer as GpuBuffer).block },
+      ...{ maxBindings, repeats: barriers },
+    });
+    this.sums = new Folds({ ...options, before: () => this.#fusion.flush() });
+  }
+
+  /** Runs a generated kernel. */
+  launch(kernel: Kernel, launch: Launch): void {
+    this.sums.beforeLaunch(kernel, launch);
+    const sums = addedRows(kernel, launch);
+    if (sums) for (const sum of sums) this.sums.add(sum);
+    else this.#fusion.run(kernel, launch);
+    if (this.#isOver) this.settle();
+  }
+
+  /** Hand-written kernels behind what waits; those of `products` take a `FinishedCall`, and wait themselves. */
+  inOrder(overrides: Overrides, products: readonly string[]): Overrides {
+    const behind = ([op, { run, ...others }]: [string, Override<unknown>]): [string, Override<unknown>] => [
+      op,
+      {
+        ...others,
+        run: (call) => {
+          this.sums.beforeCall(call);
+          if (products.includes(op) && !this.#isOver) this.#fusion.multiply({ call, run });
+          else {
+            this.#fusion.flush();
+            run(call);
+          }
+          if (this.#isOver) this.settle();
+        },
+      },
+    ];
+    return Object.fromEntries(Object.entries(overrides as Record<string, Override<unknown>>).map(behind));
+  }
+
+  /** Gives memory back, once nothing that waits needs it. */
+  free(buffer: Buffer): void {
+    this.#fusion.free(buffer);
+  }
+
+  /** Gives the queue what waits; there dispatches may still wait for each other. */
+  settle(): void {
+    this.sums.settle();
+  }
+
+  /** Has everything run at once from now on. */
+  end(): void {
+    this.settle();
+    this.#queue.release();
+    this.#queue.mayHold = false;
+    this.#isOver = true;
+  }
+}
