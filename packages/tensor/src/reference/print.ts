@@ -20,26 +20,54 @@ export function printKernel(kernel: Kernel, round: boolean): string {
   const starts = kernel.operands.map((_, k) => `o${k}`);
   const axes = axesOf(kernel, "map");
   const [fold, store, ...more] = kernel.stages;
-  const last = axes.at(-1);
-  const isFold = fold?.kind === "reduce" && store?.kind === "store" && store.perRow && more.length === 0;
-  const body =
-    isFold && last !== undefined && !readsAxis(kernel, last)
-      ? printer.loops(axes.slice(0, -1), starts, (pointers) => printer.rows(last, { fold, store, pointers }))
-      : printer.loops(axes, starts, (pointers) => printer.stages(pointers));
+  if (fold?.kind !== "reduce" || store?.kind !== "store" || !store.perRow || more.length > 0)
+    return [...printer.header(), ...printer.loops(axes, starts, (pointers) => printer.stages(pointers))].join("\n");
+  const tile = tileAxes(kernel, fold);
+  const around = axes.filter((axis) => !tile.some((beside) => beside.axis === axis));
+  const lanes = [starts.map(() => "")];
+  const body = printer.loops(around, starts, (pointers) => printer.rows(tile, { fold, store }, { pointers, lanes }));
   return [...printer.header(), ...body].join("\n");
 }
 
-const readsAxis = ({ stages }: Kernel, axis: number): boolean =>
-  postorder(stages.flatMap(stageExpressions)).some(({ op, value }) => op === "axis" && value === axis);
-
-/**
- * Rows of sums, as of a product, that are folded beside each other, each in its own order: what they share is loaded once,
- * neighbours lie in one line of the cache, and no addition waits for the one before.
- */
-const BESIDE = 8;
-
 /** Pointer variable of each operand at some loop depth. */
 type Pointers = readonly string[];
+
+/**
+ * Rows of sums that are folded beside each other, each in its own order: what they share is loaded once, neighbours lie in one
+ * line of the cache, and no addition waits for the one before. A lane is what is added to each operand's pointer for one row.
+ */
+interface Tile {
+  readonly pointers: Pointers;
+  readonly lanes: readonly Pointers[];
+}
+
+/** An axis, and how many rows along it are folded beside each other. */
+interface Beside {
+  readonly axis: number;
+  readonly count: number;
+}
+
+/** Along which axes: the last, and one along which nothing walks that walks along the last, as the two of a product. */
+function tileAxes(kernel: Kernel, { expr }: ReduceStage): readonly Beside[] {
+  const readAxes = postorder(kernel.stages.flatMap(stageExpressions)).flatMap((e) =>
+    e.op === "axis" ? [e.value] : [],
+  );
+  const walks = postorder([expr]).flatMap(({ op, value }) => (op === "load" ? [kernel.operands[value]!.walk] : []));
+  const axes = axesOf(kernel, "map");
+  const last = axes.pop();
+  if (last === undefined || readAxes.includes(last)) return [];
+  const other = axes.reverse().find((axis) => {
+    const walking = walks.filter((walk) => walk[axis] !== "still");
+    return !readAxes.includes(axis) && walking.length > 0 && walking.every((walk) => walk[last] === "still");
+  });
+  return other === undefined ? [{ axis: last, count: 8 }] : [other, last].map((axis) => ({ axis, count: 4 }));
+}
+
+/** A kernel's fold, and what is stored of it for each row. */
+interface RowStages {
+  readonly fold: ReduceStage;
+  readonly store: StoreStage;
+}
 
 class Printer {
   readonly #kernel: Kernel;
@@ -72,16 +100,8 @@ class Printer {
     const [axis, ...rest] = axes;
     // A block of its own: stages without a loop around them share one function.
     if (axis === undefined) return ["{", ...body(pointers), "}"];
-    const inner = [...pointers];
-    let starts = `let i${axis} = 0`;
-    let steps = `i${axis}++`;
-    for (const [k, { walk }] of this.#kernel.operands.entries()) {
-      if (walk[axis] === "still") continue;
-      inner[k] = `p${k}_${axis}`;
-      starts += `, ${inner[k]} = ${pointers[k]}`;
-      steps += `, ${inner[k]} += ${walk[axis] === "unit" ? 1 : `s${k}_${axis}`}`;
-    }
-    return [`for (${starts}; i${axis} < n${axis}; ${steps}) {`, ...this.loops(rest, inner, body), "}"];
+    const { inner, start, advance } = this.#walk(axis, pointers);
+    return [`for (${start}; i${axis} < n${axis}; ${advance(1)}) {`, ...this.loops(rest, inner, body), "}"];
   }
 
   stages(pointers: Pointers): string[] {
@@ -91,11 +111,47 @@ class Printer {
     );
   }
 
-  /** A fold and what is stored of it, for the rows along an axis: several beside each other while there are as many. */
-  rows(
-    axis: number,
-    { fold, store, pointers }: { fold: ReduceStage; store: StoreStage; pointers: Pointers },
-  ): string[] {
+  /** A fold and what is stored of it, for all rows along the axes: several beside each other while there are as many. */
+  rows([beside, ...rest]: readonly Beside[], stages: RowStages, { pointers, lanes }: Tile): string[] {
+    if (beside === undefined) return this.#fold(stages, { pointers, lanes });
+    const { axis, count } = beside;
+    const { inner, steps, start, advance } = this.#walk(axis, pointers);
+    const places = Array.from({ length: count }, (_, place) => place);
+    const apart = steps.flatMap((step, k) =>
+      places.map((place) => `const d${k}_${axis}_${place} = ${place} * ${step};`),
+    );
+    const added = (k: number, place: number) => (steps[k] && place > 0 ? ` + d${k}_${axis}_${place}` : "");
+    const wide = lanes.flatMap((lane) => places.map((place) => lane.map((text, k) => text + added(k, place))));
+    return [
+      ...["{", ...apart, `${start};`],
+      `for (; i${axis} + ${count} <= n${axis}; ${advance(count)}) {`,
+      ...this.rows(rest, stages, { pointers: inner, lanes: wide }),
+      `} for (; i${axis} < n${axis}; ${advance(1)}) {`,
+      ...this.rows(rest, stages, { pointers: inner, lanes }),
+      ...["}", "}"],
+    ];
+  }
+
+  #fold({ fold, store }: RowStages, { pointers, lanes }: Tile): string[] {
+    const { dtype, identity } = foldPlan(fold, this.#reduceAxes.length);
+    const at = (place: Pointers, lane: Pointers): Pointers => place.map((pointer, k) => pointer + lane[k]);
+    const folded = this.loops(this.#reduceAxes, pointers, (place) => {
+      const known = new Map<string, string>();
+      return lanes.flatMap((lane, q) => {
+        const { lines, names } = this.#evaluate([fold.expr], at(place, lane), known);
+        return [...lines, `q${q} = ${FOLDS[fold.op][dtype](`q${q}`, names.get(fold.expr)!)};`];
+      });
+    });
+    const stored = lanes.flatMap((lane, q) => [
+      `{ const r0 = ${dtype === "f32" ? this.#rounded(`q${q}`) : `q${q}`};`,
+      ...this.#store(store, at(pointers, lane)),
+      "}",
+    ]);
+    return [`let ${lanes.map((_, q) => `q${q} = ${identity}`).join(", ")};`, ...folded, ...stored];
+  }
+
+  /** How the operands' pointers go along an axis: their names inside the loop, their steps, and the loop's start and advance. */
+  #walk(axis: number, pointers: Pointers) {
     const inner = [...pointers];
     const steps: string[] = [];
     for (const [k, { walk }] of this.#kernel.operands.entries()) {
@@ -103,34 +159,13 @@ class Printer {
       inner[k] = `p${k}_${axis}`;
       steps[k] = walk[axis] === "unit" ? "1" : `s${k}_${axis}`;
     }
-    const starts = steps.map((_, k) => `, ${inner[k]} = ${pointers[k]}`).join("");
+    const start = [`let i${axis} = 0`, ...steps.flatMap((_, k) => `${inner[k]} = ${pointers[k]}`)].join(", ");
     const advance = (rows: number) =>
-      `i${axis} += ${rows}${steps.map((step, k) => `, ${inner[k]} += ${rows} * ${step}`).join("")}`;
-    const lanes = Array.from({ length: BESIDE }, (_, lane) => lane);
-    const apart = steps.flatMap((step, k) => lanes.map((lane) => `const d${k}_${lane} = ${lane} * ${step};`));
-    const laneOf = (at: Pointers, lane: number): Pointers =>
-      at.map((pointer, k) => (steps[k] === undefined ? pointer : `${pointer} + d${k}_${lane}`));
-    const { dtype, identity } = foldPlan(fold, this.#reduceAxes.length);
-    const folded = this.loops(this.#reduceAxes, inner, (at) => {
-      const known = new Map<string, string>();
-      return lanes.flatMap((lane) => {
-        const { lines, names } = this.#evaluate([fold.expr], laneOf(at, lane), known);
-        return [...lines, `q${lane} = ${FOLDS[fold.op][dtype](`q${lane}`, names.get(fold.expr)!)};`];
-      });
-    });
-    const stored = lanes.flatMap((lane) => [
-      `{ const r0 = ${dtype === "f32" ? this.#rounded(`q${lane}`) : `q${lane}`};`,
-      ...this.#store(store, laneOf(inner, lane)),
-      "}",
-    ]);
-    return [
-      ...apart,
-      `let i${axis} = 0${starts};`,
-      `for (; i${axis} + ${BESIDE} <= n${axis}; ${advance(BESIDE)}) {`,
-      `let ${lanes.map((lane) => `q${lane} = ${identity}`).join(", ")};`,
-      ...[...folded, ...stored, "}"],
-      ...[`for (; i${axis} < n${axis}; ${advance(1)}) {`, ...this.stages(inner), "}"],
-    ];
+      [
+        `i${axis} += ${rows}`,
+        ...steps.flatMap((step, k) => `${inner[k]} += ${rows === 1 ? step : `${rows} * ${step}`}`),
+      ].join(", ");
+    return { inner, steps, start, advance };
   }
 
   #stage(stage: Stage, { pointers, row }: { pointers: Pointers; row: number }): string[] {
