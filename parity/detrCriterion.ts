@@ -8,7 +8,7 @@ import { unitError } from "./compare.ts";
 import { differentPairs, type IndexPair, type JsonTargets, toPairs, toTargets } from "./hostUnits.ts";
 import type { JsonTensor } from "./pack.ts";
 import { toTensor } from "./target.ts";
-import type { Measure, Unit } from "./unit.ts";
+import { type Measure, perCase, type Unit } from "./unit.ts";
 
 type JsonPrediction = Record<"logits" | "boxes", JsonTensor> & Record<"grad_logits" | "grad_boxes", JsonTensor | null>;
 
@@ -103,14 +103,9 @@ async function measuresOf(unit: CriterionUnit, whose: Whose): Promise<Measure[]>
 }
 
 /** Small predictions through the criterion of each repository. */
-export const detrCriterionUnits: readonly Unit[] = Object.keys(FAMILIES).map((whose) => ({
-  file: `units/criterion_${whose}.json`,
-  on: "tensors",
-  async run(pack) {
-    const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<CriterionUnit[]>(`units/criterion_${whose}.json`).entries())
-      for (const measure of await measuresOf(unit, whose as Whose))
-        measures.push({ ...measure, name: `${i} ${measure.name}` });
-    return measures;
-  },
-}));
+export const detrCriterionUnits: readonly Unit[] = (Object.keys(FAMILIES) as Whose[]).map((whose) =>
+  perCase<CriterionUnit>({
+    ...{ file: `units/criterion_${whose}.json`, on: "tensors" },
+    measures: (unit) => measuresOf(unit, whose),
+  }),
+);

@@ -7,7 +7,7 @@ import { shortestEdge } from "../packages/dfine/src/data/inputFit.ts";
 import { toTargets } from "../packages/dfine/src/data/targets.ts";
 import { absoluteError, unitError } from "./compare.ts";
 import type { JsonTensor } from "./pack.ts";
-import type { Unit } from "./unit.ts";
+import { perCase, type Unit } from "./unit.ts";
 
 const resize: Unit = {
   file: "units/resize_shortest_edge.json",
@@ -61,28 +61,26 @@ function changed(sample: Sample, step: Step): Sample {
 /** What float32 gives, in which both sides compute boxes. */
 const SINGLE = 1e-5;
 
-const augment: Unit = {
-  file: "units/augment_boxes.json",
-  on: "host",
-  run: (pack) =>
-    pack.json<AugmentUnit[]>("units/augment_boxes.json").flatMap((unit, i) => {
-      const boxes = Float32Array.from(unit.boxes_xyxy.data);
-      // Labels number the boxes, so that it is known which of them are left.
-      const given = {
-        image: createImage(...unit.wh),
-        labels: Int32Array.from({ length: boxes.length / 4 }, (_, k) => k),
-      };
-      const found = unit.steps.reduce(changed, { ...given, boxes });
-      const { width, height } = found.image;
-      const targets = toTargets(found, found.image, { size: [height, width], resize: "shortestEdge", minSide: 0 });
-      return [
-        { name: `${i} size`, error: absoluteError([width, height], unit.size_wh), allowed: 0 },
-        { name: `${i} kept`, error: absoluteError(targets.labels, unit.kept), allowed: 0 },
-        { name: `${i} pixels`, error: unitError(found.boxes, unit.out_xyxy.data), allowed: SINGLE },
-        { name: `${i} targets`, error: unitError(targets.boxes, unit.out_cxcywh.data), allowed: SINGLE },
-      ];
-    }),
-};
+const augment = perCase<AugmentUnit>({
+  ...{ file: "units/augment_boxes.json", on: "host" },
+  measures(unit) {
+    const boxes = Float32Array.from(unit.boxes_xyxy.data);
+    // Labels number the boxes, so that it is known which of them are left.
+    const given = {
+      image: createImage(...unit.wh),
+      labels: Int32Array.from({ length: boxes.length / 4 }, (_, k) => k),
+    };
+    const found = unit.steps.reduce(changed, { ...given, boxes });
+    const { width, height } = found.image;
+    const targets = toTargets(found, found.image, { size: [height, width], resize: "shortestEdge", minSide: 0 });
+    return [
+      { name: "size", error: absoluteError([width, height], unit.size_wh), allowed: 0 },
+      { name: "kept", error: absoluteError(targets.labels, unit.kept), allowed: 0 },
+      { name: "pixels", error: unitError(found.boxes, unit.out_xyxy.data), allowed: SINGLE },
+      { name: "targets", error: unitError(targets.boxes, unit.out_cxcywh.data), allowed: SINGLE },
+    ];
+  },
+});
 
 /** How the four DETRs bring images to their sizes. */
 export const detrImages: readonly Unit[] = [resize, augment];

@@ -10,7 +10,7 @@ import { detrTokenUnits } from "./detrTokenUnits.ts";
 import { filledIn, levelSize, measured, type Size } from "./detrUnitKit.ts";
 import type { JsonTensor, Pack } from "./pack.ts";
 import { toTensor } from "./target.ts";
-import type { Measure, Unit } from "./unit.ts";
+import { type Measure, perCase, type Unit } from "./unit.ts";
 
 interface AttentionUnit {
   readonly heads: number;
@@ -30,7 +30,7 @@ interface AttentionUnit {
   readonly grad_state: Readonly<Record<string, JsonTensor>>;
 }
 
-async function attentionMeasures(unit: AttentionUnit, name: string): Promise<Measure[]> {
+async function attentionMeasures(unit: AttentionUnit): Promise<Measure[]> {
   const { heads, levels, points } = unit;
   const options = { heads, points: new Array<number>(levels).fill(points), projections: true };
   using attention = new DeformableAttention(unit.query.shape[2]!, options);
@@ -47,26 +47,22 @@ async function attentionMeasures(unit: AttentionUnit, name: string): Promise<Mea
   backward(out, toTensor(unit.grad_out));
   const parameters = attention.namedParameters();
   return [
-    await measured(`${name} out`, out, unit.out.data),
-    await measured(`${name} grad_query`, query.grad, unit.grad_query.data),
-    await measured(`${name} grad_reference`, reference.grad, unit.grad_reference.data),
-    await measured(`${name} grad_input`, value.grad, unit.grad_input.data),
+    await measured("out", out, unit.out.data),
+    await measured("grad_query", query.grad, unit.grad_query.data),
+    await measured("grad_reference", reference.grad, unit.grad_reference.data),
+    await measured("grad_input", value.grad, unit.grad_input.data),
     ...(await Promise.all(
       Object.entries(unit.grad_state).map(([key, { data }]) =>
-        measured(`${name} grad ${key}`, parameters.get(key)?.grad, data),
+        measured(`grad ${key}`, parameters.get(key)?.grad, data),
       ),
     )),
   ];
 }
 
-const attention: Unit = {
-  file: "units/ms_deform_attn.json",
-  on: "tensors",
-  async run(pack) {
-    const units = pack.json<AttentionUnit[]>("units/ms_deform_attn.json");
-    return (await Promise.all(units.map((unit, i) => attentionMeasures(unit, String(i))))).flat();
-  },
-};
+const attention = perCase<AttentionUnit>({
+  ...{ file: "units/ms_deform_attn.json", on: "tensors" },
+  measures: attentionMeasures,
+});
 
 const attentionStart: Unit = {
   file: "units/ms_deform_attn_init.json",
@@ -140,24 +136,19 @@ interface PositionUnit {
   readonly out: JsonTensor;
 }
 
-const positions = (whose: string): Unit => ({
-  file: `units/position_sine_${whose}.json`,
-  on: "tensors",
-  async run(pack, { backend }) {
-    const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<PositionUnit[]>(`units/position_sine_${whose}.json`).entries()) {
-      const [batch, height, width] = unit.mask.shape as [number, number, number];
-      const { features_per_axis: features, temperature, offset, mask } = unit;
+const positions = (whose: string): Unit =>
+  perCase<PositionUnit>({
+    ...{ file: `units/position_sine_${whose}.json`, on: "tensors" },
+    async measures({ features_per_axis: features, temperature, offset, mask, out }, { backend }) {
+      const [batch, height, width] = mask.shape as [number, number, number];
       const grid = { size: { height, width }, filled: filledIn(mask, { height, width }), backend };
       const found = await sinePositions(grid, { features, temperature, offset }).transpose(1, 2).data();
       const perImage = 2 * features * height * width;
       const isPadding = (k: number) => mask.data[Math.floor(k / perImage) * height * width + (k % (height * width))];
       const shown = Array.from({ length: batch * perImage }, (_, k) => (isPadding(k) ? 0 : found[k]!));
-      measures.push({ name: String(i), error: unitError(shown, unit.out.data) });
-    }
-    return measures;
-  },
-});
+      return [{ name: "out", error: unitError(shown, out.data) }];
+    },
+  });
 
 const SINES = { features: 128, temperature: 10000 };
 

@@ -6,7 +6,7 @@ import { unitError } from "./compare.ts";
 import { filledIn, levelSize, measured, numbersOf, type Size, type WordyTensor } from "./detrUnitKit.ts";
 import type { JsonTensor } from "./pack.ts";
 import { toTensor } from "./target.ts";
-import type { Measure, Unit } from "./unit.ts";
+import { perCase, type Unit } from "./unit.ts";
 
 interface RatioUnit {
   readonly padded_hw: Size;
@@ -19,40 +19,37 @@ interface RatioUnit {
   readonly reference_points: JsonTensor;
 }
 
-const ratios: Unit = {
-  file: "units/valid_ratios.json",
-  on: "tensors",
-  async run(pack, { backend }) {
-    const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<RatioUnit[]>("units/valid_ratios.json").entries()) {
-      const levels = unit.shapes.map(levelSize);
-      const batch = unit.sizes_hw.length;
-      const extents = extentsOf(unit.sizes_hw, { whole: unit.padded_hw, levels, backend });
-      const filled = extents?.filled ?? unit.sizes_hw.map(() => levels);
-      const counts = levels.flatMap((_, l) => filled.flatMap((sizes) => [sizes[l]!.height, sizes[l]!.width]));
-      measures.push({ name: `${i} counts`, error: unitError(counts, unit.valid_hw.flat(2)), allowed: 0 });
-      const found = (await extents?.ratios.data()) ?? new Float32Array(batch * levels.length * 4).fill(1);
-      const pairs = Array.from(found).filter((_, k) => k % 4 < 2);
-      measures.push({ name: `${i} ratios`, error: unitError(pairs, unit.valid_ratios_wh.data) });
-      const centres = concat(
-        levels.map((size, l) => cellCentres({ size, filled: filled.map((sizes) => sizes[l]!), backend })),
-        1,
-      );
-      const around = await aroundLevels(centres, extents).data();
-      const perToken = extents ? 2 * levels.length : 2;
-      const tokens = centres.shape[1]!;
-      const sampled = unit.sizes_hw.flatMap((_, b) =>
-        unit.reference_tokens.flatMap((token) =>
-          levels.flatMap((_, l) =>
-            [0, 1].map((axis) => around[(b * tokens + token) * perToken + ((2 * l) % perToken) + axis]!),
-          ),
+const ratios = perCase<RatioUnit>({
+  ...{ file: "units/valid_ratios.json", on: "tensors" },
+  async measures(unit, { backend }) {
+    const levels = unit.shapes.map(levelSize);
+    const batch = unit.sizes_hw.length;
+    const extents = extentsOf(unit.sizes_hw, { whole: unit.padded_hw, levels, backend });
+    const filled = extents?.filled ?? unit.sizes_hw.map(() => levels);
+    const counts = levels.flatMap((_, l) => filled.flatMap((sizes) => [sizes[l]!.height, sizes[l]!.width]));
+    const found = (await extents?.ratios.data()) ?? new Float32Array(batch * levels.length * 4).fill(1);
+    const pairs = Array.from(found).filter((_, k) => k % 4 < 2);
+    const centres = concat(
+      levels.map((size, l) => cellCentres({ size, filled: filled.map((sizes) => sizes[l]!), backend })),
+      1,
+    );
+    const around = await aroundLevels(centres, extents).data();
+    const perToken = extents ? 2 * levels.length : 2;
+    const tokens = centres.shape[1]!;
+    const sampled = unit.sizes_hw.flatMap((_, b) =>
+      unit.reference_tokens.flatMap((token) =>
+        levels.flatMap((_, l) =>
+          [0, 1].map((axis) => around[(b * tokens + token) * perToken + ((2 * l) % perToken) + axis]!),
         ),
-      );
-      measures.push({ name: `${i} references`, error: unitError(sampled, unit.reference_points.data) });
-    }
-    return measures;
+      ),
+    );
+    return [
+      { name: "counts", error: unitError(counts, unit.valid_hw.flat(2)), allowed: 0 },
+      { name: "ratios", error: unitError(pairs, unit.valid_ratios_wh.data) },
+      { name: "references", error: unitError(sampled, unit.reference_points.data) },
+    ];
   },
-};
+});
 
 interface ProposalUnit {
   readonly spatial_shapes: readonly Size[];
@@ -62,26 +59,21 @@ interface ProposalUnit {
   readonly proposals_logit: WordyTensor;
 }
 
-const proposals: Unit = {
-  file: "units/encoder_proposals.json",
-  on: "tensors",
-  async run(pack, { backend }) {
-    const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<ProposalUnit[]>("units/encoder_proposals.json").entries()) {
-      const levels = unit.spatial_shapes.map(levelSize);
-      const starts = levels.map((_, l) =>
-        levels.slice(0, l).reduce((sum, { height, width }) => sum + height * width, 0),
-      );
-      const ofLevels = levels.map((size, l) => filledIn(unit.mask, size, starts[l]));
-      const filled = Array.from({ length: unit.mask.shape[0]! }, (_, b) => ofLevels.map((images) => images[b]!));
-      const [anchors, valid] = proposalTensors(levels, { margin: 0.01, filled, backend });
-      const masked = toTensor(unit.memory).mul(toFloat(valid));
-      measures.push(await measured(`${i} proposals`, anchors, numbersOf(unit.proposals_logit)));
-      measures.push(await measured(`${i} memory`, masked, unit.out_memory.data));
-    }
-    return measures;
+const proposals = perCase<ProposalUnit>({
+  ...{ file: "units/encoder_proposals.json", on: "tensors" },
+  async measures(unit, { backend }) {
+    const levels = unit.spatial_shapes.map(levelSize);
+    const starts = levels.map((_, l) => levels.slice(0, l).reduce((sum, { height, width }) => sum + height * width, 0));
+    const ofLevels = levels.map((size, l) => filledIn(unit.mask, size, starts[l]));
+    const filled = Array.from({ length: unit.mask.shape[0]! }, (_, b) => ofLevels.map((images) => images[b]!));
+    const [anchors, valid] = proposalTensors(levels, { margin: 0.01, filled, backend });
+    const masked = toTensor(unit.memory).mul(toFloat(valid));
+    return [
+      await measured("proposals", anchors, numbersOf(unit.proposals_logit)),
+      await measured("memory", masked, unit.out_memory.data),
+    ];
   },
-};
+});
 
 /** Where tokens are, and what queries are chosen from. */
 export const detrTokenUnits: readonly Unit[] = [ratios, proposals];

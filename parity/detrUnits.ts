@@ -9,7 +9,7 @@ import { differentPairs, type JsonTargets, toPairs, toTargets } from "./hostUnit
 import type { JsonTensor } from "./pack.ts";
 import { proceduralDraws } from "./procedural.ts";
 import { toTensor } from "./target.ts";
-import type { Measure, Unit } from "./unit.ts";
+import { type Measure, perCase, type Unit } from "./unit.ts";
 
 interface DenoisingUnit {
   readonly salt: string;
@@ -61,9 +61,6 @@ function denoisingMeasures(unit: DenoisingUnit, found: DenoisingQueries): Measur
   ];
 }
 
-const prefixed = (i: number, measures: readonly Measure[]): Measure[] =>
-  measures.map((measure) => ({ ...measure, name: `${i} ${measure.name}` }));
-
 /** Pairs of queries and targets that only one side has. */
 function dnPairs({ batch_index, map_known_index, targets, groups }: DnUnit, found: DenoisingQueries): Measure {
   const of = <T>(list: readonly T[], b: number): T[] =>
@@ -76,30 +73,25 @@ function dnPairs({ batch_index, map_known_index, targets, groups }: DnUnit, foun
 }
 
 const denoising: readonly Unit[] = [
-  {
-    file: "units/denoising_dn.json",
-    on: "host",
-    run: (pack) =>
-      pack.json<DnUnit[]>("units/denoising_dn.json").flatMap((unit, i) => {
-        const { groups, label_noise: labelNoiseRatio, box_noise: boxNoiseScale, classes } = unit;
-        const draws = proceduralDraws(unit.salt);
-        const planned = DENOISERS.plan({ type: "dn", groups, labelNoiseRatio, boxNoiseScale });
-        const found = planned.queries!(unit.targets.map(toTargets), { classes, draws });
-        return prefixed(i, [...denoisingMeasures(unit, found), dnPairs(unit, found)]);
-      }),
-  },
-  {
-    file: "units/denoising_dino.json",
-    on: "host",
-    run: (pack) =>
-      pack.json<DinoUnit[]>("units/denoising_dino.json").flatMap((unit, i) => {
-        const { dn_number: numDenoising, label_noise_ratio: labelNoiseRatio, box_noise: boxNoiseScale } = unit;
-        const { classes } = unit;
-        const draws = proceduralDraws(unit.salt);
-        const planned = DENOISERS.plan({ type: "dino", numDenoising, labelNoiseRatio, boxNoiseScale });
-        return prefixed(i, denoisingMeasures(unit, planned.queries!(unit.targets.map(toTargets), { classes, draws })));
-      }),
-  },
+  perCase<DnUnit>({
+    ...{ file: "units/denoising_dn.json", on: "host" },
+    measures(unit) {
+      const { groups, label_noise: labelNoiseRatio, box_noise: boxNoiseScale, classes } = unit;
+      const draws = proceduralDraws(unit.salt);
+      const planned = DENOISERS.plan({ type: "dn", groups, labelNoiseRatio, boxNoiseScale });
+      const found = planned.queries!(unit.targets.map(toTargets), { classes, draws });
+      return [...denoisingMeasures(unit, found), dnPairs(unit, found)];
+    },
+  }),
+  perCase<DinoUnit>({
+    ...{ file: "units/denoising_dino.json", on: "host" },
+    measures(unit) {
+      const { dn_number: numDenoising, label_noise_ratio: labelNoiseRatio, box_noise: boxNoiseScale, classes } = unit;
+      const draws = proceduralDraws(unit.salt);
+      const planned = DENOISERS.plan({ type: "dino", numDenoising, labelNoiseRatio, boxNoiseScale });
+      return denoisingMeasures(unit, planned.queries!(unit.targets.map(toTargets), { classes, draws }));
+    },
+  }),
 ];
 
 const giou = (whose: string): Unit => ({

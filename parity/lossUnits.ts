@@ -13,7 +13,7 @@ import { unitError } from "./compare.ts";
 import { type IndexPair, type JsonTargets, toPairs, toTargets } from "./hostUnits.ts";
 import type { JsonTensor } from "./pack.ts";
 import { toTensor } from "./target.ts";
-import type { Measure, Unit } from "./unit.ts";
+import { type Measure, perCase } from "./unit.ts";
 
 interface LossValue {
   readonly value: number;
@@ -81,32 +81,29 @@ function lossesOf(unit: LossUnit) {
 }
 
 /** Every loss by itself, unweighted, with its gradients. */
-export const lossUnits: Unit = {
-  file: "units/losses.json",
-  on: "tensors",
-  async run(pack) {
+export const lossUnits = perCase<LossUnit>({
+  ...{ file: "units/losses.json", on: "tensors" },
+  async measures(unit) {
     const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<LossUnit[]>("units/losses.json").entries()) {
-      for (const [name, expected] of Object.entries(unit.losses)) {
-        // The tape is used up by each loss, so each starts from the leaves.
-        const { logits, corners, predicted, losses } = lossesOf(unit);
-        if (name === Object.keys(unit.losses)[0])
-          measures.push({ name: `${i} boxes`, error: unitError(await predicted.data(), unit.boxes_cxcywh.data) });
-        const compute = losses[name];
-        if (!compute) throw new Error(`loss ${name} is unknown here: add it to parity/lossUnits.ts`);
-        const loss = compute();
-        const errors = [unitError([await loss.item()], [expected.value])];
-        backward(loss);
-        for (const [leaf, gradient] of [
-          [logits, expected.grad_logits],
-          [corners, expected.grad_corners],
-        ] as const) {
-          if (gradient) errors.push(unitError((await leaf.grad?.data()) ?? gradient.data.map(() => 0), gradient.data));
-          leaf.grad = undefined;
-        }
-        measures.push({ name: `${i} ${name}`, error: Math.max(...errors) });
+    for (const [name, expected] of Object.entries(unit.losses)) {
+      // The tape is used up by each loss, so each starts from the leaves.
+      const { logits, corners, predicted, losses } = lossesOf(unit);
+      if (measures.length === 0)
+        measures.push({ name: "boxes", error: unitError(await predicted.data(), unit.boxes_cxcywh.data) });
+      const compute = losses[name];
+      if (!compute) throw new Error(`loss ${name} is unknown here: add it to parity/lossUnits.ts`);
+      const loss = compute();
+      const errors = [unitError([await loss.item()], [expected.value])];
+      backward(loss);
+      for (const [leaf, gradient] of [
+        [logits, expected.grad_logits],
+        [corners, expected.grad_corners],
+      ] as const) {
+        if (gradient) errors.push(unitError((await leaf.grad?.data()) ?? gradient.data.map(() => 0), gradient.data));
+        leaf.grad = undefined;
       }
+      measures.push({ name, error: Math.max(...errors) });
     }
     return measures;
   },
-};
+});

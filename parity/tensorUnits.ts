@@ -7,7 +7,7 @@ import { unitError } from "./compare.ts";
 import { type OperatorAttrs, runOperator } from "./operators.ts";
 import type { JsonTensor } from "./pack.ts";
 import { toTensor } from "./target.ts";
-import type { Measure, Unit } from "./unit.ts";
+import { type Measure, perCase, type Unit } from "./unit.ts";
 
 interface OperatorUnit {
   readonly name: string;
@@ -62,36 +62,32 @@ function joinLevels(levels: readonly JsonTensor[]): JsonTensor {
   return { shape: [batch, length, heads, depth], data };
 }
 
-const deformable: Unit = {
-  file: "units/deformable_attention.json",
-  on: "tensors",
-  async run(pack) {
+const deformable = perCase<DeformableUnit>({
+  ...{ file: "units/deformable_attention.json", on: "tensors" },
+  async measures(unit) {
+    const [value, locations, weights] = [joinLevels(unit.value), unit.locations, unit.weights].map(toTensor) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    for (const leaf of [value, locations, weights]) leaf.requiresGrad = true;
+    const levels = unit.spatial_shapes.map(([height, width], l) => ({ height, width, points: unit.num_points[l]! }));
+    const method = unit.method === "default" ? "bilinear" : "discrete";
+    const out = deformableSample({ value, locations, weights }, { method, levels });
+    backward(out, toTensor(unit.grad_out));
+    const pairs: [string, Tensor | undefined, JsonTensor | null][] = [
+      ["out", out, unit.out],
+      ["grad_value", value.grad, joinLevels(unit.grad_value)],
+      ["grad_locations", locations.grad, unit.grad_locations],
+      ["grad_weights", weights.grad, unit.grad_weights],
+    ];
     const measures: Measure[] = [];
-    for (const [i, unit] of pack.json<DeformableUnit[]>("units/deformable_attention.json").entries()) {
-      const [value, locations, weights] = [joinLevels(unit.value), unit.locations, unit.weights].map(toTensor) as [
-        Tensor,
-        Tensor,
-        Tensor,
-      ];
-      for (const leaf of [value, locations, weights]) leaf.requiresGrad = true;
-      const levels = unit.spatial_shapes.map(([height, width], l) => ({ height, width, points: unit.num_points[l]! }));
-      const method = unit.method === "default" ? "bilinear" : "discrete";
-      const out = deformableSample({ value, locations, weights }, { method, levels });
-      backward(out, toTensor(unit.grad_out));
-      const pairs: [string, Tensor | undefined, JsonTensor | null][] = [
-        ["out", out, unit.out],
-        ["grad_value", value.grad, joinLevels(unit.grad_value)],
-        ["grad_locations", locations.grad, unit.grad_locations],
-        ["grad_weights", weights.grad, unit.grad_weights],
-      ];
-      for (const [name, found, expected] of pairs)
-        if (expected)
-          measures.push({ name: `${i} ${name}`, error: unitError((await found?.data()) ?? [], expected.data) });
-      for (const leaf of [value, locations, weights]) leaf.grad = undefined;
-    }
+    for (const [name, found, expected] of pairs)
+      if (expected) measures.push({ name, error: unitError((await found?.data()) ?? [], expected.data) });
+    for (const leaf of [value, locations, weights]) leaf.grad = undefined;
     return measures;
   },
-};
+});
 
 const overlap: Unit = {
   file: "units/box_iou.json",
@@ -115,19 +111,13 @@ const boxCoding: readonly Unit[] = [
       return [{ name: "y", error: unitError(await inverseSigmoid(toTensor(x)).data(), y.data) }];
     },
   },
-  {
-    file: "units/distance2bbox.json",
-    on: "tensors",
-    async run(pack) {
-      type Case = Record<"points" | "distance" | "out_cxcywh", JsonTensor> & { readonly reg_scale: number };
-      const measures: Measure[] = [];
-      for (const [i, unit] of pack.json<Case[]>("units/distance2bbox.json").entries()) {
-        const boxes = distanceToBox(toTensor(unit.points), toTensor(unit.distance), unit.reg_scale);
-        measures.push({ name: `${i} boxes`, error: unitError(await boxes.data(), unit.out_cxcywh.data) });
-      }
-      return measures;
+  perCase<Record<"points" | "distance" | "out_cxcywh", JsonTensor> & { readonly reg_scale: number }>({
+    ...{ file: "units/distance2bbox.json", on: "tensors" },
+    async measures(unit) {
+      const boxes = distanceToBox(toTensor(unit.points), toTensor(unit.distance), unit.reg_scale);
+      return [{ name: "boxes", error: unitError(await boxes.data(), unit.out_cxcywh.data) }];
     },
-  },
+  }),
   {
     file: "units/integral.json",
     on: "tensors",

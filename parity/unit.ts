@@ -17,6 +17,22 @@ export interface Unit {
   run(pack: Pack, target: Target): Promise<readonly Measure[]> | readonly Measure[];
 }
 
+/** A unit whose file lists cases; their numbers come before the names of their measures. */
+export const perCase = <Case>({
+  measures,
+  ...unit
+}: Pick<Unit, "file" | "on"> & {
+  readonly measures: (unit: Case, target: Target) => Promise<readonly Measure[]> | readonly Measure[];
+}): Unit => ({
+  ...unit,
+  async run(pack, target) {
+    const all: Measure[] = [];
+    for (const [i, given] of pack.json<Case[]>(unit.file).entries())
+      for (const measure of await measures(given, target)) all.push({ ...measure, name: `${i} ${measure.name}` });
+    return all;
+  },
+});
+
 export const unitName = (unit: Unit): string => unit.file.replace(/\.json$/, "");
 
 /** Stands for the target in units of host code, which computes in double precision. */

@@ -1,6 +1,7 @@
 import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
-import { type Binding, type Kernel, memo, type Overrides, type Slice } from "@dfine/tensor/kernel";
+import { type Binding, type Kernel, type Launch, memo, type Overrides, type Slice } from "@dfine/tensor/kernel";
 import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
+import { inOrder, joining } from "./joining.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { isWideFaster } from "./kernels/tileCheck.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
@@ -62,6 +63,16 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
   let buffers = 0;
 
   const pointer = (binding: Binding): number => runtime.pointer(binding);
+  const run = (kernel: Kernel, launch: Launch): void => {
+    const plan = memo(generated, kernel, () => generate(kernel));
+    const { words: args, units, grain } = memo(wordsOf, launch.alike ?? launch, () => layoutWords(plan, launch));
+    launchWords(plan, { launch, pointer }, args);
+    runtime.launch(plan.wasm, { args, units, grain });
+  };
+  const fusion = joining({ run, free: (buffer) => runtime.free(buffer as CpuBuffer) });
+  // Whoever is profiled starts kernels of its own, so that their time is known to be its own.
+  let waits = true;
+  const given = options.kernels?.(runtime) ?? {};
 
   return {
     name: "cpu",
@@ -71,7 +82,7 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     threads,
     relaxedSimd,
     wide,
-    overrides: { ...createOverrides(runtime), ...options.kernels?.(runtime) },
+    overrides: inOrder({ ...createOverrides(runtime), ...given }, { fusion, waits: (op) => waits && !(op in given) }),
     get kernelCount() {
       return runtime.kernelCount;
     },
@@ -82,27 +93,35 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
       return buffer;
     },
     free(buffer) {
-      runtime.free(buffer as CpuBuffer);
+      fusion.free(buffer);
       buffers--;
     },
     write(target, data) {
       runtime.check();
+      fusion.flush();
       runtime.written(target.buffer);
       writeSlice(runtime, target, data);
     },
     async read(sources) {
       runtime.check();
+      fusion.flush();
       return sources.map((source) => elements(runtime, source).slice());
     },
     run(kernel, launch) {
-      const plan = memo(generated, kernel, () => generate(kernel));
-      const { words: args, units, grain } = memo(wordsOf, launch.alike ?? launch, () => layoutWords(plan, launch));
-      launchWords(plan, { launch, pointer }, args);
-      runtime.launch(plan.wasm, { args, units, grain });
+      runtime.check();
+      fusion.run(kernel, launch);
+      if (!waits) fusion.flush();
     },
-    flush() {},
-    meter: () => runtime.meter(),
-    memory: () => ({ bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers }),
+    flush: () => fusion.flush(),
+    meter() {
+      fusion.flush();
+      waits = false;
+      return runtime.meter();
+    },
+    memory() {
+      fusion.flush();
+      return { bytes: runtime.heap.usedBytes, peakBytes: runtime.heap.peakBytes, buffers };
+    },
     dispose() {
       runtime.dispose();
       generated.clear();

@@ -1,5 +1,5 @@
 import type { OpAttrs } from "@dfine/tensor";
-import type { Override, OverrideCall, View } from "@dfine/tensor/kernel";
+import type { Epilogue, FinishedCall, Override, View } from "@dfine/tensor/kernel";
 import { expect } from "vitest";
 import { TestRuntime } from "./hostileRuntime.ts";
 
@@ -17,6 +17,8 @@ export interface OpCall<Attrs> {
   readonly inputs: (runtime: TestRuntime) => readonly View[];
   readonly outputs: (runtime: TestRuntime) => readonly View[];
   readonly attrs: Attrs;
+  /** What an elementwise kernel makes of the output's sums. */
+  readonly epilogue?: (runtime: TestRuntime) => Epilogue;
 }
 
 /**
@@ -36,7 +38,8 @@ export function runOverride<Name extends keyof OpAttrs>(
       const override = make(runtime);
       const variant = override.select(inputs, call.attrs);
       if (variant === undefined) throw new Error("the override declined");
-      override.run({ variant, inputs, outputs, attrs: call.attrs } satisfies OverrideCall<OpAttrs[Name]>);
+      const finished = call.epilogue && { epilogue: call.epilogue(runtime) };
+      override.run({ variant, inputs, outputs, attrs: call.attrs, ...finished } satisfies FinishedCall<OpAttrs[Name]>);
       runtime.check();
       return outputs.map((output) => runtime.read(output));
     }) as [number[][], number[][]];

@@ -1,4 +1,5 @@
 import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import { Fusion } from "@dfine/tensor/kernel";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
@@ -9,7 +10,6 @@ import { type OpenDevice, openDevice, openHardware } from "./device/openDevice.t
 import { FIRST_PACE, type Pace, rememberLoss, WorkLimits } from "./device/workLimits.ts";
 import { addedRows } from "./folds/addedRows.ts";
 import { Folds } from "./folds/folds.ts";
-import { Fusion } from "./fusion/fusion.ts";
 import { inOrder } from "./fusion/inOrder.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { remembering } from "./kernels/remembered.ts";
@@ -102,15 +102,16 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   const gpu = { device, faults, counters, pieceBytes };
   const limits = new WorkLimits(open.identity, firstPace(open, options));
   void device.lost.then(({ reason }) => reason !== "destroyed" && rememberLoss(open.identity));
-  const queue = new CommandQueue(gpu, { profiler, limits });
   const maxBufferBytes = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
   const bindingLimit = device.limits.maxStorageBuffersPerShaderStage;
   const maxBindings = Math.min(options.maxBindings ?? bindingLimit, bindingLimit);
+  const queue = new CommandQueue(gpu, { profiler, limits, maxBindings });
   const pool = new Pool({
     ...gpu,
     maxBufferBytes,
     limitBytes: options.memoryLimitBytes ?? Number.POSITIVE_INFINITY,
     flush: () => queue.flush(),
+    whenUnused: (block, give) => queue.whenUnused(block, give),
     onDestroy: () => queue.pipelines.forgetBindGroups(),
   });
   const read = readerOf(gpu, queue);
@@ -122,11 +123,15 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     limits,
     barriers,
     quadVisits: options.quadVisits ?? QUAD_VISITS,
+    holds: () => waits,
   });
   const folds: Folds = new Folds({ queue, pool, limits, maxBindings, barriers, before: () => fusion.flush() });
   const { busyGroups } = tuning;
   const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
-  const fusion = new Fusion({ run, free: (buffer) => folds.free(buffer), maxBindings, repeats: barriers });
+  const fusion = new Fusion({
+    ...{ run, free: (buffer) => folds.free(buffer), blockOf: (buffer) => (buffer as GpuBuffer).block },
+    ...{ maxBindings, repeats: barriers },
+  });
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);
   const tuner = new Tuner({
@@ -229,6 +234,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     },
     memory() {
       folds.settle();
+      queue.release();
       return pool.memory();
     },
     get choices() {

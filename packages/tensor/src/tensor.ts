@@ -168,7 +168,7 @@ export class Tensor extends Handle {
       throw new GradientError(`requiresGrad: only f32 tensors have gradients, this one is ${this.dtype}`);
     this.#held.edge?.node.release();
     this.#held.edge = undefined;
-    if (value) this.attach({ node: new Node("leaf", { leaf: true }), output: 0 });
+    if (value) this.attach({ node: new Node("leaf"), output: 0 });
   }
   /** Makes the tensor the output of a tape node. */
   attach(edge: Edge): void {

@@ -10,7 +10,6 @@ import {
   windowOverrides,
 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import type { Epilogue } from "./epilogue.ts";
 import { multiplyViews } from "./matmul.ts";
 import { sumWindows } from "./sumWindows.ts";
 import { suitsWinograd, winograd } from "./winograd.ts";
@@ -24,12 +23,8 @@ function kindOf(attrs: Conv2dAttrs, weight: Shape4, x: Shape4): Kind {
 
 /** Convolutions and their inputs' gradients. */
 export function conv2dOverrides(runtime: CpuRuntime) {
-  const overrides = windowOverrides<Epilogue, Kind>({
+  const overrides = windowOverrides<Kind>({
     kindOf,
-    epilogueOf: ({ inputs, attrs }) => ({
-      activation: attrs.activation,
-      addresses: inputs.slice(2).map((view) => runtime.pointer(view)),
-    }),
     run(windows, { kind, epilogue }) {
       if (kind === "pointwise") multiplyViews(runtime, { ...pointwiseProduct(windows), epilogue });
       else if (kind === "winograd") winograd(runtime, { ...windows, epilogue });

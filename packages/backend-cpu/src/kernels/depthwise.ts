@@ -2,15 +2,7 @@ import type { CpuRuntime } from "../runtime.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { storeRow } from "../wasm/vectors.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
-import {
-  EPILOGUE_NAMES,
-  type Epilogue,
-  type EpilogueKind,
-  epilogueKind,
-  epilogueWords,
-  finish,
-  kindText,
-} from "./epilogue.ts";
+import { EPILOGUE_NAMES, type Epilogue, type EpilogueKind, epilogueWords, finish, kindText } from "./epilogue.ts";
 
 // Each channel by itself: few multiply-adds for each value, so what limits is loads, and what a tap costs besides. Tile: six
 // pieces of eight outputs, or five of four. A 5×5 at 40², with its padding: 25 % of the ceiling (`tile.ts`) wide, 36 %
@@ -157,7 +149,7 @@ export function depthwise(runtime: CpuRuntime, problem: Depthwise): void {
   const rowPieces = Math.ceil(width / (shapeFor(runtime).vectors * 4));
   const isDense = toStrides[2] === 4;
   runtime.withTables([taps.flatMap(({ input, weight }) => [input, weight])], ([table]) =>
-    launchNamed(runtime, kernel(isDense, epilogueKind(epilogue)), {
+    launchNamed(runtime, kernel(isDense, epilogue?.kind), {
       words: {
         ...problem,
         taps: table!,

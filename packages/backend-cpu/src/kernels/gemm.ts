@@ -1,7 +1,8 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
+import type { Local } from "../wasm/assembler.ts";
 import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
-import { EPILOGUE_NAMES, type EpilogueKind, epilogueKind, epilogueWords, kindText } from "./epilogue.ts";
+import { EPILOGUE_NAMES, type EpilogueKind, epilogueWords, finish, isShort, kindText } from "./epilogue.ts";
 import { chunksOf, type Gemm, type GemmRows, longest, packsRows, rowWords } from "./gemmProblem.ts";
 import { type PackKind, packColumns } from "./packColumns.ts";
 import { PACKED_PITCH, packRows } from "./packRows.ts";
@@ -54,14 +55,24 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
       const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
       const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
       const [column, panel, row, height, isFirst, isLast] = f.locals("i32", 6);
-      const [first, x, lanes, isWhole, isDirect, isAdded] = f.locals("i32", 6);
-      const [place, address, pitch, packed, packedPanel, packedPitch, blockBytes] = f.locals("i32", 7);
+      const [first, x, lanes, isWhole, isDirect, isAdded, isFinished] = f.locals("i32", 7);
+      const [place, address, to, pitch, packed, packedPanel, packedPitch, blockBytes] = f.locals("i32", 8);
       const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
       const word = (index: number) => f.get(batch).memory("i32.load", index * 4);
       const where = { row, start: aStart, pitch: arg.aPitch, table: arg.rowTable };
       const packs = packsRows && rows !== "tables" ? rows : undefined;
+      const short = epilogue && isShort(epilogue) ? epilogue : undefined;
 
-      // A whole tile goes straight to c; what is added to, finished or cut off goes through the thread's own memory.
+      const finishTile = (kind: EpilogueKind, count: number): void => {
+        f.get(address).set(to);
+        for (let i = 0; i < count; i++) {
+          if (i > 0) f.get(to, pitch).op("i32.add").set(to);
+          const sums = tile.sums.slice(i * tile.shape.vectors, (i + 1) * tile.shape.vectors);
+          const elements = (word: Local, per: string) => f.get(word, per === "column" ? place : to).op("i32.add");
+          finish(f, kind, { arg, channel: row, offset: i, sums, elements });
+        }
+      };
+      // A whole tile goes straight to c; one that is cut off, or whose epilogue is long, goes through the thread's own memory.
       const target = () => word(2).get(row, arg.cPitch).op("i32.mul", "i32.add").get(place).op("i32.add").set(address);
       const block = (): void => {
         target().get(arg.cPitch).set(pitch);
@@ -76,6 +87,7 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
             ...{ aTable: arg.kTable, aPitch: packs ? packedPitch : arg.aPitch },
           });
           f.get(isAdded).if(() => addRows(f, tile, { height: count, address, pitch }));
+          if (short) f.get(isFinished).if(() => finishTile(short, count));
           storeTile(f, tile, { height: count, address, pitch });
         });
         f.get(isDirect)
@@ -137,8 +149,9 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
               f.i32(isSpread ? 0 : 1)
                 .op("i32.and")
                 .tee(isWhole);
-              if (epilogue) f.get(isLast).op("i32.eqz", "i32.and");
-              f.tee(isDirect)
+              if (epilogue && !short) f.get(isLast).op("i32.eqz", "i32.and");
+              f.tee(isDirect).get(isLast).op("i32.and").set(isFinished);
+              f.get(isDirect)
                 .get(isFirst)
                 .op("i32.eqz", "i32.and")
                 .set(isAdded)
@@ -184,7 +197,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
     runtime.withScratch(runtime.threads * (block + packedBytes), (panels) =>
       launchNamed(
         runtime,
-        gemmKernel({ rows: rows.kind, packsRows: packs, pack, isSpread: !!runs?.to, epilogue: epilogueKind(epilogue) }),
+        gemmKernel({ rows: rows.kind, packsRows: packs, pack, isSpread: !!runs?.to, epilogue: epilogue?.kind }),
         {
           words: {
             batches: batchTable!,

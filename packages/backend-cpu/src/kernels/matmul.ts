@@ -1,7 +1,13 @@
 import type { MatmulAttrs } from "@dfine/tensor";
-import { type Matrices, type Multiplication, matmulProblem, type Override } from "@dfine/tensor/kernel";
+import {
+  type FinishedCall,
+  type Matrices,
+  type Multiplication,
+  matmulProblem,
+  type Override,
+} from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import type { Epilogue } from "./epilogue.ts";
+import { boundEpilogue } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
 import { cutSummed, type GemmRows, withRows } from "./gemmProblem.ts";
 import { packedSegments, packedWeight } from "./packedWeight.ts";
@@ -20,7 +26,8 @@ function batchOffsets(axes: readonly number[], strides: readonly number[]): numb
 
 export const matmulOverride = (runtime: CpuRuntime): Override<MatmulAttrs> => ({
   select: () => "gemm",
-  run: ({ inputs: [a, b], outputs: [c] }) => multiplyViews(runtime, { a: a!, b: b!, c: c! }),
+  run: ({ inputs: [a, b], outputs: [c], epilogue }: FinishedCall<MatmulAttrs>) =>
+    multiplyViews(runtime, { a: a!, b: b!, c: c!, epilogue }),
 });
 
 // Below, a transposed product is the faster one where a's rows are adjacent: what is packed is then read line after line.
@@ -33,7 +40,7 @@ interface Factor {
   readonly at: readonly number[];
 }
 
-export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: Multiplication<Epilogue>): void {
+export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: Multiplication): void {
   const { m, n, k, axes, a, b } = matmulProblem(factors.a, factors.b);
   const addresses = ({ view, batch }: Matrices): number[] => {
     const first = runtime.pointer(view);
@@ -71,7 +78,7 @@ export function multiplyViews(runtime: CpuRuntime, { c, epilogue, ...factors }: 
       rows: from,
       columns: panels !== undefined ? { kind: "packed" } : isInRuns ? runs() : { kind: "strided", ...strides },
       cPitch: isTurned ? BYTES : n * BYTES,
-      epilogue,
+      epilogue: boundEpilogue(runtime, epilogue, c),
     });
   if (rows.summed !== BYTES && rows.outer === BYTES) product({ kind: "adjacent", pitch: rows.summed });
   else {

@@ -1,3 +1,4 @@
+import type { EpilogueOperand } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
 import { divide } from "./args.ts";
@@ -46,24 +47,28 @@ export interface Settling {
 /** Moves a tile's sums from the thread's own memory to c: adds what is there, then the epilogue, and leaves out columns that do not exist. */
 export function settleRows(f: Assembler, tile: Tile, settling: Settling): void {
   const { columns, row, height, to, cPitch, isFirst, isLast, epilogue } = settling;
-  const [channel, end, own, source, spare] = f.locals("i32", 5);
+  const [channel, end, own, source, spare, from] = f.locals("i32", 6);
   const sums = f.locals("v128", tile.shape.vectors);
   f.own().tee(own).i32(SPARE_ROW).op("i32.add").set(spare);
   f.get(row, height).op("i32.add").set(end);
+  /** Has `source` point to what lies at `at` for the tile's columns, side by side. */
+  const readable = (at: Local): void => {
+    f.get(columns.isWhole).if(
+      () => f.get(at).set(source),
+      () => {
+        eachLane(f, { columns, to: at }, (lane, place) =>
+          f.get(spare, lane).op("i32.add").get(place).memory("f32.load").memory("f32.store"),
+        );
+        f.get(spare).set(source);
+      },
+    );
+  };
   f.for(channel, { from: row, to: end }, () => {
     loadRow(f, sums, own);
     f.get(isFirst)
       .op("i32.eqz")
       .if(() => {
-        f.get(columns.isWhole).if(
-          () => f.get(to).set(source),
-          () => {
-            eachLane(f, { columns, to }, (lane, place) =>
-              f.get(spare, lane).op("i32.add").get(place).memory("f32.load").memory("f32.store"),
-            );
-            f.get(spare).set(source);
-          },
-        );
+        readable(to);
         for (const [j, sum] of sums.entries())
           f.get(source)
             .memory("v128.load", j * 16)
@@ -71,7 +76,17 @@ export function settleRows(f: Assembler, tile: Tile, settling: Settling): void {
             .op("f32x4.add")
             .set(sum);
       });
-    if (epilogue) f.get(isLast).if(() => finish(f, epilogue, { arg: columns.arg, channel, sums }));
+    if (epilogue)
+      f.get(isLast).if(() => {
+        const elements = (word: Local, per: EpilogueOperand["per"]): void => {
+          if (per === "column") f.get(word, columns.column).i32(2).op("i32.shl", "i32.add");
+          else f.get(word, to).op("i32.add");
+          f.set(from);
+          readable(from);
+          f.get(source);
+        };
+        finish(f, epilogue, { arg: columns.arg, channel, sums, elements });
+      });
     f.get(columns.isWhole).if(
       () => storeRow(f, sums, to),
       () => {
@@ -84,7 +99,7 @@ export function settleRows(f: Assembler, tile: Tile, settling: Settling): void {
     f.get(to, cPitch).op("i32.add").set(to);
     f.get(own).i32(OWN_PITCH).op("i32.add").set(own);
   });
-  f.release(channel, end, own, source, spare, ...sums);
+  f.release(channel, end, own, source, spare, from, ...sums);
 }
 
 /** Visits the tile's columns in a row of c: their byte offsets in the tile's row, and their addresses. */

@@ -1,7 +1,7 @@
-import { type ConvWindows, shape4 } from "@dfine/tensor/kernel";
+import { type ConvWindows, type Epilogue, shape4 } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { depthwise } from "./depthwise.ts";
-import { type Epilogue, ofChannels } from "./epilogue.ts";
+import { boundEpilogue, ofChannels } from "./epilogue.ts";
 import { gemm } from "./gemm.ts";
 import { cutSummed, withRows } from "./gemmProblem.ts";
 import { tapOffsets, type Walk } from "./paddedAxes.ts";
@@ -17,7 +17,8 @@ export interface WindowSums extends ConvWindows {
 
 /** Sums windows of x into c, then the epilogue. k runs over the channels of a group, then kernel rows and columns. */
 export function sumWindows(runtime: CpuRuntime, windows: WindowSums): void {
-  const { weight, c, groups, weightStrides, isDepthwise, epilogue } = windows;
+  const { weight, c, groups, weightStrides, isDepthwise } = windows;
+  const epilogue = boundEpilogue(runtime, windows.epilogue, c);
   const [, , kernelHeight, kernelWidth] = shape4(weight);
   const [, rows, height, width] = shape4(c);
   const input = paddedInput(runtime, windows, isDepthwise ? undefined : true);

@@ -1,16 +1,8 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
-import { type ConvWindows, roundUp, type Shape4, shape4, type WindowAxis } from "@dfine/tensor/kernel";
+import { type ConvWindows, type Epilogue, roundUp, type Shape4, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
-import {
-  EPILOGUE_NAMES,
-  type Epilogue,
-  type EpilogueKind,
-  epilogueKind,
-  epilogueWords,
-  finish,
-  kindText,
-} from "./epilogue.ts";
+import { boundEpilogue, EPILOGUE_NAMES, type EpilogueKind, epilogueWords, finish, kindText } from "./epilogue.ts";
 import { cutSummed } from "./gemmProblem.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { addTile, byHeight, forBlocks, makeTile, multiply, rowAddresses, storeTile, tileShape } from "./tile.ts";
@@ -168,6 +160,7 @@ export function winograd(
   const [, rows, height, width] = shape4(c);
   const input = paddedInput(runtime, { x, axes: [[tiles(y)], [tiles(across)]] });
   const { images, channels, layout } = input;
+  const bound = boundEpilogue(runtime, epilogue, c);
   const { columns } = tileShape(runtime);
   const rowTiles = Math.ceil(width / 2);
   const panels = Math.ceil((Math.ceil(height / 2) * (rowTiles + 1) - 1) / columns);
@@ -195,7 +188,7 @@ export function winograd(
   const sum = (transformed: number): void =>
     withPadded(runtime, { input }, ({ from, first, count }) =>
       runtime.withScratch(runtime.threads * scratchBytes, (scratch) =>
-        launchNamed(runtime, kernel(epilogueKind(epilogue)), {
+        launchNamed(runtime, kernel(bound?.kind), {
           words: {
             ...{ from, imageBytes: channels * layout.plane, planeBytes: layout.plane, rowBytes: layout.row },
             ...{ phaseBytes: layout.phase, channels, segment },
@@ -203,7 +196,7 @@ export function winograd(
             ...{ rows, to: runtime.pointer(c) + first * rows * plane, toImage: rows * plane, toPlane: plane },
             ...{ height, width, rowTiles, panels, blockPanels, blocks },
             ...{ scratch, scratchBytes, inputPart, inputPanel, sumsPanel },
-            ...epilogueWords(epilogue),
+            ...epilogueWords(bound),
           },
           units: count * blocks,
           grain: Math.max(1, Math.floor(CHUNK_WORK / (PARTS * columns * blockPanels * channels * rows))),

@@ -4,6 +4,7 @@ import { USAGE } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Limits } from "../device/workLimits.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
+import { Held, type HeldCommand } from "./held.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { type Shader, UNIFORM_BYTES } from "./shader.ts";
@@ -44,6 +45,7 @@ export class CommandQueue {
   readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
   readonly #mostGroups: number;
   readonly #limits: Pick<Limits, "visits">;
+  readonly #held: Held;
   /** Since the last submit. */
   #writtenBytes = 0;
   #usedBytes = 0;
@@ -57,11 +59,19 @@ export class CommandQueue {
   /** Of the one pass of a batch that is timed. */
   #stamps: GPUComputePassTimestampWrites | undefined;
 
-  constructor(gpu: Gpu, { profiler, limits }: { profiler?: Profiler | undefined; limits: Pick<Limits, "visits"> }) {
+  constructor(
+    gpu: Gpu,
+    {
+      profiler,
+      limits,
+      maxBindings,
+    }: { profiler?: Profiler | undefined; limits: Pick<Limits, "visits">; maxBindings: number },
+  ) {
     const { device } = gpu;
     this.#gpu = gpu;
     this.#profiler = profiler;
     this.#limits = limits;
+    this.#held = new Held({ run: (command) => this.#run(command), maxBindings, limits });
     this.#mostGroups = device.limits.maxComputeWorkgroupsPerDimension;
     this.#uniforms = device.createBuffer({
       label: "uniforms",
@@ -77,6 +87,7 @@ export class CommandQueue {
     try {
       return work();
     } finally {
+      this.#held.release();
       this.rehearsing = false;
     }
   }
@@ -95,6 +106,7 @@ export class CommandQueue {
     try {
       work();
     } finally {
+      this.#held.release();
       this.#closePass();
       this.#stamps = undefined;
       resolve(this.#openEncoder());
@@ -103,7 +115,27 @@ export class CommandQueue {
   }
 
   /** Appends a dispatch. @throws BackendError when it is too large for the device */
-  dispatch({ shader, blocks, words, workgroups, work = 0 }: Command): void {
+  dispatch(command: Command): void {
+    this.#held.before(command);
+    this.#run(command);
+  }
+
+  /** Appends a dispatch that may share one with others: before anything else that touches what it does. */
+  hold(command: HeldCommand): void {
+    this.#held.hold(command);
+  }
+
+  /** Runs dispatches that wait. */
+  release(): void {
+    this.#held.release();
+  }
+
+  /** Calls `give` once no dispatch that waits needs a block. */
+  whenUnused(block: Block, give: () => void): void {
+    this.#held.whenUnused(block, give);
+  }
+
+  #run({ shader, blocks, words, workgroups, work = 0 }: Command): void {
     const [x, y, z] = workgroups;
     if (Math.max(x, y, z) > this.#mostGroups || words.length * 4 > UNIFORM_BYTES)
       throw new BackendError(
@@ -127,7 +159,7 @@ export class CommandQueue {
     this.#gpu.counters.dispatches++;
     this.#work += work;
     const isFull = this.#names.push(shader.name) >= MOST_DISPATCHES || this.#work >= this.#limits.visits;
-    if (isFull && !this.#stamps) this.flush();
+    if (isFull && !this.#stamps) this.#submit();
   }
 
   /**
@@ -135,6 +167,7 @@ export class CommandQueue {
    * is submitted, so that is done every `pieceBytes`.
    */
   write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
+    if (this.#held.touches(block, true)) this.#held.release();
     // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
     if (block.batch === this.#batch) this.flush();
     const { device, pieceBytes } = this.#gpu;
@@ -150,6 +183,7 @@ export class CommandQueue {
 
   /** Appends a copy of bytes, a multiple of four, from one buffer to another. */
   copy(from: Place, to: Place, bytes: number): void {
+    if (this.#held.touches(from.block, false) || this.#held.touches(to.block, true)) this.#held.release();
     if (this.rehearsing) return;
     this.#closePass();
     this.#openEncoder().copyBufferToBuffer(from.block.gpu, from.byteOffset, to.block.gpu, to.byteOffset, bytes);
@@ -159,6 +193,11 @@ export class CommandQueue {
 
   /** Submits what was gathered. */
   flush(): void {
+    this.#held.release();
+    this.#submit();
+  }
+
+  #submit(): void {
     const encoder = this.#encoder;
     if (!encoder) return;
     this.#closePass();

@@ -5,7 +5,7 @@ import type { Shader } from "../commands/shader.ts";
 import type { Limits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import { grid } from "../print/launch.ts";
+import { grid } from "../print/grid.ts";
 import { spanOf } from "../print/packReads.ts";
 import { FOLD_WORDS, foldShader, foldThreads, lanesFor, MOST_SUMS } from "./foldShader.ts";
 

@@ -1,6 +1,5 @@
-import type { Override, Overrides } from "@dfine/tensor/kernel";
+import type { Fusion, Override, Overrides } from "@dfine/tensor/kernel";
 import type { Folds } from "../folds/folds.ts";
-import type { Fusion } from "./fusion.ts";
 
 /** Hand-written kernels behind what waits; those of `products` take a `FinishedCall`, and wait themselves. */
 export function inOrder(
@@ -12,10 +11,10 @@ export function inOrder(
     after,
   }: { fusion: Fusion; folds: Folds; products: () => readonly string[]; after: () => void },
 ): Overrides {
-  const behind = ([op, { select, run }]: [string, Override<unknown>]): [string, Override<unknown>] => [
+  const behind = ([op, { run, ...others }]: [string, Override<unknown>]): [string, Override<unknown>] => [
     op,
     {
-      select,
+      ...others,
       run(call) {
         folds.beforeCall(call);
         if (products().includes(op)) fusion.multiply({ call, run });

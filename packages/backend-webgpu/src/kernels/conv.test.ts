@@ -11,7 +11,7 @@ import {
   convProperties,
   convShapes,
 } from "../../../tensor/test/convProperties.ts";
-import { evaluate, f32, variants } from "../../test/opKit.ts";
+import { evaluate, f32, reference, variants } from "../../test/opKit.ts";
 import { productKinds } from "../../test/productKit.ts";
 
 const kinds = await productKinds();
@@ -122,5 +122,25 @@ describe("conv2dAct", () => {
       await dispatches({ ...test, x: [b, c, h + 1, w + 2] });
     }
     expect(first.counters.pipelines).toBe(before);
+  });
+});
+
+/** Whole numbers whose sums of products float32 holds. */
+const whole = (shape: readonly number[]) =>
+  f32(
+    Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => ((i * 7919) % 13) - 6),
+    shape,
+  );
+
+describe.each(kinds)("of some channels of larger images, %s", (_, backend) => {
+  it.each([1, 3])("with kernels of %i", async (side) => {
+    const some = (x: Tensor): Tensor => x.slice([{}, { start: 3, end: 7 }]);
+    const inputs = [whole([2, 10, 6, 7]), whole([4, 4, side, side]), whole([2, 11, 7 - side, 8 - side])];
+    const run = ([x, weight, dy]: readonly Tensor[]) => {
+      const convolve = ([a, b]: readonly Tensor[]): Tensor => conv2d(a!, b!);
+      const leaves = [some(x!), weight!];
+      return [convolve(leaves), ...gradients(convolve, { inputs: leaves, dy: some(dy!) })];
+    };
+    expect(await evaluate(backend, inputs, run)).toEqual(await evaluate(reference, inputs, run));
   });
 });

@@ -1,6 +1,6 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
-import { asMatrices, type Override, shape4, type View } from "@dfine/tensor/kernel";
-import { convVariant } from "./conv2d.ts";
+import { asMatrices, type Override, type Shape4, shape4, type View } from "@dfine/tensor/kernel";
+import { convVariant, mayLieApart } from "./conv2d.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplySummed } from "./matmul.ts";
 import { runProduct } from "./product/run.ts";
@@ -55,9 +55,14 @@ fn c_place(batch: Batch, n: i32) -> i32 { return batch.c + n * u.c_column; }`,
   fastest: "inner",
 } as const satisfies ProductSpec<"x" | "dy">;
 
+const weightShape = ([dy, x]: readonly View[], { groups, kernelSize }: Conv2dWeightGradAttrs): Shape4 => [
+  ...([dy!.shape[1]!, x!.shape[1]! / groups] as const),
+  ...kernelSize,
+];
+
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
-  select: ([dy, x], attrs) =>
-    convVariant(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const),
+  select: (inputs, attrs) => convVariant(attrs, weightShape(inputs, attrs)),
+  accepts: (inputs, attrs) => inputs.map((images) => mayLieApart(images, attrs, weightShape(inputs, attrs))),
   run({ variant, inputs, outputs, attrs }) {
     const [dy, x, dw] = [inputs[0]!, inputs[1]!, outputs[0]!];
     if (variant === "depthwise") {
@@ -68,7 +73,7 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
       pointwise(runtime, { dy, x, dw });
       return;
     }
-    const [images, channels, height, width] = shape4(x);
+    const [images, , height, width] = shape4(x);
     const [, co, ho, wo] = shape4(dy);
     const [, ci, kh, kw] = shape4(dw);
     const { groups, stride, padding, dilation } = attrs;
@@ -84,11 +89,14 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
         ...{ height, width, rows_y: ho, kernel_y: kh, kernel_x: kw },
         ...{ step_y: stride[0], step_x: stride[1], base_y: -padding[0], base_x: -padding[1] },
         ...{ tap_y: dilation[0], tap_x: dilation[1] },
-        ...{ x_image: channels * height * width, x_group: ci * height * width, x_channel: height * width },
-        ...{ dy_image: co * ho * wo, dy_group: n * ho * wo, dy_channel: ho * wo },
+        ...{ x_image: x.strides[0]!, x_group: ci * height * width, x_channel: height * width },
+        ...{ dy_image: dy.strides[0]!, dy_group: n * ho * wo, dy_channel: ho * wo },
         ...{ c_group: n * m, c_column: m },
       },
-      lies: { a: { alongK: true, inFours: false }, b: { alongK: true, inFours: wo % 4 === 0 } },
+      lies: {
+        a: { alongK: true, inFours: false },
+        b: { alongK: true, inFours: wo % 4 === 0 && dy.strides[0]! % 4 === 0 },
+      },
       cInFours: m % 4 === 0,
       mayPart: true,
     });
@@ -99,6 +107,6 @@ export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWe
 function pointwise(runtime: GpuRuntime, { dy, x, dw }: { dy: View; x: View; dw: View }): void {
   const [a, b] = [asMatrices(dy), asMatrices(x)];
   const [images, ci, pixels] = b.shape as [number, number, number];
-  const transposed = { ...b, shape: [images, pixels, ci], strides: [ci * pixels, 1, pixels] };
+  const transposed = { ...b, shape: [images, pixels, ci], strides: [b.strides[0]!, 1, pixels] };
   multiplySummed(runtime, { a, b: transposed, c: dw });
 }

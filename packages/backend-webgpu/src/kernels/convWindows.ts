@@ -1,5 +1,4 @@
-import { type ConvWindows, shape4, type WindowAxis } from "@dfine/tensor/kernel";
-import type { Epilogue } from "./epilogue.ts";
+import { type ConvWindows, type Epilogue, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import { runProduct } from "./product/run.ts";
 import type { ProductSpec } from "./product/spec.ts";
 import type { GpuRuntime } from "./runtime.ts";
@@ -95,7 +94,7 @@ export function convWindows(runtime: GpuRuntime, windows: Windows): void {
       weight_first: yAxis.firstTap * kernelWidth + xAxis.firstTap,
       ...{ weight_tap_y: yAxis.tapIndexStep * kernelWidth, weight_tap_x: xAxis.tapIndexStep },
       ...{ weight_group: weightStrides.group, weight_row: weightStrides.row, weight_channel: weightStrides.channel },
-      ...{ x_image: channels * xPlane, x_group: (channels / groups) * xPlane, x_channel: xPlane },
+      ...{ x_image: x.strides[0]!, x_group: (channels / groups) * xPlane, x_channel: xPlane },
       ...{ c_image: rows * cPlane, c_group: (rows / groups) * cPlane, c_first: yAxis.start * outWidth + xAxis.start },
       ...{ c_step_y: yAxis.outStep * outWidth, c_step_x: xAxis.outStep },
     },

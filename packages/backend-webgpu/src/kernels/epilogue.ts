@@ -1,42 +1,7 @@
-import { type Conv2dActAttrs, sizeOf } from "@dfine/tensor";
-import { convEpilogue, type Expr, type OverrideCall, postorder, row } from "@dfine/tensor/kernel";
+import { type Epilogue, type EpilogueOperand, type Expr, postorder } from "@dfine/tensor/kernel";
 import { typeOf, type Width } from "../print/library.ts";
 import { printConstant, printOperation } from "../print/operations.ts";
 import type { BufferView } from "./wgslKernel.ts";
-
-/** What becomes of a product's sums before they are stored. */
-export interface Epilogue {
-  /** Ends the names of kernels that have it. */
-  readonly name: string;
-  /** Of `row(0)`, the sum, and `row(1 + i)`, what operand i holds. */
-  readonly expression: Expr;
-  /** In the order in which kernels bind them. */
-  readonly operands: readonly EpilogueOperand[];
-  /** Output channels, where an operand has one element for each. */
-  readonly channels: number;
-}
-
-export interface EpilogueOperand {
-  readonly name: string;
-  readonly view: BufferView;
-  /** What it has an element for. */
-  readonly per: "channel" | "column" | "element" | "all";
-}
-
-const CONV_OPERANDS = { bias: "channel", factor: "channel", scale: "all", shift: "all" } as const;
-
-/** `convEpilogue` of the sums and of bias, then perhaps factor; then perhaps scale and shift. */
-export function epilogueOf({ inputs, attrs }: OverrideCall<Conv2dActAttrs>): Epilogue {
-  const names = Object.keys(CONV_OPERANDS) as (keyof typeof CONV_OPERANDS)[];
-  const operands = inputs.slice(2).map((view, i) => ({ name: names[i]!, view, per: CONV_OPERANDS[names[i]!] }));
-  const [bias, ...rest] = operands.map((_, i) => row(1 + i));
-  return {
-    name: `, ${attrs.activation} of ${operands.map(({ name }) => name).join(" ")}`,
-    expression: convEpilogue(attrs.activation, [row(0), bias!, ...rest]),
-    operands,
-    channels: sizeOf(inputs[2]!.shape),
-  };
-}
 
 export const epilogueBindings = (epilogue: Epilogue | undefined): Record<string, "read f32"> =>
   Object.fromEntries((epilogue?.operands ?? []).map(({ name }) => [name, "read f32"]));

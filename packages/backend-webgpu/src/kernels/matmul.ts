@@ -1,5 +1,7 @@
 import { type MatmulAttrs, sizeOf } from "@dfine/tensor";
 import {
+  type Epilogue,
+  type FinishedCall,
   type MatmulProblem,
   type Matrices,
   type Multiplication,
@@ -7,8 +9,6 @@ import {
   type Override,
   type View,
 } from "@dfine/tensor/kernel";
-import type { FinishedCall } from "../fusion/fusion.ts";
-import type { Epilogue } from "./epilogue.ts";
 import type { ProductSizes } from "./product/plan.ts";
 import { productVariant, runProduct } from "./product/run.ts";
 import type { Lie, Lies, ProductSpec, Side } from "./product/spec.ts";
@@ -72,7 +72,7 @@ function turned({ products }: GpuRuntime, problem: Problem, epilogue?: Epilogue)
   };
 }
 
-function problemOf(runtime: GpuRuntime, { a, b, epilogue }: Pick<Multiplication<Epilogue>, "a" | "b" | "epilogue">) {
+function problemOf(runtime: GpuRuntime, { a, b, epilogue }: Pick<Multiplication, "a" | "b" | "epilogue">) {
   const problem = matmulProblem(a, b);
   const runs = {
     ...{ outer: Math.ceil(problem.k / RUN), inner: RUN },
@@ -122,11 +122,11 @@ export const matmulOverride = (runtime: GpuRuntime): Override<MatmulAttrs> => ({
     multiplyViews(runtime, { a: a!, b: b!, c: c!, epilogue }),
 });
 
-export const multiplyViews = (runtime: GpuRuntime, product: Multiplication<Epilogue>): void =>
+export const multiplyViews = (runtime: GpuRuntime, product: Multiplication): void =>
   multiply(runtime, problemOf(runtime, product), product);
 
 /** c [m, n] = Σ a[i] · b[i], of a [I, m, k] and b [I, k, n]: i is summed over as k is. */
-export function multiplySummed(runtime: GpuRuntime, { a, b, c }: Multiplication<Epilogue>): void {
+export function multiplySummed(runtime: GpuRuntime, { a, b, c }: Multiplication): void {
   const [count, , inner] = a.shape as [number, number, number];
   const first = (view: View): View => ({ ...view, shape: view.shape.slice(1), strides: view.strides.slice(1) });
   const problem = matmulProblem(first(a), first(b));
@@ -137,7 +137,7 @@ export function multiplySummed(runtime: GpuRuntime, { a, b, c }: Multiplication<
 function multiply(
   runtime: GpuRuntime,
   problem: Problem,
-  { c, epilogue }: Pick<Multiplication<Epilogue>, "c" | "epilogue">,
+  { c, epilogue }: Pick<Multiplication, "c" | "epilogue">,
 ): void {
   const { m, n, axes, a, b, isTransposed } = problem;
   const sizes = sizesOf(problem);

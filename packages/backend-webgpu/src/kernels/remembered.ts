@@ -1,10 +1,9 @@
 import type { Dtype } from "@dfine/tensor";
-import { NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
+import { type Epilogue, NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
 import type { Command, CommandQueue } from "../commands/queue.ts";
 import type { Folds } from "../folds/folds.ts";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
-import type { Epilogue } from "./epilogue.ts";
 import type { GpuRuntime, PartedSum } from "./runtime.ts";
 import { type BufferView, shaderOf, type WgslCall, type WgslKernel, wordsOf } from "./wgslKernel.ts";
 
@@ -126,7 +125,7 @@ export function remembering(
 
   const remembered = (overrides: Overrides): Overrides =>
     Object.fromEntries(
-      Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run }]) => {
+      Object.entries(overrides as Record<string, AnyOverride>).map(([op, { select, run, ...others }]) => {
         const known = new NumbersMemo<Remembered>(MOST_CALLS);
         const find = (inputs: readonly View[], attrs: unknown, epilogue?: Epilogue): Remembered =>
           known.get([measurements, ...keyOf(inputs, attrs), ...epilogueKey(epilogue)], () => ({
@@ -136,6 +135,7 @@ export function remembering(
         /** What was selected last, which mostly runs next. */
         let selected: { readonly inputs: readonly View[]; readonly entry: Remembered } | undefined;
         const own: AnyOverride = {
+          ...others,
           select(inputs, attrs) {
             if (queue.rehearsing) return select(inputs, attrs);
             selected = { inputs, entry: find(inputs, attrs) };

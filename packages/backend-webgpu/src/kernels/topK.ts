@@ -1,5 +1,5 @@
 import type { OpAttrs, Override, View } from "@dfine/tensor/kernel";
-import { grid } from "../print/launch.ts";
+import { grid } from "../print/grid.ts";
 import { dispatchElements, elementKernel } from "./elements.ts";
 import type { GpuRuntime } from "./runtime.ts";
 import { SELECT_ALONE, SELECT_TOGETHER } from "./topKSelect.ts";

@@ -11,6 +11,8 @@ export interface PoolOptions extends Gpu {
   readonly limitBytes: number;
   /** Submits what is queued, so that blocks may be destroyed. */
   readonly flush: () => void;
+  /** Calls `give` once nothing that waits to run needs a block. */
+  readonly whenUnused: (block: Block, give: () => void) => void;
   /** Forgets what refers to blocks that are about to be destroyed. */
   readonly onDestroy: () => void;
 }
@@ -70,7 +72,10 @@ export class Pool {
   free(buffer: GpuBuffer): void {
     if (buffer.freed) throw new BackendError(`webgpu: a buffer of ${buffer.length} elements was freed twice`);
     buffer.freed = true;
-    const { block } = buffer;
+    this.#options.whenUnused(buffer.block, () => this.#give(buffer.block));
+  }
+
+  #give(block: Block): void {
     this.#buffers--;
     this.#liveBytes -= block.bytes;
     this.#idleBytes += block.bytes;
@@ -95,6 +100,7 @@ export class Pool {
 
   #create(bytes: number): Block {
     const { device, faults, counters, limitBytes } = this.#options;
+    if (this.#liveBytes + bytes > limitBytes) this.#options.flush();
     const wanted = this.#liveBytes + bytes;
     const most = Math.min(this.#peakBytes * (1 + IDLE_SHARE) + IDLE_BYTES, limitBytes);
     this.trim(Math.max(0, most - wanted));

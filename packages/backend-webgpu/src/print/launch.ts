@@ -9,10 +9,12 @@ import {
   type Operand,
   scatters,
 } from "@dfine/tensor/kernel";
+import type { Region } from "../commands/held.ts";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Limits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
+import { grid } from "./grid.ts";
 import { type Field, isElementwise, type LaunchValues, type Nest, nestOf } from "./layout.ts";
 import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
@@ -30,6 +32,8 @@ export interface GeneratorOptions {
   readonly barriers: boolean;
   /** Element visits from which on kernels of several axes go by four in software. */
   readonly quadVisits: number;
+  /** Whether dispatches may wait for others that they can be one with. */
+  readonly holds: () => boolean;
 }
 
 /** A launch up to its buffers, offsets and numbers. */
@@ -46,7 +50,7 @@ interface Ready {
 
 /** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
 export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
-  const { barriers, quadVisits, maxBindings, limits, queue, pool } = options;
+  const { barriers, quadVisits, maxBindings, limits, queue, pool, holds } = options;
   const known = new Map<Kernel, Map<string, Printed>>();
   const ready = new WeakMap<object, NumbersMemo<Ready>>();
 
@@ -113,7 +117,9 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
       const workgroups: [number, number, number] = schedule.ordered
         ? [1, 1, 1]
         : grid(Math.ceil((last - first) / schedule.rows));
-      queue.dispatch({ shader, blocks, words, workgroups, work: (last - first) * cost });
+      const command = { shader, blocks, words, workgroups, work: (last - first) * cost };
+      if (shader.part && holds()) queue.hold({ ...command, written: (slot) => writtenBy(launch, { of, slot }) });
+      else queue.dispatch(command);
     }
   };
   return run;
@@ -124,14 +130,6 @@ const MOST_WAYS = 16;
 
 /** How many times longer a visit takes where one workgroup makes them all. */
 const SERIAL_COST = 256;
-
-const MOST_GROUPS = 65535;
-
-/** Workgroups in two dimensions, where one does not take as many. */
-export function grid(groups: number): [number, number, number] {
-  const rows = Math.ceil(groups / MOST_GROUPS);
-  return [Math.ceil(groups / rows), rows, 1];
-}
 
 /** Whether a kernel does nothing but move elements that lie side by side: a copy of bytes, which needs neither bindings nor uniforms. */
 function movesBytes({ axes, operands, stages: [stage, ...rest] }: Kernel): boolean {
@@ -154,6 +152,17 @@ function bindingsOf({ operands }: Launch): { of: number[]; blocks: Block[]; alig
     return known >= 0 ? known : blocks.push(block) - 1;
   });
   return { of, blocks, aligned };
+}
+
+/** What a launch writes in a slot that one operand alone has. */
+function writtenBy(
+  { operands, sizes }: Launch,
+  { of, slot }: { of: readonly number[]; slot: number },
+): Region | undefined {
+  const own = of.indexOf(slot);
+  if (own !== of.lastIndexOf(slot)) return undefined;
+  const { offset, strides } = operands[own]!;
+  return { offset, sizes, strides };
 }
 
 /** Whether a view goes along an axis in fours that lie at multiples of four. */

@@ -1,8 +1,8 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
-import type { Shader, StorageAccess } from "../commands/shader.ts";
+import { PART_THREADS, type Shader, type StorageAccess } from "../commands/shader.ts";
 import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
 import { shaderText, typeOf } from "./library.ts";
-import { printRows } from "./rows.ts";
+import { printPart, printRows } from "./rows.ts";
 import { type Schedule, scheduleText } from "./schedule.ts";
 import { type Slots, slotDtype, slotsText } from "./storage.ts";
 
@@ -21,10 +21,15 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
   const access = slotAccess(kernel, slots);
   const start = fields.map(({ name }) => `let ${name} = u.${name};`).join(" ");
   const body = printRows(kernel, { nest, slots, schedule, start }).join("\n");
-  const bindings = access.map((mode, slot) => {
-    const type = typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1);
-    return { name: `b${slot}`, mode, type };
-  });
+  const types = access.map((_, slot) => typeOf(slotDtype(kernel, slots, slot), slots.inFours[slot] ? 4 : 1));
+  const bindings = access.map((mode, slot) => ({ name: `b${slot}`, mode, type: types[slot]! }));
+  const asPart = (name: string, places: readonly number[]): string => {
+    const inFours: boolean[] = [];
+    for (const [slot, place] of places.entries()) inFours[place] = slots.inFours[slot]!;
+    const placed = { of: slots.of.map((slot) => places[slot]!), inFours };
+    const own = fields.map((field) => `let ${field.name} = u.${name}_${field.name};`).join(" ");
+    return printPart(name, kernel, { nest, slots: placed, schedule, start: own }).join("\n");
+  };
   return {
     shader: {
       name: `${kernel.name} [${scheduleText(schedule)}]`,
@@ -32,12 +37,20 @@ export function printKernel(kernel: Kernel, schedule: Schedule, slots: Slots): P
       code: shaderText(fields, bindings, body),
       access,
       about: describe(kernel),
+      ...(mayBePart(kernel, schedule) ? { part: { name: kernel.name, fields, types, print: asPart } } : {}),
     },
     fields,
     nest,
     schedule,
   };
 }
+
+/** Whether a workgroup has a thread for each of its rows, and these share nothing. */
+const mayBePart = (kernel: Kernel, { rows, lanes, ordered }: Schedule): boolean =>
+  rows === PART_THREADS &&
+  lanes === 1 &&
+  !ordered &&
+  kernel.operands.every(({ indexed, mode }) => !indexed || mode === "read");
 
 const slotAccess = (kernel: Kernel, slots: Slots): StorageAccess[] =>
   slots.inFours.map((_, slot) =>

@@ -8,20 +8,35 @@ import type { Slots } from "./storage.ts";
 import { type Site, type Values, valuesOf } from "./values.ts";
 import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
-/**
- * The main function: after the line `start`, a thread, or some lanes, go along a row stage by stage. `slots` says which
- * operands are views of one buffer.
- */
-export function printRows(
-  kernel: Kernel,
-  { nest, slots, schedule, start }: { nest: Nest; slots: Slots; schedule: Schedule; start: string },
-): string[] {
+/** What a kernel's rows are printed by; `slots` says which operands are views of one buffer. */
+interface RowsText {
+  readonly nest: Nest;
+  readonly slots: Slots;
+  readonly schedule: Schedule;
+  /** A line before all others. */
+  readonly start: string;
+}
+
+function rowLines(kernel: Kernel, { nest, slots, schedule }: RowsText): string[] {
   const { rows, lanes, quads } = schedule;
   const quadAxis = quads ? nest.innermost : undefined;
   const loopAxes = quadAxis === undefined ? nest.loops : [...nest.loops, quadAxis];
   const values = valuesOf(kernel, { slots, loopAxes, innermost: quadAxis });
   const loops = loopsOf({ kernel, lanes, quadAxis });
-  const row = printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
+  return printRow({ kernel, nest, values, loops, quadAxis, rows, lanes });
+}
+
+/** The row of a thread that has one of its own. */
+const ownRow = (rows: number): string[] => [
+  `let row = first + index * ${rows}i + i32(local);`,
+  "if (row >= last) { return; }",
+];
+
+/** The main function: a thread, or some lanes, go along a row stage by stage. */
+export function printRows(kernel: Kernel, text: RowsText): string[] {
+  const { schedule, start } = text;
+  const { rows, lanes } = schedule;
+  const row = rowLines(kernel, text);
   if (schedule.ordered)
     return [
       "@compute @workgroup_size(1)",
@@ -32,25 +47,31 @@ export function printRows(
       "  }",
       "}",
     ];
-  const group = `first + i32(group.y * groups.x + group.x) * ${rows}i`;
-  const ownRow =
+  const own =
     lanes === 1
-      ? [`let row = ${group} + i32(local);`, "if (row >= last) { return; }"]
+      ? ownRow(rows)
       : [
           // All threads of a workgroup meet at its barriers, so those without a row compute the last one again.
           `let mine = i32(local) % ${rows}i;`,
           `let lane = i32(local) / ${rows}i;`,
-          `let alive = ${group} + mine < last;`,
-          `let row = min(${group} + mine, last - 1i);`,
+          `let alive = first + index * ${rows}i + mine < last;`,
+          `let row = min(first + index * ${rows}i + mine, last - 1i);`,
         ];
   return [
     ...(lanes === 1 ? [] : sharedArrays(kernel, rows * lanes)),
     `@compute @workgroup_size(${rows * lanes})`,
     "fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {",
-    ...indent([start, ...ownRow, ...row], 1),
+    ...indent([start, "let index = i32(group.y * groups.x + group.x);", ...own, ...row], 1),
     "}",
   ];
 }
+
+/** What a thread with a row of its own does, as a function of its workgroup's number and its own. */
+export const printPart = (name: string, kernel: Kernel, text: RowsText): string[] => [
+  `fn ${name}(index: i32, local: u32) {`,
+  ...indent([text.start, ...ownRow(text.schedule.rows), ...rowLines(kernel, text)], 1),
+  "}",
+];
 
 /** Lines of one row, whose number is in `row`. */
 function printRow(context: RowContext): string[] {

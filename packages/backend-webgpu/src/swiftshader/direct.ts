@@ -1,4 +1,5 @@
-import { type Epilogue, printEpilogue } from "../kernels/epilogue.ts";
+import type { Epilogue } from "@dfine/tensor/kernel";
+import { printEpilogue } from "../kernels/epilogue.ts";
 import { tileLines } from "../kernels/product/spec.ts";
 import { each, range } from "../kernels/text.ts";
 

@@ -115,8 +115,10 @@ export function linearSumAssignment(cost: Float64Array, rows: number, columns: n
   const view = wide ? cost : transposed(cost, rows, columns);
   const search = startSearch(short, long);
   for (let row = 0; row < short; row++) augment(search, row, shortestPath(view, search, row));
-  if (wide) return { rows: Int32Array.from({ length: rows }, (_, row) => row), columns: search.columnOfRow };
-  const taken = search.rowOfColumn;
-  const assigned = Int32Array.from({ length: rows }, (_, row) => row).filter((row) => taken[row]! >= 0);
-  return { rows: assigned, columns: assigned.map((row) => taken[row]!) };
+  // Each row of the shorter side has a column, each of the longer one may have.
+  const columnOf = wide ? search.columnOfRow : search.rowOfColumn;
+  const assigned = new Int32Array(short);
+  let count = 0;
+  for (let row = 0; row < rows; row++) if (columnOf[row]! >= 0) assigned[count++] = row;
+  return { rows: assigned, columns: assigned.map((row) => columnOf[row]!) };
 }

@@ -14,26 +14,39 @@ export interface DenseTargets {
 
 type Sets = readonly (readonly MatchedPairs[])[];
 
-interface Match {
-  /** Position of the query in [S, B, Q], and in [B, Q]. */
-  readonly at: number;
-  readonly row: number;
-  readonly label: number;
-  readonly box: Floats;
+interface Matches {
+  /** Positions [K] of the queries in [S, B, Q], and in [B, Q]. */
+  readonly at: Int32Array;
+  readonly rows: Int32Array;
+  readonly labels: Int32Array;
+  /** [K, 4] */
+  readonly boxes: Float64Array;
 }
 
 /** All matches of S sets (per set, per image) with their targets. */
-const matchesOf = (sets: Sets, targets: readonly MatchTargets[], numQueries: number): Match[] =>
-  sets.flatMap((images, s) =>
-    images.flatMap(({ queries, targets: matched }, b) =>
-      Array.from(queries, (query, i): Match => {
-        const { labels, boxes } = targets[b]!;
-        const [row, target] = [b * numQueries + query, matched[i]!];
-        const at = s * targets.length * numQueries + row;
-        return { at, row, label: labels[target]!, box: boxes.subarray(target * 4, target * 4 + 4) };
-      }),
-    ),
-  );
+function matchesOf(sets: Sets, targets: readonly MatchTargets[], numQueries: number): Matches {
+  const count = sets.reduce((sum, images) => images.reduce((all, { queries }) => all + queries.length, sum), 0);
+  const [at, rows, labels] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
+  const boxes = new Float64Array(count * 4);
+  let k = 0;
+  for (const [s, images] of sets.entries())
+    for (const [b, { queries, targets: matched }] of images.entries()) {
+      const own = targets[b]!;
+      for (let i = 0; i < queries.length; i++, k++) {
+        const target = matched[i]!;
+        rows[k] = b * numQueries + queries[i]!;
+        at[k] = s * targets.length * numQueries + rows[k]!;
+        labels[k] = own.labels[target]!;
+        for (let edge = 0; edge < 4; edge++) boxes[k * 4 + edge] = own.boxes[target * 4 + edge]!;
+      }
+    }
+  return { at, rows, labels, boxes };
+}
+
+/** Puts rows [K, 4] where their queries are in `dense` [S, B, Q, 4]. */
+function spread(rows: Floats, at: Int32Array, dense: Float64Array | Int32Array): void {
+  for (let i = 0; i < rows.length; i++) dense[at[i >> 2]! * 4 + (i & 3)] = rows[i]!;
+}
 
 /** Spreads the matches of S sets (per set, per image) over all queries of predictions `like` [S, B, Q, …]. */
 export function denseTargets(sets: Sets, targets: readonly MatchTargets[], like: Tensor): DenseTargets {
@@ -42,10 +55,9 @@ export function denseTargets(sets: Sets, targets: readonly MatchTargets[], like:
   const shape = [sets.length, targets.length, numQueries];
   const labels = new Int32Array(sizeOf(shape)).fill(-1);
   const boxes = new Float64Array(labels.length * 4);
-  for (const { at, label, box } of matchesOf(sets, targets, numQueries)) {
-    labels[at] = label;
-    boxes.set(box, at * 4);
-  }
+  const matches = matchesOf(sets, targets, numQueries);
+  for (let k = 0; k < matches.at.length; k++) labels[matches.at[k]!] = matches.labels[k]!;
+  spread(matches.boxes, matches.at, boxes);
   return { labels: tensor(labels, shape, { backend }), targets: tensor(boxes, [...shape, 4], { backend }) };
 }
 
@@ -61,12 +73,13 @@ export function denseEdgeTargets(
   const shape = [sets.length, targets.length, numQueries, 4];
   const bins = new Int32Array(sizeOf(shape));
   const [weightLeft, weightRight] = [new Float64Array(bins.length), new Float64Array(bins.length)];
-  for (const { at, row, box } of matchesOf(sets, targets, numQueries)) {
-    const found = bbox2distance(refPoints.subarray(row * 4, row * 4 + 4), box, weighting);
-    bins.set(found.bins, at * 4);
-    weightLeft.set(found.weightLeft, at * 4);
-    weightRight.set(found.weightRight, at * 4);
-  }
+  const { at, rows, boxes } = matchesOf(sets, targets, numQueries);
+  const points = new Float64Array(boxes.length);
+  for (let i = 0; i < points.length; i++) points[i] = refPoints[rows[i >> 2]! * 4 + (i & 3)]!;
+  const found = bbox2distance(points, boxes, weighting);
+  spread(found.bins, at, bins);
+  spread(found.weightLeft, at, weightLeft);
+  spread(found.weightRight, at, weightRight);
   return {
     bins: tensor(bins, shape, { backend }),
     weightLeft: tensor(weightLeft, shape, { backend }),

@@ -16,6 +16,7 @@ import {
   backboneLevels,
   brokenModelRules,
   checkDFineInput,
+  coarsestStride,
   DFINE_PARTS,
   type DFineConfig,
   dfineSchema,
@@ -33,8 +34,8 @@ interface Blueprint {
   readonly build: () => Detector<AnyConfig>;
   /** @throws ConfigError for images of a height and width, pixels, that the detector cannot take */
   readonly checkInputSize: (size: readonly [number, number]) => void;
-  /** The backbone and its levels, queries, and tokens that they are chosen from. */
-  readonly facts: () => { backbone: string; levels: number; queries: number; tokens: number };
+  /** The backbone and its levels, the coarsest stride of all, queries, and tokens that they are chosen from. */
+  readonly facts: () => { backbone: string; levels: number; stride: number; queries: number; tokens: number };
   /** The configuration with what a file tells of. @throws ModelFileError where that is not enough */
   readonly ofFile: (entries: ReadonlyMap<string, SafetensorsEntry>, about: FileFacts) => AnyConfig;
 }
@@ -48,6 +49,7 @@ const dfine: Row<typeof dfineSchema, Blueprint> = {
     facts: () => ({
       backbone: config.backbone.type,
       levels: backboneLevels(config).length,
+      stride: coarsestStride(config),
       queries: config.decoder.numQueries,
       tokens: tokenCount(config, config.evalSize),
     }),
@@ -64,7 +66,8 @@ const detr: Row<typeof detrSchema, Blueprint> = {
     facts: () => {
       const { levels, maps } = planDetr(config);
       const tokens = detrTokens(levels, config.evalSize);
-      return { backbone: config.backbone.type, levels: maps.length, queries: config.queries.count, tokens };
+      const { stride } = levels.at(-1)!;
+      return { backbone: config.backbone.type, levels: maps.length, stride, queries: config.queries.count, tokens };
     },
     ofFile: (_, { size }) => ({ ...config, evalSize: size ? [size[0], size[1]] : config.evalSize }),
   }),

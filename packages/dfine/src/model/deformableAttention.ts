@@ -1,8 +1,10 @@
 import { buffer, type Initializer, Linear, Module, xavierUniform } from "@dfine/nn";
 import {
+  type Backend,
   concat,
   defineMap,
   deformableSample,
+  recordsAnySize,
   type Shape,
   softmax,
   split,
@@ -139,13 +141,25 @@ export class DeformableAttention extends Module<[input: DeformableInput], Tensor
   #locations(offsets: Tensor, reference: Tensor, levels: readonly LevelSize[]): Tensor {
     const { offsetScale = 0.5 } = this.#options;
     const around = this.#aroundPoints(reference);
-    if (around.shape.at(-1) === 2) {
-      const sizes = this.#perPoint(levels, ({ width, height }) => [width, height]);
-      return locationsByLevel(offsets, around, tensor(sizes, [this.#points, 2], { backend: offsets.backend }));
-    }
+    if (around.shape.at(-1) === 2) return locationsByLevel(offsets, around, this.#sizes(levels, offsets.backend));
     const [centre, side] = split(around, [2, 2], -1) as [Tensor, Tensor];
     const scale = this.numPointsScale ?? tensor(this.#pointScales(), [this.#points], { backend: offsets.backend });
     return samplingLocations(offsets, centre, side, scale.unsqueeze(1), offsetScale);
+  }
+
+  /** Width and height of every point's level [P, 2], by ops alone in recordings that are to fit any size. */
+  #sizes(levels: readonly LevelSize[], backend: Backend): Tensor {
+    const { points } = this.#options;
+    if (!recordsAnySize())
+      return tensor(
+        this.#perPoint(levels, ({ width, height }) => [width, height]),
+        [this.#points, 2],
+        { backend },
+      );
+    const filled = (count: number, value: number) => zeros([count, 1], { backend }).add(value);
+    return concat(
+      levels.map(({ width, height }, i) => concat([filled(points[i]!, width), filled(points[i]!, height)], 1)),
+    );
   }
 
   /** The reference of every point [B, M, 1, P or 1, 4 or 2]. */

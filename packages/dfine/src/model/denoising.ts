@@ -22,6 +22,7 @@ export interface DenoisingOptions extends Omit<z.infer<typeof schema>, "type"> {
 // Officially these are float32 tensors whatever the model computes in, so every operation is rounded.
 const f32 = Math.fround;
 const EPSILON = f32(1e-5);
+const AXES = [0, 1] as const;
 
 function inverseSigmoid(x: number): number {
   const inside = Math.min(Math.max(x, 0), 1);
@@ -32,21 +33,15 @@ function clip(x: number): number {
   return Math.min(Math.max(x, 0), 1);
 }
 
-/** One axis of a noisy box: centre and side after both edges moved. Edges that crossed still make a box. */
-function noisyAxis(centre: number, side: number, shifts: readonly [number, number]): [number, number] {
-  const half = f32(0.5 * Math.max(side, 0));
-  const low = clip(f32(f32(centre - half) + shifts[0]));
-  const high = clip(f32(f32(centre + half) + shifts[1]));
-  return [Math.abs(f32(f32(low + high) / 2)), Math.abs(f32(high - low))];
-}
-
 /** Positive queries of an image with `count` targets: in group k, target j is query k · groupSize + j. */
 export function positivePairs(count: number, groups: number, groupSize: number): MatchedPairs {
-  const indices = Array.from({ length: count * groups }, (_, t) => t);
-  return {
-    queries: Int32Array.from(indices, (t) => Math.floor(t / count) * groupSize + (t % count)),
-    targets: Int32Array.from(indices, (t) => t % count),
-  };
+  const [queries, targets] = [new Int32Array(count * groups), new Int32Array(count * groups)];
+  for (let group = 0, t = 0; group < groups; group++)
+    for (let target = 0; target < count; target++, t++) {
+      queries[t] = group * groupSize + target;
+      targets[t] = target;
+    }
+  return { queries, targets };
 }
 
 function noisyLabel(label: number, index: number, options: DenoisingOptions): number {
@@ -54,19 +49,29 @@ function noisyLabel(label: number, index: number, options: DenoisingOptions): nu
   return draws.labelMask(index) < labelNoiseRatio * 0.5 ? Math.floor(draws.label(index) * classes) : label;
 }
 
-/** Moves every edge by up to half a side, or by half to a whole side for negatives, times `boxNoiseScale`. */
-function noisyBox(box: ArrayLike<number>, index: number, options: DenoisingOptions & { negative: boolean }): number[] {
-  const { draws, boxNoiseScale, negative } = options;
-  const [cx, cy, w, h] = [f32(box[0]!), f32(box[1]!), f32(box[2]!), f32(box[3]!)];
-  if (boxNoiseScale === 0) return [cx, cy, w, h];
-  const shift = (k: number) => {
-    const sign = draws.sign(index * 4 + k) < 0.5 ? -1 : 1;
-    const size = f32(f32(draws.magnitude(index * 4 + k)) + (negative ? 1 : 0));
-    return f32(sign * size * f32(f32((k % 2 === 0 ? w : h) * 0.5) * boxNoiseScale));
-  };
-  const [x, width] = noisyAxis(cx, w, [shift(0), shift(2)]);
-  const [y, height] = noisyAxis(cy, h, [shift(1), shift(3)]);
-  return [x, y, width, height];
+/** A box along one axis. */
+interface Side {
+  readonly centre: number;
+  readonly side: number;
+  /** Halves of a side by which its edges move at least. */
+  readonly least: number;
+}
+
+/** How far an edge moves: by up to half a side from `least` halves on, times `boxNoiseScale`. `at` counts its draws. */
+function shiftOf(at: number, { side, least }: Side, { draws, boxNoiseScale }: DenoisingOptions): number {
+  const sign = draws.sign(at) < 0.5 ? -1 : 1;
+  const size = f32(f32(draws.magnitude(at)) + least);
+  return f32(sign * size * f32(f32(side * 0.5) * boxNoiseScale));
+}
+
+/** Centre and side after both edges moved. Edges that crossed still make a box. `at` counts the first one's draws. */
+function noisySide(at: number, box: Side, options: DenoisingOptions): readonly [centre: number, side: number] {
+  const { centre, side } = box;
+  if (options.boxNoiseScale === 0) return [centre, side];
+  const half = f32(0.5 * Math.max(side, 0));
+  const low = clip(f32(f32(centre - half) + shiftOf(at, box, options)));
+  const high = clip(f32(f32(centre + half) + shiftOf(at + 2, box, options)));
+  return [Math.abs(f32(f32(low + high) / 2)), Math.abs(f32(high - low))];
 }
 
 /**
@@ -84,13 +89,18 @@ export function denoisingQueries(targets: readonly MatchTargets[], options: Deno
   targets.forEach((target, b) => {
     for (let query = 0; query < numQueries; query++) {
       const within = query % groupSize;
-      const negative = within >= most;
+      const least = within >= most ? 1 : 0;
       const j = within % most;
       if (j >= target.labels.length) continue;
       const index = b * numQueries + query;
       labels[index] = noisyLabel(target.labels[j]!, index, options);
-      const box = noisyBox(target.boxes.subarray(j * 4, j * 4 + 4), index, { ...options, negative });
-      boxesUnact.set(box.map(inverseSigmoid), index * 4);
+      for (const axis of AXES) {
+        const [centre, side] = [f32(target.boxes[j * 4 + axis]!), f32(target.boxes[j * 4 + axis + 2]!)];
+        const at = index * 4 + axis;
+        const noisy = noisySide(at, { centre, side, least }, options);
+        boxesUnact[at] = inverseSigmoid(noisy[0]);
+        boxesUnact[at + 2] = inverseSigmoid(noisy[1]);
+      }
     }
   });
   const positives = targets.map((target) => positivePairs(target.labels.length, groups, groupSize));

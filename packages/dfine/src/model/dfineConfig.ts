@@ -49,6 +49,10 @@ export function planParts(config: DFineConfig) {
 export const backboneLevels = ({ backbone }: Pick<DFineConfig, "backbone">): readonly Level[] =>
   BACKBONES.plan(backbone).levels?.() ?? [];
 
+/** What sides of images are multiples of. */
+export const coarsestStride = (config: Pick<DFineConfig, "backbone">): number =>
+  Math.max(32, ...backboneLevels(config).map(({ stride }) => stride));
+
 /** What does not go together in a model whose values are each all right, for messages; empty where all does. */
 export function brokenModelRules(config: DFineConfig): string[] {
   const broken = BACKBONES.plan(config.backbone).problems?.() ?? [];
@@ -70,7 +74,7 @@ export function tokenCount(config: Pick<DFineConfig, "backbone">, [height, width
  * @throws ConfigError where a side is no multiple of the coarsest stride or there are fewer tokens than queries
  */
 export function checkDFineInput(config: DFineConfig, [height, width]: readonly [number, number]): void {
-  const step = Math.max(32, ...backboneLevels(config).map(({ stride }) => stride));
+  const step = coarsestStride(config);
   if (height <= 0 || width <= 0 || height % step !== 0 || width % step !== 0)
     throw new ConfigError(
       `input size: ${height}x${width} is not a multiple of ${step} on both sides; ` +

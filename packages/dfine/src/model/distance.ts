@@ -10,7 +10,6 @@ export interface DistanceTargets {
   readonly weightLeft: Float64Array;
 }
 
-/** Each match asks again. */
 const weightsOf = new WeakMap<WeightingParameters, Float64Array>();
 
 /** Distance, in bins, by which D-FINE's code keeps the largest bin below regMax. */

@@ -104,12 +104,18 @@ test.each(Object.entries(PARTS))("other parts: %s", async (_, change) => {
   expect(await apart(tiny, {})).toBeLessThan(ALIKE);
 });
 
-test.each(DETR_PRESET_NAMES)("another DETR, at one size: %s", async (family) => {
+test.each(DETR_PRESET_NAMES)("another DETR: %s", async (family) => {
   const config = tinyDetr(family, { fdr: family === "dino", goLsd: false }).model;
   config.resize = "squeeze";
+  config.evalSize = [128, 128];
   using model = withBackend(backend, () => enlivened(buildDetector(config)));
   const file = writeModelFile(tensorSources(await readNamed(model.stateDict())), { preset: family, model: config });
   using tiny = await DFine.fromPretrained(file, device);
+  const sizes = [
+    [128, 128],
+    [256, 192],
+  ] as const;
+  expect(await apart(tiny, { dynamic: true, post: true }, { sizes })).toBeLessThan(ALIKE);
   expect(await apart(tiny, {})).toBeLessThan(ALIKE);
 });
 

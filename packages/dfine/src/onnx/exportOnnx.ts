@@ -2,7 +2,7 @@ import { withBackend } from "@dfine/tensor";
 import { titleOf } from "../config/names.ts";
 import { inTurn } from "../deviceQueue.ts";
 import type { DFine } from "../dfine.ts";
-import { checkInputSize } from "../model/architectures.ts";
+import { ARCHITECTURES, checkInputSize, type ModelConfig } from "../model/architectures.ts";
 import * as rule from "../optionRules.ts";
 import { detections } from "./detections.ts";
 import { onnxFile } from "./file.ts";
@@ -13,9 +13,9 @@ import { writeGraph } from "./writeGraph.ts";
 
 /** How a detector is written as ONNX. */
 export interface OnnxOptions {
-  /** Input [height, width], multiples of 32; default: the detector's. */
+  /** Input [height, width]; default: the detector's. */
   readonly size?: readonly [number, number] | undefined;
-  /** Height and width may be any multiples of 32 when it runs, up to 4096; default false. */
+  /** Height and width may be any multiples of the coarsest stride when it runs, up to 4096; default false. */
   readonly dynamic?: boolean | undefined;
   /** Outputs are detections in pixels, for which `orig_target_sizes` is a second input; default false. */
   readonly post?: boolean | undefined;
@@ -31,6 +31,13 @@ const ONNX_OPTIONS: rule.OptionRules<OnnxOptions> = {
 const AXES = ["batch", "height", "width"];
 /** Of the trace. One image is a special case: what is the same for all images is not looked up for each. */
 const BATCH = 2;
+
+/** The next size from `size` on that a file for any size takes: sides are multiples of the model's coarsest stride. */
+export function roundedUp(config: ModelConfig, size: readonly [number, number]): [height: number, width: number] {
+  const { stride } = ARCHITECTURES.plan(config).facts();
+  const up = (side: number): number => Math.ceil(side / stride) * stride;
+  return [up(size[0]), up(size[1])];
+}
 
 type Named = readonly [name: string, element: Element];
 const IMAGES: Named = ["images", "float32"];
@@ -74,7 +81,7 @@ export async function exportOnnx(detector: DFine, options: OnnxOptions = {}): Pr
       { model: deployed, config, backend },
       {
         anySize,
-        sizes: [BATCH, ...size],
+        sizes: [BATCH, ...(anySize ? roundedUp(config, size) : size)],
         inputs: ([batch, height, width]) => [[batch!, 3, height!, width!], ...(post ? [[batch!, 2]] : [])],
         run: (traced, [images, sizes]) => {
           const found = traced.predictions(images!);

@@ -12,7 +12,7 @@ import {
   zeros,
 } from "@dfine/tensor";
 import { onPaper } from "../checkpoint/onPaper.ts";
-import type { ModelConfig } from "../model/architectures.ts";
+import { ARCHITECTURES, type ModelConfig } from "../model/architectures.ts";
 import type { Detector } from "../model/detector.ts";
 import { Recording } from "./recording.ts";
 import { isFixed, type Size, type Sized, together, unlike } from "./sizes.ts";
@@ -55,7 +55,7 @@ export interface TraceCall {
   readonly inputs: (sizes: readonly number[]) => readonly (readonly number[])[];
   /** Computes the outputs. It must not depend on values, and gets zeros. */
   readonly run: (model: Detector, inputs: readonly Tensor[]) => readonly Tensor[];
-  /** Whether height and width vary too. */
+  /** Whether height and width vary too, by multiples of the coarsest stride. */
   readonly anySize: boolean;
 }
 
@@ -67,7 +67,8 @@ export async function traceModel(
   { model, config, backend }: { model: Detector; config: ModelConfig; backend: Backend },
   { sizes, inputs, run, anySize }: TraceCall,
 ): Promise<Trace> {
-  const steps = anySize ? [1, 32, 32] : [1];
+  const { stride } = ARCHITECTURES.plan(config).facts();
+  const steps = anySize ? [1, stride, stride] : [1];
   const others = steps.map((step, axis) => sizes.map((size, i) => (i === axis ? size + step : size)));
   const record = (of: Detector, at: readonly number[]): Recording =>
     scope("trace", () => {

@@ -2,17 +2,16 @@ import type { Dtype } from "../dtype.ts";
 import { GradientError, ShapeError } from "../errors.ts";
 import { type Expr, load } from "../kernel/expr.ts";
 import { makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
-import { memo } from "../memo.ts";
 import { identity } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
 import { empty, launchOver } from "../ops/result.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { isOwnedHere, keep, scope } from "../scope.ts";
-import { isContiguous, sameShape, shapeText } from "../shape.ts";
+import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
-import { liesAt, Places } from "./places.ts";
-import { record } from "./tape.ts";
+import { isAlone, liesAt, Places } from "./places.ts";
+import { checkSaved, record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
 
@@ -32,36 +31,39 @@ export function backward(output: Tensor, dy?: Tensor): void {
     scope("backward", () => {
       const pass: Pass = { pending: new Map(), places: new Places() };
       arrive(pass, edge, (dy ?? ones(output.shape, { backend: output.backend })).alias());
-      for (const node of newestFirst(edge.node)) step(node, pass);
+      const nodes = newestFirst(edge.node);
+      for (let i = 0; i < nodes.length; i++) step(nodes[i]!, pass);
     }),
   );
 }
 
 interface Pass {
-  /** Gradients that arrived at nodes whose turn has not come, for each output. */
-  readonly pending: Map<Node, (Tensor[] | undefined)[]>;
+  /** Gradients that arrived at nodes whose turn has not come, for each output; by the node's id. */
+  readonly pending: Map<number, (Tensor[] | undefined)[]>;
   readonly places: Places;
 }
 
-function arrive(pass: Pass, { node, output }: Edge<Tensor>, gradient: Tensor): void {
-  const grads = memo(pass.pending, node, () => new Array<Tensor[] | undefined>(node.outputCount).fill(undefined));
+function arrive(pass: Pass, edge: Edge<Tensor>, gradient: Tensor): void {
+  const { node, output } = edge;
+  let grads = pass.pending.get(node.id);
+  if (!grads) {
+    grads = new Array<Tensor[] | undefined>(node.outputCount).fill(undefined);
+    pass.pending.set(node.id, grads);
+  }
   const arrived = grads[output];
   if (!arrived) grads[output] = [gradient];
-  else if (arrived.push(gradient) > MOST_TERMS)
-    grads[output] = [total(arrived, pass.places.isIn(arrived[0]!, { node, output }))];
+  else if (arrived.push(gradient) > MOST_TERMS) grads[output] = [total(arrived, pass.places.isIn(arrived[0]!, edge))];
 }
-
-/** The gradient of each output of a node; undefined where none arrived. */
-const arrivedAt = (node: Node, { pending, places }: Pass): (Tensor | undefined)[] =>
-  (pending.get(node) ?? []).map((arrived, output) =>
-    arrived && arrived.length > 1 ? total(arrived, places.isIn(arrived[0]!, { node, output })) : arrived?.[0],
-  );
 
 function step(node: Node, pass: Pass): void {
   const { pending, places } = pass;
-  const grads = arrivedAt(node, pass);
-  pending.delete(node);
-  if (grads.every((g) => g === undefined)) return;
+  const arrived = pending.get(node.id);
+  if (!arrived) return;
+  pending.delete(node.id);
+  // The gradient of each output; undefined where none arrived.
+  const grads = arrived.map((own, output) =>
+    own && own.length > 1 ? total(own, places.isIn(own[0]!, { node, output })) : own?.[0],
+  );
   if (node.leaf) {
     node.grad = keep(leafGradient(node, grads[0]!));
     return;
@@ -71,24 +73,23 @@ function step(node: Node, pass: Pass): void {
     throw new GradientError(
       `backward: "${node.name}" was already backpropagated and its saved values are freed; run the forward pass again`,
     );
-  const needs = node.inputs.map((edge) => edge !== undefined);
-  const into = places.into(node);
+  checkSaved(node);
+  const call = { grads, needs: node.inputs.map(isWanted), into: places.into(node), saved: node.saved };
   // Gradients may be one tensor, or somebody else's; each one that stays is a handle of its own.
   const results = scope(node.name, () => {
-    const given = vjp({ grads, needs, into });
+    const given = vjp(call);
     return given.map((gradient, i) => {
-      if (!gradient || !needs[i]) return undefined;
+      if (!gradient || !node.inputs[i]) return undefined;
       return isOwnedHere(gradient) && given.indexOf(gradient) === i ? gradient : gradient.alias();
     });
   });
-  results.forEach((gradient, i) => {
-    const edge = node.inputs[i];
-    if (edge && gradient) arrive(pass, edge, gradient);
-  });
-  for (const gradient of grads) gradient?.dispose();
+  for (let i = 0; i < results.length; i++) if (results[i]) arrive(pass, node.inputs[i]!, results[i]!);
+  for (let output = 0; output < grads.length; output++) grads[output]?.dispose();
   places.forget(node);
   node.forget();
 }
+
+const isWanted = (edge: Edge<Tensor> | undefined): boolean => edge !== undefined;
 
 /** What a leaf's gradient is, now that another one arrived, whose handle it takes over. */
 function leafGradient({ grad, place }: Node, gradient: Tensor): Tensor {
@@ -108,9 +109,6 @@ function total(arrived: readonly Tensor[], isOwn: boolean): Tensor {
   for (const gradient of arrived) if (gradient !== target) gradient.dispose();
   return result;
 }
-
-/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together. */
-const isAlone = ({ storage, shape, strides }: Tensor): boolean => !storage.isShared && isContiguous(shape, strides);
 
 function addedUp(tensors: readonly Tensor[]): Tensor {
   const [{ backend, shape }] = tensors as [Tensor];
@@ -148,16 +146,18 @@ function own(gradient: Tensor): Tensor {
 
 /** Every node the output depends on; one made later never feeds one made earlier. */
 function newestFirst(root: Node): Node[] {
-  const seen = new Map<number, Node>([[root.id, root]]);
-  const open = [root];
-  for (let node = open.pop(); node; node = open.pop()) {
-    for (const edge of node.inputs) {
-      if (!edge || seen.has(edge.node.id)) continue;
-      seen.set(edge.node.id, edge.node);
-      open.push(edge.node);
+  const seen = new Set<number>([root.id]);
+  const nodes = [root];
+  for (let n = 0; n < nodes.length; n++) {
+    const { inputs } = nodes[n]!;
+    for (let i = 0; i < inputs.length; i++) {
+      const node = inputs[i]?.node;
+      if (!node || seen.has(node.id)) continue;
+      seen.add(node.id);
+      nodes.push(node);
     }
   }
-  return Array.from(Float64Array.from(seen.keys()).sort().reverse(), (id) => seen.get(id)!);
+  return nodes.sort((a, b) => b.id - a.id);
 }
 
 /** Gradients of `body` at `inputs`, given the gradient `dy` of its result; undefined where none is needed or arrives. */

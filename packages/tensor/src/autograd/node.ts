@@ -1,4 +1,4 @@
-/** What a gradient function is given. Inputs and outputs that the op did not ask to save are undefined. */
+/** What a gradient function is given. */
 export interface Backprop<T> {
   /** Gradients of the outputs; undefined where nothing depends on an output. */
   readonly grads: readonly (T | undefined)[];
@@ -9,6 +9,8 @@ export interface Backprop<T> {
    * one that lies elsewhere is as good.
    */
   readonly into: readonly (T | undefined)[];
+  /** What the op saved, in its order. */
+  readonly saved: readonly (T | undefined)[];
 }
 
 /** Returns one gradient per input, shaped like it; undefined where none is needed. */
@@ -28,7 +30,19 @@ export interface Edge<T extends Disposable> {
   readonly output: number;
 }
 
+/** What an op leaves on the tape. Its inputs' edges are undefined where no gradient is wanted. */
+interface Recorded<T extends Disposable> {
+  readonly inputs: readonly (Edge<T> | undefined)[];
+  readonly outputCount: number;
+  readonly saved: readonly (T | undefined)[];
+  /** For each that is saved the state of its storage then. */
+  readonly versions: readonly number[];
+  readonly parts: Parts<T> | undefined;
+  readonly vjp: Vjp<T>;
+}
+
 let created = 0;
+const NOTHING: readonly [] = [];
 
 /** One recorded op. Counted by the live handles of its outputs and by the nodes that come after it. */
 export class Node<T extends Disposable> {
@@ -38,6 +52,7 @@ export class Node<T extends Disposable> {
   readonly outputCount: number;
   /** A tensor without history that asked for a gradient. Its node holds no tensor but the gradient, so it can be collected. */
   readonly leaf: boolean;
+  readonly versions: readonly number[];
   /** Accumulated gradient of a leaf. */
   grad: T | undefined;
   /** Of a leaf: where its gradient is wanted, and whether somebody may be writing there. */
@@ -45,21 +60,24 @@ export class Node<T extends Disposable> {
   isPlaceTaken = false;
   vjp: Vjp<T> | undefined;
   readonly parts: Parts<T> | undefined;
-  #saved: readonly T[];
+  #saved: readonly (T | undefined)[];
   #count = 0;
 
-  constructor(
-    name: string,
-    options: Partial<Pick<Node<T>, "inputs" | "outputCount" | "leaf" | "vjp" | "parts">> & { saved?: readonly T[] },
-  ) {
+  /** Of a leaf nothing is recorded. */
+  constructor(name: string, recorded?: Recorded<T>) {
     this.name = name;
-    this.inputs = options.inputs ?? [];
-    this.outputCount = options.outputCount ?? 1;
-    this.leaf = options.leaf ?? false;
-    this.vjp = options.vjp;
-    this.parts = options.parts;
-    this.#saved = options.saved ?? [];
-    for (const edge of this.inputs) edge?.node.retain();
+    this.inputs = recorded ? recorded.inputs : NOTHING;
+    this.outputCount = recorded ? recorded.outputCount : 1;
+    this.leaf = recorded === undefined;
+    this.versions = recorded ? recorded.versions : NOTHING;
+    this.vjp = recorded?.vjp;
+    this.parts = recorded?.parts;
+    this.#saved = recorded ? recorded.saved : NOTHING;
+    for (let i = 0; i < this.inputs.length; i++) this.inputs[i]?.node.retain();
+  }
+
+  get saved(): readonly (T | undefined)[] {
+    return this.#saved;
   }
 
   retain(): void {
@@ -69,13 +87,14 @@ export class Node<T extends Disposable> {
   release(): void {
     if (--this.#count > 0 || this.leaf) return;
     this.forget();
-    for (const edge of this.inputs) edge?.node.release();
+    for (let i = 0; i < this.inputs.length; i++) this.inputs[i]?.node.release();
   }
 
   /** Frees what was saved for the gradient, which then can't be computed again. */
   forget(): void {
-    for (const tensor of this.#saved) tensor[Symbol.dispose]();
-    this.#saved = [];
+    const saved = this.#saved;
+    this.#saved = NOTHING;
+    for (let i = 0; i < saved.length; i++) saved[i]?.[Symbol.dispose]();
     this.vjp = undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { memo } from "../memo.ts";
-import { sameShape } from "../shape.ts";
+import { isContiguous, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
 
@@ -12,19 +12,23 @@ export const liesAt = (x: Tensor, place: Tensor): boolean =>
   sameShape(x.shape, place.shape) &&
   sameShape(x.strides, place.strides);
 
+/** Whether a tensor's elements are all of its storage's that anyone reads, and lie together: a gradient may be written over them. */
+export const isAlone = ({ storage, shape, strides }: Tensor): boolean =>
+  !storage.isShared && isContiguous(shape, strides);
+
 /**
  * Where a backward pass has gradients written, so that they need not be copied there afterwards: a leaf's place, and parts of
  * one for views. Each place is offered once.
  */
 export class Places {
-  /** By node, one for each output. */
-  readonly #offered = new Map<Node, (Tensor | undefined)[]>();
-  readonly #wholes = new Map<Node, Tensor | undefined>();
+  /** By a node's id, one for each output. */
+  readonly #offered = new Map<number, (Tensor | undefined)[]>();
+  readonly #wholes = new Map<number, Tensor | undefined>();
 
   /** A place for the gradient that arrives next; undefined where there is none, or another gradient may lie there. */
   offer({ node, output }: Edge<Tensor>): Tensor | undefined {
     if (!node.parts && !node.place) return undefined;
-    const offered = memo(this.#offered, node, () => []);
+    const offered = memo(this.#offered, node.id, () => []);
     if (output in offered) return undefined;
     offered[output] = this.#make(node, output);
     return offered[output];
@@ -38,29 +42,29 @@ export class Places {
       return node.place.alias();
     }
     const [input] = node.inputs;
-    if (!this.#wholes.has(node)) this.#wholes.set(node, input && (this.offer(input) ?? parts.whole?.()));
-    const whole = this.#wholes.get(node);
+    if (!this.#wholes.has(node.id)) this.#wholes.set(node.id, input && (this.offer(input) ?? parts.whole?.()));
+    const whole = this.#wholes.get(node.id);
     return whole && parts.partOf(whole, output);
   }
 
   /** Whether a gradient that arrived lies where it was wanted. */
   isIn(gradient: Tensor, { node, output }: Edge<Tensor>): boolean {
-    const place = this.#offered.get(node)?.[output];
+    const place = this.#offered.get(node.id)?.[output];
     return place !== undefined && liesAt(gradient, place);
   }
 
   /** Where gradients of a node's inputs are wanted. */
   into(node: Node): (Tensor | undefined)[] {
-    if (node.parts) return [this.#wholes.get(node)];
+    if (node.parts) return [this.#wholes.get(node.id)];
     return node.inputs.map((edge) => edge && this.offer(edge));
   }
 
   /** Lets go of what was made for a node, whose gradients were handed on. */
   forget(node: Node): void {
     if (!node.parts) return;
-    for (const place of this.#offered.get(node) ?? []) place?.dispose();
-    this.#wholes.get(node)?.dispose();
-    this.#offered.delete(node);
-    this.#wholes.delete(node);
+    for (const place of this.#offered.get(node.id) ?? []) place?.dispose();
+    this.#wholes.get(node.id)?.dispose();
+    this.#offered.delete(node.id);
+    this.#wholes.delete(node.id);
   }
 }

@@ -2,11 +2,12 @@ import { GradientError } from "../errors.ts";
 import { lastOf } from "../ops/inPlace.ts";
 import { runtime } from "../runtime.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Backprop, Node, type Parts, type Vjp } from "./node.ts";
+import { Node, type Parts, type Vjp } from "./node.ts";
 
 /** Whether an op on `inputs` must be recorded. */
 export function recordsGradient(inputs: readonly (Tensor | undefined)[]): boolean {
-  if (runtime.gradientEnabled) for (const input of inputs) if (input?.edge !== undefined) return true;
+  if (!runtime.gradientEnabled) return false;
+  for (let i = 0; i < inputs.length; i++) if (inputs[i]?.edge !== undefined) return true;
   return false;
 }
 
@@ -14,11 +15,11 @@ interface Recording {
   readonly inputs: readonly (Tensor | undefined)[];
   readonly saves?: readonly (Tensor | undefined)[];
   /** Of views. */
-  readonly parts?: Parts<Tensor>;
-  readonly vjp: (
-    call: Backprop<Tensor> & { readonly saved: readonly (Tensor | undefined)[] },
-  ) => ReturnType<Vjp<Tensor>>;
+  readonly parts?: Parts<Tensor> | undefined;
+  readonly vjp: Vjp<Tensor>;
 }
+
+const UNSCOPED = { scoped: false } as const;
 
 /**
  * Attaches a node to `outputs` (those of dtype f32) where a gradient is wanted, so that `backward` can reach `inputs`. What an
@@ -27,23 +28,25 @@ interface Recording {
  */
 export function record(name: string, outputs: readonly Tensor[], { inputs, saves = [], parts, vjp }: Recording): void {
   if (!recordsGradient(inputs)) return;
-  const handles = saves.map((tensor) => tensor?.alias({ scoped: false }));
-  const saved: Tensor[] = [];
-  const versions: number[] = [];
-  for (const tensor of handles) if (tensor) versions[saved.push(tensor) - 1] = tensor.storage.version;
-  const node = new Node(name, {
+  const saved = saves.map((tensor) => tensor?.alias(UNSCOPED));
+  const node = new Node<Tensor>(name, {
     inputs: inputs.map((input) => input?.edge),
     outputCount: outputs.length,
     saved,
-    ...(parts ? { parts } : {}),
-    vjp: ({ grads, needs, into }) => {
-      for (let i = 0; i < saved.length; i++) if (isChanged(saved[i]!, versions[i]!)) throw changed(name, saved[i]!);
-      return vjp({ grads, needs, into, saved: handles });
-    },
+    versions: saved.map((tensor) => tensor?.storage.version ?? 0),
+    parts,
+    vjp,
   });
-  outputs.forEach((tensor, output) => {
-    if (tensor.dtype === "f32") tensor.attach({ node, output });
-  });
+  for (let output = 0; output < outputs.length; output++)
+    if (outputs[output]!.dtype === "f32") outputs[output]!.attach({ node, output });
+}
+
+/** @throws GradientError when what a node has saved was changed in place since */
+export function checkSaved({ name, saved, versions }: Node<Tensor>): void {
+  for (let i = 0; i < saved.length; i++) {
+    const tensor = saved[i];
+    if (tensor && isChanged(tensor, versions[i]!)) throw changed(name, tensor);
+  }
 }
 
 const isChanged = (tensor: Tensor, version: number): boolean =>

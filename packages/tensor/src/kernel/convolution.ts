@@ -1,6 +1,8 @@
-import type { Override, OverrideCall, Overrides, View } from "../backend.ts";
-import type { Conv2dActAttrs, Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
+import type { Override, Overrides, View } from "../backend.ts";
+import type { Conv2dAttrs, Conv2dInputGradAttrs } from "../ops/attrs.ts";
 import { isContiguous } from "../shape.ts";
+import { convActEpilogue, type Epilogue } from "./epilogue.ts";
+import type { FinishedCall } from "./fusion/fusion.ts";
 import { forwardAxis, inputGradAxes, type Shape4, shape4, type WindowAxis } from "./windows.ts";
 
 interface ConvViews {
@@ -74,35 +76,32 @@ export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel }
 });
 
 /** What a backend does with windows. */
-export interface WindowKernels<Epilogue, Kind extends string> {
+export interface WindowKernels<Kind extends string> {
   /** Which kind of sum a convolution with a weight and x of these shapes is. */
   readonly kindOf: (attrs: Conv2dAttrs, weight: Shape4, x: Shape4) => Kind;
-  /** What follows the sums. */
-  readonly epilogueOf: (call: OverrideCall<Conv2dActAttrs>) => Epilogue;
   /** Computes the sums. */
   readonly run: (windows: ConvWindows, how: { kind: Kind; epilogue: Epilogue | undefined }) => void;
 }
 
 /** Overrides of convolutions and of their inputs' gradients. */
-export function windowOverrides<Epilogue, Kind extends string>({
+export function windowOverrides<Kind extends string>({
   kindOf,
-  epilogueOf,
   run,
-}: WindowKernels<Epilogue, Kind>): Required<Pick<Overrides, "conv2d" | "conv2dAct" | "conv2dInputGrad">> {
+}: WindowKernels<Kind>): Required<Pick<Overrides, "conv2d" | "conv2dAct" | "conv2dInputGrad">> {
   const override = <Attrs extends Conv2dAttrs>(
     describe: (views: ConvViews, attrs: Attrs) => ConvWindows,
-    epilogue?: (call: OverrideCall<Attrs>) => Epilogue,
+    epilogueOf: (call: FinishedCall<Attrs>) => Epilogue | undefined = ({ epilogue }) => epilogue,
   ): Override<Attrs> => ({
     select: ([x, weight], attrs) => kindOf(attrs, shape4(weight!), shape4(x!)),
     run(call) {
       const { variant, inputs, outputs, attrs } = call;
       const windows = describe({ x: inputs[0]!, weight: inputs[1]!, c: outputs[0]! }, attrs);
-      run(windows, { kind: variant as Kind, epilogue: epilogue?.(call) });
+      run(windows, { kind: variant as Kind, epilogue: epilogueOf(call) });
     },
   });
   return {
     conv2d: override(forwardWindows),
-    conv2dAct: override(forwardWindows, epilogueOf),
+    conv2dAct: override(forwardWindows, convActEpilogue),
     conv2dInputGrad: override(inputGradWindows),
   };
 }

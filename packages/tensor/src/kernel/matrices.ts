@@ -1,5 +1,6 @@
 import type { View } from "../backend.ts";
 import { broadcastShapes, broadcastStrides } from "../shape.ts";
+import type { Epilogue } from "./epilogue.ts";
 
 /** A batch of matrices: strides in elements, the batch's along the product's `axes`. */
 export interface Matrices {
@@ -20,7 +21,7 @@ export interface MatmulProblem {
 }
 
 /** c = a · b, then the epilogue, matrices with batch axes: a and b may have any strides, c is contiguous. */
-export interface Multiplication<Epilogue> {
+export interface Multiplication {
   readonly a: View;
   readonly b: View;
   readonly c: Pick<View, "buffer" | "offset">;

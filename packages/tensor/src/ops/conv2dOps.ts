@@ -42,10 +42,10 @@ export const conv2dOp = defineOp("conv2d", {
   vjp({ inputs: [x, weight], attrs, grads: [dy], needs, into }) {
     const inputSize = [x!.shape[2]!, x!.shape[3]!] as const;
     const kernelSize = [weight!.shape[2]!, weight!.shape[3]!] as const;
-    return [
-      needs[0] ? conv2dInputGradOp([dy!, weight!], { ...attrs, inputSize }, into[0])[0] : undefined,
-      needs[1] ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize }, into[1])[0] : undefined,
-    ];
+    // The weight's first: the other one is what goes on, and a backend may join it with what comes next.
+    const dw = needs[1] ? conv2dWeightGradOp([dy!, x!], { ...attrs, kernelSize }, into[1])[0] : undefined;
+    const dx = needs[0] ? conv2dInputGradOp([dy!, weight!], { ...attrs, inputSize }, into[0])[0] : undefined;
+    return [dx, dw];
   },
   cases: (op) => convCases(({ x, weight, options }) => op([x, weight], attrsOf(options))[0]!, true),
 });

@@ -1,9 +1,10 @@
+import { isAlone } from "../autograd/places.ts";
 import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { differentiate } from "../kernel/differentiate.ts";
 import { type Expr, lift, load, loadsIn, rewrite, row } from "../kernel/expr.ts";
 import type { Stage } from "../kernel/kernel.ts";
-import { makeProgram, mapProgram, type Program, readOperand, writeOperand } from "../kernel/program.ts";
+import { makeProgram, mapProgram, type Program, readOperand, updateOperand, writeOperand } from "../kernel/program.ts";
 import { memo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
 import { broadcastAxes, broadcastShapes, type Shape } from "../shape.ts";
@@ -45,8 +46,16 @@ interface Variant {
   readonly reads: ReadonlySet<number>;
   /** Whether it reads the result (operand n + 1) in their place. */
   readonly recalls: boolean;
-  /** By a bit for each input and one for sums. */
-  readonly gradients: Map<number, Program>;
+  /** By a bit for each input, one for sums and one for what is written over the incoming gradient. */
+  readonly gradients: Map<number, MapGradient>;
+}
+
+interface MapGradient {
+  readonly program: Program;
+  /** What it reads, counted through inputs, the incoming gradient and the result: its first operands. */
+  readonly reads: readonly number[];
+  /** Which of its results lies where the incoming gradient does. */
+  readonly over: 0 | undefined;
 }
 
 /**
@@ -144,13 +153,21 @@ function recordMap(call: MapCall, output: Tensor): void {
       const incoming = load(shapes.length);
       for (const i of unbroadcast) if (call.variant.derivatives[i] === incoming) results[i] = dy;
       const whole = unbroadcast.filter((i) => !results[i]);
-      if (whole.length > 0)
-        for (const [k, gradient] of runGradient(given, whole, dy.shape).entries()) results[whole[k]!] = gradient;
+      // An input that was not repeated may have the same gradient, as x of x + bias has: that is summed.
+      const twinOf = (i: number) =>
+        unbroadcast.find((j) => call.variant.derivatives[j] === call.variant.derivatives[i]);
+      if (whole.length > 0) {
+        const isLast = whole.length === unbroadcast.length && wanted.every((i) => twinOf(i) !== undefined);
+        const mayOverwrite = isLast && !into[whole[0]!] && isAlone(dy);
+        const gradients = runGradient(given, { wanted: whole, shape: dy.shape, mayOverwrite });
+        for (const [k, gradient] of gradients.entries()) results[whole[k]!] = gradient;
+      }
       for (const i of wanted) {
-        // An input that was not repeated may have the same gradient, as x of x + bias has: that is summed.
-        const twin = unbroadcast.find((j) => call.variant.derivatives[j] === call.variant.derivatives[i]);
+        const twin = twinOf(i);
         results[i] ??=
-          twin === undefined ? runGradient(given, [i], shapes[i]!)[0] : sumTo(results[twin]!, shapes[i]!, into[i]);
+          twin === undefined
+            ? runGradient(given, { wanted: [i], shape: shapes[i]! })[0]
+            : sumTo(results[twin]!, shapes[i]!, into[i]);
       }
       return results;
     },
@@ -165,43 +182,59 @@ interface GradientCall extends MapCall {
 }
 
 /** Gradients of the inputs `wanted`, which all have `shape`; summed over the axes along which they were repeated. */
-function runGradient(call: GradientCall, wanted: readonly number[], shape: Shape): Tensor[] {
-  const { saved, dy, into, sorted } = call;
-  const reduced = broadcastAxes(shape, dy.shape);
-  const program = gradientProgram(call, wanted, reduced.length > 0);
-  const outputs = wanted.map((i) => into[i] ?? empty(dy.backend, shape, "f32"));
-  // Operands the gradient does not read are bound to the incoming gradient, which costs nothing.
-  const kept = saved.map((tensor) => tensor ?? dy);
+function runGradient(call: GradientCall, { wanted, shape, mayOverwrite = false }: GradientNeed): Tensor[] {
+  const { saved, dy, into, sorted, variant } = call;
   const inputs = sorted.tensors.length;
-  const tensors = [...kept.slice(0, inputs), dy, ...kept.slice(inputs), ...outputs];
+  const reduced = broadcastAxes(shape, dy.shape);
+  const how = { isSummed: reduced.length > 0, mayOverwrite };
+  const key = wanted.reduce((bits, i) => bits + 2 ** (i + 2), Number(how.isSummed) + 2 * Number(mayOverwrite));
+  const { program, reads, over } = memo(variant.gradients, key, () => gradientProgram(call, wanted, how));
+  const results = wanted.map((i, k) => (k === over ? dy.alias() : (into[i] ?? empty(dy.backend, shape, "f32"))));
+  const read = reads.map((i) => (i === inputs ? dy : saved[Math.min(i, inputs)]!));
+  const tensors = [...read, ...results.filter((_, k) => k !== over)];
   launchOver(program, { shape: dy.shape, reduced }, { tensors, numbers: sorted.numbers });
-  return outputs;
+  return results;
 }
 
-function gradientProgram({ name, variant, sorted }: MapCall, wanted: readonly number[], summed: boolean): Program {
-  const key = wanted.reduce((bits, i) => bits + 2 ** (i + 1), summed ? 1 : 0);
-  return memo(variant.gradients, key, () => {
-    const { dtypes, paramDtypes } = sorted.signature;
-    const first = dtypes.length + (variant.recalls ? 2 : 1);
-    const expressions = wanted.map((i) => variant.derivatives[i]!);
-    const stages: Stage[] = summed
-      ? [
-          { kind: "reduce", op: "sum", expr: expressions[0]! },
-          { kind: "store", perRow: true, writes: [{ operand: first, expr: row(0) }] },
-        ]
-      : [{ kind: "store", perRow: false, writes: expressions.map((expr, i) => ({ operand: first + i, expr })) }];
-    const reads = loadsIn(expressions);
-    return makeProgram(`${name}Backward`, {
-      operands: [
-        ...dtypes.map((dtype, i) => readOperand(reads.has(i) ? dtype : "f32")),
-        readOperand("f32"),
-        ...(variant.recalls ? [readOperand("f32")] : []),
-        ...wanted.map(() => writeOperand("f32")),
-      ],
-      params: paramDtypes,
-      stages,
-    });
+interface GradientNeed {
+  readonly wanted: readonly number[];
+  readonly shape: Shape;
+  /** Whether the first one may be written over the incoming one. */
+  readonly mayOverwrite?: boolean;
+}
+
+function gradientProgram(
+  { name, variant, sorted }: MapCall,
+  wanted: readonly number[],
+  { isSummed, mayOverwrite }: { isSummed: boolean; mayOverwrite: boolean },
+): MapGradient {
+  const { dtypes, paramDtypes } = sorted.signature;
+  const incoming = dtypes.length;
+  const derivatives = wanted.map((i) => variant.derivatives[i]!);
+  const read = loadsIn(derivatives);
+  const reads = [...dtypes.keys(), incoming, incoming + 1].filter((i) => read.has(i));
+  const over = mayOverwrite && read.has(incoming) ? 0 : undefined;
+  const expressions = derivatives.map((derivative) =>
+    rewrite(derivative, (e) => (e.op === "load" ? load(reads.indexOf(e.value), e.dtype) : undefined)),
+  );
+  const written = wanted.filter((_, k) => k !== over);
+  const place = (k: number): number =>
+    k === over ? reads.indexOf(incoming) : reads.length + written.indexOf(wanted[k]!);
+  const stages: Stage[] = isSummed
+    ? [
+        { kind: "reduce", op: "sum", expr: expressions[0]! },
+        { kind: "store", perRow: true, writes: [{ operand: place(0), expr: row(0) }] },
+      ]
+    : [{ kind: "store", perRow: false, writes: expressions.map((expr, k) => ({ operand: place(k), expr })) }];
+  const program = makeProgram(`${name}Backward`, {
+    operands: [
+      ...reads.map((i) => (i === incoming && over === 0 ? updateOperand : readOperand)(dtypes[i] ?? "f32")),
+      ...written.map(() => writeOperand("f32")),
+    ],
+    params: paramDtypes,
+    stages,
   });
+  return { program, reads, over };
 }
 
 const SHAPES = ["3x5 3x5 3x5", "17 17 17", "4x1x5 3x1 1", "0x4 0x4 1", "65 1 65"].map(shapesOf);

@@ -106,9 +106,10 @@ export function defineOp<Name extends keyof OpAttrs>(
     record(name, outputs, {
       inputs,
       saves: [...read(inputs, saves.inputs), ...read(outputs, saves.outputs)],
-      vjp: ({ saved, ...call }) => {
+      vjp: ({ grads, needs, into, saved }) => {
         if (!vjp) throw new GradientError(`${name} has no gradient; detach() its inputs or use an op that has one`);
-        return vjp({ ...call, inputs: saved.slice(0, count), outputs: saved.slice(count), inputShapes, attrs });
+        const [given, made] = [saved.slice(0, count), saved.slice(count)];
+        return vjp({ grads, needs, into, inputs: given, outputs: made, inputShapes, attrs });
       },
     });
   };

@@ -1,3 +1,4 @@
+import { isAlone } from "../autograd/places.ts";
 import { record, recordsGradient } from "../autograd/tape.ts";
 import type { Dtype } from "../dtype.ts";
 import { type Expr, param, row } from "../kernel/expr.ts";
@@ -5,15 +6,7 @@ import type { Stage, Write } from "../kernel/kernel.ts";
 import { makeProgram, type Program, readOperand, updateOperand, writeOperand } from "../kernel/program.ts";
 import { memo, NumbersMemo } from "../memo.ts";
 import { runtime } from "../runtime.ts";
-import {
-  broadcastAxes,
-  broadcastShapes,
-  isContiguous,
-  normalizeAxes,
-  type Shape,
-  sameShape,
-  sizeOf,
-} from "../shape.ts";
+import { broadcastAxes, broadcastShapes, normalizeAxes, type Shape, sameShape, sizeOf } from "../shape.ts";
 import type { Tensor, TensorLike } from "../tensor.ts";
 import { checkApart, openTargets } from "./inPlace.ts";
 import { inputRules, type Takes } from "./inputs.ts";
@@ -226,10 +219,6 @@ const gradientFor = ({ variant }: RowCall, need: GradientNeed): RowGradient =>
     rowGradient(variant, need),
   );
 
-/** Whether nobody else has an incoming gradient, and it has an element of its own for each of the call's. */
-const isSpare = ({ storage, shape, strides }: Tensor, whole: Shape): boolean =>
-  !storage.isShared && sameShape(shape, whole) && isContiguous(shape, strides);
-
 function recordRow(
   call: RowCall,
   { need, reads }: { need: GradientNeed; reads: readonly number[] },
@@ -243,7 +232,7 @@ function recordRow(
     // Sums don't read their inputs: a gradient that needs no values saves none.
     saves: sources.map((tensor, i) => (reads.includes(i) ? tensor : undefined)),
     vjp: ({ grads, into, saved }) => {
-      const spare = grads.findIndex((g) => g && isSpare(g, call.shape));
+      const spare = grads.findIndex((g) => g && isAlone(g) && sameShape(g.shape, call.shape));
       const gradient = gradientFor(call, { ...need, given: grads.map((g) => g !== undefined), spare });
       const results = gradient.results.map((perRow, i) => {
         if (i === gradient.over) return grads[spare]!.alias();

@@ -1,7 +1,8 @@
 import type { Parts } from "../autograd/node.ts";
-import { record } from "../autograd/tape.ts";
+import { record, recordsGradient } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { axisOption, integer, list, options, sizesFrom, whole } from "../options.ts";
+import { runtime } from "../runtime.ts";
 import {
   broadcastShapes,
   broadcastStrides,
@@ -33,21 +34,27 @@ interface ViewHow<Name extends keyof LayoutOps> {
 function viewOf<Name extends keyof LayoutOps>(name: Name, x: Tensor, how: ViewHow<Name>): Tensor {
   const { layout, attrs, inverse, isWhole } = how;
   const view = x.alias({ layout });
-  tellLayout(name, attrs, { inputs: [x], outputs: [view] });
+  if (runtime.recorder) tellLayout(name, attrs, { inputs: [x], outputs: [view] });
+  const inputs = [x];
+  if (recordsGradient(inputs))
+    record(name, [view], {
+      inputs,
+      vjp: ({ grads }) => [inverse(grads[0]!)],
+      parts: isWhole ? partsOf(x, layout) : undefined,
+    });
+  return view;
+}
+
+/** How a place for the gradient of x gives one for that of a view that has all its elements. */
+function partsOf(x: Tensor, layout: Layout): Parts<Tensor> {
   const { strides } = x;
   const shift = layout.offset - x.offset;
-  const parts: Parts<Tensor> = {
+  return {
     partOf: (place) =>
       sameShape(place.strides, strides)
         ? place.alias({ layout: { ...layout, offset: place.offset + shift } })
         : undefined,
   };
-  record(name, [view], {
-    inputs: [x],
-    vjp: ({ grads }) => [inverse(grads[0]!)],
-    ...(isWhole ? { parts } : {}),
-  });
-  return view;
 }
 
 /** A function of a tensor x of any element type, and of what else it `takes`. */
@@ -72,9 +79,13 @@ export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tenso
 });
 
 function inferSize(from: Shape, shape: Shape): Shape {
-  const known = shape.reduce((size, n) => (n === -1 ? size : size * n), 1);
-  const open = shape.filter((n) => n === -1).length;
   const size = sizeOf(from);
+  let [known, open] = [1, 0];
+  for (let axis = 0; axis < shape.length; axis++) {
+    if (shape[axis] === -1) open++;
+    else known *= shape[axis]!;
+  }
+  if (open === 0 && known === size) return shape;
   const target = open === 1 && known > 0 ? shape.map((n) => (n === -1 ? size / known : n)) : shape;
   if (open > 1 || target.some((n) => !Number.isInteger(n) || n < 0) || sizeOf(target) !== size)
     throw new ShapeError(`reshape: ${shapeText(from)} has ${size} elements, which do not fill ${shapeText(shape)}`);

@@ -1,6 +1,6 @@
-import { memo } from "@dfine/tensor/kernel";
+import { type Epilogue, memo } from "@dfine/tensor/kernel";
 import { dispatchElements, elementKernel } from "../elements.ts";
-import { type Epilogue, epilogueBindings, epilogueViews, printEpilogue } from "../epilogue.ts";
+import { epilogueBindings, epilogueViews, printEpilogue } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import type { BufferView } from "../wgslKernel.ts";
 

@@ -1,6 +1,6 @@
-import { memo } from "@dfine/tensor/kernel";
+import { type Epilogue, memo } from "@dfine/tensor/kernel";
 import { directBody } from "../../swiftshader/direct.ts";
-import { type Epilogue, epilogueBindings, epilogueViews } from "../epilogue.ts";
+import { epilogueBindings, epilogueViews } from "../epilogue.ts";
 import type { GpuRuntime } from "../runtime.ts";
 import { type BindingType, type BufferView, type WgslKernel, wholeNumbers } from "../wgslKernel.ts";
 import { boxes } from "./boxes.ts";

@@ -1,4 +1,5 @@
-import { type Epilogue, printEpilogue } from "../epilogue.ts";
+import type { Epilogue } from "@dfine/tensor/kernel";
+import { printEpilogue } from "../epilogue.ts";
 import { each, range } from "../text.ts";
 import { type Lies, type ProductSpec, tileLines } from "./spec.ts";
 import { printStores } from "./stores.ts";

@@ -1,4 +1,4 @@
-import { add, arange, type Backend, concat, div, type Tensor, type TensorLike, tensor, toFloat } from "@dfine/tensor";
+import { add, arange, type Backend, concat, div, type Tensor, tensor, toFloat, zeros } from "@dfine/tensor";
 import type { LevelSize } from "../levelCache.ts";
 import { type SineOptions, sineFeatures } from "./sine.ts";
 
@@ -15,15 +15,15 @@ type Side = keyof LevelSize;
 const counted = ({ size, backend }: Grid, side: Side, start: number): Tensor =>
   toFloat(arange(size[side], { backend })).add(start).unsqueeze(0);
 
-/** How many of them each image fills, and `extra`: [B, 1], or a number for all. */
-const lengths = ({ size, filled, backend }: Grid, side: Side, extra = 0): TensorLike =>
+/** How many of them each image fills [B or 1, 1]. */
+const lengths = ({ size, filled, backend }: Grid, side: Side): Tensor =>
   filled
     ? tensor(
-        filled.map((image) => image[side] + extra),
+        filled.map((image) => image[side]),
         [filled.length, 1],
         { backend },
       )
-    : size[side] + extra;
+    : zeros([1, 1], { backend }).add(size[side]);
 
 /** Numbers of each row [B, H, F] and of each column [B, W, F] for the cells of a map [B, H · W, F]. */
 function overCells(rows: Tensor, columns: Tensor): [ofRow: Tensor, ofColumn: Tensor] {
@@ -50,6 +50,6 @@ export interface PositionOptions extends SineOptions {
  */
 export function sinePositions(grid: Grid, { offset, ...options }: PositionOptions): Tensor {
   const along = (side: Side): Tensor =>
-    sineFeatures(div(add(counted(grid, side, 1), offset), lengths(grid, side, 1e-6)), options);
+    sineFeatures(div(add(counted(grid, side, 1), offset), lengths(grid, side).add(1e-6)), options);
   return concat(overCells(along("height"), along("width")), 2);
 }

@@ -4,7 +4,7 @@ import { Command, Option } from "commander";
 import { exportHuggingFace, exportSafetensors } from "../../checkpoint/exportWeights.ts";
 import { titleOf } from "../../config/names.ts";
 import { ExportError } from "../../exportError.ts";
-import { exportOnnx } from "../../onnx/exportOnnx.ts";
+import { exportOnnx, roundedUp } from "../../onnx/exportOnnx.ts";
 import { ALIKE, checkOnnx, type OnnxComparison } from "../checkOnnx.ts";
 import { writeFileAtomic } from "../checkpointFile.ts";
 import type { DFine } from "../detector.ts";
@@ -56,7 +56,10 @@ export function exportCommand(finish: (code: number) => void): Command {
   options.addTo(command, [
     ...options.detector(),
     new Option("--format <format>", "what to write").choices(Object.keys(FORMATS)).default("onnx"),
-    new Option("--dynamic", "ONNX whose images may have any height and width (multiples of 32)").default(false),
+    new Option(
+      "--dynamic",
+      "ONNX whose images may have any height and width (multiples of 32; of 64 for other DETRs than D-FINE)",
+    ).default(false),
     new Option("--post", "ONNX that gives labels, boxes in pixels and scores, as the official one").default(false),
     new Option("--out <file>", "file to write, or the folder for huggingface").makeOptionMandatory(),
     ...options.talk(),
@@ -98,10 +101,11 @@ async function writeNew(path: string, data: Uint8Array | string): Promise<void> 
 
 async function writeOnnx(detector: DFine, { out, dynamic, post }: ExportValues, terminal: Terminal): Promise<Written> {
   const file = await exportOnnx(detector, { dynamic, post });
-  const [height, width] = detector.size;
-  const other: [number, number] = [height + 64, width + 32];
+  const { config } = detector.model;
+  const [height, width] = roundedUp(config, detector.size);
+  const sizes = dynamic ? [[height, width] as const, roundedUp(config, [height + 65, width + 1])] : [detector.size];
   terminal.note("comparing with onnxruntime-node");
-  const runs = await compared(file, detector, { post, sizes: dynamic ? [[height, width], other] : [[height, width]] });
+  const runs = await compared(file, detector, { post, sizes });
   if (runs === undefined)
     terminal.warn(
       `${out} was not compared with this program, as onnxruntime-node is not installed: npm install onnxruntime-node, and export it again`,
@@ -112,7 +116,7 @@ async function writeOnnx(detector: DFine, { out, dynamic, post }: ExportValues, 
       `${out}: not written, since onnxruntime-node computes something else of it (a difference of ${difference.toExponential(1)}); please report it`,
     );
   await writeNew(out, file);
-  const input = dynamic ? "images of any size" : `images of ${height}x${width}`;
+  const input = dynamic ? "images of any size" : `images of ${detector.size.join("x")}`;
   const told = runs ? `; onnxruntime-node agrees within ${difference.toExponential(1)}` : "; not compared";
   const check = runs ? { runtime: "onnxruntime-node", runs } : null;
   return { files: [out], text: `${input} to ${post ? "labels, boxes, scores" : "logits, boxes"}${told}`, check };

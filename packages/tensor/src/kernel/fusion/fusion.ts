@@ -1,18 +1,10 @@
-import type { Buffer } from "@dfine/tensor";
-import {
-  type Binding,
-  fuse,
-  type Kernel,
-  type Laid,
-  type Launch,
-  layoutOf,
-  memo,
-  NumbersMemo,
-  type OverrideCall,
-  plan,
-} from "@dfine/tensor/kernel";
-import type { Epilogue } from "../kernels/epilogue.ts";
-import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Buffer, Launch, OverrideCall } from "../../backend.ts";
+import { memo, NumbersMemo } from "../../memo.ts";
+import type { Epilogue } from "../epilogue.ts";
+import { fuse } from "../fuse.ts";
+import type { Kernel } from "../kernel.ts";
+import { type Laid, layoutOf } from "../laid.ts";
+import { plan } from "../plan.ts";
 import { finishOf } from "./finish.ts";
 
 /** A launch whose program may still be joined with the next one's. */
@@ -23,17 +15,21 @@ interface Pending {
 }
 
 /** A product that an elementwise launch may still become part of. */
-export interface FinishedCall extends OverrideCall<unknown> {
+export interface FinishedCall<Attrs = unknown> extends OverrideCall<Attrs> {
   readonly epilogue?: Epilogue;
 }
 type Product = { readonly call: OverrideCall<unknown>; readonly run: (call: FinishedCall) => void };
 
-interface FusionOptions {
+export interface FusionOptions {
   readonly run: (kernel: Kernel, launch: Launch) => void;
   readonly free: (buffer: Buffer) => void;
+  /** What may be bound once only when it is written: buffers share nothing whose blocks are not the same. */
+  readonly blockOf: (buffer: Buffer) => unknown;
   readonly maxBindings: number;
-  /** Whether computing something costly again takes less than another dispatch. */
+  /** Whether computing something costly again takes less than starting another kernel. */
   readonly repeats: boolean;
+  /** Whether a program is worth joining with the one before it, of which it has these operands (−1: none). Default: always. */
+  readonly suits?: (first: Laid, second: Laid, shared: readonly number[]) => boolean;
 }
 
 /** A program with another behind it, planned. */
@@ -115,9 +111,10 @@ export class Fusion {
   #finish({ call, run }: Product, { laid, launch }: Pending, freed: readonly Buffer[]): boolean {
     const [c] = call.outputs;
     const after = { laid, operands: launch.operands };
-    const finish = finishOf(after, { c: c!, isWanted: (buffer) => !freed.includes(buffer) });
+    const { blockOf } = this.#options;
+    const finish = finishOf(after, { c: c!, isWanted: (buffer) => !freed.includes(buffer), blockOf });
     // The product still reads its factors where its result is written.
-    if (!finish || call.inputs.some(({ buffer }) => blockOf({ buffer }) === blockOf(finish.output))) return false;
+    if (!finish || call.inputs.some(({ buffer }) => blockOf(buffer) === blockOf(finish.output.buffer))) return false;
     const bound = call.inputs.length + 1 + finish.epilogue.operands.length;
     if (bound > this.#options.maxBindings) return false;
     run({ ...call, outputs: [{ ...c!, ...finish.output }], epilogue: finish.epilogue });
@@ -142,7 +139,8 @@ export class Fusion {
   }
 
   #joint(first: Laid, second: Laid, shared: readonly number[]): Joint | undefined {
-    const fused = fuse(first, second, { shared, repeats: this.#options.repeats });
+    const { repeats, suits } = this.#options;
+    const fused = suits?.(first, second, shared) === false ? undefined : fuse(first, second, { shared, repeats });
     if (!fused) return undefined;
     const { laid, added } = fused;
     return { laid, added, planned: { ...plan(laid.program, layoutOf(laid)), laid } };
@@ -150,13 +148,14 @@ export class Fusion {
 
   /** Which operand of the first each of the second is, −1 for none; undefined where one sees another's elements otherwise. */
   #sharedOperands(first: Pending, second: Pending): number[] | undefined {
+    const { blockOf } = this.#options;
     const shared: number[] = [];
-    const blocks = new Set(first.launch.operands.map(blockOf));
+    const blocks = new Set(first.launch.operands.map(({ buffer }) => blockOf(buffer)));
     for (const [i, operand] of second.launch.operands.entries()) {
-      const block = blockOf(operand);
+      const block = blockOf(operand.buffer);
       let own = -1;
       for (const [k, other] of first.launch.operands.entries()) {
-        if (blockOf(other) !== block) continue;
+        if (blockOf(other.buffer) !== block) continue;
         if (other.offset === operand.offset && areAlike(first.laid, second.laid, [k, i])) own = k;
         else if (first.kernel.operands[k]!.mode !== "read" || second.kernel.operands[i]!.mode !== "read")
           return undefined;
@@ -167,8 +166,6 @@ export class Fusion {
     return blocks.size > this.#options.maxBindings ? undefined : shared;
   }
 }
-
-const blockOf = ({ buffer }: Pick<Binding, "buffer">) => (buffer as GpuBuffer).block;
 
 /** Whether operands of two programs go through memory alike. */
 function areAlike(first: Laid, second: Laid, [a, b]: readonly [number, number]): boolean {

@@ -1,7 +1,9 @@
-import { type Buffer, sizeOf } from "@dfine/tensor";
-import { type Binding, type Expr, type Laid, memo, postorder, replace, row, type View } from "@dfine/tensor/kernel";
-import type { Epilogue, EpilogueOperand } from "../kernels/epilogue.ts";
-import type { GpuBuffer } from "../memory/gpuBuffer.ts";
+import type { Binding, Buffer, View } from "../../backend.ts";
+import { memo } from "../../memo.ts";
+import { sizeOf } from "../../shape.ts";
+import type { Epilogue, EpilogueOperand } from "../epilogue.ts";
+import { type Expr, postorder, replace, row } from "../expr.ts";
+import type { Laid } from "../laid.ts";
 
 /** An elementwise program behind a product, on operands. */
 export interface After {
@@ -31,7 +33,7 @@ const ALIGNMENT = 4;
  */
 export function finishOf(
   after: After,
-  { c, isWanted }: { c: View; isWanted: (buffer: Buffer) => boolean },
+  { c, isWanted, blockOf }: { c: View; isWanted: (buffer: Buffer) => boolean; blockOf: (buffer: Buffer) => unknown },
 ): Finish | undefined {
   const { laid, operands } = after;
   const [stage, ...others] = laid.program.stages;
@@ -47,7 +49,6 @@ export function finishOf(
   const known = memo(forms, laid, () => new Map<string, { form: Form | undefined }>());
   const { form } = memo(known, `${write.operand} ${sums}`, () => ({ form: formOf(laid, { ...write, sums }) }));
   if (!form || output.offset % ALIGNMENT !== 0) return undefined;
-  const blockOf = (buffer: Buffer) => (buffer as GpuBuffer).block;
   // What is written may be bound once only.
   if (
     form.loads.some(({ operand }) =>

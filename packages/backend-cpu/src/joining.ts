@@ -1,0 +1,57 @@
+import { Fusion, type FusionOptions, type Laid, type Override, type Overrides } from "@dfine/tensor/kernel";
+import { EPILOGUE_NAMES } from "./kernels/epilogue.ts";
+
+/** Hand-written kernels whose sums an elementwise kernel may finish: by op, the variant that can. */
+const PRODUCTS: Readonly<Record<string, string>> = { matmul: "gemm", conv2dInputGrad: "pointwise" };
+
+/** A product's factors, its result, and operands of what follows it. */
+const MOST_BINDINGS = 3 + EPILOGUE_NAMES.length;
+
+/**
+ * Kernels wait for the next one: an elementwise one becomes the last act of the product before it, or goes together with the one that
+ * reads what it writes. That saves ways through memory; starting a kernel costs little here. No number depends on it.
+ */
+export const joining = (options: Pick<FusionOptions, "run" | "free">): Fusion =>
+  new Fusion({
+    ...options,
+    blockOf: (buffer) => buffer,
+    maxBindings: MOST_BINDINGS,
+    repeats: false,
+    suits: (first, second, shared) => isElementwise(first) && handsOn(first, shared) && keepsSums(second),
+  });
+
+const isElementwise = ({ reduced }: Laid): boolean => reduced.length === 0;
+
+/** Whether a program writes what another has as an operand. */
+const handsOn = ({ program }: Laid, shared: readonly number[]): boolean =>
+  shared.some((own) => own >= 0 && program.operands[own]!.mode !== "read");
+
+/**
+ * Whether a program's sums stay the same when it stores elements besides. Sums that are all it gives are taken in another order; and
+ * down columns several at once, which would become slow.
+ */
+function keepsSums({ program: { stages }, shape, reduced }: Laid): boolean {
+  const isAlongRows = reduced.every((axis) => axis >= shape.length - reduced.length);
+  return reduced.length === 0 || (isAlongRows && stages.some((stage) => stage.kind === "store" && !stage.perRow));
+}
+
+/** Hand-written kernels behind what waits. Products wait themselves, where `waits` allows it. */
+export function inOrder(
+  overrides: Overrides,
+  { fusion, waits }: { fusion: Fusion; waits: (op: string) => boolean },
+): Overrides {
+  const behind = ([op, override]: [string, Override<unknown>]): [string, Override<unknown>] => [
+    op,
+    {
+      ...override,
+      run(call) {
+        if (PRODUCTS[op] === call.variant && waits(op)) fusion.multiply({ call, run: (own) => override.run(own) });
+        else {
+          fusion.flush();
+          override.run(call);
+        }
+      },
+    },
+  ];
+  return Object.fromEntries(Object.entries(overrides as Record<string, Override<unknown>>).map(behind));
+}

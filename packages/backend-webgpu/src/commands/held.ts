@@ -1,0 +1,151 @@
+import { sizeOf } from "@dfine/tensor";
+import type { Block } from "../memory/gpuBuffer.ts";
+import { abreast, mayStandAbreast } from "./abreast.ts";
+import type { Command } from "./queue.ts";
+import { UNIFORM_BYTES } from "./shader.ts";
+
+/** Elements of a block: sizes and strides of axes, from `offset` on. */
+export interface Region {
+  readonly offset: number;
+  readonly sizes: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** A dispatch that may share one with others; its shader has a `part`. */
+export interface HeldCommand extends Command {
+  /** What it writes of the block in a slot, if that is known. */
+  readonly written?: (slot: number) => Region | undefined;
+}
+
+interface HeldOptions {
+  /** Runs a command. */
+  readonly run: (command: Command) => void;
+  readonly maxBindings: number;
+  /** Work that one dispatch may have. */
+  readonly limits: { readonly visits: number };
+}
+
+/** Bytes that wait to be given back at most. */
+const MOST_WAITING = 2 ** 26;
+/** Most dispatches that become one. */
+const MOST_PARTS = 16;
+
+/**
+ * Dispatches that wait, since they may share one: none needs what another does. Whatever else is asked for goes before them where
+ * it touches nothing of theirs; otherwise they run first.
+ */
+export class Held {
+  readonly #options: HeldOptions;
+  #commands: HeldCommand[] = [];
+  /** Blocks that they bind, and whether one of them writes there. */
+  readonly #blocks = new Map<object, boolean>();
+  /** What is called when they have run. */
+  #gifts: (() => void)[] = [];
+  #givenBytes = 0;
+  #words = 0;
+  #work = 0;
+
+  constructor(options: HeldOptions) {
+    this.#options = options;
+  }
+
+  /** Runs a command, perhaps later. */
+  hold(command: HeldCommand): void {
+    if (!this.#mayJoin(command)) this.release();
+    // Words are the caller's, who writes others there.
+    this.#commands.push({ ...command, words: Int32Array.from(command.words) });
+    this.#words += wordsOf(command);
+    this.#work += command.work ?? 0;
+    for (const [slot, block] of command.blocks.entries())
+      this.#blocks.set(block, this.#blocks.get(block) || command.shader.access[slot] === "write");
+  }
+
+  /** To be called before a command runs that does not wait. */
+  before({ blocks, shader }: Pick<Command, "blocks" | "shader">): void {
+    if (this.#commands.length > 0 && blocks.some((block, slot) => this.touches(block, shader.access[slot] === "write")))
+      this.release();
+  }
+
+  /** Whether what waits writes a block, or `isWritten` and it reads it. */
+  touches(block: object, isWritten: boolean): boolean {
+    const own = this.#blocks.get(block);
+    return own !== undefined && (own || isWritten);
+  }
+
+  /** Calls `give` once nothing that waits needs a block. */
+  whenUnused(block: Block, give: () => void): void {
+    if (!this.#blocks.has(block)) {
+      give();
+      return;
+    }
+    this.#gifts.push(give);
+    this.#givenBytes += block.bytes;
+    if (this.#givenBytes > MOST_WAITING) this.release();
+  }
+
+  /** Runs what waits. */
+  release(): void {
+    const commands = this.#commands;
+    if (commands.length === 0) return;
+    this.#commands = [];
+    this.#blocks.clear();
+    this.#words = 0;
+    this.#work = 0;
+    const gifts = this.#gifts;
+    this.#gifts = [];
+    this.#givenBytes = 0;
+    try {
+      this.#options.run(abreast(commands));
+    } finally {
+      for (const give of gifts) give();
+    }
+  }
+
+  #mayJoin(command: HeldCommand): boolean {
+    const { maxBindings, limits } = this.#options;
+    const others = this.#commands;
+    return (
+      others.length < MOST_PARTS &&
+      this.#words + wordsOf(command) <= UNIFORM_BYTES / 4 &&
+      this.#work + (command.work ?? 0) <= limits.visits &&
+      new Set([...this.#blocks.keys(), ...command.blocks]).size <= maxBindings &&
+      others.every((other) => !needsOther(other, command) && mayStandAbreast(other, command))
+    );
+  }
+}
+
+/** Uniforms of a command, and where its workgroups end. */
+const wordsOf = ({ words }: Command): number => words.length + 1;
+
+/** Whether one of two commands reads or writes what the other writes. */
+function needsOther(first: HeldCommand, second: HeldCommand): boolean {
+  return first.blocks.some((block, i) => {
+    const k = second.blocks.indexOf(block);
+    if (k < 0) return false;
+    const [own, other] = [first.shader.access[i], second.shader.access[k]];
+    if (own === "read" && other === "read") return false;
+    return own === "read" || other === "read" || !areApart(first.written?.(i), second.written?.(k));
+  });
+}
+
+/** Whether two regions are known to have no element in common, such as the parts of a tensor that is put together. */
+export function areApart(a: Region | undefined, b: Region | undefined): boolean {
+  if (!a || !b || sizeOf(a.sizes) * sizeOf(b.sizes) === 0) return false;
+  // What repeats at the same distance is apart if it is so within that.
+  const repeat = longest(a);
+  const [one, two] = longest(b) === repeat ? [within(a, repeat), within(b, repeat)] : [within(a), within(b)];
+  return one !== undefined && two !== undefined && (one.last <= two.first || two.last <= one.first);
+}
+
+const longest = ({ sizes, strides }: Region): number =>
+  strides.reduce((most, stride, axis) => (sizes[axis]! > 1 ? Math.max(most, stride) : most), 0);
+
+/** First and one past the last element, of one period where there is one; undefined where one reaches into the next. */
+function within({ offset, sizes, strides }: Region, period?: number): { first: number; last: number } | undefined {
+  const reaches = strides.map((stride, axis) => (stride === period ? 0 : stride * Math.max(0, sizes[axis]! - 1)));
+  const low = reaches.reduce((sum, reach) => sum + Math.min(0, reach), offset);
+  const high = reaches.reduce((sum, reach) => sum + Math.max(0, reach), offset + 1);
+  if (!period) return { first: low, last: high };
+  const start = Math.floor(low / period) * period;
+  return high - start <= period ? { first: low - start, last: high - start } : undefined;
+}
