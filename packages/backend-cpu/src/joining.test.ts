@@ -29,6 +29,18 @@ joinProperties(
   30,
 );
 
+it("sums of what is added from columns stay the same", async () => {
+  const run = (backend: typeof wide) =>
+    readResults(backend, () => {
+      const x = tensor(
+        Float32Array.from({ length: 960 }, (_, i) => Math.sin(i) * 9),
+        [40, 24],
+      );
+      return [scope("run", () => softmax(add(x, x.reshape([24, 40]).transpose(0, 1))))];
+    });
+  expect(await run(wide)).toEqual(await run(wideAlone));
+});
+
 /** How many kernels are compiled for what is new to a backend. */
 async function compiled(run: (x: Tensor) => Tensor): Promise<number> {
   const backend = cpu({ threads: 1, wide: false });

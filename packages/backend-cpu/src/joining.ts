@@ -17,7 +17,7 @@ export const joining = (options: Pick<FusionOptions, "run" | "free">): Fusion =>
     blockOf: (buffer) => buffer,
     maxBindings: MOST_BINDINGS,
     repeats: false,
-    suits: (first, second, shared) => isElementwise(first) && handsOn(first, shared) && keepsSums(second),
+    suits: (first, second, shared) => isElementwise(first) && handsOn(first, shared) && keepsSums(first, second),
   });
 
 const isElementwise = ({ reduced }: Laid): boolean => reduced.length === 0;
@@ -27,12 +27,14 @@ const handsOn = ({ program }: Laid, shared: readonly number[]): boolean =>
   shared.some((own) => own >= 0 && program.operands[own]!.mode !== "read");
 
 /**
- * Whether a program's sums stay the same when it stores elements besides. Sums that are all it gives are taken in another order; and
- * down columns several at once, which would become slow.
+ * Whether the second's sums stay the same. Sums that are all it gives are taken in another order than beside elements that are
+ * stored, down columns several at once, and of what does not lie side by side one by one.
  */
-function keepsSums({ program: { stages }, shape, reduced }: Laid): boolean {
+function keepsSums({ strides }: Laid, { program: { stages }, shape, reduced }: Laid): boolean {
   const isAlongRows = reduced.every((axis) => axis >= shape.length - reduced.length);
-  return reduced.length === 0 || (isAlongRows && stages.some((stage) => stage.kind === "store" && !stage.perRow));
+  const storesElements = stages.some((stage) => stage.kind === "store" && !stage.perRow);
+  const isSideBySide = strides.every((own) => own.at(-1) === 0 || own.at(-1) === 1);
+  return reduced.length === 0 || (isAlongRows && storesElements && isSideBySide);
 }
 
 /** Hand-written kernels behind what waits. Products wait themselves, where `waits` allows it. */
