@@ -36,8 +36,8 @@ test("ONNX is compared with onnxruntime before it is reported", async () => {
   expect(check.runs.map(({ size, batch }: { size: number[]; batch: number }) => [...size, batch])).toEqual([
     [96, 96, 1],
     [96, 96, 3],
-    [160, 128, 1],
-    [160, 128, 3],
+    [192, 128, 1],
+    [192, 128, 3],
   ]);
   for (const { difference } of check.runs) expect(difference).toBeLessThan(1e-4);
   const session = await InferenceSession.create(at("tiny.onnx"));
