@@ -5,8 +5,12 @@ const heavy = "**/*.heavy.test.ts";
 
 /** Tests of plain functions, which leave nothing behind: they share two processes, and so load the modules once. */
 const plain = [
-  "packages/dfine/src/{config,data,doctor,evaluation,loss}/**/*.test.ts",
-  "packages/{nn/src,tensor/src/autograd,tensor/src/kernel}/**/*.test.ts",
+  "packages/dfine/src/{checkpoint,config,data,doctor,evaluation,loss,model,onnx}/**/*.test.ts",
+  "packages/nn/src/**/*.test.ts",
+  "packages/tensor/src/*.test.ts",
+  "packages/tensor/src/{autograd,kernel,ops,profile,testing}/**/*.test.ts",
+  "packages/backend-cpu/src/{memory,print,wasm}/**/*.test.ts",
+  "packages/backend-webgpu/src/{print,kernels/product}/**/*.test.ts",
 ];
 
 export default defineConfig({

@@ -1,7 +1,7 @@
 import { memo, NumbersMemo } from "@dfine/tensor/kernel";
 import { grid } from "../print/grid.ts";
 import { shaderText } from "../print/library.ts";
-import type { Command } from "./queue.ts";
+import type { Command } from "./command.ts";
 import { PART_THREADS, type Shader } from "./shader.ts";
 
 /** A slot of the joint kernel for each buffer of a part. */

@@ -1,7 +1,7 @@
 import { sizeOf } from "@dfine/tensor";
 import type { Block } from "../memory/gpuBuffer.ts";
 import { abreast, mayStandAbreast } from "./abreast.ts";
-import type { Command } from "./queue.ts";
+import type { Command } from "./command.ts";
 import { UNIFORM_BYTES } from "./shader.ts";
 
 /** Elements of a block: sizes and strides of axes, from `offset` on. */

@@ -4,22 +4,11 @@ import { USAGE } from "../device/constants.ts";
 import type { Gpu } from "../device/gpu.ts";
 import type { Limits } from "../device/workLimits.ts";
 import type { Block } from "../memory/gpuBuffer.ts";
+import type { Command } from "./command.ts";
 import { Held, type HeldCommand } from "./held.ts";
 import { Pipelines } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
-import { type Shader, UNIFORM_BYTES } from "./shader.ts";
-
-/** One dispatch. */
-export interface Command {
-  readonly shader: Shader;
-  /** Of the shader's storage bindings, in order. */
-  readonly blocks: readonly Block[];
-  /** Uniforms as 32-bit words (as `wordOf` gives them). */
-  readonly words: ArrayLike<number>;
-  readonly workgroups: readonly [number, number, number];
-  /** Elements that threads will visit, all together; default 0: little. */
-  readonly work?: number;
-}
+import { UNIFORM_BYTES } from "./shader.ts";
 
 /** A place in a buffer that copies read or write. */
 export interface Place {

@@ -1,6 +1,7 @@
 import type { Dtype } from "@dfine/tensor";
 import { type Epilogue, NumbersMemo, type Overrides, type View } from "@dfine/tensor/kernel";
-import type { Command, CommandQueue } from "../commands/queue.ts";
+import type { Command } from "../commands/command.ts";
+import type { CommandQueue } from "../commands/queue.ts";
 import type { Folds } from "../folds/folds.ts";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";

@@ -6,11 +6,10 @@ import { Trainer } from "./trainer.ts";
 
 const SIZE = 320;
 
+// M and L at batch 1 are parts of X: fewer channels and layers.
 test.each([
   ["n", 4, 1.5e9],
   ["s", 4, 2.5e9],
-  ["m", 1, 2.5e9],
-  ["l", 1, 2.5e9],
   ["x", 1, 2.5e9],
 ] as const)("a training step of %s at 320, batch %i, stays under %d bytes", async (preset, batch, most) => {
   const backend = await resolveBackend("cpu");
