@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Block } from "../memory/gpuBuffer.ts";
-import { areApart, Held, type HeldCommand, type Region } from "./held.ts";
 import type { Command } from "./command.ts";
+import { areApart, Held, type HeldCommand, type Region } from "./held.ts";
 import type { Shader } from "./shader.ts";
 
 const block = (id: number): Block => ({ id, bytes: 256, gpu: undefined as unknown as GPUBuffer, batch: -1 });
