@@ -17,6 +17,7 @@ export interface Epilogue {
   readonly channels: number;
 }
 
+/** What an epilogue reads beside the sums. */
 export interface EpilogueOperand {
   readonly name: string;
   readonly view: Pick<View, "buffer" | "offset">;

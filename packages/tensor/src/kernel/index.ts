@@ -20,7 +20,7 @@ export type { Epilogue, EpilogueOperand } from "./epilogue.ts";
 export * from "./expr.ts";
 export * from "./exprOps.ts";
 export * from "./folds.ts";
-export { type FinishedCall, Fusion, type FusionOptions } from "./fusion/fusion.ts";
+export { type FinishedCall, Fusion, type FusionOptions, type Product } from "./fusion/fusion.ts";
 export * from "./kernel.ts";
 export { type Laid, layoutOf } from "./laid.ts";
 export { launch, type Place } from "./launch.ts";

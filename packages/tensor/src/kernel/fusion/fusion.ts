@@ -19,10 +19,19 @@ interface Pending {
 export interface FinishedCall<Attrs = unknown> extends OverrideCall<Attrs> {
   readonly epilogue?: Epilogue;
 }
-type Product = { readonly call: OverrideCall<unknown>; readonly run: (call: FinishedCall) => void };
 
+/** A product, and what computes it with an epilogue or without one. */
+export interface Product {
+  readonly call: OverrideCall<unknown>;
+  /** Launches it. */
+  readonly run: (call: FinishedCall) => void;
+}
+
+/** What a backend does with the kernels that `Fusion` gives it, and which of them it wants joined. */
 export interface FusionOptions {
+  /** Launches a generated kernel. */
   readonly run: (kernel: Kernel, launch: Launch) => void;
+  /** Gives memory back that nothing which waits needs. */
   readonly free: (buffer: Buffer) => void;
   /** What may be bound once only when it is written: buffers share nothing whose blocks are not the same. */
   readonly blockOf: (buffer: Buffer) => unknown;
