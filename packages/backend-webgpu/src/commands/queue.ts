@@ -161,7 +161,7 @@ export class CommandQueue {
   write(block: Block, byteOffset: number, data: Float32Array | Int32Array): void {
     if (this.#held.touches(block, true)) this.#held.release();
     // A write goes to the queue at once, so commands that are still being gathered must go first if they use the block.
-    if (block.batch === this.#batch) this.flush();
+    if (block.batch === this.#batch) this.#submit();
     const { device, pieceBytes } = this.#gpu;
     for (let at = 0, bytes: number; at < data.byteLength; at += bytes) {
       bytes = Math.min(data.byteLength - at, pieceBytes);

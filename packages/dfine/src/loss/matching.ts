@@ -32,7 +32,7 @@ function otherInputs({ last, dn, weighting }: TrainingOutputs): Tensor[] {
   return [...points, ...(weighting ? [weighting.up, weighting.regScale] : [])];
 }
 
-/** The tensors whose elements the host needs for the losses: none where there is no target to match. */
+/** The tensors whose elements the host needs for the losses, without gaps: none where there is no target to match. */
 export function matchingInputs(
   outputs: TrainingOutputs,
   targets: readonly MatchTargets[],
@@ -42,7 +42,7 @@ export function matchingInputs(
   const costs = matchedSets(outputs, targets).map(([set, wanted]) =>
     matchingCosts(set, wanted, { ...matcher, epsilon: boxEpsilon }),
   );
-  return [...costs, ...otherInputs(outputs)];
+  return [...costs, ...otherInputs(outputs)].map((input) => input.contiguous());
 }
 
 /** What `read` says, the elements of `matchingInputs`. */

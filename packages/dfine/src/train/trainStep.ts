@@ -97,6 +97,8 @@ export async function compileStep(state: DeviceState, whole: TrainingBatch, cont
         const read = matchingInputs(outputs, batch.targets, context.config.criterion).map(
           ({ size }) => new Float32Array(size),
         );
+        // A step reads them here, and nothing that waits goes past that.
+        backend.flush();
         backward(criterionLosses(outputs, batch.targets, { ...lossOptions(model, context), read }).total);
         globalNorm(optimizer.gradients());
       });
