@@ -2,7 +2,7 @@ import type { CpuRuntime } from "../runtime.ts";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { storeRow } from "../wasm/vectors.ts";
 import { divide, launchNamed, namedKernel } from "./args.ts";
-import { EPILOGUE_NAMES, type Epilogue, type EpilogueKind, epilogueWords, finish, kindText } from "./epilogue.ts";
+import { type BoundEpilogue, EPILOGUE_NAMES, type EpilogueKind, epilogueWords, finish, kindText } from "./epilogue.ts";
 
 // Each channel by itself: few multiply-adds for each value, so what limits is loads, and what a tap costs besides. Tile: six
 // pieces of eight outputs, or five of four; of a gradient that goes back over a stride of 2, pairs of such pieces, which are
@@ -170,7 +170,7 @@ export interface Depthwise {
   /** Bytes between planes, rows and neighbours of the output. */
   readonly toStrides: readonly [number, number, number];
   readonly outputs: readonly [number, number];
-  readonly epilogue?: Epilogue | undefined;
+  readonly epilogue?: BoundEpilogue | undefined;
 }
 
 const CHUNK_WORK = 1 << 18;

@@ -1,9 +1,9 @@
 import {
   COSTLY,
+  type Epilogue,
   type EpilogueOperand,
   type Expr,
   expressionText,
-  type Epilogue as Finishing,
   memo,
   postorder,
   type View,
@@ -25,8 +25,8 @@ export interface EpilogueKind {
   readonly per: readonly Per[];
 }
 
-/** An epilogue of values at these addresses; of those that have an element for each of c's, bytes from c to them. */
-export interface Epilogue {
+/** An epilogue whose operands lie at these addresses; of those that have an element for each of c's, bytes from c to them. */
+export interface BoundEpilogue {
   readonly kind: EpilogueKind;
   readonly addresses: readonly number[];
 }
@@ -40,9 +40,9 @@ const BYTES = 4;
 /** The epilogue of a product that is written to c. */
 export function boundEpilogue(
   runtime: CpuRuntime,
-  epilogue: Finishing | undefined,
+  epilogue: Epilogue | undefined,
   c: Pick<View, "buffer" | "offset">,
-): Epilogue | undefined {
+): BoundEpilogue | undefined {
   if (!epilogue) return undefined;
   const { expression, operands } = epilogue;
   const from = (per: Per): number => (per === "element" ? runtime.pointer(c) : 0);
@@ -57,11 +57,11 @@ const texts = new WeakMap<Expr, string>();
 export const kindText = (kind: EpilogueKind | undefined): string =>
   kind ? `/${kind.per.join()} ${memo(texts, kind.expression, () => expressionText([kind.expression]))}` : "";
 
-export const epilogueWords = (epilogue: Epilogue | undefined): Record<Name, number> =>
+export const epilogueWords = (epilogue: BoundEpilogue | undefined): Record<Name, number> =>
   Object.fromEntries(EPILOGUE_NAMES.map((name, i) => [name, epilogue?.addresses[i] ?? 0])) as Record<Name, number>;
 
 /** An epilogue as the channels from `first` on see it. */
-export const ofChannels = ({ kind, addresses }: Epilogue, first: number): Epilogue => ({
+export const ofChannels = ({ kind, addresses }: BoundEpilogue, first: number): BoundEpilogue => ({
   kind,
   addresses: addresses.map((address, i) => (kind.per[i] === "channel" ? address + first * BYTES : address)),
 });

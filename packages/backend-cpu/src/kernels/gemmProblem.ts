@@ -1,6 +1,6 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
-import type { Epilogue } from "./epilogue.ts";
+import type { BoundEpilogue } from "./epilogue.ts";
 import { steps } from "./tables.ts";
 import type { TileShape } from "./tile.ts";
 
@@ -68,7 +68,7 @@ export interface Gemm {
   /** Bytes from row to row of c. */
   readonly cPitch: number;
   /** Rows of c are its channels. */
-  readonly epilogue?: Epilogue | undefined;
+  readonly epilogue?: BoundEpilogue | undefined;
 }
 
 /**
