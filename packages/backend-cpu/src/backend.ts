@@ -4,7 +4,8 @@ import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { inOrder, joining } from "./joining.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { isWideFaster } from "./kernels/tileCheck.ts";
-import { type GeneratedKernel, generate } from "./print/compile.ts";
+import { type GeneratedKernel, generate, laneText } from "./print/compile.ts";
+import { chooseLanes } from "./print/nest.ts";
 import { type LaunchWords, launchWords, layoutWords } from "./print/words.ts";
 import type { CpuRuntime } from "./runtime.ts";
 import { availableThreads, canShareMemory } from "./threads/spawn.ts";
@@ -58,14 +59,19 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     memoryLimitBytes: Math.min(options.memoryLimitBytes ?? FOUR_GIBIBYTES, FOUR_GIBIBYTES),
     deadlineMilliseconds: WORKER_DEADLINE_MILLISECONDS,
   });
-  const generated = new Map<Kernel, GeneratedKernel>();
-  const wordsOf = new WeakMap<object, LaunchWords>();
+  const generated = new Map<Kernel, Map<string, GeneratedKernel>>();
+  const laidOut = new WeakMap<object, { plan: GeneratedKernel; words: LaunchWords }>();
   let buffers = 0;
 
   const pointer = (binding: Binding): number => runtime.pointer(binding);
   const run = (kernel: Kernel, launch: Launch): void => {
-    const plan = memo(generated, kernel, () => generate(kernel));
-    const { words: args, units, grain } = memo(wordsOf, launch.alike ?? launch, () => layoutWords(plan, launch));
+    const { plan, words } = memo(laidOut, launch.alike ?? launch, () => {
+      const choice = chooseLanes(kernel, launch.sizes);
+      const variants = memo(generated, kernel, () => new Map<string, GeneratedKernel>());
+      const plan = memo(variants, laneText(choice), () => generate(kernel, choice));
+      return { plan, words: layoutWords(plan, launch) };
+    });
+    const { words: args, units, grain } = words;
     launchWords(plan, { launch, pointer }, args);
     runtime.launch(plan.wasm, { args, units, grain });
   };
