@@ -13,6 +13,7 @@ import { isProduct, joining } from "./joining.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { isWideFaster } from "./kernels/tileCheck.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
+import { sumOrders } from "./print/nest.ts";
 import { type LaunchWords, launchWords, layoutWords } from "./print/words.ts";
 import type { CpuRuntime } from "./runtime.ts";
 import { availableThreads, canShareMemory } from "./threads/spawn.ts";
@@ -71,13 +72,18 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
   let buffers = 0;
 
   const pointer = (binding: Binding): number => runtime.pointer(binding);
+  const planOf = (kernel: Kernel): GeneratedKernel => memo(generated, kernel, () => generate(kernel));
   const run = (kernel: Kernel, launch: Launch): void => {
-    const plan = memo(generated, kernel, () => generate(kernel));
+    const plan = planOf(kernel);
     const { words: args, units, grain } = memo(wordsOf, launch.alike ?? launch, () => layoutWords(plan, launch));
     launchWords(plan, { launch, pointer }, args);
     runtime.launch(plan.wasm, { args, units, grain });
   };
-  const fusion = joining({ run, free: (buffer) => runtime.free(buffer as CpuBuffer) });
+  const fusion = joining({
+    run,
+    orderOf: (kernel) => sumOrders(planOf(kernel).nest),
+    free: (buffer) => runtime.free(buffer as CpuBuffer),
+  });
   const given = options.kernels?.(runtime) ?? {};
 
   return {

@@ -76,6 +76,12 @@ export function makeNest(kernel: Kernel): Nest {
   return { ...shape, facts, passes: makePasses(shape, facts) };
 }
 
+/** How each reduction adds up elements: in so many sums that it alternates between, or one after the other, perhaps fused with a product. */
+export const sumOrders = ({ lanes, passes }: Nest): string[] =>
+  passes.flatMap(({ folds, groups }) =>
+    folds.map(({ expr }) => `${lanes === "map" ? "in order" : groups}${expr.op === "mul" ? " of products" : ""}`),
+  );
+
 type Shape = Omit<Nest, "facts" | "passes">;
 
 const strided = (kernel: Kernel, axis: number): number =>
