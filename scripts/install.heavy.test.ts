@@ -159,16 +159,15 @@ test("after a step of ours other WebAssembly of the process is compiled as ever:
 });
 
 describe("types", () => {
-  const tsc = resolve("node_modules/typescript/bin/tsc");
   const compilerOptions = {
     ...{ strict: true, noUncheckedIndexedAccess: true, exactOptionalPropertyTypes: true, skipLibCheck: false },
     ...{ noEmit: true, types: [], target: "es2022", lib: ["esnext", "dom"] },
   };
 
   test.each([
-    ["node16", "node16"],
-    ["esnext", "bundler"],
-  ])("of all packages fit the examples: module %s, resolution %s", async (module, moduleResolution) => {
+    ["node16", "node16", "typescript"],
+    ["esnext", "bundler", "typescript-7"],
+  ])("of all packages fit the examples: module %s, resolution %s, %s", async (module, moduleResolution, compiler) => {
     const consumer = join(project, `consumer-${module}`);
     await mkdir(consumer);
     await writeFile(join(consumer, "package.json"), '{ "type": "module" }');
@@ -178,7 +177,7 @@ describe("types", () => {
     const all = packages.map((path) => JSON.parse(readFileSync(join(path, "package.json"), "utf8")).name);
     const imports = [...all, "@dfine/tensor/testing"].map((name, i) => `export * as p${i} from "${name}";\n`);
     await writeFile(join(consumer, "all.ts"), imports.join(""));
-    await succeed(`node "${tsc}"`, { cwd: consumer });
+    await succeed(`node "${resolve("node_modules", compiler, "bin/tsc")}"`, { cwd: consumer });
   });
 });
 

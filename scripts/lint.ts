@@ -5,7 +5,7 @@ import { circles, readSources, violations } from "./dependencyRule.ts";
 const root = join(import.meta.dirname, "..");
 const commands = [
   ["@biomejs/biome/bin/biome", "check", "--error-on-warnings"],
-  ["typescript/bin/tsc", "-p", "tsconfig.json"],
+  ["typescript-7/bin/tsc", "-p", "tsconfig.json"],
 ] as const;
 
 const failed = commands.filter(([file, ...args]) => {

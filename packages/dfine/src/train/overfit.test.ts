@@ -11,7 +11,7 @@ import { Trainer } from "./trainer.ts";
 
 let backend: Backend;
 beforeAll(async () => {
-  backend = await resolveBackend("cpu", { threads: 2 });
+  backend = await resolveBackend("cpu", { threads: 1 });
 });
 afterAll(() => backend.dispose());
 

@@ -12,7 +12,7 @@ import type { StepResult } from "./trainStep.ts";
 
 let backend: Backend;
 beforeAll(async () => {
-  backend = await resolveBackend("cpu", { threads: 2 });
+  backend = await resolveBackend("cpu", { threads: 1 });
 });
 afterAll(() => backend.dispose());
 

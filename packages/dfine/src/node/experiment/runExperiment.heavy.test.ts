@@ -1,10 +1,12 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinyModel } from "../../../test/tinyModel.ts";
 import type { ConfigOptions } from "../../config/resolve.ts";
 import { type DigitsDataset, makeDigits } from "../demo/digits.ts";
+import { takeLock } from "../fileLock.ts";
 import { EXPERIMENTS } from "./experiments.ts";
 import { runExperiment } from "./runExperiment.ts";
 
@@ -12,20 +14,20 @@ let folder = "";
 let digits: DigitsDataset;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "dfine-experiment-"));
-  digits = await makeDigits({ folder: join(folder, "digits"), train: 2, val: 1, size: 64 });
+  digits = await makeDigits({ folder: join(folder, "digits"), train: 10, val: 1, size: 64 });
 });
 afterAll(() => rm(folder, { recursive: true }));
 
-/** One batch, again and again, without validation, which would be most of the time. */
+/** Four epochs of five steps, so that the first quarter of the steps and the last see the same images; without validation. */
 const { classes: _, ...model } = tinyModel((one) => {
   one.evalSize = [64, 64];
 });
 const tiny: ConfigOptions = {
   ...{ preset: "n", model },
   train: {
-    ...{ epochs: 20, batch: 2, valBatch: 2, schedule: { warmupSteps: 2 }, ema: { decay: 0.9, warmups: 4 } },
+    ...{ epochs: 4, batch: 2, valBatch: 2, schedule: { warmupSteps: 2 }, ema: { decay: 0.9, warmups: 4 } },
     optimizer: { learningRate: 4e-3, backboneLearningRate: 4e-3 },
-    augmentation: { transforms: [], stopEpoch: 10, baseSizeRepeat: null },
+    augmentation: { transforms: [], stopEpoch: 2, baseSizeRepeat: null },
   },
 };
 
@@ -68,3 +70,18 @@ test.each(["table3", "table4", "table5"])(
     expect(trainings).toBe(before);
   },
 );
+
+test("a training that another process is at is told apart, and left alone", async () => {
+  const experiment = EXPERIMENTS.table5!;
+  const [key] = Object.keys(experiment.rows) as [string];
+  const runs = join(folder, "busy/runs", key);
+  await mkdir(runs, { recursive: true });
+  await takeLock(join(runs, "seed0.lock"));
+  const { unfinished, busy, rows } = await runExperiment({
+    ...{ experiment, folder: join(folder, "busy"), options: [tiny], data: { train: trainingImages() } },
+    ...{ rows: [key], device: "cpu", threads: 1, latency: false },
+  });
+  expect([unfinished, busy]).toEqual([1, 1]);
+  expect(rows[0]!.aps).toEqual([]);
+  expect(existsSync(join(runs, "seed0"))).toBe(false);
+});
