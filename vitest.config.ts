@@ -1,16 +1,19 @@
 import { defineConfig } from "vitest/config";
 
-/** Tests that take minutes. Their project's name comes first in the alphabet, so vitest starts them first: no core idles in the end. */
+/** Where tests are. */
+const places = "{packages,parity,bench,examples,scripts}";
+
+/** Tests that take minutes. Vitest starts projects in the order of their names, so these before the many short ones: no core idles in the end. */
 const heavy = "**/*.heavy.test.ts";
 
-/** Tests of plain functions, which leave nothing behind: they share two processes, and so load the modules once. */
-const plain = [
-  "packages/dfine/src/{checkpoint,config,data,doctor,evaluation,loss,model,onnx}/**/*.test.ts",
-  "packages/nn/src/**/*.test.ts",
-  "packages/tensor/src/*.test.ts",
-  "packages/tensor/src/{autograd,kernel,ops,profile,testing}/**/*.test.ts",
-  "packages/backend-cpu/src/{memory,print,wasm}/**/*.test.ts",
-  "packages/backend-webgpu/src/{print,kernels/product}/**/*.test.ts",
+/** Tests of what a process has once: the modules that it loaded, the ops that these registered, the GPUs that it found. */
+const alone = [
+  "**/conformance.test.ts",
+  "examples/own-op/*.test.ts",
+  "packages/backend-webgpu/src/{device,swiftshader}/**/*.test.ts",
+  "packages/backend-webgpu/src/backend.test.ts",
+  "packages/dfine/src/device.test.ts",
+  "scripts/support.test.ts",
 ];
 
 export default defineConfig({
@@ -23,21 +26,23 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: {
-          name: "unit",
-          include: ["{packages,parity,bench,examples,scripts}/**/*.test.ts"],
-          exclude: ["**/node_modules/**", "**/dist/**", heavy, ...plain],
-        },
+        test: { name: "alone", include: alone, exclude: ["**/node_modules/**", "**/dist/**"] },
       },
       {
+        // These share two processes, so that modules are loaded and kernels compiled once in each.
         extends: true,
-        test: { name: "plain", include: plain, exclude: ["**/node_modules/**", "**/dist/**", heavy], isolate: false },
+        test: {
+          name: "unit",
+          include: [`${places}/**/*.test.ts`],
+          exclude: ["**/node_modules/**", "**/dist/**", heavy, ...alone],
+          isolate: false,
+        },
       },
       {
         extends: true,
         test: {
           name: "heavy",
-          include: [`{packages,parity,bench,examples,scripts}/${heavy}`],
+          include: [`${places}/${heavy}`],
           exclude: ["**/node_modules/**", "**/dist/**"],
           testTimeout: 900_000,
           hookTimeout: 300_000,
