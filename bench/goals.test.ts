@@ -1,6 +1,6 @@
 import { resolveConfig } from "dfine";
 import { expect, test } from "vitest";
-import { GOALS, goalsTable, speedTable } from "./goalsTable.ts";
+import { GOALS, goalsTable, speedTable, withKnownRows } from "./goalsTable.ts";
 import { growthPlot, growthTable } from "./growth.ts";
 import { type Row, timesOf } from "./row.ts";
 import { torchPeer } from "./torchPeer.ts";
@@ -47,6 +47,24 @@ test("speeds are told with how many times as fast as each peer ours is", () => {
   const lines = speedTable([row("train_n", "ours", [100]), row("train_n", "pytorch", [150])]).split("\n");
   expect(lines[0]).toBe("| milliseconds | ours | onnxruntime-web | onnxruntime-node | pytorch |");
   expect(lines[8]).toBe("| training step of N, 320 × 320, batch 4 | **100** |  |  | 150 (1.50×) |");
+});
+
+test("what was not measured stays as it was known, by work and peer", () => {
+  const both = (infer: number, step: number) => [
+    ...(["ours", "onnxruntime-web", "onnxruntime-node"] as const).map((by) => row("dfine_n", by, [infer])),
+    ...(["ours", "pytorch"] as const).map((by) => row("train_n", by, [step])),
+  ];
+  for (const table of [goalsTable, speedTable]) {
+    const known = table(both(10, 20));
+    expect(withKnownRows(table([]), known)).toBe(known);
+    expect(withKnownRows(table(both(30, 40)), known)).toBe(table(both(30, 40)));
+    const mixed = withKnownRows(table(both(30, 40).filter(({ name }) => name === "train_n")), known);
+    const [inference, step] = [/^\| (inference of N|D-FINE-N)/, /^\| (training )?step of N/];
+    const lines = (text: string, which: RegExp) => text.split("\n").filter((line) => which.test(line));
+    expect(lines(mixed, inference)).toEqual(lines(known, inference));
+    expect(lines(mixed, step)).toEqual(lines(table(both(30, 40)), step));
+    expect(lines(mixed, step)).toHaveLength(1);
+  }
 });
 
 test("growth is told in the order of presets and sizes, and drawn where there is more than one point", () => {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { goalsTable, profilesText, speedTable } from "./goalsTable.ts";
+import { goalsTable, profilesText, speedTable, withKnownRows } from "./goalsTable.ts";
 import { growthPlot, growthTable } from "./growth.ts";
 import { BenchError } from "./options.ts";
 import type { Row } from "./row.ts";
@@ -144,15 +144,15 @@ async function rowsOf(options: Options): Promise<Row[]> {
   return rows;
 }
 
-/** Puts what was measured where pages have `<!-- NAME -->` and `<!-- end of NAME -->`. */
+/** Puts what was measured where pages have `<!-- NAME -->` and `<!-- end of NAME -->`; what was not measured stays as it is there. */
 async function write(parts: Readonly<Record<string, string>>): Promise<void> {
   for (const page of ["README.md", "docs/performance.md"].map((name) => join(ROOT, name))) {
     let text = await readFile(page, "utf8");
     for (const [name, part] of Object.entries(parts)) {
       const [before, rest] = text.split(`<!-- ${name} -->`);
-      const after = rest?.split(`<!-- end of ${name} -->`)[1];
-      if (after !== undefined && part !== "")
-        text = `${before}<!-- ${name} -->\n\n${part}\n\n<!-- end of ${name} -->${after}`;
+      const [known, after] = rest?.split(`<!-- end of ${name} -->`) ?? [];
+      if (known !== undefined && after !== undefined && part !== "")
+        text = `${before}<!-- ${name} -->\n\n${withKnownRows(part, known)}\n\n<!-- end of ${name} -->${after}`;
     }
     await writeFile(page, text);
   }
@@ -171,8 +171,14 @@ try {
   };
   process.stdout.write(`${Object.values(parts).join("\n\n")}\n`);
   if (options.write) {
-    await write(parts);
-    await writeFile(join(ROOT, "docs/growth.svg"), growthPlot(measured));
+    const isComplete = piecesOf(options).every(({ name }) => existsSync(join(options.folder, `${name}.json`)));
+    const { goals, speeds } = parts;
+    await write(isComplete ? parts : { goals, speeds });
+    if (isComplete) await writeFile(join(ROOT, "docs/growth.svg"), growthPlot(measured));
+    else
+      process.stderr.write(
+        "goals: growth and profiles stay as they are on their page, since not every piece was measured\n",
+      );
   }
 } catch (error) {
   if (!(error instanceof BenchError)) throw error;

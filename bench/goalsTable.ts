@@ -63,6 +63,8 @@ const isOfGoals = ({ work, size, batch }: Row): boolean =>
 const findRow = (rows: readonly Row[], name: string, by: Implementation): Row | undefined =>
   rows.find((row) => row.name === name && row.implementation === by && isOfGoals(row));
 
+const NOT_MEASURED = "not measured";
+
 /** What was promised and what was measured: least, middle and largest of (so many) runs, by the medians. */
 export function goalsTable(rows: readonly Row[], goals: readonly Goal[] = GOALS): string {
   const lines = goals.map((goal) => {
@@ -71,7 +73,7 @@ export function goalsTable(rows: readonly Row[], goals: readonly Goal[] = GOALS)
     const [own, other] = [ours && amount(ours, of), theirs && amount(theirs, of)];
     const limits = [spoken(must, goal), spoken(wish, goal)];
     const cells = [ours ? shown(ours, of) : "", `${peer}${theirs ? `: ${shown(theirs, of)}` : ""}`];
-    if (own === undefined || other === undefined) return [work, ...cells, "not measured", ...limits, ""];
+    if (own === undefined || other === undefined) return [work, ...cells, NOT_MEASURED, ...limits, ""];
     const share = own / other;
     const verdict = share <= wish ? "goal" : share <= must ? "must" : "not reached";
     return [work, ...cells, spoken(share, goal), ...limits, verdict];
@@ -100,9 +102,23 @@ export function speedTable(rows: readonly Row[]): string {
       if (!ours || !theirs) return "";
       return `${milliseconds(theirs.median_ms)} (${(theirs.median_ms / ours.median_ms).toFixed(2)}×)`;
     });
-    return [work, ours ? `**${milliseconds(ours.median_ms)}**` : "", ...peers];
+    return [work, ours ? `**${milliseconds(ours.median_ms)}**` : NOT_MEASURED, ...peers];
   });
   return markdown(["milliseconds", "ours", ...PEERS], lines);
+}
+
+/** A table whose rows that were not measured are those of a known table, where it has rows of the same work and peer. */
+export function withKnownRows(table: string, known: string): string {
+  const keyOf = (line: string): string => {
+    const [, work, , peer = ""] = line.split("|");
+    return `${work}|${/^ [a-z-]+/.exec(peer)?.[0] ?? ""}`;
+  };
+  const rows = new Map(known.split("\n").map((line) => [keyOf(line), line]));
+  const isUnknown = (line: string): boolean => line.split(" | ").includes(NOT_MEASURED);
+  return table
+    .split("\n")
+    .map((line) => (isUnknown(line) ? (rows.get(keyOf(line)) ?? line) : line))
+    .join("\n");
 }
 
 /** Where the time of steps goes, ours and before. */

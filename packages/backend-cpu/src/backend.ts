@@ -1,7 +1,15 @@
 import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
-import { type Binding, type Kernel, type Launch, memo, type Overrides, type Slice } from "@dfine/tensor/kernel";
+import {
+  type Binding,
+  inOrder,
+  type Kernel,
+  type Launch,
+  memo,
+  type Overrides,
+  type Slice,
+} from "@dfine/tensor/kernel";
 import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
-import { inOrder, joining } from "./joining.ts";
+import { isProduct, joining } from "./joining.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { isWideFaster } from "./kernels/tileCheck.ts";
 import { type GeneratedKernel, generate } from "./print/compile.ts";
@@ -70,8 +78,6 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     runtime.launch(plan.wasm, { args, units, grain });
   };
   const fusion = joining({ run, free: (buffer) => runtime.free(buffer as CpuBuffer) });
-  // Whoever is profiled starts kernels of its own, so that their time is known to be its own.
-  let waits = true;
   const given = options.kernels?.(runtime) ?? {};
 
   return {
@@ -82,7 +88,9 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     threads,
     relaxedSimd,
     wide,
-    overrides: inOrder({ ...createOverrides(runtime), ...given }, { fusion, waits: (op) => waits && !(op in given) }),
+    overrides: inOrder({ ...createOverrides(runtime), ...given }, fusion, {
+      isProduct: (op, variant) => isProduct(op, variant) && !(op in given),
+    }),
     get kernelCount() {
       return runtime.kernelCount;
     },
@@ -110,12 +118,11 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     run(kernel, launch) {
       runtime.check();
       fusion.run(kernel, launch);
-      if (!waits) fusion.flush();
     },
     flush: () => fusion.flush(),
     meter() {
-      fusion.flush();
-      waits = false;
+      // Whoever is profiled starts kernels of its own, so that their time is known to be its own.
+      fusion.end();
       return runtime.meter();
     },
     memory() {

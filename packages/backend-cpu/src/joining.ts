@@ -1,8 +1,9 @@
-import { Fusion, type FusionOptions, type Laid, type Override, type Overrides } from "@dfine/tensor/kernel";
+import { Fusion, type FusionOptions, type Laid } from "@dfine/tensor/kernel";
 import { EPILOGUE_NAMES } from "./kernels/epilogue.ts";
 
 /** Hand-written kernels whose sums an elementwise kernel may finish: by op, the variant that can. */
 const PRODUCTS: Readonly<Record<string, string>> = { matmul: "gemm", conv2dInputGrad: "pointwise" };
+export const isProduct = (op: string, variant: string): boolean => PRODUCTS[op] === variant;
 
 /** A product's factors, its result, and operands of what follows it. */
 const MOST_BINDINGS = 3 + EPILOGUE_NAMES.length;
@@ -35,25 +36,4 @@ function keepsSums({ strides }: Laid, { program: { stages }, shape, reduced }: L
   const storesElements = stages.some((stage) => stage.kind === "store" && !stage.perRow);
   const isSideBySide = strides.every((own) => own.at(-1) === 0 || own.at(-1) === 1);
   return reduced.length === 0 || (isAlongRows && storesElements && isSideBySide);
-}
-
-/** Hand-written kernels behind what waits. Products wait themselves, where `waits` allows it. */
-export function inOrder(
-  overrides: Overrides,
-  { fusion, waits }: { fusion: Fusion; waits: (op: string) => boolean },
-): Overrides {
-  const behind = ([op, override]: [string, Override<unknown>]): [string, Override<unknown>] => [
-    op,
-    {
-      ...override,
-      run(call) {
-        if (PRODUCTS[op] === call.variant && waits(op)) fusion.multiply({ call, run: (own) => override.run(own) });
-        else {
-          fusion.flush();
-          override.run(call);
-        }
-      },
-    },
-  ];
-  return Object.fromEntries(Object.entries(overrides as Record<string, Override<unknown>>).map(behind));
 }

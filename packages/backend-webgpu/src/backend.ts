@@ -158,7 +158,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     onMeasured: forget,
   });
 
-  const given = options.kernels?.(runtime);
+  const given = options.kernels?.(runtime) ?? {};
   const backend: WebGpuBackend = {
     name: "webgpu",
     floatBits: 32,
@@ -171,7 +171,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
       Object.entries(
         waiting.inOrder(
           { ...remembered(createOverrides(runtime)), ...given },
-          ["matmul"].filter((op) => !(op in (given ?? {}))),
+          (op) => op === "matmul" && !(op in given),
         ),
       ).filter(([op]) => !options.disable?.includes(op)),
     ),

@@ -43,8 +43,7 @@ export class CommandQueue {
   #names: string[] = [];
   #work = 0;
   #batch = 0;
-  /** Whether dispatches may wait for others that they can be one with. */
-  mayHold = true;
+  #mayHold = true;
   /** Within `rehearse`. */
   rehearsing = false;
   /** Of the one pass of a batch that is timed. */
@@ -113,13 +112,19 @@ export class CommandQueue {
 
   /** Appends a dispatch that may share one with others: before anything else that touches what it does. */
   hold(command: HeldCommand): void {
-    if (this.mayHold) this.#held.hold(command);
+    if (this.#mayHold) this.#held.hold(command);
     else this.#run(command);
   }
 
   /** Runs dispatches that wait. */
   release(): void {
     this.#held.release();
+  }
+
+  /** Has no dispatch wait from now on. */
+  endHolding(): void {
+    this.release();
+    this.#mayHold = false;
   }
 
   /** Calls `give` once no dispatch that waits needs a block. */

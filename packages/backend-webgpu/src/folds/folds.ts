@@ -65,6 +65,7 @@ export class Folds {
   /** Elements of all parts that wait, and of those that waited together before. */
   #asked = 0;
   #askedBefore = 0;
+  #isOver = false;
   readonly #shaders = new Map<number, Shader>();
   readonly #words = new Int32Array(FOLD_WORDS);
 
@@ -79,6 +80,7 @@ export class Folds {
     this.#waiting.push(fold);
     this.#sources.add(from.buffer.block);
     memo(this.#targets, to.buffer.block, () => []).push({ first: to.offset, last: to.offset + columns });
+    if (this.#isOver) this.settle();
   }
 
   /** To be called before a generated kernel runs. */
@@ -158,6 +160,12 @@ export class Folds {
     } finally {
       for (const buffer of freed) this.#options.pool.free(buffer);
     }
+  }
+
+  /** Has every sum computed at once from now on. */
+  end(): void {
+    this.settle();
+    this.#isOver = true;
   }
 
   #meets(block: Block, { first, last }: Range): boolean {

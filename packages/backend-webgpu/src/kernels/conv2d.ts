@@ -1,13 +1,10 @@
 import type { Conv2dAttrs } from "@dfine/tensor";
 import {
-  areImagesContiguous,
   type ConvKind,
   convKind,
   type Overrides,
   pointwiseProduct,
   type Shape4,
-  shape4,
-  type View,
   windowOverrides,
 } from "@dfine/tensor/kernel";
 import { convWindows } from "./convWindows.ts";
@@ -27,14 +24,14 @@ export function convVariant(attrs: Conv2dAttrs, weight: Shape4): ConvKind {
   return kind === "depthwise" && weight[2] * weight[3] > MOST_PLACES ? "windows" : kind;
 }
 
-/** Whether images may lie apart, as some channels of a larger tensor do: products read them so. */
-export const mayLieApart = (images: View, attrs: Conv2dAttrs, weight: Shape4): boolean =>
-  convVariant(attrs, weight) !== "depthwise" && areImagesContiguous(images);
+/** Kinds that read images which lie apart, as some channels of a larger tensor do. */
+export const APART: readonly ConvKind[] = ["pointwise", "windows"];
 
 /** Convolutions and their inputs' gradients. */
 export function conv2dOverrides(runtime: GpuRuntime): Overrides {
-  const { conv2d, conv2dAct, conv2dInputGrad } = windowOverrides<ConvKind>({
+  return windowOverrides<ConvKind>({
     kindOf: convVariant,
+    apart: APART,
     run(windows, { kind, epilogue }) {
       if (kind === "pointwise") {
         multiplyViews(runtime, { ...pointwiseProduct(windows), epilogue });
@@ -51,10 +48,4 @@ export function conv2dOverrides(runtime: GpuRuntime): Overrides {
           else convWindows(runtime, { ...windows, axes: [y, x], epilogue });
     },
   });
-  const accepts = ([x, weight]: readonly View[], attrs: Conv2dAttrs) => [mayLieApart(x!, attrs, shape4(weight!))];
-  return {
-    conv2d: { ...conv2d, accepts },
-    conv2dAct: { ...conv2dAct, accepts },
-    conv2dInputGrad: { ...conv2dInputGrad, accepts },
-  };
 }

@@ -1,6 +1,6 @@
 import type { Conv2dWeightGradAttrs } from "@dfine/tensor";
-import { asMatrices, type Override, type Shape4, shape4, type View } from "@dfine/tensor/kernel";
-import { convVariant, mayLieApart } from "./conv2d.ts";
+import { areImagesContiguous, asMatrices, type Override, type Shape4, shape4, type View } from "@dfine/tensor/kernel";
+import { APART, convVariant } from "./conv2d.ts";
 import { depthwiseWeightGrad } from "./depthwiseWeightGrad.ts";
 import { multiplySummed } from "./matmul.ts";
 import { runProduct } from "./product/run.ts";
@@ -62,7 +62,10 @@ const weightShape = ([dy, x]: readonly View[], { groups, kernelSize }: Conv2dWei
 
 export const conv2dWeightGradOverride = (runtime: GpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: (inputs, attrs) => convVariant(attrs, weightShape(inputs, attrs)),
-  accepts: (inputs, attrs) => inputs.map((images) => mayLieApart(images, attrs, weightShape(inputs, attrs))),
+  accepts: (inputs, attrs) => {
+    const mayLieApart = APART.includes(convVariant(attrs, weightShape(inputs, attrs)));
+    return inputs.map((images) => mayLieApart && areImagesContiguous(images));
+  },
   run({ variant, inputs, outputs, attrs }) {
     const [dy, x, dw] = [inputs[0]!, inputs[1]!, outputs[0]!];
     if (variant === "depthwise") {

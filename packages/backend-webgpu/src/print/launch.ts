@@ -9,8 +9,8 @@ import {
   type Operand,
   scatters,
 } from "@dfine/tensor/kernel";
-import type { Region } from "../commands/held.ts";
 import type { CommandQueue } from "../commands/queue.ts";
+import type { Region } from "../commands/region.ts";
 import type { Limits } from "../device/workLimits.ts";
 import type { Block, GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";

@@ -1,5 +1,5 @@
 import type { Buffer } from "@dfine/tensor";
-import { Fusion, type Kernel, type Launch, type Override, type Overrides } from "@dfine/tensor/kernel";
+import { Fusion, inOrder, type Kernel, type Launch, type Order, type Overrides } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
 import type { Limits } from "../device/workLimits.ts";
 import { addedRows } from "../folds/addedRows.ts";
@@ -27,7 +27,6 @@ export class Waiting {
   readonly sums: Folds;
   readonly #fusion: Fusion;
   readonly #queue: CommandQueue;
-  #isOver = false;
 
   constructor({ run, ...options }: WaitingOptions) {
     const { queue, maxBindings, barriers } = options;
@@ -45,27 +44,11 @@ export class Waiting {
     const sums = addedRows(kernel, launch);
     if (sums) for (const sum of sums) this.sums.add(sum);
     else this.#fusion.run(kernel, launch);
-    if (this.#isOver) this.settle();
   }
 
-  /** Hand-written kernels behind what waits; those of `products` take a `FinishedCall`, and wait themselves. */
-  inOrder(overrides: Overrides, products: readonly string[]): Overrides {
-    const behind = ([op, { run, ...others }]: [string, Override<unknown>]): [string, Override<unknown>] => [
-      op,
-      {
-        ...others,
-        run: (call) => {
-          this.sums.beforeCall(call);
-          if (products.includes(op) && !this.#isOver) this.#fusion.multiply({ call, run });
-          else {
-            this.#fusion.flush();
-            run(call);
-          }
-          if (this.#isOver) this.settle();
-        },
-      },
-    ];
-    return Object.fromEntries(Object.entries(overrides as Record<string, Override<unknown>>).map(behind));
+  /** Hand-written kernels behind what waits. */
+  inOrder(overrides: Overrides, isProduct: Order["isProduct"]): Overrides {
+    return inOrder(overrides, this.#fusion, { isProduct, before: (call) => this.sums.beforeCall(call) });
   }
 
   /** Gives memory back, once nothing that waits needs it. */
@@ -80,9 +63,8 @@ export class Waiting {
 
   /** Has everything run at once from now on. */
   end(): void {
-    this.settle();
-    this.#queue.release();
-    this.#queue.mayHold = false;
-    this.#isOver = true;
+    this.#fusion.end();
+    this.sums.end();
+    this.#queue.endHolding();
   }
 }

@@ -8,7 +8,7 @@ import {
   normAffine,
   parameter,
 } from "@dfine/nn";
-import { add, conv2dAct, copyInto, defineMap, noGrad, pad2d, scope, type Tensor } from "@dfine/tensor";
+import { add, conv2d, conv2dAct, copyInto, defineMap, noGrad, pad2d, scope, split, type Tensor } from "@dfine/tensor";
 import { type Activation, scalar } from "@dfine/tensor/kernel";
 
 export interface ConvNormOptions extends Pick<Conv2dLayerOptions, "kernel" | "stride" | "groups" | "weightInit"> {
@@ -31,6 +31,18 @@ interface ConvParts {
 export function normedConv(x: Tensor, { conv, norm }: ConvParts, epilogue: NormEpilogue = {}): Tensor {
   if (norm.training) return norm.call(conv.call(x), epilogue);
   return conv2dAct(x, conv.weight, { ...conv.geometry, ...normAffine(norm), ...epilogue });
+}
+
+/**
+ * A 1x1 convolution of the pixels of `coarse` [B, C, H, W], each repeated 2 × 2 times, and the channels of x [B, in, 2H, 2W] behind
+ * theirs. What it makes of `coarse` is computed before it is repeated: a quarter of the work.
+ */
+function convRepeated(x: Tensor, coarse: Tensor, weight: Tensor): Tensor {
+  const [b, channels, h, w] = coarse.shape as [number, number, number, number];
+  const out = weight.shape[0]!;
+  const [repeated, others] = split(weight, [channels, x.shape[1]!], 1) as [Tensor, Tensor];
+  const fine = conv2d(x, others).reshape([b, out, h, 2, w, 2]);
+  return fine.add(conv2d(coarse, repeated).reshape([b, out, h, 1, w, 1])).reshape([b, out, 2 * h, 2 * w]);
 }
 
 /** The weight and bias of a convolution that does what `conv` and then `norm` outside training do. */
@@ -64,8 +76,11 @@ class LearnableAffine extends Module<[], { scale: Tensor; shift: Tensor }> {
   }
 }
 
-/** Convolution without bias, batch norm, activation, learnable affine block: x [B, in, H, W] → [B, out, H', W']. */
-export class ConvNorm extends Module<[x: Tensor], Tensor> {
+/**
+ * Convolution without bias, batch norm, activation, learnable affine block: x [B, in, H, W] → [B, out, H', W']. In training a 1x1
+ * convolution also takes its first channels as a map of half the size, `coarse`, whose pixels are repeated.
+ */
+export class ConvNorm extends Module<[x: Tensor, coarse?: Tensor], Tensor> {
   conv: Conv2d | undefined;
   norm: ConvParts["norm"] | undefined;
   /** In place of `norm`, where that is the norm's name. */
@@ -99,9 +114,13 @@ export class ConvNorm extends Module<[x: Tensor], Tensor> {
     this.conv = this.norm = this.bn = undefined;
   }
 
-  protected forward(x: Tensor): Tensor {
+  protected forward(x: Tensor, coarse?: Tensor): Tensor {
     if (this.convBnFused) return this.convBnFused.call(x);
-    return normedConv(x, this.parts, { activation: this.#activation, affine: this.lab?.call() });
+    const { parts } = this;
+    const epilogue = { activation: this.#activation, affine: this.lab?.call() };
+    return coarse
+      ? parts.norm.call(convRepeated(x, coarse, parts.conv.weight), epilogue)
+      : normedConv(x, parts, epilogue);
   }
 }
 

@@ -2,8 +2,11 @@ import { Module, roundHalfEven, Sequential } from "@dfine/nn";
 import { concat, split, type Tensor } from "@dfine/tensor";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
 
+/** A block of maps x, whose first channels may come as a map of half the size in training: see `ConvNorm`. */
+export type EncoderBlock = Module<[x: Tensor, coarse?: Tensor], Tensor>;
+
 /** Two 1x1 branches, one followed by RepVGG blocks, added. A third convolution changes the width where it must. */
-class CspLayer extends Module<[x: Tensor], Tensor> {
+class CspLayer extends Module<[x: Tensor, coarse?: Tensor], Tensor> {
   readonly conv1: ConvNorm;
   readonly conv2: ConvNorm;
   readonly bottlenecks: Sequential;
@@ -21,14 +24,14 @@ class CspLayer extends Module<[x: Tensor], Tensor> {
     this.conv3 = hidden === outChannels ? undefined : new ConvNorm(hidden, outChannels, conv);
   }
 
-  protected forward(x: Tensor): Tensor {
-    const y = this.bottlenecks.call(this.conv1.call(x)).add(this.conv2.call(x));
+  protected forward(x: Tensor, coarse?: Tensor): Tensor {
+    const y = this.bottlenecks.call(this.conv1.call(x, coarse)).add(this.conv2.call(x, coarse));
     return this.conv3?.call(y) ?? y;
   }
 }
 
 /** RepNCSPELAN4: half of the channels goes through two CSP layers, and everything on the way is joined. Wang et al. 2024. */
-class RepNcspElan extends Module<[x: Tensor], Tensor> {
+class RepNcspElan extends Module<[x: Tensor, coarse?: Tensor], Tensor> {
   readonly cv1: ConvNorm;
   readonly cv2: Sequential;
   readonly cv3: Sequential;
@@ -52,8 +55,8 @@ class RepNcspElan extends Module<[x: Tensor], Tensor> {
     this.cv4 = new ConvNorm(wide + 2 * narrow, outChannels, pointwise);
   }
 
-  protected forward(x: Tensor): Tensor {
-    const first = this.cv1.call(x);
+  protected forward(x: Tensor, coarse?: Tensor): Tensor {
+    const first = this.cv1.call(x, coarse);
     const [, half] = split(first, [this.#half, this.#half], 1) as [Tensor, Tensor];
     const second = this.cv2.call(half);
     return this.cv4.call(concat([first, second, this.cv3.call(second)], 1));
@@ -84,7 +87,7 @@ export const ENCODER_BLOCKS = {
     }),
   csp: (config) =>
     new CspLayer(2 * config.hiddenDim, config.hiddenDim, { blocks: repBlocks(config), expansion: config.expansion }),
-} satisfies Record<string, (config: BlockSize) => Module<[x: Tensor], Tensor>>;
+} satisfies Record<string, (config: BlockSize) => EncoderBlock>;
 
 /**
  * What halves a map of so many channels: a 1x1 convolution, then a depthwise one of stride 2, both without activation (SCDown); or

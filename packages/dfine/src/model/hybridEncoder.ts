@@ -3,7 +3,7 @@ import { concat, type Tensor, tensor, upsampleNearest } from "@dfine/tensor";
 import * as z from "zod";
 import { count, size } from "../config/numbers.ts";
 import { ConvNorm, VggBlock } from "./convNorm.ts";
-import { DOWNSAMPLES, ENCODER_BLOCKS } from "./encoderBlocks.ts";
+import { DOWNSAMPLES, ENCODER_BLOCKS, type EncoderBlock } from "./encoderBlocks.ts";
 import { EncoderLayer } from "./encoderLayer.ts";
 import { LevelCache } from "./levelCache.ts";
 import { broken, choiceOf, type Encoder, type Level, type Part, type Plan } from "./parts.ts";
@@ -76,9 +76,9 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
   readonly inputProj: ConvNorm[];
   readonly encoder: MapAttention[];
   readonly lateralConvs: ConvNorm[];
-  readonly fpnBlocks: Module<[x: Tensor], Tensor>[];
+  readonly fpnBlocks: EncoderBlock[];
   readonly downsampleConvs: Module<[x: Tensor], Tensor>[];
-  readonly panBlocks: Module<[x: Tensor], Tensor>[];
+  readonly panBlocks: EncoderBlock[];
   readonly #transformerLevels: readonly number[];
 
   constructor(levels: readonly Level[], config: EncoderConfig) {
@@ -110,7 +110,8 @@ export class HybridEncoder extends Module<[maps: readonly Tensor[]], Tensor[]> {
     for (const [j, lateralConv] of this.lateralConvs.entries()) {
       const lateral = lateralConv.call(current);
       coarse.unshift(lateral);
-      current = this.fpnBlocks[j]!.call(concat([upsampleNearest(lateral), projected.at(-2 - j)!], 1));
+      const [block, fine] = [this.fpnBlocks[j]!, projected.at(-2 - j)!];
+      current = this.training ? block.call(fine, lateral) : block.call(concat([upsampleNearest(lateral), fine], 1));
     }
     return [current, ...coarse];
   }

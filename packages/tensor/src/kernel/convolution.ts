@@ -79,6 +79,8 @@ export const pointwiseProduct = ({ weight, x, c, weightStrides: { row, channel }
 export interface WindowKernels<Kind extends string> {
   /** Which kind of sum a convolution with a weight and x of these shapes is. */
   readonly kindOf: (attrs: Conv2dAttrs, weight: Shape4, x: Shape4) => Kind;
+  /** Kinds that read images which lie apart, as some channels of a larger tensor do. */
+  readonly apart: readonly Kind[];
   /** Computes the sums. */
   readonly run: (windows: ConvWindows, how: { kind: Kind; epilogue: Epilogue | undefined }) => void;
 }
@@ -86,6 +88,7 @@ export interface WindowKernels<Kind extends string> {
 /** Overrides of convolutions and of their inputs' gradients. */
 export function windowOverrides<Kind extends string>({
   kindOf,
+  apart,
   run,
 }: WindowKernels<Kind>): Required<Pick<Overrides, "conv2d" | "conv2dAct" | "conv2dInputGrad">> {
   const override = <Attrs extends Conv2dAttrs>(
@@ -93,6 +96,9 @@ export function windowOverrides<Kind extends string>({
     epilogueOf: (call: FinishedCall<Attrs>) => Epilogue | undefined = ({ epilogue }) => epilogue,
   ): Override<Attrs> => ({
     select: ([x, weight], attrs) => kindOf(attrs, shape4(weight!), shape4(x!)),
+    accepts: ([x, weight], attrs) => [
+      areImagesContiguous(x!) && apart.includes(kindOf(attrs, shape4(weight!), shape4(x!))),
+    ],
     run(call) {
       const { variant, inputs, outputs, attrs } = call;
       const windows = describe({ x: inputs[0]!, weight: inputs[1]!, c: outputs[0]! }, attrs);

@@ -21,6 +21,7 @@ export * from "./expr.ts";
 export * from "./exprOps.ts";
 export * from "./folds.ts";
 export { type FinishedCall, Fusion, type FusionOptions, type Product } from "./fusion/fusion.ts";
+export { inOrder, type Order } from "./fusion/inOrder.ts";
 export * from "./kernel.ts";
 export { type Laid, layoutOf } from "./laid.ts";
 export { launch, type Place } from "./launch.ts";

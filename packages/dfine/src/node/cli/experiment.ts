@@ -119,13 +119,13 @@ function tellEpoch(terminal: Terminal, cell: Cell, { epoch, loss, seconds, evalu
   terminal.note(`${cellName(cell)}: epoch ${epoch + 1} · loss ${loss.toFixed(2)}${ap} · ${formatDuration(seconds)}`);
 }
 
-function show(terminal: Terminal, folder: string, { unfinished, ...table }: ExperimentResult): void {
-  terminal.data({ rows: table.rows, folder, unfinished });
+function show(terminal: Terminal, folder: string, { unfinished, busy, ...table }: ExperimentResult): void {
+  terminal.data({ rows: table.rows, folder, unfinished, busy });
   terminal.say(resultMarkdown(table));
   terminal.say(`table: ${join(folder, "table.md")}, .csv, .json; page: ${join(folder, "index.html")}`);
   if (unfinished > 0)
     terminal.note(
-      `${unfinished} trainings are not finished; the same command goes on with them, or shows them when they are`,
+      `${unfinished} trainings are not finished${busy > 0 ? ` (another process is at ${busy} of them)` : ""}; the same command goes on with them, or shows them when they are`,
     );
 }
 

@@ -1,10 +1,12 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { tinyModel } from "../../../test/tinyModel.ts";
 import type { ConfigOptions } from "../../config/resolve.ts";
 import { type DigitsDataset, makeDigits } from "../demo/digits.ts";
+import { takeLock } from "../fileLock.ts";
 import { EXPERIMENTS } from "./experiments.ts";
 import { runExperiment } from "./runExperiment.ts";
 
@@ -68,3 +70,18 @@ test.each(["table3", "table4", "table5"])(
     expect(trainings).toBe(before);
   },
 );
+
+test("a training that another process is at is told apart, and left alone", async () => {
+  const experiment = EXPERIMENTS.table5!;
+  const [key] = Object.keys(experiment.rows) as [string];
+  const runs = join(folder, "busy/runs", key);
+  await mkdir(runs, { recursive: true });
+  await takeLock(join(runs, "seed0.lock"));
+  const { unfinished, busy, rows } = await runExperiment({
+    ...{ experiment, folder: join(folder, "busy"), options: [tiny], data: { train: trainingImages() } },
+    ...{ rows: [key], device: "cpu", threads: 1, latency: false },
+  });
+  expect([unfinished, busy]).toEqual([1, 1]);
+  expect(rows[0]!.aps).toEqual([]);
+  expect(existsSync(join(runs, "seed0"))).toBe(false);
+});

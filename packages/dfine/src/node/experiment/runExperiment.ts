@@ -56,8 +56,10 @@ const OPTIONS: OptionRules<RunExperimentOptions> = {
 
 /** What an experiment has come to. */
 export interface ExperimentResult extends ResultTable {
-  /** Trainings that are not finished: other processes are at them, or the signal came. */
+  /** Trainings that are not finished: other processes are at them, or they were stopped. */
   readonly unfinished: number;
+  /** Of them, those whose run another process holds. */
+  readonly busy: number;
 }
 
 /**
@@ -76,11 +78,11 @@ export async function runExperiment(options: RunExperimentOptions): Promise<Expe
   const over = [...(options.options ?? []), ...(classes ? [{ model: { classes } }] : [])];
   const configs = wantedRows(rowConfigs(experiment, over), options.rows);
   const cells = data ? cellsOf(configs, seeds) : new Map<string, Cell[]>();
-  let unfinished = 0;
+  const unfinished: ("busy" | "stopped")[] = [];
   const outcomes = new Map<Cell, CellOutcome>();
   for (const cell of inTurns(new Set(cells.values()))) {
     const outcome = (await finishedCell(folder, cell)) ?? (await trained(cell));
-    if (typeof outcome === "string") unfinished++;
+    if (typeof outcome === "string") unfinished.push(outcome);
     else outcomes.set(cell, outcome);
   }
   async function trained(cell: Cell): Promise<CellOutcome | "busy" | "stopped"> {
@@ -108,7 +110,8 @@ export async function runExperiment(options: RunExperimentOptions): Promise<Expe
   const table = { title: experiment.title, source: experiment.source, ours, rows };
   await makeFolder(folder);
   await writeResults(folder, table);
-  return { ...table, unfinished };
+  const busy = unfinished.filter((why) => why === "busy").length;
+  return { ...table, unfinished: unfinished.length, busy };
 }
 
 function wantedRows(configs: Map<string, Config>, wanted: readonly string[] | undefined): Map<string, Config> {

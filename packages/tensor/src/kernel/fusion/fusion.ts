@@ -6,7 +6,7 @@ import { fuse } from "../fuse.ts";
 import type { Kernel } from "../kernel.ts";
 import { type Laid, layoutOf } from "../laid.ts";
 import { plan } from "../plan.ts";
-import { finishOf } from "./finish.ts";
+import { lastActOf } from "./lastAct.ts";
 
 /** A launch whose program may still be joined with the next one's. */
 interface Pending {
@@ -65,6 +65,7 @@ export class Fusion {
   #pending: Pending | undefined;
   /** Freed while what waits still needs them. */
   #freed: Buffer[] = [];
+  #isOver = false;
   readonly #joints = new WeakMap<Laid, WeakMap<Laid, NumbersMemo<{ readonly joint: Joint | undefined }>>>();
 
   constructor(options: FusionOptions) {
@@ -73,7 +74,7 @@ export class Fusion {
 
   /** Runs a kernel, perhaps later: before anything else that `flush` is called for. */
   run(kernel: Kernel, launch: Launch): void {
-    const laid = launch.alike?.laid;
+    const laid = this.#isOver ? undefined : launch.alike?.laid;
     if (laid && this.#pending) {
       const joined = this.#join(this.#pending, { kernel, launch, laid });
       if (joined) {
@@ -89,13 +90,20 @@ export class Fusion {
   /** Computes a product, perhaps later. */
   multiply(product: Product): void {
     this.flush();
-    this.#product = product;
+    if (this.#isOver) product.run(product.call);
+    else this.#product = product;
   }
 
   /** Gives memory back, once what waits needs it no more. */
   free(buffer: Buffer): void {
     if (this.#needs(buffer)) this.#freed.push(buffer);
     else this.#options.free(buffer);
+  }
+
+  /** Has everything run at once from now on. */
+  end(): void {
+    this.flush();
+    this.#isOver = true;
   }
 
   #needs(buffer: Buffer): boolean {
@@ -126,12 +134,12 @@ export class Fusion {
     const [c] = call.outputs;
     const after = { laid, operands: launch.operands };
     const { blockOf } = this.#options;
-    const finish = finishOf(after, { c: c!, isWanted: (buffer) => !freed.includes(buffer), blockOf });
+    const act = lastActOf(after, { c: c!, isWanted: (buffer) => !freed.includes(buffer), blockOf });
     // The product still reads its factors where its result is written.
-    if (!finish || call.inputs.some(({ buffer }) => blockOf(buffer) === blockOf(finish.output.buffer))) return false;
-    const bound = call.inputs.length + 1 + finish.epilogue.operands.length;
+    if (!act || call.inputs.some(({ buffer }) => blockOf(buffer) === blockOf(act.output.buffer))) return false;
+    const bound = call.inputs.length + 1 + act.epilogue.operands.length;
     if (bound > this.#options.maxBindings) return false;
-    run({ ...call, outputs: [{ ...c!, ...finish.output }], epilogue: finish.epilogue });
+    run({ ...call, outputs: [{ ...c!, ...act.output }], epilogue: act.epilogue });
     return true;
   }
 
