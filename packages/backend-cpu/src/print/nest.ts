@@ -10,7 +10,9 @@ import {
 } from "@dfine/tensor/kernel";
 import { lowerStage } from "./lower.ts";
 import { keepCostly, type Pass, passesOf, stagesOf } from "./passes.ts";
-import { LANES } from "./site.ts";
+
+/** Elements of a vector. */
+export const LANES = 4;
 
 /** What a node depends on, and who needs it. */
 export interface NodeFacts {
@@ -74,6 +76,12 @@ export function makeNest(kernel: Kernel, { lanes, vectorAxis }: LaneChoice): Nes
   const facts = nodeFacts(shape);
   return { ...shape, facts, passes: makePasses(shape, facts) };
 }
+
+/** How each reduction adds up elements: in so many sums that it alternates between, or one after the other, perhaps fused with a product. */
+export const sumOrders = ({ lanes, passes }: Nest): string[] =>
+  passes.flatMap(({ folds, groups }) =>
+    folds.map(({ expr }) => `${lanes === "map" ? "in order" : groups}${expr.op === "mul" ? " of products" : ""}`),
+  );
 
 type Shape = Omit<Nest, "facts" | "passes">;
 
