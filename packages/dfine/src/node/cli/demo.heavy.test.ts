@@ -6,11 +6,17 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { runCommand } from "../../../test/runCommand.ts";
 import { DEMO } from "../demo/recipe.ts";
 
+const { train, val } = DEMO.data;
 let out = "";
 beforeAll(async () => {
   out = await mkdtemp(join(tmpdir(), "dfine-demo-"));
+  // Most of the time would go into drawing images of which two steps see a few.
+  Object.assign(DEMO.data, { train: 24, val: 8 });
 });
-afterAll(() => rm(out, { recursive: true }));
+afterAll(async () => {
+  Object.assign(DEMO.data, { train, val });
+  await rm(out, { recursive: true });
+});
 
 test("the demo draws its data, trains, evaluates, looks at unseen images and says where all of it is", async () => {
   const { code, out: said } = await runCommand("demo", "--steps", "2", "--threads", "1", "--out", out);
