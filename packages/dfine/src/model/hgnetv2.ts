@@ -115,7 +115,8 @@ export class HgNetV2 extends Module<[images: Tensor], Tensor[]> {
 /** The first stage halves nothing: it gets a quarter of the image from the stem. */
 function levels({ stages, returnStages }: HgNetV2Config): Level[] {
   const halvings = (stage: number) => stages.slice(0, stage + 1).filter(({ downsample }) => downsample).length;
-  return returnStages.map((stage) => ({ channels: stages[stage]!.out, stride: 4 * 2 ** halvings(stage) }));
+  // A power computed by ** is kept as a fraction by V8, and so would be all shapes that follow from it.
+  return returnStages.map((stage) => ({ channels: stages[stage]!.out, stride: 4 << halvings(stage) }));
 }
 
 export const hgNetV2: Part<typeof hgNetV2Schema, Plan<void, Backbone>> = {

@@ -87,7 +87,7 @@ export class ResNet extends Module<[images: Tensor], Tensor[]> {
     const norm = (channels: number): Norm =>
       config.freezeNorm ? new FrozenBatchNorm2d(channels) : new BatchNorm2d(channels);
     const stage = (index: number): Bottleneck[] => {
-      const mid = width * 2 ** index;
+      const mid = width << index;
       const input = index === 0 ? width : (EXPANSION * mid) / 2;
       return Array.from(
         { length: blocks[index]! },
@@ -129,8 +129,8 @@ export const resnet50: Part<typeof schema, Plan<void, Backbone>> = {
     problems: () => beyond(config.returnStages, RESNET50.blocks.length),
     levels: () =>
       config.returnStages.map((stage) => ({
-        channels: EXPANSION * RESNET50.width * 2 ** stage,
-        stride: 4 * 2 ** stage,
+        channels: (EXPANSION * RESNET50.width) << stage,
+        stride: 4 << stage,
       })),
     make: () => new ResNet(config),
   }),
