@@ -65,22 +65,28 @@ describe("formats", () => {
     expectState(openCheckpoint(torchFile((file) => torchState(file, wrapped))), state);
   });
 
-  test.each(["module.", "_orig_mod.", "model.", "_orig_mod.module.", "module._orig_mod.", "model._orig_mod.model."])(
-    "wrapped as %s, beside what is no weight of the model",
-    (prefix) => {
-      const wrapped = new Map([...state].map(([name, value]) => [`${prefix}${name}`, value]));
-      expectState(openCheckpoint(safetensors(wrapped)), state);
-      const lightning = new Map([...wrapped, ["criterion.weight", { shape: [1], data: Float32Array.of(1) }]]);
-      const bytes = torchFile(
-        (file) =>
-          new Map<Source, Source>([
-            ["epoch", 3],
-            ["state_dict", torchState(file, lightning)],
-          ]),
-      );
-      expectState(openCheckpoint(bytes), state);
-    },
-  );
+  test.each([
+    "module.",
+    "_orig_mod.",
+    "model.",
+    "_orig_mod.module.",
+    "module._orig_mod.",
+    "model._orig_mod.model.",
+    "ema.module.",
+    "net.",
+  ])("wrapped as %s, beside what is no weight of the model", (prefix) => {
+    const wrapped = new Map([...state].map(([name, value]) => [`${prefix}${name}`, value]));
+    expectState(openCheckpoint(safetensors(wrapped)), state);
+    const lightning = new Map([...wrapped, ["criterion.weight", { shape: [1], data: Float32Array.of(1) }]]);
+    const bytes = torchFile(
+      (file) =>
+        new Map<Source, Source>([
+          ["epoch", 3],
+          ["state_dict", torchState(file, lightning)],
+        ]),
+    );
+    expectState(openCheckpoint(bytes), state);
+  });
 
   test("compiled part by part, or of Hugging Face in a wrapper", () => {
     const compiled = new Map([...state].map(([name, value]) => [name.replace(".", "._orig_mod."), value]));

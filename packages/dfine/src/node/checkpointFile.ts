@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { appendFile, open, readdir, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 
 /** A file that could not be written; `code` is the system's. */
 export class FileWriteError extends Error {
@@ -23,6 +23,7 @@ const REASONS: Readonly<Record<string, readonly [fact: string, remedy: string]>>
   EROFS: ["the disk is read-only", "Choose another folder."],
   EACCES: ["you may not write there", "Change the folder's permissions, or choose another folder."],
   EPERM: ["you may not write there", "Change the folder's permissions, or choose another folder."],
+  ENAMETOOLONG: ["its name is longer than names may be here", "Choose a shorter one."],
   ENOENT: ["its folder does not exist", "Make the folder, or choose another one."],
 };
 
@@ -38,7 +39,7 @@ export async function writeFileAtomic(
   previous?: string,
 ): Promise<void> {
   const folder = dirname(path);
-  const temporary = join(folder, `.${basename(path)}.${randomUUID()}.tmp`);
+  const temporary = join(folder, `.${randomUUID()}.tmp`);
   try {
     const file = await open(temporary, "wx");
     try {

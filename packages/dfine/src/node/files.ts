@@ -1,11 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { closest } from "@dfine/tensor";
 import { ModelFileError } from "../checkpoint/errors.ts";
 import { fetchBytes, isAddress } from "../checkpoint/fetch.ts";
 import type { CheckpointOptions } from "../checkpoint/open.ts";
-import { exists, isFolder, readWhole, statOf } from "./data/onDisk.ts";
+import { exists, isFolder, pathOf, readWhole, statOf } from "./data/onDisk.ts";
 import { type CacheOptions, cachedWeights } from "./weights/cachedWeights.ts";
 import { RELEASE_NAMES, releaseAddress } from "./weights/releases.ts";
 
@@ -14,7 +13,8 @@ export const readBytes = (path: string): Promise<Uint8Array> =>
   readWhole(path, (problem, remedy) => new ModelFileError(`${path}: ${problem}. ${remedy}`));
 
 /** Weights in a folder: a run's best ones, or its last where it stopped in its first epoch; those of a model from Hugging Face. */
-const IN_FOLDER = [join("weights", "best.safetensors"), join("weights", "last.safetensors"), "model.safetensors"];
+const OF_RUN = ["best.safetensors", "last.safetensors"];
+const IN_FOLDER = [...OF_RUN.map((name) => join("weights", name)), "model.safetensors", ...OF_RUN];
 
 async function weightsPath(path: string): Promise<string> {
   if (!(await isFolder(path))) return path;
@@ -23,7 +23,7 @@ async function weightsPath(path: string): Promise<string> {
     throw new ModelFileError(
       `${path}: holds the state of a run but no weights, since it stopped in its first epoch; go on with dfine train --resume ${path}, or start a new run`,
     );
-  throw new ModelFileError(`${path}: holds no weights (neither ${IN_FOLDER.join(" nor ")}); give the file itself`);
+  throw new ModelFileError(`${path}: holds no weights (none of ${IN_FOLDER.join(", ")}); give the file itself`);
 }
 
 /** Largest configuration that is looked into, bytes. */
@@ -49,7 +49,7 @@ export async function readWeights(
   const address = releaseAddress(place) ?? place;
   if (/^https?:/i.test(address)) return await cachedWeights(address, options);
   if (isAddress(place)) return { bytes: await fetchBytes(place, options), file: place };
-  const file = await weightsPath(place.startsWith("file:") ? fileURLToPath(place) : place);
+  const file = await weightsPath(pathOf(place));
   const meant = (await exists(file)) ? undefined : closest(place, RELEASE_NAMES);
   if (meant !== undefined)
     throw new ModelFileError(

@@ -44,6 +44,7 @@ test.runIf(existsSync("/proc/self"))("a place where the system makes none is nam
 test("a run goes on only with its configuration, data and state", async () => {
   const run = await createRunFolder(out(), "train", "x");
   says("run-missing", await thrown(() => openRunFolder(join(run.path, "none"))));
+  says("run-spelling", await thrown(() => openRunFolder(join(dirname(run.path), "X"))));
   says("run-incomplete", await thrown(() => openRunFolder(run.path)));
   await makeFolder(dirname(run.state));
   for (const file of [run.config, run.data, run.state]) writeFileSync(file, "");

@@ -1,7 +1,7 @@
 import { constants, existsSync } from "node:fs";
 import { access, mkdir } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
-import { isFolder, statOf } from "./data/onDisk.ts";
+import { isFolder, missingHint, statOf } from "./data/onDisk.ts";
 
 /** A run folder that is missing, or is none. */
 export class RunFolderError extends Error {
@@ -105,7 +105,9 @@ async function makeNew(path: string): Promise<boolean> {
 export async function openRunFolder(path: string): Promise<RunFolder> {
   const run = layout(resolve(path));
   if (!(await isFolder(run.path)))
-    throw new RunFolderError(`${path}: there is no such run; give the folder of one, as runs/train/NAME`);
+    throw new RunFolderError(
+      `${path}: there is no such run. ${(await missingHint(path)) ?? "Give the folder of one, as runs/train/NAME"}`,
+    );
   const state = existsSync(run.state) ? run.state : run.previous;
   for (const file of [run.config, run.data, state])
     if (!existsSync(file))

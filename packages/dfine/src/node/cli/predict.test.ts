@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { says } from "../../../test/badInput.ts";
 import { freshState, ownFile } from "../../../test/checkpoints.ts";
@@ -105,6 +106,20 @@ test("folders, patterns, files and addresses, in all forms", async () => {
   expect(readdirSync(at("distributions")).sort()).toEqual(stems.map((stem) => `${stem}.svg`).sort());
   expect(readFileSync(at("distributions", "one.svg"), "utf8").match(/>left</g)).toHaveLength(3);
   expect(Object.keys(data.saved)).toEqual(forms.split(","));
+});
+
+test("a long name, and the address of a file", async () => {
+  const long = file(`${"ä".repeat(125)}.webp`);
+  await copyFile(file("photos", "one.png"), long);
+  const { code, data, at } = await predict("long", long, pathToFileURL(long).href, "--save", "pictures,crops");
+  expect(code).toBe(0);
+  expect(data.images.map((one: { file: string }) => one.file)).toEqual([long, long]);
+  const stems = ["ä".repeat(100), `${"ä".repeat(100)}-2`];
+  expect(
+    readdirSync(at())
+      .filter((name) => name.endsWith(".jpg"))
+      .sort(),
+  ).toEqual(stems.map((stem) => `${stem}.jpg`).sort());
 });
 
 test("a video becomes a video", async () => {

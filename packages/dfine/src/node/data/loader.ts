@@ -79,7 +79,7 @@ export function createLoader(options: LoaderOptions): Loader {
     throw new DatasetError(
       dataset.file,
       `lists ${count} images, which do not fill one batch of ${batchSize}`,
-      `Use a batch of at most ${count}.`,
+      `Use a batch of at most ${count}, or give more images.`,
     );
   const [height, width] = options.size;
   const imageBytes = 4 * 3 * height * width;

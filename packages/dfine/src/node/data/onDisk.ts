@@ -1,6 +1,7 @@
 import type { Stats } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, normalize, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** A way in which programs write one name differently. */
 interface Spelling {
@@ -26,6 +27,9 @@ const SPELLINGS: readonly Spelling[] = [
 /** The same text for all spellings of a name. */
 export const plainest = (name: string, spellings = SPELLINGS): string =>
   spellings.reduceRight((text, { plain }) => plain(text), name);
+
+/** The path that a person means: a `file:` address as what it names. */
+export const pathOf = (place: string): string => (/^file:/i.test(place) ? fileURLToPath(place) : place);
 
 export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(() => undefined);
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;

@@ -3,6 +3,7 @@ import { ImageError } from "../../data/errors.ts";
 import type { RgbImage } from "../../data/image.ts";
 import { webFetch } from "../webFetch.ts";
 import { type DecodeOptions, decodeImage } from "./decode.ts";
+import { pathOf } from "./onDisk.ts";
 
 /** Largest image that is fetched, bytes. */
 const MAX_BYTES = 100_000_000;
@@ -18,7 +19,8 @@ export async function readImage(
   options: Pick<DecodeOptions, "maxPixels"> & FetchOptions = {},
 ): Promise<RgbImage> {
   const { maxPixels, maxBytes = MAX_BYTES, ...fetching } = options;
-  if (typeof image !== "string" || !isWebAddress(image)) return await decodeImage(image, { maxPixels });
+  if (typeof image !== "string" || !isWebAddress(image))
+    return await decodeImage(typeof image === "string" ? pathOf(image) : image, { maxPixels });
   const refuse = (problem: string, remedy: string) =>
     new ImageError(image, problem, `${remedy.charAt(0).toUpperCase()}${remedy.slice(1)}.`);
   const bytes = await fetchBytes(image, { ...fetching, maxBytes, what: "an image", refuse, fetch: webFetch });

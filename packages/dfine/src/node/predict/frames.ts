@@ -73,15 +73,26 @@ function runsOf(files: readonly string[], most: number): string[][] {
   return runs;
 }
 
-/** Longest name that is taken from an address. */
-const LONGEST = 80;
+/** Longest name that is taken from an address, and from a file: what is added to it must fit 255 bytes. */
+const LONGEST = { address: 80, file: 200 };
 
 /** What files made of an image are called; of an address only harmless letters are taken. */
 function stemOf(file: string): string {
   const name = isWebAddress(file) ? new URL(file).pathname.split("/").at(-1)! : basename(file);
   const stem = name.replace(/\.\w+$/, "");
-  return isWebAddress(file) ? stem.replace(/[^A-Za-z0-9_-]+/g, "_").slice(-LONGEST) || "image" : stem || name;
+  return isWebAddress(file)
+    ? stem.replace(/[^A-Za-z0-9_-]+/g, "_").slice(-LONGEST.address) || "image"
+    : firstBytes(stem || name, LONGEST.file);
 }
+
+/** The beginning of a text, in UTF-8, without the character that would be cut through. */
+const firstBytes = (text: string, most: number): string =>
+  Buffer.byteLength(text) <= most
+    ? text
+    : Buffer.from(text)
+        .subarray(0, most)
+        .toString()
+        .replace(/\uFFFD+$/, "");
 
 /** Names that are given out once each, also where upper and lower case are the same. */
 class Stems {

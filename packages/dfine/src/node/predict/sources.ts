@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { basename, extname, isAbsolute, join, sep } from "node:path";
 import { glob, isDynamicPattern } from "tinyglobby";
 import { counted, firstOf } from "../../describe.ts";
-import { missingHint, statOf } from "../data/onDisk.ts";
+import { missingHint, pathOf, statOf } from "../data/onDisk.ts";
 import { isWebAddress } from "../data/readImage.ts";
 import { isVideoName } from "../video/videoFrames.ts";
 
@@ -35,12 +35,13 @@ export async function findSources(given: readonly string[], refuse: (message: st
   return all;
 }
 
-async function sourcesAt(place: string, refuse: (message: string) => Error): Promise<Sources> {
-  if (isWebAddress(place)) {
-    if (isVideoName(new URL(place).pathname))
-      throw refuse(`${place}: is the address of a video; videos are read from files: download it first`);
-    return { files: [place], passedOver: [] };
+async function sourcesAt(given: string, refuse: (message: string) => Error): Promise<Sources> {
+  if (isWebAddress(given)) {
+    if (isVideoName(new URL(given).pathname))
+      throw refuse(`${given}: is the address of a video; videos are read from files: download it first`);
+    return { files: [given], passedOver: [] };
   }
+  const place = pathOf(given);
   const found = await statOf(place);
   if (found?.isDirectory()) return await inFolder(place, refuse);
   if (found) return { files: [place], passedOver: [] };
