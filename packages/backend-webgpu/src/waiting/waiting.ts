@@ -21,7 +21,7 @@ interface WaitingOptions {
  * What was asked for and does not run yet, since more may come that is computed with it. From first to last, a command meets
  * - sums of parts (`Folds`), which wait until somebody sees that they were not computed;
  * - the last launch and the product before it (`Fusion`), which wait for the very next command;
- * - dispatches (`Held`, in the queue), which wait for others that need nothing of them; on hardware only.
+ * - dispatches (`Held`, in the queue), which wait for others that need nothing of them.
  */
 export class Waiting {
   readonly sums: Folds;
@@ -37,8 +37,6 @@ export class Waiting {
       ...{ maxBindings, repeats: barriers },
     });
     this.sums = new Folds({ ...options, before: () => this.#fusion.flush() });
-    // In software a kernel more takes longer to compile than many to start.
-    if (!barriers) queue.endHolding();
   }
 
   /** Runs a generated kernel. */
