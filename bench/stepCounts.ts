@@ -1,6 +1,6 @@
 import { webgpu } from "@dfine/backend-webgpu";
 import type { PresetName } from "dfine";
-import { type CountingKind, countingGpu } from "./countingGpu.ts";
+import { type Commands, type CountingKind, countingGpu } from "./countingGpu.ts";
 import { type Counts, counted } from "./counts.ts";
 import { trainWork } from "./train.ts";
 
@@ -20,12 +20,25 @@ export interface StepCounts extends Counts {
   readonly kernels: ReadonlyMap<string, number>;
 }
 
-/** Takes `steps` steps on a GPU that computes nothing. In the time of the call `navigator.gpu` is that one. */
-export async function stepCounts({ preset, size, batch, kind }: StepSubject, steps: number): Promise<StepCounts> {
+/** In the time of `body` `navigator.gpu` is a GPU that computes nothing. */
+export async function onCountingGpu<Result>(
+  kind: CountingKind | undefined,
+  body: (commands: Commands) => Promise<Result>,
+): Promise<Result> {
   const { gpu, commands } = countingGpu(kind);
   const before = Object.getOwnPropertyDescriptor(globalThis.navigator, "gpu");
   Object.defineProperty(globalThis.navigator, "gpu", { value: gpu, configurable: true });
   try {
+    return await body(commands);
+  } finally {
+    if (before) Object.defineProperty(globalThis.navigator, "gpu", before);
+    else Reflect.deleteProperty(globalThis.navigator, "gpu");
+  }
+}
+
+/** Takes `steps` steps on a GPU that computes nothing. */
+export async function stepCounts({ preset, size, batch, kind }: StepSubject, steps: number): Promise<StepCounts> {
+  return await onCountingGpu(kind, async (commands) => {
     const backend = await webgpu();
     const contender = await trainWork({ preset, size, batch, threads: 1 }).ours(backend);
     const { run, counts } = counted(backend, contender.run);
@@ -41,8 +54,5 @@ export async function stepCounts({ preset, size, batch, kind }: StepSubject, ste
     await contender.dispose();
     backend.dispose();
     return { ...counts()!.last, hostMilliseconds, kernels };
-  } finally {
-    if (before) Object.defineProperty(globalThis.navigator, "gpu", before);
-    else Reflect.deleteProperty(globalThis.navigator, "gpu");
-  }
+  });
 }

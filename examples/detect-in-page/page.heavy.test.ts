@@ -17,7 +17,7 @@ let expected: readonly DetectedObject[];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "dfine-page-"));
-  const weights = await livelyWeights({ classes: ["cat", "dog"], size: [320, 320], device: "cpu" });
+  const weights = await livelyWeights({ classes: ["cat", "dog"], size: [256, 256], device: "cpu" });
   await writeFile(join(folder, "pets.safetensors"), weights);
   await writeFile(join(folder, "image.png"), await encodeImage(image, "image.png"));
   await writeFile(join(folder, "no-image.png"), "no image");

@@ -12,7 +12,8 @@ import { type CpuBuffer, Runtime } from "./cpuRuntime.ts";
 import { isProduct, joining } from "./joining.ts";
 import { createOverrides } from "./kernels/index.ts";
 import { isWideFaster } from "./kernels/tileCheck.ts";
-import { type GeneratedKernel, generate } from "./print/compile.ts";
+import { type GeneratedKernel, generate, laneText } from "./print/compile.ts";
+import { chooseLanes, sumOrders } from "./print/nest.ts";
 import { type LaunchWords, launchWords, layoutWords } from "./print/words.ts";
 import type { CpuRuntime } from "./runtime.ts";
 import { availableThreads, canShareMemory } from "./threads/spawn.ts";
@@ -66,18 +67,30 @@ export function cpu(options: CpuOptions = {}): CpuBackend {
     memoryLimitBytes: Math.min(options.memoryLimitBytes ?? FOUR_GIBIBYTES, FOUR_GIBIBYTES),
     deadlineMilliseconds: WORKER_DEADLINE_MILLISECONDS,
   });
-  const generated = new Map<Kernel, GeneratedKernel>();
-  const wordsOf = new WeakMap<object, LaunchWords>();
+  const generated = new Map<Kernel, Map<string, GeneratedKernel>>();
+  const laidOut = new WeakMap<object, { plan: GeneratedKernel; words: LaunchWords }>();
   let buffers = 0;
 
   const pointer = (binding: Binding): number => runtime.pointer(binding);
+  const planOf = (kernel: Kernel, { sizes }: Launch): GeneratedKernel => {
+    const choice = chooseLanes(kernel, sizes);
+    const variants = memo(generated, kernel, () => new Map<string, GeneratedKernel>());
+    return memo(variants, laneText(choice), () => generate(kernel, choice));
+  };
   const run = (kernel: Kernel, launch: Launch): void => {
-    const plan = memo(generated, kernel, () => generate(kernel));
-    const { words: args, units, grain } = memo(wordsOf, launch.alike ?? launch, () => layoutWords(plan, launch));
+    const { plan, words } = memo(laidOut, launch.alike ?? launch, () => {
+      const plan = planOf(kernel, launch);
+      return { plan, words: layoutWords(plan, launch) };
+    });
+    const { words: args, units, grain } = words;
     launchWords(plan, { launch, pointer }, args);
     runtime.launch(plan.wasm, { args, units, grain });
   };
-  const fusion = joining({ run, free: (buffer) => runtime.free(buffer as CpuBuffer) });
+  const fusion = joining({
+    run,
+    orderOf: (kernel, launch) => sumOrders(planOf(kernel, launch).nest),
+    free: (buffer) => runtime.free(buffer as CpuBuffer),
+  });
   const given = options.kernels?.(runtime) ?? {};
 
   return {

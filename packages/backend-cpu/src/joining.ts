@@ -12,13 +12,13 @@ const MOST_BINDINGS = 3 + EPILOGUE_NAMES.length;
  * Kernels wait for the next one: an elementwise one becomes the last act of the product before it, or goes together with the one that
  * reads what it writes. That saves ways through memory; starting a kernel costs little here. No number depends on it.
  */
-export const joining = (options: Pick<FusionOptions, "run" | "free">): Fusion =>
+export const joining = (options: Pick<FusionOptions, "run" | "free" | "orderOf">): Fusion =>
   new Fusion({
     ...options,
     blockOf: (buffer) => buffer,
     maxBindings: MOST_BINDINGS,
     repeats: false,
-    suits: (first, second, shared) => isElementwise(first) && handsOn(first, shared) && keepsSums(first, second),
+    suits: (first, second, shared) => isElementwise(first) && handsOn(first, shared) && goesAlongRows(second),
   });
 
 const isElementwise = ({ reduced }: Laid): boolean => reduced.length === 0;
@@ -27,13 +27,6 @@ const isElementwise = ({ reduced }: Laid): boolean => reduced.length === 0;
 const handsOn = ({ program }: Laid, shared: readonly number[]): boolean =>
   shared.some((own) => own >= 0 && program.operands[own]!.mode !== "read");
 
-/**
- * Whether the second's sums stay the same. Sums that are all it gives are taken in another order than beside elements that are
- * stored, down columns several at once, and of what does not lie side by side one by one.
- */
-function keepsSums({ strides }: Laid, { program: { stages }, shape, reduced }: Laid): boolean {
-  const isAlongRows = reduced.every((axis) => axis >= shape.length - reduced.length);
-  const storesElements = stages.some((stage) => stage.kind === "store" && !stage.perRow);
-  const isSideBySide = strides.every((own) => own.at(-1) === 0 || own.at(-1) === 1);
-  return reduced.length === 0 || (isAlongRows && storesElements && isSideBySide);
-}
+/** Whether a program goes along rows, as elementwise ones do. */
+const goesAlongRows = ({ shape, reduced }: Laid): boolean =>
+  reduced.every((axis) => axis >= shape.length - reduced.length);

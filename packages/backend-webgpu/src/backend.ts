@@ -113,7 +113,7 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
   });
   const read = readerOf(gpu, queue);
   const barriers = options.barriers ?? tuning.barriers;
-  const launch = launcherOf({
+  const plain = launcherOf({
     queue,
     pool,
     maxBindings,
@@ -122,8 +122,8 @@ export function makeBackend(open: OpenDevice, options: OwnOptions): { backend: W
     quadVisits: options.quadVisits ?? QUAD_VISITS,
   });
   const { busyGroups } = tuning;
-  const run = barriers ? longRows({ run: launch, pool, busyGroups }) : launch;
-  const waiting = new Waiting({ queue, pool, limits, maxBindings, barriers, run });
+  const launcher = barriers ? longRows({ launcher: plain, pool, busyGroups }) : plain;
+  const waiting = new Waiting({ queue, pool, limits, maxBindings, barriers, launcher });
   if (options.waits === false) waiting.end();
   const tunes = options.tuning === "measured";
   const compileAhead = options.compileAhead ?? (tuning.compileAhead || tunes);

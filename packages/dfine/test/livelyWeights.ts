@@ -4,7 +4,7 @@ import { DFine } from "../src/dfine.ts";
 import { changedFile } from "./changedFile.ts";
 
 // Enough anchors for 300 queries.
-const SIDE = 320;
+const SIDE = 256;
 const BATCHES = 25;
 
 /**

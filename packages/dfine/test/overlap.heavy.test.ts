@@ -1,13 +1,19 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { cpu } from "@dfine/backend-cpu";
 import { webgpu } from "@dfine/backend-webgpu";
 import { type Backend, liveStorages, Random } from "@dfine/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { oneDevice } from "../../backend-webgpu/test/oneDevice.ts";
 import type { Config } from "../src/config/config.ts";
 import type { RgbImage } from "../src/data/image.ts";
 import { cocoDataset } from "../src/data/parseCoco.ts";
 import { DFine } from "../src/dfine.ts";
+import { makeDigits } from "../src/node/demo/digits.ts";
 import type { TrainingBatch } from "../src/train/batch.ts";
 import { Trainer } from "../src/train/trainer.ts";
+import { experimentIn, timeless } from "./experiment.ts";
 import { tinyConfig, tinySource } from "./tinyTraining.ts";
 
 const INTERLEAVINGS = 64;
@@ -65,9 +71,12 @@ interface Expected {
   readonly models: readonly Uint8Array[];
 }
 
+let shared: Awaited<ReturnType<typeof oneDevice>>;
 const batches: TrainingBatch[] = [];
 const backends: Backend[] = [];
 const places: Place[] = [];
+/** What calls gave on WebGPU that began together before any kernel was compiled, and the storages and buffers they left. */
+let atFirst: { readonly given: readonly unknown[]; readonly left: readonly number[] };
 
 const step = (trainer: Trainer, index: number) => trainer.step(batches[index]!, MOST_STEPS);
 const detect = async (detector: DFine, given: RgbImage | readonly RgbImage[]): Promise<unknown[]> =>
@@ -92,14 +101,34 @@ async function openPlace(backend: Backend, config: Config): Promise<Place> {
   return { name, backend, trainer, detector, start, expected: { detections, steps, evaluations, states, models } };
 }
 
+async function firstCalls(start: Uint8Array): Promise<typeof atFirst> {
+  const backend = shared.make({ compileAhead: true });
+  const before = liveStorages();
+  let given: unknown[];
+  {
+    using one = await Trainer.restore(start, { config: configs[0]!, backend });
+    using two = await Trainer.restore(start, { config: configs[0]!, backend });
+    using detector = await DFine.fromPretrained(await one.saveModel(), { device: backend });
+    const begun = [step(one, 0), detect(detector, images[0]!), step(two, 0), detect(detector, images), step(one, 1)];
+    given = await Promise.all(begun);
+  }
+  const left = [liveStorages() - before, backend.memory().buffers];
+  backend.dispose();
+  return { given, left };
+}
+
 beforeAll(async () => {
   for await (const batch of tinySource(MOST_STEPS).batches(0)) batches.push(batch);
-  backends.push(cpu({ threads: 1 }), await webgpu());
-  for (const backend of backends) for (const config of configs) places.push(await openPlace(backend, config));
+  shared = await oneDevice();
+  backends.push(cpu({ threads: 1 }), shared.make());
+  for (const config of configs) places.push(await openPlace(backends[0]!, config));
+  atFirst = await firstCalls(places[0]!.start);
+  for (const config of configs) places.push(await openPlace(backends[1]!, config));
 });
 afterAll(() => {
   for (const { trainer, detector } of places) for (const one of [trainer, detector]) one.dispose();
   for (const backend of backends) backend.dispose();
+  shared.destroy();
 });
 
 /** A call that begins now; it fulfils when its result is what it has to be. */
@@ -152,30 +181,28 @@ async function interleave(random: Random): Promise<void> {
   await Promise.all(begun);
 }
 
-test("first calls that overlap give the same bits where kernels are compiled ahead", async () => {
-  const backend = await webgpu({ compileAhead: true });
-  const before = liveStorages();
-  {
-    const [, , { start, expected }] = places as [Place, Place, Place];
-    using one = await Trainer.restore(start, { config: configs[0]!, backend });
-    using two = await Trainer.restore(start, { config: configs[0]!, backend });
-    using detector = await DFine.fromPretrained(await one.saveModel(), { device: backend });
-    const begun = [step(one, 0), detect(detector, images[0]!), step(two, 0), detect(detector, images), step(one, 1)];
-    expect(await Promise.all(begun)).toEqual([
-      expected.steps[0],
-      [expected.detections[0]],
-      expected.steps[0],
-      expected.detections,
-      expected.steps[1],
-    ]);
-  }
-  expect([liveStorages(), backend.memory().buffers]).toEqual([before, 0]);
-  backend.dispose();
+test("first calls that overlap give the same bits where kernels are compiled ahead", () => {
+  const [, , { expected }] = places as [Place, Place, Place];
+  expect(atFirst.given).toEqual([
+    expected.steps[0],
+    [expected.detections[0]],
+    expected.steps[0],
+    expected.detections,
+    expected.steps[1],
+  ]);
+  expect(atFirst.left).toEqual([0, 0]);
 });
 
-test.each([0, 1, 5, 20, 50])("what is disposed after %i ms on webgpu says so and leaves nothing", async (ms) => {
+const devices = {
+  "a new device": () => webgpu(),
+  "a device that has the kernels": async () => shared.make(),
+};
+test.each([
+  [5, "a new device"],
+  ...[0, 1, 5, 20, 50].map((ms) => [ms, "a device that has the kernels"] as const),
+] as const)("what is disposed after %i ms on %s says so and leaves nothing", async (ms, device) => {
   const before = liveStorages();
-  const backend = await webgpu();
+  const backend = await devices[device]();
   const [config, { start }] = [configs[0]!, places[0]!];
   const trainer = await Trainer.restore(start, { config, backend });
   const detector = await DFine.fromPretrained(await trainer.saveModel(), { device: backend });
@@ -195,5 +222,25 @@ test("calls that overlap, on two models and two backends, give the bits of the s
   for (let i = 0; i < INTERLEAVINGS; i++) {
     await interleave(new Random(i));
     expect(held(), `after interleaving ${i}`).toEqual(before);
+  }
+});
+
+test("runs on the CPU and on WebGPU beside each other leave what they leave after each other", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "dfine-beside-"));
+  try {
+    const digits = await makeDigits({ folder: join(folder, "digits"), train: 6, val: 2, size: 96 });
+    const run = (when: string, i: number) =>
+      experimentIn(folder, { name: `${when}-${i}`, backend: backends[i]!, seed: i, digits });
+    const before = liveStorages();
+    const after = [await run("after", 0), await run("after", 1)];
+    const beside = await Promise.all([run("beside", 0), run("beside", 1)]);
+    expect(liveStorages()).toBe(before);
+    for (const [i, { state, best, log }] of beside.entries()) {
+      expect(state.equals(after[i]!.state)).toBe(true);
+      expect(best.equals(after[i]!.best)).toBe(true);
+      expect(timeless(log)).toEqual(timeless(after[i]!.log));
+    }
+  } finally {
+    await rm(folder, { recursive: true });
   }
 });

@@ -52,6 +52,11 @@ const dataYaml = [
   "# comment\nval: &v { images: 'v', annotations: \"v.json\" }\ntest: *v\nnc: 2\nnames:\n  0: cat\n  1: dog\n",
 ];
 
+/** All keys of a recipe, a third of them in each text: a whole one takes three times as long to read. */
+const recipeInParts = [0, 1, 2].map((part) =>
+  Object.fromEntries(Object.entries(resolveConfig({ preset: "s" }).train).filter((_, i) => i % 3 === part)),
+);
+
 const READERS: Record<string, Reader> = {
   "COCO annotations": {
     texts: [JSON.stringify(coco)],
@@ -96,7 +101,7 @@ const READERS: Record<string, Reader> = {
   },
   "a run's configuration": {
     texts: [
-      stringify({ preset: "s", train: resolveConfig({ preset: "s" }).train }),
+      ...recipeInParts.map((train) => stringify({ preset: "s", train })),
       "preset: m\ntask: coco\ntrain:\n  epochs: 3\n",
     ],
     read: (text) => parseRunConfig(text, "fuzz"),

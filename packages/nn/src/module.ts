@@ -17,7 +17,7 @@ function modulesIn(name: string, value: unknown): [name: string, module: Module]
 export abstract class Module<Args extends readonly unknown[] = never[], Result = unknown> implements Disposable {
   /** Whether layers behave as in training: batch statistics, training outputs. */
   training = true;
-  /** Whether this is a module from one tensor to one that is worth computing twice: see `recompute`. */
+  /** Whether this is a module from tensors to one that is worth computing twice: see `recompute`. */
   protected readonly isBlock: boolean = false;
   #isRecomputed = false;
   #isDisposed = false;

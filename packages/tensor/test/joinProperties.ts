@@ -2,11 +2,14 @@ import {
   add,
   type Backend,
   backward,
+  batchNorm,
   concat,
   conv2d,
   copyInto,
+  defineMap,
   defineUpdate,
   fillInto,
+  full,
   layerNorm,
   linear,
   mul,
@@ -18,10 +21,12 @@ import {
   Scope,
   sigmoid,
   softmax,
+  sub,
   sum,
   type Tensor,
   tensor,
 } from "@dfine/tensor";
+import type { Expr } from "@dfine/tensor/kernel";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 
@@ -138,6 +143,84 @@ async function run(backend: Backend, steps: readonly (readonly [name: string, ch
   return (await reading.results).map((values) => Array.from(values));
 }
 
+interface Operands {
+  /** [40, 96]. */
+  readonly plain: Tensor;
+  /** Columns lie where others have rows. */
+  readonly turned: Tensor;
+  /** Starts at the second element of a buffer. */
+  readonly shifted: Tensor;
+  /** [40, 96] and one element more in memory. */
+  readonly spaced: Tensor;
+  /** [40, 1] */
+  readonly column: Tensor;
+}
+const images = (x: Tensor): Tensor => x.reshape([4, 10, 8, 12]);
+const normed = (x: Tensor, activation?: "relu"): Tensor => {
+  const [weight, bias] = [0.9, 0.2].map((value) => full([10], value, { backend: x.backend })) as [Tensor, Tensor];
+  return batchNorm(x, { weight, bias, ...(activation ? { activation } : {}) }).output;
+};
+const long = defineMap("long", (a: Expr) =>
+  Array.from({ length: 16 }).reduce<Expr>((value) => value.mul(value).sub(0.5), a),
+);
+const centred = (x: Tensor): Tensor => {
+  const [weight, bias] = [0.9, 0.2].map((value) => full([96], value, { backend: x.backend })) as [Tensor, Tensor];
+  return layerNorm(x, { weight, bias });
+};
+
+/** Sums beside what lies otherwise in memory than what is summed. */
+const SUMS: Readonly<Record<string, (operands: Operands) => Tensor>> = {
+  "rows of what is added from columns": ({ plain, turned }) => softmax(add(plain, turned)),
+  "rows of columns and of what is added": ({ plain, turned }) => softmax(add(turned, plain)),
+  "rows of what is added from odd places": ({ plain, shifted }) => softmax(add(plain, shifted)),
+  "rows of what is added from rows apart": ({ plain, spaced }) => centred(add(plain, spaced)),
+  "rows to which columns are added": ({ plain, turned }) => add(centred(plain), turned),
+  "rows to which odd places are added": ({ plain, shifted }) => add(softmax(plain), shifted),
+  "columns to which rows are added": ({ plain, turned }) => add(centred(turned), plain),
+  "odd places to which rows are added": ({ plain, shifted }) => add(softmax(shifted), plain),
+  "rows of a long formula": ({ plain }) => centred(long(plain)),
+  "rows of products": ({ plain, turned }) => centred(mul(plain, turned.contiguous())),
+  "rows of rows that columns were added to": ({ plain, turned }) => softmax(add(centred(plain), turned)),
+  "images to which one number per row is added": ({ plain, column }) =>
+    normed(add(images(plain), column.slice([{ end: 8 }]))),
+  "images to which turned ones are added": ({ plain, turned }) =>
+    add(normed(images(plain)), turned.reshape([4, 10, 12, 8]).transpose(2, 3)),
+  "images of which turned ones are taken": ({ plain }) => {
+    const x = images(plain);
+    return normed(sub(x, plain.reshape([4, 10, 12, 8]).transpose(2, 3)), "relu");
+  },
+  "images and what is left of each row": ({ plain, column }) =>
+    mul(normed(images(plain), "relu"), column.slice([{ end: 8 }])),
+};
+
+async function sums(backend: Backend, make: (operands: Operands) => Tensor): Promise<number[]> {
+  const random = new Random(3);
+  using scope = new Scope("sums", { backend });
+  const reading = scope.run(() => {
+    const drawn = (length: number): Tensor =>
+      tensor(
+        Float32Array.from({ length }, () => random.normal() * 3),
+        [length],
+        { backend },
+      );
+    const shape = [40, 96];
+    const length = 40 * 96;
+    const operands = {
+      plain: drawn(length).reshape(shape),
+      turned: drawn(length).reshape([96, 40]).transpose(0, 1),
+      shifted: drawn(length + 1)
+        .slice([{ start: 1 }])
+        .reshape(shape),
+      spaced: drawn(40 * 97)
+        .reshape([40, 97])
+        .slice([{}, { end: 96 }]),
+      column: drawn(40).reshape([40, 1]),
+    };
+    return { results: readTensors([make(operands)]) };
+  });
+  return Array.from((await reading.results)[0]!);
+}
+
 const sequences = fc.array(fc.tuple(fc.constantFrom(...NAMES), fc.nat(10_000)), { minLength: 2, maxLength: 14 });
 
 const reference = referenceBackend({ floatBits: 32 });
@@ -159,6 +242,10 @@ export function joinProperties(kinds: readonly [Joining, ...Joining[]], runs: nu
       }),
       { numRuns: runs },
     );
+  });
+
+  it.each(Object.entries(SUMS))("joined or not, sums are the same of %s", async (_, make) => {
+    for (const { waiting, alone } of kinds) expect(await sums(waiting, make)).toEqual(await sums(alone, make));
   });
 
   it("and what the reference gives", { timeout: 120_000 }, async () => {

@@ -43,6 +43,8 @@ const CASES: ConvCases = {
     { x: [1, 200, 10, 10], kernel: [16, 3, 3], padding: one },
     { x: [1, 16, 10, 10], kernel: [197, 3, 3], padding: one },
     { x: [2, 16, 3, 40], kernel: [16, 3, 3] },
+    // Several blocks of channels both ways, the last ones cut off.
+    { x: [2, 66, 10, 10], kernel: [67, 3, 3], padding: one },
   ],
 };
 
@@ -95,16 +97,19 @@ convProperties(
 it("computes 3×3 layers of many channels in blocks of 2×2, and their gradients too", () => {
   const runtime = new TestRuntime();
   const { conv2d, conv2dInputGrad } = conv2dOverrides(runtime);
+  const weightGrad = conv2dWeightGradOverride(runtime);
   const chosen = ({ x, ...test }: ConvCase) => {
     const shapes = convShapes({ x, ...test });
     const [input, weight, dy] = [runtime.view(x), runtime.view(shapes.weight), runtime.view(shapes.y)];
-    const attrs = { ...convAttrs({ x, ...test }), inputSize: [x[2], x[3]] as const };
-    return [conv2d.select([input, weight], attrs), conv2dInputGrad.select([dy, weight], attrs)];
+    const sizes = { inputSize: [x[2], x[3]], kernelSize: [shapes.weight[2], shapes.weight[3]] } as const;
+    const attrs = { ...convAttrs({ x, ...test }), ...sizes };
+    const gradients = [conv2dInputGrad.select([dy, weight], attrs), weightGrad.select([dy, input], attrs)];
+    return [conv2d.select([input, weight], attrs), ...gradients];
   };
   const layer: ConvCase = { x: [1, 32, 20, 20], kernel: [64, 3, 3], padding: one };
-  expect(chosen(layer)).toEqual(["winograd", "winograd"]);
+  expect(chosen(layer)).toEqual(["winograd", "winograd", "winograd"]);
   for (const other of [{ stride: [2, 2] }, { dilation: [2, 2] }, { groups: 2 }, { kernel: [64, 3, 1] }] as const)
-    expect(chosen({ ...layer, ...other })).toEqual(["windows", "windows"]);
+    expect(chosen({ ...layer, ...other })).toEqual(["windows", "windows", "windows"]);
 });
 
 convActProperties((test, data) => {
@@ -133,7 +138,10 @@ it("in blocks of 2×2, NaN reaches the elements whose sums it is in, and none ou
   const at = 5 * 14 + 6;
   data.x[at] = data.dy[at] = Number.NaN;
   const expected = convOracles(test, data);
-  for (const results of run(test, data))
+  const areNaN = (array: ArrayLike<number>) => Array.from(array, Number.isNaN);
+  for (const results of run(test, data)) {
+    // A pixel inside the map meets all taps of its channels' weights.
+    expect(areNaN(results.dw)).toEqual(areNaN(expected.dw.values));
     for (const name of ["y", "dx"] as const) {
       const isNaNIn = (array: ArrayLike<number>, row: number, column: number) => Number.isNaN(array[row * 14 + column]);
       for (let row = 0; row < 11; row++)
@@ -145,4 +153,5 @@ it("in blocks of 2×2, NaN reaches the elements whose sums it is in, and none ou
             expect(row >= 4 && row < 8 && column >= 4 && column < 8, `${name} ${row} ${column}`).toBe(true);
         }
     }
+  }
 });

@@ -18,18 +18,23 @@ import { tapOffsets } from "./paddedAxes.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { PARTIALS_SLACK, sumPartials } from "./sumPartials.ts";
 import { repeated } from "./tables.ts";
+import { suitsWinograd } from "./winograd.ts";
+import { winogradWeightGrad } from "./winogradWeightGrad.ts";
 
 const BYTES = 4;
 
-const kindOf = ([dy, x]: readonly View[], attrs: Conv2dWeightGradAttrs): ConvKind =>
-  convKind(attrs, [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const);
+function kindOf([dy, x]: readonly View[], attrs: Conv2dWeightGradAttrs): ConvKind | "winograd" {
+  const weight = [dy!.shape[1]!, x!.shape[1]! / attrs.groups, ...attrs.kernelSize] as const;
+  return suitsWinograd(attrs, { weight, x: shape4(x!) }) ? "winograd" : convKind(attrs, weight);
+}
 
 export const conv2dWeightGradOverride = (runtime: CpuRuntime): Override<Conv2dWeightGradAttrs> => ({
   select: (inputs, attrs) => kindOf(inputs, attrs),
   accepts: (inputs, attrs) => [false, kindOf(inputs, attrs) === "pointwise" && areImagesContiguous(inputs[1]!)],
   run({ variant, inputs, outputs, attrs }) {
     const windows = forwardWindows({ c: inputs[0]!, x: inputs[1]!, weight: outputs[0]! }, attrs);
-    (variant === "depthwise" ? perChannel : overChannels)(runtime, windows);
+    if (variant === "winograd") winogradWeightGrad(runtime, windows);
+    else (variant === "depthwise" ? perChannel : overChannels)(runtime, windows);
   },
 });
 

@@ -27,6 +27,7 @@ import {
 const ARGS = [
   ...(["batches", "segments", "rowTable", "kTable", "m", "n", "mChunk", "nChunk", "mChunks", "nChunks"] as const),
   ...(["aPitch", "kStride", "columnStride", "bTable", "runPitch", "cPitch", "panels", "panelBytes", "block"] as const),
+  ...(["firsts", "mFirst"] as const),
   ...SETTLE_NAMES,
   ...EPILOGUE_NAMES,
 ] as const;
@@ -43,7 +44,7 @@ interface GemmKind {
   readonly epilogue: EpilogueKind | undefined;
 }
 
-/** Units are (batch, column chunk, row chunk): each packs its columns of b, segment by segment, and sweeps its rows over them. */
+/** Units are (batch, column chunk, row chunk), then perhaps such of the last rows: each packs its columns of b, segment by segment, and sweeps its rows over them. */
 function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
   return namedKernel(
     `gemm/${rows}${packsRows ? "/packed" : ""}/${pack}${isSpread ? "/spread" : ""}${kindText(epilogue)}`,
@@ -54,7 +55,7 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
       const [unit, rest, nIndex, mIndex, batch] = f.locals("i32", 5);
       const [m0, m1, n0, columns, panels] = f.locals("i32", 5);
       const [segment, lastSegment, source, aStart, kBytes] = f.locals("i32", 5);
-      const [column, panel, row, height, isFirst, isLast] = f.locals("i32", 6);
+      const [column, panel, row, height, isFirst, isLast, isRest] = f.locals("i32", 7);
       const [first, x, lanes, isWhole, isDirect, isAdded, isFinished] = f.locals("i32", 7);
       const [place, address, to, pitch, packed, packedPanel, packedPitch, blockBytes] = f.locals("i32", 8);
       const cColumns = { arg, isSpread, column: first, x, lanes, isWhole };
@@ -100,14 +101,18 @@ function gemmKernel({ rows, packsRows, pack, isSpread, epilogue }: GemmKind) {
       };
 
       f.for(unit, { from: f.begin, to: f.end }, () => {
-        divide(f, [unit, arg.mChunks], { quotient: rest, remainder: mIndex });
+        divide(f, [unit, arg.firsts], { quotient: isRest, remainder: batch });
+        divide(f, [batch, arg.mChunks], { quotient: rest, remainder: mIndex });
         divide(f, [rest, arg.nChunks], { quotient: batch, remainder: nIndex });
         f.get(arg.batches, batch)
           .i32(BATCH_WORDS * 4)
           .op("i32.mul", "i32.add")
           .set(batch);
-        f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0).get(arg.mChunk).op("i32.add").set(m1);
+        f.get(mIndex, arg.mChunk).op("i32.mul").tee(m0);
+        f.get(arg.mChunk, arg.mFirst, isRest).select().op("i32.add").set(m1);
         smaller(f, m1, arg.m).set(m1);
+        f.get(m0, arg.mFirst, isRest).op("i32.mul", "i32.add").set(m0);
+        smaller(f, m0, m1).set(m0);
         f.get(nIndex, arg.nChunk).op("i32.mul").set(n0);
         f.get(arg.n, n0).op("i32.sub").set(columns);
         smaller(f, columns, arg.nChunk).set(columns);
@@ -188,7 +193,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
   const { m, n, batches, segments, rows, columns, cPitch, epilogue } = problem;
   if (m === 0 || n === 0 || batches.length === 0) return;
   const shape = tileShape(runtime);
-  const { work, ...chunks } = chunksOf(problem, { shape, threads: runtime.threads });
+  const { chunks, units, work } = chunksOf(problem, { shape, threads: runtime.threads });
   const block = roundUp(chunks.nChunk, shape.columns) * longest(segments) * 4;
   const packs = packsRows(problem);
   const packedBytes = packs ? Math.ceil(chunks.mChunk / shape.rows) * PACKED_PITCH * longest(segments) : 0;
@@ -226,7 +231,7 @@ export function gemm(runtime: CpuRuntime, problem: Gemm): void {
             block,
             ...epilogueWords(epilogue),
           },
-          units: batches.length * chunks.nChunks * chunks.mChunks,
+          units,
           grain: Math.max(1, Math.floor(CHUNK_WORK / work)),
         },
       ),

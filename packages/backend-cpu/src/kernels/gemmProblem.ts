@@ -110,6 +110,9 @@ const PACKED: Limits = { panelBytes: 384 * 1024, rows: 384, least: { columns: 12
 const AS_THEY_LIE = { panelBytes: 384 * 1024, rowBytes: 512 * 1024, least: { columns: 64, rows: 80 } };
 // Multiply-adds below which a unit is not worth splitting.
 const SMALL_UNIT = 1 << 20;
+// Of few and large units the last rows are left for the end, so that threads whose cores are not equally free end together. So
+// many multiply-adds, and so many rows of a rest, are worth packing columns once more.
+const REST = { unit: 1 << 23, part: 0.25, rows: 60 };
 
 /** Bytes between rows from which on so many rows meet in the same places of a cache that they push each other out. */
 const ALIASING = { pitch: 4096, rows: 512 };
@@ -127,13 +130,16 @@ interface Chunks {
   readonly nChunk: number;
   readonly mChunks: number;
   readonly nChunks: number;
+  /** Chunks of all batches, and the rows of each in its first unit; the rest of each, if any, is a unit behind the first of all. */
+  readonly firsts: number;
+  readonly mFirst: number;
 }
 
 /** How rows and columns are cut into units, on which no sum depends. Packing is repeated per row chunk, so columns are cut first, unless rows are packed too. */
 export function chunksOf(
   problem: Gemm,
   { shape: { columns: width, rows: height }, threads }: { shape: TileShape; threads: number },
-): Chunks & { readonly work: number } {
+): { readonly chunks: Chunks; readonly units: number; readonly work: number } {
   const { m, n, batches, segments } = problem;
   const k = Math.max(1, longest(segments));
   const depth = batches.reduce((most, { segments: [from, to] }) => {
@@ -162,5 +168,13 @@ export function chunksOf(
   }
   const { columns: nChunk, rows: mChunk } = chunk();
   const [mChunks, nChunks] = [Math.ceil(m / mChunk), Math.ceil(n / nChunk)];
-  return { mChunk, nChunk, mChunks, nChunks, work: mChunk * nChunk * depth };
+  const [firsts, work] = [batches.length * mChunks * nChunks, mChunk * nChunk * depth];
+  const rest = Math.floor(mChunk * REST.part);
+  const hasRest = threads > 1 && firsts < 4 * threads && work >= REST.unit && rest >= REST.rows;
+  const mFirst = hasRest ? roundUp(mChunk - rest, height) : mChunk;
+  return {
+    chunks: { mChunk, nChunk, mChunks, nChunks, firsts, mFirst },
+    units: hasRest ? 2 * firsts : firsts,
+    work,
+  };
 }

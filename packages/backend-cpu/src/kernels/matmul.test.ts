@@ -92,3 +92,24 @@ it("finishes its sums with what has an element for a row, a column, each of them
     { numRuns: 60 },
   );
 });
+
+it.each([
+  [700, 200, 400],
+  [403, 500, 330],
+  [1201, 193, 100],
+])("leaves the last rows of large units for the end: %i × %i × %i", (m, k, n) => {
+  let products = 0;
+  runOverride<"matmul">(
+    matmulOverride,
+    {
+      inputs: (runtime) => [runtime.view([m, k], numbers(m * k, 1)), runtime.view([k, n], numbers(k * n, 2))],
+      outputs: (runtime) => [runtime.view([m, n])],
+      attrs: {},
+    },
+    ([product]) => {
+      products++;
+      expect(product!.some(Number.isNaN)).toBe(false);
+    },
+  );
+  expect(products).toBeGreaterThan(0);
+});

@@ -199,6 +199,8 @@ export function forBlocks(
     .op("i32.add")
     .i32(most)
     .op("i32.div_u")
+    .get(count)
+    .op("i32.eqz", "i32.add")
     .set(larger);
   divide(f, [count, larger], { quotient: least, remainder: larger });
   f.for(row, { from, to, step: height }, () => {

@@ -145,7 +145,7 @@ const UNITS = 16;
 const CHUNK_WORK = 1 << 19;
 
 /** Windows of 4×4 that the tiles along an axis read. */
-const tiles = ({ outputs, base }: WindowAxis): WindowAxis => ({
+export const tiles = ({ outputs, base }: WindowAxis): WindowAxis => ({
   ...{ outputs: Math.ceil(outputs / 2), start: 0, outStep: 1, step: 2, base },
   ...{ taps: 4, tapStep: 1, firstTap: 0, tapIndexStep: 1 },
 });

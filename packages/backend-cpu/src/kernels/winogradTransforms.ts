@@ -63,6 +63,40 @@ export function transformInput(f: Assembler, transform: InputTransform): void {
   f.release(at, ...rows.flat(), ...columns.flat(), ...parts.flat());
 }
 
+/** Writes A d Aᵀ of neighbouring tiles d [2, 2] of outputs as `transformInput` does, but for the sign of A's last row: `winogradWeightSums.ts` sees to it. */
+export function transformGradient(f: Assembler, { source, phaseBytes, to, toPart, vectors }: InputTransform): void {
+  const at = f.local("i32");
+  const phases = f.locals("i32", 4);
+  const d = Array.from({ length: 4 }, () => f.locals("v128", 2));
+  const column = [0, 1].map(() => f.locals("v128", 2));
+  const part = f.locals("v128", 2);
+  for (const [i, phase] of phases.entries())
+    f.get(i > 0 ? phases[i - 1]! : source)
+      .value(i > 0 ? phaseBytes : 0)
+      .op("i32.add")
+      .set(phase);
+  /** A row of A without signs: the first of two values, their sum, their difference, the second. */
+  const spread = (row: number, [a, b]: readonly [Local, Local]): Assembler =>
+    row % 3 === 0 ? f.get(row === 0 ? a : b) : f.get(a, b).op(row === 1 ? "f32x4.add" : "f32x4.sub");
+  for (let first = 0; first < vectors; first += PAIR.length) {
+    f.get(to).set(at);
+    for (const [i, phase] of phases.entries())
+      for (const v of PAIR)
+        f.get(phase)
+          .memory("v128.load", (first + v) * 16)
+          .set(d[i]![v]!);
+    for (let y = 0; y < 4; y++) {
+      for (const x of PAIR) for (const v of PAIR) spread(y, [d[x]![v]!, d[2 + x]![v]!]).set(column[x]![v]!);
+      for (let x = 0; x < 4; x++) {
+        for (const v of PAIR) spread(x, [column[0]![v]!, column[1]![v]!]).set(part[v]!);
+        storeRow(f, part, at, first * 16);
+        f.get(at, toPart).op("i32.add").set(at);
+      }
+    }
+  }
+  f.release(at, ...phases, ...d.flat(), ...column.flat(), ...part);
+}
+
 export interface OutputTransform {
   /** Address of the sixteen parts, a row of tiles each, one after the other. */
   readonly from: Local;

@@ -1,6 +1,7 @@
 import type { Dtype } from "@dfine/tensor";
 import type { Local } from "../wasm/assembler.ts";
-import { LANES, type Printing, type Site, VECTOR_BYTES } from "./site.ts";
+import { LANES } from "./nest.ts";
+import { type Printing, type Site, VECTOR_BYTES } from "./site.ts";
 
 export interface Element {
   readonly operand: number;

@@ -1,6 +1,6 @@
 import type { Kernel } from "@dfine/tensor/kernel";
 import type { WasmKernel } from "../runtime.ts";
-import { makeNest, type Nest } from "./nest.ts";
+import { type LaneChoice, makeNest, type Nest } from "./nest.ts";
 import { printKernel } from "./print.ts";
 import { makeWords, type Words } from "./words.ts";
 
@@ -13,14 +13,21 @@ export interface GeneratedKernel {
   readonly weight: number;
 }
 
+/** Tells kernels apart that differ in where their lanes lie. */
+export const laneText = ({ lanes, vectorAxis }: LaneChoice): string => `${lanes} ${vectorAxis}`;
+
 const NODES_PER_UNIT_OF_WORK = 8;
 
-export function generate(kernel: Kernel): GeneratedKernel {
-  const nest = makeNest(kernel);
+export function generate(kernel: Kernel, choice: LaneChoice): GeneratedKernel {
+  const nest = makeNest(kernel, choice);
   const words = makeWords(nest);
   const operations = [...nest.facts.keys()].filter((e) => e.args.length > 0).length;
   return {
-    wasm: { key: kernel.key, name: kernel.name, build: (options) => printKernel(nest, words, options) },
+    wasm: {
+      key: `${kernel.key}|${laneText(choice)}`,
+      name: kernel.name,
+      build: (options) => printKernel(nest, words, options),
+    },
     nest,
     words,
     weight: 1 + operations / NODES_PER_UNIT_OF_WORK,

@@ -3,7 +3,8 @@ import type { Local } from "../wasm/assembler.ts";
 import type { Op } from "../wasm/opcodes.ts";
 import { loadRow, storeRow } from "../wasm/vectors.ts";
 import type { Strips } from "./loops.ts";
-import { LANES, type Printing, type Site } from "./site.ts";
+import { LANES } from "./nest.ts";
+import type { Printing, Site } from "./site.ts";
 import type { Values } from "./values.ts";
 
 const FOLD: Readonly<Record<ReduceStage["op"], Readonly<Record<"f32" | "i32", Op>>>> = {

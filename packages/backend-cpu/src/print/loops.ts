@@ -1,5 +1,6 @@
 import type { Local } from "../wasm/assembler.ts";
-import { ELEMENT_BYTES, LANES, type Printing, type Site } from "./site.ts";
+import { LANES } from "./nest.ts";
+import { ELEMENT_BYTES, type Printing, type Site } from "./site.ts";
 
 /** Code around stretches of a loop's iterations. */
 export interface Strips {

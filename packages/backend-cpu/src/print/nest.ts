@@ -11,6 +11,9 @@ import {
 import { lowerStage } from "./lower.ts";
 import { keepCostly, type Pass, passesOf, stagesOf } from "./passes.ts";
 
+/** Elements of a vector. */
+export const LANES = 4;
+
 /** What a node depends on, and who needs it. */
 export interface NodeFacts {
   /** Innermost loop it depends on: 0 the launch, 1 the row, 2 and up the loops inside a row. */
@@ -57,11 +60,9 @@ const PAIR = 2;
 const UNROLL_SUM_NODES = 4;
 const UNROLL_SUM = 8;
 
-export function makeNest(kernel: Kernel): Nest {
+export function makeNest(kernel: Kernel, { lanes, vectorAxis }: LaneChoice): Nest {
   const [map, reduce] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
-  const lanes = chooseLanes(kernel, map, reduce);
   const stages = keepCostly(kernel.stages, kernel).map(lowerStage);
-  const vectorAxis = lanes === "reduce" ? reduce.at(-1) : vectorMapAxis(kernel, map);
   const rowAxes = map.filter((axis) => axis !== vectorAxis);
   const shape = {
     kernel,
@@ -76,25 +77,38 @@ export function makeNest(kernel: Kernel): Nest {
   return { ...shape, facts, passes: makePasses(shape, facts) };
 }
 
+/** How each reduction adds up elements: in so many sums that it alternates between, or one after the other, perhaps fused with a product. */
+export const sumOrders = ({ lanes, passes }: Nest): string[] =>
+  passes.flatMap(({ folds, groups }) =>
+    folds.map(({ expr }) => `${lanes === "map" ? "in order" : groups}${expr.op === "mul" ? " of products" : ""}`),
+  );
+
 type Shape = Omit<Nest, "facts" | "passes">;
 
 const strided = (kernel: Kernel, axis: number): number =>
   kernel.operands.filter((operand) => operand.walk[axis] === "stride").length;
 
-/** Lanes lie where fewer operands need one load per lane. */
-function chooseLanes(kernel: Kernel, map: readonly number[], reduce: readonly number[]): "map" | "reduce" {
-  if (reduce.length === 0) return "map";
-  if (map.length === 0) return "reduce";
-  return strided(kernel, reduce.at(-1)!) <= strided(kernel, vectorMapAxis(kernel, map)!) ? "reduce" : "map";
+/** Where lanes lie: see `Nest`. */
+export type LaneChoice = Pick<Nest, "lanes" | "vectorAxis">;
+
+/** Lanes lie where fewer operands need one load per lane, but along an axis that fills a vector if there is one. */
+export function chooseLanes(kernel: Kernel, sizes: readonly number[]): LaneChoice {
+  const [map, reduce] = [axesOf(kernel, "map"), axesOf(kernel, "reduce")];
+  const isLong = (axis: number | undefined): boolean => axis !== undefined && sizes[axis]! >= LANES;
+  const [along, across] = [vectorMapAxis(kernel, map, isLong), reduce.at(-1)];
+  const isAlong =
+    across === undefined ||
+    (along !== undefined &&
+      (isLong(along) !== isLong(across) ? isLong(along) : strided(kernel, along) < strided(kernel, across)));
+  return isAlong ? { lanes: "map", vectorAxis: along } : { lanes: "reduce", vectorAxis: across };
 }
 
-function vectorMapAxis(kernel: Kernel, map: readonly number[]): number | undefined {
+function vectorMapAxis(kernel: Kernel, map: readonly number[], isLong: (axis: number) => boolean): number | undefined {
   // Scattered sums are added in the order of the axes.
   if (scatters(kernel)) return map.at(-1);
   // An axis along which nothing moves is most often one of size 1.
-  return (
-    [...map].reverse().find((axis) => kernel.operands.some((operand) => operand.walk[axis] !== "still")) ?? map.at(-1)
-  );
+  const moving = map.filter((axis) => kernel.operands.some((operand) => operand.walk[axis] !== "still"));
+  return [...moving].reverse().find(isLong) ?? moving.at(-1) ?? map.at(-1);
 }
 
 function makePasses(shape: Shape, facts: ReadonlyMap<Expr, NodeFacts>): Nest["passes"] {

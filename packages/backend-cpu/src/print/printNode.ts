@@ -1,8 +1,8 @@
 import { type Expr, postorder } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
 import { isFusable, lower } from "./lower.ts";
+import { LANES } from "./nest.ts";
 import { EXTREMA_OF_CONSTANT, printOperation, printUniformShift } from "./operations.ts";
-import { LANES } from "./site.ts";
 
 export interface NodePlace {
   /** Pushes an argument. */

@@ -29,6 +29,5 @@ export interface Site {
 
 export const VECTOR_BYTES = 16;
 export const ELEMENT_BYTES = 4;
-export const LANES = 4;
 
 export const factsOf = ({ nest }: Pick<Printing, "nest">, e: Expr) => nest.facts.get(e)!;

@@ -1,9 +1,10 @@
 import { type Expr, memo, postorder } from "@dfine/tensor/kernel";
 import type { Local } from "../wasm/assembler.ts";
 import { maskIfBool, pushGather, pushLoad } from "./access.ts";
+import { LANES } from "./nest.ts";
 import { pushLanePositions } from "./operations.ts";
 import { printNode } from "./printNode.ts";
-import { factsOf, LANES, type Printing, type Site } from "./site.ts";
+import { factsOf, type Printing, type Site } from "./site.ts";
 
 type Scope = Map<Expr, Local[]>;
 

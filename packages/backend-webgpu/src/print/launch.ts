@@ -7,6 +7,7 @@ import {
   memo,
   NumbersMemo,
   type Operand,
+  type OrderOf,
   scatters,
 } from "@dfine/tensor/kernel";
 import type { CommandQueue } from "../commands/queue.ts";
@@ -18,7 +19,7 @@ import { grid } from "./grid.ts";
 import { type Field, isElementwise, type LaunchValues, type Nest, nestOf } from "./layout.ts";
 import { runPacked } from "./packReads.ts";
 import { type Printed, printKernel } from "./print.ts";
-import { chooseSchedule, laneSplit, scheduleText } from "./schedule.ts";
+import { chooseSchedule, laneSplit, type Schedule, scheduleText } from "./schedule.ts";
 import { type Slots, slotsText } from "./storage.ts";
 
 export interface GeneratorOptions {
@@ -46,13 +47,19 @@ interface Ready {
   readonly cost: number;
 }
 
-/** What runs generated kernels: it prints each once per schedule and per way in which its operands share buffers. */
-export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: Launch) => void {
+/** What runs generated kernels, and knows how they form sums. */
+export interface Launcher {
+  readonly run: (kernel: Kernel, launch: Launch) => void;
+  readonly orderOf: OrderOf;
+}
+
+/** Prints each kernel once per schedule and per way in which its operands share buffers. */
+export function launcherOf(options: GeneratorOptions): Launcher {
   const { barriers, quadVisits, maxBindings, limits, queue, pool } = options;
   const known = new Map<Kernel, Map<string, Printed>>();
   const ready = new WeakMap<object, NumbersMemo<Ready>>();
 
-  const prepare = (kernel: Kernel, launch: Launch, of: readonly number[]): Ready => {
+  const scheduled = (kernel: Kernel, launch: Launch, of: readonly number[]): { schedule: Schedule; slots: Slots } => {
     const nest = nestOf(kernel);
     const inFours = Array.from({ length: Math.max(...of) + 1 }, (_, slot) =>
       kernel.operands.every(
@@ -62,7 +69,11 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
     const { sizes } = launch;
     const { quads, vec4 } = chooseQuads(kernel, launch, { nest, slots: { of, inFours }, barriers, quadVisits });
     const schedule = chooseSchedule(kernel, { nest, sizes, barriers, quads });
-    const slots = { of, inFours: inFours.map((four) => four && vec4) };
+    return { schedule, slots: { of, inFours: inFours.map((four) => four && vec4) } };
+  };
+
+  const prepare = (kernel: Kernel, launch: Launch, of: readonly number[]): Ready => {
+    const { schedule, slots } = scheduled(kernel, launch, of);
     const variants = memo(known, kernel, () => new Map<string, Printed>());
     const printed = memo(variants, `${scheduleText(schedule)}|${slotsText(slots)}`, () =>
       printKernel(kernel, schedule, slots),
@@ -121,7 +132,12 @@ export function launcherOf(options: GeneratorOptions): (kernel: Kernel, launch: 
       else queue.dispatch(command);
     }
   };
-  return run;
+
+  const orderOf = (kernel: Kernel, launch: Launch): string[] => {
+    const { lanes, quads } = scheduled(kernel, launch, bindingsOf(launch).of).schedule;
+    return kernel.stages.flatMap(({ kind }) => (kind === "reduce" ? [`${lanes}${quads ? " by 4" : ""}`] : []));
+  };
+  return { run, orderOf };
 }
 
 /** Ways in which operands of launches that are otherwise alike share buffers and are aligned. */

@@ -1,6 +1,7 @@
 import { sizeOf } from "@dfine/tensor";
 import {
   type Alike,
+  axesOf,
   type Binding,
   type Expr,
   type Kernel,
@@ -8,6 +9,7 @@ import {
   load,
   loadsIn,
   makeProgram,
+  memo,
   type Operand,
   plan,
   postorder,
@@ -24,6 +26,7 @@ import {
 } from "@dfine/tensor/kernel";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
+import type { Launcher } from "./launch.ts";
 
 /** Workgroups that share a row. */
 const PARTS = 16;
@@ -31,7 +34,7 @@ const PARTS = 16;
 const LONG = 1 << 15;
 
 interface LongRowsOptions {
-  readonly run: (kernel: Kernel, launch: Launch) => void;
+  readonly launcher: Launcher;
   readonly pool: Pick<Pool, "alloc" | "free">;
   readonly busyGroups: number;
 }
@@ -56,26 +59,46 @@ interface Passes {
  * no other's result; then the parts are folded in their order, once for each row; then elements are stored. Batch norm is such a
  * kernel, with its activation and what else is joined with it.
  */
-export function longRows({ run, pool, busyGroups }: LongRowsOptions): (kernel: Kernel, launch: Launch) => void {
+export function longRows({ launcher, pool, busyGroups }: LongRowsOptions): Launcher {
   const known = new WeakMap<object, { readonly passes: Passes | undefined }>();
-  return (kernel, launch) => {
+  const find = (kernel: Kernel, launch: Launch): Passes | undefined => {
     const { alike } = launch;
-    let found = alike && known.get(alike);
-    if (alike && !found) {
-      found = { passes: passesOf(kernel, launch, busyGroups) };
-      known.set(alike, found);
-    }
-    if (!found?.passes) {
-      run(kernel, launch);
-      return;
-    }
-    const { passes, rows, reduces } = found.passes;
+    return alike && memo(known, alike, () => ({ passes: passesOf(kernel, launch, busyGroups) })).passes;
+  };
+  const each = ({ passes, rows, reduces }: Passes, launch: Launch, use: (pass: Pass, part: Launch) => void): void => {
     // For each reduction its parts, and behind them what they are together.
     const results = Array.from({ length: reduces }, () => pool.alloc((PARTS + 1) * rows, "f32"));
-    for (const pass of passes) run(pass.kernel, bindPass(pass, launch, { results, rows }));
+    for (const pass of passes) use(pass, bindPass(pass, launch, { results, rows }));
     for (const buffer of results) pool.free(buffer);
   };
+  return {
+    run(kernel, launch) {
+      const passes = find(kernel, launch);
+      if (passes) each(passes, launch, (pass, part) => launcher.run(pass.kernel, part));
+      else launcher.run(kernel, launch);
+    },
+    orderOf(kernel, launch) {
+      const passes = find(kernel, launch);
+      if (!passes) return launcher.orderOf(kernel, launch);
+      const orders: string[] = [];
+      each(passes, launch, (pass, part) => {
+        const rows = axesOf(pass.kernel, "reduce").map((axis) => `${part.sizes[axis]} at ${furthest(part, axis)}`);
+        const results = writtenBy(pass);
+        for (const [i, order] of launcher.orderOf(pass.kernel, part).entries())
+          orders[results[i]!] = `parts of ${rows}, ${order}`;
+      });
+      return orders;
+    },
+  };
 }
+
+/** The reductions whose parts a pass writes. */
+const writtenBy = ({ kernel, bound }: Pass): number[] =>
+  bound.flatMap((source, i) => ("reduce" in source && kernel.operands[i]!.mode !== "read" ? [source.reduce] : []));
+
+/** The longest step along an axis. */
+const furthest = ({ operands }: Launch, axis: number): number =>
+  operands.reduce((most, { strides }) => Math.max(most, Math.abs(strides[axis]!)), 0);
 
 function bindPass(
   pass: Pass,
@@ -115,22 +138,24 @@ function passesOf(kernel: Kernel, { sizes, operands }: Launch, busyGroups: numbe
   };
 }
 
-/** Whether all reductions are float sums that come before all stores, and elements need nothing that is overwritten once per row. */
+/** Whether all reductions are float sums that come before all stores, and no store needs what is overwritten once per row before. */
 function mayPart(
   kernel: Kernel,
   { reduces, stores }: { reduces: readonly ReduceStage[]; stores: readonly StoreStage[] },
 ): boolean {
   const { stages, operands } = kernel;
   const each = stores.filter(({ perRow }) => !perRow);
-  const once = new Set(
-    stores.filter(({ perRow }) => perRow).flatMap(({ writes }) => writes.map(({ operand }) => operand)),
-  );
+  const once = stores.filter(({ perRow }) => perRow);
   const usesAxes = postorder(stages.flatMap(stageExpressions)).some(({ op }) => op === "axis");
   const isOrdered = stages.slice(0, reduces.length).every(({ kind }) => kind === "reduce");
   const areSums = reduces.every(({ op, expr }) => op === "sum" && expr.dtype === "f32");
   const isPlain = !usesAxes && !scatters(kernel) && operands.every(({ indexed }) => !indexed);
-  const seesRows = [...loadsIn(each.flatMap(stageExpressions))].some((operand) => once.has(operand));
-  return isOrdered && areSums && isPlain && each.length === 1 && stores.length <= 2 && !seesRows;
+  const sees = (store: StoreStage, before: readonly StoreStage[]): boolean => {
+    const loads = loadsIn(stageExpressions(store));
+    return before.some(({ writes }) => writes.some(({ operand }) => loads.has(operand)));
+  };
+  const seesRows = each.some((store) => sees(store, once)) || once.some((store, i) => sees(store, once.slice(0, i)));
+  return isOrdered && areSums && isPlain && each.length === 1 && !seesRows;
 }
 
 /** Makes the passes of a kernel. */
@@ -165,10 +190,9 @@ class Parting {
           levels.flatMap((own, i) => (own === at ? [i] : [])),
         ),
       );
-    const [once, each] = [true, false].map(
-      (perRow) => stores.find((store) => store.perRow === perRow)?.writes ?? [],
-    ) as [readonly Write[], readonly Write[]];
-    return [...folds, this.#total(once, reduces.length), this.#store(each)];
+    const writes = (isPerRow: boolean): Write[] =>
+      stores.flatMap((store) => (store.perRow === isPerRow ? store.writes : []));
+    return [...folds, this.#total(writes(true), reduces.length), this.#store(writes(false))];
   }
 
   /** Sums of parts of the rows, of reductions that need none of each other's results. */

@@ -6,6 +6,7 @@ import { addedRows } from "../folds/addedRows.ts";
 import { Folds } from "../folds/folds.ts";
 import type { GpuBuffer } from "../memory/gpuBuffer.ts";
 import type { Pool } from "../memory/pool.ts";
+import type { Launcher } from "../print/launch.ts";
 
 interface WaitingOptions {
   readonly queue: CommandQueue;
@@ -13,8 +14,7 @@ interface WaitingOptions {
   readonly limits: Pick<Limits, "visits">;
   readonly maxBindings: number;
   readonly barriers: boolean;
-  /** Runs a generated kernel. */
-  readonly run: (kernel: Kernel, launch: Launch) => void;
+  readonly launcher: Launcher;
 }
 
 /**
@@ -28,11 +28,12 @@ export class Waiting {
   readonly #fusion: Fusion;
   readonly #queue: CommandQueue;
 
-  constructor({ run, ...options }: WaitingOptions) {
+  constructor({ launcher, ...options }: WaitingOptions) {
     const { queue, maxBindings, barriers } = options;
     this.#queue = queue;
     this.#fusion = new Fusion({
-      ...{ run, free: (buffer) => this.sums.free(buffer), blockOf: (buffer) => (buffer as GpuBuffer).block },
+      ...launcher,
+      ...{ free: (buffer) => this.sums.free(buffer), blockOf: (buffer) => (buffer as GpuBuffer).block },
       ...{ maxBindings, repeats: barriers },
     });
     this.sums = new Folds({ ...options, before: () => this.#fusion.flush() });

@@ -24,7 +24,7 @@ afterAll(async () => {
 const image = { width: 40, height: 30, data: Uint8Array.from({ length: 3600 }, (_, i) => (i * 31) % 256) };
 
 test("weights and images may be pixels, bytes or paths, with the same result", async () => {
-  using made = await DFine.create({ classes: 2, size: [320, 320], device: backend });
+  using made = await DFine.create({ classes: 2, size: [256, 256], device: backend });
   expect(made).toBeInstanceOf(DFine);
   const [weights, png] = [join(folder, "w.safetensors"), join(folder, "i.png")];
   await made.saveFile(weights);
@@ -32,7 +32,7 @@ test("weights and images may be pixels, bytes or paths, with the same result", a
   await writeFile(png, bytes);
   using opened = await DFine.fromPretrained(weights, { device: backend });
   expect(opened).toBeInstanceOf(DFine);
-  expect(opened.size).toEqual([320, 320]);
+  expect(opened.size).toEqual([256, 256]);
   expect(opened.names).toEqual(["class 0", "class 1"]);
   const options = { threshold: 0, maxDetections: 20 };
   const [expected] = await made.detect(image, options);
@@ -41,7 +41,7 @@ test("weights and images may be pixels, bytes or paths, with the same result", a
 });
 
 test("batches of any size give the same bits, and no more than one of them is read ahead", async () => {
-  using made = await DFine.create({ classes: 2, size: [320, 320], device: backend });
+  using made = await DFine.create({ classes: 2, size: [256, 256], device: backend });
   const images = Array.from({ length: 5 }, (_, i) => ({
     ...{ width: 40 + i, height: 30, data: Uint8Array.from({ length: 90 * (40 + i) }, (_, p) => (p * (31 + i)) % 256) },
   }));
@@ -65,7 +65,7 @@ test("batches of any size give the same bits, and no more than one of them is re
 });
 
 test("detection stops when it is told to, and other files are refused with their name", async () => {
-  using made = await DFine.create({ classes: ["a"], size: [320, 320], device: backend });
+  using made = await DFine.create({ classes: ["a"], size: [256, 256], device: backend });
   await expect(made.detect(image, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
   const path = join(folder, "x.pth");
   await writeFile(path, Uint8Array.from([0x50, 0x4b, 3, 4, 0, 0, 8, 8, 0, 0, 0]));
@@ -77,7 +77,7 @@ test("detection stops when it is told to, and other files are refused with their
 });
 
 test("weights come by their address, in a browser as in Node", async () => {
-  using made = await BrowserDFine.create({ classes: 1, size: [320, 320], device: backend });
+  using made = await BrowserDFine.create({ classes: 1, size: [256, 256], device: backend });
   const address = `data:application/octet-stream;base64,${Buffer.from(await made.save()).toString("base64")}`;
   using opened = await BrowserDFine.fromPretrained(address, { device: backend });
   using inNode = await DFine.fromPretrained(address, { device: backend });

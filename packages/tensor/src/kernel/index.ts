@@ -22,6 +22,7 @@ export * from "./exprOps.ts";
 export * from "./folds.ts";
 export { type FinishedCall, Fusion, type FusionOptions, type Product } from "./fusion/fusion.ts";
 export { inOrder, type Order } from "./fusion/inOrder.ts";
+export type { OrderOf } from "./fusion/sums.ts";
 export * from "./kernel.ts";
 export { type Laid, layoutOf } from "./laid.ts";
 export { launch, type Place } from "./launch.ts";

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => rm(out, { recursive: true }));
 
 test("the demo draws its data, trains, evaluates, looks at unseen images and says where all of it is", async () => {
-  const { code, out: said } = await runCommand("demo", "--steps", "2", "--out", out);
+  const { code, out: said } = await runCommand("demo", "--steps", "2", "--threads", "1", "--out", out);
   expect(code).toBe(0);
   expect(said).toMatch(/final AP: \d\.\d\d\nreport: .*report\.html .*\nnext: npx dfine predict/);
   const run = join(out, "train", "demo");

@@ -26,8 +26,7 @@ testWithShared("weights trained by PyTorch give PyTorch's twelve numbers", WEIGH
     "--weights",
     weights,
     ...data,
-    "--size",
-    "320",
+    ...["--size", "320", "--threads", "1"],
     "--out",
     folder,
     "--json",
@@ -44,9 +43,10 @@ testWithShared("weights trained by PyTorch give PyTorch's twelve numbers", WEIGH
 });
 
 testWithShared("weights of blood cells learn digits", WEIGHTS, async (weights) => {
-  const { dataYaml } = await makeDigits({ folder: join(folder, "digits"), train: 48, val: 4, size: 320 });
+  const { dataYaml } = await makeDigits({ folder: join(folder, "digits"), train: 48, val: 4, size: 160 });
+  const small = ["--size", "160", "decoder.numQueries=100", "--threads", "1"];
   const options = ["--batch", "4", "--epochs", "1", "--seed", "1", "schedule.warmupSteps=4", "--out", folder, "--json"];
-  const argv = ["train", "--data", dataYaml, "--weights", weights, "--name", "digits", ...options];
+  const argv = ["train", "--data", dataYaml, "--weights", weights, "--name", "digits", ...small, ...options];
   const { code, out, err } = await runCommand(...argv);
   expect(code).toBe(0);
   expect(err).toContain(

@@ -7,6 +7,7 @@ import type { Kernel } from "../kernel.ts";
 import { type Laid, layoutOf } from "../laid.ts";
 import { plan } from "../plan.ts";
 import { lastActOf } from "./lastAct.ts";
+import { keepsSums, type OrderOf } from "./sums.ts";
 
 /** A launch whose program may still be joined with the next one's. */
 interface Pending {
@@ -31,6 +32,8 @@ export interface Product {
 export interface FusionOptions {
   /** Launches a generated kernel. */
   readonly run: (kernel: Kernel, launch: Launch) => void;
+  /** How reductions of a generated kernel are formed: kernels are joined where that stays as it is alone. */
+  readonly orderOf: OrderOf;
   /** Gives memory back that nothing which waits needs. */
   readonly free: (buffer: Buffer) => void;
   /** What may be bound once only when it is written: buffers share nothing whose blocks are not the same. */
@@ -50,6 +53,8 @@ interface Joint {
   readonly added: readonly number[];
 }
 
+/** Elements that a kernel may load at a time, from multiples of so many on. */
+const ALIGNMENT = 4;
 /** Ways in which a program is joined with others. */
 const MOST_JOINTS = 64;
 
@@ -151,21 +156,31 @@ export class Fusion {
       second.laid,
       () => new NumbersMemo(MOST_JOINTS),
     );
-    const { joint } = known.get([shared], () => ({ joint: this.#joint(first.laid, second.laid, shared) }));
-    if (!joint) return undefined;
-    const { laid, planned, added } = joint;
-    const given = [...first.launch.operands, ...added.map((i) => second.launch.operands[i]!)];
-    const operands = given.map((operand, i) => ({ ...operand, strides: planned.strides[i]! }));
-    const params = [...first.launch.params, ...second.launch.params];
-    return { kernel: planned.kernel, launch: { sizes: planned.sizes, operands, params, alike: planned }, laid };
+    const ways = [first, second].some(({ laid }) => laid.reduced.length > 0) ? this.#waysOf(first, second) : [];
+    const { joint } = known.get([shared, ways], () => ({ joint: this.#joint(first, second, shared) }));
+    return joint && bound(joint, first.launch, second.launch);
   }
 
-  #joint(first: Laid, second: Laid, shared: readonly number[]): Joint | undefined {
-    const { repeats, suits } = this.#options;
-    const fused = suits?.(first, second, shared) === false ? undefined : fuse(first, second, { shared, repeats });
+  #joint(first: Pending, second: Pending, shared: readonly number[]): Joint | undefined {
+    const { repeats, suits, orderOf } = this.#options;
+    if (suits?.(first.laid, second.laid, shared) === false) return undefined;
+    const fused = fuse(first.laid, second.laid, { shared, repeats });
     if (!fused) return undefined;
     const { laid, added } = fused;
-    return { laid, added, planned: { ...plan(laid.program, layoutOf(laid)), laid } };
+    const joint = { laid, added, planned: { ...plan(laid.program, layoutOf(laid)), laid } };
+    const count = first.launch.operands.length;
+    const parts = [
+      { ...first, places: first.launch.operands.map((_, i) => i) },
+      { ...second, places: shared.map((own, i) => (own < 0 ? count + added.indexOf(i) : own)) },
+    ];
+    return keepsSums(bound(joint, first.launch, second.launch), parts, orderOf) ? joint : undefined;
+  }
+
+  /** How operands of two launches lie: on which the order of their sums may depend, beside sizes and strides. */
+  #waysOf(first: Pending, second: Pending): number[] {
+    const operands = [...first.launch.operands, ...second.launch.operands];
+    const blocks = operands.map(({ buffer }) => this.#options.blockOf(buffer));
+    return operands.map(({ offset }, i) => ALIGNMENT * blocks.indexOf(blocks[i]) + (offset % ALIGNMENT));
   }
 
   /** Which operand of the first each of the second is, −1 for none; undefined where one sees another's elements otherwise. */
@@ -189,6 +204,14 @@ export class Fusion {
     const blocks = new Set([...own, ...others].map(({ buffer }) => blockOf(buffer)));
     return blocks.size > maxBindings ? undefined : shared;
   }
+}
+
+/** A joint of two launches, as a launch. */
+function bound({ laid, planned, added }: Joint, first: Launch, second: Launch): Pending {
+  const given = [...first.operands, ...added.map((i) => second.operands[i]!)];
+  const operands = given.map((operand, i) => ({ ...operand, strides: planned.strides[i]! }));
+  const params = [...first.params, ...second.params];
+  return { kernel: planned.kernel, launch: { sizes: planned.sizes, operands, params, alike: planned }, laid };
 }
 
 /** Whether operands of two programs go through memory alike. */
