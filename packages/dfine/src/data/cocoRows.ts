@@ -67,6 +67,9 @@ export const flag = form(
   "iscrowd is 0 or 1.",
 );
 
+/** What is wrong with an id that is no number. */
+export const NO_ID: [is: string, remedy: string] = [", not a whole number", "Ids are whole numbers without quotes."];
+
 /** The id of a row, a whole number that no earlier row has; `seen` remembers it. @throws DatasetError */
 export function ownId(row: CocoRow, seen: Map<number, number>, noun: string): number {
   const { file, list, index, values } = row;
@@ -77,8 +80,7 @@ export function ownId(row: CocoRow, seen: Map<number, number>, noun: string): nu
     const remedy = "Most programs round such numbers in JSON: number images and categories anew, from 1 on.";
     throw new DatasetError(file, `${at} is ${number}, beyond 2^53`, remedy);
   }
-  if (typeof id !== "number" || !Number.isInteger(id))
-    return refuse(row, "id", [", not a whole number", "Ids are whole numbers without quotes."]);
+  if (typeof id !== "number" || !Number.isInteger(id)) return refuse(row, "id", NO_ID);
   const first = seen.get(id);
   if (first !== undefined)
     throw new DatasetError(file, `${at} is ${id}, as ${list}[${first}].id is`, `Give every ${noun} its own id.`);

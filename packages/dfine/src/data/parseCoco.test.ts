@@ -236,6 +236,8 @@ describe("what is wrong is said with place, fact and remedy", () => {
     ["image-ids-repeated", (json) => ({ ...json, images: [image, image] })],
     ["category-ids-repeated", (json) => ({ ...json, categories: [valid.categories[0], valid.categories[0]] })],
     ["image-id-unknown", annotation({ image_id: 5 })],
+    ["annotation-text-id", annotation({ image_id: "1" })],
+    ["annotation-text-id", annotation({ category_id: "7" })],
     ["category-id-unknown", annotation({ category_id: 3 })],
     ["box-three-numbers", annotation({ bbox: [1, 2, 3] })],
     ["box-null", annotation({ bbox: [1, 2, 3, null] })],

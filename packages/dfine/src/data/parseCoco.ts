@@ -1,5 +1,17 @@
 import { describe, firstOf } from "../describe.ts";
-import { area, box, type CocoRow, categoryName, cocoRows, fileName, flag, ownId, pixels, refuse } from "./cocoRows.ts";
+import {
+  area,
+  box,
+  type CocoRow,
+  categoryName,
+  cocoRows,
+  fileName,
+  flag,
+  NO_ID,
+  ownId,
+  pixels,
+  refuse,
+} from "./cocoRows.ts";
 import { checkBoxUnits } from "./cocoUnits.ts";
 import type { CocoAnnotation, CocoCategory, CocoDataset, CocoImage } from "./dataset.ts";
 import { DatasetError } from "./errors.ts";
@@ -69,12 +81,24 @@ function addAnnotation(
   const { image_id, category_id, id } = row.values as Record<string, number>;
   const group = byImage.get(image_id!);
   if (group === undefined)
-    refuse(row, "image_id", [", but no image has that id", "Remove the annotation or list its image under images."]);
+    refuse(
+      row,
+      "image_id",
+      typeof image_id === "string"
+        ? NO_ID
+        : [", but no image has that id", "Remove the annotation or list its image under images."],
+    );
   if (!labels.has(category_id!))
-    refuse(row, "category_id", [
-      `, but the category ids are ${firstOf([...labels.keys()], 12)}`,
-      "Correct the id or list its category under categories.",
-    ]);
+    refuse(
+      row,
+      "category_id",
+      typeof category_id === "string"
+        ? NO_ID
+        : [
+            `, but the category ids are ${firstOf([...labels.keys()], 12)}`,
+            "Correct the id or list its category under categories.",
+          ],
+    );
   const bbox = box(row, "bbox");
   group.push({
     id: Number.isSafeInteger(id) ? id! : row.index + 1,

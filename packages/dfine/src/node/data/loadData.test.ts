@@ -80,6 +80,7 @@ test("a share is set aside for validation, the same one each time, where there i
   const aside = splitDataset(turned, 0.2)[1].images.map(({ fileName }) => fileName);
   expect(aside.sort()).toEqual(val!.dataset.images.map(({ fileName }) => fileName).sort());
   const own = { images: join(data, "images"), annotations: join(data, "result.json") };
+  says("data-val-split-all", await thrown(() => loadDatasets({ train: own, valSplit: 0.99 }, ["train"])));
   says("data-val-split", await thrown(() => loadDatasets({ train: own, val: own, valSplit: 0.2 }, ["train"])));
 });
 

@@ -53,6 +53,12 @@ export function splitParts(parts: DatasetParts, share: number | undefined): Data
     DatasetSplit,
   ];
   const count = aside.dataset.images.length;
+  if (rest.dataset.images.length === 0)
+    throw new DatasetError(
+      dataset.file,
+      `has ${counted(count, "image")}, all of which would be set aside`,
+      "Give a smaller --val-split.",
+    );
   const notes = [`${count} of ${counted(dataset.images.length, "image")} set aside for validation (--val-split)`];
   return { ...parts, train: rest, val: aside, notes };
 }

@@ -251,6 +251,7 @@ describe("what is wrong is said", () => {
     says("images-too-few", await thrown(() => loader({ batchSize: 12 })));
     expect(() => loader({ dataset: { ...dataset, images: [] } })).toThrow(DatasetError);
     expect(() => loader({ batchSize: 0 })).toThrow(ArgumentError);
+    expect(() => loader({ size: [64_000, 64_000] })).toThrow("use a smaller size");
     says("batch-too-large", await thrown(() => loader({ batchSize: 9, size: [12_800, 12_800] })));
   });
 });

@@ -85,7 +85,7 @@ export function createLoader(options: LoaderOptions): Loader {
   const imageBytes = 4 * 3 * height * width;
   if (batchSize * imageBytes > LARGEST_BATCH)
     throw new ConfigError(
-      `batch: ${batchSize} images of ${height}x${width} take ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB, more than any device here can address; use at most ${Math.floor(LARGEST_BATCH / imageBytes)}`,
+      `batch: ${batchSize} images of ${height}x${width} take ${((batchSize * imageBytes) / 1e9).toFixed(1)} GB, more than any device here can address; use ${imageBytes > LARGEST_BATCH ? "a smaller size" : `at most ${Math.floor(LARGEST_BATCH / imageBytes)}`}`,
     );
   const batchesPerEpoch = training ? Math.floor(count / batchSize) : Math.ceil(count / batchSize);
   const broken = brokenImages(dataset, options);
