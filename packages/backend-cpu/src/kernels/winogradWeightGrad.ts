@@ -11,8 +11,8 @@ import { PARTS } from "./winogradWeights.ts";
 
 // The gradient of a 3×3 weight from 2×2 blocks of outputs, the transpose of `winograd.ts`: with inputs and outputs' gradients
 // transformed, 16 products over blocks take the place of 36, and Gᵀ P G of their sums P is the gradient. The products are done
-// on the register tile of `tile.ts`. With padding and transforms that of 64 channels at 40² reaches 56 % of the ceiling wide and
-// 67 % narrow: counted as the direct one's work, 126 and 150 %.
+// on the register tile of `tile.ts`. With padding and transforms that of 64 channels at 40² reaches 48 % of the ceiling wide and
+// 64 % narrow, where the machine was busy: 0.71 and 0.63 of the direct one's time in the same run.
 
 const NAMES = [
   ...(["from", "imageBytes", "gradient", "gradientImage", "planeBytes", "rowBytes", "phaseBytes"] as const),
