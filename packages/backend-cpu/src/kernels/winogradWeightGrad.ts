@@ -1,7 +1,6 @@
 import { type ConvWindows, roundUp, shape4, type WindowAxis } from "@dfine/tensor/kernel";
 import type { CpuRuntime } from "../runtime.ts";
 import { divide, launchNamed, namedKernel, smaller } from "./args.ts";
-import { RUN } from "./gemmProblem.ts";
 import { packColumns } from "./packColumns.ts";
 import { paddedInput, withPadded } from "./paddedInput.ts";
 import { addRows, byHeight, forBlocks, makeTile, multiply, rowAddresses, storeTile } from "./tile.ts";
@@ -12,8 +11,8 @@ import { PARTS } from "./winogradWeights.ts";
 
 // The gradient of a 3×3 weight from 2×2 blocks of outputs, the transpose of `winograd.ts`: with inputs and outputs' gradients
 // transformed, 16 products over blocks take the place of 36, and Gᵀ P G of their sums P is the gradient. The products are done
-// on the register tile of `tile.ts`. With padding and transforms that of 64 channels at 40² reaches 56 % of the ceiling wide and
-// 67 % narrow: counted as the direct one's work, 126 and 150 %.
+// on the register tile of `tile.ts`. With padding and transforms that of 64 channels at 40² reaches 48 % of the ceiling wide and
+// 64 % narrow, where the machine was busy: 0.71 and 0.63 of the direct one's time in the same run.
 
 const NAMES = [
   ...(["from", "imageBytes", "gradient", "gradientImage", "planeBytes", "rowBytes", "phaseBytes"] as const),
@@ -111,8 +110,9 @@ const KERNEL = namedKernel("winogradWeightGrad", NAMES, (f, arg) => {
 });
 
 const BYTES = 4;
-// What a stretch's transformed values may take of a core's second-level cache, beside the sums.
-const STRETCH_BYTES = 512 * 1024;
+// Tiles of a stretch: transformed values are larger than those they are made of, so fewer of their products are summed in a
+// row before they join the others. A core's second-level cache holds them, and the sums.
+const STRETCH = 32;
 // Output and input channels whose sums a unit forms; tiles of either shape are whole in them.
 const BLOCK = 64;
 const GRAIN = 16;
@@ -138,8 +138,7 @@ export function winogradWeightGrad(runtime: CpuRuntime, { weight: dw, x, c: dy, 
   const { layout } = input;
   const count = Math.ceil(height / 2) * (Math.ceil(width / 2) + 1) - 1;
   const [rows, columns] = [blocksOf(m), blocksOf(n)];
-  const most = Math.min(RUN, Math.floor(STRETCH_BYTES / (PARTS * (rows.size + columns.size) * BYTES)));
-  const length = roundUp(Math.ceil(count / Math.ceil(count / most)), STEP_BYTES / BYTES);
+  const length = roundUp(Math.ceil(count / Math.ceil(count / STRETCH)), STEP_BYTES / BYTES);
   const perImage = Math.ceil(count / length);
   const stretches = images * perImage;
   const parts = Math.min(stretches, Math.ceil(UNITS / (rows.count * columns.count)));
