@@ -156,13 +156,16 @@ async function checkStep(run: Run, k: number): Promise<void> {
   }
 }
 
-/** Checks training steps with AdamW, clipping, warm-up and EMA: all of them in float64, the first ones in float32. */
+/**
+ * Checks training steps with AdamW, clipping, warm-up and EMA: in float64 all of them, or the first `exactSteps`, and in float32
+ * the first ones. The pack has averages after the last step only.
+ */
 export async function checkOptim(
   pack: Pack,
   report: Report,
-  options: { preset: DFinePresetName; target: Target },
+  options: { preset: DFinePresetName; target: Target; exactSteps?: number | undefined },
 ): Promise<void> {
-  const { preset, target } = options;
+  const { preset, target, exactSteps = Number.POSITIVE_INFINITY } = options;
   const path = `optim/${preset}`;
   const train = `train/${preset}.safetensors`;
   if (!pack.has(`${path}.json`) || !pack.has(train)) return;
@@ -179,9 +182,9 @@ export async function checkOptim(
     const images = await packImages(pack, meta.images, meta.size);
     const targets = packTargets(pack.tensors(train), meta.images.length);
     const run: Run = { meta, tensors, model, optimizer, ema, preset, images, targets, isExact, check };
-    const steps = isExact ? meta.steps.length : meta.allowed.float32_steps;
+    const steps = isExact ? Math.min(exactSteps, meta.steps.length) : meta.allowed.float32_steps;
     for (let k = 0; k < steps; k++) await checkStep(run, k);
-    if (isExact) {
+    if (steps === meta.steps.length) {
       const { ours, theirs } = await samplesOf(ema.entries, tensors, "ema.");
       check("EMA", relativeError(ours, theirs, FLOOR), meta.allowed.float64_relative);
     }

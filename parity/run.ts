@@ -27,6 +27,8 @@ export interface ParityOptions {
   readonly threads?: number | undefined;
   /** False without the formulas in float64, whose numbers are the same beside every backend. Default: true. */
   readonly exact?: boolean;
+  /** How many of the optimiser's steps are done in float64. Default: all. */
+  readonly exactSteps?: number;
   /** Told each check as it is done. */
   readonly onCheck?: (check: Check) => void;
 }
@@ -46,7 +48,7 @@ interface PresetCheck {
 }
 
 /** What there is to check of a preset, in order; a pack may lack files of it. */
-function checksOf(preset: PackPreset): readonly PresetCheck[] {
+function checksOf(preset: PackPreset, { exactSteps }: ParityOptions): readonly PresetCheck[] {
   const detr = DETR_NAMES.find((name) => name === preset);
   if (detr)
     return [
@@ -68,9 +70,9 @@ function checksOf(preset: PackPreset): readonly PresetCheck[] {
       },
     ];
   const size = DFINE_PRESET_NAMES.find((name) => name === preset)!;
-  type DFineCheck = typeof checkTrain | typeof checkStructure;
+  type DFineCheck = typeof checkTrain | typeof checkStructure | typeof checkOptim;
   const of = (check: DFineCheck) => (pack: Pack, report: Report, target: Target) =>
-    check(pack, report, { preset: size, target });
+    check(pack, report, { preset: size, target, exactSteps });
   return [
     { family: "eval", name: "structure", check: of(checkStructure) },
     { family: "eval", name: "eval", check: of(checkEval) },
@@ -91,7 +93,7 @@ export async function runParity(options: ParityOptions): Promise<Report> {
   if (wants("units")) await attempt(report, "units", () => checkUnits(pack, report, [single, ...exact]));
   for (const preset of options.presets) {
     const targets = EXACT.includes(preset) ? [single, ...exact] : [single];
-    for (const { family, name, exactly = false, check } of checksOf(preset))
+    for (const { family, name, exactly = false, check } of checksOf(preset, options))
       if (wants(family))
         for (const target of exactly ? targets : [single])
           await attempt(report, `${name}/${preset}`, () => check(pack, report, target));
