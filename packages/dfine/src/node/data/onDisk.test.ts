@@ -11,7 +11,7 @@ import { checkImages } from "./checkImages.ts";
 import { decodeImage } from "./decode.ts";
 import { imageSize } from "./imageFiles.ts";
 import { loadData } from "./loadData.ts";
-import { missingHint, withSeparators } from "./onDisk.ts";
+import { missingHint, pathOf, withSeparators } from "./onDisk.ts";
 import { resolveInside } from "./paths.ts";
 import { readCoco } from "./readCoco.ts";
 
@@ -120,4 +120,9 @@ describe("images that a data set lists", () => {
     says("images-unicode", await thrown(() => check("caf\u00e9.png")));
     says("images-percent", await thrown(() => check("a%20b.png")));
   });
+});
+
+test("an address of a file is its path; one that names nothing here stays as it is, to be said to be missing", () => {
+  expect(pathOf("FILE:///tmp/a%20b.png")).toBe("/tmp/a b.png");
+  for (const place of ["file://host/a.png", "file:///a%2Fb.png", "a.png"]) expect(pathOf(place)).toBe(place);
 });

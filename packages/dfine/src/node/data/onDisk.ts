@@ -28,8 +28,15 @@ const SPELLINGS: readonly Spelling[] = [
 export const plainest = (name: string, spellings = SPELLINGS): string =>
   spellings.reduceRight((text, { plain }) => plain(text), name);
 
-/** The path that a person means: a `file:` address as what it names. */
-export const pathOf = (place: string): string => (/^file:/i.test(place) ? fileURLToPath(place) : place);
+/** The path that a person means: a `file:` address as what it names. One that names nothing on this machine stays as it is. */
+export function pathOf(place: string): string {
+  if (!/^file:/i.test(place)) return place;
+  try {
+    return fileURLToPath(place);
+  } catch {
+    return place;
+  }
+}
 
 export const statOf = (path: string): Promise<Stats | undefined> => stat(path).catch(() => undefined);
 export const exists = async (path: string): Promise<boolean> => (await statOf(path)) !== undefined;
