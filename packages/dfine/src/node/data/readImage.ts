@@ -19,8 +19,8 @@ export async function readImage(
   options: Pick<DecodeOptions, "maxPixels"> & FetchOptions = {},
 ): Promise<RgbImage> {
   const { maxPixels, maxBytes = MAX_BYTES, ...fetching } = options;
-  if (typeof image !== "string" || !isWebAddress(image))
-    return await decodeImage(typeof image === "string" ? pathOf(image) : image, { maxPixels });
+  if (typeof image !== "string") return await decodeImage(image, { maxPixels });
+  if (!isWebAddress(image)) return await decodeImage(pathOf(image), { maxPixels });
   const refuse = (problem: string, remedy: string) =>
     new ImageError(image, problem, `${remedy.charAt(0).toUpperCase()}${remedy.slice(1)}.`);
   const bytes = await fetchBytes(image, { ...fetching, maxBytes, what: "an image", refuse, fetch: webFetch });
