@@ -1,35 +1,31 @@
-import { globSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Options } from "tsup";
 
 /**
- * Build of one package: `dist` mirrors `src` file by file, so that `new URL("./worker…", import.meta.url)`
- * means the same in both and bundlers can drop single files; types are bundled per public entry.
+ * Build of one package: a file in `dist` for each entry, by its name there, and files for what entries share. They all lie beside
+ * each other, so `new URL("./worker…", import.meta.url)` means a file beside it in `dist` as in `src`. An engine that loads few
+ * files starts in half the time that it takes for one file per source.
  */
-export function library(entries: readonly string[]): Options {
+export function library(
+  entries: Readonly<Record<string, string>>,
+  { inner = {} }: { inner?: Record<string, string> } = {},
+): Options {
   return {
-    entry: globSync("src/**/*.ts").filter((file) => !file.endsWith(".test.ts")),
+    entry: { ...entries, ...inner },
     format: "esm",
     target: "es2022",
     platform: "neutral",
     sourcemap: true,
     clean: true,
-    splitting: false,
+    splitting: true,
     skipNodeModulesBundle: true,
-    noExternal: ["yaml"],
+    // zod's own entry loads its messages in every language.
+    noExternal: ["yaml", "zod"],
     silent: true,
     tsconfig: "../../tsconfig.base.json",
-    dts: { entry: entries.map((name) => `src/${name}.ts`) },
+    dts: { entry: { ...entries } },
     esbuildPlugins: [
-      {
-        name: "keep imports between files",
-        setup(build) {
-          build.onResolve({ filter: /^\..*\.ts$/ }, ({ path, kind }) =>
-            kind === "entry-point" ? undefined : { path: path.replace(/\.ts$/, ".js"), external: true },
-          );
-        },
-      },
       {
         // Its form for Node asks for Node's modules as only CommonJS can, so that bundles as ES modules would not load.
         name: "yaml in its form for browsers, inside",

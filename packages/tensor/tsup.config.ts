@@ -1,4 +1,6 @@
 import { defineConfig } from "tsup";
 import { library } from "../../scripts/library.ts";
 
-export default defineConfig(library(["index", "kernel/index", "testing/index"]));
+export default defineConfig(
+  library({ index: "src/index.ts", kernel: "src/kernel/index.ts", testing: "src/testing/index.ts" }),
+);

@@ -7,7 +7,7 @@ import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 
 const OLDEST = [22, 12];
-const cli = new URL("../dist/node/cli.js", import.meta.url);
+const cli = new URL("../dist/cli.js", import.meta.url);
 // In the repository, the Node that the workspace pins.
 const pinned = fileURLToPath(new URL("../../../node_modules/node/bin/node", import.meta.url));
 const [major, minor] = process.versions.node.split(".").map(Number);

@@ -1,6 +1,6 @@
 import { memo, wordOf } from "@dfine/tensor/kernel";
 import { CONSTANTS_AT, MOST_CONSTANTS } from "../runtime.ts";
-import { encodeModule, floatBytes, intBytes, signed, unsigned } from "./encode.ts";
+import { Bytes, encodeModule } from "./encode.ts";
 import {
   type Instruction,
   LANE_OPS,
@@ -15,6 +15,7 @@ import {
   TYPE_BYTE,
   type ValueType,
 } from "./opcodes.ts";
+import { ALONE, NONE, Operands } from "./operands.ts";
 
 export interface Local {
   readonly index: number;
@@ -62,11 +63,9 @@ export class Assembler {
   readonly end: Local = { index: 2, type: "i32" };
   readonly #locals: ValueType[] = [];
   readonly #free = new Map<ValueType, Local[]>();
-  readonly #code: number[] = [];
-  readonly #stack: ValueType[] = [];
-  #floor = 0;
+  #code = new Bytes();
+  readonly #operands = new Operands();
   #depth = 0;
-  #reachable = true;
   readonly #globals: string[] = [];
   /** Words of vectors whose lanes are equal, and how far behind `own` they lie. */
   readonly #constants = new Map<number, number>();
@@ -89,21 +88,25 @@ export class Assembler {
   }
 
   get(...locals: readonly Local[]): this {
-    for (const local of locals) this.#emit([RAW.localGet, ...unsigned(local.index)], [], [local.type]);
+    for (const { index, type } of locals) this.#move("local.get", NONE, ALONE[type]).byte(RAW.localGet).unsigned(index);
     return this;
   }
-  set(local: Local): this {
-    return this.#emit([RAW.localSet, ...unsigned(local.index)], [local.type], []);
+  set({ index, type }: Local): this {
+    this.#move("local.set", ALONE[type], NONE).byte(RAW.localSet).unsigned(index);
+    return this;
   }
-  tee(local: Local): this {
-    return this.#emit([RAW.localTee, ...unsigned(local.index)], [local.type], [local.type]);
+  tee({ index, type }: Local): this {
+    this.#move("local.tee", ALONE[type], ALONE[type]).byte(RAW.localTee).unsigned(index);
+    return this;
   }
 
   i32(value: number): this {
-    return this.#emit([RAW.i32Const, ...signed(value)], [], ["i32"]);
+    this.#move("i32.const", NONE, ALONE.i32).byte(RAW.i32Const).signed(value);
+    return this;
   }
   f32(value: number): this {
-    return this.#emit([RAW.f32Const, ...floatBytes(value)], [], ["f32"]);
+    this.#move("f32.const", NONE, ALONE.f32).byte(RAW.f32Const).f32(value);
+    return this;
   }
   /** Four equal float lanes. */
   f32x4(value: number): this {
@@ -112,32 +115,37 @@ export class Assembler {
   /** Four integer lanes, equal when one value is given. */
   i32x4(...lanes: [number] | [number, number, number, number]): this {
     if (lanes.length === 1) return this.#equalLanes(lanes[0]);
-    return this.#emit([...RAW.v128Const, ...lanes.flatMap(intBytes)], [], ["v128"]);
+    return this.#immediate(lanes);
   }
 
   /** Instructions without immediates, in order. */
   op(...names: readonly Op[]): this {
-    for (const name of names) this.#instruction(name, OPS[name], []);
+    for (const name of names) this.#instruction(name, OPS[name]);
     return this;
   }
   /** A load or store at the address on the stack plus `offset` bytes. */
   memory(name: MemoryOp, offset = 0): this {
-    return this.#instruction(name, MEMORY_OPS[name], [0, ...unsigned(offset)]);
+    this.#instruction(name, MEMORY_OPS[name]).byte(0).unsigned(offset);
+    return this;
   }
   memoryLane(name: MemoryLaneOp, lane: number, offset = 0): this {
-    return this.#instruction(name, MEMORY_LANE_OPS[name], [0, ...unsigned(offset), lane]);
+    this.#instruction(name, MEMORY_LANE_OPS[name]).byte(0).unsigned(offset).byte(lane);
+    return this;
   }
   lane(name: LaneOp, lane: number): this {
-    return this.#instruction(name, LANE_OPS[name], [lane]);
+    this.#instruction(name, LANE_OPS[name]).byte(lane);
+    return this;
   }
   /** Lanes 0–3 of the deeper vector and 4–7 of the upper one, in the order given. */
   shuffle(...lanes: [number, number, number, number]): this {
-    const bytes = lanes.flatMap((lane) => [0, 1, 2, 3].map((i) => lane * 4 + i));
-    return this.#emit([...RAW.shuffle, ...bytes], ["v128", "v128"], ["v128"]);
+    const code = this.#move("i8x16.shuffle", ["v128", "v128"], ALONE.v128).bytes(RAW.shuffle);
+    for (const lane of lanes) for (let i = 0; i < 4; i++) code.byte(lane * 4 + i);
+    return this;
   }
   /** i32 `condition ? a : b` of the stack's a, b, condition. */
   select(): this {
-    return this.#emit([RAW.select], ["i32", "i32", "i32"], ["i32"]);
+    this.#move("select", ["i32", "i32", "i32"], ALONE.i32).byte(RAW.select);
+    return this;
   }
   /** Index of the running thread, 0 (the caller) to threads − 1: selects a thread's own scratch. */
   thread(): this {
@@ -171,30 +179,34 @@ export class Assembler {
   }
 
   block(body: (label: Label) => void): this {
-    return this.#nest([RAW.block, RAW.voidBlock], body);
+    return this.#nest(RAW.block, body);
   }
   loop(body: (label: Label) => void): this {
-    return this.#nest([RAW.loop, RAW.voidBlock], body);
+    return this.#nest(RAW.loop, body);
   }
   /** Pops an i32 condition. */
   if(whenTrue: () => void, whenFalse?: () => void): this {
-    this.#pop("if", ["i32"]);
-    return this.#nest([RAW.if, RAW.voidBlock], () => {
+    this.#operands.take("if", ALONE.i32);
+    return this.#nest(RAW.if, () => {
       whenTrue();
       if (!whenFalse) return;
-      this.#close();
-      this.#code.push(RAW.else);
-      this.#reachable = true;
+      this.#operands.close();
+      this.#code.byte(RAW.else);
       whenFalse();
     });
   }
   br(label: Label): this {
-    this.#emit([RAW.br, ...unsigned(this.#depth - label.depth)], [], []);
-    this.#reachable = false;
+    this.#move("br", NONE, NONE)
+      .byte(RAW.br)
+      .unsigned(this.#depth - label.depth);
+    this.#operands.leave();
     return this;
   }
   brIf(label: Label): this {
-    return this.#emit([RAW.brIf, ...unsigned(this.#depth - label.depth)], ["i32"], []);
+    this.#move("br_if", ALONE.i32, NONE)
+      .byte(RAW.brIf)
+      .unsigned(this.#depth - label.depth);
+    return this;
   }
   /** Pushes a local or a constant i32. */
   value(value: number | Local): this {
@@ -215,9 +227,9 @@ export class Assembler {
 
   /** The finished module. */
   finish(): Uint8Array {
-    if (this.#stack.length > 0 && this.#reachable)
-      throw new Error(`assembler: left on the stack: ${this.#stack.join(", ")}`);
-    const code = this.#code.splice(0);
+    this.#operands.end();
+    const code = this.#code;
+    this.#code = new Bytes();
     this.#writeConstants();
     const runs: { type: ValueType; count: number }[] = [];
     for (const type of this.#locals) {
@@ -225,11 +237,14 @@ export class Assembler {
       if (last?.type === type) last.count++;
       else runs.push({ type, count: 1 });
     }
-    const declared = runs.flatMap(({ type, count }) => [...unsigned(count), TYPE_BYTE[type]]);
     return encodeModule({
       shared: this.options.shared,
       globals: this.#globals,
-      body: [...unsigned(runs.length), ...declared, ...this.#code, ...code, RAW.end],
+      body: (bytes) => {
+        bytes.unsigned(runs.length);
+        for (const { type, count } of runs) bytes.unsigned(count).byte(TYPE_BYTE[type]);
+        bytes.bytes(this.#code.written).bytes(code.written).byte(RAW.end);
+      },
     });
   }
 
@@ -240,57 +255,46 @@ export class Assembler {
   #equalLanes(word: number): this {
     const known = this.#constants.get(word);
     const isImmediate = word === 0 || word === -1 || (known === undefined && this.#constants.size === MOST_CONSTANTS);
-    if (isImmediate) return this.#emit([...RAW.v128Const, ...[word, word, word, word].flatMap(intBytes)], [], ["v128"]);
+    if (isImmediate) return this.#immediate([word, word, word, word]);
     const offset = known ?? CONSTANTS_AT + this.#constants.size * 4;
     this.#constants.set(word, offset);
     // A local that nothing else has had.
     this.#own ??= { index: 2 + this.#locals.push("i32"), type: "i32" };
     return this.get(this.#own).memory("v128.load32_splat", offset);
   }
+  #immediate(words: readonly number[]): this {
+    const code = this.#move("v128.const", NONE, ALONE.v128).bytes(RAW.v128Const);
+    for (const word of words) code.i32(word);
+    return this;
+  }
   #writeConstants(): void {
     if (!this.#own) return;
-    this.#reachable = true;
     this.own().set(this.#own);
     for (const [word, offset] of this.#constants) this.get(this.#own).i32(word).memory("i32.store", offset);
   }
   #global(name: "thread" | "own"): this {
     if (!this.#globals.includes(name)) this.#globals.push(name);
-    return this.#emit([RAW.globalGet, this.#globals.indexOf(name)], [], ["i32"]);
-  }
-  #instruction(name: string, { bytes, takes, gives }: Instruction, immediates: readonly number[]): this {
-    this.#pop(name, takes);
-    this.#code.push(...bytes, ...immediates);
-    this.#stack.push(...gives);
+    this.#move("global.get", NONE, ALONE.i32).byte(RAW.globalGet).unsigned(this.#globals.indexOf(name));
     return this;
   }
-  #emit(bytes: readonly number[], takes: readonly ValueType[], gives: readonly ValueType[]): this {
-    return this.#instruction(`opcode 0x${bytes[0]!.toString(16)}`, { bytes, takes, gives }, []);
+  /** Writes an instruction, and hands out where its immediates come. */
+  #instruction(name: string, { bytes, takes, gives }: Instruction): Bytes {
+    return this.#move(name, takes, gives).bytes(bytes);
   }
-  #pop(name: string, takes: readonly ValueType[]): void {
-    if (!this.#reachable) throw new Error(`assembler: ${name}: nothing runs after an unconditional branch`);
-    const at = this.#stack.length - takes.length;
-    const have = at < this.#floor ? this.#stack.slice(this.#floor) : this.#stack.slice(at);
-    if (at < this.#floor || have.some((type, i) => type !== takes[i]))
-      throw new Error(`assembler: ${name}: takes (${takes.join(", ")}), the stack has (${have.join(", ")})`);
-    this.#stack.length = at;
+  /** Takes operands from the stack and puts results there, and hands out where the instruction's bytes come. */
+  #move(name: string, takes: readonly ValueType[], gives: readonly ValueType[]): Bytes {
+    this.#operands.take(name, takes);
+    this.#operands.give(gives);
+    return this.#code;
   }
-  #close(): void {
-    if (this.#reachable && this.#stack.length !== this.#floor)
-      throw new Error(`assembler: a block leaves ${this.#stack.slice(this.#floor).join(", ")} on the stack`);
-    this.#stack.length = this.#floor;
-  }
-  #nest(opening: readonly number[], body: (label: Label) => void): this {
-    if (!this.#reachable) throw new Error("assembler: nothing runs after an unconditional branch");
-    const outer = this.#floor;
-    this.#floor = this.#stack.length;
-    this.#code.push(...opening);
-    this.#depth++;
-    body({ depth: this.#depth });
-    this.#depth--;
-    this.#close();
-    this.#code.push(RAW.end);
-    this.#floor = outer;
-    this.#reachable = true;
+  #nest(opening: number, body: (label: Label) => void): this {
+    this.#operands.block(() => {
+      this.#code.byte(opening).byte(RAW.voidBlock);
+      this.#depth++;
+      body({ depth: this.#depth });
+      this.#depth--;
+      this.#code.byte(RAW.end);
+    });
     return this;
   }
 }

@@ -1,71 +1,111 @@
-/** Unsigned LEB128 of an integer in 0…2³²−1. */
-export function unsigned(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value >>> 0;
-  do {
-    const low = rest & 0x7f;
-    rest >>>= 7;
-    bytes.push(rest === 0 ? low : low | 0x80);
-  } while (rest !== 0);
-  return bytes;
-}
-
-/** Signed LEB128 of a 32-bit integer (values above 2³¹−1 wrap). */
-export function signed(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value | 0;
-  for (;;) {
-    const low = rest & 0x7f;
-    rest >>= 7;
-    if ((rest === 0 && (low & 0x40) === 0) || (rest === -1 && (low & 0x40) !== 0)) {
-      bytes.push(low);
-      return bytes;
-    }
-    bytes.push(low | 0x80);
-  }
-}
-
-const word = new DataView(new ArrayBuffer(4));
-
-/** The four bytes of a float32, lowest first. */
-export function floatBytes(value: number): number[] {
-  word.setFloat32(0, value, true);
-  return [0, 1, 2, 3].map((i) => word.getUint8(i));
-}
-
-/** The four bytes of an i32, lowest first. */
-export function intBytes(value: number): number[] {
-  word.setInt32(0, value, true);
-  return [0, 1, 2, 3].map((i) => word.getUint8(i));
-}
-
-const text = (s: string): number[] => [...unsigned(s.length), ...new TextEncoder().encode(s)];
-const section = (id: number, body: readonly number[]): number[] => [id, ...unsigned(body.length), ...body];
-
 /** Pages of 64 KiB that every module accepts at most: 4 GiB. */
 export const MAX_PAGES = 65536;
+
+const FIRST_ROOM = 512;
+const word = new DataView(new ArrayBuffer(4));
+
+/** Bytes, written one after the other. */
+export class Bytes {
+  #bytes = new Uint8Array(FIRST_ROOM);
+  #length = 0;
+
+  /** What is written so far; good until more is. */
+  get written(): Uint8Array {
+    return this.#bytes.subarray(0, this.#length);
+  }
+
+  byte(value: number): this {
+    this.#ask(1);
+    this.#bytes[this.#length++] = value;
+    return this;
+  }
+  bytes(values: ArrayLike<number>): this {
+    this.#ask(values.length);
+    this.#bytes.set(values, this.#length);
+    this.#length += values.length;
+    return this;
+  }
+  /** Unsigned LEB128 of an integer in 0…2³²−1. */
+  unsigned(value: number): this {
+    let rest = value >>> 0;
+    for (; rest > 0x7f; rest >>>= 7) this.byte((rest & 0x7f) | 0x80);
+    return this.byte(rest);
+  }
+  /** Signed LEB128 of a 32-bit integer (values above 2³¹−1 wrap). */
+  signed(value: number): this {
+    let rest = value | 0;
+    for (; rest < -0x40 || rest > 0x3f; rest >>= 7) this.byte((rest & 0x7f) | 0x80);
+    return this.byte(rest & 0x7f);
+  }
+  /** The four bytes of a float32, lowest first. */
+  f32(value: number): this {
+    word.setFloat32(0, value, true);
+    return this.#word();
+  }
+  /** The four bytes of an i32, lowest first. */
+  i32(value: number): this {
+    word.setInt32(0, value, true);
+    return this.#word();
+  }
+  /** A name, in ASCII. */
+  text(name: string): this {
+    this.unsigned(name.length);
+    for (let i = 0; i < name.length; i++) this.byte(name.charCodeAt(i));
+    return this;
+  }
+  /** What `write` writes, after its length. */
+  sized(write: (inside: Bytes) => void): this {
+    const inside = new Bytes();
+    write(inside);
+    return this.unsigned(inside.#length).bytes(inside.written);
+  }
+
+  #word(): this {
+    for (let i = 0; i < 4; i++) this.byte(word.getUint8(i));
+    return this;
+  }
+  #ask(more: number): void {
+    const length = this.#length + more;
+    if (length <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
+    larger.set(this.written);
+    this.#bytes = larger;
+  }
+}
 
 export interface ModuleParts {
   /** Import a shared memory; `WebAssembly.Memory({ shared: true })` fits no other. */
   readonly shared: boolean;
   /** Globals (i32) of `env` to import, in the order of their indices. */
   readonly globals: readonly string[];
-  /** Declared locals and instructions, `end` included. */
-  readonly body: readonly number[];
+  /** Writes declared locals and instructions, `end` included. */
+  body(code: Bytes): void;
 }
 
+const MODULE = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
+const SECTION = { types: 1, imports: 2, functions: 3, exports: 7, code: 10 } as const;
+const I32 = 0x7f;
+/** A function of three i32 without a result. */
+const RUN_TYPE = [0x60, 3, I32, I32, I32, 0];
+
 /** A module that imports `env.memory` and exports `run(args: i32, begin: i32, end: i32)`. */
-export function encodeModule(parts: ModuleParts): Uint8Array {
-  const i32 = 0x7f;
-  const type = [0x60, 3, i32, i32, i32, 0];
-  const memory = [...text("env"), ...text("memory"), 0x02, parts.shared ? 0x03 : 0x01, 1, ...unsigned(MAX_PAGES)];
-  const globals = parts.globals.flatMap((name) => [...text("env"), ...text(name), 0x03, i32, 0x00]);
-  return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
-    ...section(1, [1, ...type]),
-    ...section(2, [1 + parts.globals.length, ...memory, ...globals]),
-    ...section(3, [1, 0]),
-    ...section(7, [1, ...text("run"), 0, 0]),
-    ...section(10, [1, ...unsigned(parts.body.length), ...parts.body]),
-  ]);
+export function encodeModule({ shared, globals, body }: ModuleParts): Uint8Array {
+  const module = new Bytes().bytes(MODULE);
+  module.byte(SECTION.types).sized((types) => types.byte(1).bytes(RUN_TYPE));
+  module.byte(SECTION.imports).sized((imports) => {
+    imports
+      .unsigned(1 + globals.length)
+      .text("env")
+      .text("memory")
+      .byte(0x02);
+    imports
+      .byte(shared ? 0x03 : 0x01)
+      .byte(1)
+      .unsigned(MAX_PAGES);
+    for (const name of globals) imports.text("env").text(name).bytes([0x03, I32, 0x00]);
+  });
+  module.byte(SECTION.functions).sized((functions) => functions.bytes([1, 0]));
+  module.byte(SECTION.exports).sized((exports) => exports.byte(1).text("run").bytes([0, 0]));
+  module.byte(SECTION.code).sized((code) => code.byte(1).sized(body));
+  return module.written.slice();
 }

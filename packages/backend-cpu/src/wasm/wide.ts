@@ -35,13 +35,17 @@ export function leavingClean(run: Run): Run {
   };
 }
 
+/** What the process was started with. */
+let given: readonly string[] | undefined;
+
 /** Compiles a module with the optimizing compiler, its neighbouring vectors merged or not. Only where `canMerge`. */
 export function compileOptimized(bytes: Uint8Array, { merge }: { readonly merge: boolean }): WebAssembly.Module {
   const { setFlagsFromString } = node!.getBuiltinModule("v8");
-  const options = [...node!.execArgv, ...(node!.env.NODE_OPTIONS ?? "").split(/\s+/)];
-  const given = options.map((option) => option.replaceAll("_", "-"));
+  given ??= [...node!.execArgv, ...(node!.env.NODE_OPTIONS ?? "").split(/\s+/)].map((name) =>
+    name.replaceAll("_", "-"),
+  );
   const flags = [FLAGS.optimized, FLAGS.atOnce, ...(merge ? [FLAGS.merge] : [])].filter(
-    (names) => !names.some((name) => given.includes(name)),
+    (names) => !names.some((name) => given!.includes(name)),
   );
   for (const [set] of flags) setFlagsFromString(set);
   try {

@@ -9,7 +9,7 @@ import { PlantedData } from "../../../test/plantedData.ts";
 import { tinyModel } from "../../../test/tinyModel.ts";
 
 const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const [command, built] = [at("bin/dfine.mjs"), at("dist/node/cli.js")];
+const [command, built] = [at("bin/dfine.mjs"), at("dist/cli.js")];
 
 /** The commands that lead from pictures to ONNX. */
 function commands(): string[][] {

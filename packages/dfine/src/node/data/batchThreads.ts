@@ -20,13 +20,20 @@ export type BatchReply =
   | { readonly kind: "batch"; readonly id: number; readonly batch: Batch }
   | { readonly kind: "failed"; readonly id: number; readonly reason: string };
 
-const ENTRY = new URL(`./batchWorker${extname(import.meta.url)}`, import.meta.url);
+/** The file of the threads, beside this one. A CommonJS bundle does not know where it lies. */
+function entry(): URL | undefined {
+  const { url } = import.meta as { readonly url?: string };
+  return url === undefined ? undefined : new URL(`./batchWorker${extname(url)}`, url);
+}
 
 /** Threads that keep up with a device without taking its cores: one on small machines, four at most. */
 export const usualWorkers = (): number => Math.max(1, Math.min(4, Math.floor(availableParallelism() / 4)));
 
 /** Whether threads can be started: a bundle that lacks their file makes its batches itself. */
-export const hasBatchThreads = (): boolean => existsSync(ENTRY);
+export function hasBatchThreads(): boolean {
+  const file = entry();
+  return file !== undefined && existsSync(file);
+}
 
 /** One request that is under way. */
 interface Pending {
@@ -41,7 +48,7 @@ class BatchThread {
   #next = 0;
 
   constructor(plan: BatchPlan, broken: BrokenImages) {
-    this.#worker = new Worker(ENTRY, { workerData: plan, execArgv: [], name: "batches" });
+    this.#worker = new Worker(entry()!, { workerData: plan, execArgv: [], name: "batches" });
     this.#worker.unref();
     this.#worker.on("message", (reply: BatchReply) => this.#take(reply, broken));
     this.#worker.on("error", (error) => this.#failAll(error));

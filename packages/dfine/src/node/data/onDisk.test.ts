@@ -89,7 +89,7 @@ test("what is no file is refused, not waited for", async (context) => {
   // A shell opens one of its own for `<(cat FILE)`.
   const pixel = join(folder, "pixel.png");
   await writeFile(pixel, tinyPng({ width: 1, height: 1, colorType: 2, bitDepth: 8, samples: [1, 2, 3] }));
-  const read = `import("./packages/dfine/dist/node/data/decode.js").then(async ({ decodeImage }) => console.log((await decodeImage(process.argv[1])).width))`;
+  const read = `import("./packages/dfine/dist/node.js").then(async ({ decodeImage }) => console.log((await decodeImage(process.argv[1])).width))`;
   const shell = `"${process.execPath}" --eval '${read}' <(cat "${pixel}")`;
   expect(`${execFileSync("bash", ["-c", shell])}`).toBe("1\n");
 });
