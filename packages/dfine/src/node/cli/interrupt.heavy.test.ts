@@ -3,13 +3,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, type TestContext, test, vi } from "vitest";
+import { command, notBuilt } from "../../../test/builtCommand.ts";
 import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
 
-const command = fileURLToPath(new URL("../../../bin/dfine.mjs", import.meta.url));
-const built = fileURLToPath(new URL("../../../dist/node/cli.js", import.meta.url));
 const CTRL_C = "\u0003";
 
 let folder = "";
@@ -24,7 +22,7 @@ afterAll(() => rm(folder, { recursive: true }));
 function needTerminal(context: TestContext): void {
   const { stdout, error } = spawnSync("script", ["--version"], { encoding: "utf8" });
   if (error || !stdout.includes("util-linux")) context.skip("not run: no script command of util-linux");
-  if (!existsSync(built)) context.skip("not run: dfine is not built (npm run build)");
+  if (notBuilt) context.skip(notBuilt);
 }
 
 /** Runs `dfine` in a terminal of its own, whose keyboard `type` is. */

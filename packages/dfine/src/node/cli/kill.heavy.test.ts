@@ -4,9 +4,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { Random } from "@dfine/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { command, notBuilt } from "../../../test/builtCommand.ts";
 import { timeless } from "../../../test/experiment.ts";
 import { inRun, tinyResume, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
@@ -16,9 +16,6 @@ import { readEvents } from "../runLog.ts";
 const KILLS = Number(process.env.DFINE_KILLS ?? 4);
 /** Of four steps each; stage 2 begins in the middle. */
 const EPOCHS = 2 * Math.ceil(KILLS / 2);
-
-const command = fileURLToPath(new URL("../../../bin/dfine.mjs", import.meta.url));
-const built = fileURLToPath(new URL("../../../dist/node/cli.js", import.meta.url));
 
 let folder = "";
 let data = "";
@@ -80,7 +77,7 @@ async function kill(
 }
 
 test("a run killed at random moments, in both stages and while it saves, ends with the bits of one that was left alone", async (context) => {
-  if (!existsSync(built)) context.skip("not run: dfine is not built (npm run build)");
+  if (notBuilt) context.skip(notBuilt);
   const whole = spawnSync(process.execPath, [command, ...train("whole")], { encoding: "utf8" });
   expect([whole.status, whole.stderr]).toEqual([0, expect.any(String)]);
 

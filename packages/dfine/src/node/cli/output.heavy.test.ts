@@ -3,14 +3,11 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { says } from "../../../test/badInput.ts";
+import { command, notBuilt } from "../../../test/builtCommand.ts";
 import { inRun, tinyTrain } from "../../../test/tinyRun.ts";
 import { makeDigits } from "../demo/digits.ts";
-
-const command = fileURLToPath(new URL("../../../bin/dfine.mjs", import.meta.url));
-const built = existsSync(fileURLToPath(new URL("../../../dist/node/cli.js", import.meta.url)));
 
 let folder = "";
 let data = "";
@@ -56,7 +53,10 @@ const commands = (name: string): Record<string, { argv: string[]; files: string[
   };
 };
 
-describe.skipIf(!built)("a command whose output nobody reads", () => {
+describe("a command whose output nobody reads", () => {
+  beforeEach((context) => {
+    if (notBuilt) context.skip(notBuilt);
+  });
   test.each(
     (["info", "help", "train", "val", "predict"] as const).flatMap((name) =>
       ([["stdout"], ["stderr"], ["stdout", "stderr"]] as const).map((closed) => ({ name, closed })),

@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { command, notBuilt } from "../../../test/builtCommand.ts";
 import { PlantedData } from "../../../test/plantedData.ts";
 import { tinyModel } from "../../../test/tinyModel.ts";
 
 const at = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const [command, built] = [at("bin/dfine.mjs"), at("dist/cli.js")];
 
 /** The commands that lead from pictures to ONNX. */
 function commands(): string[][] {
@@ -29,7 +29,7 @@ function quickly(): string[] {
 }
 
 test("the five commands of the README lead from pictures to ONNX", async (context) => {
-  if (!existsSync(built)) context.skip("not run: dfine is not built (npm run build)");
+  if (notBuilt) context.skip(notBuilt);
   const folder = await mkdtemp(join(tmpdir(), "dfine-readme-"));
   try {
     await new PlantedData(8).write(join(folder, "photos"));

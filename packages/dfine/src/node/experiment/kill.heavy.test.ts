@@ -1,19 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as later } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { Random } from "@dfine/tensor";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { command, notBuilt } from "../../../test/builtCommand.ts";
 import { tinyModel } from "../../../test/tinyModel.ts";
 import { stringify } from "../../config/yaml.ts";
 import { makeDigits } from "../demo/digits.ts";
 import type { RowResult } from "./results.ts";
-
-const command = fileURLToPath(new URL("../../../bin/dfine.mjs", import.meta.url));
-const built = fileURLToPath(new URL("../../../dist/node/cli.js", import.meta.url));
 
 let folder = "";
 beforeAll(async () => {
@@ -47,7 +43,7 @@ async function tableOf(name: string): Promise<object[]> {
 }
 
 test("killed at three random moments, an experiment comes to the same table", async () => {
-  expect(existsSync(built), `${built} is missing; npm run build`).toBe(true);
+  expect(notBuilt).toBeUndefined();
   const begun = performance.now();
   expect(await ended(start("whole"))).toBe(0);
   const whole = performance.now() - begun;
