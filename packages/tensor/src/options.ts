@@ -98,7 +98,9 @@ export const list = (rule: OptionRule): OptionRule => ({
   examples: (rule.examples ?? [undefined]).map((value) => [value]) as [unknown],
   ofShape: rule.ofShape === true,
   inside: (op, name, value: readonly unknown[]) => {
-    for (const [i, entry] of value.entries()) checkValue(op, `${name}[${i}]`, entry, rule);
+    value.forEach((entry, i) => {
+      if (rule.inside || !rule.fits(entry)) checkValue(op, `${name}[${i}]`, entry, rule);
+    });
   },
 });
 /** An object of options. */

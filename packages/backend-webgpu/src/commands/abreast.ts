@@ -1,4 +1,5 @@
 import { memo, NumbersMemo } from "@dfine/tensor/kernel";
+import type { Block } from "../memory/gpuBuffer.ts";
 import { grid } from "../print/grid.ts";
 import { shaderText } from "../print/library.ts";
 import type { Command } from "./command.ts";
@@ -20,26 +21,37 @@ export const mayStandAbreast = (first: Command, second: Command): boolean =>
     return k < 0 || first.shader.part!.types[i] === second.shader.part!.types[k];
   });
 
+/** Several commands as one. Its uniforms are `ends`, where the workgroups of each end, and then those of each. */
+interface Joint extends Omit<Command, "words"> {
+  readonly ends: readonly number[];
+}
+
 /** Commands as one, whose first workgroups are those of the first. */
-export function abreast(commands: readonly Command[]): Command {
-  const [first, ...others] = commands as [Command, ...Command[]];
-  if (others.length === 0) return first;
-  const blocks = [...new Set(commands.flatMap((command) => command.blocks))];
-  const slots = commands.map((command) => command.blocks.map((block) => blocks.indexOf(block)));
-  const shaders = commands.map(({ shader }) => shader);
-  const shader = joints.get([...shaders.map((own) => memo(ids, own, () => count++)), ...slots], () =>
-    jointShader(shaders, slots),
+export function abreast(commands: readonly Command[]): Joint {
+  if (commands.length === 1) return { ...commands[0]!, ends: [] };
+  const blocks: Block[] = [];
+  const slots = commands.map((command) =>
+    command.blocks.map((block) => {
+      const known = blocks.indexOf(block);
+      return known < 0 ? blocks.push(block) - 1 : known;
+    }),
   );
-  let groups = 0;
-  const ends = commands.map(({ workgroups: [x, y, z] }) => {
+  const key: (number | readonly number[])[] = commands.map(({ shader }) => memo(ids, shader, () => count++));
+  key.push(...slots);
+  const shader = joints.get(key, () =>
+    jointShader(
+      commands.map((command) => command.shader),
+      slots,
+    ),
+  );
+  let [groups, work] = [0, 0];
+  const ends = commands.map((command) => {
+    const [x, y, z] = command.workgroups;
+    work += command.work ?? 0;
     groups += x * y * z;
     return groups;
   });
-  return {
-    ...{ shader, blocks, workgroups: grid(groups) },
-    words: [...ends, ...commands.flatMap(({ words }) => Array.from(words))],
-    work: commands.reduce((sum, { work = 0 }) => sum + work, 0),
-  };
+  return { shader, blocks, workgroups: grid(groups), work, ends };
 }
 
 function jointShader(shaders: readonly Shader[], slots: readonly Slots[]): Shader {

@@ -34,7 +34,7 @@ const command = (name: string, blocks: readonly Block[], written?: Region): Held
 function holder(options: { maxBindings?: number; visits?: number } = {}) {
   const ran: Command[] = [];
   const held = new Held({
-    run: (own) => ran.push(own),
+    run: (own) => ran.push({ ...own, words: Array.from(own.words) }),
     maxBindings: options.maxBindings ?? 8,
     limits: { visits: options.visits ?? 1000 },
   });
@@ -50,6 +50,22 @@ describe("dispatches that wait", () => {
     expect(names()).toEqual(["x | y"]);
     expect(ran[0]).toMatchObject({ blocks: [a, b, c], words: [2, 4, 7, 7], workgroups: [4, 1, 1], work: 20 });
     expect(ran[0]!.shader.access).toEqual(["write", "read", "write"]);
+  });
+
+  it("keep their uniforms as they were, whatever their caller writes there since", () => {
+    const { held, ran } = holder();
+    const words = [1, 2];
+    held.hold({ ...command("x", [a, b]), words });
+    words.fill(3);
+    held.hold({ ...command("y", [c, b]), words });
+    words.fill(4);
+    held.release();
+    held.hold({ ...command("z", [d, b]), words });
+    held.release();
+    expect(ran.map((own) => own.words)).toEqual([
+      [2, 4, 1, 2, 3, 3],
+      [4, 4],
+    ]);
   });
 
   it.each([

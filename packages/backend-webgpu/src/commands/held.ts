@@ -11,7 +11,7 @@ export interface HeldCommand extends Command {
 }
 
 interface HeldOptions {
-  /** Runs a command. */
+  /** Runs a command, whose words are good until it returns. */
   readonly run: (command: Command) => void;
   readonly maxBindings: number;
   /** Work that one dispatch may have. */
@@ -32,25 +32,29 @@ export class Held {
   #commands: HeldCommand[] = [];
   /** Blocks that they bind, and whether one of them writes there. */
   readonly #blocks = new Map<object, boolean>();
+  /** Their uniforms, one after the other, behind room for where the workgroups of each end. */
+  readonly #words = new Int32Array(MOST_PARTS + UNIFORM_BYTES / 4);
+  #wordsEnd = MOST_PARTS;
   /** What is called when they have run. */
   #gifts: (() => void)[] = [];
   #givenBytes = 0;
-  #words = 0;
   #work = 0;
 
   constructor(options: HeldOptions) {
     this.#options = options;
   }
 
-  /** Runs a command, perhaps later. */
+  /** Runs a command, perhaps later; its words, of which uniforms hold all, may change before. */
   hold(command: HeldCommand): void {
     if (!this.#mayJoin(command)) this.release();
-    // Words are the caller's, who writes others there.
-    this.#commands.push({ ...command, words: Int32Array.from(command.words) });
-    this.#words += wordsOf(command);
-    this.#work += command.work ?? 0;
-    for (const [slot, block] of command.blocks.entries())
-      this.#blocks.set(block, this.#blocks.get(block) || command.shader.access[slot] === "write");
+    const { blocks, shader, words, work = 0 } = command;
+    this.#commands.push(command);
+    this.#words.set(words, this.#wordsEnd);
+    this.#wordsEnd += words.length;
+    this.#work += work;
+    blocks.forEach((block, slot) => {
+      this.#blocks.set(block, this.#blocks.get(block) || shader.access[slot] === "write");
+    });
   }
 
   /** To be called before a command runs that does not wait. */
@@ -82,13 +86,17 @@ export class Held {
     if (commands.length === 0) return;
     this.#commands = [];
     this.#blocks.clear();
-    this.#words = 0;
+    const wordsEnd = this.#wordsEnd;
+    this.#wordsEnd = MOST_PARTS;
     this.#work = 0;
     const gifts = this.#gifts;
     this.#gifts = [];
     this.#givenBytes = 0;
     try {
-      this.#options.run(abreast(commands));
+      const { ends, ...command } = abreast(commands);
+      const begin = MOST_PARTS - ends.length;
+      this.#words.set(ends, begin);
+      this.#options.run({ ...command, words: this.#words.subarray(begin, wordsEnd) });
     } finally {
       for (const give of gifts) give();
     }
@@ -99,16 +107,13 @@ export class Held {
     const others = this.#commands;
     return (
       others.length < MOST_PARTS &&
-      this.#words + wordsOf(command) <= UNIFORM_BYTES / 4 &&
+      this.#wordsEnd - MOST_PARTS + others.length + 1 + command.words.length <= UNIFORM_BYTES / 4 &&
       this.#work + (command.work ?? 0) <= limits.visits &&
-      new Set([...this.#blocks.keys(), ...command.blocks]).size <= maxBindings &&
+      this.#blocks.size + command.blocks.filter((block) => !this.#blocks.has(block)).length <= maxBindings &&
       others.every((other) => !needsOther(other, command) && mayStandAbreast(other, command))
     );
   }
 }
-
-/** Uniforms of a command, and where its workgroups end. */
-const wordsOf = ({ words }: Command): number => words.length + 1;
 
 /** Whether one of two commands reads or writes what the other writes. */
 function needsOther(first: HeldCommand, second: HeldCommand): boolean {

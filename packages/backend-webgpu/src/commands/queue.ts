@@ -32,6 +32,8 @@ export class CommandQueue {
   readonly #profiler: Profiler | undefined;
   readonly #uniforms: GPUBuffer;
   readonly #words = new Int32Array((RING_BYTES + UNIFORM_BYTES) / 4);
+  /** Where the uniforms of a dispatch start. */
+  readonly #offsets = new Uint32Array(1);
   readonly #mostGroups: number;
   readonly #limits: Pick<Limits, "visits">;
   readonly #held: Held;
@@ -112,7 +114,7 @@ export class CommandQueue {
 
   /** Appends a dispatch that may share one with others: before anything else that touches what it does. */
   hold(command: HeldCommand): void {
-    if (this.#mayHold) this.#held.hold(command);
+    if (this.#mayHold && command.words.length <= UNIFORM_BYTES / 4) this.#held.hold(command);
     else this.#run(command);
   }
 
@@ -148,7 +150,8 @@ export class CommandQueue {
     const timestampWrites = this.#stamps ?? this.#profiler?.begin(shader.name);
     this.#pass ??= this.#openEncoder().beginComputePass(timestampWrites ? { timestampWrites } : {});
     this.#pass.setPipeline(pipeline.pipeline);
-    this.#pass.setBindGroup(0, group, [this.#pushUniforms(words)]);
+    this.#offsets[0] = this.#pushUniforms(words);
+    this.#pass.setBindGroup(0, group, this.#offsets, 0, 1);
     this.#pass.dispatchWorkgroups(x, y, z);
     // Kernels that are timed have a pass each.
     if (this.#profiler && !this.#stamps) this.#closePass();

@@ -86,16 +86,15 @@ export class Folds {
   /** To be called before a generated kernel runs. */
   beforeLaunch({ operands: own }: Kernel, { operands, sizes }: Launch): void {
     if (this.#waiting.length === 0) return;
-    for (const [k, operand] of operands.entries()) {
+    const isSeen = operands.some((operand, k) => {
       const { block } = operand.buffer as GpuBuffer;
       const { mode, indexed } = own[k]!;
-      const isSeen =
+      return (
         (mode !== "read" && this.#sources.has(block)) ||
-        (this.#targets.has(block) && (mode !== "write" || this.#meets(block, spanOf(operand, sizes, indexed))));
-      if (!isSeen) continue;
-      this.settle();
-      return;
-    }
+        (this.#targets.has(block) && (mode !== "write" || this.#meets(block, spanOf(operand, sizes, indexed))))
+      );
+    });
+    if (isSeen) this.settle();
   }
 
   /** To be called before a hand-written kernel runs. */
@@ -183,8 +182,8 @@ export class Folds {
     for (const fold of [...byTarget.values()].flat().flatMap((whole) => cut(whole, limits.visits))) {
       const own = [fold.from.buffer.block, fold.to.buffer.block];
       const work = fold.columns * fold.parts;
-      const isFull =
-        some.length === MOST_SUMS || visits + work > limits.visits || new Set([...blocks, ...own]).size > maxBindings;
+      const bound = blocks.size + own.filter((block) => !blocks.has(block)).length;
+      const isFull = some.length === MOST_SUMS || visits + work > limits.visits || bound > maxBindings;
       if (isFull && some.length > 0) {
         yield some;
         some = [];
@@ -209,13 +208,13 @@ export class Folds {
     );
     const words = this.#words.fill(0);
     let groups = 0;
-    for (const [i, fold] of folds.entries()) {
+    folds.forEach((fold, i) => {
       const { from, to, columns, parts, partStep } = fold;
       const lanes = lanesFor(fold, barriers);
       const blocks = sources.indexOf(from.buffer.block) + (targets.indexOf(to.buffer.block) << SOURCE_BITS);
       words.set([blocks, from.offset, to.offset, columns, parts, partStep, lanes, groups], WORDS * i);
       groups += Math.ceil(columns / (foldThreads(barriers) / lanes));
-    }
+    });
     words[FOLD_WORDS - 1] = folds.length;
     const repeated = Array.from({ length: bound }, (_, i) => sources[i] ?? sources[0]!);
     queue.dispatch({
