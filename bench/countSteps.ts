@@ -8,7 +8,7 @@ const { values } = parseArgs({
     preset: { type: "string", default: "n,s" },
     /** Side of the images and how many there are. */
     size: { type: "string", default: "320x4,640x8" },
-    steps: { type: "string", default: "20" },
+    steps: { type: "string", default: "200" },
     /** Lists the kernels too. */
     kernels: { type: "boolean", default: false },
   },
@@ -29,7 +29,7 @@ for (const subject of subjects) {
     Number(values.steps),
   );
   const { preset, size, batch } = subject;
-  const cells = [preset, size, batch, dispatches, copies, submits, reads, hostMilliseconds.toFixed(0)];
+  const cells = [preset, size, batch, dispatches, copies, submits, reads, hostMilliseconds.toFixed(1)];
   print(`| ${cells.join(" | ")} |`);
   if (values.kernels) for (const [kernel, count] of kernels) print(`${String(count).padStart(6)}  ${kernel}`);
 }

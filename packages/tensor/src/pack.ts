@@ -1,7 +1,7 @@
 import { roundUp } from "./kernel/sizes.ts";
 import { memo } from "./memo.ts";
 import { copyInto, filled } from "./ops/copy.ts";
-import { contiguousStrides, type Shape } from "./shape.ts";
+import { rowMajor, type Shape } from "./shape.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Packed tensors start at multiples of this many elements, 256 bytes, so that kernels keep their aligned reads. */
@@ -128,5 +128,4 @@ const joined = (first: readonly Tensor[], last: readonly Tensor[]): Tensor[] =>
     return view(tensor, [end - tensor.offset], tensor.offset);
   });
 
-const view = (x: Tensor, shape: Shape, offset: number): Tensor =>
-  x.alias({ layout: { shape, strides: contiguousStrides(shape), offset } });
+const view = (x: Tensor, shape: Shape, offset: number): Tensor => x.alias({ layout: rowMajor(shape, offset) });

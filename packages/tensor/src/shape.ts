@@ -21,6 +21,9 @@ export function contiguousStrides(shape: Shape): number[] {
   return strides;
 }
 
+/** How a tensor lies whose elements follow each other from `offset` on. */
+export const rowMajor = (shape: Shape, offset: number) => ({ shape, strides: contiguousStrides(shape), offset });
+
 /** Whether elements follow each other in row-major order without gaps. Axes of size 1 may have any stride. */
 export function isContiguous(shape: Shape, strides: readonly number[]): boolean {
   let step = 1;

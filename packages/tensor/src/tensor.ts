@@ -1,4 +1,4 @@
-import { Node, type Edge as TapeEdge } from "./autograd/node.ts";
+import { isLeaf, Node, type Edge as TapeEdge } from "./autograd/node.ts";
 import type { Backend, View } from "./backend.ts";
 import type { Dtype, TypedArray } from "./dtype.ts";
 import { GradientError, OwnershipError } from "./errors.ts";
@@ -148,11 +148,11 @@ export class Tensor extends Handle {
   }
   /** Accumulated gradient of a leaf, set by `backward`; setting it frees the one before. */
   get grad(): Tensor | undefined {
-    return this.edge?.node.grad;
+    return this.#leaf?.grad;
   }
   set grad(value: Tensor | undefined) {
-    const node = this.edge?.node;
-    if (!node?.leaf)
+    const node = this.#leaf;
+    if (!node)
       throw new GradientError("grad: only a leaf (requiresGrad = true on a tensor without history) holds a gradient");
     if (node.grad !== value) node.grad?.dispose();
     node.grad = value;
@@ -160,7 +160,7 @@ export class Tensor extends Handle {
   }
   /** Makes a tensor without history a leaf whose gradient `backward` accumulates in `grad`, or stops that. */
   set requiresGrad(value: boolean) {
-    if (this.edge && !this.edge.node.leaf)
+    if (this.edge && !this.#leaf)
       throw new GradientError(
         "requiresGrad: this tensor is the result of an op; use detach() to get one without history",
       );
@@ -169,6 +169,10 @@ export class Tensor extends Handle {
     this.#held.edge?.node.release();
     this.#held.edge = undefined;
     if (value) this.attach({ node: new Node("leaf"), output: 0 });
+  }
+  get #leaf(): Node<Tensor> | undefined {
+    const { edge } = this;
+    return edge && isLeaf(edge) ? edge.node : undefined;
   }
   /** Makes the tensor the output of a tape node. */
   attach(edge: Edge): void {

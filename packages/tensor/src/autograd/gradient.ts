@@ -5,12 +5,13 @@ import { makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/p
 import { identity } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
 import { empty, launchOver } from "../ops/result.ts";
+import { reshape } from "../ops/view.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { isOwnedHere, keep, scope } from "../scope.ts";
-import { sameShape, shapeText } from "../shape.ts";
+import { rowMajor, type Shape, sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
-import { isAlone, liesAt, Places } from "./places.ts";
+import { isAlone, liesAt, Places, shapedAs } from "./places.ts";
 import { checkSaved, record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
@@ -43,8 +44,10 @@ interface Pass {
   readonly places: Places;
 }
 
-function arrive(pass: Pass, edge: Edge<Tensor>, gradient: Tensor): void {
-  const { node, output } = edge;
+/** Takes over the handle of a gradient, shaped like what the edge is of. */
+function arrive(pass: Pass, edge: Edge<Tensor>, given: Tensor): void {
+  const { node, output, reshaped } = edge;
+  const gradient = reshaped ? inShape(given, reshaped.from) : given;
   let grads = pass.pending.get(node.id);
   if (!grads) {
     grads = new Array<Tensor[] | undefined>(node.outputCount).fill(undefined);
@@ -53,6 +56,13 @@ function arrive(pass: Pass, edge: Edge<Tensor>, gradient: Tensor): void {
   const arrived = grads[output];
   if (!arrived) grads[output] = [gradient];
   else if (arrived.push(gradient) > MOST_TERMS) grads[output] = [total(arrived, pass.places.isIn(arrived[0]!, edge))];
+}
+
+/** The same elements in another shape; takes over the handle. */
+function inShape(given: Tensor, shape: Shape): Tensor {
+  const result = given.isContiguous ? given.alias({ layout: rowMajor(shape, given.offset) }) : reshape(given, shape);
+  given.dispose();
+  return result;
 }
 
 function step(node: Node, pass: Pass): void {
@@ -74,10 +84,11 @@ function step(node: Node, pass: Pass): void {
       `backward: "${node.name}" was already backpropagated and its saved values are freed; run the forward pass again`,
     );
   checkSaved(node);
-  const call = { grads, needs: node.inputs.map(isWanted), into: places.into(node), saved: node.saved };
+  const offered = places.into(node);
   // Gradients may be one tensor, or somebody else's; each one that stays is a handle of its own.
   const results = scope(node.name, () => {
-    const given = vjp(call);
+    const into = offered.map((place, i) => shapedAs(node.inputs[i], place));
+    const given = vjp({ grads, needs: node.inputs.map(isWanted), into, saved: node.saved });
     return given.map((gradient, i) => {
       if (!gradient || !node.inputs[i]) return undefined;
       return isOwnedHere(gradient) && given.indexOf(gradient) === i ? gradient : gradient.alias();

@@ -1,3 +1,5 @@
+import type { Shape } from "../shape.ts";
+
 /** What a gradient function is given. */
 export interface Backprop<T> {
   /** Gradients of the outputs; undefined where nothing depends on an output. */
@@ -24,11 +26,15 @@ export interface Parts<T> {
   readonly whole?: () => T;
 }
 
-/** An output of a recorded op. */
+/** An output of a recorded op, perhaps in another shape: what comes to the edge is reshaped, and no op on the tape. */
 export interface Edge<T extends Disposable> {
   readonly node: Node<T>;
   readonly output: number;
+  readonly reshaped?: { readonly from: Shape; readonly to: Shape } | undefined;
 }
+
+/** Whether an edge is that of a tensor without history. */
+export const isLeaf = <T extends Disposable>({ node, reshaped }: Edge<T>): boolean => node.leaf && !reshaped;
 
 /** What an op leaves on the tape. Its inputs' edges are undefined where no gradient is wanted. */
 interface Recorded<T extends Disposable> {

@@ -1,5 +1,5 @@
 import { memo } from "../memo.ts";
-import { isContiguous, sameShape } from "../shape.ts";
+import { isContiguous, rowMajor, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Edge, Node as TapeNode } from "./node.ts";
 
@@ -15,6 +15,13 @@ export const liesAt = (x: Tensor, place: Tensor): boolean =>
 /** Whether a tensor's elements are all of its storage's that anyone reads, and lie together: a gradient may be written over them. */
 export const isAlone = ({ storage, shape, strides }: Tensor): boolean =>
   !storage.isShared && isContiguous(shape, strides);
+
+/** A place for what an edge is of as one for what it gives; undefined where its strides allow none. */
+export function shapedAs(edge: Edge<Tensor> | undefined, place: Tensor | undefined): Tensor | undefined {
+  const shape = edge?.reshaped?.to;
+  if (!shape || !place || sameShape(place.shape, shape)) return place;
+  return place.isContiguous ? place.alias({ layout: rowMajor(shape, place.offset) }) : undefined;
+}
 
 /**
  * Where a backward pass has gradients written, so that they need not be copied there afterwards: a leaf's place, and parts of
@@ -42,7 +49,8 @@ export class Places {
       return node.place.alias();
     }
     const [input] = node.inputs;
-    if (!this.#wholes.has(node.id)) this.#wholes.set(node.id, input && (this.offer(input) ?? parts.whole?.()));
+    if (!this.#wholes.has(node.id))
+      this.#wholes.set(node.id, input && (shapedAs(input, this.offer(input)) ?? parts.whole?.()));
     const whole = this.#wholes.get(node.id);
     return whole && parts.partOf(whole, output);
   }

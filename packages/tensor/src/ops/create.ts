@@ -16,7 +16,7 @@ import {
 } from "../options.ts";
 import { currentBackend, noGrad, withBackend } from "../runtime.ts";
 import { scope } from "../scope.ts";
-import { contiguousStrides, type Shape, shapeText, sizeOf } from "../shape.ts";
+import { rowMajor, type Shape, shapeText, sizeOf } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
 import { copyAll, filled } from "./copy.ts";
 import { defineCall } from "./defineCall.ts";
@@ -133,7 +133,7 @@ function gathered(tensors: readonly Tensor[]): readonly Tensor[] {
     const whole = empty(backend, [length], dtype);
     let offset = 0;
     for (const t of scattered) {
-      places.set(t, whole.alias({ layout: { shape: t.shape, strides: contiguousStrides(t.shape), offset } }));
+      places.set(t, whole.alias({ layout: rowMajor(t.shape, offset) }));
       offset += t.size;
     }
     copyAll(scattered.map((t) => [places.get(t)!, t]));

@@ -1,3 +1,4 @@
+import { isLeaf } from "../autograd/node.ts";
 import { GradientError, OwnershipError, ShapeError } from "../errors.ts";
 import { broadcastsTo, shapeText } from "../shape.ts";
 import type { Layout, Tensor } from "../tensor.ts";
@@ -8,7 +9,7 @@ import type { Layout, Tensor } from "../tensor.ts";
  */
 export function openTargets(op: string, ...targets: readonly Tensor[]): void {
   for (const target of targets) {
-    if (target.edge && !target.edge.node.leaf)
+    if (target.edge && !isLeaf(target.edge))
       throw new GradientError(`${op}: a recorded result can't be changed in place; its gradient needs the old value`);
     if (target.size > 0 && target.strides.some((stride, axis) => stride === 0 && target.shape[axis]! > 1))
       throw new ShapeError(

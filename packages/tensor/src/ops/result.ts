@@ -4,14 +4,14 @@ import { ShapeError } from "../errors.ts";
 import { launch, MOST_PREPARED, type Prepared, prepareLaid } from "../kernel/launch.ts";
 import type { Program } from "../kernel/program.ts";
 import { NumbersMemo } from "../memo.ts";
-import { broadcastStrides, contiguousStrides, type Shape, shapeText, sizeOf } from "../shape.ts";
+import { broadcastStrides, rowMajor, type Shape, shapeText, sizeOf } from "../shape.ts";
 import { Storage } from "../storage.ts";
 import { type Layout, type SliceRange, Tensor } from "../tensor.ts";
 
 /** A new tensor with unspecified contents, row-major. */
 export function empty(backend: Backend, shape: Shape, dtype: Dtype): Tensor {
   const storage = new Storage(backend, sizeOf(shape), dtype);
-  return new Tensor(storage, dtype, { layout: { shape, strides: contiguousStrides(shape), offset: 0 } });
+  return new Tensor(storage, dtype, { layout: rowMajor(shape, 0) });
 }
 
 /** A tensor's elements and what lies behind them in its buffer. */

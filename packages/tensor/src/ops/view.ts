@@ -6,8 +6,8 @@ import { runtime } from "../runtime.ts";
 import {
   broadcastShapes,
   broadcastStrides,
-  contiguousStrides,
   normalizeAxis,
+  rowMajor,
   type Shape,
   sameShape,
   shapeText,
@@ -68,14 +68,13 @@ export const contiguous = defineView("contiguous", {}, (x: Tensor): Tensor => (x
 export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tensor, shape: Shape): Tensor => {
   const target = inferSize(x.shape, shape);
   if (sameShape(target, x.shape)) return x;
-  const source = contiguous(x);
-  const from = x.shape;
-  return viewOf("reshape", source, {
-    layout: { shape: target, strides: contiguousStrides(target), offset: source.offset },
-    attrs: {},
-    inverse: (dy) => reshape(dy, from),
-    isWhole: true,
-  });
+  const source = x.isContiguous ? x : identity(x);
+  const view = source.alias({ layout: rowMajor(target, source.offset) });
+  if (runtime.recorder) tellLayout("reshape", {}, { inputs: [source], outputs: [view] });
+  const { edge } = source;
+  if (edge && runtime.gradientEnabled)
+    view.attach({ ...edge, reshaped: { from: edge.reshaped?.from ?? x.shape, to: target } });
+  return view;
 });
 
 function inferSize(from: Shape, shape: Shape): Shape {
