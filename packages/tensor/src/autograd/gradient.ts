@@ -2,17 +2,15 @@ import type { Dtype } from "../dtype.ts";
 import { GradientError, ShapeError } from "../errors.ts";
 import { type Expr, load } from "../kernel/expr.ts";
 import { makeProgram, mapProgram, readOperand, updateOperand } from "../kernel/program.ts";
-import { memo } from "../memo.ts";
 import { identity } from "../ops/arithmetic.ts";
 import { ones } from "../ops/create.ts";
 import { empty, launchOver } from "../ops/result.ts";
-import { reshape } from "../ops/view.ts";
 import { noGrad, runtime, withRuntime } from "../runtime.ts";
 import { isOwnedHere, keep, scope } from "../scope.ts";
-import { type Shape, sameShape, shapeText } from "../shape.ts";
+import { sameShape, shapeText } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Edge, Node as TapeNode } from "./node.ts";
-import { isAlone, liesAt, Places, shapedAs } from "./places.ts";
+import type { Edge, Seen, Node as TapeNode } from "./node.ts";
+import { isAlone, liesAt, Places, seenPlace } from "./places.ts";
 import { checkSaved, record } from "./tape.ts";
 
 type Node = TapeNode<Tensor>;
@@ -31,7 +29,7 @@ export function backward(output: Tensor, dy?: Tensor): void {
     throw new ShapeError(`backward: dy is ${shapeText(dy.shape)}, the output ${shapeText(output.shape)}`);
   noGrad(() =>
     scope("backward", () => {
-      const pass: Pass = { pending: new Map(), shapes: new Map(), places: new Places() };
+      const pass: Pass = { pending: new Map(), places: new Places() };
       arrive(pass, edge, (dy ?? ones(output.shape, { backend: output.backend })).alias());
       const nodes = newestFirst(edge.node);
       for (let i = 0; i < nodes.length; i++) step(nodes[i]!, pass);
@@ -42,37 +40,31 @@ export function backward(output: Tensor, dy?: Tensor): void {
 interface Pass {
   /** Gradients that arrived at nodes whose turn has not come, for each output; by the node's id. */
   readonly pending: Map<number, (Tensor[] | undefined)[]>;
-  /** Likewise the shape of each output of which a gradient arrived in another one. */
-  readonly shapes: Map<number, Shape[]>;
   readonly places: Places;
 }
 
 /** Takes over the handle. */
 function arrive(pass: Pass, edge: Edge<Tensor>, gradient: Tensor): void {
-  const { node, output, reshaped } = edge;
+  const { node, output, seen } = edge;
+  const own = seen ? unseen(gradient, seen) : gradient;
   let grads = pass.pending.get(node.id);
   if (!grads) {
     grads = new Array<Tensor[] | undefined>(node.outputCount).fill(undefined);
     pass.pending.set(node.id, grads);
   }
-  if (reshaped) memo(pass.shapes, node.id, () => [])[output] = reshaped.from;
   const arrived = grads[output];
-  if (!arrived) grads[output] = [gradient];
-  else if (arrived.push(gradient) > MOST_TERMS) grads[output] = [together(pass, edge, arrived)];
+  if (!arrived) grads[output] = [own];
+  else if (arrived.push(own) > MOST_TERMS) grads[output] = [total(arrived, pass.places.isIn(arrived[0]!, edge))];
 }
 
-/** The gradient of an output of which these arrived; takes over the handles. */
-function together({ shapes, places }: Pass, edge: Edge<Tensor>, arrived: readonly Tensor[]): Tensor {
-  const shape = shapes.get(edge.node.id)?.[edge.output];
-  const alike = shape ? arrived.map((gradient) => inShape(gradient, shape)) : arrived;
-  return alike.length > 1 ? total(alike, places.isIn(alike[0]!, edge)) : alike[0]!;
-}
-
-/** The same elements in another shape; takes over the handle. */
-function inShape(given: Tensor, shape: Shape): Tensor {
-  if (sameShape(given.shape, shape)) return given;
-  const result = scope("reshape", () => reshape(given, shape));
-  given.dispose();
+/** The gradient of what was seen; takes over the handle. */
+function unseen(gradient: Tensor, seen: Seen<Tensor>): Tensor {
+  const result = scope("view", () => {
+    let own = gradient;
+    for (let view: Seen<Tensor> | undefined = seen; view; view = view.before) own = view.gradient(own);
+    return own;
+  });
+  if (result !== gradient) gradient.dispose();
   return result;
 }
 
@@ -82,7 +74,9 @@ function step(node: Node, pass: Pass): void {
   if (!arrived) return;
   pending.delete(node.id);
   // The gradient of each output; undefined where none arrived.
-  const grads = arrived.map((own, output) => own && together(pass, { node, output }, own));
+  const grads = arrived.map((own, output) =>
+    own && own.length > 1 ? total(own, places.isIn(own[0]!, { node, output })) : own?.[0],
+  );
   if (node.leaf) {
     node.grad = keep(leafGradient(node, grads[0]!));
     return;
@@ -96,7 +90,7 @@ function step(node: Node, pass: Pass): void {
   const offered = places.into(node);
   // Gradients may be one tensor, or somebody else's; each one that stays is a handle of its own.
   const results = scope(node.name, () => {
-    const into = offered.map((place, i) => shapedAs(node.inputs[i], place));
+    const into = node.parts ? offered : offered.map((place, i) => seenPlace(node.inputs[i]?.seen, place));
     const given = vjp({ grads, needs: node.inputs.map(isWanted), into, saved: node.saved });
     return given.map((gradient, i) => {
       if (!gradient || !node.inputs[i]) return undefined;

@@ -1,5 +1,3 @@
-import type { Shape } from "../shape.ts";
-
 /** What a gradient function is given. */
 export interface Backprop<T> {
   /** Gradients of the outputs; undefined where nothing depends on an output. */
@@ -26,15 +24,25 @@ export interface Parts<T> {
   readonly whole?: () => T;
 }
 
-/** An output of a recorded op, perhaps in another shape: what comes to the edge is reshaped, and no op on the tape. */
+/** An output of a recorded op, perhaps seen otherwise. */
 export interface Edge<T extends Disposable> {
   readonly node: Node<T>;
   readonly output: number;
-  readonly reshaped?: { readonly from: Shape; readonly to: Shape } | undefined;
+  readonly seen?: Seen<T> | undefined;
+}
+
+/** A view that has each element of a tensor once. It is no op on the tape: its gradient is a view of the tensor's, and the other way round. */
+export interface Seen<T> {
+  /** How the tensor was seen already. */
+  readonly before: Seen<T> | undefined;
+  /** The tensor's gradient from the view's. */
+  gradient(ofView: T): T;
+  /** In a place for the tensor's gradient that of the view's; undefined where strides allow none. */
+  place(ofTensor: T): T | undefined;
 }
 
 /** Whether an edge is that of a tensor without history. */
-export const isLeaf = <T extends Disposable>({ node, reshaped }: Edge<T>): boolean => node.leaf && !reshaped;
+export const isLeaf = <T extends Disposable>({ node, seen }: Edge<T>): boolean => node.leaf && !seen;
 
 /** What an op leaves on the tape. Its inputs' edges are undefined where no gradient is wanted. */
 interface Recorded<T extends Disposable> {

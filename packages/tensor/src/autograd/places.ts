@@ -1,7 +1,7 @@
 import { memo } from "../memo.ts";
-import { isContiguous, rowMajor, sameShape } from "../shape.ts";
+import { isContiguous, sameShape } from "../shape.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Edge, Node as TapeNode } from "./node.ts";
+import type { Edge, Seen, Node as TapeNode } from "./node.ts";
 
 type Node = TapeNode<Tensor>;
 
@@ -16,11 +16,11 @@ export const liesAt = (x: Tensor, place: Tensor): boolean =>
 export const isAlone = ({ storage, shape, strides }: Tensor): boolean =>
   !storage.isShared && isContiguous(shape, strides);
 
-/** A place for what an edge is of as one for what it gives; undefined where its strides allow none. */
-export function shapedAs(edge: Edge<Tensor> | undefined, place: Tensor | undefined): Tensor | undefined {
-  const shape = edge?.reshaped?.to;
-  if (!shape || !place || sameShape(place.shape, shape)) return place;
-  return place.isContiguous ? place.alias({ layout: rowMajor(shape, place.offset) }) : undefined;
+/** A place for what was seen as one for the view. */
+export function seenPlace(seen: Seen<Tensor> | undefined, place: Tensor | undefined): Tensor | undefined {
+  if (!seen || !place) return place;
+  const before = seenPlace(seen.before, place);
+  return before && seen.place(before);
 }
 
 /**
@@ -50,7 +50,7 @@ export class Places {
     }
     const [input] = node.inputs;
     if (!this.#wholes.has(node.id))
-      this.#wholes.set(node.id, input && (shapedAs(input, this.offer(input)) ?? parts.whole?.()));
+      this.#wholes.set(node.id, input && (seenPlace(input.seen, this.offer(input)) ?? parts.whole?.()));
     const whole = this.#wholes.get(node.id);
     return whole && parts.partOf(whole, output);
   }

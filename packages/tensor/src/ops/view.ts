@@ -1,5 +1,5 @@
-import type { Parts } from "../autograd/node.ts";
-import { record, recordsGradient } from "../autograd/tape.ts";
+import type { Seen } from "../autograd/node.ts";
+import { record } from "../autograd/tape.ts";
 import { ShapeError } from "../errors.ts";
 import { axisOption, integer, list, options, sizesFrom, whole } from "../options.ts";
 import { runtime } from "../runtime.ts";
@@ -25,36 +25,35 @@ import { sumTo } from "./sumTo.ts";
 interface ViewHow<Name extends keyof LayoutOps> {
   readonly layout: Layout;
   readonly attrs: LayoutOps[Name];
-  readonly inverse: (dy: Tensor) => Tensor;
-  /** Whether it has each element of x once. */
-  readonly isWhole: boolean;
 }
 
-/** A view of `x` whose gradient is `inverse` of the view's gradient. */
-function viewOf<Name extends keyof LayoutOps>(name: Name, x: Tensor, how: ViewHow<Name>): Tensor {
-  const { layout, attrs, inverse, isWhole } = how;
+function tellView<Name extends keyof LayoutOps>(name: Name, x: Tensor, { layout, attrs }: ViewHow<Name>): Tensor {
   const view = x.alias({ layout });
   if (runtime.recorder) tellLayout(name, attrs, { inputs: [x], outputs: [view] });
-  const inputs = [x];
-  if (recordsGradient(inputs))
-    record(name, [view], {
-      inputs,
-      vjp: ({ grads }) => [inverse(grads[0]!)],
-      parts: isWhole ? partsOf(x, layout) : undefined,
-    });
   return view;
 }
 
-/** How a place for the gradient of x gives one for that of a view that has all its elements. */
-function partsOf(x: Tensor, layout: Layout): Parts<Tensor> {
-  const { strides } = x;
-  const shift = layout.offset - x.offset;
-  return {
-    partOf: (place) =>
-      sameShape(place.strides, strides)
-        ? place.alias({ layout: { ...layout, offset: place.offset + shift } })
-        : undefined,
-  };
+/** A view of some elements of `x`, or of some several times, whose gradient is `inverse` of the view's gradient. */
+function viewOf<Name extends keyof LayoutOps>(
+  name: Name,
+  x: Tensor,
+  { inverse, ...how }: ViewHow<Name> & { readonly inverse: (dy: Tensor) => Tensor },
+): Tensor {
+  const view = tellView(name, x, how);
+  record(name, [view], { inputs: [x], vjp: ({ grads }) => [inverse(grads[0]!)] });
+  return view;
+}
+
+/** A view of each element of `x` once. */
+function wholeView<Name extends keyof LayoutOps>(
+  name: Name,
+  x: Tensor,
+  { gradient, place, ...how }: ViewHow<Name> & Omit<Seen<Tensor>, "before">,
+): Tensor {
+  const view = tellView(name, x, how);
+  const { edge } = x;
+  if (edge && runtime.gradientEnabled) view.attach({ ...edge, seen: { before: edge.seen, gradient, place } });
+  return view;
 }
 
 /** A function of a tensor x of any element type, and of what else it `takes`. */
@@ -69,13 +68,18 @@ export const reshape = defineView("reshape", { shape: sizesFrom(-1) }, (x: Tenso
   const target = inferSize(x.shape, shape);
   if (sameShape(target, x.shape)) return x;
   const source = x.isContiguous ? x : identity(x);
-  const view = source.alias({ layout: rowMajor(target, source.offset) });
-  if (runtime.recorder) tellLayout("reshape", {}, { inputs: [source], outputs: [view] });
-  const { edge } = source;
-  if (edge && runtime.gradientEnabled)
-    view.attach({ ...edge, reshaped: { from: edge.reshaped?.from ?? x.shape, to: target } });
-  return view;
+  return reshapedView(source, rowMajor(target, source.offset));
 });
+
+function reshapedView(x: Tensor, layout: Layout): Tensor {
+  const { shape: from, strides } = x;
+  return wholeView("reshape", x, {
+    ...{ layout, attrs: {} },
+    gradient: (dy) => reshape(dy, from),
+    place: (dx) =>
+      sameShape(dx.strides, strides) ? dx.alias({ layout: { ...layout, offset: dx.offset } }) : undefined,
+  });
+}
 
 function inferSize(from: Shape, shape: Shape): Shape {
   const size = sizeOf(from);
@@ -110,11 +114,15 @@ export const permute = defineView("permute", PERMUTE, (x: Tensor, axes: readonly
   const inverse = order.map((_, axis) => order.indexOf(axis));
   if (order.length !== x.rank || inverse.includes(-1))
     throw new ShapeError(`permute: [${axes}] must name each of the ${x.rank} axes of ${shapeText(x.shape)} once`);
-  return viewOf("permute", x, {
-    layout: { shape: order.map((a) => x.shape[a]!), strides: order.map((a) => x.strides[a]!), offset: x.offset },
-    attrs: { axes: order },
-    inverse: (dy) => permute(dy, inverse),
-    isWhole: true,
+  const permuted = (t: Tensor, axes: readonly number[]): Layout => ({
+    shape: axes.map((axis) => t.shape[axis]!),
+    strides: axes.map((axis) => t.strides[axis]!),
+    offset: t.offset,
+  });
+  return wholeView("permute", x, {
+    ...{ layout: permuted(x, order), attrs: { axes: order } },
+    gradient: (dy) => dy.alias({ layout: permuted(dy, inverse) }),
+    place: (dx) => dx.alias({ layout: permuted(dx, order) }),
   });
 });
 
@@ -138,7 +146,6 @@ export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: 
     layout: { shape, strides: broadcastStrides(x.shape, x.strides, shape), offset: x.offset },
     attrs: {},
     inverse: (dy) => sumTo(dy, from),
-    isWhole: false,
   });
 });
 
@@ -146,7 +153,7 @@ export const expand = defineCall("expand", { x: ANY, shape: sizesFrom(0) }, (x: 
 export const unsqueeze = defineView("unsqueeze", { axis: axisOption }, (x: Tensor, axis: number): Tensor => {
   const at = normalizeAxis("unsqueeze", axis, x.rank + 1);
   const insert = (list: readonly number[], n: number): number[] => [...list.slice(0, at), n, ...list.slice(at)];
-  return reshapeView(x, insert(x.shape, 1), insert(x.strides, 0));
+  return reshapedView(x, { shape: insert(x.shape, 1), strides: insert(x.strides, 0), offset: x.offset });
 });
 
 /** Drops an axis of size 1. A view. @throws ShapeError */
@@ -155,14 +162,8 @@ export const squeeze = defineCall("squeeze", { x: ANY, axis: axisOption }, (x: T
   if (x.shape[at] !== 1)
     throw new ShapeError(`squeeze: axis ${axis} of ${shapeText(x.shape)} has size ${x.shape[at]}, not 1`);
   const drop = (list: readonly number[]): number[] => list.filter((_, i) => i !== at);
-  return reshapeView(x, drop(x.shape), drop(x.strides));
+  return reshapedView(x, { shape: drop(x.shape), strides: drop(x.strides), offset: x.offset });
 });
-
-function reshapeView(x: Tensor, shape: Shape, strides: readonly number[]): Tensor {
-  const from = x.shape;
-  const layout = { shape, strides, offset: x.offset };
-  return viewOf("reshape", x, { layout, attrs: {}, inverse: (dy) => reshape(dy, from), isWhole: true });
-}
 
 const RANGE = options<SliceRange>({ start: integer, end: integer, step: whole(1) });
 
@@ -191,6 +192,5 @@ export const slice = defineView("slice", SLICE, (x: Tensor, ranges: readonly (Sl
       copyInto(dx.alias({ layout: sliceLayout(dx, ranges) }), dy);
       return dx;
     },
-    isWhole: false,
   });
 });
