@@ -98,6 +98,16 @@ describe.each(packages)("%s", (path) => {
   });
 });
 
+test("the packed packages try of each op what the sources do", async () => {
+  const list = (from: string) =>
+    `node --no-warnings --eval 'import("${from}").then(({ registeredOps: all }) =>
+      console.log(JSON.stringify(all().map(({ name, cases, refusals }) => [name, cases().length, refusals().length]))))'`;
+  const packed = await succeed(list("@dfine/tensor/testing"));
+  expect(JSON.parse(packed)).toEqual(
+    JSON.parse(await succeed(list("./packages/tensor/src/testing/index.ts"), { cwd: "." })),
+  );
+});
+
 test("the README of the package dfine shows the example of the repository's", () => {
   expect(exampleOf("README.md", "dfine")).toEqual([["dfine", examples.get("dfine")]]);
 });

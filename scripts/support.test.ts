@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { cpu } from "@dfine/backend-cpu";
 import { webgpu } from "@dfine/backend-webgpu";
-import { registeredOps } from "@dfine/tensor";
+import { registeredOps } from "@dfine/tensor/testing";
 import { expect, test } from "vitest";
 import { supportTable } from "./support.ts";
 

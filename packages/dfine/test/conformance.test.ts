@@ -1,6 +1,6 @@
 import { cpu } from "@dfine/backend-cpu";
-import { referenceBackend, registeredOps } from "@dfine/tensor";
-import { conformance } from "@dfine/tensor/testing";
+import { referenceBackend } from "@dfine/tensor";
+import { conformance, registeredOps } from "@dfine/tensor/testing";
 import { afterAll, describe, expect, it } from "vitest";
 
 const core = new Set(registeredOps().map(({ name }) => name));

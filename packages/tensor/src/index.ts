@@ -4,7 +4,6 @@
  */
 
 import "./methods.ts";
-import "./ops/trials.ts";
 
 export { backward, checkpoint, gradients } from "./autograd/gradient.ts";
 export type { Backend, Buffer, DeviceClock, MemoryUse, Meter } from "./backend.ts";
@@ -42,7 +41,7 @@ export {
   recordsAnySize,
 } from "./ops/recorder.ts";
 export { amax, amin, mean, type ReduceOptions, sum } from "./ops/reduce.ts";
-export { type RegisteredOp, registeredOps, type Trials, tryAlso } from "./ops/registry.ts";
+export { type RegisteredOp, type Trials, tryAlso } from "./ops/registry.ts";
 export * from "./ops/row.ts";
 export { deformableSample, gridSample } from "./ops/sample.ts";
 export { topK } from "./ops/topK.ts";

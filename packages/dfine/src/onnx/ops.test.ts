@@ -5,13 +5,13 @@ import {
   Random,
   readTensors,
   referenceBackend,
-  registeredOps,
   Scope,
   type Tensor,
   type TypedArray,
   tensor,
 } from "@dfine/tensor";
 import { type Expr, OPERAND_DTYPES, type Operation, UNARY } from "@dfine/tensor/kernel";
+import { registeredOps } from "@dfine/tensor/testing";
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
 import "../index.ts";

@@ -27,7 +27,6 @@ import {
   overwrites,
   readTensors,
   referenceBackend,
-  registeredOps,
   ShapeError,
   scope,
   setBackend,
@@ -44,6 +43,7 @@ import {
   zeros,
 } from "../index.ts";
 import type { OperationTable } from "../kernel/index.ts";
+import { registeredOps } from "../testing/index.ts";
 
 beforeAll(() => setBackend(referenceBackend({ floatBits: 64, poison: true })));
 

@@ -4,7 +4,9 @@
  */
 
 import "../methods.ts";
+import "../ops/trials.ts";
 
+export { registeredOps } from "../ops/registry.ts";
 export { assertClose, assertSame, roundingTolerance, type Tolerance } from "./compare.ts";
 export { bitEquality, type Check, conformance } from "./conformance.ts";
 export { type GuardedBackend, guardedBackend } from "./guardedBackend.ts";
