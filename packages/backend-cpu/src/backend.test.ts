@@ -39,6 +39,13 @@ function values(length: number, seed = 1): Float32Array {
 const compute = (backend: typeof one, f: () => Tensor): Promise<TypedArray> =>
   readResults(backend, () => [noGrad(f)]).then(([result]) => result!);
 
+describe("options", () => {
+  it("that there are not are refused, with the nearest", () => {
+    expect(() => cpu({ thread: 1 } as never)).toThrow('cpu: there is no option "thread"; did you mean "threads"?');
+    expect(() => cpu({ relaxedSimd: 1 as never })).toThrow("cpu: relaxedSimd is 1; it takes true or false");
+  });
+});
+
 describe("width", () => {
   it("can be turned off by an option, or by the environment where no option is given", () => {
     const widthUnder = (variable: string, options: Parameters<typeof cpu>[0] = {}): boolean => {

@@ -1,4 +1,14 @@
-import { type Backend, BackendError, type TypedArray } from "@dfine/tensor";
+import {
+  anything,
+  type Backend,
+  BackendError,
+  callable,
+  checkOptions,
+  flag,
+  type OptionRules,
+  type TypedArray,
+  whole,
+} from "@dfine/tensor";
 import {
   type Binding,
   inOrder,
@@ -51,12 +61,21 @@ export interface CpuBackend extends Backend {
   ready(): Promise<void>;
 }
 
+const OPTIONS: OptionRules<CpuOptions> = {
+  ...{ threads: anything, wide: anything, relaxedSimd: flag, kernels: callable },
+  memoryLimitBytes: whole(1),
+};
+
 const MOST_THREADS = 8;
 const FOUR_GIBIBYTES = 2 ** 32;
 const WORKER_DEADLINE_MILLISECONDS = 30_000;
 
-/** The CPU as a backend: WebAssembly SIMD on one or more threads. @throws BackendError when threads cannot share memory here */
+/**
+ * The CPU as a backend: WebAssembly SIMD on one or more threads.
+ * @throws BackendError when threads cannot share memory here, ArgumentError for options that there are not
+ */
 export function cpu(options: CpuOptions = {}): CpuBackend {
+  checkOptions("cpu", options, OPTIONS);
   const threads = threadsFor(options.threads);
   const relaxedSimd = options.relaxedSimd !== false && hasRelaxedSimd();
   const wide = wideFor(options.wide) && isWideFaster({ relaxed: relaxedSimd });

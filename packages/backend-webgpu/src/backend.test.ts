@@ -32,6 +32,16 @@ const compute = (on: WebGpuBackend, f: () => Tensor): Promise<TypedArray> =>
   readResults(on, () => [noGrad(f)]).then(([result]) => result!);
 const MEBIBYTE = 2 ** 20;
 
+describe("options", () => {
+  it("that there are not are refused, with the nearest", async () => {
+    const wrong = 'webgpu: there is no option "tunning"; did you mean "tuning"?';
+    await expect(webgpu({ tunning: "fixed" } as never)).rejects.toThrow(wrong);
+    await expect(webgpu({ tuning: "fast" as never })).rejects.toThrow(
+      'webgpu: tuning is "fast"; it takes one of fixed, measured',
+    );
+  });
+});
+
 describe("memory", () => {
   it("is counted, comes back, and is used again", async () => {
     const own = await webgpu();

@@ -1,4 +1,4 @@
-import { type Backend, BackendError, type Dtype, type TypedArray } from "@dfine/tensor";
+import { type Backend, BackendError, checkOptions, type Dtype, type TypedArray } from "@dfine/tensor";
 import { type KernelTime, kernelTable, Profiler } from "./commands/profiler.ts";
 import { CommandQueue } from "./commands/queue.ts";
 import { readerOf } from "./commands/reads.ts";
@@ -12,7 +12,7 @@ import { remembering } from "./kernels/remembered.ts";
 import type { GpuRuntime, MetProduct, Products } from "./kernels/runtime.ts";
 import type { GpuBuffer } from "./memory/gpuBuffer.ts";
 import { Pool } from "./memory/pool.ts";
-import type { WebGpuOptions } from "./options.ts";
+import { WEBGPU_OPTIONS, type WebGpuOptions } from "./options.ts";
 import { launcherOf, QUAD_VISITS } from "./print/launch.ts";
 import { longRows } from "./print/longRows.ts";
 import { GPU, SOFTWARE } from "./swiftshader/tuning.ts";
@@ -50,6 +50,7 @@ const LEAST_STAGING = 256;
  * @throws BackendError when there is no adapter, with what was found and how to install a driver
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
+  checkOptions("webgpu", options, WEBGPU_OPTIONS);
   return onDevice(await openDevice(), options);
 }
 
@@ -58,6 +59,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
  * @throws BackendError for an adapter that cannot be used, or that computes in software
  */
 export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend | undefined> {
+  checkOptions("webgpu", options, WEBGPU_OPTIONS);
   const open = await openHardware();
   return open && onDevice(open, options);
 }

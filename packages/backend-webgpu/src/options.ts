@@ -1,3 +1,4 @@
+import { anything, callable, flag, type OptionRules, oneOf, real, thing, whole } from "@dfine/tensor";
 import type { Overrides } from "@dfine/tensor/kernel";
 import type { GpuRuntime } from "./kernels/runtime.ts";
 import type { TunedChoices } from "./tuner/choices.ts";
@@ -52,3 +53,11 @@ export interface WebGpuOptions {
   /** Ops whose hand-written kernels are not used. Default: in Node, those of DISABLE=op,op. */
   readonly disable?: readonly string[];
 }
+
+/** What each option takes. */
+export const WEBGPU_OPTIONS: OptionRules<WebGpuOptions> = {
+  ...{ memoryLimitBytes: real, stagingBytes: real, maxBindings: whole(1), visitsPerDispatch: real, quadVisits: real },
+  ...{ barriers: flag, compileAhead: flag, halfFactors: flag, trace: flag },
+  ...{ tuning: oneOf(["fixed", "measured"]), choices: thing, tuningSeconds: real },
+  ...{ kernels: callable, disable: anything },
+};

@@ -63,6 +63,8 @@ export const between = (low: number, high: number): OptionRule =>
   rule(`a number from ${low} to ${high}`, (value) => isNumber(value) && value >= low && value <= high, [low, high + 1]);
 /** A text. */
 export const text = rule("a text", (value) => typeof value === "string", ["", 1]);
+/** Anything: who takes it says what it may be. */
+export const anything = rule("anything", () => true, [1]);
 /** A function. */
 export const callable = rule("a function", (value) => typeof value === "function", [() => {}, 1]);
 /** true or false. */

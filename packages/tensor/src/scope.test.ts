@@ -179,6 +179,12 @@ describe("a function that waits", () => {
 });
 
 describe("a held scope", () => {
+  it("refuses options that there are not", () => {
+    expect(() => new Scope("x", { backnd: undefined } as never)).toThrow(
+      'Scope: there is no option "backnd"; there are backend, gradients',
+    );
+  });
+
   it("owns what its stretches make until it is closed, unless kept", async () => {
     const before = liveStorages();
     const flow = new Scope("flow");

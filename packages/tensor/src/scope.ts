@@ -1,5 +1,5 @@
 import type { Backend } from "./backend.ts";
-import { OwnershipError } from "./errors.ts";
+import { ArgumentError, OwnershipError } from "./errors.ts";
 import { type Stretch, withRuntime } from "./runtime.ts";
 
 /** What a scope owns: a tensor's handle. */
@@ -47,7 +47,9 @@ export class Scope implements Disposable {
 
   constructor(name: string, options?: ScopeOptions) {
     this.name = name;
-    const { backend, gradients } = options ?? {};
+    const { backend, gradients, ...others } = options ?? {};
+    for (const key of Object.keys(others))
+      throw new ArgumentError(`Scope: there is no option "${key}"; there are backend, gradients`);
     this.#runtime = options && {
       ...(backend === undefined ? {} : { backend }),
       ...(gradients === undefined ? {} : { gradientEnabled: gradients }),
