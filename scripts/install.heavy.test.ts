@@ -80,7 +80,8 @@ describe.each(packages)("%s", (path) => {
   test("holds what belongs and nothing else", async () => {
     const [listing] = JSON.parse(await succeed("npm pack --dry-run --json", { cwd: path }));
     const files: string[] = listing.files.map((file: { path: string }) => file.path);
-    const belongs = /^(package\.json|README\.md|LICENSE|bin\/dfine\.mjs|dist\/.+(\.js|\.js\.map|\.d\.ts))$/;
+    const belongs =
+      /^(package\.json|README\.md|LICENSE|bin\/dfine\.mjs|dist\/(THIRD-PARTY-LICENSES\.txt|.+(\.js|\.js\.map|\.d\.ts)))$/;
     expect(files.filter((file) => !belongs.test(file) || /\btests?\b/.test(file.replace("dist/testing", "")))).toEqual(
       [],
     );
@@ -96,6 +97,16 @@ describe.each(packages)("%s", (path) => {
     expect(JSON.parse(installed).version).toBe(version);
     expect(installed).not.toContain("workspace:");
   });
+});
+
+test("dfine carries the notices of what it holds, and none of zod's languages", async () => {
+  const dist = join(project, "node_modules/dfine/dist");
+  const notices = await readFile(join(dist, "THIRD-PARTY-LICENSES.txt"), "utf8");
+  expect(notices.match(/^(yaml|zod) [\d.]+$/gm)).toHaveLength(2);
+  expect(notices).toContain("Permission is hereby granted");
+  const code = await Promise.all(globSync("*.js", { cwd: dist }).map((file) => readFile(join(dist, file), "utf8")));
+  expect(code.length).toBeGreaterThan(4);
+  expect(code.some((text) => text.includes("Ungültige Eingabe"))).toBe(false);
 });
 
 test("the packed packages try of each op what the sources do", async () => {

@@ -1,6 +1,15 @@
+import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Options } from "tsup";
+
+/** Name, version and licence of a package. */
+function noticeOf(folder: string): string {
+  const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const [file] = globSync("{LICENSE,LICENCE,license}*", { cwd: folder });
+  if (!file) throw new Error(`${name}: its licence is not in ${folder}; what a build takes in must come with it`);
+  return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8")}`;
+}
 
 /**
  * Build of one package: a file in `dist` for each entry, by its name there, and files for what entries share. They all lie beside
@@ -20,12 +29,25 @@ export function library(
     clean: true,
     splitting: true,
     skipNodeModulesBundle: true,
-    // zod's own entry loads its messages in every language.
+    // zod's own entry loads its messages in every language, unless names are taken by `import * as z`.
     noExternal: ["yaml", "zod"],
     silent: true,
     tsconfig: "../../tsconfig.base.json",
     dts: { entry: { ...entries } },
     esbuildPlugins: [
+      {
+        name: "licences of what is inside",
+        setup(build) {
+          build.initialOptions.metafile = true;
+          build.onEnd(({ metafile }) => {
+            const folders = Object.keys(metafile?.inputs ?? {}).map(
+              (path) => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path)?.[0],
+            );
+            const notices = [...new Set(folders)].flatMap((folder) => (folder ? [noticeOf(folder)] : []));
+            if (notices.length > 0) writeFileSync("dist/THIRD-PARTY-LICENSES.txt", notices.sort().join("\n"));
+          });
+        },
+      },
       {
         // Its form for Node asks for Node's modules as only CommonJS can, so that bundles as ES modules would not load.
         name: "yaml in its form for browsers, inside",

@@ -10,7 +10,15 @@ const sources = readSources(".");
 const manifests = globSync("packages/*/package.json");
 
 /** Files that do something when they are loaded: ops become methods of tensors. Bundlers drop any other that nobody needs. */
-const sideEffects = new Map([["@dfine/tensor", ["**/index.*", "**/methods.*"]]]);
+const sideEffects = new Map([
+  [
+    "@dfine/tensor",
+    ["./src/index.ts", "./src/testing/index.ts", "./src/methods.ts", "./src/ops/trials.ts", "./dist/*.js"],
+  ],
+]);
+
+/** Of what builds take in, what not even their types need. */
+const inside = ["yaml"];
 
 describe.each(manifests)("%s", (manifest) => {
   test("is publishable as publint sees it", async () => {
@@ -31,7 +39,8 @@ describe.each(manifests)("%s", (manifest) => {
   });
 
   test("depends on what its sources import, and on nothing else", () => {
-    const { dependencies = {}, peerDependencies, optionalDependencies } = JSON.parse(readFileSync(manifest, "utf8"));
+    const pkg = JSON.parse(readFileSync(manifest, "utf8"));
+    const { dependencies = {}, devDependencies, peerDependencies, optionalDependencies } = pkg;
     const optional = Object.keys({ ...peerDependencies, ...optionalDependencies });
     const folder = `${dirname(manifest).replaceAll("\\", "/")}/src/`;
     const own = sources.filter(({ path }) => path.startsWith(folder)).map(({ text }) => text);
@@ -40,8 +49,9 @@ describe.each(manifests)("%s", (manifest) => {
       .filter((name) => !name.startsWith(".") && !name.startsWith("node:"))
       // A scope belongs to the name, a path in the package does not.
       .map((name) => name.split("/", name.startsWith("@") ? 2 : 1).join("/"));
-    const needed = new Set(names.filter((name) => !optional.includes(name)));
+    const needed = new Set(names.filter((name) => !optional.includes(name) && !inside.includes(name)));
     expect([...needed].sort()).toEqual(Object.keys(dependencies).sort());
+    for (const name of names.filter((name) => inside.includes(name))) expect(devDependencies).toHaveProperty(name);
     // These may be loaded in other ways than by an import that names them.
     expect(optional.filter((name) => !own.some((text) => text.includes(`"${name}"`)))).toEqual([]);
   });

@@ -154,5 +154,7 @@ describe("WasmKernel", () => {
   it("that does not validate is an error with its name", () => {
     const broken: WasmKernel = { key: "k", name: "broken", build: () => Uint8Array.of(1, 2, 3) };
     expect(() => make(1).launch(broken, { args: [], units: 1, grain: 1 })).toThrow(/broken does not compile/);
+    const empty: WasmKernel = { key: "e", name: "empty", build: () => Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0) };
+    expect(() => make(1).launch(empty, { args: [], units: 1, grain: 1 })).toThrow("it exports no function run");
   });
 });

@@ -57,7 +57,8 @@ export class Instances {
       const { relaxed, shared, wide = false } = this.#options;
       const { bytes, module } = memo(compiled, `${[relaxed, shared, wide]} ${kernel.key}`, () => this.#compile(kernel));
       const instance = new WebAssembly.Instance(module, { env: { memory: this.#memory, thread: 0, own: this.#own } });
-      const exported = instance.exports.run as Run;
+      const exported = instance.exports.run as Run | undefined;
+      if (typeof exported !== "function") throw new Error("it exports no function run");
       const run = wide ? leavingClean(exported) : exported;
       return { name: kernel.name, number: this.#loaded.size, bytes, module, run, published: undefined };
     } catch (error) {

@@ -54,7 +54,7 @@ export async function installedAdapter(
 
 async function loadDawn(): Promise<Dawn> {
   try {
-    return (await import(/* @vite-ignore */ DAWN)) as Dawn;
+    return (await import(/* @vite-ignore */ /* webpackIgnore: true */ DAWN)) as Dawn;
   } catch (error) {
     throw new BackendError(
       `webgpu: outside browsers this backend runs on the npm package "webgpu" (Dawn), which could not be loaded: ${String(error)}. Install it: npm install webgpu`,

@@ -1,5 +1,5 @@
 import type { SafetensorsEntry } from "@dfine/nn";
-import { z } from "zod";
+import * as z from "zod";
 import { COCO_CLASSES } from "../config/coco.ts";
 import { parseJson } from "../parseJson.ts";
 import { ModelFileError } from "./errors.ts";

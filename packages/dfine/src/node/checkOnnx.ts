@@ -50,7 +50,7 @@ export async function checkOnnx(
   const runtime = await loadOptional(
     PACKAGE,
     "comparing an ONNX file",
-    async () => (await import(PACKAGE)) as OnnxRuntime,
+    async () => (await import(/* webpackIgnore: true */ PACKAGE)) as OnnxRuntime,
   );
   const { sizes = [detector.size], post = false, images = drawnImages() } = options;
   const session = await runtime.InferenceSession.create(file);

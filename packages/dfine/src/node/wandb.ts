@@ -42,7 +42,7 @@ const loadSdk = (): Promise<WandbSdk> =>
   loadOptional(
     PACKAGE,
     "logging to Weights & Biases",
-    async () => ((await import(PACKAGE)) as { default: WandbSdk }).default,
+    async () => ((await import(/* webpackIgnore: true */ PACKAGE)) as { default: WandbSdk }).default,
   );
 
 /** Its `init` asks to be told of Ctrl-C and then ends the process, before a run could be saved: that is taken back. */

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { loadOptional } from "../optional.ts";
+import { packageFile } from "../packageFiles.ts";
 
 /** Side of a handwritten sample, in pixels. */
 export const SAMPLE_SIDE = 28;
@@ -14,12 +14,11 @@ export type Handwriting = readonly (readonly Uint8Array[])[];
  * when called. @throws MissingPackageError
  */
 export async function readHandwriting(): Promise<Handwriting> {
-  const require = createRequire(import.meta.url);
   const digits: Uint8Array[][] = [];
   for (let digit = 0; digit < 10; digit++) {
     const name = `mnist/src/digits/${digit}.json`;
     const { data } = JSON.parse(
-      await loadOptional("mnist", "drawing handwritten digits", () => readFile(require.resolve(name), "utf8")),
+      await loadOptional("mnist", "drawing handwritten digits", () => readFile(packageFile(name), "utf8")),
     ) as { data: readonly number[] };
     const count = Math.floor(data.length / SAMPLE_PIXELS);
     digits.push(

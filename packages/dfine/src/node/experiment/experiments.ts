@@ -27,7 +27,9 @@ export async function openExperiment(place: string): Promise<Experiment> {
       `experiment: there is no ${place}; choose one of ${Object.keys(EXPERIMENTS).join(", ")}, or give a file (.yaml, .mjs, .ts)`,
     );
   await readText(place);
-  const { experiment } = (await import(pathToFileURL(resolve(place)).href)) as { experiment?: unknown };
+  const { experiment } = (await import(/* webpackIgnore: true */ pathToFileURL(resolve(place)).href)) as {
+    experiment?: unknown;
+  };
   if (experiment === undefined)
     throw new ExperimentError(
       `${place}: exports no experiment; write export const experiment = { title, source, base, rows }`,

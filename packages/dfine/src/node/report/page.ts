@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { escapeUTF8 as escapeHtml } from "entities/escape";
+import { packageFile } from "../packageFiles.ts";
 import type { Chart } from "./charts.ts";
 import { embedded } from "./html.ts";
 import { runPage } from "./pageScript.ts";
@@ -18,7 +18,7 @@ let plotFiles: { script: string; style: string } | undefined;
 
 /** uPlot's own files, read when the first page is made. */
 function plotLibrary() {
-  const folder = dirname(createRequire(import.meta.url).resolve("uplot"));
+  const folder = dirname(packageFile("uplot"));
   const read = (name: string) => readFileSync(join(folder, name), "utf8");
   plotFiles ??= { script: read("uPlot.iife.min.js"), style: read("uPlot.min.css") };
   return plotFiles;
