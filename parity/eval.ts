@@ -1,5 +1,5 @@
 import { keep, noGrad, readResults, type Tensor } from "@dfine/tensor";
-import { COCO_CATEGORY_IDS } from "../packages/dfine/src/config/coco.ts";
+import { COCO_CATEGORY_IDS } from "../packages/dfine/src/config/cocoClasses.ts";
 import type { DFinePresetName } from "../packages/dfine/src/config/config.ts";
 import type { Detector } from "../packages/dfine/src/model/detector.ts";
 import { postprocess } from "../packages/dfine/src/postprocess.ts";

@@ -1,4 +1,4 @@
-import { globSync, readFileSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Options } from "tsup";
@@ -44,7 +44,9 @@ export function library(
               (path) => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(path)?.[0],
             );
             const notices = [...new Set(folders)].flatMap((folder) => (folder ? [noticeOf(folder)] : []));
-            if (notices.length > 0) writeFileSync("dist/THIRD-PARTY-LICENSES.txt", notices.sort().join("\n"));
+            if (notices.length === 0) return;
+            mkdirSync("dist", { recursive: true });
+            writeFileSync("dist/THIRD-PARTY-LICENSES.txt", notices.sort().join("\n"));
           });
         },
       },

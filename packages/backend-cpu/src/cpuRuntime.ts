@@ -3,7 +3,7 @@ import type { View } from "@dfine/tensor/kernel";
 import { Heap } from "./memory/heap.ts";
 import { KeptForms, type WeightForm } from "./memory/keptForms.ts";
 import { TableRing } from "./memory/tableRing.ts";
-import type { WordList } from "./memory/words.ts";
+import type { WordList } from "./memory/wordList.ts";
 import { type CpuRuntime, type Job, MAX_ARGS, OWN_BYTES, type WasmKernel } from "./runtime.ts";
 import { Alone } from "./threads/alone.ts";
 import type { Launcher } from "./threads/launcher.ts";

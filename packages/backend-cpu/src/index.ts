@@ -5,5 +5,5 @@
 
 export { type CpuBackend, type CpuOptions, cpu } from "./backend.ts";
 export type { WeightForm } from "./memory/keptForms.ts";
-export type { WordList } from "./memory/words.ts";
+export type { WordList } from "./memory/wordList.ts";
 export type { CpuRuntime, Job, WasmKernel } from "./runtime.ts";

@@ -1,6 +1,6 @@
 import type { View } from "@dfine/tensor/kernel";
 import type { WeightForm } from "./memory/keptForms.ts";
-import type { WordList } from "./memory/words.ts";
+import type { WordList } from "./memory/wordList.ts";
 
 /** A kernel as WebAssembly: one module per key, exporting `run(args: i32, begin: i32, end: i32)`. */
 export interface WasmKernel {

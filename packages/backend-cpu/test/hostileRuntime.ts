@@ -1,7 +1,7 @@
 import type { Buffer, Dtype } from "@dfine/tensor";
 import type { View } from "@dfine/tensor/kernel";
 import type { WeightForm } from "../src/memory/keptForms.ts";
-import { put, type WordList } from "../src/memory/words.ts";
+import { put, type WordList } from "../src/memory/wordList.ts";
 import { type CpuRuntime, type Job, MAX_ARGS, OWN_BYTES, type WasmKernel } from "../src/runtime.ts";
 
 interface TestBuffer extends Buffer {

@@ -20,7 +20,7 @@ export {
 } from "./checkpoint/open.ts";
 export type { TrainingFacts, WeightSet, WeightsFile } from "./checkpoint/pth.ts";
 export { type Complexity, complexityOf } from "./complexity.ts";
-export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/coco.ts";
+export { COCO_CATEGORY_IDS, COCO_CLASSES } from "./config/cocoClasses.ts";
 export {
   type Config,
   ConfigError,

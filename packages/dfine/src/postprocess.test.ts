@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { NO_PACK, referenceBytes, referenceJson } from "../../../parity/referencePack.ts";
 import { decodeFloat32, decodeInt32, readSafetensors } from "../../nn/src/safetensors.ts";
-import { COCO_CATEGORY_IDS } from "./config/coco.ts";
+import { COCO_CATEGORY_IDS } from "./config/cocoClasses.ts";
 import { PostprocessError, postprocess, topIndices } from "./postprocess.ts";
 
 const coarse = fc.array(fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double(), fc.constant(Number.NaN)), {

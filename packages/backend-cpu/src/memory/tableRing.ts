@@ -1,6 +1,6 @@
 import { roundUp } from "@dfine/tensor/kernel";
 import { ALIGNMENT, type Heap } from "./heap.ts";
-import { put, type WordList } from "./words.ts";
+import { put, type WordList } from "./wordList.ts";
 
 /** Launches, which run in the order in which they are queued. */
 export interface Order {

@@ -1,8 +1,8 @@
 import type { Kernel } from "@dfine/tensor/kernel";
 import type { WasmKernel } from "../runtime.ts";
+import { makeWords, type Words } from "./launchWords.ts";
 import { type LaneChoice, makeNest, type Nest } from "./nest.ts";
 import { printKernel } from "./print.ts";
-import { makeWords, type Words } from "./words.ts";
 
 /** A generated kernel: what to run, and how to lay out a launch's words. */
 export interface GeneratedKernel {

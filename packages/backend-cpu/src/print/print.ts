@@ -1,11 +1,11 @@
 import { stageExpressions } from "@dfine/tensor/kernel";
 import { Assembler, type AssemblerOptions, type Local } from "../wasm/assembler.ts";
+import type { Words } from "./launchWords.ts";
 import { vectorLoop } from "./loops.ts";
 import type { Nest } from "./nest.ts";
 import type { Printing, Site } from "./site.ts";
 import { printStages } from "./stages.ts";
 import { Values } from "./values.ts";
-import type { Words } from "./words.ts";
 
 /** Prints a kernel as a module whose units are rows, or blocks of rows. */
 export function printKernel(nest: Nest, words: Words, options: AssemblerOptions): Uint8Array {

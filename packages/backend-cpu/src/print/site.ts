@@ -1,7 +1,7 @@
 import type { Expr } from "@dfine/tensor/kernel";
 import type { Assembler, Local } from "../wasm/assembler.ts";
+import type { Words } from "./launchWords.ts";
 import type { Nest } from "./nest.ts";
-import type { Words } from "./words.ts";
 
 /** Everything that printing one kernel shares. */
 export interface Printing {

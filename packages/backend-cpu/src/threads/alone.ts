@@ -1,6 +1,6 @@
 import { BackendError } from "@dfine/tensor";
 import type { Heap } from "../memory/heap.ts";
-import { put } from "../memory/words.ts";
+import { put } from "../memory/wordList.ts";
 import { type Job, MAX_ARGS } from "../runtime.ts";
 import type { LoadedKernel } from "../wasm/instances.ts";
 import type { Launcher } from "./launcher.ts";

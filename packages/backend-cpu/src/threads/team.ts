@@ -1,6 +1,6 @@
 import { BackendError } from "@dfine/tensor";
 import type { Heap } from "../memory/heap.ts";
-import { put } from "../memory/words.ts";
+import { put } from "../memory/wordList.ts";
 import type { Job } from "../runtime.ts";
 import type { LoadedKernel } from "../wasm/instances.ts";
 import { BOARD, boardWords, CALLER_SPIN_MILLISECONDS, lookOf, SLOT, SLOTS, setupFor, slotOf } from "./board.ts";

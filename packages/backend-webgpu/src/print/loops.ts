@@ -1,6 +1,6 @@
 import { type Kernel, STRIP } from "@dfine/tensor/kernel";
 import type { Width } from "./library.ts";
-import { indent, type Pointers, stepPointers } from "./walk.ts";
+import { indent, type Pointers, stepPointers } from "./pointers.ts";
 
 /** What loops along a row go by. */
 export interface LoopContext {

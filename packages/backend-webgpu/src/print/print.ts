@@ -1,6 +1,6 @@
 import { describe, type Kernel } from "@dfine/tensor/kernel";
 import { PART_THREADS, type Shader, type StorageAccess } from "../commands/shader.ts";
-import { sharedArrays } from "./folds.ts";
+import { sharedArrays } from "./foldLines.ts";
 import { type Field, fieldsOf, type Nest, nestOf } from "./layout.ts";
 import { shaderText, typeOf } from "./library.ts";
 import { printPart, printRows } from "./rows.ts";

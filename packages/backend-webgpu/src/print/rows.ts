@@ -1,12 +1,12 @@
 import { type Expr, type Kernel, type StoreStage, stageExpressions } from "@dfine/tensor/kernel";
-import { printReduce, type RowContext, sharedArrays } from "./folds.ts";
+import { printReduce, type RowContext, sharedArrays } from "./foldLines.ts";
 import type { Nest } from "./layout.ts";
 import type { Width } from "./library.ts";
 import { loopsOf } from "./loops.ts";
+import { indent, type Pointers, splitIndex, stepPointers } from "./pointers.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Slots } from "./storage.ts";
 import { type Site, type Values, valuesOf } from "./values.ts";
-import { indent, type Pointers, splitIndex, stepPointers } from "./walk.ts";
 
 /** What a kernel's rows are printed by; `slots` says which operands are views of one buffer. */
 interface RowsText {

@@ -2,8 +2,8 @@ import type { Dtype } from "@dfine/tensor";
 import { type Expr, type Kernel, leafName, memo, postorder } from "@dfine/tensor/kernel";
 import { typeOf, type Width } from "./library.ts";
 import { printConstant, printOperation } from "./operations.ts";
+import type { Pointers } from "./pointers.ts";
 import { type Slots, storageOf } from "./storage.ts";
-import type { Pointers } from "./walk.ts";
 
 /** Where expressions are evaluated. */
 export interface Site {

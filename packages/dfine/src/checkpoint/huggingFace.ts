@@ -1,6 +1,6 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import * as z from "zod";
-import { COCO_CLASSES } from "../config/coco.ts";
+import { COCO_CLASSES } from "../config/cocoClasses.ts";
 import { parseJson } from "../parseJson.ts";
 import { ModelFileError } from "./errors.ts";
 import { officialName, PROJECTIONS } from "./huggingFaceNames.ts";

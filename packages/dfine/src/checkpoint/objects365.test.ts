@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { COCO_CLASSES } from "../config/coco.ts";
+import { COCO_CLASSES } from "../config/cocoClasses.ts";
 import { anonymousNames } from "./classNames.ts";
 import { OBJECTS365_OF_COCO, objects365Pairs } from "./objects365.ts";
 

@@ -1,4 +1,4 @@
-import { COCO_CLASSES } from "../config/coco.ts";
+import { COCO_CLASSES } from "../config/cocoClasses.ts";
 import { areAnonymous } from "./classNames.ts";
 
 /** Classes of Objects365, numbered from 0 by ascending id. */

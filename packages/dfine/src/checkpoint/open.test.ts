@@ -12,7 +12,7 @@ import {
 } from "../../test/checkpoints.ts";
 import { tinyModel } from "../../test/tinyModel.ts";
 import { type Source, torchFile } from "../../test/torchFile.ts";
-import { COCO_CLASSES } from "../config/coco.ts";
+import { COCO_CLASSES } from "../config/cocoClasses.ts";
 import type { PresetModel } from "../config/presets.ts";
 import { tensorSource } from "../tensorFile.ts";
 import { ModelFileError } from "./errors.ts";

@@ -1,6 +1,6 @@
 import type { SafetensorsEntry } from "@dfine/nn";
 import { checkOptions, flag, listOf, type OptionRules, text } from "@dfine/tensor";
-import { COCO_CLASSES, COCO_NAMES_BY_ID } from "../config/coco.ts";
+import { COCO_CLASSES, COCO_NAMES_BY_ID } from "../config/cocoClasses.ts";
 import type { ModelConfig } from "../config/config.ts";
 import { texts } from "../optionRules.ts";
 import { readSealed } from "../sealedFile.ts";

@@ -1,7 +1,7 @@
 import { contrastive } from "../model/denoising.ts";
-import { decoder } from "../model/detr/decoder.ts";
 import { deformable } from "../model/detr/deformableEncoder.ts";
 import type { DetrConfig } from "../model/detr/detrConfig.ts";
+import { decoder } from "../model/detr/detrDecoder.ts";
 import { projection } from "../model/detr/neck.ts";
 import { proposals } from "../model/detr/proposals.ts";
 import { anchors, points } from "../model/detr/tables.ts";

@@ -5,7 +5,7 @@ import { checkInputSize } from "../model/architectures.ts";
 import { evalLayerIndex } from "../model/decoderConfig.ts";
 import { backboneLevels, tokenCount } from "../model/dfineConfig.ts";
 import { elanWidth, repBlocks } from "../model/encoderBlocks.ts";
-import { COCO_CATEGORY_IDS, COCO_CLASSES } from "./coco.ts";
+import { COCO_CATEGORY_IDS, COCO_CLASSES } from "./cocoClasses.ts";
 import { configSchema, DFINE_PRESET_NAMES, TASK_NAMES } from "./config.ts";
 import { presetConfig } from "./presets.ts";
 

@@ -4,7 +4,7 @@ import { contrastive } from "../model/denoising.ts";
 import type { DFineConfig } from "../model/dfineConfig.ts";
 import { hgNetV2 } from "../model/hgnetv2.ts";
 import { hybrid } from "../model/hybridEncoder.ts";
-import { COCO_NAMES_BY_ID } from "./coco.ts";
+import { COCO_NAMES_BY_ID } from "./cocoClasses.ts";
 import type { Config, DFinePresetName, PresetName, RecipeName, TaskName, TrainConfig } from "./config.ts";
 import { detrCriterion, dfineCriterion, type Methods } from "./criteria.ts";
 import { detrModel } from "./detrPresets.ts";

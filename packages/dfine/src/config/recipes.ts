@@ -1,8 +1,8 @@
 import { anonymousNames } from "../checkpoint/classNames.ts";
-import { COCO_CLASSES } from "./coco.ts";
+import { COCO_CLASSES } from "./cocoClasses.ts";
 import { ConfigError } from "./errors.ts";
 import type { DFinePresetName, RecipeName, TaskName } from "./names.ts";
-import { VOC_CLASSES } from "./voc.ts";
+import { VOC_CLASSES } from "./vocClasses.ts";
 
 /** What distinguishes the official configurations of one task. */
 interface RecipeRow {

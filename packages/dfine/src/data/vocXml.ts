@@ -1,5 +1,5 @@
 import { DOMParser, type Element } from "@xmldom/xmldom";
-import { VOC_CLASSES } from "../config/voc.ts";
+import { VOC_CLASSES } from "../config/vocClasses.ts";
 import { withoutMark } from "./byteOrderMark.ts";
 import type { CocoJson } from "./cocoJson.ts";
 import { DatasetError } from "./errors.ts";

@@ -1,9 +1,9 @@
 import type { CocoDataset } from "../data/dataset.ts";
-import { checkDetections, groupByCategory, ofOneClass } from "./cells.ts";
 import { accumulate, type Curve } from "./cocoAccumulate.ts";
 import { type Cell, cocoIou, matchDetections } from "./cocoMatch.ts";
 import { areaRanges, type CocoStatName, cocoStats, detectionLimits } from "./cocoStats.ts";
 import type { Detection } from "./detections.ts";
+import { checkDetections, groupByCategory, ofOneClass } from "./imageCategories.ts";
 
 /** Box AP of one category over IoU 0.50 to 0.95; -1 when it has no objects. */
 export interface CategoryResult {

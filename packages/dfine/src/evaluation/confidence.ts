@@ -1,8 +1,8 @@
 import type { CocoDataset } from "../data/dataset.ts";
-import { checkDetections, groupByCategory } from "./cells.ts";
 import { precisionAtRecall } from "./cocoAccumulate.ts";
 import { type Cell, cocoIou, takeObjects } from "./cocoMatch.ts";
 import type { Detection } from "./detections.ts";
+import { checkDetections, groupByCategory } from "./imageCategories.ts";
 
 /** What is right and wrong among the detections of a score from `threshold` on. */
 export interface ConfidencePoint {

@@ -1,7 +1,7 @@
 import type { CocoAnnotation, CocoDataset } from "../data/dataset.ts";
-import { checkDetections, groupBy } from "./cells.ts";
 import { cocoIou } from "./cocoMatch.ts";
 import type { Detection } from "./detections.ts";
+import { checkDetections, groupBy } from "./imageCategories.ts";
 
 /** What objects of each class are taken for. */
 export interface ConfusionMatrix {

@@ -1,10 +1,10 @@
 import type { CocoDataset } from "../data/dataset.ts";
 import { USUAL_THRESHOLD } from "../result.ts";
-import { ofOneClass } from "./cells.ts";
 import type { EvaluateDetectionsOptions } from "./cocoEval.ts";
 import { type ConfidenceCurves, confidenceCurves } from "./confidence.ts";
 import { type ConfusionMatrix, confusionMatrix } from "./confusion.ts";
 import type { Detection } from "./detections.ts";
+import { ofOneClass } from "./imageCategories.ts";
 import { findMistakes, type Mistakes } from "./mistakes.ts";
 
 /** What the score of detections means, and where they err. */

@@ -1,7 +1,7 @@
 import type { CocoAnnotation, CocoDataset } from "../data/dataset.ts";
-import { checkDetections, groupBy, groupByCategory } from "./cells.ts";
 import { cocoIou, takeObjects } from "./cocoMatch.ts";
 import type { Detection } from "./detections.ts";
+import { checkDetections, groupBy, groupByCategory } from "./imageCategories.ts";
 
 /**
  * Why a detection is wrong. "duplicate": on an object of its class that a better one has. "wrong class": on an object of

@@ -8,9 +8,9 @@ import { referenceBackend } from "../reference/referenceBackend.ts";
 import { scope } from "../scope.ts";
 import { liveStorages } from "../storage.ts";
 import { assertClose, assertSame, roundingTolerance } from "./compare.ts";
+import { type Drawn, drawInputs, LAYOUTS, placeInputs, withFloats, withSpecials } from "./drawnInputs.ts";
 import { type Evaluation, evaluate, weighted } from "./evaluate.ts";
 import { guardedBackend } from "./guardedBackend.ts";
-import { type Drawn, drawInputs, LAYOUTS, placeInputs, withFloats, withSpecials } from "./inputs.ts";
 
 /** One test. */
 export interface Check {

@@ -6,7 +6,7 @@ import { readResults, tensor } from "../ops/create.ts";
 import { Random } from "../random.ts";
 import { withoutOverrides } from "../runtime.ts";
 import { Tensor } from "../tensor.ts";
-import { type Drawn, type LayoutName, placeInputs } from "./inputs.ts";
+import { type Drawn, type LayoutName, placeInputs } from "./drawnInputs.ts";
 
 export interface Evaluation {
   readonly values: readonly TypedArray[];

@@ -3,7 +3,7 @@ import { printEpilogue } from "../epilogue.ts";
 import { each, range } from "../text.ts";
 import { type Lies, type ProductSpec, tileLines } from "./spec.ts";
 import { printStores } from "./stores.ts";
-import { stepLines, walkCode } from "./walk.ts";
+import { stepLines, walkCode } from "./walkCode.ts";
 
 /**
  * A workgroup of `threads`, each with `rows` rows and `quads` fours of columns. `lanes` neighbours in a subgroup load A

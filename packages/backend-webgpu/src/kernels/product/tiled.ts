@@ -3,7 +3,7 @@ import { printEpilogue } from "../epilogue.ts";
 import { each, range } from "../text.ts";
 import { type Lie, type Lies, type ProductSpec, type Side, tileLines } from "./spec.ts";
 import { printStores } from "./stores.ts";
-import { stepLines, walkCode } from "./walk.ts";
+import { stepLines, walkCode } from "./walkCode.ts";
 
 /** What factors are rounded to in workgroup memory; sums are float32. "rounded": to what f16 holds, on adapters that have no f16. */
 export type Operands = "f32" | "f16" | "rounded";

@@ -8,9 +8,9 @@ import type { DenoisingDraws, DenoisingQueries, ForwardOptions, Predictions, Tra
 import type { Backbone } from "../parts.ts";
 import { trainingOutputs } from "../trainingOutputs.ts";
 import type { WeightingParameters } from "../weighting.ts";
-import type { DetrDecoder } from "./decoder.ts";
 import type { TokenEncoder } from "./deformableEncoder.ts";
 import { checkDetrInput, type DetrConfig, planDetr } from "./detrConfig.ts";
+import type { DetrDecoder } from "./detrDecoder.ts";
 import { extentsOf, type Size } from "./extents.ts";
 import { Group } from "./group.ts";
 import type { Heads } from "./heads.ts";

@@ -8,7 +8,7 @@ import { isWebAddress } from "../data/readImage.ts";
 import { thumbnail } from "../draw.ts";
 import { environment } from "../environment.ts";
 import { type Frame, framesOf } from "../predict/frames.ts";
-import { OUTPUT_NAMES, OUTPUTS, type Output, type OutputContext, type OutputName } from "../predict/outputs.ts";
+import { OUTPUT_NAMES, OUTPUTS, type Output, type OutputContext, type OutputName } from "../predict/outputForms.ts";
 import { findSources, passedOverText } from "../predict/sources.ts";
 import type { GalleryImage } from "../report/gallery.ts";
 import { renderReport } from "../report/report.ts";

@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { says, thrown } from "../../../test/badInput.ts";
 import { runCommand } from "../../../test/runCommand.ts";
-import { VOC_CLASSES } from "../../config/voc.ts";
+import { VOC_CLASSES } from "../../config/vocClasses.ts";
 import type { CocoJson } from "../../data/cocoJson.ts";
 import { parseOdgt } from "../../data/crowdHuman.ts";
 import { DatasetError } from "../../data/errors.ts";

@@ -1,8 +1,8 @@
 import type { Random } from "@dfine/tensor";
 import type { RgbImage } from "../../data/image.ts";
-import { bilinear, drawBackground } from "./background.ts";
 import { type Colour, createDraws, type Draws, drawColour } from "./draws.ts";
 import { type Handwriting, SAMPLE_SIDE } from "./handwriting.ts";
+import { bilinear, drawBackground } from "./patterns.ts";
 
 /** A digit in a scene and the pixels it covers: x, y, width, height. */
 export interface PlacedDigit {

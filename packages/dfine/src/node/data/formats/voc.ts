@@ -1,7 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import pLimit from "p-limit";
-import { VOC_CLASSES } from "../../../config/voc.ts";
+import { VOC_CLASSES } from "../../../config/vocClasses.ts";
 import { DatasetError } from "../../../data/errors.ts";
 import { cocoDataset } from "../../../data/parseCoco.ts";
 import { type SplitName, splitOf } from "../../../data/splits.ts";

@@ -3,9 +3,9 @@ import type { Nest } from "./layout.ts";
 import { typeOf, type Width } from "./library.ts";
 import type { LoopContext, Loops } from "./loops.ts";
 import { printConstant, printFold } from "./operations.ts";
+import type { Pointers } from "./pointers.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Values } from "./values.ts";
-import type { Pointers } from "./walk.ts";
 
 type Fold = (a: string, b: string) => string;
 
