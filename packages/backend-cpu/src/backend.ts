@@ -6,8 +6,8 @@ import {
   checkOptions,
   flag,
   type OptionRules,
+  real,
   type TypedArray,
-  whole,
 } from "@dfine/tensor";
 import {
   type Binding,
@@ -62,8 +62,7 @@ export interface CpuBackend extends Backend {
 }
 
 const OPTIONS: OptionRules<CpuOptions> = {
-  ...{ threads: anything, wide: anything, relaxedSimd: flag, kernels: callable },
-  memoryLimitBytes: whole(1),
+  ...{ threads: anything, wide: anything, relaxedSimd: flag, kernels: callable, memoryLimitBytes: real },
 };
 
 const MOST_THREADS = 8;
