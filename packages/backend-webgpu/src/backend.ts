@@ -47,7 +47,8 @@ const LEAST_STAGING = 256;
 
 /**
  * The GPU as a backend: `navigator.gpu` in browsers, Dawn in Node.
- * @throws BackendError when there is no adapter, with what was found and how to install a driver
+ * @throws BackendError when there is no adapter, with what was found and how to install a driver; ArgumentError for options
+ * that there are not
  */
 export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend> {
   checkOptions("webgpu", options, WEBGPU_OPTIONS);
@@ -56,7 +57,7 @@ export async function webgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend
 
 /**
  * `webgpu` on hardware; undefined where there is no adapter.
- * @throws BackendError for an adapter that cannot be used, or that computes in software
+ * @throws BackendError for an adapter that cannot be used, or that computes in software; ArgumentError as `webgpu`
  */
 export async function hardwareWebgpu(options: WebGpuOptions = {}): Promise<WebGpuBackend | undefined> {
   checkOptions("webgpu", options, WEBGPU_OPTIONS);

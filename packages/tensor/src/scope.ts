@@ -32,6 +32,17 @@ export interface ScopeOptions {
   readonly gradients?: boolean;
 }
 
+/** @throws ArgumentError for a key that is no option */
+function runtimeOf({ backend, gradients, ...others }: ScopeOptions): { backend?: Backend; gradientEnabled?: boolean } {
+  const [wrong] = Object.keys(others);
+  if (wrong !== undefined)
+    throw new ArgumentError(`Scope: there is no option "${wrong}"; there are backend, gradients`);
+  return {
+    ...(backend === undefined ? {} : { backend }),
+    ...(gradients === undefined ? {} : { gradientEnabled: gradients }),
+  };
+}
+
 /**
  * Owns the tensors made in its stretches, and frees them when it is closed. One that is held across awaits belongs to what
  * its holder does, whoever else computes meanwhile: `using flow = new Scope("train step")`, then `flow.run(() => …)`.
@@ -47,13 +58,7 @@ export class Scope implements Disposable {
 
   constructor(name: string, options?: ScopeOptions) {
     this.name = name;
-    const { backend, gradients, ...others } = options ?? {};
-    for (const key of Object.keys(others))
-      throw new ArgumentError(`Scope: there is no option "${key}"; there are backend, gradients`);
-    this.#runtime = options && {
-      ...(backend === undefined ? {} : { backend }),
-      ...(gradients === undefined ? {} : { gradientEnabled: gradients }),
-    };
+    this.#runtime = options && runtimeOf(options);
   }
 
   /**

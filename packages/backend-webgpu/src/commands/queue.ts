@@ -114,6 +114,7 @@ export class CommandQueue {
 
   /** Appends a dispatch that may share one with others: before anything else that touches what it does. */
   hold(command: HeldCommand): void {
+    // One with more uniforms than there is room for is refused when it runs.
     if (this.#mayHold && command.words.length <= UNIFORM_BYTES / 4) this.#held.hold(command);
     else this.#run(command);
   }

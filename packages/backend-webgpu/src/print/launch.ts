@@ -127,10 +127,10 @@ export function launcherOf(options: GeneratorOptions): Launcher {
       const workgroups: [number, number, number] = schedule.ordered
         ? [1, 1, 1]
         : grid(Math.ceil((last - first) / schedule.rows));
-      const work = (last - first) * cost;
-      if (shader.part)
-        queue.hold({ shader, blocks, words, workgroups, work, written: (slot) => writtenBy(launch, { of, slot }) });
-      else queue.dispatch({ shader, blocks, words, workgroups, work });
+      const written = (slot: number) => writtenBy(launch, { of, slot });
+      const command = { shader, blocks, words, workgroups, work: (last - first) * cost, written };
+      if (shader.part) queue.hold(command);
+      else queue.dispatch(command);
     }
   };
 

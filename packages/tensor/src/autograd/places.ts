@@ -24,8 +24,8 @@ export function seenPlace(seen: Seen<Tensor> | undefined, place: Tensor | undefi
 }
 
 /**
- * Where a backward pass has gradients written, so that they need not be copied there afterwards: a leaf's place, and parts of
- * one for views. Each place is offered once.
+ * Where a backward pass has gradients written, so that they need not be copied there afterwards: a leaf's place, parts of one
+ * for the pieces that a tensor was split into, and either as a view sees it (`seenPlace`). Each place is offered once.
  */
 export class Places {
   /** By a node's id, one for each output. */

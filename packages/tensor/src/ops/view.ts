@@ -27,6 +27,7 @@ interface ViewHow<Name extends keyof LayoutOps> {
   readonly attrs: LayoutOps[Name];
 }
 
+/** A view, of which who records calls is told. */
 function tellView<Name extends keyof LayoutOps>(name: Name, x: Tensor, { layout, attrs }: ViewHow<Name>): Tensor {
   const view = x.alias({ layout });
   if (runtime.recorder) tellLayout(name, attrs, { inputs: [x], outputs: [view] });
